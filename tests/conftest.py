@@ -1,0 +1,49 @@
+"""A clean environment for every test, and what tests of all rooms share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.certificates import Authority
+from tests.support.descriptors import open_descriptors, wait_until_closed
+
+_LEAKING = (
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "SSLKEYLOGFILE",
+)
+
+
+def _clean_environment() -> None:
+    """Take out of the environment what changes how a client behaves.
+
+    Done on import, before any fixture of any scope: a proxy or a CA bundle of the machine must
+    not reach a server or a process that a fixture starts, either.
+    """
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name in _LEAKING:
+            del os.environ[name]
+    os.environ["NETRC"] = os.devnull
+
+
+_clean_environment()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A throw-away CA: `bundle` is its file, `server_context(...)` makes a context."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def no_fd_leak() -> Iterator[None]:
+    """Fail a test that leaves more descriptors open than it found."""
+    before = open_descriptors()
+    yield
+    left = wait_until_closed(before)
+    assert not left, f"descriptors left open: {left}"
