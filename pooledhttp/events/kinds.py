@@ -1,0 +1,152 @@
+"""The kinds of event, in the order a request meets them.
+
+    LeaseAcquired or WaitTimedOut      the pool gave a place, or did not
+      ConnectionOpened                 the place was filled by a new connection
+      StaleFound, Replayed             the old connection was dead; the request went out once more
+      RetryScheduled                   the policy wants another attempt
+    RequestFinished                    the head of the answer came, or an error
+    LeaseEnded                         the body was read, or the response dropped (then also Leaked)
+      ShelfOverflow                    the connection was good, and there was no room to keep it
+      ConnectionClosed                 whenever a connection ends, also one that was idle
+
+All of them name the origin they are about (`https://host:port`, without credentials) first. An
+error is given as the name of its class, since an exception would keep its frames alive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "ConnectionClosed",
+    "ConnectionOpened",
+    "Event",
+    "Leaked",
+    "LeaseAcquired",
+    "LeaseEnded",
+    "Replayed",
+    "RequestFinished",
+    "RetryScheduled",
+    "ShelfOverflow",
+    "StaleFound",
+    "WaitTimedOut",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOpened:
+    """A connection is ready; `seconds_dial` is lookup to the end of the TLS handshake."""
+
+    origin: str
+    seconds_dial: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionClosed:
+    """A connection was closed, for `reason`, after that age and number of requests."""
+
+    origin: str
+    reason: str
+    age_seconds: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAcquired:
+    """A request got a place: with an idle connection (`reused`), or one to fill (`dialling`)."""
+
+    origin: str
+    wait_seconds: float
+    reused: bool
+    dialling: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseEnded:
+    """A place was given back; `reason` says why a connection was discarded."""
+
+    origin: str
+    hold_seconds: float
+    outcome: Literal["released", "discarded"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitTimedOut:
+    """A request gave up waiting for a place."""
+
+    origin: str
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StaleFound:
+    """A kept connection turned out to be dead after being idle for that long."""
+
+    origin: str
+    idle_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfOverflow:
+    """A good connection was closed because the limit of idle ones was reached."""
+
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaked:
+    """A lease was dropped without being ended, or is held and not used.
+
+    `where` is the file and line of the caller, empty when leak detection is off.
+    """
+
+    origin: str
+    where: str
+    age_seconds: float
+    thread: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A request was sent once more because its reused connection died before any answer."""
+
+    origin: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled:
+    """Attempt number `attempt` (the first retry is 1) starts after the delay."""
+
+    origin: str
+    attempt: int
+    delay_seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinished:
+    """One exchange is over, as far as the head: `status` or else the class name of `error`."""
+
+    origin: str
+    method: str
+    status: int | None
+    seconds: float
+    error: str | None = None
+
+
+Event = (
+    ConnectionOpened
+    | ConnectionClosed
+    | LeaseAcquired
+    | LeaseEnded
+    | WaitTimedOut
+    | StaleFound
+    | ShelfOverflow
+    | Leaked
+    | Replayed
+    | RetryScheduled
+    | RequestFinished
+)

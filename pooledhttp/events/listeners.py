@@ -1,0 +1,80 @@
+"""Telling listeners, without ever being hurt by one.
+
+A listener is any callable that takes an event. It runs in the thread of the request, so it should
+be quick. What it raises is logged, loudly the first time and quietly after that (a listener that
+fails does so at every request), and goes no further.
+
+There is no lock: registering is one append to a list, and telling goes over a copy. Emitting costs
+nothing when nobody listens if the event is only built behind `if listeners:`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from pooledhttp.events.kinds import Event
+
+__all__ = ["Listener", "Listeners"]
+
+Listener = Callable[[Event], object]
+
+_log = logging.getLogger(__name__)
+
+
+class _Entry:
+    """One listener and whether it has failed before."""
+
+    __slots__ = ("has_failed", "listener")
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.has_failed = False
+
+
+class Listeners:
+    """Those who want to hear of events. True when there is at least one.
+
+    Args:
+        listeners: The first ones; each is called with every event, in this order.
+    """
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, listeners: Iterable[Listener] = ()) -> None:
+        self._entries = [_Entry(listener) for listener in listeners]
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, listener: Listener) -> None:
+        """Tell `listener` of every event from now on. Any thread may call this."""
+        self._entries.append(_Entry(listener))
+
+    def remove(self, listener: Listener) -> None:
+        """Stop telling `listener`; one that was added twice is still told once.
+
+        Raises:
+            ValueError: It is not a listener.
+        """
+        for entry in tuple(self._entries):
+            if entry.listener == listener:
+                self._entries.remove(entry)
+                return
+        raise ValueError(f"{listener!r} is not listening")
+
+    def emit(self, event: Event) -> None:
+        """Give `event` to every listener. Never raises for one of them."""
+        for entry in tuple(self._entries):
+            try:
+                entry.listener(event)
+            except Exception as exc:  # whatever it is, the request goes on
+                level = logging.DEBUG if entry.has_failed else logging.WARNING
+                entry.has_failed = True
+                _log.log(level, "Listener %r failed on %r", entry.listener, event, exc_info=exc)
+
+    def __repr__(self) -> str:
+        return f"<Listeners {len(self._entries)}>"

@@ -1,0 +1,12 @@
+"""Time: one clock passed in, one deadline handed down, one plan made of any `timeout=`.
+
+This room knows seconds. It never waits; `runtime` does.
+"""
+
+from __future__ import annotations
+
+from pooledhttp.timing.clock import Clock, monotonic
+from pooledhttp.timing.deadline import Deadline
+from pooledhttp.timing.timeouts import Timeout, TimeoutPlan, plan_timeout
+
+__all__ = ["Clock", "Deadline", "Timeout", "TimeoutPlan", "monotonic", "plan_timeout"]
