@@ -1,0 +1,60 @@
+"""The servers work as the tests on them suppose, seen through an independent client."""
+
+from __future__ import annotations
+
+import socket
+
+import requests
+
+from tests.support.nginx import Nginx
+from tests.support.proxies import Dante, Microsocks, Squid
+
+
+def test_nginx_counts_and_logs_connections(nginx: Nginx) -> None:
+    """Two requests on one connection are logged with its number, and its end is seen."""
+    nginx.write("hello", b"hello")
+    with requests.Session() as session:
+        session.verify = nginx.authority.bundle
+        for _ in range(2):
+            assert session.get(nginx.url("/hello"), timeout=20).content == b"hello"
+        assert nginx.active() == 1
+    nginx.wait_idle()
+    first, second = nginx.log(requests=2)
+    assert first["connection"] == second["connection"]
+    assert [first["turn"], second["turn"]] == [1, 2]
+
+
+def test_squid_forwards_and_tunnels(squid: Squid, nginx: Nginx) -> None:
+    """http is forwarded, https goes through CONNECT."""
+    nginx.write("hello", b"hello")
+    proxies = {"http": squid.url, "https": squid.url}
+    for url in (nginx.plain_url("/hello"), nginx.url("/hello")):
+        reply = requests.get(url, proxies=proxies, verify=nginx.authority.bundle, timeout=20)
+        assert (reply.status_code, reply.content) == (200, b"hello")
+
+
+def test_squid_asks_for_its_password(squid_with_password: Squid, nginx: Nginx) -> None:
+    """Without credentials 407, with them the answer."""
+    nginx.write("hello", b"hello")
+    url = nginx.plain_url("/hello")
+    refused = requests.get(url, proxies={"http": squid_with_password.url}, timeout=20)
+    known = squid_with_password.url_with("user", "secret")
+    assert refused.status_code == 407
+    assert requests.get(url, proxies={"http": known}, timeout=20).content == b"hello"
+
+
+def _greet(port: int, greeting: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall(greeting)
+        return sock.recv(2)
+
+
+def test_dante_speaks_socks5(dante: Dante) -> None:
+    """A greeting that offers no authentication is taken."""
+    assert _greet(dante.ports[0], b"\x05\x01\x00") == b"\x05\x00"
+
+
+def test_microsocks_wants_a_password(microsocks: Microsocks) -> None:
+    """No authentication is refused, name and password is chosen."""
+    assert _greet(microsocks.ports[0], b"\x05\x01\x00") == b"\x05\xff"
+    assert _greet(microsocks.ports[0], b"\x05\x02\x00\x02") == b"\x05\x02"
