@@ -1,0 +1,182 @@
+"""Runs code written for `requests` over pooledhttp, without changing that code.
+
+While the alias is installed, `import requests`, `import requests.adapters`, `from
+requests.packages.urllib3 import x` and the rest find pooledhttp. Three kinds of module stand under
+those names:
+
+    requests                  a stand-in: everything pooledhttp has, under requests' own version
+    requests.packages.X...    the very modules of X (urllib3, idna, chardet), as in requests
+    requests.Y...             the very modules of pooledhttp.Y, so patching one patches the other
+
+Importing this file does nothing; `install` does, and only for this process, through `sys.modules`
+and one finder in front of `sys.meta_path`. On disk nothing is shadowed. A module that imported the
+real requests before `install` keeps it: install first, at the top of a program, or start the
+program with `pooledhttp run`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+__all__ = ["install", "installed", "is_installed", "uninstall"]
+
+_ALIAS = "requests"
+_OURS = "pooledhttp"
+
+#: What the release we follow says of itself; code asks these to learn what it may use.
+_FACTS: dict[str, object] = {
+    "__title__": "requests",
+    "__description__": "Python HTTP for Humans.",
+    "__url__": "https://requests.readthedocs.io",
+    "__version__": "2.34.2",
+    "__build__": 0x023402,
+    "__author__": "Kenneth Reitz",
+    "__author_email__": "me@kennethreitz.org",
+    "__license__": "Apache-2.0",
+    "__copyright__": "Copyright Kenneth Reitz",
+    "__cake__": "\u2728 \U0001f370 \u2728",
+}
+
+#: Libraries requests shows below `requests.packages`, and the module that is meant.
+_VENDORED = {"urllib3": "urllib3", "idna": "idna", "chardet": "charset_normalizer"}
+
+
+class _StandIn(ModuleType):
+    """The module `requests`: pooledhttp's names as they were, then its live ones.
+
+    It is a module of its own because `__version__` has to differ. A name set here, as
+    `requests.get = ...`, is seen by everybody who asks `requests` for it and does not reach into
+    pooledhttp.
+    """
+
+    def __getattr__(self, name: str) -> object:
+        """Find what was added to pooledhttp since, submodules above all."""
+        try:
+            return getattr(importlib.import_module(_OURS), name)
+        except AttributeError:
+            raise AttributeError(f"module {_ALIAS!r} has no attribute {name!r}") from None
+
+    def __dir__(self) -> list[str]:
+        """Every name that can be asked for."""
+        return sorted({*self.__dict__, *dir(importlib.import_module(_OURS))})
+
+
+class _AliasLoader(importlib.abc.Loader):
+    """Loads an alias by importing the module it stands for."""
+
+    def __init__(self, real_name: str) -> None:
+        self._real_name = real_name
+        self._real_spec: ModuleSpec | None = None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Hand out the real module, remembering its own spec."""
+        module = importlib.import_module(self._real_name)
+        self._real_spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give the module back its own spec, which the import system replaced."""
+        module.__spec__ = self._real_spec
+
+
+class _AliasFinder(importlib.abc.MetaPathFinder):
+    """Finds `requests.<anything>` in pooledhttp."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """A spec for an alias, or None for a name that is none of ours or does not exist."""
+        if not fullname.startswith(f"{_ALIAS}."):
+            return None
+        real_name = _real_name(fullname)
+        try:
+            found = importlib.util.find_spec(real_name)
+        except ModuleNotFoundError:
+            return None
+        return None if found is None else ModuleSpec(fullname, _AliasLoader(real_name))
+
+
+_finder = _AliasFinder()
+_replaced: dict[str, ModuleType] = {}
+
+
+def _real_name(alias: str) -> str:
+    """The module an alias stands for."""
+    parts = alias.split(".")[1:]
+    if parts[0] == "packages" and len(parts) > 1 and parts[1] in _VENDORED:
+        return ".".join([_VENDORED[parts[1]], *parts[2:]])
+    return ".".join([_OURS, *parts])
+
+
+def _stand_in() -> ModuleType:
+    ours = importlib.import_module(_OURS)
+    module = _StandIn(_ALIAS, ours.__doc__)
+    kept = {"__all__", "__file__", "__path__"}
+    names = {key for key in vars(ours) if key in kept or not key.startswith("__")}
+    module.__dict__.update({key: vars(ours)[key] for key in names}, **_FACTS)
+    module.__package__ = _ALIAS
+    module.__spec__ = ModuleSpec(_ALIAS, None, is_package=True)
+    return module
+
+
+def _version_module() -> ModuleType:
+    module = ModuleType(f"{_ALIAS}.__version__")
+    module.__dict__.update(_FACTS)
+    module.__package__ = _ALIAS
+    return module
+
+
+def _take_aliases() -> dict[str, ModuleType]:
+    """Take every module named `requests` or below out of `sys.modules`."""
+    names = [name for name in sys.modules if name == _ALIAS or name.startswith(f"{_ALIAS}.")]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+def is_installed() -> bool:
+    """Whether `import requests` gives pooledhttp in this process."""
+    return _finder in sys.meta_path
+
+
+def install() -> None:
+    """Let `requests` and all its submodules mean pooledhttp, from now on and in this process.
+
+    `requests.__version__` is then "2.34.2" and `requests.__build__` 0x023402, while pooledhttp's
+    own stay as they are. A second call does nothing.
+    """
+    if is_installed():
+        return
+    stand_in = _stand_in()
+    _replaced.update(_take_aliases())
+    sys.meta_path.insert(0, _finder)
+    sys.modules[_ALIAS] = stand_in
+    # Already there, or importing it would bind the module over the string `requests.__version__`.
+    sys.modules[f"{_ALIAS}.__version__"] = _version_module()
+
+
+def uninstall() -> None:
+    """Undo `install`: later imports find the real requests again, or none."""
+    if not is_installed():
+        return
+    sys.meta_path.remove(_finder)
+    _take_aliases()
+    sys.modules.update(_replaced)
+    _replaced.clear()
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Install for the length of a `with` block; one that was installed before stays so."""
+    was_installed = is_installed()
+    install()
+    try:
+        yield
+    finally:
+        if not was_installed:
+            uninstall()
