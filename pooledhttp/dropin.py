@@ -158,6 +158,10 @@ def install() -> None:
     sys.modules[_ALIAS] = stand_in
     # Already there, or importing it would bind the module over the string `requests.__version__`.
     sys.modules[f"{_ALIAS}.__version__"] = _version_module()
+    # `requests.packages` is no package to the import system, which would look no further; below
+    # these it does.
+    for name, library in _VENDORED.items():
+        sys.modules[f"{_ALIAS}.packages.{name}"] = importlib.import_module(library)
 
 
 def uninstall() -> None:

@@ -52,7 +52,8 @@ def main(args: argparse.Namespace) -> int:
     except SystemExit as ended:
         return _status(ended.code)
     except Exception as error:
-        sys.excepthook(type(error), error, _without_machinery(error.__traceback__))
+        shown = error.with_traceback(_without_machinery(error.__traceback__))
+        sys.excepthook(type(shown), shown, shown.__traceback__)
         return 1
     return 0
 
