@@ -1,0 +1,144 @@
+"""A runtime whose waits can be ended from outside, all at once.
+
+A bulk fetch that is closed early must not leave its workers to finish requests nobody wants, some
+of which wait for a server that says nothing. Everything in the layers below waits through its
+`Runtime`, so that is where a worker can be
+reached: `HaltableRuntime` wraps another runtime and, once `halt` is called, every wait that is
+    under way and every later
+one raises `Halted`. To the code that waits it looks like Ctrl-C: a `BaseException` out of a wait,
+on which it ends its lease and closes its connection.
+
+A wait on sockets is woken by one socket more, a pair's end that becomes readable on `halt` and
+stays so. Other waits are woken through their waiter. Work given to `call_blocking` (a name lookup)
+cannot be reached; its caller is stopped as soon as it returns or its deadline passes.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from pooledhttp.runtime import Interest, Runtime, Task, Waiter
+from pooledhttp.timing import Deadline
+
+__all__ = ["Halted", "HaltableRuntime"]
+
+T = TypeVar("T")
+
+
+class Halted(BaseException):
+    """Raised out of a wait because the work it was part of is no longer wanted."""
+
+
+class _HaltableWaiter:
+    """A waiter that `halt` wakes too."""
+
+    __slots__ = ("_inner", "_runtime")
+
+    def __init__(self, runtime: HaltableRuntime, inner: Waiter) -> None:
+        self._runtime = runtime
+        self._inner = inner
+
+    @property
+    def is_set(self) -> bool:
+        return self._inner.is_set
+
+    def set(self) -> None:
+        self._inner.set()
+
+    def wait(self, deadline: Deadline) -> bool:
+        waiting = self._runtime._waiting
+        waiting.add(self._inner)
+        try:
+            self._runtime.check()
+            was_set = self._inner.wait(deadline)
+            self._runtime.check()
+            return was_set
+        finally:
+            waiting.discard(self._inner)
+
+
+class HaltableRuntime:
+    """A `Runtime` over another one, for work that may be called off.
+
+    Args:
+        inner: The runtime that does the waiting.
+    """
+
+    def __init__(self, inner: Runtime) -> None:
+        self._inner = inner
+        self.name = inner.name
+        self.now = inner.now
+        self.spawn = inner.spawn
+        self.forget = inner.forget
+        self.current = inner.current
+        self._is_halted = False
+        # Added to and discarded from by any thread. Each of these, and the copy that `halt` takes,
+        # is one step of the interpreter, so there is no lock that a finalizer calling `halt` could
+        # find held.
+        self._waiting: set[Waiter] = set()
+        self._bell, self._ringer = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ringer.setblocking(False)
+        self._bell_interest = Interest(self._bell, True, False)
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether `halt` was called."""
+        return self._is_halted
+
+    def halt(self) -> None:
+        """End all waits, now and from now on. Never blocks; may be called from anywhere."""
+        if self._is_halted:
+            return
+        self._is_halted = True
+        # Closing the other end makes the bell readable for good.
+        self._ringer.close()
+        for waiter in list(self._waiting):
+            waiter.set()
+
+    def close(self) -> None:
+        """Give the bell's descriptors back. Only when halted and nothing waits any more."""
+        self._is_halted = True
+        self._ringer.close()
+        self._inner.forget(self._bell)
+        self._bell.close()
+
+    def check(self) -> None:
+        """Raise `Halted` if `halt` was called."""
+        if self._is_halted:
+            raise Halted
+
+    def sleep(self, seconds: float) -> None:
+        self.waiter().wait(Deadline.after(seconds, self.now))
+
+    def waiter(self) -> Waiter:
+        return _HaltableWaiter(self, self._inner.waiter())
+
+    def wait(
+        self, sock: socket.socket, read: bool, write: bool, deadline: Deadline
+    ) -> tuple[bool, bool]:
+        ready = self.wait_any((Interest(sock, read, write),), deadline)
+        if not ready:
+            return False, False
+        if read and write:
+            return self._inner.wait(sock, True, True, Deadline.after(0.0, self.now))
+        return read, write
+
+    def wait_any(self, interests: Sequence[Interest], deadline: Deadline) -> list[int]:
+        self.check()
+        ready = self._inner.wait_any((*interests, self._bell_interest), deadline)
+        self.check()
+        return ready
+
+    def call_blocking(self, fn: Callable[[], T], deadline: Deadline) -> T:
+        self.check()
+        value = self._inner.call_blocking(fn, deadline)
+        self.check()
+        return value
+
+
+def _is_a_runtime(runtime: HaltableRuntime, task: Task) -> Runtime:
+    """For the type checker alone: what the session is given is a `Runtime`."""
+    return runtime

@@ -1,0 +1,159 @@
+"""Which job may start, and how far ahead the input is read: plain bookkeeping, no thread, no clock,
+no socket.
+
+A job passes four stations, and the pace counts how many stand at each:
+
+```
+input --add--> queued --start--> running --finish--> finished --take--> the caller
+                (a line per host)             `------- held --------'
+```
+
+Three rules decide:
+
+- **start**: a job may start when fewer than `jobs` are running, its line has fewer than `per_host`
+  running, and fewer than `capacity` are held. Of those that may, the oldest starts. So a host with
+  a long line takes its share and no more, and no job waits for ever: sooner or later each is the
+  oldest.
+- **read on**: the input is read until the queues hold work for `jobs` workers, counting no line
+  further than its own limit, or hold `window` jobs in all. As a rule that is a few jobs ahead; only
+  when one host fills the queues does the pace look further, for work on other hosts. (It never
+  stops too early: lines that are full although they count for `jobs` workers keep that many busy.)
+- **order**: when results are wanted in input order, the job that is next in order may start even
+  when `capacity` is reached, since the finished ones are waiting for it. It stands first in its
+  line and none of its line's elders is running any more, so nothing else holds it back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Generic, TypeVar
+
+__all__ = ["Entry", "Pace"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """An item under way: its place in the input, its line, and what it carries."""
+
+    index: int
+    line: str
+    item: T
+
+
+class _Line(Generic[T]):
+    """The jobs of one host: those that wait, oldest first, and how many run."""
+
+    __slots__ = ("queue", "running")
+
+    def __init__(self) -> None:
+        self.queue: deque[Entry[T]] = deque()
+        self.running = 0
+
+
+class Pace(Generic[T]):
+    """Keeps the queues of a bulk fetch and says what comes next. Not thread-safe: its owner holds a
+    lock.
+
+    Args:
+        jobs: The most that run at once.
+        per_host: The most that run at once in one line; `None` means no limit but `jobs`.
+        capacity: The most that are running, or finished and not yet taken.
+        window: The most that are queued.
+        ordered: Whether finished jobs are taken in the order of the input.
+    """
+
+    def __init__(
+        self, *, jobs: int, per_host: int | None, capacity: int, window: int, ordered: bool
+    ) -> None:
+        self.jobs = jobs
+        self.per_host = jobs if per_host is None else min(per_host, jobs)
+        self.capacity = max(capacity, jobs)
+        self.window = window
+        self.ordered = ordered
+        self.running = 0
+        self.queued = 0
+        #: Finished and not yet taken.
+        self.finished = 0
+        #: Queued jobs, each line counted up to its own limit.
+        self.stock = 0
+        self._lines: dict[str, _Line[T]] = {}
+        #: (index of the line's first job, line) for every line that has a job and room for it.
+        self._ready: list[tuple[int, str]] = []
+        self._next_taken = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued, running or waiting to be taken."""
+        return not (self.queued or self.running or self.finished)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether the input should be read on."""
+        return (
+            self.stock < self.jobs
+            and self.queued < self.window
+            and self.finished < self.capacity
+        )
+
+    def add(self, entry: Entry[T]) -> None:
+        """Queue an item. Indexes must rise."""
+        line = self._lines.get(entry.line)
+        if line is None:
+            line = self._lines[entry.line] = _Line()
+        line.queue.append(entry)
+        self.queued += 1
+        if len(line.queue) <= self.per_host:
+            self.stock += 1
+        if len(line.queue) == 1 and line.running < self.per_host:
+            heappush(self._ready, (entry.index, entry.line))
+
+    def start(self) -> Entry[T] | None:
+        """Take the next job that may start off its queue, or return `None` when none may."""
+        if not self._ready or self.running >= self.jobs:
+            return None
+        index, name = self._ready[0]
+        if self.running + self.finished >= self.capacity and not (
+            self.ordered and index == self._next_taken
+        ):
+            return None
+        heappop(self._ready)
+        line = self._lines[name]
+        entry = line.queue.popleft()
+        if len(line.queue) < self.per_host:
+            self.stock -= 1
+        line.running += 1
+        self.queued -= 1
+        self.running += 1
+        self._offer(name, line)
+        return entry
+
+    def finish(self, entry: Entry[T]) -> None:
+        """A started job has ended; its result waits to be taken."""
+        line = self._lines[entry.line]
+        was_full = line.running >= self.per_host
+        line.running -= 1
+        self.running -= 1
+        self.finished += 1
+        if was_full:
+            self._offer(entry.line, line)
+        if not line.queue and not line.running:
+            del self._lines[entry.line]
+
+    def skip(self) -> None:
+        """An item ended without ever being queued (it was no job); its result waits to be taken."""
+        self.finished += 1
+
+    def take(self, index: int) -> None:
+        """The result of this item goes to the caller."""
+        self.finished -= 1
+        if self.ordered:
+            self._next_taken = index + 1
+
+    def _offer(self, name: str, line: _Line[T]) -> None:
+        """Put a line among those that are ready, if it is."""
+        if line.queue and line.running < self.per_host:
+            heappush(self._ready, (line.queue[0].index, name))

@@ -1,0 +1,173 @@
+"""The pace of a bulk fetch: which job may start, and how far ahead the input is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pooledhttp.bulk.pace import Entry, Pace
+
+
+def make(
+    jobs: int = 4,
+    per_host: int | None = 2,
+    capacity: int = 8,
+    window: int = 100,
+    ordered: bool = False,
+) -> Pace[str]:
+    return Pace(jobs=jobs, per_host=per_host, capacity=capacity, window=window, ordered=ordered)
+
+
+def fill(pace: Pace[str], lines: str) -> None:
+    """Queue one job for each letter, the letter being its line."""
+    for index, line in enumerate(lines):
+        pace.add(Entry(index, line, line))
+
+
+def start_all(pace: Pace[str]) -> list[Entry[str]]:
+    entries = []
+    while (entry := pace.start()) is not None:
+        entries.append(entry)
+    return entries
+
+
+def test_the_oldest_job_whose_host_has_room_starts_first() -> None:
+    """Age decides, except that a full line is passed over."""
+    pace = make()
+    fill(pace, "aaabc")
+    assert [entry.index for entry in start_all(pace)] == [0, 1, 3, 4]
+
+
+def test_a_full_line_goes_on_when_one_of_its_jobs_ends() -> None:
+    """The place of the finished job goes to the next of the same host."""
+    pace = make(per_host=1)
+    fill(pace, "aa")
+    (first,) = start_all(pace)
+    pace.finish(first)
+    assert [entry.index for entry in start_all(pace)] == [1]
+
+
+def test_no_more_than_jobs_run_at_once() -> None:
+    """The total limit holds over all hosts."""
+    pace = make(jobs=3)
+    fill(pace, "abcdef")
+    assert len(start_all(pace)) == 3
+
+
+def test_without_a_limit_per_host_one_host_may_take_all() -> None:
+    """None means that only `jobs` limits."""
+    pace = make(jobs=4, per_host=None)
+    fill(pace, "aaaaaa")
+    assert len(start_all(pace)) == 4
+
+
+def test_results_nobody_takes_stop_new_starts() -> None:
+    """Running and finished jobs together stay within the capacity."""
+    pace = make(jobs=2, per_host=None, capacity=3)
+    fill(pace, "aaaaaa")
+    for _ in range(3):
+        entries = start_all(pace)
+        if entries:
+            pace.finish(entries[0])
+    assert pace.running + pace.finished == 3
+    pace.take(0)
+    assert len(start_all(pace)) == 1
+
+
+def test_in_order_the_next_one_starts_although_the_capacity_is_reached() -> None:
+    """Finished jobs that wait for an earlier one must not keep it from starting."""
+    pace = make(jobs=2, per_host=1, capacity=2, ordered=True)
+    fill(pace, "aabb")
+    first, third = start_all(pace)
+    assert (first.index, third.index) == (0, 2)
+    pace.finish(third)
+    pace.finish(first)
+    assert start_all(pace) == []
+    pace.take(0)
+    assert [entry.index for entry in start_all(pace)] == [1]
+
+
+def test_a_slow_host_makes_the_pace_look_further() -> None:
+    """Queued jobs that only wait for their own host do not count as work at hand."""
+    pace = make(jobs=4, per_host=1, window=50)
+    index = 0
+    while pace.wants_more:
+        pace.add(Entry(index, "slow", "slow"))
+        pace.start()
+        index += 1
+    assert pace.queued == 50
+
+
+def test_with_work_at_hand_the_pace_looks_no_further() -> None:
+    """As many jobs as workers are kept ready, not the whole window."""
+    pace = make(jobs=4, per_host=None, window=50)
+    index = 0
+    while pace.wants_more:
+        pace.add(Entry(index, "fast", "fast"))
+        pace.start()
+        index += 1
+    assert (pace.running, pace.queued) == (4, 4)
+
+
+def test_items_that_are_no_jobs_are_bounded_too() -> None:
+    """A long run of bad items is not read to its end before the first is taken."""
+    pace = make(jobs=2, capacity=4)
+    count = 0
+    while pace.wants_more:
+        pace.skip()
+        count += 1
+    assert count == 4
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    lines=st.lists(st.sampled_from("abcd"), max_size=40),
+    jobs=st.integers(1, 5),
+    per_host=st.one_of(st.none(), st.integers(1, 3)),
+    window=st.integers(1, 12),
+    ordered=st.booleans(),
+    data=st.data(),
+)
+def test_every_job_gets_through_within_the_limits(
+    lines: list[str],
+    jobs: int,
+    per_host: int | None,
+    window: int,
+    ordered: bool,
+    data: st.DataObject,
+) -> None:
+    """Whatever ends when: limits hold at each step, counters equal a recount, all jobs end."""
+    capacity = jobs + 1
+    pace = make(jobs, per_host, capacity, window, ordered)
+    todo = list(enumerate(lines))[::-1]
+    running: list[Entry[str]] = []
+    done: list[int] = []
+    taken: list[int] = []
+    while True:
+        while todo and pace.wants_more:
+            index, line = todo.pop()
+            pace.add(Entry(index, line, line))
+            running += start_all(pace)
+        running += start_all(pace)
+        per_line = Counter(entry.line for entry in running)
+        assert pace.running == len(running) <= jobs
+        assert not per_host or all(count <= per_host for count in per_line.values())
+        assert pace.finished == len(done)
+        assert pace.running + pace.finished <= capacity + (1 if ordered else 0)
+        assert pace.queued <= window
+        assert pace.queued + len(running) + len(done) + len(taken) + len(todo) == len(lines)
+        ready = [index for index in done if not ordered or index == len(taken)]
+        if ready and (not running or data.draw(st.booleans())):
+            done.remove(ready[0])
+            taken.append(ready[0])
+            pace.take(ready[0])
+        elif running:
+            entry = running.pop(data.draw(st.integers(0, len(running) - 1)))
+            pace.finish(entry)
+            done.append(entry.index)
+        else:
+            break
+    assert pace.idle
+    assert sorted(taken) == list(range(len(lines)))
