@@ -1,0 +1,89 @@
+"""Credentials from the user's netrc file.
+
+The file is read anew every time: programs and tests change it, and the variable that names it,
+between two requests. The host looked up is the one the request will really go to, as urllib3's
+parser reads it off the URL. Any other reading can be talked into naming a host the connection is
+not made to: `http://example.com:@evil.example/` begins with one name and goes to another.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from netrc import NetrcParseError, netrc
+from typing import Final
+from urllib.parse import urlsplit
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+__all__ = ["NETRC_FILES", "get_netrc_auth"]
+
+#: Names looked for in the home directory, in this order, when `NETRC` is not set.
+NETRC_FILES: Final = (".netrc", "_netrc")
+
+_AUTHORITY = re.compile(r"[^:/?#]+://([^/?#]*)")
+_NEVER_IN_AN_AUTHORITY = re.compile(r"[\x00-\x20\x7f\\]")
+
+
+def get_netrc_auth(url: str | bytes, raise_errors: bool = False) -> tuple[str, str] | None:
+    """Return the user name and password the netrc file has for a URL's host.
+
+    Args:
+        url: The URL. Its port and its own credentials play no part.
+        raise_errors: Whether a file that cannot be read or parsed is an error, not an absent one.
+
+    Returns:
+        User name (the `account`, if no `login` is given) and password; `None` without an entry for
+        the host, or with an entry (`default`, say) that is empty.
+
+    Raises:
+        OSError: The file cannot be read, and `raise_errors` is set.
+        netrc.NetrcParseError: The file is not a netrc file, and `raise_errors` is set.
+    """
+    path = _netrc_path()
+    if path is None:
+        return None
+    host = _host_of(url.decode("utf-8", "replace") if isinstance(url, bytes) else url)
+    if host is None:
+        return None
+    try:
+        entry = netrc(path).authenticators(host)
+    except (NetrcParseError, OSError):
+        if raise_errors:
+            raise
+        return None
+    if not entry or not any(entry):
+        return None
+    login, account, password = entry
+    return login or account or "", password or ""
+
+
+def _netrc_path() -> str | None:
+    """Return the file to read, if there is one."""
+    named = os.environ.get("NETRC")
+    candidates = [named] if named is not None else [f"~/{name}" for name in NETRC_FILES]
+    for candidate in candidates:
+        path = os.path.expanduser(candidate)
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def _host_of(url: str) -> str | None:
+    """Return the host a request to `url` goes to, or `None` when that is not beyond doubt."""
+    url = url.lstrip()
+    authority = _AUTHORITY.match(url)
+    if authority is None or _NEVER_IN_AN_AUTHORITY.search(authority[1]):
+        return None
+    try:
+        host = parse_url(url).host
+        also = urlsplit(url).hostname
+    except (LocationParseError, ValueError):
+        return None
+    if not host or not also:
+        return None
+    host = host.strip("[]").lower()
+    # Two parsers that disagree mean a URL made to be read in two ways; only about international
+    # names they differ in good faith, one giving the spelling used in DNS.
+    return host if host == also or not also.isascii() else None

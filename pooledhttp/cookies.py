@@ -1,0 +1,590 @@
+"""Cookies: a jar that also works as a dictionary, and the bridge to `http.cookiejar`.
+
+`http.cookiejar` decides which cookie is stored and which is sent. It was written for
+`urllib.request`, so it wants requests and responses of that shape; `MockRequest` and
+`MockResponse` show it ours in them.
+
+    Response --MockResponse--> jar.extract_cookies     (extract_cookies_to_jar)
+    Request <--MockRequest--- jar.add_cookie_header    (get_cookie_header)
+
+No control character goes through in either direction. A `Set-Cookie` line that holds one is
+ignored, as RFC 6265bis section 5.6 wants it: kept, it would spoil every later request to that
+server. One given by the caller is an `InvalidHeader`.
+"""
+
+from __future__ import annotations
+
+import calendar
+import copy
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping, MutableMapping
+from http.cookiejar import Cookie, CookieJar, CookiePolicy
+from http.cookies import Morsel
+from typing import Any, Protocol, TypeVar, overload
+from urllib.parse import urlsplit, urlunsplit
+
+from pooledhttp.exceptions import InvalidHeader
+
+__all__ = [
+    "CookieConflictError",
+    "MockRequest",
+    "MockResponse",
+    "RequestsCookieJar",
+    "add_dict_to_cookiejar",
+    "cookiejar_from_dict",
+    "create_cookie",
+    "dict_from_cookiejar",
+    "extract_cookies_to_jar",
+    "get_cookie_header",
+    "merge_cookies",
+    "morsel_to_cookie",
+    "remove_cookie_by_name",
+]
+
+JarT = TypeVar("JarT", bound=CookieJar)
+D = TypeVar("D")
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class _Sent(Protocol):
+    """What is read of a request: where it goes and its header fields."""
+
+    @property
+    def url(self) -> Any: ...
+    @property
+    def headers(self) -> Any: ...
+
+
+class CookieConflictError(RuntimeError):
+    """More than one cookie answers to a name, and nothing was said to tell them apart."""
+
+
+class MockRequest:
+    """Our request, in the shape `http.cookiejar` reads.
+
+    New header fields are collected apart, see `get_new_headers`: the request itself is not touched.
+
+    Args:
+        request: A request that has a URL and header fields.
+    """
+
+    def __init__(self, request: _Sent) -> None:
+        self._r = request
+        self._new_headers: dict[str, str] = {}
+        self._url = urlsplit(_text(request.url))
+        self.type = self._url.scheme
+
+    def get_type(self) -> str:
+        """Return the URL's scheme."""
+        return self.type
+
+    def get_host(self) -> str:
+        """Return the URL's host, with the port if it names one."""
+        return self._url.netloc
+
+    def get_origin_req_host(self) -> str:
+        """Return the host the user asked for; a cookie's third party is judged against it."""
+        return self.get_host()
+
+    def get_full_url(self) -> str:
+        """Return the URL, under the host of the `Host` header field where there is one.
+
+        The server files its cookies under the name it was addressed by, and that is what the field
+        says.
+        """
+        host = self._r.headers.get("Host") if self._r.headers else None
+        if not host:
+            return _text(self._r.url)
+        return urlunsplit(self._url._replace(netloc=_text(host)))
+
+    def is_unverifiable(self) -> bool:
+        """Return whether nobody could approve this request beforehand: always true."""
+        return True
+
+    def has_header(self, name: str) -> bool:
+        """Return whether the request has the header field, or has been given it since."""
+        return name in self._r.headers or name in self._new_headers
+
+    def get_header(self, name: str, default: str | None = None) -> Any:
+        """Return a header field, the request's own first, or `default`."""
+        return self._r.headers.get(name, self._new_headers.get(name, default))
+
+    def add_header(self, key: str, val: str) -> None:
+        """Refuse: cookies are never added to the request itself.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("cookies are handed over through add_unredirected_header()")
+
+    def add_unredirected_header(self, name: str, value: str) -> None:
+        """Take a header field meant for this request and not for where it may be redirected."""
+        self._new_headers[name] = value
+
+    def get_new_headers(self) -> dict[str, str]:
+        """Return the header fields that were added."""
+        return self._new_headers
+
+    @property
+    def unverifiable(self) -> bool:
+        """As `is_unverifiable`."""
+        return self.is_unverifiable()
+
+    @property
+    def origin_req_host(self) -> str:
+        """As `get_origin_req_host`."""
+        return self.get_origin_req_host()
+
+    @property
+    def host(self) -> str:
+        """As `get_host`."""
+        return self.get_host()
+
+
+class MockResponse:
+    """A response's header fields, in the shape `http.cookiejar` reads.
+
+    Args:
+        headers: The fields, as an `email.message.Message` or something else with its `get_all`.
+    """
+
+    def __init__(self, headers: Any) -> None:
+        self._headers = headers
+
+    def info(self) -> Any:
+        """Return the header fields."""
+        return self._headers
+
+    def getheaders(self, name: str) -> Any:
+        """Return every value of one field."""
+        return self._headers.get_all(name)
+
+
+class RequestsCookieJar(CookieJar, MutableMapping[str, str | None]):
+    """A cookie jar that is also a dictionary of names and values.
+
+    Iterating yields `Cookie` objects, as it does for every jar; `keys`, `values` and `items` are
+    lists of plain strings. As a dictionary it knows names only, and cookies of several domains and
+    paths may share one: then `jar[name]` raises `CookieConflictError`, and `get` and `set` take
+    `domain` and `path` to choose.
+    """
+
+    @overload
+    def get(
+        self, name: str, default: None = None, domain: str | None = None, path: str | None = None
+    ) -> str | None: ...
+    @overload
+    def get(
+        self, name: str, default: D, domain: str | None = None, path: str | None = None
+    ) -> str | D | None: ...
+    def get(
+        self, name: str, default: Any = None, domain: str | None = None, path: str | None = None
+    ) -> Any:
+        """Return a cookie's value.
+
+        Args:
+            name: The cookie's name.
+            default: What to return when there is none.
+            domain: Only a cookie of exactly this domain. `None` takes any.
+            path: Only a cookie of exactly this path. `None` takes any.
+
+        Raises:
+            CookieConflictError: Several cookies match.
+        """
+        try:
+            return self._find_no_duplicates(name, domain, path)
+        except KeyError:
+            return default
+
+    def set(self, name: str, value: str | Morsel[Any] | None, **kwargs: Any) -> Cookie | None:
+        """Store a cookie.
+
+        Args:
+            name: The cookie's name; a `Morsel` brings its own.
+            value: Its value. `None` removes the cookies of that name (and `domain` and `path`, if
+                given).
+            **kwargs: Attributes as `create_cookie` takes them.
+
+        Returns:
+            The cookie stored, or `None` after a removal.
+
+        Raises:
+            InvalidHeader: The name or the value holds a control character.
+        """
+        if value is None:
+            remove_cookie_by_name(self, name, kwargs.get("domain"), kwargs.get("path"))
+            return None
+        if isinstance(value, Morsel):
+            cookie = morsel_to_cookie(value)
+        else:
+            cookie = create_cookie(name, value, **kwargs)
+        self.set_cookie(cookie)
+        return cookie
+
+    def iterkeys(self) -> Iterator[str]:
+        """Iterate over the cookies' names."""
+        return (cookie.name for cookie in self)
+
+    def keys(self) -> list[str]:  # type: ignore[override]
+        """Return the cookies' names; one used under several domains comes up as often."""
+        return list(self.iterkeys())
+
+    def itervalues(self) -> Iterator[str | None]:
+        """Iterate over the cookies' values."""
+        return (cookie.value for cookie in self)
+
+    def values(self) -> list[str | None]:  # type: ignore[override]
+        """Return the cookies' values."""
+        return list(self.itervalues())
+
+    def iteritems(self) -> Iterator[tuple[str, str | None]]:
+        """Iterate over pairs of name and value."""
+        return ((cookie.name, cookie.value) for cookie in self)
+
+    def items(self) -> list[tuple[str, str | None]]:  # type: ignore[override]
+        """Return pairs of name and value; `dict(jar.items())` is the jar as a plain dictionary."""
+        return list(self.iteritems())
+
+    def list_domains(self) -> list[str]:
+        """Return each domain there is a cookie for, once."""
+        return list(dict.fromkeys(cookie.domain for cookie in self))
+
+    def list_paths(self) -> list[str]:
+        """Return each path there is a cookie for, once."""
+        return list(dict.fromkeys(cookie.path for cookie in self))
+
+    def multiple_domains(self) -> bool:
+        """Return whether two cookies share one named domain."""
+        named = [cookie.domain for cookie in self if cookie.domain is not None]
+        return len(set(named)) < len(named)
+
+    def get_dict(self, domain: str | None = None, path: str | None = None) -> dict[str, str | None]:
+        """Return names and values as a dictionary.
+
+        Args:
+            domain: Only cookies of exactly this domain. `None` takes all.
+            path: Only cookies of exactly this path. `None` takes all.
+        """
+        return {cookie.name: cookie.value for cookie in _matching(self, None, domain, path)}
+
+    def __iter__(self) -> Iterator[Cookie]:  # type: ignore[override]
+        return super().__iter__()
+
+    def __contains__(self, name: object) -> bool:
+        return any(cookie.name == name for cookie in self)
+
+    def __getitem__(self, name: str) -> str | None:
+        return self._find_no_duplicates(name)
+
+    def __setitem__(self, name: str, value: str | Morsel[Any] | None) -> None:
+        self.set(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        remove_cookie_by_name(self, name)
+
+    def set_cookie(self, cookie: Cookie, *args: Any, **kwargs: Any) -> None:
+        """Store a cookie object; escaped quotes are taken out of a value that is in quotes."""
+        value = cookie.value
+        if isinstance(value, str) and len(value) > 1 and value[0] == value[-1] == '"':
+            cookie.value = value.replace('\\"', "")
+        super().set_cookie(cookie, *args, **kwargs)
+
+    def update(self, other: Any = (), /, **kwargs: Any) -> None:
+        """Store copies of another jar's cookies, or the names and values of a mapping."""
+        if isinstance(other, CookieJar):
+            for cookie in other:
+                self.set_cookie(copy.copy(cookie))
+            other = ()
+        super().update(other, **kwargs)
+
+    def copy(self) -> RequestsCookieJar:
+        """Return a new jar with copies of the cookies and the same policy."""
+        twin = RequestsCookieJar()
+        twin.set_policy(self.get_policy())
+        twin.update(self)
+        return twin
+
+    def get_policy(self) -> CookiePolicy:
+        """Return the policy that decides what is stored and what is sent."""
+        return self._policy  # type: ignore[attr-defined, no-any-return]
+
+    def _find(self, name: str, domain: str | None = None, path: str | None = None) -> str | None:
+        """Return the value of the first cookie that matches.
+
+        Raises:
+            KeyError: There is none.
+        """
+        for cookie in _matching(self, name, domain, path):
+            return cookie.value
+        raise KeyError(f"name={name!r}, domain={domain!r}, path={path!r}")
+
+    def _find_no_duplicates(
+        self, name: str, domain: str | None = None, path: str | None = None
+    ) -> str | None:
+        """Return the value of the one cookie that matches.
+
+        Raises:
+            KeyError: There is none.
+            CookieConflictError: There are several.
+        """
+        found = list(_matching(self, name, domain, path))
+        if len(found) > 1:
+            raise CookieConflictError(f"There are multiple cookies with name, {name!r}")
+        return found[0].value if found else self._find(name, domain, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop("_cookies_lock", None)  # locks do not pickle
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__.setdefault("_cookies_lock", threading.RLock())
+
+
+def create_cookie(name: str, value: str, **kwargs: Any) -> Cookie:
+    """Make a cookie; without further attributes it is sent to every host and path.
+
+    Args:
+        name: The cookie's name.
+        value: Its value.
+        **kwargs: Of `version port domain path secure expires discard comment comment_url rest
+            rfc2109`, those that shall differ from 0, `None`, `""`, `"/"`, `False`, `None`, `True`,
+            `None`, `None`, `{"HttpOnly": None}` and `False`. `expires` is in seconds since the
+            epoch.
+
+    Raises:
+        TypeError: A keyword is none of these.
+        InvalidHeader: The name or the value holds a control character.
+    """
+    facts: dict[str, Any] = {
+        "version": 0,
+        "port": None,
+        "domain": "",
+        "path": "/",
+        "secure": False,
+        "expires": None,
+        "discard": True,
+        "comment": None,
+        "comment_url": None,
+        "rest": {"HttpOnly": None},
+        "rfc2109": False,
+    }
+    unknown = [key for key in kwargs if key not in facts]
+    if unknown:
+        raise TypeError(f"create_cookie() got unexpected keyword arguments: {unknown}")
+    facts.update(kwargs)
+    _refuse_control(f"The cookie {name!r}", name, value)
+    return Cookie(
+        name=name,
+        value=value,
+        port_specified=bool(facts["port"]),
+        domain_specified=bool(facts["domain"]),
+        domain_initial_dot=facts["domain"].startswith("."),
+        path_specified=bool(facts["path"]),
+        **facts,
+    )
+
+
+def morsel_to_cookie(morsel: Morsel[Any]) -> Cookie:
+    """Make a cookie of a `http.cookies.Morsel`.
+
+    Raises:
+        TypeError: Its `max-age` is not a number of seconds.
+        ValueError: Its `expires` is not a date of the form `Thu, 01-Jan-1970 00:00:01 GMT`.
+    """
+    expires: int | None = None
+    if morsel["max-age"]:
+        try:
+            expires = int(time.time() + int(morsel["max-age"]))
+        except ValueError:
+            raise TypeError(f"max-age: {morsel['max-age']} must be integer") from None
+    elif morsel["expires"]:
+        moment = time.strptime(morsel["expires"], "%a, %d-%b-%Y %H:%M:%S GMT")
+        expires = calendar.timegm(moment)
+    return create_cookie(
+        morsel.key,
+        morsel.value,
+        version=morsel["version"] or 0,
+        domain=morsel["domain"],
+        path=morsel["path"],
+        secure=bool(morsel["secure"]),
+        expires=expires,
+        discard=False,
+        comment=morsel["comment"],
+        comment_url=bool(morsel["comment"]),
+        rest={"HttpOnly": morsel["httponly"]},
+    )
+
+
+@overload
+def cookiejar_from_dict(
+    cookie_dict: Mapping[str, Any] | None, cookiejar: None = None, overwrite: bool = True
+) -> RequestsCookieJar: ...
+@overload
+def cookiejar_from_dict(
+    cookie_dict: Mapping[str, Any] | None, cookiejar: JarT, overwrite: bool = True
+) -> JarT: ...
+def cookiejar_from_dict(
+    cookie_dict: Mapping[str, Any] | None,
+    cookiejar: CookieJar | None = None,
+    overwrite: bool = True,
+) -> CookieJar:
+    """Put names and values into a jar.
+
+    Args:
+        cookie_dict: Names and values. `None` adds nothing.
+        cookiejar: The jar to add to. `None` makes a new `RequestsCookieJar`.
+        overwrite: Whether a name the jar already has is replaced.
+
+    Returns:
+        The jar.
+    """
+    jar = RequestsCookieJar() if cookiejar is None else cookiejar
+    if not cookie_dict:
+        return jar
+    taken = set() if overwrite else {cookie.name for cookie in jar}
+    for name, value in cookie_dict.items():
+        if name not in taken:
+            jar.set_cookie(create_cookie(name, value))
+    return jar
+
+
+def add_dict_to_cookiejar(cj: JarT, cookie_dict: Mapping[str, Any]) -> JarT:
+    """Put names and values into a jar of any kind, over what it has, and return the jar."""
+    return cookiejar_from_dict(cookie_dict, cj)
+
+
+def dict_from_cookiejar(cj: CookieJar) -> dict[str, str | None]:
+    """Return the names and values in a jar of any kind; of cookies that share a name the last."""
+    return {cookie.name: cookie.value for cookie in cj}
+
+
+def merge_cookies(cookiejar: JarT, cookies: Mapping[str, Any] | CookieJar | None) -> JarT:
+    """Add cookies to a jar; from a mapping only the names it does not have yet.
+
+    Args:
+        cookiejar: The jar, of any kind.
+        cookies: A jar or a mapping of names and values. `None` adds nothing.
+
+    Returns:
+        The jar.
+
+    Raises:
+        ValueError: `cookiejar` is not a cookie jar.
+    """
+    if not isinstance(cookiejar, CookieJar):
+        raise ValueError("You can only merge into CookieJar")
+    if isinstance(cookies, CookieJar):
+        if isinstance(cookiejar, RequestsCookieJar):
+            cookiejar.update(cookies)
+        else:
+            for cookie in cookies:
+                cookiejar.set_cookie(cookie)
+    elif cookies is not None:
+        cookiejar_from_dict(cookies, cookiejar, overwrite=False)
+    return cookiejar
+
+
+def remove_cookie_by_name(
+    cookiejar: CookieJar, name: str, domain: str | None = None, path: str | None = None
+) -> None:
+    """Remove the cookies of a name; of exactly that `domain` and `path` if given."""
+    for cookie in list(_matching(cookiejar, name, domain, path)):
+        cookiejar.clear(cookie.domain, cookie.path, cookie.name)
+
+
+def extract_cookies_to_jar(jar: CookieJar, request: _Sent, response: Any) -> None:
+    """Store the cookies a response sets.
+
+    Args:
+        jar: Where to.
+        request: The request that was answered.
+        response: The raw response. One without a truthy `_original_response`, which is where its
+            header fields are, sets none.
+    """
+    original = getattr(response, "_original_response", None)
+    if not original:
+        return
+    headers = _ReadableFields(original.msg)
+    if headers.any():
+        # The jar is typed for urllib.request; what it really reads is what the two stand-ins have.
+        jar.extract_cookies(MockResponse(headers), MockRequest(request))  # type: ignore[arg-type]
+
+
+def get_cookie_header(jar: CookieJar, request: _Sent) -> str | None:
+    """Return the `Cookie` field with which a jar would have a request sent.
+
+    Returns:
+        The field's value, or `None` when no cookie of the jar is for that request.
+
+    Raises:
+        InvalidHeader: A cookie that is due holds a control character.
+    """
+    if type(jar) in (RequestsCookieJar, CookieJar) and next(iter(jar), None) is None:
+        return None  # most requests: nothing to weigh
+    asked = MockRequest(request)
+    jar.add_cookie_header(asked)  # type: ignore[arg-type]
+    header = asked.get_new_headers().get("Cookie")
+    if header is not None:
+        _refuse_control("The cookies of this request", header)
+    return header
+
+
+def _copy_cookie_jar(jar: Any) -> Any:
+    """Return a jar of the same kind with copies of the cookies; `None` for `None`."""
+    if jar is None:
+        return None
+    if hasattr(jar, "copy"):
+        return jar.copy()
+    twin = copy.copy(jar)
+    twin.clear()
+    for cookie in jar:
+        twin.set_cookie(copy.copy(cookie))
+    return twin
+
+
+def _matching(
+    jar: CookieJar, name: str | None, domain: str | None, path: str | None
+) -> Iterator[Cookie]:
+    """Yield a jar's cookies of that name, domain and path; `None` matches all."""
+    for cookie in jar:
+        if (
+            (name is None or cookie.name == name)
+            and (domain is None or cookie.domain == domain)
+            and (path is None or cookie.path == path)
+        ):
+            yield cookie
+
+
+class _ReadableFields:
+    """Header fields of which `get_all` leaves out values with control characters in them."""
+
+    def __init__(self, fields: Any) -> None:
+        self._fields = fields
+
+    def get_all(self, name: str, default: Any = None) -> Any:
+        values = self._fields.get_all(name, None)
+        if values is None:
+            return default
+        return [value for value in values if not _CONTROL.search(str(value))]
+
+    def any(self) -> bool:
+        """Return whether there is a cookie to be read at all."""
+        return bool(self.get_all("Set-Cookie") or self.get_all("Set-Cookie2"))
+
+
+def _refuse_control(subject: str, *parts: object) -> None:
+    for part in parts:
+        if isinstance(part, str) and _CONTROL.search(part):
+            raise InvalidHeader(
+                f"{subject} cannot be sent: there is a control character in it, such as a line "
+                "break or NUL. Encode the value first, for example with urllib.parse.quote."
+            )
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -1,0 +1,49 @@
+"""Callbacks a user hangs on a request.
+
+There is one event, `"response"`: it fires with every response before the caller sees it. A hook
+gets the response and the keyword arguments of the send; what it returns stands in for the
+response, and `None` leaves the response as it is. Hooks run in the order in which they were added,
+each on the result of the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+__all__ = ["HOOKS", "default_hooks", "dispatch_hook"]
+
+#: The events there are.
+HOOKS = ["response"]
+
+T = TypeVar("T")
+Hook = Callable[..., Any]
+
+
+def default_hooks() -> dict[str, list[Hook]]:
+    """Return a new table that has an empty list of hooks for every event."""
+    return {event: [] for event in HOOKS}
+
+
+def dispatch_hook(
+    key: str, hooks: Mapping[str, Hook | Iterable[Hook]] | None, hook_data: T, **kwargs: Any
+) -> T:
+    """Run the hooks of one event over a value.
+
+    Args:
+        key: The event.
+        hooks: Event to one hook or several. `None` means there are none.
+        hook_data: What the first hook receives.
+        **kwargs: Handed to every hook.
+
+    Returns:
+        The value after the last hook.
+    """
+    registered = (hooks or {}).get(key)
+    if not registered:
+        return hook_data
+    for hook in (registered,) if callable(registered) else registered:
+        replacement = hook(hook_data, **kwargs)
+        if replacement is not None:
+            hook_data = replacement
+    return hook_data

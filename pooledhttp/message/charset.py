@@ -1,0 +1,161 @@
+"""Which characters a body's bytes stand for: what the header says, what the content says, what
+they look like.
+
+    header    get_encoding_from_headers      `charset=`, else a default by media type
+    content   get_encodings_from_content     what HTML and XML say of themselves
+    bytes     guess_json_utf                 where the zeros are in the first four bytes
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, AnyStr
+
+from pooledhttp.message.headers import parse_content_type
+
+__all__ = [
+    "get_encoding_from_headers",
+    "get_encodings_from_content",
+    "get_unicode_from_response",
+    "guess_json_utf",
+    "iter_slices",
+    "stream_decode_response_unicode",
+    "to_native_string",
+    "unicode_is_ascii",
+]
+
+# In the order in which they are believed.
+_DECLARATIONS = (
+    re.compile(r"<meta.*?charset=[\"']*(.+?)[\"'>]", re.IGNORECASE),
+    re.compile(r"<meta.*?content=[\"']*;?charset=(.+?)[\"'>]", re.IGNORECASE),
+    re.compile(r"^<\?xml.*?encoding=[\"']*(.+?)[\"'>]"),
+)
+
+# Byte order marks and what they give away; UTF-32's little-endian one begins with UTF-16's.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+# JSON begins with two ASCII characters, so zero bytes show the width of a unit and its byte order.
+_ZERO_PATTERNS = {
+    (False, False, False, False): "utf-8",
+    (True, False, True, False): "utf-16-be",
+    (False, True, False, True): "utf-16-le",
+    (True, True, True, False): "utf-32-be",
+    (False, True, True, True): "utf-32-le",
+}
+
+
+def get_encoding_from_headers(headers: Mapping[str, Any]) -> str | None:
+    """Return the encoding the header fields name or imply.
+
+    Args:
+        headers: The fields, with `content-type` found in any case.
+
+    Returns:
+        The `charset`; without one ISO-8859-1 for `text` (RFC 2616, still what servers mean) and
+        UTF-8 for JSON (RFC 8259); `None` for anything else.
+    """
+    content_type = headers.get("content-type")
+    if not content_type:
+        return None
+    media_type, parameters = parse_content_type(content_type)
+    if "charset" in parameters:
+        return parameters["charset"].strip("'\"")
+    if "text" in media_type:
+        return "ISO-8859-1"
+    if "application/json" in media_type:
+        return "utf-8"
+    return None
+
+
+def get_encodings_from_content(content: str) -> list[str]:
+    """Return the encodings a text of HTML or XML declares, the one to believe first at the front.
+
+    Deprecated: a parser for the format knows better.
+    """
+    _deprecated("get_encodings_from_content", "Ask a parser for HTML or XML.")
+    return [name for pattern in _DECLARATIONS for name in pattern.findall(content)]
+
+
+def get_unicode_from_response(r: Any) -> Any:
+    """Return a response's body as text in the encoding its header fields name, as far as possible.
+
+    Deprecated: use `Response.text`.
+    """
+    _deprecated("get_unicode_from_response", "Use Response.text.")
+    encoding = get_encoding_from_headers(r.headers)
+    if not encoding:
+        return r.content
+    return str(r.content, encoding, errors="replace")
+
+
+def guess_json_utf(data: bytes) -> str | None:
+    """Tell from its first bytes in which Unicode encoding JSON is.
+
+    Returns:
+        The codec's name, or `None` when it looks like none of them.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding
+    start = data[:4]
+    if 0 not in start:
+        return "utf-8"
+    return _ZERO_PATTERNS.get(tuple(byte == 0 for byte in start))  # type: ignore[arg-type]
+
+
+def stream_decode_response_unicode(iterator: Iterable[bytes], r: Any) -> Iterator[Any]:
+    """Decode pieces of a body into text; a character cut in two by the pieces comes out whole.
+
+    Args:
+        iterator: The pieces.
+        r: The response, for its `encoding`. With `None` the pieces come out as they are.
+    """
+    if r.encoding is None:
+        yield from iterator
+        return
+    decoder = codecs.getincrementaldecoder(r.encoding)(errors="replace")
+    for piece in iterator:
+        if text := decoder.decode(piece):
+            yield text
+    if text := decoder.decode(b"", final=True):
+        yield text
+
+
+def iter_slices(string: AnyStr, slice_length: int | None) -> Iterator[AnyStr]:
+    """Cut text or bytes into pieces.
+
+    Args:
+        string: What to cut.
+        slice_length: Length of each piece but the last. `None`, zero and less give one piece.
+    """
+    step = slice_length if slice_length and slice_length > 0 else max(len(string), 1)
+    for start in range(0, len(string), step):
+        yield string[start : start + step]
+
+
+def to_native_string(string: str | bytes, encoding: str = "ascii") -> str:
+    """Return text as it is and bytes decoded.
+
+    Args:
+        string: Text or bytes.
+        encoding: How to decode bytes.
+    """
+    return string if isinstance(string, str) else string.decode(encoding)
+
+
+def unicode_is_ascii(u_string: str) -> bool:
+    """Return whether a text holds ASCII characters only."""
+    return u_string.isascii()
+
+
+def _deprecated(name: str, instead: str) -> None:
+    warnings.warn(f"{name}() is deprecated. {instead}", DeprecationWarning, stacklevel=3)

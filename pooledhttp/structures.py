@@ -1,0 +1,98 @@
+"""Two small containers: header fields, and names for numbers.
+
+`CaseInsensitiveDict` holds header fields. It looks names up without regard to case and gives each
+one back in the spelling it was last stored under, in the order names first came in. `LookupDict`
+holds names that are read as attributes or as items. Neither knows anything else of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Generic, TypeVar, overload
+
+__all__ = ["CaseInsensitiveDict", "LookupDict"]
+
+V = TypeVar("V")
+D = TypeVar("D")
+
+
+class CaseInsensitiveDict(MutableMapping[str, V], Generic[V]):
+    """A mapping whose keys match in any case and keep the spelling they were last set with.
+
+    Args:
+        data: What to start from: a mapping, or pairs of name and value. `None` starts empty.
+        **kwargs: Further names and values, stored after `data`.
+    """
+
+    _store: dict[str, tuple[str, V]]
+
+    def __init__(
+        self, data: Mapping[str, V] | Iterable[tuple[str, V]] | None = None, **kwargs: V
+    ) -> None:
+        self._store = {}
+        self.update(() if data is None else data, **kwargs)
+
+    def __setitem__(self, key: str, value: V) -> None:
+        self._store[key.lower()] = (key, value)
+
+    def __getitem__(self, key: str) -> V:
+        return self._store[key.lower()][1]
+
+    def __delitem__(self, key: str) -> None:
+        del self._store[key.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return (spelling for spelling, _ in self._store.values())
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def lower_items(self) -> Iterator[tuple[str, V]]:
+        """Iterate over pairs of lower-case name and value."""
+        return ((folded, value) for folded, (_, value) in self._store.items())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        theirs: CaseInsensitiveDict[Any] = CaseInsensitiveDict(other)
+        return dict(self.lower_items()) == dict(theirs.lower_items())
+
+    def copy(self) -> CaseInsensitiveDict[V]:
+        """Return a new mapping with the same names, spellings and values."""
+        return CaseInsensitiveDict(self._store.values())
+
+    def __repr__(self) -> str:
+        return repr(dict(self.items()))
+
+
+class LookupDict(dict[str, V]):
+    """Names to be read as attributes or as items; an unknown item is `None`.
+
+    The names live in the object's `__dict__`, so the dictionary itself stays empty. A missing
+    attribute raises `AttributeError`, a missing item gives `None`.
+
+    Args:
+        name: What the table is called in its `repr`. `None` by default.
+    """
+
+    def __init__(self, name: Any = None) -> None:
+        super().__init__()
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<lookup '{self.name}'>"
+
+    def __getattr__(self, key: str) -> V:
+        # Reached for missing names only; it stands here so that a type checker accepts `codes.ok`.
+        raise AttributeError(f"{self!r} has no name {key!r}")
+
+    def __getitem__(self, key: str) -> V | None:  # type: ignore[override]
+        return self.__dict__.get(key)
+
+    @overload
+    def get(self, key: str, default: None = None) -> V | None: ...
+    @overload
+    def get(self, key: str, default: D) -> V | D: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value under `key`, or `default`."""
+        return self.__dict__.get(key, default)
