@@ -1,0 +1,36 @@
+"""Reaching a server by names, addresses, sockets, TLS and proxies; the result is a byte stream.
+
+Everything goes through `Connector.connect(route, deadline)`. This room knows no HTTP: CONNECT is
+spoken by a function that is passed in.
+"""
+
+from __future__ import annotations
+
+from pooledhttp.network.connector import Connector, TunnelFn
+from pooledhttp.network.resolve import (
+    Address,
+    Resolver,
+    StaticResolver,
+    SystemResolver,
+    default_resolver,
+)
+from pooledhttp.network.route import KeepAlive, Proxy, Route, SocketOptions, TlsSettings
+from pooledhttp.network.stream import Stream
+from pooledhttp.network.tls_sessions import SessionStore
+
+__all__ = [
+    "Address",
+    "Connector",
+    "KeepAlive",
+    "Proxy",
+    "Resolver",
+    "Route",
+    "SessionStore",
+    "SocketOptions",
+    "Stream",
+    "StaticResolver",
+    "SystemResolver",
+    "TlsSettings",
+    "TunnelFn",
+    "default_resolver",
+]

@@ -1,0 +1,251 @@
+"""From a route to a connected stream: everything between "there is room" and "send the request".
+
+    direct        resolve ─> race ─────────────────────────────────> [TLS]
+    http proxy    resolve ─> race ─> (forwarded) | CONNECT ────────> [TLS]
+    https proxy   resolve ─> race ─> TLS to it ─> (as above) ──────> [TLS in TLS]
+    socks proxy   (resolve target) resolve ─> race ─> SOCKS ───────> [TLS]
+
+All steps share one deadline. Whatever fails, by error, deadline, Ctrl-C or cancellation, the socket
+is closed before the error leaves. Errors are faults (`exceptions`) that name the origin, the step,
+and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pooledhttp.exceptions import DialError, DialTimeout, Fault, ProxyFault, ResolveError
+from pooledhttp.network import secure
+from pooledhttp.network.dial import connect_unix
+from pooledhttp.network.handshakes import MAX_HANDSHAKES, Turnstile
+from pooledhttp.network.happy_eyeballs import ATTEMPT_DELAY, AllFailed, race
+from pooledhttp.network.resolve import Address, Resolver, default_resolver, literal
+from pooledhttp.network.route import UNIX_SCHEME, Proxy, Route, TlsSettings
+from pooledhttp.network.socks import open_tunnel
+from pooledhttp.network.stream import Stream
+from pooledhttp.network.tls_sessions import SessionStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pooledhttp.runtime import Runtime
+    from pooledhttp.timing import Deadline
+
+__all__ = ["Connector", "TunnelFn"]
+
+#: Sends CONNECT over the stream and reads the answer: (stream, proxy, host, port, deadline).
+TunnelFn = Callable[[Stream, Proxy, str, int, "Deadline"], None]
+
+
+class Connector:
+    """Makes streams.
+
+    Args:
+        runtime: How to wait.
+        resolver: Looks names up. None asks the system.
+        tunnel: Speaks CONNECT to HTTP proxies, which takes an HTTP parser and so lives above. It
+            raises a `Fault` or `OSError` when the proxy refuses. None: no tunnels.
+        max_handshakes: TLS handshakes with one origin at a time; None for any number.
+        sessions: Where TLS sessions are remembered. None makes a store of this connector's own.
+        attempt_delay: Seconds between the starts of attempts at a host's addresses.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        resolver: Resolver | None = None,
+        tunnel: TunnelFn | None = None,
+        max_handshakes: int | None = MAX_HANDSHAKES,
+        sessions: SessionStore | None = None,
+        attempt_delay: float = ATTEMPT_DELAY,
+    ) -> None:
+        self.runtime = runtime
+        self.resolver: Resolver = default_resolver() if resolver is None else resolver
+        self.sessions = SessionStore() if sessions is None else sessions
+        self._tunnel = tunnel
+        self._turnstile = Turnstile(runtime, max_handshakes)
+        self._attempt_delay = attempt_delay
+
+    def connect(self, route: Route, deadline: Deadline) -> Stream:
+        """Connect as `route` says.
+
+        Args:
+            route: Where to and on which terms.
+            deadline: Bounds all steps together.
+
+        Returns:
+            A stream on which the request can be written.
+
+        Raises:
+            ResolveError: The name has no address.
+            DialError: No address accepted the connection.
+            DialTimeout: The deadline came first; `phase` says during what.
+            TlsError: The handshake failed or the certificate was not accepted.
+            ProxyFault: The proxy could not be reached or refused; `original_error` says why.
+        """
+        stream = self._reach(route, deadline)
+        if route.tls is None:
+            return stream
+        return self._secured(stream, route, route.host, route.port, route.tls, deadline)
+
+    def _reach(self, route: Route, deadline: Deadline) -> Stream:
+        """A stream to the origin, not yet secured; to the proxy for a forwarded route."""
+        if route.scheme == UNIX_SCHEME:
+            return self._dial_unix(route, deadline)
+        if route.proxy is None:
+            return self._dial(route, route.host, route.port, deadline)
+        # What SOCKS without "h" or "a" is to connect to is looked up before there is a connection.
+        target = self._target(route, route.proxy, deadline)
+        stream = self._dial_proxy(route, route.proxy, deadline)
+        try:
+            self._pass_through(stream, route, route.proxy, target, deadline)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    # ------------------------------------------------------------------- TCP and Unix
+
+    def _dial(self, route: Route, host: str, port: int, deadline: Deadline) -> Stream:
+        addresses = self._resolve(route, host, port, deadline)
+        try:
+            sock = race(addresses, route.options, self.runtime, deadline, self._attempt_delay)
+        except TimeoutError as exc:
+            raise _timed_out(route, f"connecting to {host}", "connect", len(addresses)) from exc
+        except AllFailed as exc:
+            raise DialError(
+                f"Failed to establish a new connection to {host} port {port}: "
+                f"{_reasons(exc)}. Check that the server runs and that the port is right.",
+                route,
+                origin=route.origin,
+            ) from exc
+        return Stream(sock, self.runtime)
+
+    def _dial_unix(self, route: Route, deadline: Deadline) -> Stream:
+        try:
+            sock = connect_unix(route.host, route.options, self.runtime, deadline)
+        except TimeoutError as exc:
+            raise _timed_out(route, f"connecting to {route.host}", "connect", 1) from exc
+        except (OSError, ValueError) as exc:
+            raise DialError(
+                f"Failed to establish a new connection to the Unix socket {route.host}: {exc}. "
+                "Check that its server runs and that you may write to it.",
+                route,
+                origin=route.origin,
+            ) from exc
+        return Stream(sock, self.runtime)
+
+    def _resolve(self, route: Route, host: str, port: int, deadline: Deadline) -> Sequence[Address]:
+        try:
+            if (address := literal(host, port)) is not None:
+                return (address,)
+            addresses = self.resolver.resolve(host, port, deadline, self.runtime)
+        except TimeoutError as exc:
+            raise _timed_out(route, f"looking up {host}", "resolve", 0) from exc
+        except (OSError, UnicodeError) as exc:
+            raise _unresolved(route, host, str(exc)) from exc
+        if not addresses:
+            raise _unresolved(route, host, "the name has no address")
+        return addresses
+
+    # ------------------------------------------------------------------------ proxies
+
+    def _dial_proxy(self, route: Route, proxy: Proxy, deadline: Deadline) -> Stream:
+        try:
+            stream = self._dial(route, proxy.host, proxy.port, deadline)
+            if proxy.scheme != "https":
+                return stream
+            settings = proxy.tls if proxy.tls is not None else TlsSettings()
+            return self._secured(stream, route, proxy.host, proxy.port, settings, deadline)
+        except Fault as exc:
+            raise ProxyFault(
+                f"Unable to connect to proxy {proxy.origin}: {exc}", exc, origin=route.origin
+            ) from exc
+
+    def _target(self, route: Route, proxy: Proxy, deadline: Deadline) -> str:
+        """What to ask the proxy for: the name, or an address where it looks none up."""
+        if not proxy.is_socks or proxy.resolves_names:
+            return route.host.partition("%")[0]
+        addresses = self._resolve(route, route.host, route.port, deadline)
+        # Which families the proxy can reach is not known here: IPv4 is the better guess.
+        texts = sorted((str(one.sockaddr[0]) for one in addresses), key=lambda text: ":" in text)
+        if proxy.scheme == "socks4" and ":" in texts[0]:
+            raise _unresolved(route, route.host, "SOCKS 4 takes IPv4 addresses only, it has none")
+        return texts[0]
+
+    def _pass_through(
+        self, stream: Stream, route: Route, proxy: Proxy, target: str, deadline: Deadline
+    ) -> None:
+        if route.is_forwarded:
+            return
+        try:
+            if proxy.is_socks:
+                open_tunnel(stream, proxy, target, route.port, deadline)
+            elif self._tunnel is not None:
+                self._tunnel(stream, proxy, target, route.port, deadline)
+            else:
+                raise OSError("this connector was made without tunnels")
+        except Fault:
+            raise
+        except TimeoutError as exc:
+            what = f"waiting for proxy {proxy.origin} to connect to {route.host}"
+            raise _timed_out(route, what, "tunnel", 0) from exc
+        except (OSError, ValueError) as exc:
+            raise ProxyFault(
+                f"Proxy {proxy.origin} made no connection to {route.host} port {route.port}: {exc}",
+                exc,
+                origin=route.origin,
+                phase="tunnel",
+            ) from exc
+
+    # ---------------------------------------------------------------------------- TLS
+
+    def _secured(
+        self,
+        stream: Stream,
+        route: Route,
+        host: str,
+        port: int,
+        settings: TlsSettings,
+        deadline: Deadline,
+    ) -> Stream:
+        """TLS over `stream`, which is closed when it fails."""
+        way = route.proxy if (host, port) == (route.host, route.port) else None
+        wish = secure.Handshake(host, port, settings, way, self.sessions)
+        try:
+            with self._turnstile.passing((host, port), deadline):
+                return secure.secure(stream, wish, deadline)
+        except BaseException as exc:
+            stream.close()
+            if isinstance(exc, TimeoutError):
+                raise _timed_out(route, f"in the TLS handshake with {host}", "tls", 0) from exc
+            if isinstance(exc, (OSError, ValueError)):
+                raise secure.explain(exc, route.origin, host, port, settings) from exc
+            raise
+
+
+def _unresolved(route: Route, host: str, why: str) -> ResolveError:
+    return ResolveError(
+        f"Failed to resolve '{host}' ({why}). Check the spelling of the host and that this machine "
+        "has a working name server.",
+        route,
+        origin=route.origin,
+    )
+
+
+def _timed_out(route: Route, doing: str, phase: str, addresses: int) -> DialTimeout:
+    tried = f" ({addresses} addresses tried)" if addresses > 1 else ""
+    return DialTimeout(
+        f"Connection to {route.origin} timed out {doing}{tried}. Raise the connect timeout if the "
+        "server is only slow.",
+        origin=route.origin,
+        phase=phase,
+    )
+
+
+def _reasons(exc: AllFailed) -> str:
+    """What the addresses said; each distinct answer once."""
+    texts = dict.fromkeys(str(error) for _, error in exc.failures)
+    return "; ".join(texts) or str(exc)

@@ -1,0 +1,150 @@
+"""Making sockets: non-blocking, with their options set before they connect."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pooledhttp.network.resolve import Address
+
+if TYPE_CHECKING:
+    from pooledhttp.network.route import KeepAlive, SocketOptions
+    from pooledhttp.runtime import Runtime
+    from pooledhttp.timing import Deadline
+
+__all__ = ["Attempt", "connect_unix", "discard"]
+
+#: `connect` has begun and goes on without us.
+_UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR)
+#: First and longest pause, in seconds, between two tries at a Unix socket whose queue is full.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+
+
+class Attempt:
+    """One address being dialled.
+
+    Args:
+        address: Where to.
+        options: Set before connecting; a receive buffer, for one, decides what the handshake
+            offers.
+
+    Raises:
+        OSError: The socket could not be made, or connecting failed at once.
+    """
+
+    __slots__ = ("address", "is_connected", "sock")
+
+    def __init__(self, address: Address, options: SocketOptions) -> None:
+        self.address = address
+        self.is_connected = False
+        self.sock = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            _prepare(self.sock, options)
+            self._begin()
+        except BaseException:
+            self.sock.close()
+            raise
+
+    def _begin(self) -> None:
+        code = self.sock.connect_ex(self.address.sockaddr)
+        if code == 0:
+            self.is_connected = True
+            self._refuse_self()
+        elif code not in _UNDER_WAY:
+            raise OSError(code, os.strerror(code))
+
+    def settle(self) -> None:
+        """Find out how it went, once the socket is writable.
+
+        Raises:
+            OSError: It failed.
+        """
+        code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        self.is_connected = True
+        self._refuse_self()
+
+    def _refuse_self(self) -> None:
+        # Dialling a free port of this machine, the kernel may pick that very port as the local one:
+        # the socket is then connected to itself and echoes whatever is written.
+        if self.sock.getsockname() == self.sock.getpeername():
+            raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+
+
+def _prepare(sock: socket.socket, options: SocketOptions) -> None:
+    sock.setblocking(False)
+    for option in options.options:
+        # A Unix socket has no use for what tunes TCP and may refuse it.
+        if sock.family != _AF_UNIX or option[0] == socket.SOL_SOCKET:
+            sock.setsockopt(*option)
+    if sock.family == _AF_UNIX:
+        return
+    if options.keepalive is not None:
+        _keep_alive(sock, options.keepalive)
+    if options.source_address is not None:
+        sock.bind(options.source_address)
+
+
+def _keep_alive(sock: socket.socket, wish: KeepAlive) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    idle_name = "TCP_KEEPALIVE" if sys.platform == "darwin" else "TCP_KEEPIDLE"
+    for name, value in (
+        (idle_name, wish.idle_seconds),
+        ("TCP_KEEPINTVL", wish.interval_seconds),
+        ("TCP_KEEPCNT", wish.probes),
+    ):
+        if hasattr(socket, name):  # not every platform lets all three be set
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+_AF_UNIX: Any = getattr(socket, "AF_UNIX", None)
+
+
+def connect_unix(
+    path: str, options: SocketOptions, runtime: Runtime, deadline: Deadline
+) -> socket.socket:
+    """Connect to a Unix socket.
+
+    Args:
+        path: Of the socket.
+        options: Socket settings; those of TCP are left out.
+        runtime: How to wait.
+        deadline: When to give up.
+
+    Raises:
+        OSError: Nobody listens there, or the path is too long for the system.
+        TimeoutError: Whoever listens did not accept in time.
+    """
+    if _AF_UNIX is None:
+        raise OSError(errno.EAFNOSUPPORT, "this system has no Unix sockets")
+    sock = socket.socket(_AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _prepare(sock, options)
+        pause = _SHORTEST_PAUSE
+        while (code := sock.connect_ex(path)) == errno.EAGAIN:
+            # The listener's queue is full. Unlike with TCP nothing is under way, so there is
+            # nothing poll() could wait for.
+            if deadline.expired:
+                raise TimeoutError("the queue of the Unix socket stayed full")
+            runtime.sleep(min(pause, deadline.remaining()))
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        if code:
+            raise OSError(code, os.strerror(code), path)
+    except BaseException:
+        discard(sock, runtime)
+        raise
+    return sock
+
+
+def discard(sock: socket.socket, runtime: Runtime) -> None:
+    """Close a socket that led nowhere."""
+    try:
+        runtime.forget(sock)
+    finally:
+        with contextlib.suppress(OSError):
+            sock.close()

@@ -1,0 +1,119 @@
+"""A turnstile before the handshakes of one origin.
+
+A handshake costs the server some milliseconds of CPU. When hundreds of threads start at once, doing
+them all at once makes each as slow as the last; the turnstile lets some through and has the others
+wait in line, first come, first served.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pooledhttp.runtime import Runtime, Waiter
+    from pooledhttp.timing import Deadline
+
+__all__ = ["Turnstile"]
+
+#: More at a time than a browser opens to one origin; enough to keep the link to a far one busy.
+MAX_HANDSHAKES = 32
+
+
+class _Gate:
+    """One origin: who is inside and who waits."""
+
+    __slots__ = ("inside", "line")
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.line: deque[Waiter] = deque()
+
+
+class Turnstile:
+    """Lets a bounded number pass at a time, per key.
+
+    Args:
+        runtime: How to wait.
+        limit: How many may be inside. None for any number.
+    """
+
+    def __init__(self, runtime: Runtime, limit: int | None = MAX_HANDSHAKES) -> None:
+        self._runtime = runtime
+        self._limit = limit
+        _turnstiles.add(self)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        # Guarded by the lock; an origin is here only while somebody is inside.
+        self._gates: dict[Hashable, _Gate] = {}
+
+    @contextmanager
+    def passing(self, key: Hashable, deadline: Deadline) -> Iterator[None]:
+        """Be inside for the length of a `with` block.
+
+        Raises:
+            TimeoutError: The turn did not come in time.
+        """
+        if self._limit is None:
+            yield
+            return
+        gate = self._enter(key, deadline)
+        try:
+            yield
+        finally:
+            self._leave(key, gate)
+
+    def _enter(self, key: Hashable, deadline: Deadline) -> _Gate:
+        with self._lock:
+            gate = self._gates.get(key)
+            if gate is None:
+                gate = self._gates[key] = _Gate()
+            if self._limit is None or gate.inside < self._limit:
+                gate.inside += 1
+                return gate
+            waiter = self._runtime.waiter()
+            gate.line.append(waiter)
+        has_turn = False
+        try:
+            has_turn = waiter.wait(deadline)
+        finally:
+            if not has_turn:
+                self._give_up(key, gate, waiter)
+        if not has_turn:
+            raise TimeoutError("other handshakes with this origin took all the time")
+        return gate
+
+    def _give_up(self, key: Hashable, gate: _Gate, waiter: Waiter) -> None:
+        with self._lock:
+            if waiter in gate.line:
+                gate.line.remove(waiter)
+                return
+        self._leave(key, gate)  # the turn came while we were leaving: it goes to the next
+
+    def _leave(self, key: Hashable, gate: _Gate) -> None:
+        with self._lock:
+            if gate.line:
+                gate.line.popleft().set()  # the place is handed over; the count stays
+                return
+            gate.inside -= 1
+            if not gate.inside and self._gates.get(key) is gate:
+                del self._gates[key]
+
+
+_turnstiles: weakref.WeakSet[Turnstile] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for turnstile in list(_turnstiles):
+        turnstile._reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

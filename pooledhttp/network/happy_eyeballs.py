@@ -1,0 +1,145 @@
+"""Which of a host's addresses answers first (RFC 8305, "Happy Eyeballs").
+
+Addresses are tried in the order of the resolver, the families taking turns, each 250 ms after the
+one before it or at once when that one has failed. Earlier ones go on meanwhile; the first to
+connect wins and the others are closed. So a network with broken IPv6 costs a quarter of a second,
+not the minutes of a kernel's timeout. There are no threads: all sockets are non-blocking and are
+waited for together.
+
+    to try ──start──> in flight ──writable, no error──> won
+                          └──error──> failed (next one starts at once)
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pooledhttp.network.dial import Attempt, discard
+from pooledhttp.network.resolve import Address
+from pooledhttp.runtime import Interest
+
+if TYPE_CHECKING:
+    from pooledhttp.network.route import SocketOptions
+    from pooledhttp.runtime import Runtime
+    from pooledhttp.timing import Deadline
+
+__all__ = ["AllFailed", "interleave", "race"]
+
+#: RFC 8305, section 5: the recommended delay between attempts.
+ATTEMPT_DELAY = 0.25
+
+
+class AllFailed(OSError):
+    """No address could be connected to.
+
+    Attributes:
+        failures: What each said, in order.
+    """
+
+    def __init__(self, failures: Sequence[tuple[Address, OSError]]) -> None:
+        last = failures[-1][1] if failures else OSError("there is no address")
+        super().__init__(*last.args)
+        self.failures = tuple(failures)
+
+
+def interleave(addresses: Sequence[Address]) -> list[Address]:
+    """Let the families take turns, beginning with the family of the first address."""
+    by_family: dict[int, deque[Address]] = {}
+    for address in addresses:
+        by_family.setdefault(address.family, deque()).append(address)
+    ordered: list[Address] = []
+    while len(ordered) < len(addresses):
+        for queue in by_family.values():
+            if queue:
+                ordered.append(queue.popleft())
+    return ordered
+
+
+def race(
+    addresses: Sequence[Address],
+    options: SocketOptions,
+    runtime: Runtime,
+    deadline: Deadline,
+    delay: float = ATTEMPT_DELAY,
+) -> socket.socket:
+    """Connect to whichever address answers first.
+
+    Args:
+        addresses: In order of preference.
+        options: Socket settings.
+        runtime: How to wait.
+        deadline: Shared by all attempts.
+        delay: Seconds between the starts of two attempts.
+
+    Raises:
+        AllFailed: Every address refused.
+        TimeoutError: None answered in time.
+    """
+    runners = _Race(interleave(addresses), options, runtime)
+    try:
+        return runners.run(deadline, delay)
+    finally:
+        runners.close_losers()
+
+
+class _Race:
+    """The attempts of one dial."""
+
+    def __init__(
+        self, addresses: Sequence[Address], options: SocketOptions, runtime: Runtime
+    ) -> None:
+        self._to_try = deque(addresses)
+        self._options = options
+        self._runtime = runtime
+        self._in_flight: list[Attempt] = []
+        self._failures: list[tuple[Address, OSError]] = []
+
+    def run(self, deadline: Deadline, delay: float) -> socket.socket:
+        while self._to_try or self._in_flight:
+            if self._to_try:
+                self._start()
+            step = deadline.sooner(delay) if self._to_try else deadline
+            winner = self._watch(step)
+            if winner is not None:
+                return winner
+            if deadline.expired and self._in_flight:
+                raise TimeoutError("no address answered in time")
+        raise AllFailed(self._failures)
+
+    def _start(self) -> None:
+        address = self._to_try.popleft()
+        try:
+            self._in_flight.append(Attempt(address, self._options))
+        except OSError as exc:
+            self._failures.append((address, exc))
+
+    def _watch(self, step: Deadline) -> socket.socket | None:
+        """Wait until something is decided or it is time for the next address."""
+        for attempt in self._in_flight:
+            if attempt.is_connected:
+                return self._won(attempt)
+        if not self._in_flight:
+            return None
+        interests = [Interest(attempt.sock, False, True) for attempt in self._in_flight]
+        ready = [self._in_flight[index] for index in self._runtime.wait_any(interests, step)]
+        for attempt in ready:
+            try:
+                attempt.settle()
+            except OSError as exc:
+                self._failures.append((attempt.address, exc))
+                self._in_flight.remove(attempt)
+                discard(attempt.sock, self._runtime)
+            else:
+                return self._won(attempt)
+        return None
+
+    def _won(self, attempt: Attempt) -> socket.socket:
+        self._in_flight.remove(attempt)
+        return attempt.sock
+
+    def close_losers(self) -> None:
+        while self._in_flight:
+            discard(self._in_flight.pop().sock, self._runtime)

@@ -1,0 +1,256 @@
+"""The TLS handshake on a stream: make it, check what came of it, say what went wrong.
+
+`secure` takes a stream and gives back one that speaks TLS over it; `explain` turns the terse errors
+of OpenSSL into a fault that names the certificate authority used and the way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from pooledhttp.certs import where
+from pooledhttp.exceptions import DialError, Fault, TlsError
+from pooledhttp.network.stream import SecureStream, Stream, TlsStream
+from pooledhttp.network.tls import (
+    CertificateMismatch,
+    Credentials,
+    check_peer,
+    credentials_for,
+    server_name,
+)
+from pooledhttp.network.tls_in_tls import NestedTlsStream
+from pooledhttp.network.tls_sessions import SessionKey, SessionStore
+
+if TYPE_CHECKING:
+    from pooledhttp.network.route import Proxy, TlsSettings
+    from pooledhttp.runtime import Runtime
+    from pooledhttp.timing import Deadline
+
+__all__ = ["Handshake", "explain", "secure"]
+
+#: OpenSSL's `verify_code`s (x509_vfy.h) for a chain that ends in nothing we trust.
+_UNTRUSTED = frozenset({18, 19, 20, 21})
+_EXPIRED, _NAME_MISMATCH, _ADDRESS_MISMATCH = 10, 62, 64
+
+
+class Handshake(NamedTuple):
+    """What is asked of a handshake.
+
+    Attributes:
+        host: The peer's name or address.
+        port: Its port.
+        settings: How it is verified.
+        way: The proxy in between; part of the key of its sessions.
+        sessions: Where earlier sessions are found and later ones kept.
+    """
+
+    host: str
+    port: int
+    settings: TlsSettings
+    way: Proxy | None
+    sessions: SessionStore
+
+
+def secure(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
+    """Make TLS over `stream`.
+
+    Args:
+        stream: Connected; the result owns it. On failure it is the caller's to close.
+        wish: With whom, and verified how.
+        deadline: When to give up.
+
+    Raises:
+        TimeoutError: The handshake was not done in time.
+        OSError: It failed, or a certificate or key file cannot be read (`ssl.SSLError` among them).
+        ValueError: The settings contradict each other.
+    """
+    credentials = credentials_for(wish.settings)
+    name = server_name(wish.host, wish.settings)
+    key = _session_key(wish, credentials, name)
+    session = wish.sessions.get(key) if key is not None else None
+    keep = partial(wish.sessions.put, key) if key is not None else None
+    checked = credentials.context.check_hostname
+    begin = _on_socket if _can_take_socket(stream, credentials.context) else _on_stream
+    secured = begin(stream, credentials, name, session, keep, deadline)
+    try:
+        check_peer(secured._tls, name, wish.settings, checked)
+    except BaseException:
+        if key is not None:
+            wish.sessions.forget(key)
+        secured.close()
+        raise
+    return secured
+
+
+def _session_key(wish: Handshake, credentials: Credentials, name: str) -> SessionKey | None:
+    if not credentials.can_resume:
+        return None
+    settings = wish.settings
+    return SessionKey(
+        credentials.context,
+        name,
+        wish.port,
+        settings.assert_hostname,
+        settings.assert_fingerprint,
+        (settings.cert_file, settings.key_file),
+        wish.way,
+    )
+
+
+def _can_take_socket(stream: Stream, context: ssl.SSLContext) -> bool:
+    """Whether the faster way is open: TLS on the socket itself.
+
+    Not when TLS is there already; not with a context that wraps sockets in its own way (such ones
+    check the certificate when wrapping, where a non-blocking handshake has not begun); and not with
+    one that hides an end without farewell.
+    """
+    return (
+        not stream.is_tls
+        and type(context).wrap_socket is ssl.SSLContext.wrap_socket
+        and not context.options & getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+    )
+
+
+def _on_socket(
+    stream: Stream,
+    credentials: Credentials,
+    name: str,
+    session: ssl.SSLSession | None,
+    keep: Callable[[ssl.SSLSession], None] | None,
+    deadline: Deadline,
+) -> SecureStream:
+    stream.runtime.forget(stream.sock)  # wrapping detaches the descriptor from its socket
+    sock = credentials.context.wrap_socket(
+        stream.sock,
+        do_handshake_on_connect=False,
+        suppress_ragged_eofs=False,
+        server_hostname=name,
+        session=session,
+    )
+    try:
+        if credentials.trust is not None:
+            sock.context = credentials.trust
+        _shake_hands(sock, stream.runtime, deadline)
+        return TlsStream(sock, stream.runtime, keep)
+    except BaseException:
+        try:
+            stream.runtime.forget(sock)
+        finally:
+            with contextlib.suppress(OSError):
+                sock.close()
+        raise
+
+
+def _shake_hands(sock: ssl.SSLSocket, runtime: Runtime, deadline: Deadline) -> None:
+    while True:
+        try:
+            sock.do_handshake()
+            return
+        except ssl.SSLWantReadError:
+            reading = True
+        except ssl.SSLWantWriteError:
+            reading = False
+        if deadline.expired or not any(runtime.wait(sock, reading, not reading, deadline)):
+            raise TimeoutError("the TLS handshake was not done in time")
+
+
+def _on_stream(
+    stream: Stream,
+    credentials: Credentials,
+    name: str,
+    session: ssl.SSLSession | None,
+    keep: Callable[[ssl.SSLSession], None] | None,
+    deadline: Deadline,
+) -> SecureStream:
+    nested = NestedTlsStream(
+        stream,
+        credentials.context,
+        name,
+        session=session,
+        trust=credentials.trust,
+        keep_session=keep,
+    )
+    nested.handshake(deadline)
+    return nested
+
+
+# -------------------------------------------------------------------------- explaining
+
+
+def explain(
+    exc: OSError | ValueError, origin: str, host: str, port: int, settings: TlsSettings
+) -> Fault:
+    """Make the fault for a handshake that failed.
+
+    Args:
+        exc: What failed.
+        origin: What the request was for; the peer is another one when it is a proxy.
+        host: The peer.
+        port: Its port.
+        settings: How it was to be verified.
+    """
+    peer = f"{host} port {port}"
+    if not isinstance(exc, (ssl.SSLError, ssl.CertificateError)) and isinstance(
+        exc, ConnectionError
+    ):
+        # The peer hung up before TLS had a word: the connection failed, not its security.
+        return DialError(
+            f"Failed to establish a new connection to {peer}: it was cut off in the TLS handshake "
+            f"({exc}). The server may be overloaded, or a firewall is in between.",
+            origin=origin,
+            phase="tls",
+        )
+    return TlsError(
+        f"{_what_failed(exc, peer)} {_what_to_do(exc, host, settings)}".strip(), exc, origin=origin
+    )
+
+
+def _what_failed(exc: OSError | ValueError, peer: str) -> str:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        reason = getattr(exc, "verify_message", "") or exc.args[-1]
+        return f"certificate verify failed for {peer}: {reason}."
+    return f"TLS handshake with {peer} failed: {exc}."
+
+
+def _what_to_do(exc: OSError | ValueError, host: str, settings: TlsSettings) -> str:
+    if isinstance(exc, CertificateMismatch):
+        return ""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return _how_to_verify(exc, host, settings)
+    if isinstance(exc, ssl.SSLError):
+        text = str(exc)
+        if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
+            return "It seems not to speak TLS on this port; is the URL meant to begin with http://?"
+        if isinstance(exc, ssl.SSLEOFError):
+            return "The server hung up; it may want another protocol version or SNI name."
+        if "PROTOCOL_VERSION" in text or "UNSUPPORTED_PROTOCOL" in text:
+            return "TLS 1.2 is the oldest version spoken, unless a context of yours allows older."
+    return ""
+
+
+def _how_to_verify(exc: ssl.SSLCertVerificationError, host: str, settings: TlsSettings) -> str:
+    code = getattr(exc, "verify_code", 0)
+    if code in _UNTRUSTED:
+        return (
+            f"Trusted was {_trusted(settings)}; to trust the server's own authority, give its "
+            "certificate by verify='/path/to/ca.pem'."
+        )
+    if code in (_NAME_MISMATCH, _ADDRESS_MISMATCH):
+        return f"The server that answered for {host} shows a certificate of another name."
+    if code == _EXPIRED:
+        return "Its certificate has to be renewed; or this machine's clock is wrong."
+    return ""
+
+
+def _trusted(settings: TlsSettings) -> str:
+    if settings.ca_certs or settings.ca_cert_dir:
+        return str(settings.ca_certs or settings.ca_cert_dir)
+    if settings.ca_cert_data:
+        return "the certificate data given"
+    if settings.ssl_context is not None:
+        return "what the ssl_context given has loaded"
+    return f"certifi's bundle ({where()})"

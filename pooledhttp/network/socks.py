@@ -1,0 +1,165 @@
+"""Asking a SOCKS proxy for a connection. The bytes are socksio's, the waiting is ours.
+
+    SOCKS 4, 4a     request ──> <── 8 bytes
+    SOCKS 5, 5h     methods ──> <── 2 bytes, perhaps name and password ──> <── 2 bytes,
+                    request ──> <── 4 bytes, then an address as long as its type says, then a port
+
+Replies are read by their exact length: what follows them is the origin's.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pooledhttp.network.route import Proxy
+    from pooledhttp.network.stream import Stream
+    from pooledhttp.timing import Deadline
+
+__all__ = ["SocksRefused", "load_socksio", "open_tunnel"]
+
+#: SOCKS carries the length of names, user names and passwords in one byte.
+MAX_TEXT_BYTES = 255
+
+_IPV4, _NAME, _IPV6 = 1, 3, 4
+
+
+class SocksRefused(OSError):
+    """The proxy answered, and the answer was no (or was not SOCKS)."""
+
+
+def load_socksio() -> Any:
+    """Import the library, which is an extra.
+
+    Raises:
+        SocksRefused: It is not installed; the text names what to install.
+    """
+    try:
+        import socksio
+    except ImportError:
+        raise SocksRefused(
+            "SOCKS proxies need the package socksio: pip install 'pooledhttp[socks]'"
+        ) from None
+    return socksio
+
+
+def open_tunnel(stream: Stream, proxy: Proxy, host: str, port: int, deadline: Deadline) -> None:
+    """Have the proxy connect `stream` to the origin.
+
+    Args:
+        stream: Connected to the proxy.
+        proxy: Its scheme says which SOCKS, its username and password who we are.
+        host: Name or address, as the scheme wants it.
+        port: TCP port.
+        deadline: When to give up.
+
+    Raises:
+        SocksRefused: The proxy refused or does not speak SOCKS.
+        TimeoutError: It did not answer in time.
+        OSError: The connection to it broke.
+    """
+    socksio = load_socksio()
+    try:
+        if proxy.scheme.startswith("socks5"):
+            _open_5(socksio, stream, proxy, host, port, deadline)
+        else:
+            _open_4(socksio, stream, proxy, host, port, deadline)
+    except socksio.SOCKSError as exc:
+        raise SocksRefused(f"what it answers is not {proxy.scheme.upper()}: {exc}") from exc
+
+
+def _open_4(
+    socksio: Any, stream: Stream, proxy: Proxy, host: str, port: int, deadline: Deadline
+) -> None:
+    user = _text(proxy.username or "", "user name")
+    # In SOCKS 4 a text ends at its first NUL: one inside would let it go on as something else.
+    if b"\0" in user or "\0" in host:
+        raise SocksRefused("a NUL cannot be sent in SOCKS 4")
+    kind = socksio.SOCKS4Request if _is_ipv4(host) else socksio.SOCKS4ARequest
+    if kind is socksio.SOCKS4ARequest and proxy.scheme == "socks4":
+        raise SocksRefused("SOCKS 4 knows IPv4 addresses only; use socks4a, socks5 or socks5h")
+    machine = socksio.SOCKS4Connection(user_id=user)
+    machine.send(kind.from_address(socksio.SOCKS4Command.CONNECT, (host, port), user))
+    stream.send(machine.data_to_send(), deadline)
+    reply = machine.receive_data(_read_exactly(stream, 8, deadline))
+    if reply.reply_code is not socksio.SOCKS4ReplyCode.REQUEST_GRANTED:
+        raise SocksRefused(_spoken(reply.reply_code))
+
+
+def _open_5(
+    socksio: Any, stream: Stream, proxy: Proxy, host: str, port: int, deadline: Deadline
+) -> None:
+    machine = socksio.SOCKS5Connection()
+    _authenticate_5(socksio, machine, stream, proxy, deadline)
+    if ":" not in host:
+        _text(host, "host name")
+    command = socksio.SOCKS5Command.CONNECT
+    machine.send(socksio.SOCKS5CommandRequest.from_address(command, (host, port)))
+    stream.send(machine.data_to_send(), deadline)
+    reply = machine.receive_data(_read_reply_5(stream, deadline))
+    if reply.reply_code is not socksio.SOCKS5ReplyCode.SUCCEEDED:
+        raise SocksRefused(_spoken(reply.reply_code))
+
+
+def _authenticate_5(
+    socksio: Any, machine: Any, stream: Stream, proxy: Proxy, deadline: Deadline
+) -> None:
+    methods = [socksio.SOCKS5AuthMethod.NO_AUTH_REQUIRED]
+    if proxy.username is not None:
+        methods.append(socksio.SOCKS5AuthMethod.USERNAME_PASSWORD)
+    machine.send(socksio.SOCKS5AuthMethodsRequest(methods))
+    stream.send(machine.data_to_send(), deadline)
+    chosen = machine.receive_data(_read_exactly(stream, 2, deadline)).method
+    if chosen not in methods:
+        if proxy.username is None:
+            raise SocksRefused("it wants a user name and password; put them into the proxy's URL")
+        raise SocksRefused("it accepts none of our ways to authenticate")
+    if chosen is socksio.SOCKS5AuthMethod.USERNAME_PASSWORD:
+        user = _text(proxy.username or "", "user name")
+        password = _text(proxy.password or "", "password")
+        machine.send(socksio.SOCKS5UsernamePasswordRequest(user, password))
+        stream.send(machine.data_to_send(), deadline)
+        if not machine.receive_data(_read_exactly(stream, 2, deadline)).success:
+            raise SocksRefused("it does not accept the user name and password")
+
+
+def _read_reply_5(stream: Stream, deadline: Deadline) -> bytes:
+    head = _read_exactly(stream, 4, deadline)
+    kind = head[3]
+    if head[0] != 5 or kind not in (_IPV4, _NAME, _IPV6):
+        raise SocksRefused("what it answers is not SOCKS 5")
+    if kind == _NAME:
+        length = _read_exactly(stream, 1, deadline)
+        return head + length + _read_exactly(stream, length[0] + 2, deadline)
+    return head + _read_exactly(stream, (4 if kind == _IPV4 else 16) + 2, deadline)
+
+
+def _read_exactly(stream: Stream, count: int, deadline: Deadline) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = stream.recv(count - len(data), deadline)
+        if not piece:
+            raise SocksRefused("it closed the connection in the middle of the negotiation")
+        data += piece
+    return data
+
+
+def _text(value: str, what: str) -> bytes:
+    encoded = value.encode("utf-8")
+    if len(encoded) > MAX_TEXT_BYTES:
+        raise SocksRefused(f"the {what} is longer than SOCKS allows ({MAX_TEXT_BYTES} bytes)")
+    return encoded
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _spoken(code: Any) -> str:
+    """A reply code as words."""
+    return str(code.name).replace("_", " ").lower()

@@ -1,0 +1,370 @@
+"""One connected byte stream, as the transport sees it: plain TCP, a Unix socket, or TLS.
+
+    Stream                     plain: the socket itself
+    └── SecureStream           TLS, whatever carries it: pushed-back bytes, tickets, facts
+        ├── TlsStream          TLS spoken by the socket (`ssl.SSLSocket`)
+        └── NestedTlsStream    TLS inside another stream (see `tls_in_tls`)
+
+Every socket is non-blocking. Who has to wait asks the runtime, with a deadline, so the same code
+runs on threads and in greenlets. The order of try and wait differs on purpose: an answer is never
+there yet when we begin to read, so `recv` waits first and spares itself an exception; a send buffer
+is nearly always empty, so `send` tries first.
+
+A stream is used by one exchange at a time and has no lock. Timeouts are the builtin TimeoutError;
+whatever else the socket or TLS says comes through as it is, for the transport to translate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pooledhttp.network.liveness import is_quiet, is_tls_quiet
+
+if TYPE_CHECKING:
+    from pooledhttp.runtime import Runtime
+    from pooledhttp.timing import Deadline
+
+__all__ = ["SecureStream", "Stream", "TlsStream"]
+
+Buffer = bytes | bytearray | memoryview
+
+#: What one TLS record holds. Bigger writes become several records anyway; writing them one by one
+#: keeps the count of what was accepted exact.
+RECORD_BYTES = 16384
+
+
+class Stream:
+    """A connected, non-blocking byte stream.
+
+    Args:
+        sock: A connected, non-blocking socket; the stream owns it from here on.
+        runtime: How this thread or greenlet waits.
+    """
+
+    __slots__ = ("_wait", "is_closed", "runtime", "sock")
+
+    is_tls = False
+
+    def __init__(self, sock: socket.socket, runtime: Runtime) -> None:
+        self.sock = sock
+        self.runtime = runtime
+        self.is_closed = False
+        self._wait = runtime.wait
+
+    def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
+        """Read what is there, waiting for the first byte.
+
+        Args:
+            max_bytes: The most to return.
+            deadline: When to stop waiting.
+
+        Returns:
+            At least one byte, or `b""` at the end of the stream.
+
+        Raises:
+            TimeoutError: Nothing came in time.
+            OSError: The connection broke.
+            ssl.SSLError: TLS failed; `ssl.SSLEOFError` when it ended without a farewell, which
+                may be an attacker's cut.
+        """
+        sock = self.sock
+        while True:
+            if deadline.expired or not self._wait(sock, True, False, deadline)[0]:
+                raise TimeoutError("nothing arrived in time")
+            try:
+                return sock.recv(max_bytes)
+            except (BlockingIOError, InterruptedError):
+                continue  # woken for nothing: a checksum failed in the kernel
+
+    def send(self, data: Buffer, deadline: Deadline) -> None:
+        """Write all of `data`, waiting whenever the peer is slower than we are.
+
+        Args:
+            data: What to write; small data goes out in one call.
+            deadline: When to stop waiting.
+
+        Raises:
+            TimeoutError: Not all of it was accepted in time.
+            OSError: The connection broke.
+            ssl.SSLError: TLS failed.
+        """
+        try:
+            sent = self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        if sent < len(data):
+            self._send_rest(memoryview(data)[sent:], deadline, False)
+
+    def send_until_answer(self, data: Buffer, deadline: Deadline) -> int:
+        """Write `data`, but stop early when we are blocked and the peer has said something.
+
+        A server may answer before it has read the whole request and then read no further: who only
+        writes would wait for ever.
+
+        Args:
+            data: What to write.
+            deadline: When to stop waiting.
+
+        Returns:
+            How many bytes were accepted; fewer than `len(data)` means there is something to read.
+
+        Raises:
+            TimeoutError: Neither happened in time.
+            OSError: The connection broke.
+            ssl.SSLError: TLS failed.
+        """
+        return self._send_rest(memoryview(data), deadline, True)
+
+    def _send_rest(self, view: memoryview, deadline: Deadline, heeds_answer: bool) -> int:
+        sock, total, done = self.sock, len(view), 0
+        while done < total:
+            try:
+                done += sock.send(view[done:])
+                continue
+            except (BlockingIOError, InterruptedError):
+                pass
+            readable, writable = self._wait(sock, heeds_answer, True, deadline)
+            if heeds_answer and readable:
+                return done
+            if deadline.expired or not writable:
+                raise TimeoutError("the peer took nothing more in time")
+        return done
+
+    def _read_now(self, max_bytes: int) -> bytes:
+        """Read what has come already; raises where it would have to wait."""
+        return self.sock.recv(max_bytes)
+
+    def _write_now(self, data: Buffer) -> int:
+        """Write what is accepted at once; raises where it would have to wait."""
+        return self.sock.send(data)
+
+    def has_data_or_eof(self) -> bool:
+        """Tell, without waiting, whether an idle connection is unfit for another request.
+
+        Returns:
+            True for data, an end of stream or an error. False for silence.
+        """
+        return self.is_closed or not is_quiet(self.sock)
+
+    def remember_session(self) -> None:
+        """Keep what lets the next connection skip the full handshake; to be called when the first
+        bytes of an answer have come, because TLS 1.3 tickets come with them."""
+
+    @property
+    def tls_version(self) -> str | None:
+        """Such as `TLSv1.3`; None without TLS."""
+        return None
+
+    @property
+    def cipher(self) -> str | None:
+        """OpenSSL's name of the cipher; None without TLS."""
+        return None
+
+    @property
+    def alpn(self) -> str | None:
+        """The protocol chosen by ALPN; None when none was."""
+        return None
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the handshake was shortened by an earlier session."""
+        return False
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """The peer's certificate as `ssl.SSLSocket.getpeercert` gives it; None without TLS."""
+        return None
+
+    def close(self) -> None:
+        """Close at once. Never waits, never raises; a second call does nothing."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._farewell()
+        _close_socket(self.sock, self.runtime)
+
+    def _farewell(self) -> None:
+        """Tell the peer that this was the end, if that takes no waiting."""
+
+    def abandon(self) -> None:
+        """Give the descriptor back without a word to the peer.
+
+        For a forked child: the connection belongs to the parent, so nothing may be sent on it, and
+        the parent's selector must not be touched.
+        """
+        if self.is_closed:
+            return
+        self.is_closed = True
+        with contextlib.suppress(OSError, ValueError):
+            descriptor = self.sock.detach()
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def __repr__(self) -> str:
+        kind = self.tls_version or "plain" if not self.is_closed else "closed"
+        return f"<{type(self).__name__} {kind}>"
+
+
+class SecureStream(Stream):
+    """What TLS streams share.
+
+    Args:
+        sock: The socket at the bottom.
+        runtime: How to wait.
+        tls: Whatever speaks TLS and can be asked for its facts.
+        keep_session: Called once with the session worth keeping. None keeps none.
+    """
+
+    __slots__ = ("_ahead", "_keep_session", "_tls")
+
+    is_tls = True
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        runtime: Runtime,
+        tls: ssl.SSLSocket | ssl.SSLObject,
+        keep_session: Callable[[ssl.SSLSession], None] | None = None,
+    ) -> None:
+        super().__init__(sock, runtime)
+        self._tls = tls
+        self._keep_session = keep_session
+        # Bytes that `send_until_answer` had to read to know that they are an answer, not a ticket.
+        self._ahead = b""
+
+    def _take_ahead(self, max_bytes: int) -> bytes:
+        taken, self._ahead = self._ahead[:max_bytes], self._ahead[max_bytes:]
+        return taken
+
+    def remember_session(self) -> None:
+        keep = self._keep_session
+        if keep is None:
+            return
+        self._keep_session = None
+        session = self._tls.session
+        # Before its ticket has come, a TLS 1.3 session cannot be resumed; a 1.2 one may go by its
+        # id.
+        if session is not None and (session.has_ticket or self._tls.version() != "TLSv1.3"):
+            keep(session)
+
+    @property
+    def tls_version(self) -> str | None:
+        return self._tls.version()
+
+    @property
+    def cipher(self) -> str | None:
+        chosen = self._tls.cipher()
+        return chosen[0] if chosen else None
+
+    @property
+    def alpn(self) -> str | None:
+        return self._tls.selected_alpn_protocol()
+
+    @property
+    def is_resumed(self) -> bool:
+        return bool(self._tls.session_reused)
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        return self._tls.getpeercert(binary_form)
+
+
+class TlsStream(SecureStream):
+    """TLS spoken directly on the socket.
+
+    Args:
+        sock: A TLS socket whose handshake is done, made with `suppress_ragged_eofs=False`.
+        runtime: How to wait.
+        keep_session: Called once with the session worth keeping. None keeps none.
+    """
+
+    __slots__ = ("_read",)
+
+    sock: ssl.SSLSocket
+
+    def __init__(
+        self,
+        sock: ssl.SSLSocket,
+        runtime: Runtime,
+        keep_session: Callable[[ssl.SSLSession], None] | None = None,
+    ) -> None:
+        super().__init__(sock, runtime, sock, keep_session)
+        self._read = sock.read
+
+    def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
+        if self._ahead:
+            return self._take_ahead(max_bytes)
+        sock = self.sock
+        # Bytes already decrypted do not make the descriptor readable: waiting for it could hang.
+        reading, writing = not sock.pending(), False
+        while True:
+            if deadline.expired:
+                raise TimeoutError("nothing arrived in time")
+            if (reading or writing) and not any(self._wait(sock, reading, writing, deadline)):
+                raise TimeoutError("nothing arrived in time")
+            try:
+                return self._read(max_bytes)
+            except ssl.SSLWantReadError:  # half a record, or a ticket
+                reading, writing = True, False
+            except ssl.SSLWantWriteError:  # a renegotiation or key update has to answer first
+                reading, writing = False, True
+
+    def send(self, data: Buffer, deadline: Deadline) -> None:
+        sent = 0
+        if len(data) <= RECORD_BYTES:
+            try:
+                sent = self.sock.send(data)
+            except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                pass  # OpenSSL remembers the write it could not finish and is given the same again
+        if sent < len(data):
+            self._send_rest(memoryview(data)[sent:], deadline, False)
+
+    def _send_rest(self, view: memoryview, deadline: Deadline, heeds_answer: bool) -> int:
+        sock, total, done = self.sock, len(view), 0
+        while done < total:
+            reading = heeds_answer
+            try:
+                done += sock.send(view[done : done + RECORD_BYTES])
+                continue
+            except ssl.SSLWantWriteError:
+                pass
+            except ssl.SSLWantReadError:
+                reading = True
+            readable, writable = self._wait(sock, reading, True, deadline)
+            if readable and heeds_answer and self._has_answer():
+                return done
+            if deadline.expired or not (readable or writable):
+                raise TimeoutError("the peer took nothing more in time")
+        return done
+
+    def _read_now(self, max_bytes: int) -> bytes:
+        return self._take_ahead(max_bytes) if self._ahead else self._read(max_bytes)
+
+    def _has_answer(self) -> bool:
+        """Whether what made the socket readable is for us; if so it is kept for `recv`."""
+        try:
+            self._ahead = self._read(RECORD_BYTES)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except OSError:
+            return True  # `recv` will meet the same error and can say more about it
+        return True
+
+    def has_data_or_eof(self) -> bool:
+        return self.is_closed or bool(self._ahead) or not is_tls_quiet(self.sock)
+
+    def _farewell(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self.sock.unwrap()
+
+
+def _close_socket(sock: socket.socket, runtime: Runtime) -> None:
+    """Close a socket of this runtime; nothing it says is of use to anyone."""
+    try:
+        runtime.forget(sock)
+    finally:
+        with contextlib.suppress(OSError):
+            sock.close()

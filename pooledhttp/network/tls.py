@@ -1,0 +1,339 @@
+"""TLS: which context a route is dialled with, the handshake, and what is checked after it.
+
+Contexts are expensive (reading certifi's bundle takes some 10 ms of CPU) and sessions cannot move
+between them, so they are shared by the whole process. A context is found by the settings it was
+made from, and by the state of the files it was made from: a bundle that was replaced on disk gives
+a new context.
+
+A context the caller brings is never altered: it may serve others, who would find their verification
+changed. Where a setting beside it asks for something else (`verify=False`, another host name, more
+trusted certificates), a *stand-in* is made for one handshake: a context of our own with the
+caller's protocol settings. Where trust and client certificate are to stay the caller's, the
+stand-in's connection is moved onto the caller's context before the first byte, which leaves the
+mode of verification as it was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import ssl
+import threading
+from collections import OrderedDict
+from typing import Any, NamedTuple, cast
+
+from urllib3.util.ssl_match_hostname import CertificateError, match_hostname
+
+from pooledhttp.certs import extract_zipped_paths, where
+from pooledhttp.network.route import TlsSettings
+
+__all__ = ["CertificateMismatch", "Credentials", "check_peer", "credentials_for", "server_name"]
+
+MAX_CONTEXTS = 32
+#: Digest by the number of its hex digits.
+FINGERPRINTS = {32: "md5", 40: "sha1", 64: "sha256"}
+_PINNED = {
+    getattr(ssl, f"PROTOCOL_{name}", None): getattr(ssl.TLSVersion, name)
+    for name in ("TLSv1", "TLSv1_1", "TLSv1_2")
+}
+
+
+class CertificateMismatch(ssl.SSLCertVerificationError):
+    """The certificate is valid but is not the one that was asked for."""
+
+
+class Credentials(NamedTuple):
+    """What a handshake is made with.
+
+    Attributes:
+        context: Makes the connection.
+        trust: The caller's context to move the connection onto before the handshake; None leaves
+            it.
+        can_resume: Whether sessions of `context` may be used again.
+    """
+
+    context: ssl.SSLContext
+    trust: ssl.SSLContext | None = None
+    can_resume: bool = True
+
+
+def credentials_for(settings: TlsSettings) -> Credentials:
+    """Find or make the context that `settings` ask for.
+
+    Args:
+        settings: Verification settings of a route.
+
+    Raises:
+        OSError: A certificate or key file cannot be read, or holds none; the key's password is
+            wrong.
+        ValueError: The settings contradict each other.
+    """
+    given = settings.ssl_context
+    if given is None:
+        return Credentials(_contexts.get(settings))
+    return _beside(given, settings)
+
+
+def server_name(host: str, settings: TlsSettings) -> str:
+    """The name or address that is checked, and sent in SNI unless it is an address.
+
+    Args:
+        host: The route's host. A zone id (`fe80::1%eth0`) means something on this machine only and
+            is left out, as is a trailing dot, which no certificate carries.
+        settings: May name another.
+    """
+    name = settings.server_hostname or host
+    if ":" in name:
+        return name.strip("[]").partition("%")[0]
+    return name.rstrip(".") or name
+
+
+def check_peer(
+    tls: ssl.SSLSocket | ssl.SSLObject, name: str, settings: TlsSettings, checked: bool
+) -> None:
+    """Check what OpenSSL was not asked to check. Due after every handshake, resumed ones included.
+
+    Args:
+        tls: The connection, after its handshake.
+        name: The name that was dialled.
+        settings: Say what to check.
+        checked: Whether OpenSSL has checked `name` itself.
+
+    Raises:
+        CertificateMismatch: The certificate is not the one that was asked for.
+    """
+    if settings.assert_fingerprint:
+        _check_fingerprint(tls.getpeercert(True), settings.assert_fingerprint)
+        return
+    wanted = settings.assert_hostname
+    if wanted is False or not settings.verify or (checked and not wanted):
+        return
+    certificate = tls.getpeercert()
+    if not certificate:  # nothing was verified, so nothing is known: the context's own wish
+        return
+    wanted = wanted if isinstance(wanted, str) else name
+    try:
+        match_hostname(cast(Any, certificate), wanted.strip("[]").partition("%")[0])
+    except CertificateError as exc:
+        raise CertificateMismatch(f"Hostname mismatch: {exc}") from exc
+
+
+def _check_fingerprint(certificate: bytes | None, wanted: str) -> None:
+    digits = wanted.replace(":", "").lower()
+    algorithm = FINGERPRINTS.get(len(digits))
+    if algorithm is None:
+        raise CertificateMismatch(
+            f"assert_fingerprint {wanted!r} is not an MD5, SHA-1 or SHA-256 digest in hex"
+        )
+    if certificate is None:
+        raise CertificateMismatch("the peer showed no certificate to compare with")
+    found = hashlib.new(algorithm, certificate, usedforsecurity=False).hexdigest()
+    if not hmac.compare_digest(found.encode(), digits.encode()):
+        raise CertificateMismatch(
+            f"Fingerprints did not match: the certificate's {algorithm} is {found}, "
+            f"assert_fingerprint asks for {digits}"
+        )
+
+
+# ------------------------------------------------------------------- contexts of our own
+
+
+class _ContextCache:
+    """Contexts by the settings and files they were made from, least recently used first to go."""
+
+    def __init__(self, max_contexts: int = MAX_CONTEXTS) -> None:
+        self._max_contexts = max_contexts
+        self._contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
+        # Held while a context is made: 64 threads that start at once should read one bundle once.
+        self._lock = threading.Lock()
+
+    def get(self, settings: TlsSettings) -> ssl.SSLContext:
+        key = _context_key(settings)
+        with self._lock:
+            context = self._contexts.get(key)
+            if context is None:
+                context = self._contexts[key] = _make(settings)
+                if len(self._contexts) > self._max_contexts:
+                    self._contexts.popitem(last=False)
+            else:
+                self._contexts.move_to_end(key)
+            return context
+
+    def start_over(self) -> None:
+        """After a fork: nobody in the child would free a lock held by a thread of the parent."""
+        self._lock = threading.Lock()
+
+
+_contexts = _ContextCache()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_contexts.start_over)
+
+
+def _context_key(settings: TlsSettings) -> tuple[object, ...]:
+    return (
+        settings.verify,
+        _checks_name(settings),
+        settings.ca_cert_data,
+        settings.key_password,
+        settings.minimum_version,
+        settings.maximum_version,
+        settings.ssl_version,
+        settings.ciphers,
+        *(_file_state(path) for path in _files(settings)),
+    )
+
+
+def _files(settings: TlsSettings) -> tuple[str | None, ...]:
+    return (
+        _bundle(settings),
+        settings.ca_cert_dir if settings.verify else None,
+        settings.cert_file,
+        settings.key_file,
+    )
+
+
+def _bundle(settings: TlsSettings) -> str | None:
+    """The file of trusted certificates; certifi's when nothing else is trusted."""
+    if not settings.verify:
+        return None
+    if settings.ca_certs or settings.ca_cert_dir or settings.ca_cert_data:
+        return settings.ca_certs
+    return extract_zipped_paths(where())
+
+
+def _file_state(path: str | None) -> tuple[object, ...] | None:
+    if path is None:
+        return None
+    try:
+        state = os.stat(path)
+    except OSError:
+        return (path,)  # loading it will say what is wrong
+    return (path, state.st_mtime_ns, state.st_ino, state.st_size)
+
+
+def _checks_name(settings: TlsSettings) -> bool:
+    """Whether OpenSSL itself is to check the name that was dialled."""
+    return settings.verify and settings.assert_hostname is None and not settings.assert_fingerprint
+
+
+def _make(settings: TlsSettings) -> ssl.SSLContext:
+    context = _blank(settings)
+    _trust(context, settings)
+    _identify(context, settings)
+    return context
+
+
+def _blank(settings: TlsSettings) -> ssl.SSLContext:
+    """A context with protocol settings and mode of verification, trusting nothing yet."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    pinned = _PINNED.get(settings.ssl_version) if settings.ssl_version is not None else None
+    context.minimum_version = settings.minimum_version or pinned or ssl.TLSVersion.TLSv1_2
+    newest = settings.maximum_version or pinned
+    if newest is not None:
+        context.maximum_version = newest
+    context.options |= ssl.OP_NO_COMPRESSION
+    # An end without close_notify has to be seen as one: it may be a cut.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+    if settings.ciphers:
+        context.set_ciphers(settings.ciphers)
+    context.set_alpn_protocols(["http/1.1"])
+    context.post_handshake_auth = True
+    _set_verification(context, settings)
+    if keylog := os.environ.get("SSLKEYLOGFILE"):
+        context.keylog_filename = keylog
+    return context
+
+
+def _set_verification(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    context.check_hostname = _checks_name(settings)
+    context.verify_mode = ssl.CERT_REQUIRED if settings.verify else ssl.CERT_NONE
+    context.hostname_checks_common_name = False
+
+
+def _trust(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    if not settings.verify:
+        return
+    bundle = _bundle(settings)
+    if bundle or settings.ca_cert_dir or settings.ca_cert_data:
+        try:
+            context.load_verify_locations(bundle, settings.ca_cert_dir, settings.ca_cert_data)
+        except ssl.SSLError as exc:
+            raise ssl.SSLError(
+                f"no certificates could be read from {bundle or settings.ca_cert_dir}: {exc}"
+            ) from exc
+        except FileNotFoundError as exc:
+            raise FileNotFoundError(
+                exc.errno, "the CA bundle does not exist", bundle or settings.ca_cert_dir
+            ) from exc
+
+
+def _identify(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    if settings.cert_file is None:
+        return
+    # Without a password OpenSSL would ask on the terminal, and hang a program that has none.
+    password = settings.key_password if settings.key_password is not None else _no_password
+    try:
+        context.load_cert_chain(settings.cert_file, settings.key_file, password)
+    except ssl.SSLError as exc:
+        raise ssl.SSLError(
+            f"the client certificate {settings.cert_file} (key "
+            f"{settings.key_file or 'in the same file'}) could not be loaded: {exc}"
+        ) from exc
+
+
+def _no_password() -> str:
+    raise ssl.SSLError("the key is encrypted; give its password")
+
+
+# ----------------------------------------------------------------- contexts of the caller
+
+
+def _beside(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
+    """The caller's context as it is, or a stand-in where the settings beside it say otherwise."""
+    if settings.cert_file or settings.ca_certs or settings.ca_cert_dir or settings.ca_cert_data:
+        return Credentials(_merged(given, settings), None, False)
+    wants_other_name = settings.assert_hostname is not None or settings.assert_fingerprint
+    if (not settings.verify and given.verify_mode != ssl.CERT_NONE) or (
+        wants_other_name and given.check_hostname
+    ):
+        return Credentials(_stand_in(given, settings), given, False)
+    return Credentials(given)
+
+
+def _stand_in(given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
+    """A context with the protocol settings of `given`, verifying as `settings` say."""
+    context = _blank(settings)
+    context.options = given.options
+    context.verify_flags = given.verify_flags
+    context.post_handshake_auth = given.post_handshake_auth
+    context.set_ciphers(_ciphers_of(given))
+    # Lifted first, as a minimum above the present maximum would be refused.
+    context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
+    context.minimum_version = settings.minimum_version or given.minimum_version
+    context.maximum_version = settings.maximum_version or given.maximum_version
+    if settings.verify:
+        context.check_hostname = given.check_hostname and _checks_name(settings)
+        context.verify_mode = given.verify_mode
+    return context
+
+
+def _ciphers_of(given: ssl.SSLContext) -> str:
+    names = [cipher["name"] for cipher in given.get_ciphers()]
+    older = [name for name in names if not name.startswith("TLS_")]  # TLS 1.3 has a list of its own
+    return ":".join([*(older or names), f"@SECLEVEL={given.security_level}"])
+
+
+def _merged(given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
+    """A stand-in that trusts what `given` has loaded and what `settings` name.
+
+    Client certificates cannot be read out of a context: one loaded into `given` is not shown.
+    """
+    context = _stand_in(given, settings)
+    loaded = given.get_ca_certs(binary_form=True)
+    if loaded and settings.verify:
+        context.load_verify_locations(cadata=b"".join(loaded))
+    if settings.ca_certs or settings.ca_cert_dir or settings.ca_cert_data:
+        _trust(context, settings)
+    _identify(context, settings)
+    return context
