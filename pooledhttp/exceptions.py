@@ -353,6 +353,8 @@ class Fault(BaseHTTPError):
         # The urllib3 parents have constructors of four different shapes, most of which put their
         # own prefix before the text. Arguments go past them; what they would set is set beside.
         Exception.__init__(self, *args)
+        if unknown := facts.keys() - Facts.__annotations__.keys():
+            raise TypeError(f"{type(self).__name__}() got unknown facts: {sorted(unknown)}")
         self.message = message
         self.__dict__.update(facts)
 
