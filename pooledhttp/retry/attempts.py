@@ -1,0 +1,305 @@
+"""The one loop that sends a request more than once, and the one place that sleeps.
+
+    attempts = Attempts(policy, method="GET", url="/", ...)
+    for attempt in attempts:
+        try:
+            answer = send()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            attempt.failed(error)           # raises, or the loop goes on
+        else:
+            if not attempt.refused(answer):
+                return answer
+
+`failed` and `refused` decide; the loop's next turn waits. In between the caller's `answer` has been
+disposed of, so its connection is free while we sleep. The order of the questions:
+
+    1. is it an error a policy may see?         the pool's own errors pass through untouched
+    2. was the request written, and is the
+       method one that may run twice?           whatever the kind of error
+    3. does the policy have a retry left?       urllib3's `increment`, unchanged
+    4. is the wait over before the deadline?    else the error at hand, now
+    5. can the body be sent again?              else `BodySpent`
+    6. does the origin's budget allow it?       asked last, since asking spends
+
+Errors are urllib3's, or subclasses of them. Nothing here knows connections, pools or responses
+beyond `status` and `headers`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import urllib3
+from urllib3.exceptions import MaxRetryError, ResponseError, UnrewindableBodyError
+from urllib3.response import BaseHTTPResponse
+
+from pooledhttp.retry.budget import Pauses, RetryBudget
+from pooledhttp.retry.failures import (
+    BodySpent,
+    OriginPaused,
+    as_urllib3,
+    caused,
+    is_for_the_policy,
+    may_have_been_written,
+)
+from pooledhttp.retry.policy import Retry, retry_after_seconds
+from pooledhttp.runtime import Runtime
+from pooledhttp.timing import Deadline
+
+__all__ = ["Attempt", "Attempts"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Answers by which a server asks *everybody* to stay away, not only this request.
+_PAUSING_STATUSES = frozenset({429, 503})
+
+#: Those who sat out a pause come back spread over a tenth of it, at most this many seconds.
+_MAX_SPREAD = 1.0
+
+
+class Attempt:
+    """One turn of the loop. Tell it how sending went, once."""
+
+    __slots__ = ("_attempts", "number")
+
+    number: int
+
+    def __init__(self, attempts: Attempts, number: int) -> None:
+        self._attempts = attempts
+        self.number = number
+
+    def failed(self, error: Exception) -> None:
+        """Decide about an error; returns when the request is to be sent again.
+
+        Args:
+            error: What sending, or reading the answer, raised.
+
+        Raises:
+            MaxRetryError: The policy, or the origin's budget, allows no more; `reason` tells why.
+            BodySpent: A retry was due and the body cannot be sent again.
+            Exception: `error` itself: the policy does not retry its kind at all, or there is no
+                time left to.
+        """
+        self._attempts._failed(error, self.number)
+
+    def refused(self, answer: BaseHTTPResponse) -> bool:
+        """Decide about an answer; it has been disposed of when the request is to be sent again.
+
+        Returns:
+            False when this is the answer to give to the caller.
+
+        Raises:
+            MaxRetryError: Only another attempt could help, and no more are allowed;
+                `reason` is a `ResponseError`. Not with `raise_on_status=False`, which makes the
+                last answer the one to give.
+            BodySpent: A retry was due and the body cannot be sent again; likewise.
+        """
+        return self._attempts._refused(answer, self.number)
+
+
+class Attempts:
+    """The attempts of one request, as a loop.
+
+    Args:
+        policy: A `pooledhttp.Retry`, or urllib3's own, which then has neither budget nor pauses.
+        method: The request's method.
+        url: What urllib3 would be given: the target as sent. For messages and `history`.
+        origin: The server, without credentials: the key of budgets and pauses.
+        runtime: How to wait, and what time it is.
+        deadline: Nothing is waited for beyond it.
+        pool_label: Shown as the pool in urllib3's messages; has `host` and `port`.
+        budget: The session's; used by policies that do not bring their own.
+        pauses: The session's; used by policies that do not bring their own.
+        can_resend: Whether the body can be sent (again) from its start.
+        rewind: Put the body back to its start.
+        dispose: Get rid of an answer that will not be given to the caller; urllib3's
+            `drain_conn` by default.
+        on_retry: Called before the wait with the retry's number (from 1), the seconds of the wait,
+            and the reason in a few words.
+    """
+
+    policy: urllib3.Retry
+
+    def __init__(
+        self,
+        policy: urllib3.Retry,
+        *,
+        method: str,
+        url: str,
+        origin: str,
+        runtime: Runtime,
+        deadline: Deadline,
+        pool_label: object = None,
+        budget: RetryBudget | None = None,
+        pauses: Pauses | None = None,
+        can_resend: Callable[[], bool] | None = None,
+        rewind: Callable[[], None] | None = None,
+        dispose: Callable[[BaseHTTPResponse], None] | None = None,
+        on_retry: Callable[[int, float, str], None] | None = None,
+    ) -> None:
+        self.policy = policy
+        self._method = method
+        self._url = url
+        self._origin = origin
+        self._runtime = runtime
+        self._deadline = deadline
+        self._pool: Any = pool_label
+        self._budget: RetryBudget | None = _chosen(getattr(policy, "budget", False), budget)
+        self._pauses: Pauses | None = _chosen(getattr(policy, "pause", False), pauses)
+        self._can_resend = can_resend
+        self._rewind = rewind
+        self._dispose = dispose
+        self._on_retry = on_retry
+        self._go_on = True
+        self._delay = 0.0
+
+    def __iter__(self) -> Iterator[Attempt]:
+        if self._budget is not None:
+            self._budget.count_request(self._origin, self._runtime.now())
+        number = 0
+        while self._go_on:
+            self._wait()
+            self._go_on = False  # until `failed` or `refused` says so
+            number += 1
+            yield Attempt(self, number)
+
+    # ------------------------------------------------------------ deciding
+
+    def _failed(self, error: Exception, number: int) -> None:
+        error = as_urllib3(error)
+        if not is_for_the_policy(error):
+            raise error
+        if may_have_been_written(error) and not self.policy._is_method_retryable(self._method):
+            raise error
+        policy = self.policy.increment(
+            self._method, self._url, error=error, _pool=self._pool, _stacktrace=error.__traceback__
+        )
+        delay = policy.get_backoff_time()
+        obstacle = self._obstacle(delay, error, error)
+        if obstacle is not None:
+            raise obstacle
+        log.warning("Trying %s again in %.3f s after %r", self._origin, delay, error)
+        self._schedule(policy, delay, number, type(error).__name__)
+
+    def _refused(self, answer: BaseHTTPResponse, number: int) -> bool:
+        status = answer.status
+        told_when = bool(answer.headers.get("Retry-After"))
+        if told_when and status in _PAUSING_STATUSES:
+            self._pause_origin(answer)
+        if not self.policy.is_retry(self._method, status, told_when):
+            return False
+        try:
+            policy = self.policy.increment(
+                self._method, self._url, response=answer, _pool=self._pool
+            )
+            # As urllib3: "Retry-After: 0" gives no time, so the backoff does.
+            delay = retry_after_seconds(policy, answer) or policy.get_backoff_time()
+            reason = ResponseError(ResponseError.SPECIFIC_ERROR.format(status_code=status))
+            exhausted = caused(MaxRetryError(self._pool, self._url, reason), reason)
+            obstacle = self._obstacle(delay, reason, exhausted)
+            if obstacle is not None:
+                raise obstacle
+        except (MaxRetryError, BodySpent):
+            if not self.policy.raise_on_status:
+                return False
+            self._get_rid_of(answer)
+            raise
+        self._get_rid_of(answer)
+        log.debug("Trying %s again in %.3f s after status %d", self._origin, delay, status)
+        self._schedule(policy, delay, number, f"status {status}")
+        return True
+
+    def _obstacle(
+        self, delay: float, reason: Exception, out_of_time: Exception
+    ) -> Exception | None:
+        """What keeps a retry that the policy wants from being made, as the error to raise."""
+        if max(delay, self._pause_left()) >= self._deadline.remaining():
+            return out_of_time
+        spent = self._rewind_body(reason)
+        if spent is not None:
+            return spent
+        if self._budget is None or self._budget.take_retry(self._origin, self._runtime.now()):
+            return None
+        log.warning("The retry budget of %s is used up", self._origin)
+        return caused(MaxRetryError(self._pool, self._url, reason), reason)
+
+    def _rewind_body(self, reason: Exception) -> BodySpent | None:
+        cause = reason
+        if self._can_resend is None or self._can_resend():
+            try:
+                if self._rewind is not None:
+                    self._rewind()
+                return None
+            except (OSError, ValueError, UnrewindableBodyError) as error:
+                cause = caused(error, reason)
+        spent = BodySpent(
+            f"{self._method} to {self._origin} failed and could be tried again, but its body was"
+            " sent in part or whole and cannot be read from the start again. Pass bytes or a file"
+            f" that can seek, or make the request anew. What failed: {reason}",
+            reason,
+            self._origin,
+        )
+        return caused(spent, cause)
+
+    def _schedule(self, policy: urllib3.Retry, delay: float, number: int, reason: str) -> None:
+        self.policy = policy
+        self._delay = delay
+        self._go_on = True
+        if self._on_retry is not None:
+            self._on_retry(number, delay, reason)
+
+    def _get_rid_of(self, answer: BaseHTTPResponse) -> None:
+        if self._dispose is None:
+            answer.drain_conn()
+        else:
+            self._dispose(answer)
+
+    # ------------------------------------------------------------ waiting
+
+    def _wait(self) -> None:
+        if self._delay > 0:
+            self._runtime.sleep(self._delay)
+        policy = self.policy
+        if self._pauses is None or not isinstance(policy, Retry):
+            return
+        waited = 0.0
+        while (left := self._pause_left()) > 0 and waited < policy.max_retry_after:
+            if left >= self._deadline.remaining():
+                paused = self._paused(left)
+                raise MaxRetryError(self._pool, self._url, paused) from paused
+            # Nobody was told a time of his own: spread out, or the origin meets all at once.
+            nap = left + policy.uniform(min(_MAX_SPREAD, left / 10))
+            self._runtime.sleep(min(nap, self._deadline.remaining()))
+            waited += nap
+
+    def _pause_left(self) -> float:
+        if self._pauses is None:
+            return 0.0
+        return self._pauses.remaining(self._origin, self._runtime.now())
+
+    def _pause_origin(self, answer: BaseHTTPResponse) -> None:
+        if self._pauses is None:
+            return
+        seconds = retry_after_seconds(self.policy, answer)
+        if seconds:
+            self._pauses.pause(self._origin, self._runtime.now() + seconds)
+
+    def _paused(self, left: float) -> OriginPaused:
+        return OriginPaused(
+            f"{self._origin} asked to be left alone (Retry-After) for another {left:.1f} s, but"
+            f" this request may last only {self._deadline.remaining():.1f} s more. Nothing was"
+            " sent. Try later, or give it more time.",
+            self._origin,
+            left,
+        )
+
+
+def _chosen(wish: T | bool, shared: T | None) -> T | None:
+    """What a policy uses: its own, the session's, or none."""
+    if isinstance(wish, bool):
+        return shared if wish else None
+    return wish

@@ -1,0 +1,133 @@
+"""`Retry`: what urllib3's policy decides, with manners added.
+
+urllib3's `Retry` stays what says *whether* a request is tried again: it counts, by kind of failure,
+and every `increment` gives a new policy with one more entry in `history`. It is accepted as it is
+wherever a policy is. The subclass here changes *how long* and *how often in all*:
+
+    backoff      urllib3: 0, 2f, 4f, 8f, ... the same for every client (f = `backoff_factor`)
+                 here:    a random time between 0 and f, 2f, 4f, 8f, ... ("full jitter"), so that
+                          clients who failed together do not come back together
+    Retry-After  capped by `max_retry_after`
+    budget       retries of all requests to an origin are a share of its traffic; see `budget.py`
+    pause        a `Retry-After` of one thread's answer is kept by all threads; see `budget.py`
+
+The policy only answers questions. `attempts.py` asks them, and sleeps.
+"""
+
+from __future__ import annotations
+
+import random
+from itertools import takewhile
+from typing import Any, ClassVar, Self
+
+import urllib3
+from urllib3.exceptions import InvalidHeader
+from urllib3.response import BaseHTTPResponse
+
+from pooledhttp.retry.budget import Pauses, RetryBudget
+
+__all__ = ["DEFAULT_MAX_RETRY_AFTER", "Retry", "retry_after_seconds"]
+
+#: Longest `Retry-After` that is waited out unless set, in seconds; urllib3's own bound is 6 hours.
+DEFAULT_MAX_RETRY_AFTER = 120.0
+
+#: Doublings after which the backoff grows no more; keeps a long history from overflowing a float.
+_MAX_DOUBLINGS = 60
+
+
+class Retry(urllib3.Retry):
+    """A urllib3 `Retry` with full jitter, a retry budget, and pauses shared by all threads.
+
+    Works wherever urllib3's does: `new`, `increment`, `from_int`, pickling and every argument are
+    kept. Policies are values; what they share lives in the `RetryBudget` and `Pauses` they name.
+
+    Args:
+        total: Retries in all, of whatever kind; `None` leaves it to the other counts, `False`
+            switches retrying off and raises the first error as it is.
+        *counts: Further positional arguments of `urllib3.Retry`.
+        max_retry_after: Longest time in seconds for which a `Retry-After` is obeyed; a longer one
+            is cut to it. `None` takes `retry_after_max` if that is given, else 120.
+        budget: `True` draws on the budget of the session that sends the request, `False` on none;
+            a `RetryBudget` is shared by all policies that hold it.
+        pause: `True` keeps the pauses of the session that sends the request, `False` none;
+            a `Pauses` is shared by all policies that hold it.
+        rng: Where the jitter comes from; `None` is the `random` module.
+        **settings: Keyword arguments of `urllib3.Retry`: `connect`, `read`, `status`, `other`,
+            `allowed_methods`, `status_forcelist`, `backoff_factor`, `backoff_max`,
+            `raise_on_status`, `respect_retry_after_header`, and the rest.
+
+    Raises:
+        ValueError: `max_retry_after` is negative.
+    """
+
+    #: What `from_int(None)` gives.
+    DEFAULT: ClassVar[urllib3.Retry]
+
+    def __init__(
+        self,
+        total: bool | int | None = 10,
+        *counts: Any,
+        max_retry_after: float | None = None,
+        budget: RetryBudget | bool = True,
+        pause: Pauses | bool = True,
+        rng: random.Random | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(total, *counts, **settings)
+        if max_retry_after is None:
+            max_retry_after = settings.get("retry_after_max", DEFAULT_MAX_RETRY_AFTER)
+        if max_retry_after < 0:
+            raise ValueError(f"max_retry_after must not be negative, not {max_retry_after}")
+        self.max_retry_after = max_retry_after
+        self.budget = budget
+        self.pause = pause
+        self.rng = rng
+
+    def new(self, **kw: Any) -> Self:
+        """Make a copy with some arguments changed."""
+        kept: dict[str, Any] = {
+            "max_retry_after": self.max_retry_after,
+            "budget": self.budget,
+            "pause": self.pause,
+            "rng": self.rng,
+        }
+        return super().new(**{**kept, **kw})
+
+    def get_backoff_time(self) -> float:
+        """Draw the seconds to wait before the next attempt.
+
+        The first retry waits as well: those who failed together would otherwise come back at once.
+        """
+        failures = sum(
+            1 for _ in takewhile(lambda past: past.redirect_location is None, self.history[::-1])
+        )
+        if not failures:
+            return 0.0
+        longest = self.backoff_factor * 2.0 ** min(failures - 1, _MAX_DOUBLINGS)
+        longest = max(0.0, min(self.backoff_max, longest + self.backoff_jitter))
+        return self.uniform(longest)
+
+    def parse_retry_after(self, retry_after: str) -> float:
+        """Read a `Retry-After` value, cut to `max_retry_after` seconds."""
+        return min(super().parse_retry_after(retry_after), self.max_retry_after)
+
+    def uniform(self, longest: float) -> float:
+        """Draw a time between 0 and `longest` seconds."""
+        return random.uniform(0.0, longest) if self.rng is None else self.rng.uniform(0.0, longest)
+
+
+Retry.DEFAULT = Retry(3)
+
+
+def retry_after_seconds(policy: urllib3.Retry, answer: BaseHTTPResponse) -> float | None:
+    """Return how long an answer asks to be left alone, or `None` if the policy does not listen.
+
+    A value that is neither seconds nor a date counts as not given: a request must not fail
+    because of advice that nobody can read.
+    """
+    if not policy.respect_retry_after_header:
+        return None
+    try:
+        return policy.get_retry_after(answer)
+    except (InvalidHeader, ValueError, OverflowError):
+        return None
