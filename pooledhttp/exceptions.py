@@ -361,6 +361,10 @@ class Fault(BaseHTTPError):
     def __str__(self) -> str:
         return self.message
 
+    def __repr__(self) -> str:
+        # urllib3's MaxRetryError shows its reason by repr(): the whole text has to be in it.
+        return f"{type(self).__name__}({self.message!r})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         state = {name: None if name in _LIVE else kept for name, kept in self.__dict__.items()}
         return _restore, (type(self), self.args, state)

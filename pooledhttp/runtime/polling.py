@@ -24,7 +24,9 @@ __all__ = ["HAS_POLL", "poll_any", "poll_one", "select_any", "select_one"]
 HAS_POLL = hasattr(select, "poll")
 
 if HAS_POLL:
-    _IN = select.POLLIN | select.POLLPRI
+    # Not POLLPRI: a byte of urgent data would make the socket look readable for good, while recv()
+    # has nothing to give.
+    _IN = select.POLLIN
     _OUT = select.POLLOUT
     #: The system reports these unasked.
     _TROUBLE = select.POLLERR | select.POLLHUP | select.POLLNVAL

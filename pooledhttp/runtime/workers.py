@@ -142,8 +142,8 @@ class Workers:
         """
         job = _Job(fn)
         if not deadline.expired:
-            self._submit(job)
             try:
+                self._submit(job)
                 if job.finished.wait(deadline):
                     return job.outcome()
             finally:  # Ctrl-C ends the wait, too

@@ -253,9 +253,11 @@ def test_texts_begin_with_the_words_programs_look_for() -> None:
 
 
 def test_wrapped_in_the_upper_tree_the_text_stays() -> None:
-    """`str()` of what the user catches is the text of the fault."""
+    """What the user catches shows the text of the fault, also through urllib3's MaxRetryError."""
     fault = ours.TlsError("https://a:443 is not trusted", ssl.SSLError(1, "x"))
     assert str(ours.SSLError(fault)) == "https://a:443 is not trusted"
+    wrapped = lower.MaxRetryError(None, "/", fault)  # type: ignore[arg-type]
+    assert "https://a:443 is not trusted" in str(ours.SSLError(wrapped))
     assert isinstance(fault.args[0], ssl.SSLError)
 
 

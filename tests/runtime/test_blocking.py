@@ -146,6 +146,16 @@ def test_a_full_socket_is_not_writable(pair: tuple[socket.socket, socket.socket]
     assert runtime.wait(near, False, True, after(0.01)) == (False, False)
 
 
+def test_urgent_data_does_not_look_readable() -> None:
+    """A peer that sends an out-of-band byte must not make the reader spin."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+    with near, far:
+        far.send(b"!", socket.MSG_OOB)
+        assert runtime.wait(near, True, False, after(0.05)) == (False, False)
+
+
 # -- Ctrl-C
 
 Wait = Callable[[socket.socket], object]

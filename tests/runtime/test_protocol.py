@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import socket
 import ssl
@@ -14,7 +13,7 @@ import trustme
 
 from pooledhttp.runtime import BlockingRuntime, Interest, Runtime
 from pooledhttp.timing import Deadline
-from tests.support.evented import EventedRuntime
+from tests.support.evented import run_on_loop
 from tests.support.scheduler import Scheduler
 
 Body = Callable[[Runtime], None]
@@ -27,13 +26,8 @@ def on_threads(body: Body) -> None:
 
 
 def on_loop(body: Body) -> None:
-    """Run inside a greenlet on an event loop, in debug mode."""
-
-    async def main() -> None:
-        runtime = EventedRuntime()
-        await runtime.run(body, runtime)
-
-    asyncio.run(main(), debug=True)
+    """Run inside a greenlet on an event loop."""
+    run_on_loop(body)
 
 
 def on_scheduler(body: Body) -> None:

@@ -32,7 +32,7 @@ import greenlet  # type: ignore[import-untyped]
 from pooledhttp.runtime import Interest
 from pooledhttp.timing import Deadline
 
-__all__ = ["EventedRuntime"]
+__all__ = ["EventedRuntime", "run_on_loop"]
 
 T = TypeVar("T")
 
@@ -217,3 +217,13 @@ def _glance(interests: Sequence[Interest]) -> set[tuple[int, bool]]:
     return {(i, True) for i, it in enumerate(interests) if it.read and it.sock in readable} | {
         (i, False) for i, it in enumerate(interests) if it.write and it.sock in writable
     }
+
+
+def run_on_loop(body: Callable[[EventedRuntime], T]) -> T:
+    """Run `body(runtime)` in a greenlet on a loop of its own, in asyncio's debug mode."""
+
+    async def main() -> T:
+        runtime = EventedRuntime()
+        return await runtime.run(body, runtime)
+
+    return asyncio.run(main(), debug=True)
