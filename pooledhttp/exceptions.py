@@ -459,9 +459,9 @@ class RecvTimeout(Fault, _urllib3.ReadTimeoutError):
     """The peer sent nothing for the allowed time.
 
     Args:
+        message: The rest of the text; "Read timed out." is put before it.
         pool: The route; urllib3's errors have it under this name.
         url: The request target.
-        message: The rest of the text; "Read timed out." is put before it.
         **facts: As `Fault`.
     """
 
@@ -469,9 +469,9 @@ class RecvTimeout(Fault, _urllib3.ReadTimeoutError):
 
     def __init__(
         self,
+        message: str = "",
         pool: object = None,
         url: str | None = None,
-        message: str = "",
         **facts: Unpack[Facts],
     ) -> None:
         text = _headed("Read timed out.", message)

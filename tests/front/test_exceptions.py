@@ -172,7 +172,7 @@ def faults() -> list[ours.Fault]:
         ours.TlsError("not trusted", **FACTS),
         ours.ProxyFault("proxy down", OSError(5, "x"), **FACTS),
         ours.SendTimeout("Write timed out.", **FACTS),
-        ours.RecvTimeout(None, "/path", "nothing for 5 s", **FACTS),
+        ours.RecvTimeout("nothing for 5 s", None, "/path", **FACTS),
         ours.ConnectionBroken("", reset, **FACTS),
         ours.BadAnswer("not HTTP", ValueError("x"), **FACTS),
         ours.BadAnswer("not HTTP", **FACTS),
@@ -218,7 +218,7 @@ def test_fault_pickles_and_copies_whole(fault: ours.Fault) -> None:
 def test_pickling_leaves_live_objects_behind() -> None:
     """A route may hold a TLS context, which cannot be pickled; the rest still can."""
     context = ssl.create_default_context()
-    timeout = pickle.loads(pickle.dumps(ours.RecvTimeout(context, "/path", **FACTS)))
+    timeout = pickle.loads(pickle.dumps(ours.RecvTimeout("", context, "/path", **FACTS)))
     assert (timeout.pool, timeout.url) == (None, "/path")
     dial = pickle.loads(pickle.dumps(ours.DialError("refused", context, **FACTS)))
     assert dial.conn is None
@@ -237,10 +237,10 @@ def test_facts_have_defaults() -> None:
 def test_texts_begin_with_the_words_programs_look_for() -> None:
     """And go on with what people need."""
     reset = ConnectionResetError(104, "Connection reset by peer")
-    recv = ours.RecvTimeout(None, "/", "https://a:443 sent nothing for 5 s")
+    recv = ours.RecvTimeout("https://a:443 sent nothing for 5 s", None, "/")
     assert str(recv) == "Read timed out. https://a:443 sent nothing for 5 s"
     assert recv.args[0] == str(recv)
-    assert str(ours.RecvTimeout(message="Read timed out. (read timeout=5)")).count("Read") == 1
+    assert str(ours.RecvTimeout("Read timed out. (read timeout=5)")).count("Read") == 1
     broken = ours.ConnectionBroken("Connection aborted.", reset, origin="https://a:443")
     assert broken.args == ("Connection aborted.", reset)
     assert str(broken).startswith("Connection aborted. https://a:443 ")
