@@ -7,6 +7,19 @@ spoken by a function that is passed in.
 from __future__ import annotations
 
 from pooledhttp.network.connector import Connector, TunnelFn
+from pooledhttp.network.proxies import (
+    address_in_network,
+    dotted_netmask,
+    get_environ_proxies,
+    getproxies,
+    is_ipv4_address,
+    is_valid_cidr,
+    proxy_bypass,
+    resolve_proxies,
+    select_proxy,
+    set_environ,
+    should_bypass_proxies,
+)
 from pooledhttp.network.resolve import (
     Address,
     Resolver,
@@ -32,5 +45,16 @@ __all__ = [
     "SystemResolver",
     "TlsSettings",
     "TunnelFn",
+    "address_in_network",
     "default_resolver",
+    "dotted_netmask",
+    "get_environ_proxies",
+    "getproxies",
+    "is_ipv4_address",
+    "is_valid_cidr",
+    "proxy_bypass",
+    "resolve_proxies",
+    "select_proxy",
+    "set_environ",
+    "should_bypass_proxies",
 ]

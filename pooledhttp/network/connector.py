@@ -160,6 +160,8 @@ class Connector:
             settings = proxy.tls if proxy.tls is not None else TlsSettings()
             return self._secured(stream, route, proxy.host, proxy.port, settings, deadline)
         except Fault as exc:
+            if proxy.is_socks and isinstance(exc, DialTimeout):
+                raise  # what times out over SOCKS is a timeout to requests' users
             raise ProxyFault(
                 f"Unable to connect to proxy {proxy.origin}: {exc}", exc, origin=route.origin
             ) from exc

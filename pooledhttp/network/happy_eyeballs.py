@@ -115,6 +115,8 @@ class _Race:
             self._in_flight.append(Attempt(address, self._options))
         except OSError as exc:
             self._failures.append((address, exc))
+        except (OverflowError, ValueError) as exc:  # a port or scope that cannot be
+            self._failures.append((address, OSError(str(exc))))
 
     def _watch(self, step: Deadline) -> socket.socket | None:
         """Wait until something is decided or it is time for the next address."""

@@ -41,8 +41,11 @@ class TlsSettings:
         cert_file: Our own certificate (PEM), for servers that ask for one.
         key_file: The private key, when it is not in `cert_file`.
         key_password: What decrypts the private key. `None` for a key in the clear.
-        ssl_context: A context of the caller's, compared by identity and never altered. What it
-            trusts and demands holds, except where a setting given beside it says otherwise.
+        ssl_context: A context of the caller's, compared by identity and never altered. Its protocol
+            settings, client certificate and trusted certificates hold; how strictly is verified is
+            said by the settings beside it, as for a context given to urllib3.
+        context_rules: Whether `ssl_context` alone says how strictly is verified, whatever is set
+            beside it except assertions: for a context that was given as `verify=`.
         assert_hostname: The name the certificate has to carry in place of the host's; `False` for
             no check of the name.
         assert_fingerprint: Digest the certificate has to have, in hex with or without colons: MD5,
@@ -62,6 +65,7 @@ class TlsSettings:
     key_file: str | None = None
     key_password: str | bytes | None = field(default=None, repr=False)
     ssl_context: ssl.SSLContext | None = None
+    context_rules: bool = False
     assert_hostname: str | bool | None = None
     assert_fingerprint: str | None = None
     minimum_version: ssl.TLSVersion | None = None

@@ -21,6 +21,7 @@ from pooledhttp.network.tls import (
     check_peer,
     credentials_for,
     server_name,
+    wraps_its_own_way,
 )
 from pooledhttp.network.tls_in_tls import NestedTlsStream
 from pooledhttp.network.tls_sessions import SessionKey, SessionStore
@@ -73,11 +74,10 @@ def secure(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
     key = _session_key(wish, credentials, name)
     session = wish.sessions.get(key) if key is not None else None
     keep = partial(wish.sessions.put, key) if key is not None else None
-    checked = credentials.context.check_hostname
     begin = _on_socket if _can_take_socket(stream, credentials.context) else _on_stream
     secured = begin(stream, credentials, name, session, keep, deadline)
     try:
-        check_peer(secured._tls, name, wish.settings, checked)
+        check_peer(secured._tls, wish.settings)
     except BaseException:
         if key is not None:
             wish.sessions.forget(key)
@@ -110,7 +110,7 @@ def _can_take_socket(stream: Stream, context: ssl.SSLContext) -> bool:
     """
     return (
         not stream.is_tls
-        and type(context).wrap_socket is ssl.SSLContext.wrap_socket
+        and not wraps_its_own_way(context)
         and not context.options & getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     )
 
@@ -213,6 +213,8 @@ def _what_failed(exc: OSError | ValueError, peer: str) -> str:
     if isinstance(exc, ssl.SSLCertVerificationError):
         reason = getattr(exc, "verify_message", "") or exc.args[-1]
         return f"certificate verify failed for {peer}: {reason}."
+    if isinstance(exc, OSError) and exc.filename:
+        return f"the TLS settings for {peer} cannot be used: {exc}."
     return f"TLS handshake with {peer} failed: {exc}."
 
 

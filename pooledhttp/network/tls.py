@@ -21,6 +21,7 @@ import os
 import ssl
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from urllib3.util.ssl_match_hostname import CertificateError, match_hostname
@@ -28,7 +29,14 @@ from urllib3.util.ssl_match_hostname import CertificateError, match_hostname
 from pooledhttp.certs import extract_zipped_paths, where
 from pooledhttp.network.route import TlsSettings
 
-__all__ = ["CertificateMismatch", "Credentials", "check_peer", "credentials_for", "server_name"]
+__all__ = [
+    "CertificateMismatch",
+    "Credentials",
+    "check_peer",
+    "credentials_for",
+    "server_name",
+    "wraps_its_own_way",
+]
 
 MAX_CONTEXTS = 32
 #: Digest by the number of its hex digits.
@@ -89,16 +97,12 @@ def server_name(host: str, settings: TlsSettings) -> str:
     return name.rstrip(".") or name
 
 
-def check_peer(
-    tls: ssl.SSLSocket | ssl.SSLObject, name: str, settings: TlsSettings, checked: bool
-) -> None:
-    """Check what OpenSSL was not asked to check. Due after every handshake, resumed ones included.
+def check_peer(tls: ssl.SSLSocket | ssl.SSLObject, settings: TlsSettings) -> None:
+    """Check what OpenSSL cannot be asked to. Due after every handshake, resumed ones included.
 
     Args:
         tls: The connection, after its handshake.
-        name: The name that was dialled.
         settings: Say what to check.
-        checked: Whether OpenSSL has checked `name` itself.
 
     Raises:
         CertificateMismatch: The certificate is not the one that was asked for.
@@ -107,12 +111,11 @@ def check_peer(
         _check_fingerprint(tls.getpeercert(True), settings.assert_fingerprint)
         return
     wanted = settings.assert_hostname
-    if wanted is False or not settings.verify or (checked and not wanted):
-        return
+    if not isinstance(wanted, str):
+        return  # OpenSSL has checked the name, or nobody is to
     certificate = tls.getpeercert()
-    if not certificate:  # nothing was verified, so nothing is known: the context's own wish
-        return
-    wanted = wanted if isinstance(wanted, str) else name
+    if not certificate:
+        return  # nothing was verified, so the name in it would prove nothing
     try:
         match_hostname(cast(Any, certificate), wanted.strip("[]").partition("%")[0])
     except CertificateError as exc:
@@ -149,11 +152,19 @@ class _ContextCache:
         self._lock = threading.Lock()
 
     def get(self, settings: TlsSettings) -> ssl.SSLContext:
-        key = _context_key(settings)
+        """The context of our own for `settings`."""
+        return self._get(_context_key(settings), lambda: _make(settings))
+
+    def get_merged(self, given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
+        """The stand-in for `given` that trusts what `settings` name besides."""
+        key = (*_context_key(settings), settings.context_rules, *_state_of(given))
+        return self._get(key, lambda: _merge(given, settings))
+
+    def _get(self, key: object, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
         with self._lock:
             context = self._contexts.get(key)
             if context is None:
-                context = self._contexts[key] = _make(settings)
+                context = self._contexts[key] = make()
                 if len(self._contexts) > self._max_contexts:
                     self._contexts.popitem(last=False)
             else:
@@ -257,7 +268,7 @@ def _trust(context: ssl.SSLContext, settings: TlsSettings) -> None:
     bundle = _bundle(settings)
     if bundle or settings.ca_cert_dir or settings.ca_cert_data:
         try:
-            context.load_verify_locations(bundle, settings.ca_cert_dir, settings.ca_cert_data)
+            context.load_verify_locations(bundle, settings.ca_cert_dir, _ca_data(settings))
         except ssl.SSLError as exc:
             raise ssl.SSLError(
                 f"no certificates could be read from {bundle or settings.ca_cert_dir}: {exc}"
@@ -266,6 +277,12 @@ def _trust(context: ssl.SSLContext, settings: TlsSettings) -> None:
             raise FileNotFoundError(
                 exc.errno, "the CA bundle does not exist", bundle or settings.ca_cert_dir
             ) from exc
+
+
+def _ca_data(settings: TlsSettings) -> str | bytes | None:
+    data = settings.ca_cert_data
+    # OpenSSL tells PEM from DER by the type alone.
+    return data.decode("ascii") if isinstance(data, bytes) and b"-----BEGIN" in data else data
 
 
 def _identify(context: ssl.SSLContext, settings: TlsSettings) -> None:
@@ -291,17 +308,25 @@ def _no_password() -> str:
 
 def _beside(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
     """The caller's context as it is, or a stand-in where the settings beside it say otherwise."""
-    if settings.cert_file or settings.ca_certs or settings.ca_cert_dir or settings.ca_cert_data:
-        return Credentials(_merged(given, settings), None, False)
-    wants_other_name = settings.assert_hostname is not None or settings.assert_fingerprint
-    if (not settings.verify and given.verify_mode != ssl.CERT_NONE) or (
-        wants_other_name and given.check_hostname
-    ):
-        return Credentials(_stand_in(given, settings), given, False)
-    return Credentials(given)
+    if wraps_its_own_way(given):
+        return _beside_foreign(given, settings)
+    asserts = settings.assert_hostname is not None or bool(settings.assert_fingerprint)
+    names_trust = bool(settings.ca_certs or settings.ca_cert_dir or settings.ca_cert_data)
+    if settings.context_rules and not (settings.cert_file or names_trust):
+        if asserts and given.check_hostname:
+            return Credentials(_stand_in(given, settings, given.verify_mode), given, False)
+        return Credentials(given)
+    # A context that has loaded nothing would trust nobody; urllib3 fills it from `ca_certs` too.
+    needs_trust = settings.verify and (names_trust or not given.cert_store_stats()["x509"])
+    if settings.cert_file or needs_trust:
+        return Credentials(_contexts.get_merged(given, settings))
+    mode = ssl.CERT_REQUIRED if settings.verify else ssl.CERT_NONE
+    if given.verify_mode == mode and given.check_hostname == _checks_name(settings):
+        return Credentials(given)
+    return Credentials(_stand_in(given, settings, mode), given, False)
 
 
-def _stand_in(given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
+def _stand_in(given: ssl.SSLContext, settings: TlsSettings, mode: ssl.VerifyMode) -> ssl.SSLContext:
     """A context with the protocol settings of `given`, verifying as `settings` say."""
     context = _blank(settings)
     context.options = given.options
@@ -312,28 +337,44 @@ def _stand_in(given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
     context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
     context.minimum_version = settings.minimum_version or given.minimum_version
     context.maximum_version = settings.maximum_version or given.maximum_version
-    if settings.verify:
-        context.check_hostname = given.check_hostname and _checks_name(settings)
-        context.verify_mode = given.verify_mode
+    # Off before the mode changes: OpenSSL's names are checked only where there is verification.
+    context.check_hostname = False
+    context.verify_mode = mode
+    context.check_hostname = mode != ssl.CERT_NONE and _checks_name(settings)
     return context
 
 
 def _ciphers_of(given: ssl.SSLContext) -> str:
     names = [cipher["name"] for cipher in given.get_ciphers()]
-    older = [name for name in names if not name.startswith("TLS_")]  # TLS 1.3 has a list of its own
+    older = [name for name in names if not name.startswith("TLS_")]  # TLS 1.3 has its own list
     return ":".join([*(older or names), f"@SECLEVEL={given.security_level}"])
 
 
-def _merged(given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
+def _merge(given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
     """A stand-in that trusts what `given` has loaded and what `settings` name.
 
     Client certificates cannot be read out of a context: one loaded into `given` is not shown.
     """
-    context = _stand_in(given, settings)
+    mode = ssl.CERT_REQUIRED if settings.verify else ssl.CERT_NONE
+    context = _stand_in(given, settings, given.verify_mode if settings.context_rules else mode)
     loaded = given.get_ca_certs(binary_form=True)
-    if loaded and settings.verify:
+    if loaded:
         context.load_verify_locations(cadata=b"".join(loaded))
-    if settings.ca_certs or settings.ca_cert_dir or settings.ca_cert_data:
-        _trust(context, settings)
+    _trust(context, settings)
     _identify(context, settings)
     return context
+
+
+def _state_of(given: ssl.SSLContext) -> tuple[object, ...]:
+    """What of a context goes into a stand-in; its owner may change it at any time."""
+    return (
+        given,
+        given.options,
+        given.verify_flags,
+        given.verify_mode,
+        given.minimum_version,
+        given.maximum_version,
+        given.security_level,
+        tuple(cipher["name"] for cipher in given.get_ciphers()),
+        tuple(given.cert_store_stats().values()),
+    )

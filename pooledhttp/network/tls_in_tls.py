@@ -201,6 +201,10 @@ class NestedTlsStream(SecureStream):
             self._collect()
             self._carrier._write_now(self._unsent)
 
+    def close(self) -> None:
+        super().close()
+        self._carrier.is_closed = True  # it shared the socket
+
     def abandon(self) -> None:
         self.is_closed = True
         self._carrier.abandon()
