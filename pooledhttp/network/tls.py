@@ -326,6 +326,20 @@ def _beside(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
     return Credentials(_stand_in(given, settings, mode), given, False)
 
 
+def wraps_its_own_way(context: ssl.SSLContext) -> bool:
+    """Whether a context is of another make, such as truststore's, that only looks like `ssl`'s.
+
+    What such a one trusts is found elsewhere, and not in the state it inherits.
+    """
+    return type(context).wrap_socket is not ssl.SSLContext.wrap_socket
+
+
+def _beside_foreign(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
+    if settings.verify or settings.context_rules or given.verify_mode == ssl.CERT_NONE:
+        return Credentials(given, None, False)
+    return Credentials(_stand_in(given, settings, ssl.CERT_NONE), None, False)
+
+
 def _stand_in(given: ssl.SSLContext, settings: TlsSettings, mode: ssl.VerifyMode) -> ssl.SSLContext:
     """A context with the protocol settings of `given`, verifying as `settings` say."""
     context = _blank(settings)
