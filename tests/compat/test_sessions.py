@@ -1,0 +1,245 @@
+"""Sessions: order on the wire, subclasses, hooks, proxies of the environment, pickles."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.scripted import ScriptedServer, answering, respond
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """Answers everything with 200 and a body."""
+    with ScriptedServer(answering(respond(b"ok", {"X-A": "1"}))) as running:
+        yield running
+
+
+def test_header_order_on_the_wire(http: Any, server: ScriptedServer) -> None:
+    """The session's headers, then the request's, then those of the body; Host first."""
+    with http.Session() as session:
+        session.headers["X-Session"] = "1"
+        session.headers["Accept"] = None
+        session.post(server.url("/"), data=b"b", headers={"x-CALL": "2", "A": "3"}, timeout=20)
+    names = server.requests[0].names()
+    assert names == [
+        *("Host", "User-Agent", "Accept-Encoding", "Connection"),
+        *("X-Session", "x-CALL", "A", "Content-Length"),
+    ]
+
+
+def test_a_host_header_set_by_hand_is_sent_once(http: Any, server: ScriptedServer) -> None:
+    """In its place among the others, and no second one."""
+    http.get(server.url("/"), headers={"X-A": "1", "Host": "example.test"}, timeout=20)
+    seen = server.requests[0]
+    assert seen.names().count("Host") == 1
+    assert seen.header("host") == "example.test"
+
+
+def test_header_values_arrive_as_given(http: Any, server: ScriptedServer) -> None:
+    """Bytes and strings, latin-1 and empty."""
+    headers = {"A": b"bytes", "B": "gr\xfcn", "C": ""}
+    http.get(server.url("/"), headers=headers, timeout=20)
+    seen = server.requests[0]
+    assert [seen.header(name) for name in "ABC"] == ["bytes", "gr\xfcn", ""]
+
+
+def test_targets_are_not_changed(http: Any, server: ScriptedServer) -> None:
+    """Parameters in order, quoting made regular, dot segments taken out, `//` kept."""
+    with http.Session() as session:
+        session.params = {"s": "1"}
+        session.get(server.url("/a/../b%20c?x=%41#f"), params={"b": "ü", "a": None}, timeout=20)
+        session.get(server.url("//double"), timeout=20)
+    assert [seen.target for seen in server.requests] == [
+        "/b%20c?x=A&s=1&b=%C3%BC",
+        "//double?s=1",
+    ]
+
+
+def test_connections_are_reused_when_bodies_were_read(http: Any, server: ScriptedServer) -> None:
+    """One connection for five requests of a session, streamed ones included."""
+    with http.Session() as session:
+        for _ in range(4):
+            session.get(server.url("/"), timeout=20)
+        reply = session.get(server.url("/"), stream=True, timeout=20)
+        assert reply.raw.read() == b"ok"
+        session.get(server.url("/"), timeout=20)
+    assert len(server.connections) == 1
+
+
+def test_a_hook_may_return_another_response(http: Any, server: ScriptedServer) -> None:
+    """What a hook returns takes the response's place; None leaves it; all run in order."""
+    order = []
+
+    def first(response: Any, **kwargs: Any) -> None:
+        order.append(("first", kwargs["timeout"], response.status_code))
+
+    def second(response: Any, **_: Any) -> Any:
+        other = http.Response()
+        other.status_code = 299
+        other.url = response.url
+        other._content = b"other"
+        other.request = response.request
+        order.append("second")
+        return other
+
+    def third(response: Any, **_: Any) -> None:
+        order.append(("third", response.status_code))
+
+    with http.Session() as session:
+        session.hooks["response"].append(first)
+        session.hooks["response"].extend([second, third])
+        reply = session.get(server.url("/"), timeout=20)
+    assert order == [("first", 20, 200), "second", ("third", 299)]
+    assert (reply.status_code, reply.content) == (299, b"other")
+
+
+def test_a_hook_may_ask_again_over_the_same_connection(http: Any, server: ScriptedServer) -> None:
+    """`response.connection.send` after reading the body, as authentication schemes do."""
+
+    def again(response: Any, **kwargs: Any) -> Any:
+        if "X-Again" in response.request.headers:
+            return None
+        _ = response.content
+        response.close()
+        request = response.request.copy()
+        request.headers["X-Again"] = "1"
+        second = response.connection.send(request, **kwargs)
+        second.history.append(response)
+        second.request = request
+        return second
+
+    with http.Session() as session:
+        reply = session.get(server.url("/"), hooks={"response": again}, timeout=20)
+    assert reply.request.headers["X-Again"] == "1"
+    assert reply.content == b"ok"
+    assert len(server.requests) == 2
+    assert len(server.connections) == 1
+
+
+def test_subclasses_are_asked_at_every_step(http: Any, server: ScriptedServer) -> None:
+    """Every step of a request goes through `self`, in requests' order."""
+    calls = []
+
+    class Watching(http.Session):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            self.early = True
+            super().__init__()
+
+        def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+            calls.append("request")
+            extra = kwargs.pop("extra", None)
+            reply = super().request(method, url, *args, **kwargs)
+            reply.extra = extra
+            return reply
+
+        def prepare_request(self, request: Any) -> Any:
+            calls.append("prepare_request")
+            return super().prepare_request(request)
+
+        def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
+            calls.append("merge_environment_settings")
+            return super().merge_environment_settings(*args, **kwargs)
+
+        def get_adapter(self, url: str) -> Any:
+            calls.append("get_adapter")
+            return super().get_adapter(url)
+
+        def send(self, request: Any, **kwargs: Any) -> Any:
+            calls.append("send")
+            return super().send(request, **kwargs)
+
+    with Watching() as session:
+        reply = session.get(server.url("/"), timeout=20, extra=7)
+    assert reply.extra == 7
+    assert calls == [
+        *("request", "prepare_request", "merge_environment_settings", "send", "get_adapter"),
+    ]
+
+
+def test_adapters_are_found_by_the_longest_prefix(http: Any, server: ScriptedServer) -> None:
+    """A mounted adapter sees exactly the arguments of the fixed signature."""
+    seen = []
+
+    class Recording(http.adapters.HTTPAdapter):  # type: ignore[name-defined, misc]
+        def send(self, request: Any, **kwargs: Any) -> Any:
+            seen.append(sorted(kwargs))
+            return super().send(request, **kwargs)
+
+    with http.Session() as session:
+        session.mount(server.url("/special"), Recording())
+        assert session.get(server.url("/special/a"), timeout=20).content == b"ok"
+        session.get(server.url("/plain"), timeout=20)
+    assert seen == [["cert", "proxies", "stream", "timeout", "verify"]]
+
+
+def test_environment_proxies(
+    http: Any, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read anew for every request; `no_proxy` and `trust_env` are obeyed; absolute-form is sent."""
+    url = "http://unknown.invalid/path?q=1#f"
+    with http.Session() as session:
+        monkeypatch.setenv("http_proxy", server.url("").replace("//", "//u:p@"))
+        assert session.get(url, timeout=20).content == b"ok"
+        seen = server.requests[-1]
+        assert seen.target == "http://unknown.invalid/path?q=1"
+        assert seen.header("host") == "unknown.invalid"
+        assert seen.header("proxy-authorization") == "Basic dTpw"
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        session.get(server.url("/direct"), timeout=20)
+        assert server.requests[-1].target == "/direct"
+        assert server.requests[-1].header("proxy-authorization") is None
+        monkeypatch.delenv("no_proxy")
+        session.trust_env = False
+        session.get(server.url("/direct2"), timeout=20)
+        assert server.requests[-1].target == "/direct2"
+
+
+def test_a_proxy_given_in_the_call_beats_the_environment(
+    http: Any, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`proxies=` is used, whatever the variables say."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    reply = http.get("http://a.invalid/", proxies={"http": server.url("")}, timeout=20)
+    assert reply.content == b"ok"
+
+
+def test_sessions_survive_pickling(http: Any, server: ScriptedServer) -> None:
+    """Settings, cookies and mounted adapters are there, and the copy works."""
+    session = http.Session()
+    session.headers["X-S"] = "1"
+    session.cookies.set("c", "v")
+    session.auth = ("u", "p")
+    session.verify = "/some/path"
+    session.mount("http://x", http.adapters.HTTPAdapter(max_retries=3, pool_maxsize=7))
+    session.get(server.url("/"), timeout=20)
+    with pickle.loads(pickle.dumps(session)) as copy:
+        assert list(copy.adapters) == list(session.adapters)
+        assert copy.adapters["http://x"].max_retries.total == 3
+        assert (copy.auth, copy.verify) == (("u", "p"), "/some/path")
+        copy.get(server.url("/"), timeout=20)
+    session.close()
+    assert server.requests[-1].header("x-s") == "1"
+    assert server.requests[-1].header("cookie") == "c=v"
+
+
+def test_responses_survive_pickling(http: Any, server: ScriptedServer) -> None:
+    """With the body read, the request kept, and no raw."""
+    reply = http.get(server.url("/"), stream=True, timeout=20)
+    copy = pickle.loads(pickle.dumps(reply))
+    assert (copy.content, copy.status_code, copy.headers) == (b"ok", 200, reply.headers)
+    assert copy.request.url == reply.request.url
+    assert copy.raw is None
+    assert reply.content == b"ok"
+
+
+def test_exceptions_survive_pickling(http: Any) -> None:
+    """With their class, and something to say."""
+    with pytest.raises(http.ConnectionError) as caught:
+        http.get("http://127.0.0.1:1/", timeout=20)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert type(copy) is type(caught.value)
+    assert "Connection refused" in str(copy)
