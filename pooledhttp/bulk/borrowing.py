@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
+from pooledhttp.client import SessionExtras
 from pooledhttp.events import Event, RetryScheduled
 from pooledhttp.pool import PoolConfig
 from pooledhttp.runtime import Runtime
@@ -41,8 +42,15 @@ class OwnSession:
     def __init__(self, settings: Session | None, per_host: int | None, runtime: Runtime) -> None:
         self._current = runtime.current
         self._retries: dict[object, int] = {}
+        extras = getattr(settings, "_extras", SessionExtras())
         self._session = Session(
-            pool=PoolConfig(max_per_host=per_host), listeners=[self._heard], runtime=runtime
+            # The engine starts no more per host than there are places; only a redirect to another
+            # host, or a proxy in front of many, makes requests wait, within their own timeout.
+            pool=PoolConfig(max_per_host=per_host, acquire_timeout=None),
+            retries=extras.retries,
+            listeners=[self._heard, *extras.listeners],
+            replay=extras.replay,
+            runtime=runtime,
         )
         self._borrowed: list[BaseAdapter] = []
         if settings is not None:

@@ -232,6 +232,7 @@ class Engine:
             self._crew.discard(me)
             if self._runtime.is_halted and not self._crew:
                 self._session.close()
+                self._runtime.close()
 
     def _finish(self, entry: Entry[Work], result: Result) -> _Seat:
         """Hand in a result; the seat returned holds the next job or will be given one."""

@@ -100,10 +100,10 @@ class HaltableRuntime:
 
     def close(self) -> None:
         """Give the bell's descriptors back. Only when halted and nothing waits any more."""
-        self._is_halted = True
-        self._ringer.close()
-        self._inner.forget(self._bell)
-        self._bell.close()
+        self.halt()
+        if self._bell.fileno() >= 0:
+            self._inner.forget(self._bell)
+            self._bell.close()
 
     def check(self) -> None:
         """Raise `Halted` if `halt` was called."""

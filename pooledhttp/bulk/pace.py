@@ -94,9 +94,7 @@ class Pace(Generic[T]):
     def wants_more(self) -> bool:
         """Whether the input should be read on."""
         return (
-            self.stock < self.jobs
-            and self.queued < self.window
-            and self.finished < self.capacity
+            self.stock < self.jobs and self.queued < self.window and self.finished < self.capacity
         )
 
     def add(self, entry: Entry[T]) -> None:

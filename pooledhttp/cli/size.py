@@ -1,0 +1,45 @@
+"""`pooledhttp size`: how many connections a load needs.
+
+Little's law: what is in use on average is the arrival rate times how long each is held. Arrivals
+come in bursts, so the answer has half as much again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from .numbers import positive
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+__all__ = ["add_parser", "main"]
+
+
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Describe the command's arguments."""
+    parser = subparsers.add_parser(
+        "size",
+        help="say how many connections a load needs",
+        description="Say how many connections to one origin a load needs (Little's law).",
+    )
+    parser.add_argument(
+        "--rps", type=positive, required=True, metavar="N", help="requests per second"
+    )
+    parser.add_argument(
+        "--duration",
+        type=positive,
+        required=True,
+        metavar="SECONDS",
+        help="how long a request holds its connection, to the end of its body",
+    )
+    return parser
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the number, alone on its line, so that scripts can use it."""
+    from pooledhttp.pool import advised_size
+
+    print(advised_size(args.rps, args.duration))
+    return 0

@@ -1,0 +1,277 @@
+"""Bulk fetching over real sockets, and what it takes from a session."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pooledhttp
+from pooledhttp import bulk
+from pooledhttp.adapters import BaseAdapter, HTTPAdapter
+from tests.support.certificates import Authority
+from tests.support.descriptors import open_descriptors, wait_until_closed
+from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
+
+
+def echo(seen: SeenRequest) -> bytes:
+    return respond(seen.target.encode())
+
+
+def workers() -> list[str]:
+    return [each.name for each in threading.enumerate() if "pooledhttp-bulk" in each.name]
+
+
+def test_each_url_gets_its_own_body_over_few_connections() -> None:
+    """No more connections than allowed for the host, and none is left open."""
+    before = open_descriptors()
+    with ScriptedServer(answering(echo)) as server:
+        urls = [server.url(f"/{number}") for number in range(300)]
+        with bulk.fetch(urls, jobs=16, per_host=4) as results:
+            for result in results:
+                assert result.response is not None
+                assert result.response.content == f"/{result.index}".encode()
+                assert result.attempts == 1
+            stats = results.stats().total
+        server.wait_all_closed()
+        assert len(server.connections) <= 4
+        assert stats.created == len(server.connections)
+        assert stats.acquired == 300 and stats.reused == 300 - stats.created
+    assert workers() == []
+    assert wait_until_closed(before) == {}
+
+
+def test_it_works_over_tls_with_the_sessions_trust(tmp_path: Path) -> None:
+    """`verify` comes from the session, which is not used itself."""
+    authority = Authority(tmp_path)
+    with ScriptedServer(answering(echo), tls=authority.server_context()) as server:
+        urls = [server.url(f"/{number}") for number in range(20)]
+        with pooledhttp.Session() as session:
+            session.verify = authority.bundle
+            assert all(result.ok for result in bulk.fetch(urls, session))
+            assert session.pool.stats().total.created == 0
+        untrusted = list(bulk.fetch(urls[:1]))
+        assert isinstance(untrusted[0].error, pooledhttp.exceptions.SSLError)
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_whatever_goes_wrong_is_the_items_own_result() -> None:
+    """Refused, cut short, an error status, a URL that is none: the others are fetched."""
+
+    def cut(peer: Peer) -> None:
+        while True:
+            seen = peer.read_request()
+            if seen.target == "/cut":
+                peer.send(respond(b"half", length=1000))
+                peer.close()
+                return
+            peer.send(respond(b"x", status=404 if seen.target == "/missing" else 200))
+
+    with ScriptedServer(cut) as server:
+        urls = [
+            server.url("/good"),
+            f"http://127.0.0.1:{closed_port()}/",
+            server.url("/cut"),
+            server.url("/missing"),
+            "no url",
+            "gopher://127.0.0.1/",
+            server.url("/good"),
+        ]
+        results = list(bulk.fetch(urls, ordered=True))
+    kinds = [type(result.error) for result in results]
+    errors = pooledhttp.exceptions
+    assert kinds == [
+        type(None),
+        errors.ConnectionError,
+        errors.ChunkedEncodingError,
+        type(None),
+        errors.MissingSchema,
+        errors.InvalidSchema,
+        type(None),
+    ]
+    assert [result.ok for result in results] == [True, False, False, False, False, False, True]
+    assert [result.url for result in results] == urls
+
+
+def test_the_timeout_is_for_the_whole_item() -> None:
+    """A server that trickles does not keep an item alive."""
+
+    def trickle(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(respond(length=10_000))
+        pause = threading.Event()
+        while not pause.wait(0.05):
+            peer.send(b"x")
+
+    with ScriptedServer(trickle) as server:
+        (result,) = bulk.fetch([server.url()], timeout=0.4)
+    assert isinstance(result.error, (pooledhttp.exceptions.Timeout, pooledhttp.ConnectionError))
+    assert 0.4 <= result.elapsed < 5
+
+
+@pytest.mark.parametrize("stage", ["head", "body", "tls"])
+def test_leaving_early_closes_connections_that_wait(stage: str) -> None:
+    """Whatever each was waiting for; the server sees the ends of all."""
+    before = open_descriptors()
+
+    def stall(peer: Peer) -> None:
+        if stage == "tls":
+            peer.wait_closed()
+            return
+        seen = peer.read_request()
+        if seen.target == "/0":
+            peer.send(respond(b"first"))
+            peer.wait_closed()
+            return
+        if stage == "body":
+            peer.send(respond(b"begin", length=1000))
+        peer.wait_closed()
+
+    with ScriptedServer(stall) as server:
+        scheme = "https" if stage == "tls" else "http"
+        urls = [server.url(f"/{number}").replace("http", scheme) for number in range(20)]
+        with bulk.fetch(urls, jobs=8, per_host=8) as results:
+            if stage == "tls":
+                results._read_on()
+                server.wait_for(lambda: len(server.connections) == 8)
+            else:
+                assert next(results).url == urls[0]
+                server.wait_for(lambda: len(server.requests) >= 8)
+        assert workers() == []
+        server.wait_all_closed()
+    assert wait_until_closed(before) == {}
+
+
+def test_a_session_gives_its_settings_and_keeps_its_state() -> None:
+    """Its headers, cookies and the like are used; what servers set stays with the engine."""
+    heard: list[str] = []
+
+    def hook(response: Any, **settings: Any) -> None:
+        heard.append(response.url)
+
+    answer = respond(b"", [("Set-Cookie", "new=1")])
+    with ScriptedServer(answering(answer)) as server, pooledhttp.Session() as session:
+        session.headers["X-Own"] = "yes"
+        session.params = {"p": "1"}
+        session.auth = ("me", "secret")
+        session.cookies.set("old", "2")
+        session.hooks["response"].append(hook)
+        (result,) = bulk.fetch([server.url("/a")], session)
+        (seen,) = server.requests
+        assert seen.target == "/a?p=1"
+        assert seen.header("x-own") == "yes"
+        assert (seen.header("authorization") or "").startswith("Basic ")
+        assert seen.header("cookie") == "old=2"
+        assert heard == [result.response.url]  # type: ignore[union-attr]
+        assert session.cookies.get_dict() == {"old": "2"}
+        assert session.pool.stats().total.created == 0
+
+
+class Canned(BaseAdapter):
+    """An adapter of the user's own, which knows its answer without asking."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = 0
+        self.is_closed = False
+
+    def send(self, request: Any, *args: Any, **settings: Any) -> Any:
+        self.sent += 1
+        response = pooledhttp.Response()
+        response.status_code = 200
+        response._content = b"canned"
+        response.url = request.url
+        response.request = request
+        return response
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_adapters_of_the_users_own_are_used_and_left_open() -> None:
+    """Only that prefix goes to it."""
+    canned = Canned()
+    with ScriptedServer(answering(echo)) as server, pooledhttp.Session() as session:
+        session.mount("http://canned.test", canned)
+        first, second = bulk.fetch(["http://canned.test/", server.url("/x")], session, ordered=True)
+        assert first.response is not None and first.response.content == b"canned"
+        assert second.response is not None and second.response.content == b"/x"
+        assert canned.sent == 1
+        assert not canned.is_closed
+        assert session.get_adapter("http://canned.test/") is canned
+
+
+def test_retries_of_the_session_are_made_and_counted() -> None:
+    """Given to the session or to a plain adapter."""
+
+    def flaky() -> Callable[[SeenRequest], bytes]:
+        turns = iter([503, 503, 200])
+        return lambda seen: respond(b"x", status=next(turns))
+
+    policy = pooledhttp.Retry(total=3, status_forcelist=[503], backoff_factor=0)
+    with ScriptedServer(answering(flaky())) as server, pooledhttp.Session() as session:
+        session.mount("http://", HTTPAdapter(max_retries=policy))
+        (result,) = bulk.fetch([server.url()], session)
+        assert result.ok and result.attempts == 3
+    with ScriptedServer(answering(flaky())) as server:
+        (result,) = bulk.fetch([server.url()], pooledhttp.Session(retries=policy))
+        assert result.ok and result.attempts == 3
+
+
+def test_listeners_of_the_session_hear_of_the_engines_connections() -> None:
+    """So that a program that watches its connections sees these, too."""
+    events: list[Any] = []
+    with ScriptedServer(answering(echo)) as server:
+        list(bulk.fetch([server.url()], pooledhttp.Session(listeners=[events.append])))
+    assert "ConnectionOpened" in [type(event).__name__ for event in events]
+
+
+def test_jobs_say_what_is_sent() -> None:
+    """Method, body, headers and parameters of one job do not touch another."""
+    with ScriptedServer(answering(echo)) as server:
+        jobs = [
+            bulk.Job(server.url("/a"), method="POST", data={"k": "v"}, key="form"),
+            bulk.Job(server.url("/b"), method="PUT", json=[1], headers={"X-One": "1"}),
+            server.url("/c"),
+        ]
+        results = list(bulk.fetch(jobs, ordered=True))
+        seen = {each.target: each for each in server.requests}
+    assert seen["/a"].body == b"k=v" and seen["/a"].method == "POST"
+    assert seen["/b"].body == b"[1]" and seen["/b"].header("x-one") == "1"
+    assert seen["/c"].method == "GET" and seen["/c"].header("x-one") is None
+    assert [result.key for result in results] == ["form", None, None]
+
+
+def test_bodies_are_streamed_to_files(tmp_path: Path) -> None:
+    """The file is under its name when the result comes; an error page makes no file."""
+
+    def answer(seen: SeenRequest) -> bytes:
+        if seen.target == "/gone.bin":
+            return respond(b"gone", status=410)
+        return respond(seen.target.encode() * 50_000)
+
+    with ScriptedServer(answering(answer)) as server:
+        urls = [server.url(path) for path in ("/a.bin", "/d/a.bin", "/gone.bin")]
+        results = list(bulk.fetch(urls, sink=bulk.to_files(tmp_path / "out"), ordered=True))
+        stats_connections = len(server.connections)
+    assert results[0].saved == tmp_path / "out" / "a.bin"
+    assert results[0].saved.read_bytes() == b"/a.bin" * 50_000
+    assert results[1].saved.read_bytes() == b"/d/a.bin" * 50_000
+    assert results[2].saved is None and results[2].problem == "HTTP 410 OK"
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert stats_connections <= 3
+
+
+def test_a_single_string_is_no_list() -> None:
+    """It would be taken apart into letters."""
+    with pytest.raises(TypeError, match="list"):
+        bulk.fetch("http://a/")  # type: ignore[arg-type]

@@ -1,0 +1,199 @@
+"""`pooledhttp fetch`: files, failures, and how it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pooledhttp.cli.main import main
+from tests.support.certificates import Authority
+from tests.support.commands import ROOT
+from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
+
+
+def body_of(target: str) -> bytes:
+    return hashlib.sha256(target.encode()).digest() * 64
+
+
+def answer(seen: SeenRequest) -> bytes:
+    if "missing" in seen.target:
+        return respond(b"no", status=404, reason="Not Found")
+    return respond(body_of(seen.target))
+
+
+def fetch(*arguments: object) -> int:
+    return main(["fetch", *map(str, arguments)])
+
+
+def test_a_list_becomes_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each file has its own bytes; comments and blank lines do not count."""
+    with ScriptedServer(answering(answer)) as server:
+        urls = [server.url(f"/file-{number}.bin") for number in range(200)]
+        listed = tmp_path / "urls.txt"
+        listed.write_text("# a list\n\n" + "\r\n".join(urls) + "\n  \n")
+        assert fetch("-i", listed, "-d", tmp_path / "out", "--per-host", 3) == 0
+        server.wait_all_closed()
+        assert len(server.connections) <= 3
+    files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert files == {f"file-{n}.bin": body_of(f"/file-{n}.bin") for n in range(200)}
+    out, err = capsys.readouterr()
+    assert out.startswith("200 fetched, 0 failed, 409.6 kB in ")
+    assert "connections opened" in out and "reused" in out
+    assert err == ""
+
+
+def test_failures_are_listed_and_can_be_the_next_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """URL, tab, reason; a run without failures takes the list away."""
+    out = tmp_path / "out"
+    with ScriptedServer(answering(answer)) as server:
+        bad = server.url("/missing")
+        (tmp_path / "urls").write_text(f"{server.url('/a')}\nnonsense\n{bad}\n")
+        assert fetch("-i", tmp_path / "urls", "-d", out, "--ordered") == 1
+        lines = (out / "failures.txt").read_text().splitlines()
+        assert [line.split("\t")[0] for line in lines] == ["nonsense", bad]
+        assert lines[1] == f"{bad}\tHTTP 404 Not Found"
+        assert lines[0].split("\t")[1].startswith("MissingSchema: ")
+        said = capsys.readouterr().out
+        assert "1 fetched, 2 failed" in said and "HTTP 404: 1" in said and "failures.txt" in said
+    with ScriptedServer(answering(respond(b"there now"))) as again:
+        text = f"{again.url('/missing')}\tHTTP 404 Not Found\n"
+        (out / "failures.txt").write_text(text)
+        assert fetch("-i", out / "failures.txt", "-d", out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a", "missing"]
+
+
+def test_failures_go_where_they_are_told(tmp_path: Path) -> None:
+    """And not into the directory of the files."""
+    (tmp_path / "urls").write_text("nonsense\n")
+    listed = tmp_path / "lists" / "bad.tsv"
+    assert fetch("-i", tmp_path / "urls", "-d", tmp_path / "out", "--failures", listed) == 1
+    assert listed.read_text().startswith("nonsense\t")
+    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in listed.parent.iterdir()] == ["bad.tsv"]
+
+
+def test_standard_input_is_a_list_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named by a dash; quiet says nothing."""
+    with ScriptedServer(answering(answer)) as server:
+        monkeypatch.setattr(sys, "stdin", io.StringIO("\ufeff" + server.url("/x.txt") + "\n"))
+        assert fetch("-i", "-", "-d", tmp_path, "--quiet") == 0
+    assert (tmp_path / "x.txt").read_bytes() == body_of("/x.txt")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_certificates_are_checked_with_the_given_authority(tmp_path: Path) -> None:
+    """Not trusted without it, and not looked at when told so."""
+    authority = Authority(tmp_path)
+    with ScriptedServer(answering(answer), tls=authority.server_context()) as server:
+        (tmp_path / "urls").write_text(server.url("/x") + "\n")
+        common = ("-i", tmp_path / "urls", "-d", tmp_path / "out", "--quiet")
+        assert fetch(*common) == 1
+        assert "SSLError" in (tmp_path / "out" / "failures.txt").read_text()
+        assert fetch(*common, "--ca", authority.bundle) == 0
+        assert fetch(*common, "--verify", authority.bundle) == 0
+        assert fetch(*common, "--insecure") == 0
+
+
+def test_headers_and_retries_are_sent(tmp_path: Path) -> None:
+    """A passing failure is tried again as often as allowed."""
+    turns = iter([503, 503, 200])
+    with ScriptedServer(answering(lambda seen: respond(status=next(turns)))) as server:
+        (tmp_path / "urls").write_text(server.url("/x") + "\n")
+        assert (
+            fetch("-i", tmp_path / "urls", "-d", tmp_path, "-H", "X-A: b: c", "--retries", 2) == 0
+        )
+        assert [seen.header("x-a") for seen in server.requests] == ["b: c"] * 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-i", "no-such-file"],
+        ["-i", "urls", "-d", "urls"],
+    ],
+)
+def test_what_cannot_be_opened_is_wrong_use(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Said in a line, with status 2."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "urls").write_text("")
+    assert fetch(*arguments) == 2
+    assert capsys.readouterr().err.startswith("pooledhttp fetch: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--jobs", "0"],
+        ["--per-host", "x"],
+        ["--timeout", "0"],
+        ["--retries", "-1"],
+        ["--ca", "no-such-file"],
+        ["--header", "no colon"],
+        ["--ca", ".", "--insecure"],
+    ],
+)
+def test_arguments_are_checked(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is opened."""
+    with pytest.raises(SystemExit) as ended:
+        fetch("-i", "x", *arguments)
+    assert ended.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_an_empty_list_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing to do was done."""
+    (tmp_path / "urls").write_text("# nothing\n")
+    assert fetch("-i", tmp_path / "urls", "-d", tmp_path / "out") == 0
+    assert capsys.readouterr().out.startswith("0 fetched, 0 failed")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a child there")
+def test_ctrl_c_ends_at_once_and_tidies_up(tmp_path: Path) -> None:
+    """Status 130; what is complete stays, what is not goes, what failed is listed."""
+
+    def handle(peer: Peer) -> None:
+        while True:
+            seen = peer.read_request()
+            if "stall" in seen.target:
+                peer.send(respond(b"begun", length=1000))
+                peer.wait_closed()
+                return
+            peer.send(answer(seen))
+
+    with ScriptedServer(handle) as server:
+        paths = ["/a", "/missing", *(f"/stall-{number}" for number in range(6))]
+        (tmp_path / "urls").write_text("\n".join(map(server.url, paths)))
+        out = tmp_path / "out"
+        command = [sys.executable, "-m", "pooledhttp", "fetch", "-i", str(tmp_path / "urls")]
+        process = subprocess.Popen(
+            [*command, "-d", str(out), "--jobs", "8", "--per-host", "8"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        server.wait_requests(8)
+        server.wait_for(lambda: (out / "a").exists() and len(list(out.glob(".*.part"))) == 7)
+        process.send_signal(signal.SIGINT)
+        said, complained = process.communicate(timeout=20)
+        server.wait_all_closed()
+    assert process.returncode == 130, complained
+    assert "interrupted" in complained and "Traceback" not in complained
+    assert "1 fetched, 1 failed" in said
+    assert sorted(path.name for path in out.iterdir()) == ["a", "failures.txt"]

@@ -1,0 +1,83 @@
+"""The command's front: subcommands, help, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from pooledhttp.cli.main import main
+from tests.support.commands import run_python
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A stand-in for `pooledhttp size` whose work the test chooses."""
+    module: Any = ModuleType("pooledhttp.cli.size")
+    module.add_parser = lambda subparsers: subparsers.add_parser("size")
+    monkeypatch.setitem(sys.modules, "pooledhttp.cli.size", module)
+    return module
+
+
+def test_help_names_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """And ends well."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"\n    {name} " in text for name in ("fetch", "demo", "size", "run", "info"))
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """As other programs tell it."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("pooledhttp ")
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["size"], ["fetch"], ["demo", "--files", "0"]])
+def test_wrong_use_ends_with_two(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """With a word on standard error about what is wrong."""
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == 2
+    assert "usage: pooledhttp" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 141)]
+)
+def test_signals_become_the_usual_status(command: Any, error: BaseException, status: int) -> None:
+    """As a shell reports them."""
+
+    def work(args: object) -> int:
+        raise error
+
+    command.main = work
+    assert main(["size"]) == status
+
+
+def test_the_status_is_what_the_command_returns(command: Any) -> None:
+    """Nothing is added to it."""
+    command.main = lambda args: 7
+    assert main(["size"]) == 7
+
+
+def test_a_command_does_not_import_the_others() -> None:
+    """What `size` does not need it does not load."""
+    code = (
+        "import sys\n"
+        "from pooledhttp.cli.main import main\n"
+        "main(['size', '--rps', '100', '--duration', '0.1'])\n"
+        "print(sorted(name for name in sys.modules if name.startswith('pooledhttp.cli.')))\n"
+    )
+    done = run_python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "15",
+        "['pooledhttp.cli.main', 'pooledhttp.cli.numbers', 'pooledhttp.cli.size']",
+    ]

@@ -1,0 +1,90 @@
+"""Progress on a terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from pooledhttp.bulk import Tally
+from pooledhttp.cli import progress
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def tally(ok: int) -> Tally:
+    tally = Tally()
+    tally.ok = ok
+    tally.size = 1_500_000
+    return tally
+
+
+@pytest.fixture
+def show(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Show two updates on a stream in the place of standard error; returns what was written."""
+
+    def show(stream: io.StringIO, total: int | None = 10, *, quiet: bool = False) -> str:
+        monkeypatch.setattr(sys, "stderr", stream)
+        meter = progress.open_meter(total, quiet=quiet)
+        meter.update(tally(3))
+        meter.update(tally(4))
+        meter.close()
+        return stream.getvalue()
+
+    return show
+
+
+def test_nothing_is_drawn_when_nobody_looks(show: Callable[..., str]) -> None:
+    """A file or a pipe gets no control characters."""
+    assert show(io.StringIO()) == ""
+
+
+def test_nothing_is_drawn_when_told_to_be_quiet(show: Callable[..., str]) -> None:
+    """Not even on a terminal."""
+    assert show(Terminal(), quiet=True) == ""
+
+
+def test_without_libraries_one_line_is_rewritten(
+    show: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not more often than eyes can follow, and cleared in the end."""
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert show(Terminal()) == "\r3 of 10 done, 0 failed, 1.5 MB\x1b[K\r\x1b[K"
+    assert show(Terminal(), None) == "\r3 done, 0 failed, 1.5 MB\x1b[K\r\x1b[K"
+
+
+def test_a_bar_is_drawn_by_rich(show: Callable[..., str]) -> None:
+    """Where it is installed, with and without a total."""
+    pytest.importorskip("rich")
+    assert "1.5 MB" in show(Terminal())
+    assert "1.5 MB" in show(Terminal(), None)
+
+
+def test_a_bar_is_drawn_by_tqdm(show: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is installed and rich is not."""
+    pytest.importorskip("tqdm")
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert show(Terminal()) != ""
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (12_345_678, "12.3 MB"),
+        (2e12, "2.0 TB"),
+    ],
+)
+def test_bytes_are_written_for_people(size: float, text: str) -> None:
+    """Three digits and a unit."""
+    assert progress.bytes_text(size) == text
