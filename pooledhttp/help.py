@@ -1,4 +1,8 @@
-"""What a bug report should say: `python -m pooledhttp.help` prints it as JSON."""
+"""What a bug report should say: `python -m pooledhttp.help` prints it as JSON.
+
+The libraries are reported under names of this module (`help.idna`), which can be replaced. They are
+imported when asked for: some of them are large, and the program itself may never need them.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +14,41 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-import charset_normalizer
-import h11
-import idna
-import urllib3
-
 from pooledhttp.__version__ import __version__ as pooledhttp_version
 from pooledhttp.message.headers import FOLLOWED_RELEASE as requests_version
 
 __all__ = ["info", "main"]
 
+#: Name in this module to the module that is meant. None of them has to be installed.
+_LIBRARIES = {
+    "OpenSSL": "OpenSSL",
+    "chardet": "chardet",
+    "charset_normalizer": "charset_normalizer",
+    "cryptography": "cryptography",
+    "greenlet": "greenlet",
+    "h11": "h11",
+    "idna": "idna",
+    "pyopenssl": "urllib3.contrib.pyopenssl",
+    "urllib3": "urllib3",
+}
 
-def _optional(name: str) -> ModuleType | None:
+
+def __getattr__(name: str) -> ModuleType | None:
+    if name not in _LIBRARIES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return import_module(name)
+        return import_module(_LIBRARIES[name])
     except ImportError:
         return None
 
 
-chardet = _optional("chardet")
-cryptography = _optional("cryptography")
-greenlet = _optional("greenlet")
-pyopenssl = _optional("urllib3.contrib.pyopenssl")
-OpenSSL = _optional("OpenSSL") if pyopenssl is not None else None
+def _library(name: str) -> Any:
+    """Return a library, or what was put in its place, or `None`."""
+    return globals()[name] if name in globals() else __getattr__(name)
+
+
+def _version_of(name: str, missing: str | None = "") -> dict[str, str | None]:
+    return {"version": getattr(_library(name), "__version__", missing)}
 
 
 def _implementation() -> dict[str, str]:
@@ -45,8 +61,12 @@ def _implementation() -> dict[str, str]:
     return {"name": name, "version": version + ("" if level.releaselevel == "final" else level[3])}
 
 
-def _version_of(module: object, missing: str | None = "") -> dict[str, str | None]:
-    return {"version": getattr(module, "__version__", missing)}
+def _openssl() -> dict[str, str | None]:
+    """Return the version of pyOpenSSL, and of the OpenSSL it brings, where urllib3 can use it."""
+    if _library("pyopenssl") is None or _library("OpenSSL") is None:
+        return {"version": None, "openssl_version": ""}
+    number = _library("OpenSSL").SSL.OPENSSL_VERSION_NUMBER
+    return {**_version_of("OpenSSL", None), "openssl_version": f"{number:x}"}
 
 
 def info() -> dict[str, Any]:
@@ -54,26 +74,22 @@ def info() -> dict[str, Any]:
 
     `requests` is the release whose behaviour is followed, not one that is installed.
     """
-    openssl = _version_of(OpenSSL, None)
-    openssl["openssl_version"] = (
-        f"{OpenSSL.SSL.OPENSSL_VERSION_NUMBER:x}" if OpenSSL is not None else ""
-    )
     return {
         "platform": {"system": platform.system(), "release": platform.release()},
         "implementation": _implementation(),
         "system_ssl": {"version": f"{ssl.OPENSSL_VERSION_NUMBER:x}"},
-        "using_pyopenssl": pyopenssl is not None,
-        "using_charset_normalizer": chardet is None,
-        "pyOpenSSL": openssl,
-        "urllib3": _version_of(urllib3),
-        "chardet": _version_of(chardet, None),
-        "charset_normalizer": _version_of(charset_normalizer),
-        "cryptography": _version_of(cryptography),
-        "idna": _version_of(idna),
+        "using_pyopenssl": _library("pyopenssl") is not None,
+        "using_charset_normalizer": _library("chardet") is None,
+        "pyOpenSSL": _openssl(),
+        "urllib3": _version_of("urllib3"),
+        "chardet": _version_of("chardet", None),
+        "charset_normalizer": _version_of("charset_normalizer"),
+        "cryptography": _version_of("cryptography"),
+        "idna": _version_of("idna"),
         "requests": {"version": requests_version},
         "pooledhttp": {"version": pooledhttp_version},
-        "h11": _version_of(h11),
-        "greenlet": _version_of(greenlet),
+        "h11": _version_of("h11"),
+        "greenlet": _version_of("greenlet"),
     }
 
 

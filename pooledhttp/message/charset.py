@@ -86,15 +86,12 @@ def get_encodings_from_content(content: str) -> list[str]:
 
 
 def get_unicode_from_response(r: Any) -> Any:
-    """Return a response's body as text in the encoding its header fields name, as far as possible.
+    """Return a response's body as text, in the encoding its header fields name or else in UTF-8.
 
     Deprecated: use `Response.text`.
     """
     _deprecated("get_unicode_from_response", "Use Response.text.")
-    encoding = get_encoding_from_headers(r.headers)
-    if not encoding:
-        return r.content
-    return str(r.content, encoding, errors="replace")
+    return str(r.content, get_encoding_from_headers(r.headers) or "utf-8", errors="replace")
 
 
 def guess_json_utf(data: bytes) -> str | None:

@@ -36,7 +36,8 @@ UNRESERVED_SET: Final = frozenset(
 # Everything that has a meaning of its own in some part of a URL, and `~`.
 _KEPT_BARE = "!#$&'()*+,/:;=?@[]~"
 _ESCAPE = re.compile(r"%([^\W_]{2})")
-_HOST_AND_PORT = re.compile(r"[^/?#@:]+:\d+(?:[/?#]|\Z)")
+# An authority without the slashes before it: with credentials, or a host with a port.
+_BARE_AUTHORITY = re.compile(r"(?:[^/?#@]+@[^/?#@]+|[^/?#@:]+:\d+)(?:[/?#]|\Z)")
 
 
 def unquote_unreserved(uri: str) -> str:
@@ -96,8 +97,8 @@ def prepend_scheme_if_needed(url: str, new_scheme: str) -> str:
     Raises:
         urllib3.exceptions.LocationParseError: The URL makes no sense.
     """
-    # A word before a colon reads as a scheme; before a colon and a number it is meant as a host.
-    parsed = parse_url(f"//{url}" if _HOST_AND_PORT.match(url) else url)
+    # A word before a colon would be read as a scheme, and proxies are often written without one.
+    parsed = parse_url(f"//{url}" if _BARE_AUTHORITY.match(url) else url)
     authority = parsed.netloc or ""
     path = parsed.path or ""
     if not authority and not path.startswith("/"):
