@@ -1,0 +1,42 @@
+"""Every example runs as it stands, and says what it promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import ROOT, run_python
+
+EXAMPLES = sorted(
+    path for path in (ROOT / "examples").glob("*.py") if path.name != "local_server.py"
+)
+
+#: Lines an example has to print, by its name.
+SAID = {
+    "quickstart": ["200 /hello?name=you", "201 {'n': 1}", "as expected: 404", "/streamed"],
+    "bulk_fetch": ["number 200 failed: InvalidURL", "196 fetched, 4 refused, 1 failed"],
+    "mount_adapter": [
+        *("hello from memory", "404", "/hello"),
+        "longest prefix first: ['memory://', 'https://', 'http://']",
+    ],
+}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(path: Path) -> None:
+    """Exit status 0, nothing on stderr, and the promised lines."""
+    done = run_python("-W", "error::ResourceWarning", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines
+    assert [line for line in SAID.get(path.stem, []) if line not in lines] == []
+
+
+def test_the_readme_shows_code_early() -> None:
+    """Working code by line 15, and the two commands as single lines."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert any("import pooledhttp" in line for line in lines[:15])
+    for command in ("bin/pooledhttp demo", "-m pytest"):
+        (line,) = [line for line in lines if command in line and "venv" in line]
+        assert line.startswith("python3 -m venv .venv && ")
