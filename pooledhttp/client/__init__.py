@@ -3,5 +3,39 @@
 from __future__ import annotations
 
 from pooledhttp.client.netrc import NETRC_FILES, get_netrc_auth
+from pooledhttp.client.redirects import (
+    KEEPS_BODY,
+    CallCookies,
+    decode_location,
+    drain,
+    hooks_elsewhere,
+    is_other_origin,
+    method_after,
+    resolve_location,
+)
+from pooledhttp.client.settings import (
+    SessionExtras,
+    bundle_from_environment,
+    merge_hooks,
+    merge_setting,
+)
 
-__all__ = ["NETRC_FILES", "get_netrc_auth"]
+__all__ = [
+    # netrc
+    "NETRC_FILES",
+    "get_netrc_auth",
+    # redirects
+    "KEEPS_BODY",
+    "CallCookies",
+    "decode_location",
+    "drain",
+    "hooks_elsewhere",
+    "is_other_origin",
+    "method_after",
+    "resolve_location",
+    # settings
+    "SessionExtras",
+    "bundle_from_environment",
+    "merge_hooks",
+    "merge_setting",
+]

@@ -5,6 +5,7 @@ No socket is touched here. A body is read through `Response.raw`, whatever stand
 
 from __future__ import annotations
 
+from pooledhttp.message.border import Border, border_for
 from pooledhttp.message.charset import (
     get_encoding_from_headers,
     get_encodings_from_content,
@@ -25,6 +26,30 @@ from pooledhttp.message.headers import (
     parse_content_type,
     parse_header_links,
 )
+from pooledhttp.message.payload import (
+    can_rewind,
+    dict_to_sequence,
+    encode_files,
+    encode_json,
+    encode_params,
+    from_key_val_list,
+    guess_filename,
+    is_stream,
+    rewind_body,
+    super_len,
+    to_key_val_list,
+)
+from pooledhttp.message.prepared import PreparedRequest, RequestEncodingMixin, RequestHooksMixin
+from pooledhttp.message.raw import OriginalResponse, RawResponse
+from pooledhttp.message.request import Request
+from pooledhttp.message.response import (
+    CONTENT_CHUNK_SIZE,
+    ITER_CHUNK_SIZE,
+    REDIRECT_STATI,
+    Response,
+    Vocabulary,
+)
+from pooledhttp.message.target import canonical_url, check_authority, without_credentials
 from pooledhttp.message.urls import (
     DEFAULT_PORTS,
     UNRESERVED_SET,
@@ -36,6 +61,9 @@ from pooledhttp.message.urls import (
 )
 
 __all__ = [
+    # border
+    "Border",
+    "border_for",
     # charset
     "get_encoding_from_headers",
     "get_encodings_from_content",
@@ -54,6 +82,35 @@ __all__ = [
     "default_user_agent",
     "parse_content_type",
     "parse_header_links",
+    # payload
+    "can_rewind",
+    "dict_to_sequence",
+    "encode_files",
+    "encode_json",
+    "encode_params",
+    "from_key_val_list",
+    "guess_filename",
+    "is_stream",
+    "rewind_body",
+    "super_len",
+    "to_key_val_list",
+    # raw
+    "OriginalResponse",
+    "RawResponse",
+    # request, prepared, response
+    "CONTENT_CHUNK_SIZE",
+    "ITER_CHUNK_SIZE",
+    "REDIRECT_STATI",
+    "PreparedRequest",
+    "Request",
+    "RequestEncodingMixin",
+    "RequestHooksMixin",
+    "Response",
+    "Vocabulary",
+    # target
+    "canonical_url",
+    "check_authority",
+    "without_credentials",
     # urls
     "DEFAULT_PORTS",
     "UNRESERVED_SET",

@@ -1,0 +1,179 @@
+"""pooledhttp: the interface of requests over connection pools that behave like a database's.
+
+    import pooledhttp as requests
+
+    with requests.Session() as session:
+        print(session.get("https://example.com/", timeout=10).status_code)
+
+All that requests has at this level is here under the same name. What is ours beside it:
+
+    PoolConfig             limits and lifetimes of a session's connections: Session(pool=...)
+    Retry                  a retry policy with jitter and a budget: Session(retries=...)
+    Timeout(total=...)     one deadline for a whole request: get(url, timeout=...)
+    PoolTimeout, PoolClosed, WriteTimeout     what can go wrong in addition
+    bulk, monitoring, aio  rooms of their own, loaded when first used
+
+`Timeout` is one name with two uses, since requests took it first. It is the exception that `except
+pooledhttp.Timeout` catches; called with limits as keywords it makes the settings of a request.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from logging import NullHandler
+from typing import TYPE_CHECKING, Any
+
+from pooledhttp import (
+    _internal_utils,
+    adapters,
+    api,
+    auth,
+    certs,
+    compat,
+    cookies,
+    exceptions,
+    help,
+    hooks,
+    models,
+    packages,
+    sessions,
+    status_codes,
+    structures,
+    utils,
+)
+from pooledhttp.__version__ import (
+    __author__,
+    __author_email__,
+    __build__,
+    __cake__,
+    __copyright__,
+    __description__,
+    __license__,
+    __title__,
+    __url__,
+    __version__,
+)
+from pooledhttp.api import delete, get, head, options, patch, post, put, request
+from pooledhttp.exceptions import (
+    ConnectionError,
+    ConnectTimeout,
+    FileModeWarning,
+    HTTPError,
+    JSONDecodeError,
+    PoolClosed,
+    PoolTimeout,
+    ReadTimeout,
+    RequestException,
+    RequestsDependencyWarning,
+    Timeout,
+    TooManyRedirects,
+    URLRequired,
+    WriteTimeout,
+)
+from pooledhttp.models import PreparedRequest, Request, Response
+from pooledhttp.pool import PoolConfig
+from pooledhttp.retry import Retry
+from pooledhttp.sessions import Session, session
+from pooledhttp.status_codes import codes
+from pooledhttp.timing import Timeout as _Limits
+
+if TYPE_CHECKING:
+    from pooledhttp import aio, bulk, monitoring
+
+__all__ = (
+    # sending
+    "delete",
+    "get",
+    "head",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "request",
+    "session",
+    "Session",
+    "Request",
+    "PreparedRequest",
+    "Response",
+    "codes",
+    # errors and warnings
+    "ConnectionError",
+    "ConnectTimeout",
+    "FileModeWarning",
+    "HTTPError",
+    "JSONDecodeError",
+    "PoolClosed",
+    "PoolTimeout",
+    "ReadTimeout",
+    "RequestException",
+    "RequestsDependencyWarning",
+    "Timeout",
+    "TooManyRedirects",
+    "URLRequired",
+    "WriteTimeout",
+    # settings
+    "PoolConfig",
+    "Retry",
+    # modules
+    "packages",
+    "utils",
+)
+
+#: Rooms that cost time to load and that most programs do without.
+_LOADED_WHEN_USED = ("aio", "bulk", "monitoring", "dropin")
+
+_LIMITS = frozenset(("total", "connect", "read", "write", "pool"))
+
+
+def _new_timeout(cls: type[Timeout], *args: Any, **keywords: Any) -> Any:
+    """Make an instance of the exception, or settings if there is nothing but limits."""
+    if cls is Timeout and keywords and not args and keywords.keys() <= _LIMITS:
+        return _Limits(**keywords)
+    return RequestException.__new__(cls, *args)
+
+
+Timeout.__new__ = _new_timeout  # type: ignore[method-assign,assignment]
+
+# A library stays silent unless the program asks it to speak.
+logging.getLogger(__name__).addHandler(NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LOADED_WHEN_USED:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LOADED_WHEN_USED})
+
+
+def check_compatibility(
+    urllib3_version: str, chardet_version: str | None, charset_normalizer_version: str | None
+) -> None:
+    """Check that the versions of the libraries underneath are ones this package works with.
+
+    Args:
+        urllib3_version: As `urllib3.__version__`.
+        chardet_version: Of chardet, which is not used; None when it is not installed.
+        charset_normalizer_version: Of charset-normalizer; None when it is not installed.
+
+    Raises:
+        AssertionError: One of them is too old or too new.
+    """
+    if not (2, 5) <= _numbers(urllib3_version) < (3,):
+        raise AssertionError(f"urllib3 {urllib3_version} does not serve; 2.5 or a later 2.x does")
+    guesser = charset_normalizer_version
+    if not chardet_version and guesser and not (2,) <= _numbers(guesser) < (4,):
+        raise AssertionError(f"charset-normalizer {guesser} does not serve; 2.x and 3.x do")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version: `2.8.0.dev1` is (2, 8, 0)."""
+    leading = []
+    for part in version.split(".")[:3]:
+        if not part.isdigit():
+            break
+        leading.append(int(part))
+    return tuple(leading)

@@ -1,0 +1,206 @@
+"""Following redirects, the deciding part: where to, with which method, and what stays behind.
+
+    301 POST          -> GET, no body          303 any but HEAD -> GET, no body
+    302 any but HEAD  -> GET, no body          307, 308         -> as before, body sent again
+
+Between two origins credentials stay behind. An origin is scheme, host and port; moving from http to
+https on the usual ports of one host is the one change that counts as staying.
+
+Nothing here sends or reads; `SessionRedirectMixin` does, and asks here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http.cookiejar import Cookie, CookieJar
+from typing import Any, NamedTuple
+from urllib.parse import quote, urldefrag, urljoin, urlsplit
+
+from pooledhttp.auth import AuthBase
+from pooledhttp.exceptions import InvalidURL
+from pooledhttp.message import DEFAULT_PORTS, canonical_url, check_authority, requote_uri
+
+__all__ = [
+    "KEEPS_BODY",
+    "MAX_DRAIN_BYTES",
+    "CallCookies",
+    "Whereabouts",
+    "decode_location",
+    "drain",
+    "hooks_elsewhere",
+    "is_other_origin",
+    "method_after",
+    "resolve_location",
+]
+
+#: Statuses after which the same request is sent again, body and all.
+KEEPS_BODY = (307, 308)
+
+#: The most of a redirect's body that is read so that its connection can be used again. Reading
+#: more costs more than a new connection, and a server could make it endless.
+MAX_DRAIN_BYTES = 64 * 1024
+
+_PIECE_BYTES = 16 * 1024
+
+
+class Whereabouts(NamedTuple):
+    """An origin, with the port spelled out."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+    @classmethod
+    def of(cls, url: str) -> Whereabouts:
+        """Read the origin of a URL.
+
+        Raises:
+            InvalidURL: Its port is no number, or out of range.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as exc:
+            raise InvalidURL(f"Failed to parse the address of a redirect: {exc}") from exc
+        scheme = parts.scheme.lower()
+        if port is None:
+            port = DEFAULT_PORTS.get(scheme)
+        return cls(scheme, parts.hostname or "", port)
+
+
+def is_other_origin(old_url: str, new_url: str) -> bool:
+    """Whether credentials for one URL must not be sent to another."""
+    old, new = Whereabouts.of(old_url), Whereabouts.of(new_url)
+    if old == new:
+        return False
+    steps = (old.scheme, old.port, new.scheme, new.port)
+    return old.host != new.host or steps != ("http", 80, "https", 443)
+
+
+def method_after(status: int, method: str) -> str:
+    """Return the method of the request that follows a redirect."""
+    # RFC 9110 would allow to keep POST after 301 and 302; what browsers did became the rule.
+    if status in (302, 303) and method != "HEAD":
+        return "GET"
+    if status == 301 and method == "POST":
+        return "GET"
+    return method
+
+
+def decode_location(location: str) -> str:
+    """Undo the reading of a header as latin-1: addresses in headers are meant as UTF-8."""
+    try:
+        octets = location.encode("latin-1")
+    except UnicodeEncodeError:
+        return location  # not from the wire: it was text all along
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        # Some other encoding. The server will know its own bytes again.
+        return "".join(chr(octet) if octet < 0x80 else quote(bytes((octet,))) for octet in octets)
+
+
+def resolve_location(location: str, base_url: str, fragment: str) -> str:
+    """Return the full address of a redirect.
+
+    Args:
+        location: What the server sent: a full address, or one relative to `base_url`.
+        base_url: The address that answered.
+        fragment: The fragment to carry on, where `location` brings none of its own.
+
+    Raises:
+        InvalidURL: It has no host, or one that cannot be right.
+    """
+    try:
+        if location.startswith("//"):
+            location = f"{urlsplit(base_url).scheme}:{location}"
+        check_authority(location)
+        plain, own_fragment = urldefrag(location)
+        if urlsplit(plain).netloc:
+            url = _international(plain) if not plain.isascii() else requote_uri(plain)
+        else:
+            url = urljoin(base_url, requote_uri(plain))
+    except ValueError as exc:
+        if isinstance(exc, InvalidURL):
+            raise
+        raise InvalidURL(f"Failed to parse the address of a redirect: {exc}") from exc
+    check_authority(url)
+    if url[:4].lower() == "http" and not Whereabouts.of(url).host:
+        raise InvalidURL("Invalid URL in a redirect: No host supplied")
+    kept = own_fragment or fragment
+    return f"{url}#{requote_uri(kept)}" if kept else url
+
+
+def _international(url: str) -> str:
+    """Quote a URL, taking a host beyond ASCII to its ASCII form instead of percent signs."""
+    is_host_ascii = urlsplit(url).netloc.isascii()
+    return requote_uri(url) if is_host_ascii else canonical_url(url)
+
+
+class CallCookies:
+    """Keeps the cookies that one call was given with the origin that was called.
+
+    `cookies={...}` makes cookies that name no domain. A jar sends such a cookie anywhere, but the
+    caller meant the server that was called, not one it points to.
+
+    Args:
+        url: What was called.
+    """
+
+    __slots__ = ("_aside", "_url")
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._aside: list[Cookie] = []
+
+    def fit(self, jar: CookieJar, url: str) -> None:
+        """Take the cookies out of a jar that goes elsewhere, or put them back when it returns."""
+        if is_other_origin(self._url, url):
+            loose = [cookie for cookie in jar if not cookie.domain]
+            self._aside += loose
+            for cookie in loose:
+                jar.clear(cookie.domain, cookie.path, cookie.name)
+        else:
+            for cookie in self._aside:
+                jar.set_cookie(cookie)
+            self._aside.clear()
+
+
+def hooks_elsewhere(hooks: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """Return the hooks that may go along to another origin: all but those that authenticate.
+
+    A handler of digest or NTLM would answer whoever asks, with what only one server should get.
+    """
+    return {
+        event: [one for one in given if not isinstance(getattr(one, "__self__", None), AuthBase)]
+        for event, given in hooks.items()
+    }
+
+
+def drain(raw: Any) -> bytes | None:
+    """Read what is left of a small body, without decoding it.
+
+    Args:
+        raw: What the body is read from: a urllib3 response, or just something with `read`.
+
+    Returns:
+        The bytes; None if there are too many of them, and the connection is to be closed.
+
+    Raises:
+        Exception: Whatever reading raises.
+    """
+    announced = getattr(raw, "length_remaining", None)
+    if isinstance(announced, int) and announced > MAX_DRAIN_BYTES:
+        return None
+    options = {"decode_content": False} if hasattr(raw, "stream") else {}
+    pieces: list[bytes] = []
+    total = 0
+    while total <= MAX_DRAIN_BYTES:
+        piece = raw.read(_PIECE_BYTES, **options)
+        if not piece or not isinstance(piece, (bytes, str)):
+            return b"".join(pieces)
+        if isinstance(piece, str):  # a file in text mode stands in for a response
+            piece = piece.encode("utf-8")
+        pieces.append(piece)
+        total += len(piece)
+    return None

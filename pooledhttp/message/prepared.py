@@ -1,0 +1,319 @@
+"""A request in the form that goes to the wire: everything checked, encoded and counted.
+
+`prepare` runs one step per field, in an order in which each step may use those before it:
+
+    method -> url -> headers -> cookies -> body -> auth -> hooks
+                                 |          |       |
+                                 needs url  adds    may read and replace all of them
+                                            Content-*
+
+Each step can be called alone, and every attribute can be set by hand: code built on requests does
+both. So no step relies on another having run, beyond the attributes it reads.
+
+Framing is decided here and only once: afterwards the headers hold at most one of `Content-Length`
+and `Transfer-Encoding`. A body of known length gets the first; a stream of unknown length the
+second, unless the caller states its length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from http.cookiejar import CookieJar
+from typing import Any
+from urllib.parse import urlsplit
+
+from pooledhttp.auth import HTTPBasicAuth
+from pooledhttp.cookies import _copy_cookie_jar, cookiejar_from_dict, get_cookie_header
+from pooledhttp.exceptions import InvalidHeader, InvalidJSONError
+from pooledhttp.hooks import default_hooks
+from pooledhttp.message import payload, target
+from pooledhttp.message.headers import check_header_validity
+from pooledhttp.message.urls import get_auth_from_url
+from pooledhttp.structures import CaseInsensitiveDict
+
+__all__ = ["PreparedRequest", "RequestEncodingMixin", "RequestHooksMixin"]
+
+#: RFC 9110, section 5.6.2: what a method may be made of. A space or line break in it would write
+#: the rest of the request line, or a second request.
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+#: Methods whose meaning does not expect a body, so that a missing one needs no `Content-Length: 0`.
+_BODILESS = ("GET", "HEAD")
+
+Hook = Callable[..., Any]
+
+
+class RequestHooksMixin:
+    """Adding callbacks to, and taking them from, something that has a `hooks` table."""
+
+    hooks: dict[str, list[Hook]]
+
+    def register_hook(self, event: str, hook: Hook | Iterable[Hook]) -> None:
+        """Add a callback, or several, for an event; what cannot be called is passed over.
+
+        Raises:
+            ValueError: There is no such event.
+        """
+        if event not in self.hooks:
+            raise ValueError(f'Unsupported event specified, with event name "{event}"')
+        if callable(hook):
+            self.hooks[event].append(hook)
+        elif hasattr(hook, "__iter__"):
+            self.hooks[event].extend(one for one in hook if callable(one))
+
+    def deregister_hook(self, event: str, hook: Hook) -> bool:
+        """Take a callback away again; return whether it was there."""
+        try:
+            self.hooks[event].remove(hook)
+        except ValueError:
+            return False
+        return True
+
+
+class RequestEncodingMixin:
+    """The encoders, as the static methods that plugins call."""
+
+    url: Any
+
+    @property
+    def path_url(self) -> str:
+        """What follows the host: the path, "/" when empty, and the query."""
+        parts = urlsplit(self.url)
+        path: str = parts.path or "/"
+        return f"{path}?{parts.query}" if parts.query else path
+
+    @staticmethod
+    def _encode_params(data: Any) -> Any:
+        return payload.encode_params(data)
+
+    @staticmethod
+    def _encode_files(files: Any, data: Any) -> tuple[bytes, str]:
+        return payload.encode_files(files, data)
+
+
+class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
+    """The exact request that is sent.
+
+    Attributes:
+        method: Upper-case method; None until prepared, like all that follow.
+        url: The full URL in its final form.
+        headers: `CaseInsensitiveDict` of the fields, in the order they are sent.
+        body: Bytes, text (sent as UTF-8), a stream, or None.
+        hooks: Event to list of callbacks.
+    """
+
+    def __init__(self) -> None:
+        self.method: Any = None
+        self.url: Any = None
+        self.headers: Any = None
+        # The jar the Cookie header was made from; a redirect makes the next one from it.
+        self._cookies: Any = None
+        self.body: Any = None
+        self.hooks = default_hooks()
+        # Where a stream stood when it was prepared; an object() when it would not tell.
+        self._body_position: Any = None
+
+    def __repr__(self) -> str:
+        return f"<PreparedRequest [{self.method}]>"
+
+    def prepare(
+        self,
+        method: Any = None,
+        url: Any = None,
+        headers: Mapping[Any, Any] | None = None,
+        files: Any = None,
+        data: Any = None,
+        params: Any = None,
+        auth: Any = None,
+        cookies: Any = None,
+        hooks: Any = None,
+        json: Any = None,
+    ) -> None:
+        """Fill in everything from a caller's arguments, which are those of `Request`.
+
+        Raises:
+            RequestException: Something cannot be sent; the class says what.
+        """
+        self.prepare_method(method)
+        self.prepare_url(url, params)
+        self.prepare_headers(headers)
+        self.prepare_cookies(cookies)
+        self.prepare_body(data, files, json)
+        # Late, so that a signature can cover the whole request.
+        self.prepare_auth(auth, url)
+        # After auth, which may have added hooks of its own.
+        self.prepare_hooks(hooks)
+
+    def copy(self) -> PreparedRequest:
+        """Return a request that can be altered by itself; body and hooks are shared."""
+        twin = PreparedRequest()
+        twin.method = self.method
+        twin.url = self.url
+        twin.headers = None if self.headers is None else self.headers.copy()
+        twin._cookies = _copy_cookie_jar(self._cookies)
+        twin.body = self.body
+        twin.hooks = self.hooks
+        twin._body_position = self._body_position
+        return twin
+
+    def prepare_method(self, method: Any) -> None:
+        """Set the method, in upper case.
+
+        Raises:
+            InvalidHeader: It is not a token (it has a space, a line break or the like in it), so
+                that it would change what the rest of the request line says. Also a ValueError.
+        """
+        if method is not None:
+            method = (method.decode("ascii") if isinstance(method, bytes) else method).upper()
+            if not _TOKEN.fullmatch(method):
+                raise InvalidHeader(f"Invalid method {method!r}: it must be a single word")
+        self.method = method
+
+    @staticmethod
+    def _get_idna_encoded_host(host: str) -> str:
+        return target.encode_idna(host)
+
+    def prepare_url(self, url: Any, params: Any) -> None:
+        """Set the URL in its final form; see `canonical_url`.
+
+        Raises:
+            MissingSchema: It has no scheme.
+            InvalidURL: It has no host, or one that cannot be right.
+        """
+        self.url = target.canonical_url(url, params)
+
+    def prepare_headers(self, headers: Mapping[Any, Any] | None) -> None:
+        """Set the header fields; names become `str`, values stay what they are.
+
+        Raises:
+            InvalidHeader: A name or value is neither `str` nor `bytes`, starts with white space,
+                or has a line break in it.
+        """
+        fields: CaseInsensitiveDict[Any] = CaseInsensitiveDict()
+        for name, value in (headers or {}).items():
+            check_header_validity((name, value))
+            fields[name.decode("ascii") if isinstance(name, bytes) else name] = value
+        self.headers = fields
+
+    def prepare_cookies(self, cookies: Any) -> None:
+        """Keep the jar, and set the `Cookie` header to what in it belongs to this URL.
+
+        A `Cookie` header that stands already is kept, as a jar does: call this once per request.
+
+        Args:
+            cookies: A cookie jar, which is kept itself, or a mapping.
+
+        Raises:
+            InvalidHeader: A cookie has a control character in it.
+        """
+        jar = cookies if isinstance(cookies, CookieJar) else cookiejar_from_dict(cookies)
+        self._cookies = jar
+        header = get_cookie_header(jar, self)
+        if header is not None:
+            self.headers["Cookie"] = header
+
+    def prepare_body(self, data: Any, files: Any, json: Any = None) -> None:
+        """Set the body, and the headers that describe it.
+
+        Raises:
+            NotImplementedError: A stream and files: a multipart body is built in memory.
+            InvalidJSONError: `json` cannot be expressed in JSON.
+            ValueError: `files` together with `data` that is not a form.
+        """
+        body: Any = None
+        content_type: str | None = None
+        if not data and json is not None:
+            body, content_type = self._json_body(json), payload.JSON
+        if payload.is_stream(data):
+            if files:
+                raise NotImplementedError("Streamed bodies and files are mutually exclusive.")
+            self._prepare_stream(data)
+            return
+        if files:
+            body, content_type = self._encode_files(files, data)
+        elif data:
+            body = self._encode_params(data)
+            self._note_position(body)
+            if not isinstance(data, (str, bytes)) and not hasattr(data, "read"):
+                content_type = payload.FORM
+        self.prepare_content_length(body)
+        if content_type and "Content-Type" not in self.headers:
+            self.headers["Content-Type"] = content_type
+        self.body = body
+
+    def _json_body(self, value: Any) -> bytes:
+        try:
+            return payload.encode_json(value)
+        except InvalidJSONError as exc:
+            exc.request = self
+            raise
+
+    def _prepare_stream(self, stream: Any) -> None:
+        self.body = stream
+        self._note_position(stream)
+        try:
+            length = payload.super_len(stream)
+        except (TypeError, AttributeError, ValueError):
+            length = 0  # it has something like a length that cannot be asked for
+        if length:
+            self._frame_by_length(length)
+        elif "Content-Length" not in self.headers:
+            self.headers["Transfer-Encoding"] = "chunked"
+        else:
+            # The caller knows better: a generator of a stated length needs no chunks.
+            self.headers.pop("Transfer-Encoding", None)
+
+    def _note_position(self, body: Any) -> None:
+        """Remember where a file stands, so that it can be sent again from there."""
+        if getattr(body, "tell", None) is None:
+            return
+        try:
+            self._body_position = body.tell()
+        except OSError:
+            # Not None: "there is a position that nobody knows" must not read as "no position".
+            self._body_position = object()
+
+    def prepare_content_length(self, body: Any) -> None:
+        """Set `Content-Length` for a body; for none, where a server would wait for it."""
+        if body is not None:
+            length = payload.super_len(body)
+            if length:
+                self._frame_by_length(length)
+        elif self.method not in _BODILESS and self.headers.get("Content-Length") is None:
+            self.headers["Content-Length"] = "0"
+
+    def _frame_by_length(self, length: int) -> None:
+        # Both fields together are how requests are smuggled past proxies (RFC 9112, section 6.1).
+        self.headers.pop("Transfer-Encoding", None)
+        self.headers["Content-Length"] = str(length)
+
+    def prepare_auth(self, auth: Any, url: Any = "") -> None:
+        """Let credentials act on this request.
+
+        Args:
+            auth: A `(user, password)` pair for basic authentication, a callable that gets and
+                returns a request, or None to use the user information of the URL, if any.
+            url: Not used; it is there for callers that give it.
+        """
+        if auth is None and "@" in (self.url or ""):
+            credentials = get_auth_from_url(self.url)
+            auth = credentials if any(credentials) else None
+        if not auth:
+            return
+        if isinstance(auth, tuple) and len(auth) == 2:
+            auth = HTTPBasicAuth(*auth)
+        result = auth(self)
+        if result is not self:
+            self.__dict__.update(result.__dict__)
+        # It may have put in a body of another length.
+        self.prepare_content_length(self.body)
+
+    def prepare_hooks(self, hooks: Any) -> None:
+        """Add callbacks, event by event, to those that are there.
+
+        Raises:
+            ValueError: There is no such event.
+        """
+        for event in hooks or ():
+            self.register_hook(event, hooks[event])

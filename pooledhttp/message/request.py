@@ -1,0 +1,86 @@
+"""What the user asks for, before any of it is checked or encoded.
+
+A `Request` holds the caller's arguments unchanged and can be altered freely; `prepare` (or
+`Session.prepare_request`, which adds the session's settings) turns it into what is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pooledhttp.hooks import default_hooks
+from pooledhttp.message.prepared import PreparedRequest, RequestHooksMixin
+
+__all__ = ["Request"]
+
+
+class Request(RequestHooksMixin):
+    """A request as the user wrote it.
+
+    Args:
+        method: The method, `"GET"` and so on; None by default.
+        url: Where to.
+        headers: Header fields; a value of None takes a field of the session away.
+        files: Files to upload, see `encode_files`.
+        data: A form (mapping or pairs), text, bytes, or a stream.
+        params: To be added to the query of the URL.
+        auth: A `(user, password)` tuple or a callable that alters the prepared request.
+        cookies: A mapping or a cookie jar.
+        hooks: Event to callback or callbacks.
+        json: To be sent as JSON, if there is no `data`.
+
+    Raises:
+        ValueError: `hooks` names an event that does not exist.
+    """
+
+    def __init__(
+        self,
+        method: Any = None,
+        url: Any = None,
+        headers: Mapping[Any, Any] | None = None,
+        files: Any = None,
+        data: Any = None,
+        params: Any = None,
+        auth: Any = None,
+        cookies: Any = None,
+        hooks: Mapping[str, Callable[..., Any] | Iterable[Callable[..., Any]]] | None = None,
+        json: Any = None,
+    ) -> None:
+        self.hooks = default_hooks()
+        if hooks:
+            for event, hook in list(hooks.items()):
+                self.register_hook(event, hook)
+        self.method = method
+        self.url = url
+        self.headers = {} if headers is None else headers
+        self.files = [] if files is None else files
+        self.data = [] if data is None else data
+        self.json = json
+        self.params = {} if params is None else params
+        self.auth = auth
+        self.cookies = cookies
+
+    def __repr__(self) -> str:
+        return f"<Request [{self.method}]>"
+
+    def prepare(self) -> PreparedRequest:
+        """Return this request as it would be sent, without a session's settings.
+
+        Raises:
+            RequestException: Something in it cannot be sent; the class says what.
+        """
+        prepared = PreparedRequest()
+        prepared.prepare(
+            method=self.method,
+            url=self.url,
+            headers=self.headers,
+            files=self.files,
+            data=self.data,
+            json=self.json,
+            params=self.params,
+            auth=self.auth,
+            cookies=self.cookies,
+            hooks=self.hooks,
+        )
+        return prepared

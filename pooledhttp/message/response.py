@@ -1,0 +1,410 @@
+"""What comes back: status, headers, and a body that is read at most once from `raw`.
+
+    _content is False, not consumed     nothing read yet (or a stream is under way)
+    _content is False, consumed         read as a stream and gone
+    _content is bytes (or None)         kept; every accessor works from it
+
+`raw` is urllib3's response or anything with part of its interface, down to an open file. What it
+raises is in urllib3's vocabulary, and this file is where readers of a body meet requests' words
+instead: see `Vocabulary`.
+
+The attributes can all be set by hand, and tools that record and replay traffic do so: no method
+relies on how the object was made.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from urllib3.exceptions import DecodeError, ReadTimeoutError
+from urllib3.exceptions import HTTPError as TransportError
+from urllib3.exceptions import ProtocolError as BrokenBody
+from urllib3.exceptions import SSLError as TransportSSLError
+from urllib3.response import HTTPResponse
+
+from pooledhttp import exceptions
+from pooledhttp.cookies import RequestsCookieJar
+from pooledhttp.message.charset import (
+    guess_json_utf,
+    iter_slices,
+    stream_decode_response_unicode,
+)
+from pooledhttp.message.headers import parse_header_links
+from pooledhttp.message.raw import RawResponse
+from pooledhttp.message.target import without_credentials
+from pooledhttp.structures import CaseInsensitiveDict
+
+if TYPE_CHECKING:
+    from pooledhttp.message.prepared import PreparedRequest
+
+__all__ = [
+    "CONTENT_CHUNK_SIZE",
+    "ITER_CHUNK_SIZE",
+    "REDIRECT_STATI",
+    "Response",
+    "Vocabulary",
+]
+
+#: Statuses that, with a `Location`, mean "ask there".
+REDIRECT_STATI = (301, 302, 303, 307, 308)
+
+#: Bytes asked of `raw` at a time when the whole body is wanted, and by `iter_lines`.
+CONTENT_CHUNK_SIZE = 10 * 1024
+ITER_CHUNK_SIZE = 512
+
+
+class Vocabulary(NamedTuple):
+    """The exception classes a `Response` raises, by what went wrong below it.
+
+    A subclass of `Response` can name others, for example those of requests itself.
+    """
+
+    broken: Callable[..., Exception] = exceptions.ChunkedEncodingError
+    decoding: Callable[..., Exception] = exceptions.ContentDecodingError
+    timeout: Callable[..., Exception] = exceptions.ConnectionError
+    tls: Callable[..., Exception] = exceptions.SSLError
+    other: Callable[..., Exception] = exceptions.ConnectionError
+    consumed: Callable[..., Exception] = exceptions.StreamConsumedError
+    not_json: Callable[[str, str, int], Exception] = exceptions.JSONDecodeError
+    bad_status: Callable[..., Exception] = exceptions.HTTPError
+
+    def translate(self, error: Exception, request: PreparedRequest | None) -> Exception:
+        """Return the exception to raise for a failure to read, with that failure as `args[0]`."""
+        if isinstance(error, BrokenBody):
+            kind = self.broken
+        elif isinstance(error, DecodeError):
+            kind = self.decoding
+        elif isinstance(error, ReadTimeoutError):
+            # Not requests' ReadTimeout: that one is for a head that does not come.
+            kind = self.timeout
+        elif isinstance(error, TransportSSLError):
+            kind = self.tls
+        else:
+            kind = self.other
+        return kind(error, request=request)
+
+
+class Response:
+    """An answer to a request.
+
+    Attributes:
+        status_code: For example 200; None on an object that was never filled.
+        headers: `CaseInsensitiveDict`; fields sent repeatedly are joined with ", ".
+        raw: The urllib3-like response the body is read from; None after unpickling.
+        url: The URL that answered, after redirects.
+        encoding: What `text` decodes with; None lets `text` guess. May be set.
+        history: The redirects that led here, oldest first.
+        reason: The words after the status.
+        cookies: The cookies that this response sets.
+        elapsed: Time from sending until the head was there.
+        request: The `PreparedRequest` that was answered.
+    """
+
+    #: What pickling keeps.
+    __attrs__ = [
+        "_content",
+        "status_code",
+        "headers",
+        "url",
+        "history",
+        "encoding",
+        "reason",
+        "cookies",
+        "elapsed",
+        "request",
+    ]
+
+    _vocabulary: ClassVar[Vocabulary] = Vocabulary()
+
+    #: The body as it came, where it was read without being asked for; see `_keep_encoded`.
+    _encoded: bytes | None = None
+
+    #: The adapter that made this response; set by `build_response` only.
+    connection: Any
+
+    def __init__(self) -> None:
+        self._content: Any = False
+        self._content_consumed = False
+        self._next: PreparedRequest | None = None
+        self.status_code: int = None  # type: ignore[assignment]  # until it is filled in
+        self.headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+        self.raw: Any = None
+        self.url: str = None  # type: ignore[assignment]
+        self.encoding: str | None = None
+        self.history: list[Response] = []
+        self.reason: Any = None
+        self.cookies: Any = RequestsCookieJar()
+        self.elapsed = datetime.timedelta(0)
+        self.request: PreparedRequest = None  # type: ignore[assignment]
+
+    # --- the object ------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return f"<Response [{self.status_code}]>"
+
+    def __bool__(self) -> bool:
+        """Whether the status is no error: the same as `ok`."""
+        return self.ok
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.iter_content(128)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if not self._content_consumed:
+            self.content  # noqa: B018  # a pickled response has its body with it
+        return {name: getattr(self, name, None) for name in self.__attrs__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._content_consumed = True
+        self._next = None
+        self.raw = None
+
+    # --- status ----------------------------------------------------------------------------------
+
+    @property
+    def ok(self) -> bool:
+        """Whether `raise_for_status` would let this pass: no 4xx and no 5xx."""
+        try:
+            self.raise_for_status()
+        except self._vocabulary.bad_status:  # type: ignore[misc]
+            return False
+        return True
+
+    def raise_for_status(self) -> None:
+        """Do nothing, unless the status says that the request failed.
+
+        Raises:
+            HTTPError: The status is 400 to 599. The response is on it.
+        """
+        status = self.status_code
+        if not 400 <= status < 600:
+            return
+        reason = self.reason
+        if isinstance(reason, bytes):
+            # Meant to be ASCII; servers put local text there, in one of two encodings.
+            try:
+                reason = reason.decode("utf-8")
+            except UnicodeDecodeError:
+                reason = reason.decode("iso-8859-1")
+        side = "Client" if status < 500 else "Server"
+        shown = without_credentials(self.url) if isinstance(self.url, str) else self.url
+        raise self._vocabulary.bad_status(
+            f"{status} {side} Error: {reason} for url: {shown}", response=self
+        )
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether this sends the client elsewhere in a way that can be followed."""
+        return self.status_code in REDIRECT_STATI and "location" in self.headers
+
+    @property
+    def is_permanent_redirect(self) -> bool:
+        """Whether the redirect holds for later requests too."""
+        return self.status_code in (301, 308) and "location" in self.headers
+
+    @property
+    def next(self) -> PreparedRequest | None:
+        """The request that following the redirect would send, if redirects were not followed."""
+        return self._next
+
+    @property
+    def links(self) -> dict[Any, dict[str, str]]:
+        """The `Link` header, by relation, or by URL for links without one."""
+        header = self.headers.get("link")
+        if not header:
+            return {}
+        return {link.get("rel") or link.get("url"): link for link in parse_header_links(header)}
+
+    # --- body ------------------------------------------------------------------------------------
+
+    @property
+    def content(self) -> Any:
+        """The whole body, decoded; read on first use. None if there never was a response.
+
+        Raises:
+            RuntimeError: It was read as a stream, and not kept.
+            RequestException: Reading failed; the class says how, as with `iter_content`.
+        """
+        if self._content is False:
+            if self._content_consumed:
+                raise RuntimeError("The content for this response was already consumed")
+            if self.status_code == 0 or self.raw is None:
+                self._content = None
+            else:
+                self._content = self._read_whole()
+        self._content_consumed = True
+        return self._content
+
+    def _read_whole(self) -> bytes:
+        raw = self._source()
+        if not isinstance(raw, RawResponse) or type(self).iter_content is not Response.iter_content:
+            return b"".join(self.iter_content(CONTENT_CHUNK_SIZE))
+        # Our own reader knows best how to read all there is: no generator, one join.
+        try:
+            return raw.read(decode_content=True)
+        except TransportError as exc:
+            raise self._vocabulary.translate(exc, self.request) from exc
+
+    def _keep_encoded(self, body: bytes) -> None:
+        """Take over a body that was read from `raw` without undoing its encoding.
+
+        It is decoded if somebody asks for it: hardly anyone looks at the body of a redirect, and
+        a wrong `Content-Encoding` on it must not stand in the way.
+        """
+        if self.headers.get("content-encoding"):
+            self._encoded = body
+        else:
+            self._content, self._content_consumed = body, True
+
+    def _source(self) -> Any:
+        """What the body is read from: `raw`, unless it was taken out of there already."""
+        if self._encoded is None:
+            return self.raw
+        fields = {"content-encoding": self.headers["content-encoding"]}
+        return HTTPResponse(io.BytesIO(self._encoded), headers=fields, preload_content=False)
+
+    def iter_content(
+        self, chunk_size: int | None = 1, decode_unicode: bool = False
+    ) -> Iterator[Any]:
+        """Iterate over the body, decoded, as it arrives.
+
+        Args:
+            chunk_size: Bytes per piece, at most; a decoded piece may have another size. None gives
+                pieces as they come (or all at once, when the body is there already).
+            decode_unicode: Whether to yield text, if `encoding` is known.
+
+        Raises:
+            TypeError: `chunk_size` is not an int.
+            StreamConsumedError: The body was read as a stream already. Also a TypeError.
+            ChunkedEncodingError: While iterating: the body ended early or its framing is broken.
+            ContentDecodingError: While iterating: it is not compressed as its headers say.
+            ConnectionError: While iterating: nothing came within the read timeout.
+            SSLError: While iterating: the TLS connection broke.
+        """
+        if self._content_consumed and isinstance(self._content, bool):
+            raise self._vocabulary.consumed()
+        if chunk_size is not None and not isinstance(chunk_size, int):
+            raise TypeError(
+                f"chunk_size must be an int (bytes) or None, not a {type(chunk_size).__name__}"
+            )
+        pieces: Any
+        if self._content_consumed or self.raw is None:
+            pieces = iter_slices(self._content or b"", chunk_size)
+        else:
+            pieces = self._stream(chunk_size)
+        return stream_decode_response_unicode(pieces, self) if decode_unicode else pieces
+
+    def _stream(self, chunk_size: int | None) -> Iterator[Any]:
+        raw = self._source()
+        if hasattr(raw, "stream"):
+            try:
+                yield from raw.stream(chunk_size, decode_content=True)
+            except TransportError as exc:
+                raise self._vocabulary.translate(exc, self.request) from exc
+        else:
+            while piece := raw.read(chunk_size):
+                yield piece
+        self._content_consumed = True
+
+    def iter_lines(
+        self,
+        chunk_size: int | None = ITER_CHUNK_SIZE,
+        decode_unicode: bool = False,
+        delimiter: Any = None,
+    ) -> Iterator[Any]:
+        r"""Iterate over the lines of the body, without their ends.
+
+        A `"\r\n"` that falls on the border of two pieces counts as two line ends, as in requests.
+        One iterator at a time: each keeps the unfinished line for itself.
+
+        Args:
+            chunk_size: Bytes to read at a time.
+            decode_unicode: Whether to yield text, if `encoding` is known.
+            delimiter: What ends a line. None means what `splitlines` takes for an end.
+        """
+        unfinished = None
+        for piece in self.iter_content(chunk_size=chunk_size, decode_unicode=decode_unicode):
+            if unfinished is not None:
+                piece = unfinished + piece
+            lines = piece.split(delimiter) if delimiter else piece.splitlines()
+            # Neither way of splitting says whether the last line was ended: it was not, if it
+            # reaches up to the last character of the piece.
+            reaches_end = bool(lines) and bool(lines[-1]) and lines[-1][-1] == piece[-1]
+            unfinished = lines.pop() if reaches_end else None
+            yield from lines
+        if unfinished is not None:
+            yield unfinished
+
+    @property
+    def apparent_encoding(self) -> str | None:
+        """The encoding the body looks like; slow for large bodies."""
+        import charset_normalizer  # takes longer to import than most programs need to start
+
+        if not self.content:
+            return "utf-8"
+        return charset_normalizer.detect(self.content)["encoding"]
+
+    @property
+    def text(self) -> str:
+        """The body as text, by `encoding`, or by `apparent_encoding` if that is None.
+
+        What cannot be decoded is replaced. Set `encoding` first if you know better.
+        """
+        content = self.content
+        if not content:
+            return ""
+        encoding = self.encoding or self.apparent_encoding
+        try:
+            return str(content, encoding, errors="replace")  # type: ignore[arg-type]
+        except (LookupError, TypeError):
+            # A name that no codec has, or nothing recognisable: UTF-8 is right most often.
+            return str(content, errors="replace")
+
+    def json(self, **kwargs: Any) -> Any:
+        """Return the body as JSON.
+
+        Args:
+            **kwargs: For `json.loads`.
+
+        Raises:
+            JSONDecodeError: It is not JSON; also a ValueError.
+        """
+        content = self.content
+        if not self.encoding and content and len(content) > 3:
+            # JSON without a charset is in one of the UTFs, which its first bytes tell apart.
+            encoding = guess_json_utf(content)
+            if encoding is not None:
+                try:
+                    return self._loads(content.decode(encoding), kwargs)
+                except UnicodeDecodeError:
+                    pass  # sent in something else after all: let `text` find out
+        return self._loads(self.text, kwargs)
+
+    def _loads(self, text: str, kwargs: dict[str, Any]) -> Any:
+        try:
+            return json.loads(text, **kwargs)
+        except json.JSONDecodeError as exc:
+            raise self._vocabulary.not_json(exc.msg, exc.doc, exc.pos) from None
+
+    def close(self) -> None:
+        """Give the connection back; it is closed if the body was not read to its end."""
+        raw = self.raw
+        if raw is None:
+            return
+        if not self._content_consumed:
+            raw.close()
+        release = getattr(raw, "release_conn", None)
+        if release is not None:
+            release()
+
