@@ -276,8 +276,9 @@ class HTTPDigestAuth(AuthBase):
 
     def _allow(self, origin: str) -> None:
         self._origins[origin] = None
-        while len(self._origins) > 1000:  # a crawler's object would otherwise grow without end
-            self._origins.pop(next(iter(self._origins)), None)
+        if len(self._origins) > 1000:  # a crawler's object would otherwise grow without end
+            for oldest in list(self._origins)[:100]:
+                self._origins.pop(oldest, None)
 
     def _may_answer(self, origin: str) -> bool:
         if origin in self._origins:

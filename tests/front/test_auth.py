@@ -374,11 +374,11 @@ def test_a_digest_object_pickles_without_what_it_remembers() -> None:
 
 
 def test_origins_are_remembered_within_bounds() -> None:
-    """A crawler that signs for ever more hosts keeps the newest thousand."""
+    """A crawler that signs for ever more hosts keeps the newest thousand or fewer."""
     auth = HTTPDigestAuth("u", "p")
     for number in range(1100):
         auth(FakeRequest(f"https://h{number}.example/"))
-    assert len(auth._origins) == 1000 and "https://h1099.example:443" in auth._origins
+    assert 900 <= len(auth._origins) <= 1000 and "https://h1099.example:443" in auth._origins
 
 
 def test_no_password_shows_in_a_repr() -> None:
