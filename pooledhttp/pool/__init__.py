@@ -1,0 +1,31 @@
+"""The pool: what a database pool offers, for resources of any kind.
+
+Leases within limits, in a fair order; idle resources kept, probed and aged; leaks found; everything
+counted. It knows no HTTP and never dials. Start reading at `pool`, then `ledger`.
+"""
+
+from __future__ import annotations
+
+from pooledhttp.pool.config import PoolConfig, default_max_idle_total
+from pooledhttp.pool.lease import Lease
+from pooledhttp.pool.limits import INHERIT, HostLimits, Limits
+from pooledhttp.pool.pool import Pool
+from pooledhttp.pool.stats import Advice, Histogram, OriginStats, PoolStats, advised_size
+from pooledhttp.pool.sweeper import Sweeper, process_sweeper
+
+__all__ = [
+    "INHERIT",
+    "Advice",
+    "Histogram",
+    "HostLimits",
+    "Lease",
+    "Limits",
+    "OriginStats",
+    "Pool",
+    "PoolConfig",
+    "PoolStats",
+    "Sweeper",
+    "advised_size",
+    "default_max_idle_total",
+    "process_sweeper",
+]

@@ -1,0 +1,216 @@
+"""The settings of a pool: checked when built, never changed after.
+
+One `PoolConfig` speaks for a whole pool. It can be written in the words of this package, in those
+of SQLAlchemy's engine (`from_sqlalchemy`) or in those of requests' adapter (`from_adapter`):
+
+    ours                   SQLAlchemy                    requests' adapter
+    max_idle_per_host      pool_size                     pool_maxsize
+    max_per_host           pool_size + max_overflow      pool_maxsize, if pool_block
+    acquire_timeout        pool_timeout                  -
+    max_lifetime           pool_recycle                  -
+    validate_after         pool_pre_ping                 -
+
+The defaults block nothing that requests would let through: there is no maximum of open
+connections, so nobody waits for one, and idle ones are bounded only by what the process can afford.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pooledhttp.pool.limits import HostLimits, Limits, check_count, check_prefix, find_override
+
+__all__ = ["PoolConfig", "default_max_idle_total"]
+
+#: Kept idle in all, where the platform does not tell how many descriptors a process may have.
+_IDLE_WITHOUT_RLIMIT = 256
+
+
+def default_max_idle_total() -> int:
+    """Return how many idle connections a process can afford: a quarter of its descriptors.
+
+    More than 1024 are not worth their memory at the peers; the rest of the descriptors belongs to
+    connections in use, and to the application.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit on sockets
+        return _IDLE_WITHOUT_RLIMIT
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft < 0:
+        return 1024
+    return max(1, min(1024, soft // 4))
+
+
+def _check_seconds(name: str, value: object, *, least: float = 0.0, open_end: bool = False) -> None:
+    """Accept None or a number of seconds; `open_end` excludes `least` itself."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
+    if math.isnan(value) or value < least or (open_end and value == least):
+        bound = f"more than {least:g}" if open_end else f"at least {least:g}"
+        raise ValueError(f"{name} must be {bound} seconds, or None, not {value!r}")
+
+
+def _check_number(name: str, value: object, least: float, below: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    if not least <= value < below:
+        raise ValueError(f"{name} must be at least {least:g} and below {below:g}, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """How many resources a pool may have, and how long it keeps them.
+
+    Args:
+        min_idle: Idle connections held ready for every host that has been used. They are exempt
+            from `idle_timeout`.
+        max_idle_per_host: Idle connections kept for one host; None for no limit, 0 to keep none.
+        max_idle_total: Idle connections kept in all; None for no limit. By default a quarter of
+            the descriptors the process may open, at most 1024.
+        max_per_host: Connections to one host, those being dialled included; None for no limit.
+        max_total: Connections in all, idle ones included; None for no limit.
+        acquire_timeout: Seconds to wait for a connection where a maximum is met; 0 does not wait,
+            None waits for ever (or as long as the request's own timeout lets it).
+        idle_timeout: Seconds after which an unused connection is closed; None for never.
+        max_lifetime: Seconds after which a connection is not used again; None for never.
+        lifetime_jitter: Part of `max_lifetime` by which lifetimes are shortened at random, so that
+            connections opened together do not end together.
+        max_requests: Requests after which a connection is not used again; None for no limit.
+        validate_after: Seconds a connection must have been idle for it to be probed before use; 0
+            always probes, None never does.
+        leak_threshold: Seconds after which a connection held without being read from is reported;
+            None looks for no leaks and costs nothing.
+        overrides: Limits of single hosts by URL prefix (`"https://api.example.com"`).
+        patience: Seconds a request may stand behind other hosts' requests, when `max_total` is
+            met, before a connection of theirs is closed for it. At most a quarter of its wait.
+
+    Raises:
+        TypeError, ValueError: A field is of a wrong type or range; the message names it.
+    """
+
+    min_idle: int = 0
+    max_idle_per_host: int | None = None
+    max_idle_total: int | None = field(default_factory=default_max_idle_total)
+    max_per_host: int | None = None
+    max_total: int | None = None
+    acquire_timeout: float | None = 30.0
+    idle_timeout: float | None = 30.0
+    max_lifetime: float | None = 3600.0
+    lifetime_jitter: float = 0.1
+    max_requests: int | None = None
+    validate_after: float | None = 0.0
+    leak_threshold: float | None = None
+    overrides: Mapping[str, HostLimits] = field(default_factory=dict, hash=False)
+    patience: float = 0.25
+
+    def __post_init__(self) -> None:
+        self._check_counts()
+        _check_seconds("acquire_timeout", self.acquire_timeout)
+        _check_seconds("idle_timeout", self.idle_timeout, open_end=True)
+        _check_seconds("max_lifetime", self.max_lifetime, open_end=True)
+        _check_seconds("validate_after", self.validate_after)
+        _check_seconds("leak_threshold", self.leak_threshold, open_end=True)
+        _check_number("lifetime_jitter", self.lifetime_jitter, 0.0, 1.0)
+        _check_number("patience", self.patience, 0.0, math.inf)
+        self._check_overrides()
+
+    def _check_counts(self) -> None:
+        if self.min_idle is None:
+            raise TypeError("min_idle must be a whole number of connections, not None")
+        check_count("min_idle", self.min_idle, 0, unit="connections")
+        check_count("max_idle_per_host", self.max_idle_per_host, 0, unit="connections")
+        check_count("max_idle_total", self.max_idle_total, 0, unit="connections")
+        check_count("max_per_host", self.max_per_host, 1, unit="connections")
+        check_count("max_total", self.max_total, 1, unit="connections")
+        check_count("max_requests", self.max_requests, 1, unit="requests")
+        for name in ("max_per_host", "max_idle_per_host", "max_total"):
+            bound = getattr(self, name)
+            if bound is not None and self.min_idle > bound:
+                raise ValueError(
+                    f"min_idle must not be more than {name} ({bound}), not {self.min_idle}"
+                )
+
+    def _check_overrides(self) -> None:
+        if not isinstance(self.overrides, Mapping):
+            raise TypeError(f"overrides must map URL prefixes to limits, not {self.overrides!r}")
+        for prefix, limits in self.overrides.items():
+            check_prefix(prefix)
+            if not isinstance(limits, HostLimits):
+                raise TypeError(f"overrides[{prefix!r}] must be a HostLimits, not {limits!r}")
+        # A copy of our own: what the caller does to the mapping later must not go unchecked.
+        object.__setattr__(self, "overrides", dict(self.overrides))
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of a host for which there is no override."""
+        return Limits(self.max_per_host, self.max_idle_per_host, self.min_idle)
+
+    def limits_for(self, url: str) -> Limits:
+        """Return the limits of a URL's origin, overrides applied."""
+        override = find_override(self.overrides, url)
+        return self.limits if override is None else override.over(self.limits)
+
+    @classmethod
+    def from_sqlalchemy(
+        cls,
+        pool_size: int = 5,
+        max_overflow: int = 10,
+        pool_timeout: float | None = 30.0,
+        pool_recycle: float = -1,
+        pool_pre_ping: bool = False,
+    ) -> PoolConfig:
+        """Make the settings that a SQLAlchemy engine would mean by these, for every host.
+
+        Args:
+            pool_size: Connections kept; 0 for no limit at all (then `max_overflow` says nothing).
+            max_overflow: Connections beyond those, closed when given back; -1 for no limit.
+            pool_timeout: Seconds to wait; None for ever.
+            pool_recycle: Seconds a connection lives; -1 for ever, 0 uses each one once.
+            pool_pre_ping: Whether every connection is probed before it is used again.
+
+        Raises:
+            TypeError, ValueError: An argument is of a wrong type or range; the message names it.
+        """
+        if pool_size is None or max_overflow is None or pool_recycle is None:
+            raise TypeError("pool_size, max_overflow and pool_recycle must be numbers, not None")
+        check_count("pool_size", pool_size, 0, unit="connections")
+        check_count("max_overflow", max_overflow, -1, unit="connections")
+        _check_seconds("pool_timeout", pool_timeout)
+        _check_seconds("pool_recycle", pool_recycle, least=-1)
+        is_unlimited = pool_size == 0 or max_overflow == -1
+        return cls(
+            max_idle_per_host=pool_size or None,
+            max_per_host=None if is_unlimited else pool_size + max_overflow,
+            acquire_timeout=pool_timeout,
+            idle_timeout=None,
+            max_lifetime=pool_recycle if pool_recycle > 0 else None,
+            lifetime_jitter=0.0,
+            max_requests=1 if pool_recycle == 0 else None,
+            validate_after=0.0 if pool_pre_ping else None,
+        )
+
+    @classmethod
+    def from_adapter(
+        cls, pool_connections: int = 10, pool_maxsize: int = 10, pool_block: bool = False
+    ) -> PoolConfig:
+        """Make the settings that requests' `HTTPAdapter` would mean by these.
+
+        Args:
+            pool_connections: Limits nothing here: hosts are not forgotten to make room for others.
+            pool_maxsize: Connections kept per host; 0 for no limit.
+            pool_block: Whether `pool_maxsize` is also the maximum, and requests wait for it.
+
+        Raises:
+            TypeError, ValueError: An argument is of a wrong type or range; the message names it.
+        """
+        if pool_maxsize is None:
+            raise TypeError("pool_maxsize must be a whole number of connections, not None")
+        check_count("pool_connections", pool_connections, 0, unit="hosts")
+        check_count("pool_maxsize", pool_maxsize, 0, unit="connections")
+        kept = pool_maxsize or None
+        return cls(max_idle_per_host=kept, max_per_host=kept if pool_block else None)

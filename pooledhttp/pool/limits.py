@@ -1,0 +1,181 @@
+"""How many resources one key may have, and which settings hold for which URL.
+
+The pool itself asks for `Limits` by key and knows nothing of URLs. Settings written by URL prefix
+(`PoolConfig.overrides`) are resolved here, for whoever turns URLs into keys. A prefix is a scheme
+with or without a host and a port; a path cannot have limits of its own, because connections belong
+to an origin:
+
+    "https://"                      every https origin
+    "https://api.example.com"       that host, on https's own port
+    "http://localhost:8080"         that port
+    "https://*.example.com"         every name below example.com, not example.com itself
+
+The most exact one that fits wins: host with port, then wildcard (the longer, the better), then
+scheme.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+__all__ = ["INHERIT", "HostLimits", "Inherit", "Limits", "check_count", "find_override"]
+
+
+class Inherit(enum.Enum):
+    """The one value that says: as the pool's own setting."""
+
+    INHERIT = "inherit"
+
+    def __repr__(self) -> str:
+        return "INHERIT"
+
+
+INHERIT: Final = Inherit.INHERIT
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def check_count(field: str, value: object, least: int, *, unit: str = "resources") -> None:
+    """Accept None or an int of at least `least`.
+
+    Raises:
+        TypeError: It is of another type; booleans are refused as well.
+        ValueError: It is too small.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{field} must be a whole number of {unit} or None, not {value!r}")
+    if value < least:
+        raise ValueError(f"{field} must be at least {least}, or None for no limit, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one key may have.
+
+    Args:
+        max_open: Resources at a time: dialling, in use and idle together. None for no limit.
+        max_idle: Resources kept idle. None for no limit, 0 to keep none.
+        min_idle: Idle resources that a keeper should hold ready.
+
+    Raises:
+        TypeError, ValueError: A field is not such a number; the message names it.
+    """
+
+    max_open: int | None = None
+    max_idle: int | None = None
+    min_idle: int = 0
+
+    def __post_init__(self) -> None:
+        check_count("max_open", self.max_open, 1)
+        check_count("max_idle", self.max_idle, 0)
+        if self.min_idle is None:
+            raise TypeError("min_idle must be a whole number of resources, not None")
+        check_count("min_idle", self.min_idle, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """The settings of one URL prefix; what is left out is as for the rest of the pool.
+
+    Args:
+        max_per_host: Connections at a time; None for no limit.
+        max_idle_per_host: Connections kept idle; None for no limit.
+        min_idle: Idle connections kept ready.
+
+    Raises:
+        TypeError, ValueError: A field is not such a number; the message names it.
+    """
+
+    max_per_host: int | Literal[Inherit.INHERIT] | None = INHERIT
+    max_idle_per_host: int | Literal[Inherit.INHERIT] | None = INHERIT
+    min_idle: int | Literal[Inherit.INHERIT] = INHERIT
+
+    def __post_init__(self) -> None:
+        if self.max_per_host is not INHERIT:
+            check_count("max_per_host", self.max_per_host, 1)
+        if self.max_idle_per_host is not INHERIT:
+            check_count("max_idle_per_host", self.max_idle_per_host, 0)
+        if self.min_idle is None:
+            raise TypeError("min_idle must be a whole number of connections, not None")
+        if self.min_idle is not INHERIT:
+            check_count("min_idle", self.min_idle, 0)
+
+    def over(self, base: Limits) -> Limits:
+        """Return `base` with what is set here in its place."""
+        max_open = base.max_open if self.max_per_host is INHERIT else self.max_per_host
+        max_idle = base.max_idle if self.max_idle_per_host is INHERIT else self.max_idle_per_host
+        min_idle = base.min_idle if self.min_idle is INHERIT else self.min_idle
+        if max_open is not None and min_idle > max_open:
+            min_idle = max_open
+        return Limits(max_open, max_idle, min_idle)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prefix:
+    """A parsed prefix, or a parsed origin."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+    def rank(self, origin: _Prefix) -> int:
+        """Say how exactly this prefix fits `origin`; -1 when it does not."""
+        if self.scheme != origin.scheme:
+            return -1
+        if not self.host:
+            return 0
+        if self.port != origin.port:
+            return -1
+        if self.host.startswith("*."):
+            return len(self.host) if origin.host.endswith(self.host[1:]) else -1
+        return 10_000 if self.host == origin.host else -1
+
+
+def _parse(url: str) -> _Prefix:
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    host = (parts.hostname or "").rstrip(".")
+    port = parts.port if parts.port is not None else _DEFAULT_PORTS.get(scheme)
+    return _Prefix(scheme, host, port)
+
+
+def check_prefix(url: object) -> None:
+    """Accept a URL prefix that limits can be written for.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It has no scheme, or has more than a host and a port.
+    """
+    if not isinstance(url, str):
+        raise TypeError(f"overrides must be keyed by URL prefixes, not {url!r}")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as exc:
+        raise ValueError(f"overrides: {url!r} is not a URL prefix ({exc})") from exc
+    if not parts.scheme or "://" not in url:
+        raise ValueError(f"overrides: {url!r} must begin with a scheme, such as https://")
+    if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError(
+            f"overrides: {url!r} may hold scheme, host and port only; limits are per origin"
+        )
+
+
+def find_override(overrides: Mapping[str, HostLimits], url: str) -> HostLimits | None:
+    """Return the settings of the most exact prefix that fits `url`, or None."""
+    if not overrides:
+        return None
+    origin = _parse(url)
+    best: HostLimits | None = None
+    best_rank = -1
+    for prefix, limits in overrides.items():
+        rank = _parse(prefix).rank(origin)
+        if rank > best_rank:
+            best, best_rank = limits, rank
+    return best
