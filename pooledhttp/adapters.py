@@ -1,0 +1,646 @@
+"""Adapters: how a prepared request becomes a response. The only file that knows requests *and* the wire.
+
+`HTTPAdapter` keeps the joints at which requests' adapter is bent by its users. Its managers are urllib3's own, so all
+that configures, subclasses or patches them has its usual effect; only the pools they hand out are ours::
+
+    send -> get_connection_with_tls_context -> manager.connection_from_host -> OriginPool -> transport
+                                               (a subclass's own manager)   -> urllib3's pool
+
+What comes out of the middle decides: an `OriginPool` sends over the shared pool, anything else with a `urlopen` is
+sent through that, as requests would.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse, urlsplit
+
+from urllib3.exceptions import (
+    ClosedPoolError,
+    ConnectTimeoutError,
+    HTTPError,
+    InsecureRequestWarning,
+    LocationValueError,
+    MaxRetryError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    ResponseError,
+)
+from urllib3.poolmanager import PoolManager, ProxyManager, proxy_from_url
+from urllib3.util import Timeout as TimeoutSauce
+from urllib3.util import parse_url
+from urllib3.util.retry import Retry
+
+from pooledhttp.auth import _basic_auth_str
+from pooledhttp.certs import extract_zipped_paths, where
+from pooledhttp.cookies import extract_cookies_to_jar
+from pooledhttp.exceptions import (
+    ConnectionError,
+    InvalidProxyURL,
+    InvalidSchema,
+    InvalidURL,
+    RequestException,
+)
+from pooledhttp.message import (
+    RawResponse,
+    Response,
+    border_for,
+    get_auth_from_url,
+    get_encoding_from_headers,
+    prepend_scheme_if_needed,
+    urldefragauth,
+)
+from pooledhttp.network import Proxy, TlsSettings, select_proxy
+from pooledhttp.pool import PoolConfig
+from pooledhttp.structures import CaseInsensitiveDict
+from pooledhttp.timing import Timeout, monotonic, plan_timeout
+from pooledhttp.transport import Holder, Hub, OriginPool, Replay, TransportManager
+
+if TYPE_CHECKING:
+    from pooledhttp.events import Listener
+    from pooledhttp.runtime import Runtime
+
+__all__ = ["BaseAdapter", "HTTPAdapter"]
+
+DEFAULT_CA_BUNDLE_PATH = where()
+
+
+class _Unsaid(int):
+    """An int that nobody wrote: tells a default from the same number given by a caller."""
+
+
+DEFAULT_POOLBLOCK = False
+DEFAULT_POOLSIZE: int = _Unsaid(10)
+DEFAULT_RETRIES = 0
+DEFAULT_POOL_TIMEOUT = None
+
+_SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
+
+
+class SOCKSProxyManager(PoolManager):
+    """Hands out pools whose connections go through a SOCKS proxy.
+
+    Args:
+        proxy_url: `socks5h://user:password@host:port`, or another SOCKS version.
+        username: `None` takes the one of the URL.
+        password: As `username`.
+        **settings: As urllib3's `PoolManager`.
+    """
+
+    def __init__(
+        self, proxy_url: str, username: str | None = None, password: str | None = None, **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self.proxy_url = proxy_url
+        self.username = username
+        self.password = password
+
+
+class BaseAdapter:
+    """What a session asks of an adapter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def send(
+        self,
+        request: Any,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send a prepared request and return its response."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back whatever the adapter holds."""
+        raise NotImplementedError
+
+
+class HTTPAdapter(BaseAdapter):
+    """Sends over a pool of persistent connections.
+
+    Built without pool settings, it joins the pool of the session it is mounted on.
+
+    Args:
+        pool_connections: Kept for requests' sake; limits nothing.
+        pool_maxsize: Idle connections kept per host.
+        max_retries: A number of retries for failed connections, or a `Retry`.
+        pool_block: Whether `pool_maxsize` is also the most connections per host, and requests wait for one.
+        pool: A `PoolConfig` for a pool of its own, or a manager (`session.pool`) to share.
+        replay: What is sent again, once, when a reused connection turns out to be dead: `"safe"` (idempotent, or
+            never written), `"always"` or `"off"`. `None` takes the session's.
+        runtime: How to wait; threads when `None`.
+        listeners: Called with the events of a pool of its own.
+    """
+
+    __attrs__ = ["max_retries", "config", "_pool_connections", "_pool_maxsize", "_pool_block"]
+
+    max_retries: Retry
+    poolmanager: Any
+    proxy_manager: dict[str, Any]
+
+    def __init__(
+        self,
+        pool_connections: int = DEFAULT_POOLSIZE,
+        pool_maxsize: int = DEFAULT_POOLSIZE,
+        max_retries: Retry | int | None = DEFAULT_RETRIES,
+        pool_block: bool = DEFAULT_POOLBLOCK,
+        *,
+        pool: PoolConfig | TransportManager | None = None,
+        replay: Replay | None = None,
+        runtime: Runtime | None = None,
+        listeners: Iterable[Listener] = (),
+    ) -> None:
+        if max_retries == DEFAULT_RETRIES:
+            self.max_retries = Retry(0, read=False)
+        else:
+            self.max_retries = Retry.from_int(max_retries)
+        self.config: dict[str, Any] = {}
+        self.proxy_manager = {}
+        super().__init__()
+        self._pool_connections = pool_connections
+        self._pool_maxsize = pool_maxsize
+        self._pool_block = pool_block
+        self._begin(pool, replay, runtime, listeners)
+        self.init_poolmanager(pool_connections, pool_maxsize, block=pool_block)
+
+    def _begin(
+        self,
+        pool: PoolConfig | TransportManager | None,
+        replay: Replay | None,
+        runtime: Runtime | None = None,
+        listeners: Iterable[Listener] = (),
+    ) -> None:
+        """Decide where the connections of this adapter are kept."""
+        is_default = isinstance(self._pool_maxsize, _Unsaid) and isinstance(self._pool_connections, _Unsaid)
+        if pool is None and not (is_default and self._pool_block is DEFAULT_POOLBLOCK):
+            pool = PoolConfig.from_adapter(self._pool_connections, self._pool_maxsize, self._pool_block)
+        self._own_pool = pool
+        self._own_replay = replay
+        self._is_in_use = False
+        self._conns: dict[Any, OriginPool] = {}
+        self._conns_made_with: dict[str, Any] = {}
+        make = partial(make_manager, pool, runtime=runtime, listeners=listeners)
+        self._hub = Hub(Holder(make), replay or "safe")
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: getattr(self, name, None) for name in self.__attrs__}
+        is_config = isinstance(self._own_pool, PoolConfig)
+        state["_own_settings"] = (self._own_pool if is_config else None, self._own_replay)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.proxy_manager = {}
+        self.config = {}
+        pool, replay = state.pop("_own_settings", (None, None))
+        self.__dict__.update(state)
+        self._begin(pool, replay)
+        self.init_poolmanager(self._pool_connections, self._pool_maxsize, block=self._pool_block)
+
+    # ---- the pool
+
+    def attach(self, session: Any) -> None:
+        """Join the pool of a session this adapter is mounted on, unless it has a pool of its own or joined one."""
+        if self._own_pool is None and not self._is_in_use:
+            self._hub.holder = _holder_of(session)
+            if self._own_replay is None:
+                self._hub.replay = session._extras.replay
+
+    @property
+    def pool(self) -> TransportManager:
+        """The manager of the pool that this adapter's connections live in."""
+        return self._hub.manager
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = DEFAULT_POOLBLOCK, **pool_kwargs: Any
+    ) -> None:
+        """Make `self.poolmanager`.
+
+        Args:
+            connections: How many origins' settings the manager remembers.
+            maxsize: As `pool_maxsize`.
+            block: As `pool_block`.
+            **pool_kwargs: Settings of connections under urllib3's names: `ssl_context`, `ssl_minimum_version`,
+                `source_address`, `socket_options`, `assert_hostname`, `assert_fingerprint`, `cert_reqs`,
+                `ca_certs` and so on.
+        """
+        self._pool_connections = connections
+        self._pool_maxsize = maxsize
+        self._pool_block = block
+        self.poolmanager = PoolManager(
+            num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs
+        )
+        self._hand_out_ours(self.poolmanager, lambda: None)
+
+    def _hand_out_ours(self, manager: Any, proxy: Callable[[], Proxy | None]) -> None:
+        """Have a urllib3 manager make `OriginPool`s."""
+        there = proxy()
+        manager.pool_classes_by_scheme = {
+            scheme: partial(OriginPool, self._hub, scheme, there) for scheme in ("http", "https")
+        }
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        """Return the manager for the URL of a proxy, made on first use.
+
+        Args:
+            proxy: `http`, `https` or SOCKS URL, with credentials or without.
+            **proxy_kwargs: As `init_poolmanager` takes them.
+
+        Raises:
+            InvalidSchema: A SOCKS proxy, and the extra `pooledhttp[socks]` is not installed.
+        """
+        manager = self.proxy_manager.get(proxy)
+        if manager is not None:
+            return manager
+        sizes = {
+            "num_pools": self._pool_connections,
+            "maxsize": self._pool_maxsize,
+            "block": self._pool_block,
+        }
+        if proxy.lower().startswith("socks"):
+            username, password = get_auth_from_url(proxy)
+            _require_socks()
+            manager = SOCKSProxyManager(proxy, username=username, password=password, **sizes, **proxy_kwargs)
+        else:
+            headers = self.proxy_headers(proxy)
+            manager = proxy_from_url(proxy, proxy_headers=headers, **sizes, **proxy_kwargs)
+        self._hand_out_ours(manager, partial(_proxy_of, proxy, manager))
+        self.proxy_manager[proxy] = manager
+        return manager
+
+    def build_connection_pool_key_attributes(
+        self, request: Any, verify: Any, cert: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what connections for a request are shared by: where they lead, and on which terms.
+
+        Returns:
+            `{"scheme", "host", "port"}`, and TLS settings under urllib3's names. Both may be altered by overriders.
+        """
+        parts = urlsplit(request.url)
+        place = {"scheme": parts.scheme.lower(), "host": parts.hostname, "port": parts.port}
+        return place, _tls_keywords(verify, cert)
+
+    def get_connection_with_tls_context(
+        self, request: Any, verify: Any, proxies: Mapping[str, str] | None = None, cert: Any = None
+    ) -> Any:
+        """Return the pool, ours or urllib3's, that a request is sent through.
+
+        Raises:
+            InvalidProxyURL: The URL of the proxy has no host.
+            InvalidURL: The URL has no usable host or port.
+        """
+        try:
+            place, settings = self.build_connection_pool_key_attributes(request, verify, cert)
+        except ValueError as error:
+            raise InvalidURL(error, request=request) from error
+        proxy = select_proxy(request.url, proxies)
+        manager = self.poolmanager if not proxy else self.proxy_manager_for(_proxy_url(proxy))
+        return manager.connection_from_host(**place, pool_kwargs=settings)
+
+    def get_connection(self, url: str, proxies: Mapping[str, str] | None = None) -> Any:
+        """Deprecated: as `get_connection_with_tls_context`, for a URL and without settings of TLS."""
+        warnings.warn(
+            "`get_connection` is deprecated: it does not know the TLS settings of a request. Use "
+            "`get_connection_with_tls_context`.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        proxy = select_proxy(url, proxies)
+        manager = self.poolmanager if not proxy else self.proxy_manager_for(_proxy_url(proxy))
+        return manager.connection_from_url(url if proxy else urlparse(url).geturl())
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Put `verify` and `cert` onto a pool, ours or urllib3's.
+
+        Raises:
+            OSError: A file that is named there does not exist.
+        """
+        for name, value in _verify_attributes(url, verify, cert).items():
+            setattr(conn, name, value)
+
+    def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:
+        """Return the request target: the path, or the whole URL for plain http over an http proxy."""
+        proxy = select_proxy(request.url, proxies)
+        if proxy and urlsplit(request.url).scheme != "https":
+            if urlsplit(proxy).scheme.lower() not in _SOCKS:
+                return urldefragauth(request.url)
+        target: str = request.path_url
+        return target
+
+    def add_headers(self, request: Any, **kwargs: Any) -> None:
+        """Do nothing: a place for subclasses to add header fields, called before each send."""
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """Return the fields for a proxy: its credentials, taken from its URL. They go to nobody else."""
+        username, password = get_auth_from_url(proxy)
+        return {"Proxy-Authorization": _basic_auth_str(username, password)} if username else {}
+
+    def close(self) -> None:
+        """Forget pools and proxies, and leave the shared pool: the last adapter to leave empties its shelves."""
+        self._conns.clear()
+        self.poolmanager.clear()
+        for manager in self.proxy_manager.values():
+            manager.clear()
+        if self._is_in_use:
+            self._is_in_use = False
+            self._hub.manager.leave(id(self))
+
+    # ---- sending
+
+    def send(
+        self,
+        request: Any,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send a prepared request and return its response, body unread.
+
+        Args:
+            request: A `PreparedRequest`, ours or the real requests'; the answer is of the same kind.
+            stream: The caller reads the body as it comes.
+            timeout: Seconds, a `(connect, read)` tuple, `Timeout`, urllib3's `Timeout`, or `None` for no limit.
+            verify: Whether to verify TLS, a path to CA certificates, or an `ssl.SSLContext`.
+            cert: Path to a client certificate, or a `(cert, key)` or `(cert, key, password)` tuple.
+            proxies: Proxy URLs by scheme, or by scheme and host.
+
+        Raises:
+            RequestException: Everything that may go wrong; see `message.border`.
+        """
+        border = border_for(request)
+        started = monotonic()
+        try:
+            conn = self._connection_for(request, verify, proxies, cert)
+            target = self.request_url(request, proxies)
+            self.add_headers(
+                request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
+            )
+            if isinstance(conn, OriginPool):
+                raw = self._send_over_pool(conn, request, target, stream, timeout)
+            else:
+                raw = self._send_over_urllib3(conn, request, target, timeout)
+        except (HTTPError, OSError) as error:
+            translated = border.translate(error, request)
+            if translated is error:
+                raise
+            raise translated from error
+        response = self.build_response(request, raw)
+        if isinstance(raw, RawResponse):
+            response.elapsed = timedelta(seconds=raw.arrived_at - started)
+        return response
+
+    def _connection_for(
+        self, request: Any, verify: Any, proxies: Mapping[str, str] | None, cert: Any
+    ) -> Any:
+        """The pool for a request, remembered by URL and settings as long as nobody has bent the way to it."""
+        if not self._is_as_made():
+            conn = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+            self.cert_verify(conn, request.url, verify, cert)
+            return conn
+        url = request.url
+        proxy = select_proxy(url, proxies) if proxies else None
+        key = (url[: url.find("/", url.find("//") + 2)], verify, cert, proxy)
+        conn = self._conns.get(key)
+        if conn is None:
+            conn = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+            self.cert_verify(conn, url, verify, cert)
+            if isinstance(conn, OriginPool) and "@" not in key[0]:
+                if len(self._conns) >= _MOST_REMEMBERED:
+                    self._conns.clear()
+                self._conns[key] = conn
+        return conn
+
+    def _is_as_made(self) -> bool:
+        """Whether what finds a connection is what this file defines, with the settings of last time."""
+        cls = type(self)
+        settings = getattr(self.poolmanager, "connection_pool_kw", None)
+        if settings != self._conns_made_with:
+            self._conns.clear()
+            self._conns_made_with = dict(settings or {})
+        return (
+            cls.get_connection_with_tls_context is _UNBENT[0]
+            and cls.build_connection_pool_key_attributes is _UNBENT[1]
+            and cls.cert_verify is _UNBENT[2]
+            and cls.proxy_manager_for is _UNBENT[3]
+            and cls.proxy_headers is _UNBENT[4]
+            and self.__dict__.keys().isdisjoint(_JOINTS)
+        )
+
+    def _send_over_pool(
+        self, conn: OriginPool, request: Any, target: str, stream: bool, timeout: Any
+    ) -> Any:
+        manager = self._hub.manager
+        if not self._is_in_use:
+            self._is_in_use = True
+            manager.enter(id(self))
+        if conn.cert_reqs == "CERT_NONE" and conn.scheme == "https":
+            warnings.warn(
+                f"Unverified HTTPS request to {conn.host!r}: anybody may have answered. Pass verify= a path to the "
+                "certificates to trust.",
+                InsecureRequestWarning,
+                stacklevel=3,
+            )
+        plan = plan_timeout(timeout, manager.runtime.now)
+        headers = request.headers
+        if target[:1] != "/" and conn.proxy is not None:
+            headers = {**headers, **dict(conn.proxy.headers)}
+        body = request.body
+        return conn.send(
+            request.method,
+            target,
+            body,
+            headers,
+            self.max_retries,
+            plan,
+            chunked=body is not None and "Content-Length" not in headers,
+            is_streamed=stream,
+        )
+
+    def _send_over_urllib3(self, conn: Any, request: Any, target: str, timeout: Any) -> Any:
+        """Send through a pool that a subclass brought."""
+        return conn.urlopen(
+            method=request.method,
+            url=target,
+            body=request.body,
+            headers=request.headers,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+            retries=self.max_retries,
+            timeout=_urllib3_timeout(timeout),
+            chunked=not (request.body is None or "Content-Length" in request.headers),
+        )
+
+    def build_response(self, req: Any, resp: Any) -> Response:
+        """Make a response out of a urllib3-like one.
+
+        Args:
+            req: The prepared request.
+            resp: urllib3's response, ours, or anything with some of its attributes.
+        """
+        response: Response = border_for(req).response()
+        response.status_code = getattr(resp, "status", None)  # type: ignore[assignment]
+        response.headers = CaseInsensitiveDict(getattr(resp, "headers", {}))
+        response.encoding = get_encoding_from_headers(response.headers)
+        response.raw = resp
+        response.reason = getattr(resp, "reason", None)
+        url = req.url
+        response.url = url.decode("utf-8") if isinstance(url, bytes) else url
+        extract_cookies_to_jar(response.cookies, req, resp)
+        response.request = req
+        response.connection = self
+        return response
+
+
+#: Origins and settings an adapter remembers the way to.
+_MOST_REMEMBERED = 10_000
+
+#: The methods that decide over a connection, to see whether a subclass, a patch or an instance has others.
+_JOINTS = (
+    "get_connection_with_tls_context",
+    "build_connection_pool_key_attributes",
+    "cert_verify",
+    "proxy_manager_for",
+    "proxy_headers",
+)
+_UNBENT = tuple(getattr(HTTPAdapter, name) for name in _JOINTS)
+
+
+def make_manager(
+    pool: PoolConfig | TransportManager | None,
+    *,
+    runtime: Runtime | None = None,
+    listeners: Iterable[Listener] = (),
+) -> TransportManager:
+    """Make a manager with these settings, or take the one that is to be shared."""
+    if isinstance(pool, TransportManager):
+        return pool
+    return TransportManager(pool, runtime=runtime, listeners=listeners)
+
+
+def session_pool(session: Any) -> TransportManager:
+    """What `session.pool` is: the manager that the adapters without a pool of their own share."""
+    return _holder_of(session).manager
+
+
+def _holder_of(session: Any) -> Holder:
+    holder: Holder | None = session.__dict__.get("_pool_holder")
+    if holder is None:
+        extras = session._extras
+        make = partial(make_manager, extras.pool, runtime=extras.runtime, listeners=extras.listeners)
+        holder = session.__dict__.setdefault("_pool_holder", Holder(make))
+    return holder
+
+
+# ---- settings, from requests' words to urllib3's
+
+
+def _tls_keywords(verify: Any, cert: Any) -> dict[str, Any]:
+    """`verify` and `cert` as keyword arguments of urllib3's pools; paths are not looked at."""
+    settings: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED"}
+    if verify is False:
+        settings["cert_reqs"] = "CERT_NONE"
+    elif isinstance(verify, str | os.PathLike):
+        name = "ca_cert_dir" if os.path.isdir(verify) else "ca_certs"
+        settings[name] = os.fspath(verify)
+    elif hasattr(verify, "wrap_socket"):
+        settings = {"ssl_context": verify}
+    if cert is not None:
+        settings.update(_cert_keywords(cert))
+    return settings
+
+
+def _cert_keywords(cert: Any) -> dict[str, Any]:
+    if not isinstance(cert, tuple | list):
+        return {"cert_file": cert}
+    return dict(zip(("cert_file", "key_file", "key_password"), cert, strict=False))
+
+
+def _verify_attributes(url: str, verify: Any, cert: Any) -> dict[str, Any]:
+    """`verify` and `cert` as attributes of a pool, with the files they name looked for."""
+    found: dict[str, Any] = {}
+    if url.lower().startswith("https") and hasattr(verify, "wrap_socket"):
+        found["ssl_context"] = verify
+    elif url.lower().startswith("https") and verify:
+        bundle = extract_zipped_paths(os.fspath(verify) if verify is not True else DEFAULT_CA_BUNDLE_PATH)
+        if not bundle or not os.path.exists(bundle):
+            raise OSError(
+                f"Could not find a suitable TLS CA certificate bundle, invalid path: {bundle}"
+            )
+        is_directory = os.path.isdir(bundle)
+        found["cert_reqs"] = "CERT_REQUIRED"
+        found["ca_cert_dir" if is_directory else "ca_certs"] = bundle
+    else:
+        found.update(cert_reqs="CERT_NONE", ca_certs=None, ca_cert_dir=None)
+    if cert:
+        found.update({"key_file": None, **_cert_keywords(cert)})
+        for name, what in (("cert_file", "certificate"), ("key_file", "key")):
+            path = found[name]
+            if path and not os.path.exists(path):
+                raise OSError(f"Could not find the TLS {what} file, invalid path: {path}")
+    return found
+
+
+def _urllib3_timeout(timeout: Any) -> TimeoutSauce:
+    if isinstance(timeout, TimeoutSauce):
+        return timeout
+    if isinstance(timeout, Timeout):
+        left = timeout.deadline.remaining() if timeout.deadline else timeout.total
+        return TimeoutSauce(total=left, connect=timeout.connect, read=timeout.read)
+    plan = plan_timeout(timeout)
+    return TimeoutSauce(connect=plan.connect, read=plan.read)
+
+
+# ---- proxies
+
+
+def _proxy_url(proxy: str) -> str:
+    """Complete a proxy's URL, which may come without a scheme.
+
+    Raises:
+        InvalidProxyURL: It has no host.
+    """
+    url = prepend_scheme_if_needed(proxy, "http")
+    if not parse_url(url).host:
+        raise InvalidProxyURL(
+            "Please check proxy URL. It is malformed and could be missing the host."
+        )
+    return url
+
+
+def _require_socks() -> None:
+    try:
+        import socksio  # noqa: F401
+    except ImportError as error:
+        raise InvalidSchema(
+            "Missing dependencies for SOCKS support. Install pooledhttp[socks]."
+        ) from error
+
+
+def _proxy_of(url: str, manager: Any) -> Proxy:
+    """The proxy of a manager, in the network's terms."""
+    parts = parse_url(url)
+    scheme = (parts.scheme or "http").lower()
+    host = (parts.host or "").strip("[]").lower()
+    if scheme in _SOCKS:
+        return Proxy(scheme, host, parts.port or 1080, manager.username or None, manager.password or None)
+    context = getattr(getattr(manager, "proxy_config", None), "ssl_context", None)
+    return Proxy(
+        scheme,
+        host,
+        parts.port or (443 if scheme == "https" else 80),
+        headers=tuple((manager.proxy_headers or {}).items()),
+        tls=None if context is None else TlsSettings(ssl_context=context),
+    )

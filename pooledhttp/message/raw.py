@@ -1,0 +1,253 @@
+"""`response.raw`: a urllib3 `HTTPResponse` over our own body reader.
+
+Code built on requests looks deep into `raw`, so it is the real class, with everything read through the replaceable
+`_fp`: a library may wrap it to watch the bytes go by, or put a `BytesIO` there to have the body read anew. What
+differs from a response that urllib3 made itself:
+
+- The parser has taken chunks apart already, so `chunked` is false whatever the header says, and `stream` keeps the
+  ends of chunks visible by asking the reader for pieces.
+- A compressed body that is cut short is an error (see `decoding`).
+- The connection is not ours to give back: the reader does it at the end of the body. `close` and `release_conn`
+  close the reader; a response that is merely dropped does nothing, so that the pool can tell a leak.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Generator, Iterable
+from http.client import HTTPMessage
+from typing import TYPE_CHECKING, Protocol
+
+from urllib3 import HTTPHeaderDict
+from urllib3.response import HTTPResponse
+from urllib3.util.response import is_fp_closed
+
+from pooledhttp.message.decoding import make_decoder
+
+if TYPE_CHECKING:
+    from urllib3.util.retry import Retry
+
+__all__ = ["OriginalResponse", "RawResponse", "Reader"]
+
+
+class Reader(Protocol):
+    """The body behind `raw`, as http.client's response offers it."""
+
+    def read(self, amt: int | None = None, /) -> bytes:
+        """Read `amt` bytes, all of them for `None`."""
+
+    def read_piece(self, amt: int) -> bytes:
+        """Read up to `amt` bytes without crossing the end of a chunk."""
+
+    def close(self) -> None:
+        """End the body wherever it is."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the connection has been given back."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is nothing left to read."""
+
+
+class OriginalResponse:
+    """Stands where urllib3 keeps http.client's response: cookies and tools look at its `msg`.
+
+    Args:
+        headers: Name and value pairs as they came.
+        reader: The body.
+        status: Status code.
+        reason: Reason phrase.
+        version: 10 or 11.
+        method: The method of the request.
+    """
+
+    __slots__ = ("_headers", "_message", "_method", "_reader", "reason", "status", "version")
+
+    def __init__(
+        self,
+        headers: Iterable[tuple[str, str]],
+        reader: Reader,
+        status: int,
+        reason: str,
+        version: int,
+        method: str,
+    ) -> None:
+        self._headers = headers
+        self._message: HTTPMessage | None = None
+        self._reader = reader
+        self._method = method
+        self.status = status
+        self.reason = reason
+        self.version = version
+
+    @property
+    def msg(self) -> HTTPMessage:
+        """The fields as an email message, made when first asked for."""
+        if self._message is None:
+            self._message = HTTPMessage()
+            for name, value in self._headers:
+                self._message[name] = value
+        return self._message
+
+    headers = msg
+
+    def getheaders(self) -> list[tuple[str, str]]:
+        """The fields in their order."""
+        return list(self._headers)
+
+    def isclosed(self) -> bool:
+        """Whether the body has come to its end."""
+        return self._reader.closed
+
+    def close(self) -> None:
+        """Close the body."""
+        self._reader.close()
+
+
+class RawResponse(HTTPResponse):
+    """A urllib3 response whose body comes from the pool's connection.
+
+    Args:
+        reader: The body.
+        headers: Name and value pairs as they came, repeats included.
+        status: Status code.
+        reason: Reason phrase.
+        version: 10 or 11.
+        request_method: The method of the request.
+        request_url: Its target.
+        is_chunked: Whether the body comes in chunks.
+        retries: The policy in its state after this request, with its history.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        headers: list[tuple[str, str]],
+        status: int,
+        reason: str,
+        version: int = 11,
+        *,
+        request_method: str,
+        request_url: str | None = None,
+        is_chunked: bool = False,
+        retries: Retry | None = None,
+    ) -> None:
+        super().__init__(
+            body=reader,  # type: ignore[arg-type]
+            headers=HTTPHeaderDict(headers),
+            status=status,
+            version=version,
+            version_string="HTTP/1.0" if version == 10 else "HTTP/1.1",
+            reason=reason,
+            preload_content=False,
+            decode_content=False,
+            original_response=OriginalResponse(headers, reader, status, reason, version, request_method),  # type: ignore[arg-type]
+            request_method=request_method,
+            request_url=request_url,
+            retries=retries,
+        )
+        self.chunked = False
+        #: When the head was there, on the clock of the runtime; the body may have been read since.
+        self.arrived_at = 0.0
+        self._reader = reader
+        self._is_chunked = is_chunked
+
+    # ---- decoding
+
+    def _init_decoder(self) -> None:
+        if self._decoder_initialized:
+            return
+        if self._decoder is None:
+            self._decoder = make_decoder(self.headers.get("content-encoding", ""))
+        self._decoder_initialized = True
+
+    # ---- reading
+
+    def read(
+        self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False
+    ) -> bytes:
+        """Read `amt` bytes, decoded if asked for; all of them for `None` or a negative number.
+
+        Raises:
+            DecodeError: A compressed body is damaged, or ended before its compression did.
+            ProtocolError: The body ended early, or its framing is broken.
+            ReadTimeoutError: Nothing came in time.
+        """
+        data = super().read(amt, decode_content, cache_content)
+        decoder = self._decoder
+        if decoder is not None and self._has_decoded_content and not len(self._decoded_buffer):
+            # urllib3 asks the decoder for its end only where the last read brings nothing.
+            if is_fp_closed(self._fp) and not decoder.has_unconsumed_tail:
+                decoder.flush()
+        return data
+
+    def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Generator[bytes]:
+        """Yield the body in pieces of up to `amt` bytes, each chunk of a chunked one as it comes."""
+        if not self._is_chunked or self._fp is not self._reader:
+            yield from super().stream(amt, decode_content)
+            return
+        if amt == 0:
+            return
+        yield from self._stream_chunks(amt or 2**16, decode_content)
+
+    def _stream_chunks(self, amt: int, decode_content: bool | None) -> Generator[bytes]:
+        """As urllib3's `read_chunked`, over a reader that has the framing taken off already."""
+        self._init_decoder()
+        if decode_content is None:
+            decode_content = self.decode_content
+        if len(self._decoded_buffer):
+            yield self._decoded_buffer.get_all()
+        while True:
+            if decode_content and self._decoder is not None and self._decoder.has_unconsumed_tail:
+                piece = b""
+            else:
+                piece = self._read_piece(amt)
+                if not piece:
+                    break
+            decoded = self._decode(piece, decode_content, flush_decoder=False, max_length=amt)
+            if decoded:
+                yield decoded
+        if decode_content and (rest := self._flush_decoder()):
+            yield rest
+
+    def _read_piece(self, amt: int) -> bytes:
+        reader = self._reader
+        if is_fp_closed(reader):
+            return b""
+        with self._error_catcher():
+            piece = reader.read_piece(amt)
+        self._uncached_read_occurred = True
+        self._fp_bytes_read += len(piece)
+        return piece
+
+    # ---- the connection
+
+    def release_conn(self) -> None:
+        """Give the connection back: nothing is left to do once the body is read, else it is closed."""
+        if not self._reader.is_finished:
+            self._reader.close()
+
+    def drain_conn(self) -> None:
+        """Read the rest of the body, so that the connection can serve again."""
+        self.read(decode_content=False)
+
+    def close(self) -> None:
+        """Close the body, and with it the connection if the body was not read to its end."""
+        if self.__dict__.get("_finalizing"):
+            # io.IOBase closes what is dropped. A dropped body is left to its lease, which counts the leak.
+            return
+        self._reader.close()
+        super().close()
+
+    @property
+    def connection(self) -> None:  # type: ignore[override]
+        """Always `None`: the connection belongs to the pool."""
+        return None
+
+    def fileno(self) -> int:
+        """The descriptor of the socket, while the body holds its connection."""
+        if self._fp is None or isinstance(self._fp, io.BytesIO):
+            raise OSError("this response holds no socket")
+        return super().fileno()

@@ -1,0 +1,10 @@
+"""The transport: one exchange on one leased connection, and the manager that keeps the parts together."""
+
+from __future__ import annotations
+
+from pooledhttp.transport.manager import Holder, Hub, TransportManager
+from pooledhttp.transport.origin import OriginPool
+from pooledhttp.transport.transport import Replay, Transport
+from pooledhttp.transport.wire import Limits
+
+__all__ = ["Holder", "Hub", "Limits", "OriginPool", "Replay", "Transport", "TransportManager"]

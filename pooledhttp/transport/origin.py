@@ -1,0 +1,301 @@
+"""One origin under one set of connection settings: what urllib3 calls a connection pool.
+
+urllib3's managers, which users subclass, patch and configure, hand out `HTTPConnectionPool` objects; ours hand out
+these. An `OriginPool` has the attributes that adapters set on such a pool (`cert_reqs`, `ca_certs`, ...) and its
+`urlopen`, but owns no connection: it turns its settings into a `Route` and sends through the shared transport.
+
+    attributes -> Route                  cached until one of them is set
+    send       -> WireRequest -> for attempt in Attempts(policy): transport.exchange -> RawResponse
+"""
+
+from __future__ import annotations
+
+import io
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from urllib3.exceptions import HTTPError
+from urllib3.util.retry import Retry
+
+from pooledhttp.message import RawResponse, without_credentials
+from pooledhttp.network import Proxy, Route, SocketOptions, TlsSettings
+from pooledhttp.retry import Attempts
+from pooledhttp.timing import plan_timeout
+from pooledhttp.transport.outgoing import build_request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pooledhttp.timing import TimeoutPlan
+    from pooledhttp.transport.manager import Hub
+
+__all__ = ["BufferedBody", "OriginPool"]
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+#: Settings under urllib3's names that go into `TlsSettings` under the same name.
+_SAME_NAMES = (
+    "ca_cert_data",
+    "ca_cert_dir",
+    "ca_certs",
+    "cert_file",
+    "key_file",
+    "key_password",
+    "ssl_context",
+    "assert_hostname",
+    "assert_fingerprint",
+    "server_hostname",
+    "ssl_version",
+)
+_SHAPES_ROUTE = frozenset(
+    {
+        *_SAME_NAMES,
+        "cert_reqs",
+        "ssl_minimum_version",
+        "ssl_maximum_version",
+        "source_address",
+        "socket_options",
+    }
+)
+
+_NO_RETRIES = Retry(0, read=False)
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class BufferedBody(io.BytesIO):
+    """A body that was read inside the retry loop, standing where its reader stood."""
+
+    fp = None
+    #: Its connection went back when the body was read.
+    is_finished = True
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._size = len(body)
+
+    def read_piece(self, amt: int) -> bytes:
+        """Read up to `amt` bytes; where chunks ended is no longer known."""
+        return self.read(amt)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is left to read, as http.client's response closes itself at its end."""
+        return super().closed or self.tell() >= self._size
+
+    def isclosed(self) -> bool:
+        """The same under http.client's name."""
+        return self.closed
+
+
+class OriginPool:
+    """Sends requests to one origin, under settings named as urllib3 names them.
+
+    Args:
+        hub: Leads to the transport, which may change when the adapter is mounted.
+        scheme: `http` or `https`: of the origin, or of the proxy where plain http is forwarded.
+        proxy: The proxy in between; `None` for none.
+        host: Name or address.
+        port: `None` for the scheme's default.
+        **settings: Keyword arguments of urllib3's pools. Those that shape urllib3's own pool (`maxsize`, `block`,
+            ...) are kept as attributes of no effect.
+    """
+
+    ca_cert_data: str | bytes | None = None
+    ca_cert_dir: str | None = None
+    ca_certs: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    key_password: str | None = None
+    cert_reqs: int | str | None = None
+    ssl_context: ssl.SSLContext | None = None
+    assert_hostname: str | bool | None = None
+    assert_fingerprint: str | None = None
+    server_hostname: str | None = None
+    ssl_version: int | None = None
+    ssl_minimum_version: ssl.TLSVersion | None = None
+    ssl_maximum_version: ssl.TLSVersion | None = None
+    source_address: tuple[str, int] | None = None
+    socket_options: Any = None
+    #: For the adapter: the `verify` and `cert` that it applied last.
+    verified_for: tuple[Any, Any] | None = None
+
+    def __init__(
+        self, hub: Hub, scheme: str, proxy: Proxy | None, host: str, port: int | None = None, **settings: Any
+    ) -> None:
+        self._routes: dict[bool, Route] = {}
+        self.hub = hub
+        self.scheme = scheme
+        self.host = host.strip("[]").lower()
+        self.port = DEFAULT_PORTS[scheme] if port is None else port
+        self.proxy = proxy
+        for name, value in settings.items():
+            if not name.startswith("_"):  # `_proxy` and the like: told above, in our own terms
+                setattr(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _SHAPES_ROUTE and getattr(self, name) != value:
+            self._routes.clear()
+        object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
+
+    # ---- the route
+
+    def route(self, *, is_forwarded: bool = False) -> Route:
+        """The key under which connections are shared.
+
+        Args:
+            is_forwarded: The request line carries a whole URL: plain http over a forward proxy.
+        """
+        route = self._routes.get(is_forwarded)
+        if route is None:
+            route = self._routes[is_forwarded] = self._make_route(is_forwarded)
+        return route
+
+    def _make_route(self, is_forwarded: bool) -> Route:
+        options = SocketOptions(source_address=self.source_address)
+        if self.socket_options is not None:
+            given = tuple(tuple(option) for option in self.socket_options)
+            options = SocketOptions(given, self.source_address)
+        if is_forwarded and self.proxy is not None:
+            return Route.forwarded(self.proxy, options)
+        tls = self.tls_settings() if self.scheme == "https" else None
+        return Route(self.scheme, self.host, self.port, tls, self.proxy, options)
+
+    def tls_settings(self) -> TlsSettings:
+        """The settings of TLS as the network takes them."""
+        reqs, context = self.cert_reqs, self.ssl_context
+        verify = reqs not in ("CERT_NONE", "NONE", ssl.CERT_NONE)
+        if reqs is None and context is not None:
+            verify = context.verify_mode is not ssl.CERT_NONE
+        return TlsSettings(
+            verify=verify,
+            minimum_version=self.ssl_minimum_version,
+            maximum_version=self.ssl_maximum_version,
+            **{name: getattr(self, name) for name in _SAME_NAMES},
+        )
+
+    def _host_field(self, target: str) -> str:
+        """What `Host` says (RFC 9112, section 3.2): the target's host, its port where it is not the usual one."""
+        if not target.startswith(("http://", "https://")):
+            host, port, scheme = self.host, self.port, self.scheme
+            host = f"[{host.partition('%')[0]}]" if ":" in host else host
+            return host if port == DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
+        authority = without_credentials(target).partition("://")[2]
+        for end in "/?#":
+            authority = authority.partition(end)[0]
+        return authority.removesuffix(":80") if target.startswith("http:") else authority.removesuffix(":443")
+
+    # ---- sending
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        body: Any,
+        headers: Mapping[Any, Any],
+        policy: Retry,
+        plan: TimeoutPlan,
+        *,
+        chunked: bool,
+        is_streamed: bool,
+    ) -> RawResponse:
+        """Exchange until an answer stands or the policy gives up: the only retry loop.
+
+        Args:
+            method: The method.
+            target: A path, or a whole URL over a forward proxy.
+            body: `None`, str, bytes, a file or an iterable.
+            headers: Header fields.
+            policy: What is tried again, how often, and after which time.
+            plan: The timeouts.
+            chunked: Send the body in chunks.
+            is_streamed: The caller reads the body as it comes. Otherwise, where the policy retries reads, it is
+                read here, so that a body cut short is tried again too.
+
+        Raises:
+            urllib3.exceptions.HTTPError: What went wrong, as `MaxRetryError` where the policy gave up on it.
+            PoolTimeout: No place became free in time.
+        """
+        hub, manager = self.hub, self.hub.manager
+        is_forwarded = self.proxy is not None and not self.proxy.is_socks and target[:7].lower() == "http://"
+        route = self.route(is_forwarded=is_forwarded)
+        url = without_credentials(target) if is_forwarded else target
+        request = build_request(
+            method, target, self._host_field(target), headers, body, chunked=chunked, url=url
+        )
+        attempts = Attempts(
+            policy,
+            method=method,
+            url=url,
+            origin=route.origin,
+            runtime=manager.runtime,
+            deadline=plan.total,
+            pool_label=self,
+            budget=manager.budget,
+            pauses=manager.pauses,
+            can_resend=lambda: request.can_be_sent,
+            rewind=request.rewind_body,
+            on_retry=manager.on_retry(route.origin),
+        )
+        reads_here = not is_streamed and bool(policy.total) and policy.read is not False and policy.read != 0
+        for attempt in attempts:
+            try:
+                answer = manager.transport.exchange(route, request, plan, hub.replay)
+                arrived_at = manager.runtime.now()
+                if reads_here and answer.status not in _REDIRECTS:
+                    answer.reader = BufferedBody(answer.reader.read())
+            except (HTTPError, OSError) as error:
+                attempt.failed(error)
+                continue
+            raw = RawResponse(
+                answer.reader,
+                answer.headers,
+                answer.status,
+                answer.reason,
+                answer.version,
+                request_method=method,
+                request_url=target,
+                is_chunked=answer.is_chunked,
+                retries=attempts.policy,
+            )
+            raw.arrived_at = arrived_at
+            if not attempt.refused(raw):
+                return raw
+        raise AssertionError("the attempts ended with neither an answer nor an error")
+
+    def urlopen(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Mapping[str, Any] | None = None,
+        retries: Retry | bool | int | None = None,
+        redirect: bool = True,
+        assert_same_host: bool = True,
+        timeout: Any = None,
+        pool_timeout: float | None = None,
+        release_conn: bool | None = None,
+        chunked: bool = False,
+        body_pos: Any = None,
+        preload_content: bool = True,
+        decode_content: bool = True,
+        **response_kw: Any,
+    ) -> RawResponse:
+        """Send a request as urllib3's pools do; see there for the arguments.
+
+        Redirects are the session's affair and are not followed here; arguments that steer urllib3's own pool
+        (`assert_same_host`, `pool_timeout`, `release_conn`, `body_pos`) have no effect.
+        """
+        policy = _NO_RETRIES if retries is None else Retry.from_int(retries)
+        plan = plan_timeout(timeout, self.hub.manager.runtime.now)
+        raw = self.send(
+            method, url, body, headers or {}, policy, plan, chunked=chunked, is_streamed=not preload_content
+        )
+        if preload_content:
+            raw.read(decode_content=decode_content, cache_content=True)
+        return raw
+
+    def close(self) -> None:
+        """Nothing: connections belong to the shared pool. urllib3's managers call this for pools they forget."""

@@ -1,0 +1,118 @@
+"""One exchange on one leased connection.
+
+    lease = pool.acquire(route)           the only wait for capacity
+    lease holds a connection -> use it    it was probed by the pool
+    lease is an empty place  -> dial and fill it
+    send, read the head                   from here on the body's reader owns the lease
+
+A connection that the server closed while it was idle looks healthy until the close arrives, so a reused one may
+still die before the first byte of an answer. If the request may be sent again, it is, once, on a newly dialled
+connection: that cannot loop, and it is no retry, since nothing was answered that could be counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from pooledhttp.events import Listeners, Replayed
+from pooledhttp.exceptions import ConnectionBroken
+from pooledhttp.transport.body import BodyReader
+from pooledhttp.transport.connection import Connection, State
+from pooledhttp.transport.upgrade import SwitchedReader
+from pooledhttp.transport.wire import Limits, WireRequest, WireResponse
+
+if TYPE_CHECKING:
+    from pooledhttp.network import Connector, Route
+    from pooledhttp.pool import Lease, Pool
+    from pooledhttp.timing import TimeoutPlan
+
+__all__ = ["Replay", "Transport"]
+
+#: What may be sent again on a fresh connection after a reused one died unanswered: requests that are idempotent or
+#: were never written, all requests, or none.
+Replay = Literal["safe", "always", "off"]
+
+
+class Transport:
+    """Sends requests over the connections of one pool.
+
+    Args:
+        pool: Where connections are kept.
+        connector: What makes new ones.
+        limits: Bounds on what a server may send.
+        listeners: Told of replays.
+    """
+
+    def __init__(
+        self,
+        pool: Pool[Route, Connection],
+        connector: Connector,
+        *,
+        limits: Limits | None = None,
+        listeners: Listeners | None = None,
+    ) -> None:
+        self.pool = pool
+        self.connector = connector
+        self.limits = limits or Limits()
+        self.listeners = listeners or Listeners(())
+
+    def exchange(
+        self, route: Route, request: WireRequest, plan: TimeoutPlan, replay: Replay = "safe"
+    ) -> WireResponse:
+        """Send a request and read the head of its answer; the answer's reader then owns the connection.
+
+        Raises:
+            PoolTimeout: No place became free in time.
+            PoolClosed: The pool was shut down.
+            urllib3.exceptions.HTTPError: Everything that may go wrong on the wire, as described in `exceptions`.
+        """
+        careful = replay != "always" and not request.is_idempotent
+        lease = self.pool.acquire(route, plan.total.sooner(plan.pool), careful=careful)
+        try:
+            connection = lease.resource or self.dial(lease, route, plan)
+            try:
+                return self._attempt(connection, lease, request, plan)
+            except ConnectionBroken as error:
+                if not lease.reused or not _may_replay(connection, request, replay):
+                    raise
+                lease.found_stale()
+                self.pool.count_replay(route)
+                self.listeners.emit(Replayed(route.origin, request.method.decode("latin-1")))
+                request.rewind_body()
+            connection = self.dial(lease, route, plan)
+            return self._attempt(connection, lease, request, plan)
+        except BaseException as error:
+            lease.discard(type(error).__name__)
+            raise
+
+    def dial(self, lease: Lease[Route, Connection], route: Route, plan: TimeoutPlan) -> Connection:
+        """Connect, and put the connection into the lease's empty place."""
+        stream = self.connector.connect(route, plan.total.sooner(plan.connect))
+        connection = Connection(stream, route.origin, self.limits)
+        lease.fill(connection)
+        return connection
+
+    def _attempt(
+        self, connection: Connection, lease: Lease[Route, Connection], request: WireRequest, plan: TimeoutPlan
+    ) -> WireResponse:
+        connection.send(request, plan)
+        if plan.leftover is not None:
+            plan = replace(plan, read=plan.read_limit(), leftover=None)
+        head = connection.read_head(plan)
+        connection.stream.remember_session()
+        reader: BodyReader | SwitchedReader
+        if connection.state is State.SWITCHED:
+            reader = SwitchedReader(connection, lease, plan)
+        else:
+            reader = BodyReader(
+                connection, lease, plan, is_chunked=head.is_chunked, keep_seconds=head.keep_seconds
+            )
+        return WireResponse(head.status, head.reason, head.version, head.headers, head.is_chunked, reader)
+
+
+def _may_replay(connection: Connection, request: WireRequest, replay: Replay) -> bool:
+    """Whether a request may be sent again after its connection died without a byte of an answer."""
+    if replay == "off" or connection.got_bytes or not request.can_be_sent:
+        return False
+    return replay == "always" or request.is_idempotent or not connection.bytes_sent

@@ -1,0 +1,68 @@
+"""CONNECT: asking an HTTP proxy to pass bytes on (RFC 9110, section 9.3.6).
+
+The proxy's answer is parsed by the same code as any other, on a connection that is thrown away afterwards: what
+follows a 2xx belongs to the tunnel.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from urllib3.exceptions import HTTPError
+
+from pooledhttp.exceptions import DialTimeout, ProxyFault
+from pooledhttp.timing import TimeoutPlan
+from pooledhttp.transport.connection import ByteStream, Connection, State
+from pooledhttp.transport.wire import WireRequest
+
+if TYPE_CHECKING:
+    from pooledhttp.network import Proxy
+    from pooledhttp.timing import Deadline
+
+__all__ = ["open_tunnel"]
+
+
+def open_tunnel(stream: ByteStream, proxy: Proxy, host: str, port: int, deadline: Deadline) -> None:
+    """Have `proxy` connect `stream` to `host`; afterwards the stream's bytes are the target's.
+
+    Args:
+        stream: Connected to the proxy.
+        proxy: Its headers, credentials among them, go into the CONNECT request and nowhere else.
+        host: Name or address of the target, without brackets.
+        port: The target's port.
+        deadline: When to give up.
+
+    Raises:
+        ProxyFault: The proxy refused, or did not answer with HTTP.
+        DialTimeout: It did not answer in time.
+    """
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    fields = [("Host", target), *proxy.headers]
+    request = WireRequest(
+        method=b"CONNECT",
+        target=target.encode("ascii"),
+        headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields],
+        url=target,
+    )
+    plan = TimeoutPlan(None, None, None, None, deadline)
+    connection = Connection(stream, proxy.origin)
+    try:
+        connection.send(request, plan)
+        head = connection.read_head(plan)
+    except HTTPError as error:
+        if deadline.expired:
+            text = f"The proxy {proxy.origin} did not open a tunnel to {target} in time."
+            raise DialTimeout(text, origin=target, phase="tunnel") from error
+        raise _refused(proxy, target, OSError(str(error))) from error
+    if connection.state is not State.SWITCHED:
+        cause = OSError(f"Tunnel connection failed: {head.status} {head.reason}")
+        raise _refused(proxy, target, cause)
+    if connection.leftover():
+        raise _refused(proxy, target, OSError("the proxy sent bytes of its own into the tunnel"))
+
+
+def _refused(proxy: Proxy, target: str, cause: OSError) -> ProxyFault:
+    text = f"Unable to connect to proxy: {proxy.origin} did not open a tunnel to {target}: {cause}"
+    if "407" in str(cause):
+        text += ". Put the proxy's user name and password into its URL."
+    return ProxyFault(text, cause, origin=target, phase="tunnel")
