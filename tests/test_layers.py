@@ -42,7 +42,7 @@ MAY_LOOK_UP_FOR_TYPES = {f"{PACKAGE}.exceptions", f"{PACKAGE}.hooks"}
 RESERVED = {
     "h11": {"transport.connection"},
     "greenlet": {"runtime"},
-    "asyncio": {"runtime", "aio"},
+    "asyncio": {"runtime", "aio", "cli.origin"},  # the demo's server, which is not our client
     "select": {"runtime", "network.liveness"},  # the probe of an idle connection waits for no time
     "selectors": {"runtime"},
     "queue": {"runtime"},
@@ -62,7 +62,7 @@ RESERVED = {
 FORBIDDEN = {
     "message": ("socket", "ssl", "select", "h11"),
     "pool": ("socket", "ssl", "h11", "urllib3", "http"),
-    "retry": ("socket", "ssl", "h11"),
+    "retry": ("socket", "h11"),
     "network": ("h11",),
     "timing": ("socket", "ssl", "h11"),
     "events": ("socket", "ssl", "h11"),

@@ -13,9 +13,9 @@ import pytest
 from tests.support.scripted import ScriptedServer, SeenRequest, answering, respond
 
 
-def _to(url: str, status: int = 302, **headers: str) -> bytes:
+def _to(url: str, status: int = 302, *, body: bytes = b"moved", **headers: str) -> bytes:
     fields = {"Location": url, **headers}
-    return respond(b"moved", fields, status=status, reason="Moved")
+    return respond(body, fields, status=status, reason="Moved")
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_cookies_set_on_the_way_are_sent_at_once(http: Any) -> None:
 )
 def test_methods_and_bodies(http: Any, status: int, sent: str, followed: str) -> None:
     """The method as browsers change it; only 307 and 308 send the body again."""
-    script = answering(_to("/b", status), respond(b""))
+    script = answering(_to("/b", status, body=b""), respond(b""))
     with ScriptedServer(script) as server:
         http.request(
             sent, server.url("/a"), data=io.BytesIO(b"body"), allow_redirects=True, timeout=20

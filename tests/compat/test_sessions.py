@@ -84,6 +84,7 @@ def test_a_hook_may_return_another_response(http: Any, server: ScriptedServer) -
         other._content = b"other"
         other.request = response.request
         order.append("second")
+        response.close()
         return other
 
     def third(response: Any, **_: Any) -> None:

@@ -53,7 +53,7 @@ def test_gets_over_tls_share_one_connection(
 
 def test_an_unknown_ca_and_a_wrong_name_are_refused(nginx: Nginx, no_fd_leak: None) -> None:
     """Verification is on by default, and the error names the origin."""
-    origin = f"localhost:{nginx.ports[0]}"
+    origin = f"localhost port {nginx.ports[0]}"
     with Session() as session:
         with pytest.raises(pooledhttp.exceptions.SSLError, match=origin):
             session.get(nginx.url("/"), timeout=20)
