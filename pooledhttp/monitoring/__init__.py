@@ -1,0 +1,30 @@
+"""Watching a pool: alerts, sizing, and exporters.
+
+    metrics.py    differences between snapshots, and who gets a name in the output
+    monitor.py    `PoolMonitor`: rules that fire once and clear once
+    sizing.py     Little's law, applied to what was measured
+    export.py     Prometheus and OpenTelemetry
+
+All of it reads `pool.stats()` and, for OpenTelemetry, listens to events. Nothing in a request
+depends on this room.
+"""
+
+from __future__ import annotations
+
+from pooledhttp.monitoring.export import OpenTelemetryMetrics, PrometheusCollector
+from pooledhttp.monitoring.metrics import StatsSource
+from pooledhttp.monitoring.monitor import Alert, PoolMonitor, Rule, default_rules
+from pooledhttp.monitoring.sizing import advise, connections_needed, explain
+
+__all__ = [
+    "Alert",
+    "OpenTelemetryMetrics",
+    "PoolMonitor",
+    "PrometheusCollector",
+    "Rule",
+    "StatsSource",
+    "advise",
+    "connections_needed",
+    "default_rules",
+    "explain",
+]
