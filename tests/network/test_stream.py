@@ -1,0 +1,322 @@
+"""Streams on real sockets: reading, writing, probing, closing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pooledhttp.network import Connector, Proxy, Route, Stream, TlsSettings
+from pooledhttp.runtime import Runtime
+from pooledhttp.timing import Deadline
+from tests.support.certificates import Authority
+from tests.support.scripted import Gate, Handler, Peer, ScriptedServer
+
+Soon = Callable[..., Deadline]
+Opener = Callable[[Handler], "contextmanager[tuple[Stream, ScriptedServer]]"]
+
+
+def speak_connect(stream: Stream, proxy: Proxy, host: str, port: int, deadline: Deadline) -> None:
+    """The least of CONNECT."""
+    stream.send(f"CONNECT {host}:{port} HTTP/1.1\r\n\r\n".encode(), deadline)
+    assert stream.recv(4096, deadline).startswith(b"HTTP/1.1 200")
+
+
+@pytest.fixture(params=["plain", "tls1.2", "tls1.3", "nested"])
+def opened(
+    request: pytest.FixtureRequest,
+    authority: Authority,
+    runtime: Runtime,
+    soon: Soon,
+    connect_proxy: Handler,
+) -> Opener:
+    """Opens a stream of each kind to a handler."""
+    kind: str = request.param
+
+    @contextmanager
+    def open_to(handler: Handler) -> Iterator[tuple[Stream, ScriptedServer]]:
+        tls = None
+        if kind != "plain":
+            tls = authority.new_server_context()
+            if kind == "tls1.2":
+                tls.maximum_version = ssl.TLSVersion.TLSv1_2
+        trust = TlsSettings(ca_certs=authority.bundle)
+        proxy_server = ScriptedServer(connect_proxy, tls=authority.server_context())
+        with ScriptedServer(handler, tls=tls) as server, proxy_server as middle:
+            proxy = Proxy("https", "127.0.0.1", middle.port, tls=trust)
+            route = Route(
+                "http" if tls is None else "https",
+                "127.0.0.1",
+                server.port,
+                None if tls is None else trust,
+                proxy if kind == "nested" else None,
+            )
+            stream = Connector(runtime, tunnel=speak_connect).connect(route, soon())
+            try:
+                yield stream, server
+            finally:
+                stream.close()
+
+    return open_to
+
+
+def test_bytes_go_out_and_come_back(opened: Opener, echo: Handler, soon: Soon) -> None:
+    """What is sent arrives, and what the peer sends is received."""
+    with opened(echo) as (stream, _):
+        stream.send(b"hello", soon())
+        assert stream.recv(100, soon()) == b"hello"
+
+
+def test_much_data_both_ways(opened: Opener, echo: Handler, soon: Soon) -> None:
+    """Megabytes pass whole while both directions are full."""
+    data = os.urandom(3_000_000)
+    with opened(echo) as (stream, _):
+        got = bytearray()
+
+        def read() -> None:
+            while len(got) < len(data):
+                got.extend(stream.recv(65536, soon()))
+
+        if stream.is_tls:  # one thread at a time may use TLS
+            for start in range(0, len(data), 50_000):
+                piece = memoryview(data)[start : start + 50_000]
+                stream.send(piece, soon())
+                while len(got) < start + len(piece):
+                    got.extend(stream.recv(65536, soon()))
+        else:
+            reader = threading.Thread(target=read)
+            reader.start()
+            stream.send(data, soon())
+            reader.join()
+        assert bytes(got) == data
+
+
+def test_large_upload_to_a_slow_reader(opened: Opener, soon: Soon) -> None:
+    """A write that has to wait many times is still complete and in order."""
+    data = os.urandom(4_000_000)
+    got = bytearray()
+
+    def handle(peer: Peer) -> None:
+        while len(got) < len(data):
+            got.extend(peer.sock.recv(3000))
+        peer.sock.sendall(b"done")
+
+    with opened(handle) as (stream, _):
+        stream.send(data, soon())
+        assert stream.recv(10, soon()) == b"done"
+    assert bytes(got) == data
+
+
+def test_small_reads_of_one_large_record(opened: Opener, soon: Soon) -> None:
+    """Bytes already decrypted are handed out without waiting for the socket."""
+
+    def handle(peer: Peer) -> None:
+        peer.sock.sendall(b"x" * 10_000)
+        peer.sock.recv(1)
+
+    with opened(handle) as (stream, _):
+        got = b""
+        while len(got) < 10_000:
+            got += stream.recv(999, soon(5))
+        assert got == b"x" * 10_000
+
+
+def test_end_of_stream_is_empty(opened: Opener, soon: Soon) -> None:
+    """A proper end (FIN; over TLS a close_notify) reads as no bytes."""
+
+    def handle(peer: Peer) -> None:
+        peer.sock.sendall(b"bye")
+        peer.close()
+
+    with opened(handle) as (stream, _):
+        assert stream.recv(100, soon()) == b"bye"
+        assert stream.recv(100, soon()) == b""
+
+
+def test_tls_end_without_farewell_is_an_error(opened: Opener, soon: Soon) -> None:
+    """A TLS stream that just stops may have been cut: an error, never an end."""
+
+    def handle(peer: Peer) -> None:
+        peer.sock.sendall(b"half")
+        peer.close(notify=False)
+
+    with opened(handle) as (stream, _):
+        assert stream.recv(100, soon()) == b"half"
+        if stream.is_tls:
+            with pytest.raises(ssl.SSLEOFError):
+                stream.recv(100, soon())
+        else:
+            assert stream.recv(100, soon()) == b""
+
+
+def test_silence_times_out(opened: Opener, echo: Handler, soon: Soon) -> None:
+    """Reading from a silent peer ends at the deadline, and the stream still works after."""
+    with opened(echo) as (stream, _):
+        with pytest.raises(TimeoutError):
+            stream.recv(100, soon(0.05))
+        stream.send(b"x", soon())
+        assert stream.recv(1, soon()) == b"x"
+
+
+def test_deadline_ends_reading_from_a_peer_that_never_stops(opened: Opener, soon: Soon) -> None:
+    """Data that is always there does not carry a read past its deadline."""
+
+    def handle(peer: Peer) -> None:
+        while True:
+            peer.sock.sendall(b"x" * 65536)
+
+    with opened(handle) as (stream, _):
+        deadline = soon(0.1)
+        with pytest.raises(TimeoutError):
+            while True:
+                stream.recv(65536, deadline)
+
+
+def test_stalled_upload_times_out(opened: Opener, soon: Soon) -> None:
+    """Writing to a peer that does not read ends at the deadline."""
+    gates: list[Gate] = []
+
+    def handle(peer: Peer) -> None:
+        gates.append(peer.server.gate())
+        gates[-1].wait()
+
+    with opened(handle) as (stream, server):
+        with pytest.raises(TimeoutError):
+            stream.send(b"x" * 50_000_000, soon(0.2))
+        server.wait_for(lambda: bool(gates))
+        gates[0].open()
+
+
+def test_upload_stops_at_an_early_answer(opened: Opener, soon: Soon) -> None:
+    """When the peer answers and reads no further, the write returns and the answer is there."""
+    gates: list[Gate] = []
+
+    def handle(peer: Peer) -> None:
+        gates.append(peer.server.gate())
+        peer.sock.recv(1000)
+        peer.sock.sendall(b"413")
+        gates[-1].wait()
+
+    with opened(handle) as (stream, _):
+        data = b"x" * 50_000_000
+        sent = stream.send_until_answer(data, soon())
+        assert 0 < sent < len(data)
+        assert stream.recv(100, soon()) == b"413"
+        gates[0].open()
+
+
+def test_upload_without_answer_is_sent_whole(opened: Opener, soon: Soon) -> None:
+    """Tickets that arrive during an upload are no answer: everything is sent, byte for byte."""
+    data = os.urandom(3_000_000)
+    got = bytearray()
+
+    def handle(peer: Peer) -> None:
+        while len(got) < len(data):
+            got.extend(peer.sock.recv(100_000))
+        peer.sock.sendall(b"thanks")
+
+    with opened(handle) as (stream, _):
+        assert stream.send_until_answer(data, soon()) == len(data)
+        assert stream.recv(100, soon()) == b"thanks"
+    assert bytes(got) == data
+
+
+def test_idle_connection_is_alive_after_its_tickets(
+    opened: Opener, echo: Handler, soon: Soon, runtime: Runtime
+) -> None:
+    """Session tickets make an idle TLS socket readable; the probe takes them in and says alive."""
+    with opened(echo) as (stream, _):
+        if stream.tls_version == "TLSv1.3" and stream.sock.fileno() >= 0:
+            runtime.wait(stream.sock, True, False, soon(1))
+        assert not stream.has_data_or_eof()
+        stream.send(b"again", soon())
+        assert stream.recv(100, soon()) == b"again"
+        assert not stream.has_data_or_eof()
+
+
+@pytest.mark.parametrize("end", ["fin", "farewell", "reset", "data"])
+def test_probe_sees_what_happened_while_idle(
+    opened: Opener, soon: Soon, runtime: Runtime, end: str
+) -> None:
+    """An idle connection that was closed, reset, or got bytes nobody asked for is not reusable."""
+
+    def handle(peer: Peer) -> None:
+        peer.sock.recv(100)
+        peer.sock.sendall(b"answer")
+        peer.sock.recv(100)
+        if end == "data":
+            peer.sock.sendall(b"unasked")
+            peer.sock.recv(1)
+        elif end == "reset":
+            peer.reset()
+        else:
+            peer.close(notify=end == "farewell")
+
+    with opened(handle) as (stream, _):
+        stream.send(b"ask", soon())
+        assert stream.recv(100, soon()) == b"answer"
+        assert not stream.has_data_or_eof()
+        stream.send(b"now", soon())
+        while not stream.has_data_or_eof():
+            assert any(runtime.wait(stream.sock, True, False, soon(5)))
+
+
+def test_close_is_final_and_quiet(opened: Opener, echo: Handler, no_fd_leak: None) -> None:
+    """Closing twice is closing once; the peer sees a proper end; nothing is left open."""
+    with opened(echo) as (stream, server):
+        stream.close()
+        stream.close()
+        assert stream.is_closed and stream.has_data_or_eof()
+        server.wait_all_closed()
+        assert not server.errors
+
+
+def test_abandon_sends_nothing(opened: Opener, soon: Soon, no_fd_leak: None) -> None:
+    """Abandoning closes the descriptor without a farewell, as for one that belongs to a parent."""
+    seen: list[object] = []
+
+    def handle(peer: Peer) -> None:
+        try:
+            seen.append(peer.sock.recv(100))
+        except OSError as error:
+            seen.append(type(error))
+
+    with opened(handle) as (stream, server):
+        stream.abandon()
+        stream.abandon()
+        server.wait_all_closed()
+        # Over TLS an end without close_notify is what the peer has to see.
+        assert seen in ([b""], [ssl.SSLEOFError])
+        assert stream.is_closed
+
+
+def test_parent_keeps_its_connection_when_a_child_abandons_it(
+    opened: Opener, echo: Handler, soon: Soon
+) -> None:
+    """After a fork, the child's abandoning leaves the parent's stream in working order."""
+    with opened(echo) as (stream, _):
+        child = os.fork()
+        if child == 0:
+            stream.abandon()
+            os._exit(0)
+        os.waitpid(child, 0)
+        stream.send(b"still here", soon())
+        assert stream.recv(100, soon()) == b"still here"
+
+
+def test_facts_of_the_connection(opened: Opener, echo: Handler) -> None:
+    """A stream tells which TLS it speaks; a plain one tells that it speaks none."""
+    with opened(echo) as (stream, _):
+        assert isinstance(stream.sock, socket.socket)
+        assert stream.sock.gettimeout() == 0.0
+        if stream.is_tls:
+            assert stream.tls_version in ("TLSv1.2", "TLSv1.3")
+            assert stream.cipher and stream.getpeercert(True) and stream.getpeercert()
+        else:
+            assert (stream.tls_version, stream.cipher, stream.getpeercert()) == (None, None, None)
+        assert stream.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
