@@ -90,11 +90,12 @@ class Bench:
         return outcomes
 
     def _start(self, on: str, arguments: list[str]) -> tuple[subprocess.Popen[bytes], str]:
-        self._outcomes(on).unlink(missing_ok=True)
+        for old in (self._outcomes(on), self._output(on)):
+            old.unlink(missing_ok=True)
         tests = [] if any("::" in argument for argument in arguments) else ["tests"]
         command = [str(self.python), "-m", "pytest", *tests, *arguments, "-p", "suite_plugin"]
         command += ["-q", "--tb=short", "-p", "no:cacheprovider", "--timeout=60"]
-        with self._output(on).open("wb") as output:
+        with self._output(on).open("ab") as output:
             process = subprocess.Popen(
                 command,
                 cwd=self.suite,

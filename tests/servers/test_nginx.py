@@ -59,7 +59,7 @@ def test_an_unknown_ca_and_a_wrong_name_are_refused(nginx: Nginx, no_fd_leak: No
             session.get(nginx.url("/"), timeout=20)
         session.verify = nginx.authority.bundle
         with pytest.raises(pooledhttp.exceptions.SSLError):
-            session.get(nginx.url("/", host="127.0.0.2"), timeout=20)
+            session.get(nginx.url("/", host="127.0.0.1"), timeout=20)
     nginx.wait_idle()
 
 

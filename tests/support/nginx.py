@@ -62,7 +62,7 @@ class Nginx(ServerProgram):
     """nginx over TLS and plainly, serving `folder/www`; POST to `/accept` is answered with 200.
 
     Args:
-        authority: Issues the server's certificate.
+        authority: Issues the server's certificate, which is for `localhost` alone.
         keepalive_timeout: How long nginx keeps an idle connection, as nginx writes times.
         keepalive_requests: After how many requests nginx closes a connection.
         tls_versions: As `ssl_protocols` has them.
@@ -88,7 +88,7 @@ class Nginx(ServerProgram):
         self.root = self.folder / "www"
         self.root.mkdir()
         self.authority = authority
-        chain, key = authority.write_certificate(stem="nginx")
+        chain, key = authority.write_certificate("localhost", stem="nginx")
         self._settings = {
             "keepalive_timeout": keepalive_timeout,
             "keepalive_requests": keepalive_requests,
