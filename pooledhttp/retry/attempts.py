@@ -21,6 +21,11 @@ disposed of, so its connection is free while we sleep. The order of the question
     5. can the body be sent again?              else `BodySpent`
     6. does the origin's budget allow it?       asked last, since asking spends
 
+A server that answers is asked the sixth question at once: it is up, and busy, and "no" ends the
+loop. After an error it is asked when the wait is over: a request that finds the budget empty sends
+nothing, and waits for its next turn as if it had failed once more. So an outage is survived by as
+many requests as the policy's own patience allows, with no more traffic than the budget does.
+
 Errors are urllib3's, or subclasses of them. Nothing here knows connections, pools or responses
 beyond `status` and `headers`.
 """
@@ -79,7 +84,7 @@ class Attempt:
             error: What sending, or reading the answer, raised.
 
         Raises:
-            MaxRetryError: The policy, or the origin's budget, allows no more; `reason` tells why.
+            MaxRetryError: The policy allows no more; `reason` is the error.
             BodySpent: A retry was due and the body cannot be sent again.
             Exception: `error` itself: the policy does not retry its kind at all, or there is no
                 time left to.
@@ -156,6 +161,7 @@ class Attempts:
         self._on_retry = on_retry
         self._go_on = True
         self._delay = 0.0
+        self._unpaid: Exception | None = None  # its retry is still to be taken from the budget
 
     def __iter__(self) -> Iterator[Attempt]:
         if self._budget is not None:
@@ -163,6 +169,10 @@ class Attempts:
         number = 0
         while self._go_on:
             self._wait()
+            if self._unpaid is not None and not self._pay():
+                log.info("The retry budget of %s is used up; waiting for a turn", self._origin)
+                self._decide(self._unpaid)
+                continue
             self._go_on = False  # until `failed` or `refused` says so
             number += 1
             yield Attempt(self, number)
@@ -175,6 +185,11 @@ class Attempts:
             raise error
         if may_have_been_written(error) and not self.policy._is_method_retryable(self._method):
             raise error
+        self._decide(error)
+        log.warning("Trying %s again in %.3f s after %r", self._origin, self._delay, error)
+        self._notify(number, type(error).__name__)
+
+    def _decide(self, error: Exception) -> None:
         policy = self.policy.increment(
             self._method, self._url, error=error, _pool=self._pool, _stacktrace=error.__traceback__
         )
@@ -182,8 +197,7 @@ class Attempts:
         obstacle = self._obstacle(delay, error, error)
         if obstacle is not None:
             raise obstacle
-        log.warning("Trying %s again in %.3f s after %r", self._origin, delay, error)
-        self._schedule(policy, delay, number, type(error).__name__)
+        self._schedule(policy, delay, unpaid=error)
 
     def _refused(self, answer: BaseHTTPResponse, number: int) -> bool:
         status = answer.status
@@ -201,6 +215,9 @@ class Attempts:
             reason = ResponseError(ResponseError.SPECIFIC_ERROR.format(status_code=status))
             exhausted = caused(MaxRetryError(self._pool, self._url, reason), reason)
             obstacle = self._obstacle(delay, reason, exhausted)
+            if obstacle is None and not self._pay():
+                log.info("The retry budget of %s is used up; giving up", self._origin)
+                obstacle = exhausted
             if obstacle is not None:
                 raise obstacle
         except (MaxRetryError, BodySpent):
@@ -210,7 +227,8 @@ class Attempts:
             raise
         self._get_rid_of(answer)
         log.debug("Trying %s again in %.3f s after status %d", self._origin, delay, status)
-        self._schedule(policy, delay, number, f"status {status}")
+        self._schedule(policy, delay, unpaid=None)
+        self._notify(number, f"status {status}")
         return True
 
     def _obstacle(
@@ -219,13 +237,11 @@ class Attempts:
         """What keeps a retry that the policy wants from being made, as the error to raise."""
         if max(delay, self._pause_left()) >= self._deadline.remaining():
             return out_of_time
-        spent = self._rewind_body(reason)
-        if spent is not None:
-            return spent
-        if self._budget is None or self._budget.take_retry(self._origin, self._runtime.now()):
-            return None
-        log.warning("The retry budget of %s is used up", self._origin)
-        return caused(MaxRetryError(self._pool, self._url, reason), reason)
+        return self._rewind_body(reason)
+
+    def _pay(self) -> bool:
+        """Take a retry from the budget, if there is one to take it from."""
+        return self._budget is None or self._budget.take_retry(self._origin, self._runtime.now())
 
     def _rewind_body(self, reason: Exception) -> BodySpent | None:
         cause = reason
@@ -245,12 +261,15 @@ class Attempts:
         )
         return caused(spent, cause)
 
-    def _schedule(self, policy: urllib3.Retry, delay: float, number: int, reason: str) -> None:
+    def _schedule(self, policy: urllib3.Retry, delay: float, *, unpaid: Exception | None) -> None:
         self.policy = policy
         self._delay = delay
+        self._unpaid = unpaid
         self._go_on = True
+
+    def _notify(self, number: int, reason: str) -> None:
         if self._on_retry is not None:
-            self._on_retry(number, delay, reason)
+            self._on_retry(number, self._delay, reason)
 
     def _get_rid_of(self, answer: BaseHTTPResponse) -> None:
         if self._dispose is None:

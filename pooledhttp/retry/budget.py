@@ -97,8 +97,8 @@ class RetryBudget(_OriginTable[_Traffic]):
 
     Args:
         ratio: Retries allowed per request sent; 0.2 adds at most 20 % to the traffic.
-        min_per_second: Retries allowed per second whatever the traffic; the floor below which
-            a budget would only be in the way.
+        min_per_second: Retries allowed per second whatever the traffic, and whatever was spent
+            before: what a quiet second does not use can be used later in the window.
         window_seconds: What counts as recent, in whole seconds. Allowances that were not used
             are lost after that time.
         max_origins: Origins remembered at most.
@@ -120,6 +120,7 @@ class RetryBudget(_OriginTable[_Traffic]):
             raise ValueError(f"window_seconds must be at least 1, not {window_seconds}")
         super().__init__(max_origins)
         self._ratio = ratio
+        self._floor = min_per_second
         self._reserve = min_per_second * window_seconds
         self._window = window_seconds
 
@@ -139,7 +140,7 @@ class RetryBudget(_OriginTable[_Traffic]):
         with self._usable_lock():
             record = self._record_locked(origin)
             running = record.current(now, self._window)
-            if self._left(record) < 1:
+            if self._left(record, running) < 1:
                 return False
             running[2] += 1
             record.retries += 1
@@ -151,11 +152,13 @@ class RetryBudget(_OriginTable[_Traffic]):
             record = self._records.get(origin)
             if record is None:
                 return int(self._reserve)
-            record.current(now, self._window)
-            return max(0, int(self._left(record)))
+            return max(0, int(self._left(record, record.current(now, self._window))))
 
-    def _left(self, record: _Traffic) -> float:
-        return self._reserve + self._ratio * record.requests - record.retries
+    def _left(self, record: _Traffic, running: list[int]) -> float:
+        in_window = self._reserve + self._ratio * record.requests - record.retries
+        # After an outage spent all of the window's, requests wait for retries, so there is no
+        # traffic to earn any: without the floor of the running second nothing would ever move.
+        return max(in_window, self._floor - running[2])
 
     def _record_locked(self, origin: str) -> _Traffic:
         record = self._records.get(origin)

@@ -428,12 +428,45 @@ class TestBudget:
 
     def test_an_empty_budget_ends_it_like_an_empty_count(self) -> None:
         """`MaxRetryError` around the error; nothing more is sent."""
-        budget = RetryBudget(ratio=0, min_per_second=0.2)
+        budget = RetryBudget(ratio=0, min_per_second=0.2)  # two in ten seconds
         run = Run(Retry(9), *[broken() for _ in range(9)], budget=budget)
         error = run.error()
         assert isinstance(error, u3.MaxRetryError)
         assert isinstance(error.__cause__, ours.ConnectionBroken)
         assert run.sent == 3
+
+    def test_with_an_empty_budget_turns_are_waited_for(self) -> None:
+        """Nothing is sent until there is a retry to spend; each turn counts for the policy."""
+        budget, runtime = RetryBudget(ratio=0, min_per_second=0.2, window_seconds=5), Sleeper()
+        assert budget.take_retry(ORIGIN, 1000.0)
+        policy = Retry(9, backoff_factor=1, rng=Highest())
+        run = Run(policy, broken(), answer(200), budget=budget, runtime=runtime)
+        assert run.result().status == 200
+        assert runtime.naps == [1, 2, 4]
+        assert run.sent == 2
+        assert run.retries == [(1, 1.0, "ConnectionBroken")]
+        assert run.attempts.policy.total == 6
+
+    def test_turns_are_not_waited_for_beyond_the_deadline(self) -> None:
+        """The error at hand is raised."""
+        budget, error = RetryBudget(ratio=0, min_per_second=0), broken()
+        policy = Retry(9, backoff_factor=1, rng=Highest())
+        run = Run(policy, error, budget=budget, total=5)
+        assert run.error() is error
+        assert run.runtime.naps == [1, 2]
+
+    def test_a_server_that_answers_is_not_waited_for(self) -> None:
+        """It is up and busy: an empty budget is an end, as `raise_on_status` says which."""
+        empty = RetryBudget(ratio=0, min_per_second=0)
+        policy = Retry(9, status_forcelist=[500], backoff_factor=1)
+        run = Run(policy, answer(500), budget=empty)
+        error = run.error()
+        assert isinstance(error, u3.MaxRetryError)
+        assert isinstance(error.reason, u3.ResponseError)
+        assert run.runtime.naps == []
+        assert run.disposed == [500]
+        run = Run(policy.new(raise_on_status=False), answer(500), budget=empty)
+        assert run.result().status == 500
 
     def test_an_outage_adds_a_fifth(self) -> None:
         """2,000 requests of a policy with ten retries each send 2,500 times, not 22,000."""

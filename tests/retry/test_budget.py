@@ -61,21 +61,30 @@ class TestRetryBudget:
         for _ in range(100):
             budget.count_request(HERE, clock.now())
         take_all(budget, HERE, clock.now())
+        assert budget.remaining(HERE, clock.now()) == 0
         clock.advance(9)
-        assert not budget.take_retry(HERE, clock.now())
+        assert budget.remaining(HERE, clock.now()) == 10  # the floor of the running second
         clock.advance(1)
         assert budget.remaining(HERE, clock.now()) == 100
 
+    def test_every_second_has_its_floor_whatever_was_spent_before(self) -> None:
+        """An outage that spent everything is followed by ten per second, not by silence."""
+        budget, clock = RetryBudget(), FakeClock()
+        take_all(budget, HERE, clock.now())
+        for _ in range(5):
+            clock.advance(1)
+            assert take_all(budget, HERE, clock.now()) == 10
+
     def test_the_window_slides_second_by_second(self) -> None:
         """Retries spent in different seconds come back one after the other."""
-        budget, clock = RetryBudget(ratio=0, min_per_second=1, window_seconds=3), FakeClock()
+        budget, clock = RetryBudget(ratio=1, min_per_second=0, window_seconds=3), FakeClock()
         for _ in range(3):
+            budget.count_request(HERE, clock.now())
             assert budget.take_retry(HERE, clock.now())
+            assert not budget.take_retry(HERE, clock.now())
             clock.advance(1)
-        for _ in range(3):
-            assert budget.remaining(HERE, clock.now()) == 1
-            assert budget.take_retry(HERE, clock.now())
-            clock.advance(1)
+        budget.count_request(HERE, clock.now())
+        assert take_all(budget, HERE, clock.now()) == 1
 
     def test_a_long_outage_adds_a_fifth_and_the_floor(self) -> None:
         """Every request fails for 100 s at 100 per second: retries stay at 30 per second."""
