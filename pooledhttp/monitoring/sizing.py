@@ -60,7 +60,7 @@ def _advice(part: OriginStats) -> Advice:
     return Advice(
         origin=part.origin,
         acquired_per_second=part.acquired_per_second,
-        mean_hold_seconds=part.hold.mean_seconds,
+        mean_hold_seconds=part.mean_hold_seconds,
         advised=max(part.advised, 1),
         max_open=part.max_open,
         peak=part.peak,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pooledhttp.monitoring import advise, connections_needed, explain
-from pooledhttp.pool import Histogram, OriginStats, PoolStats
+from pooledhttp.pool import OriginStats, PoolStats
 
 
 @pytest.mark.parametrize(
@@ -25,15 +25,14 @@ def test_negative_plans_are_refused(wrong: tuple[float, float]) -> None:
 
 
 def measured(origin: str, advised: int, max_open: int | None, rate: float = 100.0) -> OriginStats:
-    """An origin with a mean hold of 0.1 s."""
-    hold = Histogram((0, 0, 0, 0, 0, 0, 10, *[0] * 9), 1.0)
+    """An origin whose leases lasted 0.1 s of late."""
     return OriginStats(
         origin,
         max_open=max_open,
         acquired=10,
         acquired_per_second=rate,
         advised=advised,
-        hold=hold,
+        mean_hold_seconds=0.1,
         peak=12,
     )
 
