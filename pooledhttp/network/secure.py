@@ -78,6 +78,10 @@ def secure(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
     secured = begin(stream, credentials, name, session, keep, deadline)
     try:
         check_peer(secured._tls, wish.settings)
+        if key is not None and not wish.sessions.wants_another(
+            key, session is not None, secured.is_resumed
+        ):
+            secured.keep_no_session()
     except BaseException:
         if key is not None:
             wish.sessions.forget(key)

@@ -81,6 +81,23 @@ class Stream:
             except (BlockingIOError, InterruptedError):
                 continue  # woken for nothing: a checksum failed in the kernel
 
+    def recv_now(self, max_bytes: int) -> bytes | None:
+        """Read what has arrived, without waiting.
+
+        Args:
+            max_bytes: The most to return.
+
+        Returns:
+            Bytes, `b""` at the end of the stream, or None when there is nothing yet.
+
+        Raises:
+            OSError: The connection broke, or TLS failed.
+        """
+        try:
+            return self._read_now(max_bytes)
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
     def send(self, data: Buffer, deadline: Deadline) -> None:
         """Write all of `data`, waiting whenever the peer is slower than we are.
 
@@ -250,6 +267,10 @@ class SecureStream(Stream):
         # id.
         if session is not None and (session.has_ticket or self._tls.version() != "TLSv1.3"):
             keep(session)
+
+    def keep_no_session(self) -> None:
+        """Have `remember_session` do nothing: the session that was offered is as good."""
+        self._keep_session = None
 
     @property
     def tls_version(self) -> str | None:

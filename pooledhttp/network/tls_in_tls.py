@@ -174,20 +174,24 @@ class NestedTlsStream(SecureStream):
         return not self._is_quiet()
 
     def _is_quiet(self) -> bool:
+        try:
+            self._read_now(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except (OSError, ValueError):
+            pass
+        return False
+
+    def _read_now(self, max_bytes: int) -> bytes:
+        if self._ahead:
+            return self._take_ahead(max_bytes)
         while True:
             try:
-                self._object.read(1)
-                return False
+                return self._object.read(max_bytes)
             except ssl.SSLWantReadError:
-                pass
-            except (OSError, ValueError):
-                return False
-            try:
                 self._feed(self._carrier._read_now(READ_BYTES))
-            except (BlockingIOError, ssl.SSLWantReadError):
-                return True
-            except (OSError, ValueError):
-                return False
+            except ssl.SSLZeroReturnError:
+                return b""
 
     def _farewell(self) -> None:
         with contextlib.suppress(OSError, ValueError):

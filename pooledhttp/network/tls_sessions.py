@@ -45,8 +45,22 @@ class SessionKey(NamedTuple):
     way: object
 
 
+class _Entry:
+    """A session, and whether its server takes none twice."""
+
+    __slots__ = ("is_single_use", "session")
+
+    def __init__(self) -> None:
+        self.session: ssl.SSLSession | None = None
+        self.is_single_use = False
+
+
 class SessionStore:
-    """The latest session per key, least recently used first to go.
+    """One session per key, least recently used first to go.
+
+    Python copies a session whenever it is taken off a connection, at the price of a third of a
+    handshake. So one that works is kept, and a new one is asked for only where a server has once
+    refused it, as those do that accept a ticket only once.
 
     Args:
         max_sessions: How many are kept.
@@ -55,24 +69,46 @@ class SessionStore:
     def __init__(self, max_sessions: int = MAX_SESSIONS) -> None:
         self._max_sessions = max_sessions
         self._lock = threading.Lock()  # guards the map, for the length of a dict operation
-        self._sessions: OrderedDict[SessionKey, ssl.SSLSession] = OrderedDict()
+        self._sessions: OrderedDict[SessionKey, _Entry] = OrderedDict()
         _stores.add(self)
 
     def get(self, key: SessionKey) -> ssl.SSLSession | None:
         """The session to offer, or None."""
         with self._lock:
-            session = self._sessions.get(key)
-            if session is not None:
-                self._sessions.move_to_end(key)
-            return session
+            entry = self._sessions.get(key)
+            if entry is None:
+                return None
+            self._sessions.move_to_end(key)
+            return entry.session
 
     def put(self, key: SessionKey, session: ssl.SSLSession) -> None:
         """Keep `session` as the one to offer next."""
         with self._lock:
-            self._sessions[key] = session
+            entry = self._sessions.get(key)
+            if entry is None:
+                entry = self._sessions[key] = _Entry()
+            entry.session = session
             self._sessions.move_to_end(key)
             while len(self._sessions) > self._max_sessions:
                 self._sessions.popitem(last=False)
+
+    def wants_another(self, key: SessionKey, was_offered: bool, was_resumed: bool) -> bool:
+        """Whether the session of a new connection is to be kept when its answer comes.
+
+        Args:
+            key: What the connection was made under.
+            was_offered: Whether a session was offered.
+            was_resumed: Whether it was accepted.
+        """
+        if not was_offered:
+            return True
+        with self._lock:
+            entry = self._sessions.get(key)
+            if entry is None:
+                return True
+            if not was_resumed:
+                entry.is_single_use = True
+            return entry.is_single_use
 
     def forget(self, key: SessionKey) -> None:
         """Offer none under `key` any more."""

@@ -106,7 +106,9 @@ def test_fingerprint_is_checked_on_a_resumed_handshake(
     with ScriptedServer(echo, tls=tls) as server:
         client = Client(runtime, server.port, soon)
         client.resumes(verify=False)
-        ((key, session),) = client.sessions._sessions.items()
+        ((key, entry),) = client.sessions._sessions.items()
+        session = entry.session
+        assert session is not None
         client.sessions.put(key._replace(assert_fingerprint="00" * 32), session)
         with pytest.raises(TlsError, match="Fingerprints"):
             client.resumes(verify=False, assert_fingerprint="00" * 32)
@@ -131,6 +133,18 @@ def test_refused_ticket_costs_nothing_but_time(
             assert client.resumes(ca_certs=authority.bundle)
 
 
+def test_new_ticket_is_taken_only_from_servers_that_want_it(
+    client: Client, authority: Authority
+) -> None:
+    """A session that works is kept; after a refusal every answer's new one is."""
+    client.resumes(ca_certs=authority.bundle)
+    ((key, entry),) = client.sessions._sessions.items()
+    first = entry.session
+    assert client.resumes(ca_certs=authority.bundle) and client.sessions.get(key) is first
+    assert client.sessions.wants_another(key, True, False)
+    assert client.resumes(ca_certs=authority.bundle) and client.sessions.get(key) is not first
+
+
 def test_callers_context_resumes_too(client: Client, authority: Authority) -> None:
     """Sessions are kept per context of a caller's, and never cross to another one."""
     one = ssl.create_default_context(cafile=authority.bundle)
@@ -143,7 +157,9 @@ def test_callers_context_resumes_too(client: Client, authority: Authority) -> No
 def test_map_is_bounded(authority: Authority, client: Client) -> None:
     """The least recently used session goes when there are too many."""
     client.resumes(ca_certs=authority.bundle)
-    ((key, session),) = client.sessions._sessions.items()
+    ((key, entry),) = client.sessions._sessions.items()
+    session = entry.session
+    assert session is not None
     store = SessionStore(3)
     keys = [SessionKey(*key._replace(port=port)) for port in range(5)]
     for each in keys[:3]:
