@@ -125,8 +125,10 @@ class Fetch(Iterator[Result]):
 
     def _read_on(self) -> None:
         """Read the input as far as the engine has use for it."""
-        began = self._now()
+        seconds = 0.0
         while self._source is not None and self._engine.wants_more:
+            # Only the input's own time counts: starting workers is time well spent.
+            began = self._now()
             try:
                 item = next(self._source)
             except StopIteration:
@@ -136,8 +138,9 @@ class Fetch(Iterator[Result]):
                 self._source = None
                 self._input_error = exc
                 return
+            seconds += self._now() - began
             self._submit(item)
-            if self._now() - began > _READ_SECONDS and self._engine.has_result:
+            if seconds > _READ_SECONDS and self._engine.has_result:
                 return
 
     def _submit(self, item: object) -> None:

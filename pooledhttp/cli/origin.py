@@ -97,17 +97,20 @@ class _Delay:
 class _Side(asyncio.Protocol):
     """One side of a relayed connection: reads into one delay, is written to by the other."""
 
-    def __init__(self, inward: _Delay, outward: _Delay) -> None:
+    def __init__(self, relay: Relay, inward: _Delay, outward: _Delay) -> None:
+        self._relay = relay
         self._inward = inward
         self._outward = outward
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._relay.open_sides += 1
         self._outward.opens_to(cast(asyncio.Transport, transport))
 
     def data_received(self, data: bytes) -> None:
         self._inward.put(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._relay.open_sides -= 1
         self._inward.put(None)
 
 
@@ -123,6 +126,8 @@ class Relay:
         self._port = port
         self._round_trip = round_trip
         self._dials: set[asyncio.Task[object]] = set()
+        #: Connections on either side; two for each that is relayed.
+        self.open_sides = 0
 
     def __call__(self) -> asyncio.Protocol:
         """Return the client's side of a new connection, and start on the server's side."""
@@ -130,11 +135,11 @@ class Relay:
         there = _Delay(self._round_trip / 2, loop.time() + self._round_trip)
         back = _Delay(self._round_trip / 2, 0.0)
         dial = loop.create_task(
-            loop.create_connection(lambda: _Side(back, there), "127.0.0.1", self._port)
+            loop.create_connection(lambda: _Side(self, back, there), "127.0.0.1", self._port)
         )
         self._dials.add(cast("asyncio.Task[object]", dial))
         dial.add_done_callback(self._dials.discard)
-        return _Side(there, back)
+        return _Side(self, there, back)
 
 
 async def serve(certificate: str, round_trip: float, size: int) -> None:

@@ -82,7 +82,7 @@ def test_whatever_goes_wrong_is_the_items_own_result() -> None:
             f"http://127.0.0.1:{closed_port()}/",
             server.url("/cut"),
             server.url("/missing"),
-            "no url",
+            "no-url",
             "gopher://127.0.0.1/",
             server.url("/good"),
         ]

@@ -14,9 +14,8 @@ async def _ask(count: int, *, last_closes: bool) -> tuple[list[float], bytes]:
     """Send requests one after the other over one connection; the seconds each took, all bytes."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Server(100), "127.0.0.1", 0)
-    front = await loop.create_server(
-        Relay(server.sockets[0].getsockname()[1], ROUND_TRIP), "127.0.0.1", 0
-    )
+    relay = Relay(server.sockets[0].getsockname()[1], ROUND_TRIP)
+    front = await loop.create_server(relay, "127.0.0.1", 0)
     times, seen = [], b""
     try:
         port = front.sockets[0].getsockname()[1]
@@ -38,7 +37,17 @@ async def _ask(count: int, *, last_closes: bool) -> tuple[list[float], bytes]:
     finally:
         front.close()
         server.close()
+    await _ended(relay)
     return times, seen
+
+
+async def _ended(relay: Relay) -> None:
+    """Wait until the ends of all connections have come through, which takes a while, too."""
+    async with asyncio.timeout(20):
+        while relay.open_sides:
+            await asyncio.sleep(0.001)
+    for _ in range(5):  # the server's side hears of its end a turn or two later
+        await asyncio.sleep(0)
 
 
 def test_a_request_takes_a_round_trip_and_a_connections_first_two() -> None:
@@ -69,9 +78,8 @@ def test_nothing_is_lost_or_swapped_on_the_way() -> None:
             writer.close()
 
         server = await asyncio.start_server(collect, "127.0.0.1", 0)
-        front = await loop.create_server(
-            Relay(server.sockets[0].getsockname()[1], 0.01), "127.0.0.1", 0
-        )
+        relay = Relay(server.sockets[0].getsockname()[1], 0.01)
+        front = await loop.create_server(relay, "127.0.0.1", 0)
         _, writer = await asyncio.open_connection(*front.sockets[0].getsockname()[:2])
         for number in range(2000):
             writer.write(b"%05d" % number)
@@ -80,6 +88,7 @@ def test_nothing_is_lost_or_swapped_on_the_way() -> None:
         seen = await got
         front.close()
         server.close()
+        await _ended(relay)
         return seen
 
     assert asyncio.run(run()) == b"".join(b"%05d" % number for number in range(2000))
