@@ -414,6 +414,8 @@ class Connection:
         raw = event.headers.raw_items()
         if len(raw) > self._limits.head_fields:
             raise self._faults.bad_answer(f"the head has more than {self._limits.head_fields} fields")
+        if event.http_version[:1] != b"1":  # HTTP/2 and later do not look like this; 0.9 had no head
+            raise self._faults.bad_answer(f"the version is {event.http_version.decode()}")
         length: int | None = None
         keep_seconds: float | None = None
         for name, value in event.headers:

@@ -1,0 +1,1 @@
+"""Servers that misbehave on purpose, on loopback sockets, against a real Session."""

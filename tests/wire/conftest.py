@@ -1,0 +1,28 @@
+"""What every test against a misbehaving server checks besides its own matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import pooledhttp
+from tests.support.descriptors import open_descriptors, wait_until_closed
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_open() -> Iterator[None]:
+    """No test here may leave a descriptor open, whatever went wrong in it."""
+    before = open_descriptors()
+    yield
+    # Collecting cycles takes longer than most tests here: only where something is left to explain.
+    if len(open_descriptors()) > len(before):
+        left = wait_until_closed(before)
+        assert not left, f"descriptors left open: {left}"
+
+
+@pytest.fixture
+def session(_nothing_stays_open: None) -> Iterator[pooledhttp.Session]:
+    """A session with everything at its default, closed at the end."""
+    with pooledhttp.Session() as session:
+        yield session
