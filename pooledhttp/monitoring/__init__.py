@@ -14,7 +14,7 @@ from __future__ import annotations
 from pooledhttp.monitoring.export import OpenTelemetryMetrics, PrometheusCollector
 from pooledhttp.monitoring.metrics import StatsSource
 from pooledhttp.monitoring.monitor import Alert, PoolMonitor, Rule, default_rules
-from pooledhttp.monitoring.sizing import advise, connections_needed, explain
+from pooledhttp.monitoring.sizing import connections_needed, explain, rank
 
 __all__ = [
     "Alert",
@@ -23,8 +23,8 @@ __all__ = [
     "PrometheusCollector",
     "Rule",
     "StatsSource",
-    "advise",
     "connections_needed",
     "default_rules",
     "explain",
+    "rank",
 ]

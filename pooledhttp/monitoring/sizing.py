@@ -5,16 +5,18 @@ seconds each holds its connection. Arrivals come in bursts, so half as much agai
 
     100 requests/s * 0.1 s = 10 in use on average  ->  15
 
-The pool measures both factors per origin; `advise` turns a snapshot into `Advice` values, and
-`explain` turns one of those into a sentence with a number to set. A plan, before there is anything
-to measure, is `connections_needed`.
+The pool measures both factors per origin, and `pool.advise()` multiplies them. Here the result is
+put in order (`rank`) and into words with a number to set (`explain`); and a plan, before there is
+anything to measure, is `connections_needed`.
 """
 
 from __future__ import annotations
 
-from pooledhttp.pool import Advice, OriginStats, PoolStats, advised_size
+from collections.abc import Mapping
 
-__all__ = ["advise", "connections_needed", "explain"]
+from pooledhttp.pool import Advice, advised_size
+
+__all__ = ["connections_needed", "explain", "rank"]
 
 
 def connections_needed(per_second: float, hold_seconds: float) -> int:
@@ -32,14 +34,12 @@ def connections_needed(per_second: float, hold_seconds: float) -> int:
     return advised_size(per_second, hold_seconds)
 
 
-def advise(stats: PoolStats) -> list[Advice]:
-    """Return what each origin needs, the one that lacks most first.
+def rank(advice: Mapping[str, Advice]) -> list[Advice]:
+    """Put what `pool.advise()` gives in order: first the origins whose maximum is too small.
 
-    Origins without a lease in the last minute are left out: there is nothing to measure.
+    Among those, and among the rest, the one that needs most comes first.
     """
-    advices = [_advice(part) for part in stats.origins.values() if part.acquired_per_second > 0]
-    advices.sort(key=lambda advice: (advice.is_enough, -advice.advised, advice.origin))
-    return advices
+    return sorted(advice.values(), key=lambda one: (one.is_enough, -one.advised, one.origin))
 
 
 def explain(advice: Advice) -> str:
@@ -54,14 +54,3 @@ def explain(advice: Advice) -> str:
     if advice.is_enough:
         return f"{load}; the maximum of {advice.max_open} is enough."
     return f"{load}; the maximum is {advice.max_open}. Set max_per_host={advice.advised}."
-
-
-def _advice(part: OriginStats) -> Advice:
-    return Advice(
-        origin=part.origin,
-        acquired_per_second=part.acquired_per_second,
-        mean_hold_seconds=part.mean_hold_seconds,
-        advised=max(part.advised, 1),
-        max_open=part.max_open,
-        peak=part.peak,
-    )
