@@ -9,6 +9,7 @@ way, so that very object is used, and left open in the end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
@@ -30,6 +31,26 @@ _SHARED = ("auth", "verify", "cert", "trust_env", "max_redirects")
 _COPIED = ("headers", "params", "proxies", "cookies")
 
 
+class _Attempts:
+    """Counts the retries of each worker's request, as a listener that is told of them.
+
+    An object of its own so that the session, which holds its listeners, is not in a cycle.
+    """
+
+    def __init__(self, current: Callable[[], object]) -> None:
+        self._current = current
+        self._retries: dict[object, int] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RetryScheduled):
+            me = self._current()
+            self._retries[me] = self._retries.get(me, 0) + 1
+
+    def take(self) -> int:
+        """Return how often the last request of this thread was sent, and begin anew."""
+        return 1 + self._retries.pop(self._current(), 0)
+
+
 class OwnSession:
     """A session of the engine's own.
 
@@ -40,15 +61,14 @@ class OwnSession:
     """
 
     def __init__(self, settings: Session | None, per_host: int | None, runtime: Runtime) -> None:
-        self._current = runtime.current
-        self._retries: dict[object, int] = {}
+        self._attempts = _Attempts(runtime.current)
         extras = getattr(settings, "_extras", SessionExtras())
         self._session = Session(
             # The engine starts no more per host than there are places; only a redirect to another
             # host, or a proxy in front of many, makes requests wait, within their own timeout.
             pool=PoolConfig(max_per_host=per_host, acquire_timeout=None),
             retries=extras.retries,
-            listeners=[self._heard, *extras.listeners],
+            listeners=[self._attempts, *extras.listeners],
             replay=extras.replay,
             runtime=runtime,
         )
@@ -66,7 +86,7 @@ class OwnSession:
 
     def attempts(self) -> int:
         """Return how often the last request of this thread was sent."""
-        return 1 + self._retries.pop(self._current(), 0)
+        return self._attempts.take()
 
     def close(self) -> None:
         """Close the connections; adapters that are not ours stay open."""
@@ -74,12 +94,6 @@ class OwnSession:
             if any(adapter is other for other in self._borrowed):
                 self._session.adapters.pop(prefix, None)
         self._session.close()
-
-    def _heard(self, event: Event) -> None:
-        """Count the retries of each thread's request."""
-        if isinstance(event, RetryScheduled):
-            me = self._current()
-            self._retries[me] = self._retries.get(me, 0) + 1
 
     def _furnish(self, settings: Session) -> None:
         """Take over what the user's session is told."""

@@ -59,6 +59,10 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     return parser
 
 
+class _Failed(Exception):
+    """The demo cannot go on; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """One run: its time, what opening connections took in sum, and the pool's counters."""
@@ -84,33 +88,44 @@ def main(args: argparse.Namespace) -> int:
         f"{args.jobs} at a time",
         flush=True,
     )
-    with tempfile.TemporaryDirectory(prefix="pooledhttp-demo-") as name:
-        directory = Path(name)
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(str(directory / "ca.pem"))
-        certificate = authority.issue_cert("127.0.0.1")
-        certificate.private_key_and_cert_chain_pem.write_to_path(str(directory / "server.pem"))
-        with _origin(directory / "server.pem", args.rtt / 1000) as base:
-            ca = str(directory / "ca.pem")
-            _measure(base, ca, files=1, jobs=1, is_pooled=True)  # imports and caches, for neither
-            without = _measure(base, ca, files=args.files, jobs=args.jobs, is_pooled=False)
-            pooled = _measure(base, ca, files=args.files, jobs=args.jobs, is_pooled=True)
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    with tempfile.TemporaryDirectory(prefix="pooledhttp-demo-") as directory:
+        ca, key = Path(directory, "ca.pem"), Path(directory, "server.pem")
+        authority.cert_pem.write_to_path(str(ca))
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(key))
+        try:
+            without, pooled = _compare(args, ca, key)
+        except _Failed as exc:
+            print(f"pooledhttp demo: {exc}", file=sys.stderr)
+            return 1
     for line in report(without, pooled):
         print(line)
     return 0
 
 
+def _compare(args: argparse.Namespace, ca: Path, key: Path) -> tuple[Measure, Measure]:
+    """Fetch the files without and with the pool."""
+    with _origin(key, args.rtt / 1000) as base:
+        # What is imported and cached at a first request should count for neither.
+        _measure(base, ca, files=1, jobs=1, is_pooled=True)
+        return (
+            _measure(base, ca, files=args.files, jobs=args.jobs, is_pooled=False),
+            _measure(base, ca, files=args.files, jobs=args.jobs, is_pooled=True),
+        )
+
+
 @contextmanager
-def _origin(certificate: Path, round_trip: float) -> Iterator[str]:
+def _origin(key: Path, round_trip: float) -> Iterator[str]:
     """Run the server, and yield its base URL."""
     script = str(Path(__file__).with_name("origin.py"))
-    command = [sys.executable, "-I", script, str(certificate), str(round_trip), str(_FILE_BYTES)]
+    command = [sys.executable, "-I", script, str(key), str(round_trip), str(_FILE_BYTES)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None
         try:
             port = process.stdout.readline().decode().strip()
             if not port:
-                raise RuntimeError("the demo's server did not start")
+                raise _Failed("the demo's server did not start")
             yield f"https://127.0.0.1:{port}"
         finally:
             process.stdin.close()  # it ends by itself
@@ -120,11 +135,11 @@ def _origin(certificate: Path, round_trip: float) -> Iterator[str]:
                 process.kill()
 
 
-def _measure(base: str, ca: str, *, files: int, jobs: int, is_pooled: bool) -> Measure:
+def _measure(base: str, ca: Path, *, files: int, jobs: int, is_pooled: bool) -> Measure:
     """Fetch the files once.
 
     Raises:
-        RuntimeError: A file did not come, or not as it should.
+        _Failed: A file did not come, or not as it should.
     """
     from pooledhttp import bulk
     from pooledhttp.events import ConnectionOpened
@@ -139,14 +154,14 @@ def _measure(base: str, ca: str, *, files: int, jobs: int, is_pooled: bool) -> M
     urls = (f"{base}/file-{number}.txt" for number in range(files))
     with Session(listeners=[heard]) as settings:
         settings.trust_env = False  # a proxy of the environment has no business here
-        settings.verify = ca
+        settings.verify = str(ca)
         if not is_pooled:
             settings.headers["Connection"] = "close"
         began = time.monotonic()
         with bulk.fetch(urls, settings, jobs=jobs, per_host=jobs) as results:
             for result in results:
                 if result.problem or result.size != _FILE_BYTES:
-                    raise RuntimeError(f"{result.url}: {result.problem or 'wrong length'}")
+                    raise _Failed(f"{result.url}: {result.problem or 'wrong length'}")
             seconds = time.monotonic() - began
     return Measure(seconds, sum(dials), results.stats())
 

@@ -46,3 +46,13 @@ def test_without_trustme_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "trustme", None)
     assert main(["demo"]) == 2
     assert "pooledhttp[demo]" in capsys.readouterr().err
+
+
+def test_a_server_that_does_not_start_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 1 and a line."""
+    pytest.importorskip("trustme")
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+    assert main(["demo"]) == 1
+    assert "did not start" in capsys.readouterr().err

@@ -11,7 +11,10 @@ ROUND_TRIP = 0.04
 
 
 async def _ask(count: int, *, last_closes: bool) -> tuple[list[float], bytes]:
-    """Send requests one after the other over one connection; the seconds each took, all bytes."""
+    """Send requests one after the other over one connection; the seconds each took, all bytes.
+
+    The first one's seconds begin with the connection.
+    """
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Server(100), "127.0.0.1", 0)
     relay = Relay(server.sockets[0].getsockname()[1], ROUND_TRIP)
@@ -19,10 +22,10 @@ async def _ask(count: int, *, last_closes: bool) -> tuple[list[float], bytes]:
     times, seen = [], b""
     try:
         port = front.sockets[0].getsockname()[1]
+        began = time.monotonic()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for number in range(count):
             closes = last_closes and number == count - 1
-            began = time.monotonic()
             writer.write(
                 b"GET /n%d HTTP/1.1\r\nHost: x\r\n%s\r\n"
                 % (number, b"Connection: close\r\n" if closes else b"")
@@ -30,6 +33,7 @@ async def _ask(count: int, *, last_closes: bool) -> tuple[list[float], bytes]:
             head = await reader.readuntil(b"\r\n\r\n")
             seen += head + await reader.readexactly(100)
             times.append(time.monotonic() - began)
+            began = time.monotonic()
         if last_closes:
             seen += await reader.read()
         writer.close()
