@@ -21,8 +21,8 @@ from pooledhttp.network.tls import (
     check_peer,
     credentials_for,
     server_name,
-    wraps_its_own_way,
 )
+from pooledhttp.network.tls_contexts import wraps_its_own_way
 from pooledhttp.network.tls_in_tls import NestedTlsStream
 from pooledhttp.network.tls_sessions import SessionKey, SessionStore
 
@@ -96,6 +96,7 @@ def _session_key(wish: Handshake, credentials: Credentials, name: str) -> Sessio
     settings = wish.settings
     return SessionKey(
         credentials.context,
+        (credentials.context.verify_mode, credentials.context.check_hostname),
         name,
         wish.port,
         settings.assert_hostname,

@@ -1,33 +1,29 @@
-"""TLS: which context a route is dialled with, the handshake, and what is checked after it.
+"""TLS: which context a route is dialled with, and what is checked after the handshake.
 
-Contexts are expensive (reading certifi's bundle takes some 10 ms of CPU) and sessions cannot move
-between them, so they are shared by the whole process. A context is found by the settings it was
-made from, and by the state of the files it was made from: a bundle that was replaced on disk gives
-a new context.
-
-A context the caller brings is never altered: it may serve others, who would find their verification
-changed. Where a setting beside it asks for something else (`verify=False`, another host name, more
-trusted certificates), a *stand-in* is made for one handshake: a context of our own with the
-caller's protocol settings. Where trust and client certificate are to stay the caller's, the
-stand-in's connection is moved onto the caller's context before the first byte, which leaves the
-mode of verification as it was made.
+With no context of the caller's it is one of our own (`tls_contexts`). A caller's is used as it is
+where it says what the settings beside it say. Where they ask for something else (`verify=False`,
+another host name, more trusted certificates), a stand-in is used. Where trust and client
+certificate are to stay the caller's, the stand-in's connection is moved onto the caller's context
+before the first byte, which leaves the mode of verification as it was made.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import ssl
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from urllib3.util.ssl_match_hostname import CertificateError, match_hostname
 
-from pooledhttp.certs import extract_zipped_paths, where
 from pooledhttp.network.route import TlsSettings
+from pooledhttp.network.tls_contexts import (
+    checks_name,
+    merged_context,
+    own_context,
+    stand_in,
+    wraps_its_own_way,
+)
 
 __all__ = [
     "CertificateMismatch",
@@ -35,16 +31,10 @@ __all__ = [
     "check_peer",
     "credentials_for",
     "server_name",
-    "wraps_its_own_way",
 ]
 
-MAX_CONTEXTS = 32
 #: Digest by the number of its hex digits.
 FINGERPRINTS = {32: "md5", 40: "sha1", 64: "sha256"}
-_PINNED = {
-    getattr(ssl, f"PROTOCOL_{name}", None): getattr(ssl.TLSVersion, name)
-    for name in ("TLSv1", "TLSv1_1", "TLSv1_2")
-}
 
 
 class CertificateMismatch(ssl.SSLCertVerificationError):
@@ -79,7 +69,7 @@ def credentials_for(settings: TlsSettings) -> Credentials:
     """
     given = settings.ssl_context
     if given is None:
-        return Credentials(_contexts.get(settings))
+        return Credentials(own_context(settings))
     return _beside(given, settings)
 
 
@@ -139,173 +129,6 @@ def _check_fingerprint(certificate: bytes | None, wanted: str) -> None:
         )
 
 
-# ------------------------------------------------------------------- contexts of our own
-
-
-class _ContextCache:
-    """Contexts by the settings and files they were made from, least recently used first to go."""
-
-    def __init__(self, max_contexts: int = MAX_CONTEXTS) -> None:
-        self._max_contexts = max_contexts
-        self._contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
-        # Held while a context is made: 64 threads that start at once should read one bundle once.
-        self._lock = threading.Lock()
-
-    def get(self, settings: TlsSettings) -> ssl.SSLContext:
-        """The context of our own for `settings`."""
-        return self._get(_context_key(settings), lambda: _make(settings))
-
-    def get_merged(self, given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
-        """The stand-in for `given` that trusts what `settings` name besides."""
-        key = (*_context_key(settings), settings.context_rules, *_state_of(given))
-        return self._get(key, lambda: _merge(given, settings))
-
-    def _get(self, key: object, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-        with self._lock:
-            context = self._contexts.get(key)
-            if context is None:
-                context = self._contexts[key] = make()
-                if len(self._contexts) > self._max_contexts:
-                    self._contexts.popitem(last=False)
-            else:
-                self._contexts.move_to_end(key)
-            return context
-
-    def start_over(self) -> None:
-        """After a fork: nobody in the child would free a lock held by a thread of the parent."""
-        self._lock = threading.Lock()
-
-
-_contexts = _ContextCache()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_contexts.start_over)
-
-
-def _context_key(settings: TlsSettings) -> tuple[object, ...]:
-    return (
-        settings.verify,
-        _checks_name(settings),
-        settings.ca_cert_data,
-        settings.key_password,
-        settings.minimum_version,
-        settings.maximum_version,
-        settings.ssl_version,
-        settings.ciphers,
-        *(_file_state(path) for path in _files(settings)),
-    )
-
-
-def _files(settings: TlsSettings) -> tuple[str | None, ...]:
-    return (
-        _bundle(settings),
-        settings.ca_cert_dir if settings.verify else None,
-        settings.cert_file,
-        settings.key_file,
-    )
-
-
-def _bundle(settings: TlsSettings) -> str | None:
-    """The file of trusted certificates; certifi's when nothing else is trusted."""
-    if not settings.verify:
-        return None
-    if settings.ca_certs or settings.ca_cert_dir or settings.ca_cert_data:
-        return settings.ca_certs
-    return extract_zipped_paths(where())
-
-
-def _file_state(path: str | None) -> tuple[object, ...] | None:
-    if path is None:
-        return None
-    try:
-        state = os.stat(path)
-    except OSError:
-        return (path,)  # loading it will say what is wrong
-    return (path, state.st_mtime_ns, state.st_ino, state.st_size)
-
-
-def _checks_name(settings: TlsSettings) -> bool:
-    """Whether OpenSSL itself is to check the name that was dialled."""
-    return settings.verify and settings.assert_hostname is None and not settings.assert_fingerprint
-
-
-def _make(settings: TlsSettings) -> ssl.SSLContext:
-    context = _blank(settings)
-    _trust(context, settings)
-    _identify(context, settings)
-    return context
-
-
-def _blank(settings: TlsSettings) -> ssl.SSLContext:
-    """A context with protocol settings and mode of verification, trusting nothing yet."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    pinned = _PINNED.get(settings.ssl_version) if settings.ssl_version is not None else None
-    context.minimum_version = settings.minimum_version or pinned or ssl.TLSVersion.TLSv1_2
-    newest = settings.maximum_version or pinned
-    if newest is not None:
-        context.maximum_version = newest
-    context.options |= ssl.OP_NO_COMPRESSION
-    # An end without close_notify has to be seen as one: it may be a cut.
-    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
-    if settings.ciphers:
-        context.set_ciphers(settings.ciphers)
-    context.set_alpn_protocols(["http/1.1"])
-    context.post_handshake_auth = True
-    _set_verification(context, settings)
-    if keylog := os.environ.get("SSLKEYLOGFILE"):
-        context.keylog_filename = keylog
-    return context
-
-
-def _set_verification(context: ssl.SSLContext, settings: TlsSettings) -> None:
-    context.check_hostname = _checks_name(settings)
-    context.verify_mode = ssl.CERT_REQUIRED if settings.verify else ssl.CERT_NONE
-    context.hostname_checks_common_name = False
-
-
-def _trust(context: ssl.SSLContext, settings: TlsSettings) -> None:
-    if not settings.verify:
-        return
-    bundle = _bundle(settings)
-    if bundle or settings.ca_cert_dir or settings.ca_cert_data:
-        try:
-            context.load_verify_locations(bundle, settings.ca_cert_dir, _ca_data(settings))
-        except ssl.SSLError as exc:
-            raise ssl.SSLError(
-                f"no certificates could be read from {bundle or settings.ca_cert_dir}: {exc}"
-            ) from exc
-        except FileNotFoundError as exc:
-            raise FileNotFoundError(
-                exc.errno, "the CA bundle does not exist", bundle or settings.ca_cert_dir
-            ) from exc
-
-
-def _ca_data(settings: TlsSettings) -> str | bytes | None:
-    data = settings.ca_cert_data
-    # OpenSSL tells PEM from DER by the type alone.
-    return data.decode("ascii") if isinstance(data, bytes) and b"-----BEGIN" in data else data
-
-
-def _identify(context: ssl.SSLContext, settings: TlsSettings) -> None:
-    if settings.cert_file is None:
-        return
-    # Without a password OpenSSL would ask on the terminal, and hang a program that has none.
-    password = settings.key_password if settings.key_password is not None else _no_password
-    try:
-        context.load_cert_chain(settings.cert_file, settings.key_file, password)
-    except ssl.SSLError as exc:
-        raise ssl.SSLError(
-            f"the client certificate {settings.cert_file} (key "
-            f"{settings.key_file or 'in the same file'}) could not be loaded: {exc}"
-        ) from exc
-
-
-def _no_password() -> str:
-    raise ssl.SSLError("the key is encrypted; give its password")
-
-
-# ----------------------------------------------------------------- contexts of the caller
-
-
 def _beside(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
     """The caller's context as it is, or a stand-in where the settings beside it say otherwise."""
     if wraps_its_own_way(given):
@@ -314,81 +137,19 @@ def _beside(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
     names_trust = bool(settings.ca_certs or settings.ca_cert_dir or settings.ca_cert_data)
     if settings.context_rules and not (settings.cert_file or names_trust):
         if asserts and given.check_hostname:
-            return Credentials(_stand_in(given, settings, given.verify_mode), given, False)
+            return Credentials(stand_in(given, settings, given.verify_mode), given, False)
         return Credentials(given)
     # A context that has loaded nothing would trust nobody; urllib3 fills it from `ca_certs` too.
     needs_trust = settings.verify and (names_trust or not given.cert_store_stats()["x509"])
     if settings.cert_file or needs_trust:
-        return Credentials(_contexts.get_merged(given, settings))
+        return Credentials(merged_context(given, settings))
     mode = ssl.CERT_REQUIRED if settings.verify else ssl.CERT_NONE
-    if given.verify_mode == mode and given.check_hostname == _checks_name(settings):
+    if given.verify_mode == mode and given.check_hostname == checks_name(settings):
         return Credentials(given)
-    return Credentials(_stand_in(given, settings, mode), given, False)
-
-
-def wraps_its_own_way(context: ssl.SSLContext) -> bool:
-    """Whether a context is of another make, such as truststore's, that only looks like `ssl`'s.
-
-    What such a one trusts is found elsewhere, and not in the state it inherits.
-    """
-    return type(context).wrap_socket is not ssl.SSLContext.wrap_socket
+    return Credentials(stand_in(given, settings, mode), given, False)
 
 
 def _beside_foreign(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
     if settings.verify or settings.context_rules or given.verify_mode == ssl.CERT_NONE:
         return Credentials(given, None, False)
-    return Credentials(_stand_in(given, settings, ssl.CERT_NONE), None, False)
-
-
-def _stand_in(given: ssl.SSLContext, settings: TlsSettings, mode: ssl.VerifyMode) -> ssl.SSLContext:
-    """A context with the protocol settings of `given`, verifying as `settings` say."""
-    context = _blank(settings)
-    context.options = given.options
-    context.verify_flags = given.verify_flags
-    context.post_handshake_auth = given.post_handshake_auth
-    context.set_ciphers(_ciphers_of(given))
-    # Lifted first, as a minimum above the present maximum would be refused.
-    context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
-    context.minimum_version = settings.minimum_version or given.minimum_version
-    context.maximum_version = settings.maximum_version or given.maximum_version
-    # Off before the mode changes: OpenSSL's names are checked only where there is verification.
-    context.check_hostname = False
-    context.verify_mode = mode
-    context.check_hostname = mode != ssl.CERT_NONE and _checks_name(settings)
-    return context
-
-
-def _ciphers_of(given: ssl.SSLContext) -> str:
-    names = [cipher["name"] for cipher in given.get_ciphers()]
-    older = [name for name in names if not name.startswith("TLS_")]  # TLS 1.3 has its own list
-    return ":".join([*(older or names), f"@SECLEVEL={given.security_level}"])
-
-
-def _merge(given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
-    """A stand-in that trusts what `given` has loaded and what `settings` name.
-
-    Client certificates cannot be read out of a context: one loaded into `given` is not shown.
-    """
-    mode = ssl.CERT_REQUIRED if settings.verify else ssl.CERT_NONE
-    context = _stand_in(given, settings, given.verify_mode if settings.context_rules else mode)
-    loaded = given.get_ca_certs(binary_form=True)
-    if loaded:
-        context.load_verify_locations(cadata=b"".join(loaded))
-    _trust(context, settings)
-    _identify(context, settings)
-    return context
-
-
-def _state_of(given: ssl.SSLContext) -> tuple[object, ...]:
-    """What of a context goes into a stand-in; its owner may change it at any time."""
-    return (
-        given,
-        given.options,
-        given.verify_flags,
-        given.verify_mode,
-        given.minimum_version,
-        given.maximum_version,
-        given.security_level,
-        tuple(cipher["name"] for cipher in given.get_ciphers()),
-        tuple(given.cert_store_stats().values()),
-    )
+    return Credentials(stand_in(given, settings, ssl.CERT_NONE), None, False)

@@ -28,6 +28,7 @@ class SessionKey(NamedTuple):
 
     Attributes:
         context: The context itself; sessions cannot move from one to another.
+        strictness: How the context verified at the time; a caller may have changed it since.
         server_hostname: The name that was checked and sent in SNI.
         port: The origin's port.
         assert_hostname: The name demanded in place of the host's.
@@ -37,6 +38,7 @@ class SessionKey(NamedTuple):
     """
 
     context: ssl.SSLContext
+    strictness: tuple[ssl.VerifyMode, bool]
     server_hostname: str | None
     port: int
     assert_hostname: str | bool | None

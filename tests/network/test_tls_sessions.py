@@ -152,6 +152,12 @@ def test_callers_context_resumes_too(client: Client, authority: Authority) -> No
     assert not client.resumes(ssl_context=one)
     assert client.resumes(ssl_context=one)
     assert not client.resumes(ssl_context=two)
+    three = ssl.create_default_context(cafile=authority.bundle)
+    three.check_hostname = False
+    assert not client.resumes("b.test", ssl_context=three, context_rules=True)
+    three.check_hostname = True
+    with pytest.raises(TlsError):  # what the lax context proved is not enough for the strict one
+        client.resumes("b.test", ssl_context=three, context_rules=True)
 
 
 def test_map_is_bounded(authority: Authority, client: Client) -> None:
