@@ -1,0 +1,1 @@
+"""Many threads, a few seconds; minutes under `-m long`."""
