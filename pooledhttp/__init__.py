@@ -79,7 +79,7 @@ from pooledhttp.status_codes import codes
 from pooledhttp.timing import Timeout as _Limits
 
 if TYPE_CHECKING:
-    from pooledhttp import aio, bulk, monitoring
+    from pooledhttp import bulk, monitoring
 
 __all__ = (
     # sending

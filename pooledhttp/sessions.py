@@ -203,9 +203,7 @@ class SessionRedirectMixin:
                 return
             _finish(resp)
             if len(resp.history) >= self.max_redirects:
-                raise TooManyRedirects(
-                    f"Exceeded {self.max_redirects} redirects.", response=resp
-                )
+                raise TooManyRedirects(f"Exceeded {self.max_redirects} redirects.", response=resp)
             req, proxies = self._follow(resp, req, location, call_cookies, proxies)
             req.__dict__["_is_hop"] = True
             resp = self.send(
@@ -266,7 +264,7 @@ class SessionRedirectMixin:
         following.prepare_cookies(jar)
 
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
-        """Take credentials away that another origin must not see; add those the netrc has for it."""
+        """Take away what another origin must not see; add what the netrc has for it."""
         headers, url = prepared_request.headers, prepared_request.url
         if "Authorization" in headers and self.should_strip_auth(response.request.url, url):
             del headers["Authorization"]
@@ -705,8 +703,8 @@ class Session(SessionRedirectMixin):
 def _leave(response: Response, error: BaseException, stream: bool) -> None:
     """Give back the connection of a response that an error keeps from being returned.
 
-    The error's traceback keeps the response alive, perhaps for long. It may also be meant to be read:
-    a hook that calls `raise_for_status` hands it over in the error.
+    The error's traceback keeps the response alive, perhaps for long. It may also be there to be
+    read: a hook that calls `raise_for_status` hands it over in the error.
     """
     try:
         if getattr(error, "response", None) is not response:

@@ -407,4 +407,3 @@ class Response:
         release = getattr(raw, "release_conn", None)
         if release is not None:
             release()
-

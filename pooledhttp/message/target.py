@@ -87,15 +87,19 @@ def canonical_url(url: Any, params: Any = None) -> str:
         parts = _Parts(final[1], final[2] or "/", final[3] or "", final[4] or "")
     elif ":" in text and text[:4].lower() != "http":
         return text
+    elif params and isinstance(params, (str, bytes)):
+        # One stray percent sign in text given as parameters decides how all others are read, so
+        # this is quoted as a whole.
+        return requote_uri(_join(_parse(text), params))
     else:
         # A URL with a password is not kept in memory longer than its request.
-        parts = _parse.__wrapped__(text) if "@" in text else _parse(text)
-    return _join(parts, params)
+        parts = _parse_and_quote(text) if "@" in text else _remembered(text)
+    joined = _join(parts, params)
+    return requote_uri(joined) if isinstance(params, (str, bytes)) else joined
 
 
 def _join(parts: _Parts, params: Any) -> str:
     head, path, query, fragment = parts
-    raw = isinstance(params, (str, bytes))
     added = encode_params(params) if params else ""
     if isinstance(added, bytes):
         added = added.decode("utf-8")
@@ -106,11 +110,16 @@ def _join(parts: _Parts, params: Any) -> str:
         url = f"{url}?{query}"
     if fragment:
         url = f"{url}#{fragment}"
-    # All parts are quoted already; only parameters given as text can bring in something new.
-    return requote_uri(url) if raw else url
+    return url
 
 
-@lru_cache(maxsize=512)
+def _parse_and_quote(url: str) -> _Parts:
+    return _Parts(*map(requote_uri, _parse(url)))
+
+
+_remembered = lru_cache(maxsize=512)(_parse_and_quote)
+
+
 def _parse(url: str) -> _Parts:
     try:
         check_authority(url)
@@ -133,12 +142,7 @@ def _parse(url: str) -> _Parts:
     elif not host.isascii():
         host = encode_host(host)
     head = f"{scheme}://{f'{auth}@' if auth else ''}{host}{'' if port is None else f':{port}'}"
-    return _Parts(
-        requote_uri(head),
-        requote_uri(path or "/"),
-        requote_uri(query or ""),
-        requote_uri(fragment or ""),
-    )
+    return _Parts(head, path or "/", query or "", fragment or "")
 
 
 def _parse_international(url: str) -> Any:
