@@ -37,7 +37,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import urllib3
-from urllib3.exceptions import MaxRetryError, ResponseError, UnrewindableBodyError
+from urllib3.exceptions import HTTPError, MaxRetryError, ResponseError, UnrewindableBodyError
 from urllib3.response import BaseHTTPResponse
 
 from pooledhttp.retry.budget import Pauses, RetryBudget
@@ -46,6 +46,7 @@ from pooledhttp.retry.failures import (
     OriginPaused,
     as_urllib3,
     caused,
+    forget_frames,
     is_for_the_policy,
     may_have_been_written,
 )
@@ -186,6 +187,7 @@ class Attempts:
         if may_have_been_written(error) and not self.policy._is_method_retryable(self._method):
             raise error
         self._decide(error)
+        forget_frames(error)
         log.warning("Trying %s again in %.3f s after %r", self._origin, self._delay, error)
         self._notify(number, type(error).__name__)
 
@@ -272,10 +274,14 @@ class Attempts:
             self._on_retry(number, self._delay, reason)
 
     def _get_rid_of(self, answer: BaseHTTPResponse) -> None:
-        if self._dispose is None:
-            answer.drain_conn()
-        else:
-            self._dispose(answer)
+        try:
+            if self._dispose is None:
+                answer.drain_conn()
+            else:
+                self._dispose(answer)
+        except (HTTPError, OSError) as error:  # of an answer that nobody wants
+            log.debug("The refused answer of %s broke off: %r", self._origin, error)
+            answer.close()
 
     # ------------------------------------------------------------ waiting
 
