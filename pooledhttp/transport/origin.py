@@ -165,12 +165,11 @@ class OriginPool:
 
     def tls_settings(self) -> TlsSettings:
         """The settings of TLS as the network takes them."""
-        reqs, context = self.cert_reqs, self.ssl_context
-        verify = reqs not in ("CERT_NONE", "NONE", ssl.CERT_NONE)
-        if reqs is None and context is not None:
-            verify = context.verify_mode is not ssl.CERT_NONE
+        reqs = self.cert_reqs
         return TlsSettings(
-            verify=verify,
+            verify=reqs not in ("CERT_NONE", "NONE", ssl.CERT_NONE),
+            # A context given as `verify=` comes without this setting and speaks for itself.
+            context_rules=reqs is None and self.ssl_context is not None,
             minimum_version=self.ssl_minimum_version,
             maximum_version=self.ssl_maximum_version,
             **{name: getattr(self, name) for name in _SAME_NAMES},
