@@ -46,14 +46,19 @@ class Lease(Generic[K, R]):
         "wait_seconds",
     )  # fmt: skip
 
+    key: K
+    serial: int
+    place: Place[K, R] | None
+    resource: R | None
+    reused: bool
+    idle_seconds: float
+    wait_seconds: float
+
     def __init__(self, pool: Pool[K, R], key: K, serial: int) -> None:
+        # The rest is set when it gets a place, which is before anybody outside the pool sees it.
         self._pool = pool
         self.key = key
         self.serial = serial
-        self.place: Place[K, R] | None = None
-        self.resource: R | None = None
-        self.reused = False
-        self.idle_seconds = 0.0
         self.wait_seconds = 0.0
 
     @property
@@ -117,10 +122,12 @@ class Lease(Generic[K, R]):
             place.touched_at = self._pool.now()
 
     def __del__(self) -> None:
-        # Not built completely, or the interpreter is taking everything apart.
-        pool = getattr(self, "_pool", None)
-        if pool is None or not pool.is_held(self.serial):
+        try:
+            if self.serial not in self._pool._ledger.held:
+                return
+        except AttributeError:  # not built completely, or the interpreter is ending
             return
+        pool = self._pool
         place = self.place
         pool.reclaim(self.serial)
         origin = place.record.origin if place is not None else str(self.key)

@@ -312,6 +312,9 @@ class Ledger(Generic[K, R]):
         place.counts = False
         self.held[lease.serial] = place
         lease.place = place
+        lease.resource = None
+        lease.reused = False
+        lease.idle_seconds = 0.0
         place.taken_at = place.touched_at = now
         record.dialling += 1
         record.warming += 1
@@ -339,6 +342,7 @@ class Ledger(Generic[K, R]):
         self.held[lease.serial] = place
         lease.place = place
         lease.resource = place.resource
+        lease.reused = True
         lease.idle_seconds = place.idle_before
 
     def observed_alive(self, lease: Lease[K, R], now: float) -> Record[K, R] | None:
@@ -350,7 +354,7 @@ class Ledger(Generic[K, R]):
         record.freshness.saw_alive(place.idle_before)
         self.uncount(place)
         lease.place = lease.resource = None
-        if record.waiters or self._blocked.first() is not None or self.is_unwanted(place, now):
+        if record.waiters or self._blocked.first() is not None or self.is_unwanted(place):
             # Somebody came meanwhile: it must not go back to the shelf past them. Closing it and
             # freeing its room serves whoever is first.
             self.doom(place, "made_room")
@@ -466,8 +470,24 @@ class Ledger(Generic[K, R]):
             freshness.told(keep_for)
             keep_until = min(keep_until, now + freshness.keeps_for(keep_for))
         place.keep_until = keep_until
-        if now >= place.retire_at or self.is_unwanted(place, now):
+        if (
+            now >= place.retire_at
+            or place.epoch != record.epoch
+            or place.uses >= self.max_uses
+            or record.open > record.max_open
+            or self.open_total > self.max_total
+            or self.is_closed
+        ):
             self.doom(place, self.why_expired(place, now))
+            return
+        shelf = record.shelf
+        if self.waiting_total or shelf or self.idle_total >= self.max_idle_total:
+            self._keep(place, now)
+        elif record.max_idle:  # the common case: nobody waits, and it is the only one
+            shelf.append(place)
+            self.idle_total += 1
+            if not record.listed:
+                self.ranking.rise(record)
         else:
             self._keep(place, now)
 
@@ -507,7 +527,7 @@ class Ledger(Generic[K, R]):
             place.uses -= 1
         self.uncount(place)
         place.idle_before = 0.0
-        if now >= place.keep_until or self.is_unwanted(place, now):
+        if now >= place.keep_until or self.is_unwanted(place):
             self.doom(place, self.why_expired(place, now))
         else:
             self._keep(place, now)
@@ -536,7 +556,7 @@ class Ledger(Generic[K, R]):
             ended = LeaseEnded(place.record.origin, hold_seconds, "discarded", reason)
             self.events.append(ended)
 
-    def is_unwanted(self, place: Place[K, R], now: float) -> bool:
+    def is_unwanted(self, place: Place[K, R]) -> bool:
         """Whether a good resource is to be closed all the same, now that it has been given back."""
         record = place.record
         return (

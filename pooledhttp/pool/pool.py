@@ -396,6 +396,8 @@ class Pool(Generic[K, R]):
                 self._ended.append(("released", serial, keep_for, self.now()))
         if self._ended or ledger.todo:
             self._settle()
+            if ledger.overflowed is not None:
+                self._mention_overflow()
         if ledger.events:
             self._tell()
 
@@ -436,8 +438,6 @@ class Pool(Generic[K, R]):
         """Do what the steps so far have left to do, and what was left to the lock's holder."""
         while self._drain_ended() or self._ledger.todo:
             self._do_next()
-        if self._ledger.overflowed is not None and self.now() >= self._overflow_log_at:
-            self._mention_overflow()
 
     def _drain_ended(self) -> bool:
         """End the leases that are to be ended; whether any was."""
@@ -505,21 +505,22 @@ class Pool(Generic[K, R]):
 
     def _mention_overflow(self) -> None:
         """Say once in a while that connections are lost for want of room, and what to set."""
-        record, self._ledger.overflowed = self._ledger.overflowed, None
-        if record is None:
+        ledger = self._ledger
+        record, ledger.overflowed = ledger.overflowed, None
+        now = self.now()
+        if record is None or now < self._overflow_log_at:
             return
-        self._overflow_log_at = self.now() + _OVERFLOW_LOG_SECONDS
-        is_own = record.max_idle != UNLIMITED
-        setting = "max_idle_per_host" if is_own else "max_idle_total"
-        limit = record.max_idle if is_own else self._ledger.max_idle_total
-        with self._lock:
-            lost = record.tally.closed.get("shelf_full", 0)
-            in_all = self._ledger.idle_total + len(self._ledger.held)
-            wanted = record.tally.peak if is_own else in_all
+        self._overflow_log_at = now + _OVERFLOW_LOG_SECONDS
+        # Read without the lock: numbers for a person may be old by a moment.
+        if record.max_idle != UNLIMITED:
+            setting, limit, wanted = "max_idle_per_host", record.max_idle, record.tally.peak
+        else:
+            setting, limit, wanted = "max_idle_total", ledger.max_idle_total, ledger.open_total
         _log.warning(
             "Connections to %s are closed because the pool keeps only %d idle (%s); %d of them "
             "so far. Set %s to %d to keep what is used.",
-            record.origin, limit, setting, lost, setting, max(wanted, limit + 1),
+            record.origin, limit, setting, record.tally.closed.get("shelf_full", 0), setting,
+            max(wanted, limit + 1),
         )  # fmt: skip
 
     # -- looking after it
