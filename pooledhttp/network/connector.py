@@ -3,7 +3,7 @@
     direct        resolve ─> race ─────────────────────────────────> [TLS]
     http proxy    resolve ─> race ─> (forwarded) | CONNECT ────────> [TLS]
     https proxy   resolve ─> race ─> TLS to it ─> (as above) ──────> [TLS in TLS]
-    socks proxy   (resolve target) resolve ─> race ─> SOCKS ───────> [TLS]
+    socks proxy   resolve ─> race ─> SOCKS (resolve target) ───────> [TLS]
 
 All steps share one deadline. Whatever fails, by error, deadline, Ctrl-C or cancellation, the socket
 is closed before the error leaves. Errors are faults (`exceptions`) that name the origin, the step,
@@ -96,11 +96,9 @@ class Connector:
             return self._dial_unix(route, deadline)
         if route.proxy is None:
             return self._dial(route, route.host, route.port, deadline)
-        # What SOCKS without "h" or "a" is to connect to is looked up before there is a connection.
-        target = self._target(route, route.proxy, deadline)
         stream = self._dial_proxy(route, route.proxy, deadline)
         try:
-            self._pass_through(stream, route, route.proxy, target, deadline)
+            self._pass_through(stream, route, route.proxy, deadline)
         except BaseException:
             stream.close()
             raise
@@ -178,15 +176,20 @@ class Connector:
         return texts[0]
 
     def _pass_through(
-        self, stream: Stream, route: Route, proxy: Proxy, target: str, deadline: Deadline
+        self, stream: Stream, route: Route, proxy: Proxy, deadline: Deadline
     ) -> None:
         if route.is_forwarded:
             return
         try:
             if proxy.is_socks:
+                # Looked up when the proxy has agreed to talk, as PySocks does.
+                def target() -> str:
+                    return self._target(route, proxy, deadline)
+
                 open_tunnel(stream, proxy, target, route.port, deadline)
             elif self._tunnel is not None:
-                self._tunnel(stream, proxy, target, route.port, deadline)
+                host = self._target(route, proxy, deadline)
+                self._tunnel(stream, proxy, host, route.port, deadline)
             else:
                 raise OSError("this connector was made without tunnels")
         except Fault:

@@ -13,6 +13,8 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pooledhttp.network.route import Proxy
     from pooledhttp.network.stream import Stream
     from pooledhttp.timing import Deadline
@@ -44,13 +46,15 @@ def load_socksio() -> Any:
     return socksio
 
 
-def open_tunnel(stream: Stream, proxy: Proxy, host: str, port: int, deadline: Deadline) -> None:
+def open_tunnel(
+    stream: Stream, proxy: Proxy, target: Callable[[], str], port: int, deadline: Deadline
+) -> None:
     """Have the proxy connect `stream` to the origin.
 
     Args:
         stream: Connected to the proxy.
         proxy: Its scheme says which SOCKS, its username and password who we are.
-        host: Name or address, as the scheme wants it.
+        target: Gives the name or address, as the scheme wants it; asked when it is needed.
         port: TCP port.
         deadline: When to give up.
 
@@ -62,9 +66,9 @@ def open_tunnel(stream: Stream, proxy: Proxy, host: str, port: int, deadline: De
     socksio = load_socksio()
     try:
         if proxy.scheme.startswith("socks5"):
-            _open_5(socksio, stream, proxy, host, port, deadline)
+            _open_5(socksio, stream, proxy, target, port, deadline)
         else:
-            _open_4(socksio, stream, proxy, host, port, deadline)
+            _open_4(socksio, stream, proxy, target(), port, deadline)
     except socksio.SOCKSError as exc:
         raise SocksRefused(f"what it answers is not {proxy.scheme.upper()}: {exc}") from exc
 
@@ -88,10 +92,16 @@ def _open_4(
 
 
 def _open_5(
-    socksio: Any, stream: Stream, proxy: Proxy, host: str, port: int, deadline: Deadline
+    socksio: Any,
+    stream: Stream,
+    proxy: Proxy,
+    target: Callable[[], str],
+    port: int,
+    deadline: Deadline,
 ) -> None:
     machine = socksio.SOCKS5Connection()
     _authenticate_5(socksio, machine, stream, proxy, deadline)
+    host = target()
     if ":" not in host:
         _text(host, "host name")
     command = socksio.SOCKS5Command.CONNECT

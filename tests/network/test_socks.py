@@ -117,12 +117,16 @@ def test_refusal(
             connector.connect(Route("http", "far.test", 80, None, way), soon())
 
 
-def test_names_socks_4_cannot_reach(connector: Connector, soon: Soon, refused_port: int) -> None:
-    """A name with IPv6 addresses only, or none, is not resolved for SOCKS 4."""
-    way = Proxy("socks4", "127.0.0.1", refused_port)
-    for host in ("six.test", "none.test"):
-        with pytest.raises(ResolveError):
-            connector.connect(Route("http", host, 80, None, way), soon())
+def test_names_socks_4_cannot_reach(connector: Connector, soon: Soon, no_fd_leak: None) -> None:
+    """A name with IPv6 addresses only, or none, is not resolved for SOCKS 4; nothing is asked."""
+    asked: list[bytes] = []
+    with ScriptedServer(lambda peer: asked.append(peer.wait_closed())) as server:
+        way = Proxy("socks4", "127.0.0.1", server.port)
+        for host in ("six.test", "none.test"):
+            with pytest.raises(ResolveError):
+                connector.connect(Route("http", host, 80, None, way), soon())
+        server.wait_all_closed()
+    assert set(asked) <= {b""}
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x05\x63", b"\x05", b""])
