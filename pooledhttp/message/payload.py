@@ -267,6 +267,8 @@ def super_len(o: Any) -> int:
     """
     if isinstance(o, str):
         return len(o) if o.isascii() else len(o.encode("utf-8"))
+    if isinstance(o, io.StringIO):
+        return _rest_of_text(o)
     total = _declared_length(o)
     if not hasattr(o, "tell"):
         return max(0, total or 0)
@@ -305,6 +307,14 @@ def _declared_length(o: Any) -> int | None:
             stacklevel=4,
         )
     return size
+
+
+def _rest_of_text(o: io.StringIO) -> int:
+    # Positions count characters, and bytes are what is sent.
+    position = o.tell()
+    rest = o.read()
+    o.seek(position)
+    return super_len(rest)
 
 
 def _length_by_seeking(o: Any, position: int) -> int:

@@ -99,7 +99,8 @@ def _encode_fields(headers: Mapping[Any, Any]) -> tuple[list[_Field], dict[bytes
     for name, value in headers.items():
         raw_name = _bytes(name, name)
         is_left_out = value is None or value == SKIP_HEADER
-        raw_value = b"" if is_left_out else _bytes(name, value)
+        # White space at the end is no part of a value (RFC 9110, section 5.5), and h11 takes none.
+        raw_value = b"" if is_left_out else _bytes(name, value).rstrip(b" \t")
         seen[raw_name.lower()] = raw_value
         if not is_left_out:
             fields.append((raw_name, raw_value))
