@@ -1,19 +1,23 @@
-"""Adapters: how a prepared request becomes a response. The only file that knows requests *and* the wire.
+"""Adapters: how a prepared request becomes a response. The only file that knows requests *and* the
+wire.
 
-`HTTPAdapter` keeps the joints at which requests' adapter is bent by its users. Its managers are urllib3's own, so all
-that configures, subclasses or patches them has its usual effect; only the pools they hand out are ours::
+`HTTPAdapter` keeps the joints at which requests' adapter is bent by its users. Its managers are
+urllib3's own, so all that configures, subclasses or patches them has its usual effect; only the
+pools they hand out are ours::
 
-    send -> get_connection_with_tls_context -> manager.connection_from_host -> OriginPool -> transport
+    send -> get_connection_with_tls_context -> manager.connection_from_host -> OriginPool ->
+    transport
                                                (a subclass's own manager)   -> urllib3's pool
 
-What comes out of the middle decides: an `OriginPool` sends over the shared pool, anything else with a `urlopen` is
-sent through that, as requests would.
+What comes out of the middle decides: an `OriginPool` sends over the shared pool, anything else with
+a `urlopen` is sent through that, as requests would.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
@@ -48,6 +52,7 @@ from pooledhttp.exceptions import (
     RequestException,
 )
 from pooledhttp.message import (
+    PreparedRequest,
     RawResponse,
     Response,
     border_for,
@@ -56,7 +61,7 @@ from pooledhttp.message import (
     prepend_scheme_if_needed,
     urldefragauth,
 )
-from pooledhttp.network import Proxy, TlsSettings, select_proxy
+from pooledhttp.network import Proxy, Route, TlsSettings, select_proxy
 from pooledhttp.pool import PoolConfig
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout, monotonic, plan_timeout
@@ -94,7 +99,11 @@ class SOCKSProxyManager(PoolManager):
     """
 
     def __init__(
-        self, proxy_url: str, username: str | None = None, password: str | None = None, **settings: Any
+        self,
+        proxy_url: str,
+        username: str | None = None,
+        password: str | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self.proxy_url = proxy_url
@@ -134,10 +143,11 @@ class HTTPAdapter(BaseAdapter):
         pool_connections: Kept for requests' sake; limits nothing.
         pool_maxsize: Idle connections kept per host.
         max_retries: A number of retries for failed connections, or a `Retry`.
-        pool_block: Whether `pool_maxsize` is also the most connections per host, and requests wait for one.
+        pool_block: Whether `pool_maxsize` is also the most connections per host, and requests wait
+            for one.
         pool: A `PoolConfig` for a pool of its own, or a manager (`session.pool`) to share.
-        replay: What is sent again, once, when a reused connection turns out to be dead: `"safe"` (idempotent, or
-            never written), `"always"` or `"off"`. `None` takes the session's.
+        replay: What is sent again, once, when a reused connection turns out to be dead: `"safe"`
+            (idempotent, or never written), `"always"` or `"off"`. `None` takes the session's.
         runtime: How to wait; threads when `None`.
         listeners: Called with the events of a pool of its own.
     """
@@ -181,9 +191,13 @@ class HTTPAdapter(BaseAdapter):
         listeners: Iterable[Listener] = (),
     ) -> None:
         """Decide where the connections of this adapter are kept."""
-        is_default = isinstance(self._pool_maxsize, _Unsaid) and isinstance(self._pool_connections, _Unsaid)
+        is_default = isinstance(self._pool_maxsize, _Unsaid) and isinstance(
+            self._pool_connections, _Unsaid
+        )
         if pool is None and not (is_default and self._pool_block is DEFAULT_POOLBLOCK):
-            pool = PoolConfig.from_adapter(self._pool_connections, self._pool_maxsize, self._pool_block)
+            pool = PoolConfig.from_adapter(
+                self._pool_connections, self._pool_maxsize, self._pool_block
+            )
         self._own_pool = pool
         self._own_replay = replay
         self._is_in_use = False
@@ -209,7 +223,8 @@ class HTTPAdapter(BaseAdapter):
     # ---- the pool
 
     def attach(self, session: Any) -> None:
-        """Join the pool of a session this adapter is mounted on, unless it has a pool of its own or joined one."""
+        """Join the pool of a session this adapter is mounted on, unless it has a pool of its own or
+        joined one."""
         if self._own_pool is None and not self._is_in_use:
             self._hub.holder = _holder_of(session)
             if self._own_replay is None:
@@ -229,9 +244,10 @@ class HTTPAdapter(BaseAdapter):
             connections: How many origins' settings the manager remembers.
             maxsize: As `pool_maxsize`.
             block: As `pool_block`.
-            **pool_kwargs: Settings of connections under urllib3's names: `ssl_context`, `ssl_minimum_version`,
-                `source_address`, `socket_options`, `assert_hostname`, `assert_fingerprint`, `cert_reqs`,
-                `ca_certs` and so on.
+            **pool_kwargs: Settings of connections under urllib3's names: `ssl_context`,
+            `ssl_minimum_version`,
+                `source_address`, `socket_options`, `assert_hostname`, `assert_fingerprint`,
+                `cert_reqs`, `ca_certs` and so on.
         """
         self._pool_connections = connections
         self._pool_maxsize = maxsize
@@ -269,7 +285,9 @@ class HTTPAdapter(BaseAdapter):
         if proxy.lower().startswith("socks"):
             username, password = get_auth_from_url(proxy)
             _require_socks()
-            manager = SOCKSProxyManager(proxy, username=username, password=password, **sizes, **proxy_kwargs)
+            manager = SOCKSProxyManager(
+                proxy, username=username, password=password, **sizes, **proxy_kwargs
+            )
         else:
             headers = self.proxy_headers(proxy)
             manager = proxy_from_url(proxy, proxy_headers=headers, **sizes, **proxy_kwargs)
@@ -283,7 +301,8 @@ class HTTPAdapter(BaseAdapter):
         """Return what connections for a request are shared by: where they lead, and on which terms.
 
         Returns:
-            `{"scheme", "host", "port"}`, and TLS settings under urllib3's names. Both may be altered by overriders.
+            `{"scheme", "host", "port"}`, and TLS settings under urllib3's names. Both may be
+            altered by overriders.
         """
         parts = urlsplit(request.url)
         place = {"scheme": parts.scheme.lower(), "host": parts.hostname, "port": parts.port}
@@ -307,7 +326,8 @@ class HTTPAdapter(BaseAdapter):
         return manager.connection_from_host(**place, pool_kwargs=settings)
 
     def get_connection(self, url: str, proxies: Mapping[str, str] | None = None) -> Any:
-        """Deprecated: as `get_connection_with_tls_context`, for a URL and without settings of TLS."""
+        """Deprecated: as `get_connection_with_tls_context`, for a URL and without settings of TLS.
+        Deprecated: as `get_connection_with_tls_context`, for a URL and without settings of TLS."""
         warnings.warn(
             "`get_connection` is deprecated: it does not know the TLS settings of a request. Use "
             "`get_connection_with_tls_context`.",
@@ -328,7 +348,8 @@ class HTTPAdapter(BaseAdapter):
             setattr(conn, name, value)
 
     def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:
-        """Return the request target: the path, or the whole URL for plain http over an http proxy."""
+        """Return the request target: the path, or the whole URL for plain http over an http proxy.
+        Return the request target: the path, or the whole URL for plain http over an http proxy."""
         proxy = select_proxy(request.url, proxies)
         if proxy and urlsplit(request.url).scheme != "https":
             if urlsplit(proxy).scheme.lower() not in _SOCKS:
@@ -340,12 +361,18 @@ class HTTPAdapter(BaseAdapter):
         """Do nothing: a place for subclasses to add header fields, called before each send."""
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        """Return the fields for a proxy: its credentials, taken from its URL. They go to nobody else."""
+        """Return the fields for a proxy: its credentials, taken from its URL.
+
+        They go to nobody else.
+        """
         username, password = get_auth_from_url(proxy)
         return {"Proxy-Authorization": _basic_auth_str(username, password)} if username else {}
 
     def close(self) -> None:
-        """Forget pools and proxies, and leave the shared pool: the last adapter to leave empties its shelves."""
+        """Forget pools and proxies, and leave the shared pool.
+
+        The last adapter to leave empties its shelves.
+        """
         self._conns.clear()
         self.poolmanager.clear()
         for manager in self.proxy_manager.values():
@@ -368,9 +395,11 @@ class HTTPAdapter(BaseAdapter):
         """Send a prepared request and return its response, body unread.
 
         Args:
-            request: A `PreparedRequest`, ours or the real requests'; the answer is of the same kind.
+            request: A `PreparedRequest`, ours or the real requests'; the answer is of the same
+                kind.
             stream: The caller reads the body as it comes.
-            timeout: Seconds, a `(connect, read)` tuple, `Timeout`, urllib3's `Timeout`, or `None` for no limit.
+            timeout: Seconds, a `(connect, read)` tuple, `Timeout`, urllib3's `Timeout`, or `None`
+                for no limit.
             verify: Whether to verify TLS, a path to CA certificates, or an `ssl.SSLContext`.
             cert: Path to a client certificate, or a `(cert, key)` or `(cert, key, password)` tuple.
             proxies: Proxy URLs by scheme, or by scheme and host.
@@ -400,10 +429,18 @@ class HTTPAdapter(BaseAdapter):
             response.elapsed = timedelta(seconds=raw.arrived_at - started)
         return response
 
+    def route_for(
+        self, request: Any, verify: Any, proxies: Mapping[str, str] | None, cert: Any
+    ) -> Route:
+        """Return the key under which connections for such a request are kept."""
+        conn: OriginPool = self._connection_for(request, verify, proxies, cert)
+        return conn.route(is_forwarded=not self.request_url(request, proxies).startswith("/"))
+
     def _connection_for(
         self, request: Any, verify: Any, proxies: Mapping[str, str] | None, cert: Any
     ) -> Any:
-        """The pool for a request, remembered by URL and settings as long as nobody has bent the way to it."""
+        """The pool for a request, remembered by URL and settings as long as nobody has bent the way
+        to it."""
         if not self._is_as_made():
             conn = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
             self.cert_verify(conn, request.url, verify, cert)
@@ -422,7 +459,8 @@ class HTTPAdapter(BaseAdapter):
         return conn
 
     def _is_as_made(self) -> bool:
-        """Whether what finds a connection is what this file defines, with the settings of last time."""
+        """Whether what finds a connection is what this file defines, with the settings of last
+        time."""
         cls = type(self)
         settings = getattr(self.poolmanager, "connection_pool_kw", None)
         if settings != self._conns_made_with:
@@ -446,8 +484,8 @@ class HTTPAdapter(BaseAdapter):
             manager.enter(id(self))
         if conn.cert_reqs == "CERT_NONE" and conn.scheme == "https":
             warnings.warn(
-                f"Unverified HTTPS request to {conn.host!r}: anybody may have answered. Pass verify= a path to the "
-                "certificates to trust.",
+                f"Unverified HTTPS request to {conn.host!r}: anybody may have answered. Pass verify= "
+                "a path to the certificates to trust.",
                 InsecureRequestWarning,
                 stacklevel=3,
             )
@@ -507,7 +545,8 @@ class HTTPAdapter(BaseAdapter):
 #: Origins and settings an adapter remembers the way to.
 _MOST_REMEMBERED = 10_000
 
-#: The methods that decide over a connection, to see whether a subclass, a patch or an instance has others.
+#: The methods that decide over a connection, to see whether a subclass, a patch or an instance has
+#: others.
 _JOINTS = (
     "get_connection_with_tls_context",
     "build_connection_pool_key_attributes",
@@ -539,9 +578,35 @@ def _holder_of(session: Any) -> Holder:
     holder: Holder | None = session.__dict__.get("_pool_holder")
     if holder is None:
         extras = session._extras
-        make = partial(make_manager, extras.pool, runtime=extras.runtime, listeners=extras.listeners)
-        holder = session.__dict__.setdefault("_pool_holder", Holder(make))
+        make = partial(
+            make_manager, extras.pool, runtime=extras.runtime, listeners=extras.listeners
+        )
+        there = partial(_route_of_session, weakref.ref(session))
+        holder = session.__dict__.setdefault("_pool_holder", Holder(make, there))
     return holder
+
+
+def _route_of_session(there: weakref.ref[Any], url: str) -> Route:
+    """The route a session's request to `url` would take, for connections that are opened ahead of
+    it.
+
+    Raises:
+        ReferenceError: The session is gone.
+        InvalidSchema: The URL's adapter is none of ours.
+    """
+    session = there()
+    if session is None:
+        raise ReferenceError("the session whose settings were to be used is gone")
+    adapter = session.get_adapter(url)
+    if not isinstance(adapter, HTTPAdapter):
+        raise InvalidSchema(
+            f"Connections to {url!r} go through {adapter!r}, which has no pool of ours."
+        )
+    request = PreparedRequest()
+    request.prepare_method("GET")
+    request.prepare_url(url, None)
+    settings = session.merge_environment_settings(request.url, {}, None, None, None)
+    return adapter.route_for(request, settings["verify"], settings["proxies"], settings["cert"])
 
 
 # ---- settings, from requests' words to urllib3's
@@ -574,7 +639,9 @@ def _verify_attributes(url: str, verify: Any, cert: Any) -> dict[str, Any]:
     if url.lower().startswith("https") and hasattr(verify, "wrap_socket"):
         found["ssl_context"] = verify
     elif url.lower().startswith("https") and verify:
-        bundle = extract_zipped_paths(os.fspath(verify) if verify is not True else DEFAULT_CA_BUNDLE_PATH)
+        bundle = extract_zipped_paths(
+            os.fspath(verify) if verify is not True else DEFAULT_CA_BUNDLE_PATH
+        )
         if not bundle or not os.path.exists(bundle):
             raise OSError(
                 f"Could not find a suitable TLS CA certificate bundle, invalid path: {bundle}"
@@ -622,7 +689,7 @@ def _proxy_url(proxy: str) -> str:
 
 def _require_socks() -> None:
     try:
-        import socksio  # noqa: F401
+        import socksio
     except ImportError as error:
         raise InvalidSchema(
             "Missing dependencies for SOCKS support. Install pooledhttp[socks]."
@@ -635,7 +702,9 @@ def _proxy_of(url: str, manager: Any) -> Proxy:
     scheme = (parts.scheme or "http").lower()
     host = (parts.host or "").strip("[]").lower()
     if scheme in _SOCKS:
-        return Proxy(scheme, host, parts.port or 1080, manager.username or None, manager.password or None)
+        return Proxy(
+            scheme, host, parts.port or 1080, manager.username or None, manager.password or None
+        )
     context = getattr(getattr(manager, "proxy_config", None), "ssl_context", None)
     return Proxy(
         scheme,

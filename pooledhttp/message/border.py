@@ -1,19 +1,19 @@
 """The border: where errors of the wire become errors of the caller, once.
 
-Below stand urllib3's classes, which `urllib3.Retry` decides by; above stand requests' classes, which callers catch.
-Which requests: normally this package's own tree, but an adapter mounted on a session of the real requests answers in
-that one's terms, with its `Response` and its exceptions. Which of the two it is shows in the request that it is given.
+Below stand urllib3's classes, which `urllib3.Retry` decides by; above stand requests' classes,
+which callers catch. Which requests: normally this package's own tree, but an adapter mounted on a
+session of the real requests answers in that one's terms, with its `Response` and its exceptions.
+Which of the two it is shows in the request that it is given.
 
     raised below                                    raised above
     MaxRetryError                                   as its reason, with RetryError for a status
     ConnectTimeoutError, not NewConnectionError     ConnectTimeout
     SendTimeout                                     WriteTimeout
-    ReadTimeoutError                                ReadTimeout (within MaxRetryError: ConnectionError, as requests)
-    ProxyError, SSLError, InvalidHeader             the classes of these names
-    LocationValueError                              InvalidURL
-    UnrewindableBodyError                           the class of this name
-    ProtocolError, PoolError, OSError               ConnectionError
-    our own RequestException                        as it is; of the real requests' kind over there
+    ReadTimeoutError                                ReadTimeout (within MaxRetryError:
+    ConnectionError, as requests) ProxyError, SSLError, InvalidHeader             the classes of
+    these names LocationValueError                              InvalidURL UnrewindableBodyError
+    the class of this name ProtocolError, PoolError, OSError               ConnectionError our own
+    RequestException                        as it is; of the real requests' kind over there
 """
 
 from __future__ import annotations
@@ -63,9 +63,12 @@ class Border:
         if isinstance(error, self.errors.RequestException):
             if error.request is None:
                 error.request = request
-            return error
+            return error  # type: ignore[no-any-return]
         kind = self._kind(error)
-        return error if kind is None else kind(error, request=request)
+        if kind is None:
+            return error
+        translated: Exception = kind(error, request=request)
+        return translated
 
     def _kind(self, error: Exception) -> Any:
         errors = self.errors
@@ -110,12 +113,20 @@ class Border:
         return _counterpart(self.errors, exceptions.WriteTimeout)
 
 
-@cache
+#: Classes of ours that were made in another tree.
+_made: dict[tuple[ModuleType, type[Exception]], Any] = {}
+
+
 def _counterpart(errors: ModuleType, ours: type[Exception]) -> Any:
-    """Find a class of ours in another tree, or make it there out of the counterparts of its bases."""
+    """Find a class of ours in another tree, or make it there out of the counterparts of its bases.
+    Find a class of ours in another tree, or make it there out of the counterparts of its bases."""
     found = getattr(errors, ours.__name__, None)
-    if found is not None:
-        return found
+    if found is None and (errors, ours) not in _made:
+        _made[errors, ours] = _make_counterpart(errors, ours)
+    return found or _made[errors, ours]
+
+
+def _make_counterpart(errors: ModuleType, ours: type[Exception]) -> Any:
     bases = [base for base in ours.__bases__ if issubclass(base, RequestException)]
     parents = tuple(_counterpart(errors, base) for base in bases)
     return type(ours.__name__, parents, {"__doc__": ours.__doc__})

@@ -1,14 +1,17 @@
 """`response.raw`: a urllib3 `HTTPResponse` over our own body reader.
 
-Code built on requests looks deep into `raw`, so it is the real class, with everything read through the replaceable
-`_fp`: a library may wrap it to watch the bytes go by, or put a `BytesIO` there to have the body read anew. What
-differs from a response that urllib3 made itself:
+Code built on requests looks deep into `raw`, so it is the real class, with everything read through
+the replaceable `_fp`: a library may wrap it to watch the bytes go by, or put a `BytesIO` there to
+have the body read anew. What differs from a response that urllib3 made itself:
 
-- The parser has taken chunks apart already, so `chunked` is false whatever the header says, and `stream` keeps the
+- The parser has taken chunks apart already, so `chunked` is false whatever the header says, and
+  `stream` keeps the
   ends of chunks visible by asking the reader for pieces.
 - A compressed body that is cut short is an error (see `decoding`).
-- The connection is not ours to give back: the reader does it at the end of the body. `close` and `release_conn`
-  close the reader; a response that is merely dropped does nothing, so that the pool can tell a leak.
+- The connection is not ours to give back: the reader does it at the end of the body. `close` and
+  `release_conn`
+  close the reader; a response that is merely dropped does nothing, so that the pool can tell a
+  leak.
 """
 
 from __future__ import annotations
@@ -143,7 +146,9 @@ class RawResponse(HTTPResponse):
             reason=reason,
             preload_content=False,
             decode_content=False,
-            original_response=OriginalResponse(headers, reader, status, reason, version, request_method),  # type: ignore[arg-type]
+            original_response=OriginalResponse(
+                headers, reader, status, reason, version, request_method
+            ),  # type: ignore[arg-type]
             request_method=request_method,
             request_url=request_url,
             retries=retries,
@@ -166,7 +171,10 @@ class RawResponse(HTTPResponse):
     # ---- reading
 
     def read(
-        self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False
+        self,
+        amt: int | None = None,
+        decode_content: bool | None = None,
+        cache_content: bool = False,
     ) -> bytes:
         """Read `amt` bytes, decoded if asked for; all of them for `None` or a negative number.
 
@@ -183,9 +191,13 @@ class RawResponse(HTTPResponse):
                 decoder.flush()
         return data
 
-    def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Generator[bytes]:
-        """Yield the body in pieces of up to `amt` bytes, each chunk of a chunked one as it comes."""
-        if not self._is_chunked or self._fp is not self._reader:
+    def stream(
+        self, amt: int | None = 2**16, decode_content: bool | None = None
+    ) -> Generator[bytes]:
+        """Yield the body in pieces of up to `amt` bytes, each chunk of a chunked one as it comes.
+        Yield the body in pieces of up to `amt` bytes, each chunk of a chunked one as it comes."""
+        source: object = self._fp
+        if not self._is_chunked or source is not self._reader:
             yield from super().stream(amt, decode_content)
             return
         if amt == 0:
@@ -225,7 +237,8 @@ class RawResponse(HTTPResponse):
     # ---- the connection
 
     def release_conn(self) -> None:
-        """Give the connection back: nothing is left to do once the body is read, else it is closed."""
+        """Give the connection back: nothing is left to do once the body is read, else it is closed.
+        Give the connection back: nothing is left to do once the body is read, else it is closed."""
         if not self._reader.is_finished:
             self._reader.close()
 
@@ -236,13 +249,14 @@ class RawResponse(HTTPResponse):
     def close(self) -> None:
         """Close the body, and with it the connection if the body was not read to its end."""
         if self.__dict__.get("_finalizing"):
-            # io.IOBase closes what is dropped. A dropped body is left to its lease, which counts the leak.
+            # io.IOBase closes what is dropped. A dropped body is left to its lease, which counts
+            # the leak.
             return
         self._reader.close()
         super().close()
 
     @property
-    def connection(self) -> None:  # type: ignore[override]
+    def connection(self) -> None:
         """Always `None`: the connection belongs to the pool."""
         return None
 

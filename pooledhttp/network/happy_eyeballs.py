@@ -114,9 +114,13 @@ class _Race:
         try:
             self._in_flight.append(Attempt(address, self._options))
         except OSError as exc:
-            self._failures.append((address, exc))
+            self._note(address, exc)
         except (OverflowError, ValueError) as exc:  # a port or scope that cannot be
-            self._failures.append((address, OSError(str(exc))))
+            self._note(address, OSError(str(exc)))
+
+    def _note(self, address: Address, failure: OSError) -> None:
+        # Without its traceback, whose frames lead back here: a cycle that keeps the whole dial alive.
+        self._failures.append((address, failure.with_traceback(None)))
 
     def _watch(self, step: Deadline) -> socket.socket | None:
         """Wait until something is decided or it is time for the next address."""
@@ -131,7 +135,7 @@ class _Race:
             try:
                 attempt.settle()
             except OSError as exc:
-                self._failures.append((attempt.address, exc))
+                self._note(attempt.address, exc)
                 self._in_flight.remove(attempt)
                 discard(attempt.sock, self._runtime)
             else:

@@ -1,4 +1,5 @@
-"""The transport: one exchange on one leased connection, and the manager that keeps the parts together."""
+"""The transport: one exchange on one leased connection, and the manager that keeps the parts
+together."""
 
 from __future__ import annotations
 

@@ -1,14 +1,16 @@
 """The body of an answer as a file, and the end of its lease.
 
-`BodyReader` is what urllib3's `HTTPResponse` has as `_fp`. It pulls pieces from the connection and decides, once,
-what becomes of the lease::
+`BodyReader` is what urllib3's `HTTPResponse` has as `_fp`. It pulls pieces from the connection and
+decides, once, what becomes of the lease::
 
     end of the body, connection idle again -> release       back to the pool
     end of the body, connection to be closed -> discard
-    closed before its end, or an error -> discard            the rest of the body would answer the next request
+    closed before its end, or an error -> discard            the rest of the body would answer the
+    next request
 
-A reader that is dropped without any of these drops its lease too, and the lease tells the pool that it was leaked.
-Reader, lease and connection point one way only, so that happens at once, without the cyclic collector.
+A reader that is dropped without any of these drops its lease too, and the lease tells the pool that
+it was leaked. Reader, lease and connection point one way only, so that happens at once, without the
+cyclic collector.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ __all__ = ["BodyReader", "SocketHandle"]
 
 
 class SocketHandle:
-    """What `_fp.fp` is while a connection is held: `fp.raw._sock` is the socket, for channel binding and the like."""
+    """What `_fp.fp` is while a connection is held: `fp.raw._sock` is the socket, for channel
+    binding and the like."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -86,7 +89,8 @@ class BodyReader:
     # ---- the lease
 
     def _settle(self, connection: Connection, lease: Lease[Route, Connection]) -> None:
-        """The end of the body is known: give the connection back, or close it when it cannot serve again."""
+        """The end of the body is known: give the connection back, or close it when it cannot serve
+        again."""
         self._connection = self._lease = None
         if connection.is_reusable:
             lease.release(self._keep_seconds)
@@ -128,7 +132,10 @@ class BodyReader:
         return piece
 
     def read(self, amt: int | None = None, /) -> bytes:
-        """Read `amt` bytes, fewer only at the end; all that is left for `None` or a negative number."""
+        """Read `amt` bytes, fewer only at the end.
+
+        All that is left for `None` or a negative number.
+        """
         if amt is None or amt < 0:
             pieces = [bytes(self._rest)] if self._rest else []
             self._rest = memoryview(b"")
@@ -144,7 +151,8 @@ class BodyReader:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read_piece(self, amt: int) -> bytes:
-        """Read up to `amt` bytes, but not past the end of a chunk: a live stream is seen as it arrives.
+        """Read up to `amt` bytes, but not past the end of a chunk: a live stream is seen as it
+        arrives.
 
         A body that is not chunked is read as by `read`.
         """

@@ -1,21 +1,24 @@
 """One HTTP/1.1 connection: h11 decides, the stream moves the bytes.
 
-The only module that knows h11. Everything above it speaks `WireRequest`, `Head` and bytes, so that another parser
-can stand here later and pass the same tests.
+The only module that knows h11. Everything above it speaks `WireRequest`, `Head` and bytes, so that
+another parser can stand here later and pass the same tests.
 
-A connection carries one exchange at a time (no pipelining) and says after each whether it may carry another::
+A connection carries one exchange at a time (no pipelining) and says after each whether it may carry
+another::
 
     IDLE -> SENDING -> AWAITING -> READING -> IDLE        a complete exchange; kept alive
-                           |          '-----> CLOSED      the end of the body says close, or leaves doubt
-                           '--> SWITCHED ---> CLOSED      101, or 2xx to CONNECT: the bytes belong to the caller
+                           |          '-----> CLOSED      the end of the body says close, or leaves
+                           doubt '--> SWITCHED ---> CLOSED      101, or 2xx to CONNECT: the bytes
+                           belong to the caller
     any state ----------------------------> CLOSED
 
-"Doubt" is anything after which the two sides could disagree where the next answer begins: bytes behind the end of
-an answer, Content-Length beside Transfer-Encoding (RFC 9112, section 6.3), an upload that was cut short, a parse
-error. h11 carries surplus bytes over into its next cycle, where they would answer the next request; so a
-connection in doubt is never reused.
+"Doubt" is anything after which the two sides could disagree where the next answer begins: bytes
+behind the end of an answer, Content-Length beside Transfer-Encoding (RFC 9112, section 6.3), an
+upload that was cut short, a parse error. h11 carries surplus bytes over into its next cycle, where
+they would answer the next request; so a connection in doubt is never reused.
 
-Errors that leave this module are urllib3's classes with facts (see `faults`), never h11's and never OSError.
+Errors that leave this module are urllib3's classes with facts (see `faults`), never h11's and never
+OSError.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
 
@@ -36,11 +39,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ByteStream", "Connection", "Head", "State"]
 
-#: Bytes asked of the stream at a time: a whole TLS record (16 KiB) several times over; more brings nothing.
+#: Bytes asked of the stream at a time: a whole TLS record (16 KiB) several times over; more brings
+#: nothing.
 RECV_BYTES = 64 * 1024
 
-#: Seconds to wait for `100 Continue` before the body is sent anyway. RFC 9110, section 10.1.1: a client must not
-#: wait for ever, since old servers never answer; curl waits one second as well.
+#: Seconds to wait for `100 Continue` before the body is sent anyway. RFC 9110, section 10.1.1: a
+#: client must not wait for ever, since old servers never answer; curl waits one second as well.
 CONTINUE_SECONDS = 1.0
 
 #: Framing bytes an honest chunk may cost: its size in hex, an extension of a word, two line ends.
@@ -59,16 +63,23 @@ class ByteStream(Protocol):
         """Wait for bytes and return them, `b""` at the end of the stream."""
 
     def recv_now(self, max_bytes: int) -> bytes | None:
-        """Return what has arrived, `b""` at the end of the stream, `None` when there is nothing yet."""
+        """Return what has arrived, `b""` at the end of the stream, `None` when there is nothing
+        yet."""
 
     def send(self, data: bytes | memoryview, deadline: Deadline) -> None:
         """Write all of `data`."""
 
     def send_until_answer(self, data: bytes | memoryview, deadline: Deadline) -> int:
-        """Write until all is out or the peer, while we are blocked, has something to read; return the count."""
+        """Write until all is out or the peer, while we are blocked, has something to read.
+
+        Return the count.
+        """
 
     def has_data_or_eof(self) -> bool:
         """Whether an idle stream is no longer idle, found out without waiting."""
+
+    def remember_session(self) -> None:
+        """Keep what shortens the next handshake, now that bytes of an answer have come."""
 
     def close(self) -> None:
         """Close at once."""
@@ -109,8 +120,8 @@ MOVES: dict[State, frozenset[State]] = {
 class Head:
     """The status line and fields of a final answer.
 
-    `keep_seconds` is the server's `Keep-Alive: timeout=` hint, `None` without one. `is_chunked` tells whether the
-    body comes in chunks, whose ends a reader of a live stream wants to see.
+    `keep_seconds` is the server's `Keep-Alive: timeout=` hint, `None` without one. `is_chunked`
+    tells whether the body comes in chunks, whose ends a reader of a live stream wants to see.
     """
 
     status: int
@@ -176,13 +187,16 @@ class Connection:
         self._body_seen = 0
         #: Interim responses while a head is read, framing bytes in excess while a body is.
         self._excess = 0
-        #: What was read ahead: an answer's head during the upload, an event of the body, or an error in it.
+        #: What was read ahead: an answer's head during the upload, an event of the body, or an
+        #: error in it.
         self._early: h11.Response | h11.InformationalResponse | None = None
         self._pending: object | None = None
         self._failure: Exception | None = None
 
     def __repr__(self) -> str:
-        return f"<Connection to {self.origin}, {self.state.name.lower()}, {self.exchanges} exchanges>"
+        return (
+            f"<Connection to {self.origin}, {self.state.name.lower()}, {self.exchanges} exchanges>"
+        )
 
     # ---- life
 
@@ -209,7 +223,8 @@ class Connection:
     def is_alive(self) -> bool:
         """Whether an idle connection may carry a request: nothing to read, no end, no error.
 
-        Takes no time. Bytes on an idle connection mean that the two sides disagree, so it is not used again.
+        Takes no time. Bytes on an idle connection mean that the two sides disagree, so it is not
+        used again.
         """
         return self.state is State.IDLE and not self.stream.has_data_or_eof()
 
@@ -229,8 +244,8 @@ class Connection:
         """Write a request, its body included, unless the server answers before the body is out.
 
         Raises:
-            RequestRefused: h11 will not write such a request: a malformed field, or a body that does not match its
-                Content-Length.
+            RequestRefused: h11 will not write such a request: a malformed field, or a body that
+                does not match its Content-Length.
             SendTimeout: The peer took nothing for `plan.write` seconds, or the total ran out.
             ConnectionBroken: The connection ended while writing, and no answer was waiting.
         """
@@ -252,7 +267,8 @@ class Connection:
         if body is None:
             self._write(head + parser.send(_END), plan)
         elif isinstance(body, bytes) and len(body) <= PIECE_BYTES and not request.expects_continue:
-            # Head and body in one write: two small ones would meet Nagle and delayed acknowledgement.
+            # Head and body in one write: two small ones would meet Nagle and delayed
+            # acknowledgement.
             data = parser.send(h11.Data(data=body)) if body else b""
             self._write(head + data + parser.send(_END), plan)
         else:
@@ -261,11 +277,13 @@ class Connection:
                 self._send_body(request, plan)
 
     def _send_body(self, request: WireRequest, plan: TimeoutPlan) -> None:
-        """Write a large or streamed body; stops early, in doubt, when the final answer is already there."""
-        body = request.body
+        """Write a large or streamed body; stops early, in doubt, when the final answer is already
+        there."""
+        body: Any = request.body
         is_streamed = not isinstance(body, bytes)
         request.is_body_started = is_streamed
-        for piece in body_pieces(body) if is_streamed else _slices(body):
+        pieces: Iterable[Any] = body_pieces(body) if is_streamed else _slices(body)
+        for piece in pieces:
             if not self._write_block(self._h11.send(h11.Data(data=piece)), plan):
                 return
             # A streamed body may be endless, and its server may answer and read on: look each time.
@@ -304,17 +322,19 @@ class Connection:
         return True
 
     def _survive_failed_write(self, error: OSError) -> None:
-        """A server may answer and close without reading all (413): keep that answer, otherwise raise.
+        """A server may answer and close without reading all (413): keep that answer, otherwise
+        raise.
 
-        On a reused connection whose first write fails nothing is kept: what lies there was said before our
-        request, so it is no answer to it.
+        On a reused connection whose first write fails nothing is kept: what lies there was said
+        before our request, so it is no answer to it.
         """
         is_stale = self._faults.reused and not self._faults.bytes_sent
         if is_stale or not self._has_early_answer():
             raise self._faults.broken(error, "send") from error
 
     def _has_early_answer(self) -> bool:
-        """Read what has arrived, without waiting; `True`, and doubt, when it holds the head of a final answer."""
+        """Read what has arrived, without waiting; `True`, and doubt, when it holds the head of a
+        final answer."""
         while self._early is None:
             event = self._next_event("head")
             if event is _NEED_DATA:
@@ -351,7 +371,8 @@ class Connection:
     # ---- the head of the answer
 
     def read_head(self, plan: TimeoutPlan) -> Head:
-        """Read to the end of the final answer's head; interim answers are passed over, within the limit.
+        """Read to the end of the final answer's head; interim answers are passed over, within the
+        limit.
 
         Raises:
             RecvTimeout: Nothing came for `plan.read` seconds, or the total ran out.
@@ -386,7 +407,8 @@ class Connection:
     def _feed_head(self, data: bytes) -> None:
         """Give the parser bytes of a head, after a look whether the peer speaks HTTP/1 at all.
 
-        The look makes a wrong port or protocol an error at once, where the parser would wait for a blank line.
+        The look makes a wrong port or protocol an error at once, where the parser would wait for a
+        blank line.
         """
         if not data:
             raise self._faults.ended_before_answer()
@@ -406,15 +428,22 @@ class Connection:
             return event
         self._excess += 1
         if self._excess > self._limits.interim_responses:
-            raise self._faults.bad_answer(f"more than {self._limits.interim_responses} interim responses")
+            raise self._faults.bad_answer(
+                f"more than {self._limits.interim_responses} interim responses"
+            )
         return None
 
     def _describe(self, event: h11.Response | h11.InformationalResponse) -> Head:
-        """Turn h11's event into a `Head`, and note how the body is framed (RFC 9112, section 6.3)."""
+        """Turn h11's event into a `Head`, and note how the body is framed (RFC 9112, section 6.3).
+        Turn h11's event into a `Head`, and note how the body is framed (RFC 9112, section 6.3)."""
         raw = event.headers.raw_items()
         if len(raw) > self._limits.head_fields:
-            raise self._faults.bad_answer(f"the head has more than {self._limits.head_fields} fields")
-        if event.http_version[:1] != b"1":  # HTTP/2 and later do not look like this; 0.9 had no head
+            raise self._faults.bad_answer(
+                f"the head has more than {self._limits.head_fields} fields"
+            )
+        if (
+            event.http_version[:1] != b"1"
+        ):  # HTTP/2 and later do not look like this; 0.9 had no head
             raise self._faults.bad_answer(f"the version is {event.http_version.decode()}")
         length: int | None = None
         keep_seconds: float | None = None
@@ -447,8 +476,8 @@ class Connection:
     def receive(self, plan: TimeoutPlan) -> bytes:
         """Return the next piece of the body, `b""` at its end.
 
-        The end is noticed together with the last piece where the framing allows it, so that a reader who takes no
-        more than the body holds still gives the connection back.
+        The end is noticed together with the last piece where the framing allows it, so that a
+        reader who takes no more than the body holds still gives the connection back.
 
         Raises:
             RecvTimeout: Nothing came for `plan.read` seconds, or the total ran out.
@@ -485,7 +514,10 @@ class Connection:
         raise self._faults.bad_answer("unexpected end inside the body", "body")
 
     def _look_ahead(self) -> None:
-        """See whether the end of the body is already here; anything else waits for the next `receive`."""
+        """See whether the end of the body is already here.
+
+        Anything else waits for the next `receive`.
+        """
         try:
             event = self._next_event("body")
             if isinstance(event, h11.EndOfMessage):
@@ -498,14 +530,17 @@ class Connection:
     def _fill(self, plan: TimeoutPlan) -> None:
         """Read more of the body.
 
-        A chunked body may be almost only framing (extensions of a kilobyte around one byte of data), which is an
-        attack on the reader's time: what framing exceeds what data explains is bounded.
+        A chunked body may be almost only framing (extensions of a kilobyte around one byte of
+        data), which is an attack on the reader's time: what framing exceeds what data explains is
+        bounded.
         """
         try:
             data = self.stream.recv(RECV_BYTES, plan.total.sooner(plan.read))
         except TimeoutError as error:
             raise self._faults.recv_timeout(plan, "body") from error
-        except OSError as error:  # a TLS end without close_notify too: somebody may have cut the body short
+        except (
+            OSError
+        ) as error:  # a TLS end without close_notify too: somebody may have cut the body short
             raise self._faults.truncated(error, self._body_seen, self._body_left) from error
         if self._is_chunked:
             self._excess += len(data)

@@ -1,8 +1,8 @@
 """The errors of one exchange, each with the facts a caller may want to read.
 
-Below the border all failures are urllib3's classes or our subclasses of them (see `exceptions`), so that urllib3's
-`Retry` and code written against urllib3 recognise them. Here they get their words: what failed, for which origin,
-and what the numbers were.
+Below the border all failures are urllib3's classes or our subclasses of them (see `exceptions`), so
+that urllib3's `Retry` and code written against urllib3 recognise them. Here they get their words:
+what failed, for which origin, and what the numbers were.
 """
 
 from __future__ import annotations
@@ -54,7 +54,12 @@ class Faults:
         self.got_bytes = False
 
     def _facts(self, phase: str) -> Facts:
-        return {"origin": self.origin, "phase": phase, "reused": self.reused, "bytes_sent": self.bytes_sent}
+        return {
+            "origin": self.origin,
+            "phase": phase,
+            "reused": self.reused,
+            "bytes_sent": self.bytes_sent,
+        }
 
     def refused(self, error: Exception) -> RequestRefused:
         """The request cannot be written as HTTP/1.1."""
@@ -63,7 +68,9 @@ class Faults:
 
     def bad_answer(self, text: str, phase: str = "head") -> BadAnswer:
         """What came is not HTTP/1.1, or more of it than the limits allow."""
-        return BadAnswer(f"{self.origin} did not answer with valid HTTP/1.1: {text}.", **self._facts(phase))
+        return BadAnswer(
+            f"{self.origin} did not answer with valid HTTP/1.1: {text}.", **self._facts(phase)
+        )
 
     def conflicting_length(self, text: str, phase: str) -> ConflictingLength:
         """The head names no single length (RFC 9112, section 6.3)."""
@@ -92,7 +99,8 @@ class Faults:
     def send_timeout(self, plan: TimeoutPlan) -> SendTimeout:
         """The peer took no bytes in time."""
         limit = "total timeout" if plan.total.expired else f"write timeout={plan.write}"
-        text = f"Write timed out. ({limit}) {self.origin} stopped reading after {self.bytes_sent} bytes."
+        where = f"{self.origin} stopped reading after {self.bytes_sent} bytes"
+        text = f"Write timed out. ({limit}) {where}."
         return SendTimeout(text, **self._facts("send"))
 
     def recv_timeout(self, plan: TimeoutPlan, phase: str) -> RecvTimeout:

@@ -1,28 +1,32 @@
 """What `session.pool` is: the pool of one session, and what belongs to it.
 
-`TransportManager` puts the parts together: the generic pool with routes as keys and connections as resources, the
-connector that makes connections, the transport that uses them, and the retry budget and pauses of its origins. It
-is what users see of the pool: `stats()`, `warm()`, `evict()`, `drain()`, `shutdown()`.
+`TransportManager` puts the parts together: the generic pool with routes as keys and connections as
+resources, the connector that makes connections, the transport that uses them, and the retry budget
+and pauses of its origins. It is what users see of the pool: `stats()`, `warm()`, `evict()`,
+`drain()`, `shutdown()`.
 
-Adapters do not hold a manager but a `Hub` that leads to one. An adapter built without pool settings joins its
-session's manager when it is mounted; used alone it makes its own, when first needed.
+Adapters do not hold a manager but a `Hub` that leads to one. An adapter built without pool settings
+joins its session's manager when it is mounted; used alone it makes its own, when first needed.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pooledhttp.events import Listeners, RetryScheduled
 from pooledhttp.network import Connector, Route
-from pooledhttp.pool import Limits, Pool, PoolConfig
+from pooledhttp.pool import Advice, Limits, Pool, PoolConfig
 from pooledhttp.retry import Pauses, RetryBudget
 from pooledhttp.runtime import Runtime, default_runtime
 from pooledhttp.timing import Deadline
 from pooledhttp.transport.connection import Connection
-from pooledhttp.transport.transport import Replay, Transport
+from pooledhttp.transport.keeper import Keeper
+from pooledhttp.transport.transport import Replay, Transport, open_connection
 from pooledhttp.transport.tunnel import open_tunnel
 from pooledhttp.transport.wire import Limits as WireLimits
 
@@ -71,6 +75,10 @@ class TransportManager:
         self.transport = Transport(
             self._connections, self.connector, limits=limits, listeners=self.listeners
         )
+        # Without a way to the pool: a keeper must not keep alive what it looks after.
+        dial = partial(open_connection, self.connector, self.transport.limits)
+        self.keeper = Keeper(self._connections, dial, self.runtime)
+        self.locate: Callable[[str], Route] = _route_by_url
         self.budget = RetryBudget()
         self.pauses = Pauses()
         #: Adapters that use this manager and have not been closed since they last did.
@@ -90,28 +98,68 @@ class TransportManager:
         """Counts per origin and in total, as frozen values."""
         return self._connections.stats()
 
+    def advise(self) -> dict[str, Advice]:
+        """How many connections each origin needs, by Little's law over what was measured of late.
+        How many connections each origin needs, by Little's law over what was measured of late."""
+        return self._connections.advise()
+
     def resize(self, config: PoolConfig) -> None:
         """Put other limits into force; waiters are served where there is room now."""
         self._limits.config = config
         self._connections.resize(config)
+        self.note_use()
+
+    def warm(self, url: str, count: int = 1, timeout: float | None = 10.0) -> int:
+        """Open connections to the origin of `url` now, and keep that many ready from now on.
+
+        Args:
+            url: Any URL of the origin; a session's own settings of TLS and proxies apply.
+            count: Idle connections to have, at least.
+            timeout: Seconds to wait for them; `None` for as long as it takes.
+
+        Returns:
+            How many are idle. Why others could not be opened is in the log, and they are tried
+            again.
+        """
+        route = self.locate(url)
+        self._limits.warmed[route] = count
+        self._connections.resize(self.config)
+        missing = count - self._idle(route)
+        self.keeper.fill(route, missing, Deadline.after(timeout, self.runtime.now))
+        self.keeper.wake()
+        return self._idle(route)
+
+    def _idle(self, route: Route) -> int:
+        found = self.stats().origins.get(route.origin)
+        return 0 if found is None else found.idle
 
     def evict(self, url: str) -> int:
-        """Close the idle connections to the origin of `url`; those in use close when they are given back."""
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
-        origin = Route(parts.scheme, parts.hostname or "", port).origin
+        """Close the idle connections to the origin of `url`.
+
+        Those in use close when they are given back.
+        """
+        origin = _route_by_url(url).origin
         return self._connections.evict(lambda route: route.origin == origin)
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Let what is leased finish, then close; `True` when all did within `timeout` seconds (`None`: for ever)."""
+        """Let what is leased finish, then close.
+
+        `True` when all did within `timeout` seconds (`None`: for ever).
+        """
+        self.keeper.stop()
         return self._connections.drain(Deadline.after(timeout, self.runtime.now))
 
     def close_idle(self) -> None:
-        """Empty the shelves. What is leased lives until its body ends; the next request opens the pool again."""
+        """Empty the shelves and stop keeping connections warm.
+
+        What is leased lives until its body ends; the next request opens the pool again.
+        """
+        self.keeper.stop()
         self._connections.close_idle()
 
     def shutdown(self) -> None:
         """Close for good: who waits, and who comes later, gets `PoolClosed`."""
+        self.keeper.stop()
         self._connections.shutdown()
 
     # ---- what adapters tell it
@@ -119,6 +167,12 @@ class TransportManager:
     def enter(self, user: int) -> None:
         """An adapter uses the pool (again)."""
         self._open_users.add(user)
+        self.note_use()
+
+    def note_use(self) -> None:
+        """The pool is in use: connections are kept warm again, where the limits want any."""
+        if self._limits.want_warmth:
+            self.keeper.wake()
 
     def leave(self, user: int) -> None:
         """An adapter was closed; the last one to be closed empties the shelves."""
@@ -131,20 +185,28 @@ class TransportManager:
         listeners = self.listeners
         if not listeners:
             return None
-        return lambda number, delay, reason: listeners.emit(RetryScheduled(origin, number, delay, reason))
+        return lambda number, delay, reason: listeners.emit(
+            RetryScheduled(origin, number, delay, reason)
+        )
 
 
 class Holder:
-    """A place for one manager, made when first asked for: most sessions that are built never mount a thing on it.
+    """A place for one manager, made when first asked for: most sessions that are built never mount
+    a thing on it.
 
     Args:
         make: Builds the manager.
+        locate: Finds the route of a URL under the settings of whoever holds the manager; `None` for
+            default settings.
     """
 
-    __slots__ = ("_lock", "_make", "_manager")
+    __slots__ = ("_locate", "_lock", "_make", "_manager")
 
-    def __init__(self, make: Callable[[], TransportManager]) -> None:
+    def __init__(
+        self, make: Callable[[], TransportManager], locate: Callable[[str], Route] | None = None
+    ) -> None:
         self._make = make
+        self._locate = locate
         self._lock = threading.Lock()
         self._manager: TransportManager | None = None
 
@@ -154,12 +216,16 @@ class Holder:
         if self._manager is None:
             with self._lock:
                 if self._manager is None:
-                    self._manager = self._make()
+                    manager = self._make()
+                    if self._locate is not None:
+                        manager.locate = self._locate
+                    self._manager = manager
         return self._manager
 
 
 class Hub:
-    """Leads from an adapter, and all it hands out, to the manager in use, which mounting may change.
+    """Leads from an adapter, and all it hands out, to the manager in use, which mounting may
+    change.
 
     It stands between them so that what an adapter hands out does not refer back to the adapter.
     """
@@ -176,16 +242,34 @@ class Hub:
         return self.holder.manager
 
 
+def _route_by_url(url: str) -> Route:
+    """The route to a URL's origin under default settings."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return Route(parts.scheme, (parts.hostname or "").lower(), port)
+
+
 def _origin_of(route: Route) -> str:
     return route.origin
 
 
 class _LimitsByUrl:
-    """Finds the limits of a route in the configuration in force, whose overrides are written as URLs."""
+    """Finds the limits of a route in the configuration in force, whose overrides are written as
+    URLs."""
 
     def __init__(self, config: PoolConfig) -> None:
         self.config = config
+        #: What `warm` asked for, on top of the configuration.
+        self.warmed: dict[Route, int] = {}
 
     def __call__(self, route: Route) -> Limits:
         config = self.config
-        return config.limits_for(route.origin) if config.overrides else config.limits
+        limits = config.limits_for(route.origin) if config.overrides else config.limits
+        count = self.warmed.get(route, 0)
+        return replace(limits, min_idle=count) if count > limits.min_idle else limits
+
+    @property
+    def want_warmth(self) -> bool:
+        """Whether any origin may have idle connections to be kept ready."""
+        config = self.config
+        return bool(config.min_idle or config.overrides or self.warmed)

@@ -1,8 +1,9 @@
 """One origin under one set of connection settings: what urllib3 calls a connection pool.
 
-urllib3's managers, which users subclass, patch and configure, hand out `HTTPConnectionPool` objects; ours hand out
-these. An `OriginPool` has the attributes that adapters set on such a pool (`cert_reqs`, `ca_certs`, ...) and its
-`urlopen`, but owns no connection: it turns its settings into a `Route` and sends through the shared transport.
+urllib3's managers, which users subclass, patch and configure, hand out `HTTPConnectionPool`
+objects; ours hand out these. An `OriginPool` has the attributes that adapters set on such a pool
+(`cert_reqs`, `ca_certs`, ...) and its `urlopen`, but owns no connection: it turns its settings into
+a `Route` and sends through the shared transport.
 
     attributes -> Route                  cached until one of them is set
     send       -> WireRequest -> for attempt in Attempts(policy): transport.exchange -> RawResponse
@@ -10,7 +11,6 @@ these. An `OriginPool` has the attributes that adapters set on such a pool (`cer
 
 from __future__ import annotations
 
-import io
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from pooledhttp.message import RawResponse, without_credentials
 from pooledhttp.network import Proxy, Route, SocketOptions, TlsSettings
 from pooledhttp.retry import Attempts
 from pooledhttp.timing import plan_timeout
+from pooledhttp.transport.buffered import BufferedBody
 from pooledhttp.transport.outgoing import build_request
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pooledhttp.timing import TimeoutPlan
     from pooledhttp.transport.manager import Hub
 
-__all__ = ["BufferedBody", "OriginPool"]
+__all__ = ["OriginPool"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -62,31 +63,6 @@ _NO_RETRIES = Retry(0, read=False)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-class BufferedBody(io.BytesIO):
-    """A body that was read inside the retry loop, standing where its reader stood."""
-
-    fp = None
-    #: Its connection went back when the body was read.
-    is_finished = True
-
-    def __init__(self, body: bytes) -> None:
-        super().__init__(body)
-        self._size = len(body)
-
-    def read_piece(self, amt: int) -> bytes:
-        """Read up to `amt` bytes; where chunks ended is no longer known."""
-        return self.read(amt)
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing is left to read, as http.client's response closes itself at its end."""
-        return super().closed or self.tell() >= self._size
-
-    def isclosed(self) -> bool:
-        """The same under http.client's name."""
-        return self.closed
-
-
 class OriginPool:
     """Sends requests to one origin, under settings named as urllib3 names them.
 
@@ -96,7 +72,8 @@ class OriginPool:
         proxy: The proxy in between; `None` for none.
         host: Name or address.
         port: `None` for the scheme's default.
-        **settings: Keyword arguments of urllib3's pools. Those that shape urllib3's own pool (`maxsize`, `block`,
+        **settings: Keyword arguments of urllib3's pools. Those that shape urllib3's own pool
+        (`maxsize`, `block`,
             ...) are kept as attributes of no effect.
     """
 
@@ -120,7 +97,13 @@ class OriginPool:
     verified_for: tuple[Any, Any] | None = None
 
     def __init__(
-        self, hub: Hub, scheme: str, proxy: Proxy | None, host: str, port: int | None = None, **settings: Any
+        self,
+        hub: Hub,
+        scheme: str,
+        proxy: Proxy | None,
+        host: str,
+        port: int | None = None,
+        **settings: Any,
     ) -> None:
         self._routes: dict[bool, Route] = {}
         self.hub = hub
@@ -176,7 +159,8 @@ class OriginPool:
         )
 
     def _host_field(self, target: str) -> str:
-        """What `Host` says (RFC 9112, section 3.2): the target's host, its port where it is not the usual one."""
+        """What `Host` says (RFC 9112, section 3.2): the target's host, its port where it is not the
+        usual one."""
         if not target.startswith(("http://", "https://")):
             host, port, scheme = self.host, self.port, self.scheme
             host = f"[{host.partition('%')[0]}]" if ":" in host else host
@@ -184,7 +168,11 @@ class OriginPool:
         authority = without_credentials(target).partition("://")[2]
         for end in "/?#":
             authority = authority.partition(end)[0]
-        return authority.removesuffix(":80") if target.startswith("http:") else authority.removesuffix(":443")
+        return (
+            authority.removesuffix(":80")
+            if target.startswith("http:")
+            else authority.removesuffix(":443")
+        )
 
     # ---- sending
 
@@ -210,15 +198,18 @@ class OriginPool:
             policy: What is tried again, how often, and after which time.
             plan: The timeouts.
             chunked: Send the body in chunks.
-            is_streamed: The caller reads the body as it comes. Otherwise, where the policy retries reads, it is
-                read here, so that a body cut short is tried again too.
+            is_streamed: The caller reads the body as it comes. Otherwise, where the policy retries
+                reads, it is read here, so that a body cut short is tried again too.
 
         Raises:
-            urllib3.exceptions.HTTPError: What went wrong, as `MaxRetryError` where the policy gave up on it.
+            urllib3.exceptions.HTTPError: What went wrong, as `MaxRetryError` where the policy gave
+            up on it.
             PoolTimeout: No place became free in time.
         """
         hub, manager = self.hub, self.hub.manager
-        is_forwarded = self.proxy is not None and not self.proxy.is_socks and target[:7].lower() == "http://"
+        is_forwarded = (
+            self.proxy is not None and not self.proxy.is_socks and target[:7].lower() == "http://"
+        )
         route = self.route(is_forwarded=is_forwarded)
         url = without_credentials(target) if is_forwarded else target
         request = build_request(
@@ -238,7 +229,9 @@ class OriginPool:
             rewind=request.rewind_body,
             on_retry=manager.on_retry(route.origin),
         )
-        reads_here = not is_streamed and bool(policy.total) and policy.read is not False and policy.read != 0
+        reads_here = (
+            not is_streamed and bool(policy.total) and policy.read is not False and policy.read != 0
+        )
         for attempt in attempts:
             try:
                 answer = manager.transport.exchange(route, request, plan, hub.replay)
@@ -284,17 +277,27 @@ class OriginPool:
     ) -> RawResponse:
         """Send a request as urllib3's pools do; see there for the arguments.
 
-        Redirects are the session's affair and are not followed here; arguments that steer urllib3's own pool
-        (`assert_same_host`, `pool_timeout`, `release_conn`, `body_pos`) have no effect.
+        Redirects are the session's affair and are not followed here; arguments that steer urllib3's
+        own pool (`assert_same_host`, `pool_timeout`, `release_conn`, `body_pos`) have no effect.
         """
         policy = _NO_RETRIES if retries is None else Retry.from_int(retries)
         plan = plan_timeout(timeout, self.hub.manager.runtime.now)
         raw = self.send(
-            method, url, body, headers or {}, policy, plan, chunked=chunked, is_streamed=not preload_content
+            method,
+            url,
+            body,
+            headers or {},
+            policy,
+            plan,
+            chunked=chunked,
+            is_streamed=not preload_content,
         )
         if preload_content:
             raw.read(decode_content=decode_content, cache_content=True)
         return raw
 
     def close(self) -> None:
-        """Nothing: connections belong to the shared pool. urllib3's managers call this for pools they forget."""
+        """Nothing: connections belong to the shared pool.
+
+        Urllib3's managers call this for pools they forget.
+        """

@@ -1,9 +1,9 @@
 """From header fields and a body of any kind to a `WireRequest` whose framing is decided.
 
-Framing is ours alone: exactly one of Content-Length and `Transfer-Encoding: chunked` goes out with a body, whatever
-the caller's fields say, since a request that carries both is read differently by different servers (RFC 9112,
-section 6.1). What the caller did not say and HTTP wants is added as http.client would: `Host` first, then
-`Accept-Encoding: identity`.
+Framing is ours alone: exactly one of Content-Length and `Transfer-Encoding: chunked` goes out with
+a body, whatever the caller's fields say, since a request that carries both is read differently by
+different servers (RFC 9112, section 6.1). What the caller did not say and HTTP wants is added as
+http.client would: `Host` first, then `Accept-Encoding: identity`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ __all__ = ["build_request"]
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: A request target that needs no encoding: visible ASCII without a percent sign.
 _PLAIN_TARGET = re.compile(r"[!\"$&-;=?-Z_a-z~]+")
-#: Methods for which a request without a body says so by `Content-Length: 0` (RFC 9110, section 8.6).
+#: Methods for which a request without a body says so by `Content-Length: 0` (RFC 9110, section
+#: 8.6).
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
 _Field = tuple[bytes, bytes]
@@ -73,7 +74,8 @@ def build_request(
         headers=fields,
         body=content,
         url=url,
-        expects_continue=content is not None and seen.get(b"expect", b"").lower() == b"100-continue",
+        expects_continue=content is not None
+        and seen.get(b"expect", b"").lower() == b"100-continue",
         has_idempotency_key=b"idempotency-key" in seen,
     )
     request.rewind = _rewinder(content)
@@ -114,12 +116,15 @@ def _bytes(name: Any, value: Any) -> bytes:
         return str(value).encode("latin-1")
     except UnicodeEncodeError as error:
         raise InvalidHeader(
-            f"Header {name!r} holds characters beyond latin-1; encode the value to bytes yourself ({error})."
+            f"Header {name!r} holds characters beyond latin-1; encode the value yourself ({error})."
         ) from error
 
 
 def _framing(method: str, content: Any, length: bytes | None, chunked: bool) -> _Field | None:
-    """The one field that says where the body ends; `None` for a request that has no body and need not say so."""
+    """The one field that says where the body ends.
+
+    `None` for a request that has no body and need not say so.
+    """
     if content is None:
         # A length that was promised is kept: h11 refuses to break the promise.
         if length is None and method not in _BODY_EXPECTED:
@@ -131,7 +136,8 @@ def _framing(method: str, content: Any, length: bytes | None, chunked: bool) -> 
 
 
 def _with_framing(fields: list[_Field], framing: _Field | None) -> list[_Field]:
-    """Put `framing` where the caller had such a field, else at the end, and drop every other one."""
+    """Put `framing` where the caller had such a field, else at the end, and drop every other one.
+    Put `framing` where the caller had such a field, else at the end, and drop every other one."""
     kept: list[_Field] = []
     for field in fields:
         lower = field[0].lower()

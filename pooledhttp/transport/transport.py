@@ -5,8 +5,9 @@
     lease is an empty place  -> dial and fill it
     send, read the head                   from here on the body's reader owns the lease
 
-A connection that the server closed while it was idle looks healthy until the close arrives, so a reused one may
-still die before the first byte of an answer. If the request may be sent again, it is, once, on a newly dialled
+A connection that the server closed while it was idle looks healthy until the close arrives, so a
+reused one may still die before the first byte of an answer. If the request may be sent again, it
+is, once, on a newly dialled
 connection: that cannot loop, and it is no retry, since nothing was answered that could be counted.
 """
 
@@ -25,12 +26,12 @@ from pooledhttp.transport.wire import Limits, WireRequest, WireResponse
 if TYPE_CHECKING:
     from pooledhttp.network import Connector, Route
     from pooledhttp.pool import Lease, Pool
-    from pooledhttp.timing import TimeoutPlan
+    from pooledhttp.timing import Deadline, TimeoutPlan
 
-__all__ = ["Replay", "Transport"]
+__all__ = ["Replay", "Transport", "open_connection"]
 
-#: What may be sent again on a fresh connection after a reused one died unanswered: requests that are idempotent or
-#: were never written, all requests, or none.
+#: What may be sent again on a fresh connection after a reused one died unanswered: requests that
+#: are idempotent or were never written, all requests, or none.
 Replay = Literal["safe", "always", "off"]
 
 
@@ -60,12 +61,14 @@ class Transport:
     def exchange(
         self, route: Route, request: WireRequest, plan: TimeoutPlan, replay: Replay = "safe"
     ) -> WireResponse:
-        """Send a request and read the head of its answer; the answer's reader then owns the connection.
+        """Send a request and read the head of its answer; the answer's reader then owns the
+        connection.
 
         Raises:
             PoolTimeout: No place became free in time.
             PoolClosed: The pool was shut down.
-            urllib3.exceptions.HTTPError: Everything that may go wrong on the wire, as described in `exceptions`.
+            urllib3.exceptions.HTTPError: Everything that may go wrong on the wire, as described in
+            `exceptions`.
         """
         careful = replay != "always" and not request.is_idempotent
         lease = self.pool.acquire(route, plan.total.sooner(plan.pool), careful=careful)
@@ -73,7 +76,7 @@ class Transport:
             connection = lease.resource or self.dial(lease, route, plan)
             try:
                 return self._attempt(connection, lease, request, plan)
-            except ConnectionBroken as error:
+            except ConnectionBroken:
                 if not lease.reused or not _may_replay(connection, request, replay):
                     raise
                 lease.found_stale()
@@ -88,13 +91,17 @@ class Transport:
 
     def dial(self, lease: Lease[Route, Connection], route: Route, plan: TimeoutPlan) -> Connection:
         """Connect, and put the connection into the lease's empty place."""
-        stream = self.connector.connect(route, plan.total.sooner(plan.connect))
-        connection = Connection(stream, route.origin, self.limits)
+        deadline = plan.total.sooner(plan.connect)
+        connection = open_connection(self.connector, self.limits, route, deadline)
         lease.fill(connection)
         return connection
 
     def _attempt(
-        self, connection: Connection, lease: Lease[Route, Connection], request: WireRequest, plan: TimeoutPlan
+        self,
+        connection: Connection,
+        lease: Lease[Route, Connection],
+        request: WireRequest,
+        plan: TimeoutPlan,
     ) -> WireResponse:
         connection.send(request, plan)
         if plan.leftover is not None:
@@ -108,7 +115,16 @@ class Transport:
             reader = BodyReader(
                 connection, lease, plan, is_chunked=head.is_chunked, keep_seconds=head.keep_seconds
             )
-        return WireResponse(head.status, head.reason, head.version, head.headers, head.is_chunked, reader)
+        return WireResponse(
+            head.status, head.reason, head.version, head.headers, head.is_chunked, reader
+        )
+
+
+def open_connection(
+    connector: Connector, limits: Limits, route: Route, deadline: Deadline
+) -> Connection:
+    """Make a new connection; it is nobody's yet."""
+    return Connection(connector.connect(route, deadline), route.origin, limits)
 
 
 def _may_replay(connection: Connection, request: WireRequest, replay: Replay) -> bool:

@@ -1,7 +1,7 @@
 """CONNECT: asking an HTTP proxy to pass bytes on (RFC 9110, section 9.3.6).
 
-The proxy's answer is parsed by the same code as any other, on a connection that is thrown away afterwards: what
-follows a 2xx belongs to the tunnel.
+The proxy's answer is parsed by the same code as any other, on a connection that is thrown away
+afterwards: what follows a 2xx belongs to the tunnel.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A connection that is no longer HTTP: 101, or 2xx to CONNECT.
 
-The bytes belong to the caller from here on. `raw.read` reads what the other protocol sends, `raw._fp.fp.raw._sock`
-is the socket for those who speak it themselves; closing the response closes the connection.
+The bytes belong to the caller from here on. `raw.read` reads what the other protocol sends,
+`raw._fp.fp.raw._sock` is the socket for those who speak it themselves; closing the response closes
+the connection.
 """
 
 from __future__ import annotations
@@ -24,18 +25,22 @@ class SwitchedReader:
 
     Args:
         connection: In state SWITCHED.
-        lease: What holds the connection; never released, since nobody knows what state the peer is in.
+        lease: What holds the connection; never released, since nobody knows what state the peer is
+            in.
         plan: Read and write timeouts, and the total.
     """
 
-    def __init__(self, connection: Connection, lease: Lease[Route, Connection], plan: TimeoutPlan) -> None:
+    def __init__(
+        self, connection: Connection, lease: Lease[Route, Connection], plan: TimeoutPlan
+    ) -> None:
         self._connection = connection
         self._lease: Lease[Route, Connection] | None = lease
         self._plan = plan
         self._rest = connection.leftover()
 
     def read(self, amt: int | None = -1, /) -> bytes:
-        """Read what has arrived, at most `amt` bytes; everything to the end for `None` or a negative number.
+        """Read what has arrived, at most `amt` bytes; everything to the end for `None` or a
+        negative number.
 
         Raises:
             TimeoutError: Nothing came within the read timeout.
@@ -50,6 +55,10 @@ class SwitchedReader:
             self._rest = self._connection.stream.recv(max(amt, RECV_BYTES), deadline)
         piece, self._rest = self._rest[:amt], self._rest[amt:]
         return piece
+
+    def read_piece(self, amt: int) -> bytes:
+        """The same as `read`: there are no chunks."""
+        return self.read(amt)
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:
         """Read into a buffer, as `io` wants it."""

@@ -1,8 +1,9 @@
 """What goes over the wire and what comes back, as plain values.
 
-`WireRequest` is a request made ready for HTTP/1.1: method and target as bytes, the header fields in the order in
-which they are to be sent, and a body whose framing is already decided. `WireResponse` is the head of an answer
-and the reader of its body. Neither knows a socket, a pool or a retry policy; `connection.py` moves them.
+`WireRequest` is a request made ready for HTTP/1.1: method and target as bytes, the header fields in
+the order in which they are to be sent, and a body whose framing is already decided. `WireResponse`
+is the head of an answer and the reader of its body. Neither knows a socket, a pool or a retry
+policy; `connection.py` moves them.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pooledhttp.transport.body import BodyReader
+    from pooledhttp.transport.buffered import BufferedBody
     from pooledhttp.transport.upgrade import SwitchedReader
 
 __all__ = ["Limits", "WireRequest", "WireResponse", "Readable", "body_pieces"]
 
-#: Bytes read from a file-like body at a time, and the most that one write hands to the socket. A write of this
-#: size has its own write timeout, so a large upload that makes progress is never cut off.
+#: Bytes read from a file-like body at a time, and the most that one write hands to the socket. A
+#: write of this size has its own write timeout, so a large upload that makes progress is never cut
+#: off.
 PIECE_BYTES = 128 * 1024
 
 #: RFC 9110, section 9.2.2: doing these twice does what doing them once does.
@@ -38,11 +41,13 @@ class Limits:
     """How much a server may send before it counts as broken.
 
     Args:
-        head_bytes: The status line and header fields together, in bytes. Real sites stay under 64 KiB; the
-            default leaves them room.
+        head_bytes: The status line and header fields together, in bytes. Real sites stay under 64
+            KiB; the default leaves them room.
         head_fields: Header fields in one head, and in the trailer of a chunked body.
-        interim_responses: 1xx responses before the final one (RFC 9110, section 15.2, sets no bound itself).
-        chunk_overhead_bytes: Framing bytes (chunk sizes, extensions) above what the data can explain.
+        interim_responses: 1xx responses before the final one (RFC 9110, section 15.2, sets no bound
+            itself).
+        chunk_overhead_bytes: Framing bytes (chunk sizes, extensions) above what the data can
+            explain.
     """
 
     head_bytes: int = 256 * 1024
@@ -57,7 +62,8 @@ class WireRequest:
 
     Args:
         method: The method, upper or lower case as the caller wants it.
-        target: The request target (RFC 9112, section 3.2): a path, or a whole URL for a forward proxy.
+        target: The request target (RFC 9112, section 3.2): a path, or a whole URL for a forward
+            proxy.
         headers: Name and value pairs in wire order, `Host` among them.
         body: `None`, bytes, something with `read`, or an iterable of bytes or str.
         rewind: Puts the body back to where it began; `None` when sending it once uses it up.
@@ -73,12 +79,14 @@ class WireRequest:
     url: str = ""
     expects_continue: bool = False
     has_idempotency_key: bool = False
-    #: Set as soon as a body that is not plain bytes was touched: from then on it must be rewound to be sent again.
+    #: Set as soon as a body that is not plain bytes was touched: from then on it must be rewound to
+    #: be sent again.
     is_body_started: bool = field(default=False, init=False)
 
     @property
     def is_idempotent(self) -> bool:
-        """Whether doing the request twice is as good as once, by its method or its `Idempotency-Key`."""
+        """Whether doing the request twice is as good as once, by its method or its
+        `Idempotency-Key`."""
         return self.method in IDEMPOTENT_METHODS or self.has_idempotency_key
 
     @property
@@ -101,7 +109,8 @@ class WireRequest:
 class WireResponse:
     """The head of an answer, and what reads its body.
 
-    `headers` keeps the names as the server wrote them, in its order, repeats included. `version` is 10 or 11.
+    `headers` keeps the names as the server wrote them, in its order, repeats included. `version` is
+    10 or 11.
     """
 
     status: int
@@ -109,7 +118,7 @@ class WireResponse:
     version: int
     headers: list[tuple[str, str]]
     is_chunked: bool
-    reader: BodyReader | SwitchedReader
+    reader: BodyReader | SwitchedReader | BufferedBody
 
 
 def body_pieces(body: Readable | Iterable[bytes | str]) -> Iterator[bytes]:
