@@ -259,8 +259,10 @@ class SessionRedirectMixin:
         if jar is None:  # prepared by hand
             jar = RequestsCookieJar()
         _store_cookies(jar, req, resp)
-        call_cookies.fit(jar, following.url)
         merge_cookies(jar, self.cookies)
+        # The session's own cookies without a domain, too: on their own they go to every server that
+        # the caller asks, but not to one that another server points to.
+        call_cookies.fit(jar, following.url)
         following.prepare_cookies(jar)
 
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
@@ -626,7 +628,8 @@ class Session(SessionRedirectMixin):
             elif not is_hop:
                 ahead = self.resolve_redirects(response, request, yield_requests=True, **kwargs)
                 response._next = next(ahead, None)
-            if not kwargs["stream"]:
+            is_passed_by = is_hop and self.get_redirect_target(response) is not None
+            if not kwargs["stream"] and not is_passed_by:
                 response.content  # noqa: B018  # read now, so that the connection is free
         except BaseException as exc:
             _leave(response, exc, kwargs["stream"])

@@ -138,10 +138,10 @@ def _international(url: str) -> str:
 
 
 class CallCookies:
-    """Keeps the cookies that one call was given with the origin that was called.
+    """Keeps cookies that name no domain with the origin that was called.
 
-    `cookies={...}` makes cookies that name no domain. A jar sends such a cookie anywhere, but the
-    caller meant the server that was called, not one it points to.
+    `cookies={...}`, of one call or of the session, makes such cookies. A jar sends them anywhere,
+    but the caller meant the server that was called, not one it points to.
 
     Args:
         url: What was called.
@@ -157,7 +157,7 @@ class CallCookies:
         """Take the cookies out of a jar that goes elsewhere, or put them back when it returns."""
         if is_other_origin(self._url, url):
             loose = [cookie for cookie in jar if not cookie.domain]
-            self._aside += loose
+            self._aside = loose or self._aside
             for cookie in loose:
                 jar.clear(cookie.domain, cookie.path, cookie.name)
         else:

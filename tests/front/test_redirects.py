@@ -349,14 +349,14 @@ def test_credentials_stay_on_their_host() -> None:
     ]
 
 
-def test_cookies_of_the_session_follow_their_own_rules() -> None:
-    """Those with a domain go to it; those the user put in without one go along, as in requests."""
+def test_cookies_without_a_domain_stay_with_the_origin_that_was_called() -> None:
+    """Those with a domain go to it; those without one, of the session too, go nowhere else."""
     session, site = _session({"http://a.example/": _to("http://b.example/")})
     session.cookies.set("any", "1")
     session.cookies.set("theirs", "2", domain="b.example")
     session.get("http://a.example/", cookies={"call": "3"})
     assert site.requests[0].headers["Cookie"] == "any=1; call=3"
-    assert site.requests[1].headers["Cookie"] == "any=1; theirs=2"
+    assert site.requests[1].headers["Cookie"] == "theirs=2"
 
 
 def test_a_plain_jar_is_not_emptied() -> None:
