@@ -22,7 +22,8 @@ from http.client import HTTPMessage
 from typing import TYPE_CHECKING, Protocol
 
 from urllib3 import HTTPHeaderDict
-from urllib3.response import HTTPResponse
+from urllib3.exceptions import DecodeError
+from urllib3.response import ContentDecoder, HTTPResponse
 from urllib3.util.response import is_fp_closed
 
 from pooledhttp.message.decoding import make_decoder
@@ -109,6 +110,25 @@ class OriginalResponse:
         self._reader.close()
 
 
+class _Refusal(ContentDecoder):
+    """Stands for a decoder that could not be made, and says why when it is needed."""
+
+    has_unconsumed_tail = False
+
+    def __init__(self, error: DecodeError) -> None:
+        self._error = error
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """Refuse any byte; a body of none needs no decoding."""
+        if data:
+            raise self._error
+        return b""
+
+    def flush(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
 class RawResponse(HTTPResponse):
     """A urllib3 response whose body comes from the pool's connection.
 
@@ -165,7 +185,11 @@ class RawResponse(HTTPResponse):
         if self._decoder_initialized:
             return
         if self._decoder is None:
-            self._decoder = make_decoder(self.headers.get("content-encoding", ""))
+            try:
+                self._decoder = make_decoder(self.headers.get("content-encoding", ""))
+            except DecodeError as error:
+                # Whoever wants the bytes as they came, or none of them, need not know.
+                self._decoder = _Refusal(error)
         self._decoder_initialized = True
 
     # ---- reading
@@ -203,6 +227,19 @@ class RawResponse(HTTPResponse):
         if amt == 0:
             return
         yield from self._stream_chunks(amt or 2**16, decode_content)
+
+    def read_chunked(
+        self, amt: int | None = None, decode_content: bool | None = None
+    ) -> Generator[bytes]:
+        """As `stream`, for a body that comes in chunks.
+
+        Raises:
+            ResponseNotChunked: It does not.
+        """
+        if not self._is_chunked or self._fp is not self._reader:
+            yield from super().read_chunked(amt, decode_content)
+        else:
+            yield from self._stream_chunks(amt or 2**16, decode_content)
 
     def _stream_chunks(self, amt: int, decode_content: bool | None) -> Generator[bytes]:
         """As urllib3's `read_chunked`, over a reader that has the framing taken off already."""

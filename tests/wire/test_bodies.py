@@ -1,0 +1,463 @@
+"""Bodies: decoded or refused whole, streamed as they come, bounded in memory, read at odd times."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import pooledhttp
+from pooledhttp.exceptions import (
+    ChunkedEncodingError,
+    ConnectionError,
+    ContentDecodingError,
+    StreamConsumedError,
+)
+from tests.support.scripted import (
+    Gate,
+    Peer,
+    ScriptedServer,
+    answering,
+    chunked,
+    once,
+    respond,
+)
+from tests.wire.tools import names_origin, prompt
+
+TEXT = b"The quick brown fox. " * 500
+
+
+def raw_deflate(data: bytes) -> bytes:
+    """Deflate without zlib's wrapper, as some servers send it."""
+    squeezer = zlib.compressobj(wbits=-15)
+    return squeezer.compress(data) + squeezer.flush()
+
+
+def brotli(data: bytes) -> bytes:
+    """Compress by brotli; the test is skipped where it is not installed."""
+    module = pytest.importorskip("brotli")
+    return bytes(module.compress(data))
+
+
+def zstd(data: bytes) -> bytes:
+    """Compress by zstd."""
+    try:
+        from compression import zstd as module  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        module = pytest.importorskip("backports.zstd")
+    return bytes(module.compress(data))
+
+
+Squeeze = Callable[[bytes], bytes]
+
+CODINGS: dict[str, tuple[str, Squeeze]] = {
+    "gzip": ("gzip", gzip.compress),
+    "x-gzip": ("x-gzip", gzip.compress),
+    "upper-case": ("GZIP", gzip.compress),
+    "members": ("gzip", lambda data: gzip.compress(data[:99]) + gzip.compress(data[99:])),
+    "deflate": ("deflate", zlib.compress),
+    "raw-deflate": ("deflate", raw_deflate),
+    "brotli": ("br", brotli),
+    "zstd": ("zstd", zstd),
+    "stacked": ("deflate, gzip", lambda data: gzip.compress(zlib.compress(data))),
+    "stacked-other-way": ("gzip,deflate", lambda data: zlib.compress(gzip.compress(data))),
+    "identity": ("identity", lambda data: data),
+    "unknown": ("sdch", lambda data: data),
+    "empty-value": ("", lambda data: data),
+}
+
+#: How the same body is put on the wire.
+FRAMINGS: dict[str, Callable[[bytes, str], bytes]] = {
+    "length": lambda body, coding: respond(body, {"Content-Encoding": coding}),
+    "chunked": lambda body, coding: chunked(
+        [body[at : at + 100] for at in range(0, len(body), 100)], {"Content-Encoding": coding}
+    ),
+}
+
+READERS: dict[str, Callable[[pooledhttp.Response], bytes]] = {
+    "content": lambda answer: answer.content,
+    "iter": lambda answer: b"".join(answer.iter_content(100)),
+    "iter-none": lambda answer: b"".join(answer.iter_content(None)),
+    "raw-pieces": lambda answer: b"".join(
+        iter(lambda: answer.raw.read(100, decode_content=True), b"")
+    ),
+    "raw-whole": lambda answer: answer.raw.read(decode_content=True),
+    "raw-stream": lambda answer: b"".join(answer.raw.stream(64, decode_content=True)),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@pytest.mark.parametrize("frame", FRAMINGS.values(), ids=FRAMINGS)
+@pytest.mark.parametrize(("coding", "squeeze"), CODINGS.values(), ids=CODINGS)
+def test_encoded_bodies(
+    session: pooledhttp.Session, coding: str, squeeze: Squeeze, frame: Any, read: Any
+) -> None:
+    """Every coding comes out as it went in, however framed and read, and the place is free."""
+    with ScriptedServer(answering(frame(squeeze(TEXT), coding))) as server:
+        assert read(session.get(server.url(), stream=True, timeout=5)) == TEXT
+        assert session.get(server.url(), timeout=5).content == TEXT
+        assert len(server.connections) == 1
+        session.close()
+
+
+SHORT: dict[str, tuple[str, bytes]] = {
+    "gzip-half": ("gzip", gzip.compress(TEXT)[:60]),
+    "gzip-without-trailer": ("gzip", gzip.compress(TEXT)[:-8]),
+    "gzip-one-byte-missing": ("gzip", gzip.compress(TEXT)[:-1]),
+    "gzip-second-member-cut": ("gzip", gzip.compress(TEXT) + gzip.compress(TEXT)[:40]),
+    "gzip-header-only": ("gzip", gzip.compress(TEXT)[:10]),
+    "deflate-half": ("deflate", zlib.compress(TEXT)[:40]),
+    "deflate-without-sum": ("deflate", zlib.compress(TEXT)[:-4]),
+    "raw-deflate-half": ("deflate", raw_deflate(TEXT)[:40]),
+    "stacked-inner-cut": ("deflate, gzip", gzip.compress(zlib.compress(TEXT)[:40])),
+    "stacked-outer-cut": ("deflate, gzip", gzip.compress(zlib.compress(TEXT))[:50]),
+    "gzip-wrong-sum": ("gzip", gzip.compress(TEXT)[:-8] + b"abcd" + gzip.compress(TEXT)[-4:]),
+    "gzip-is-text": ("gzip", b"not compressed at all"),
+    "deflate-is-text": ("deflate", b"not compressed at all"),
+    "six-codings": ("gzip, gzip, gzip, gzip, gzip, gzip", b"x"),
+    "hundred-codings": (", ".join(["gzip"] * 100), b"x"),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@pytest.mark.parametrize("frame", FRAMINGS.values(), ids=FRAMINGS)
+@pytest.mark.parametrize(("coding", "body"), SHORT.values(), ids=SHORT)
+def test_damaged_encodings(
+    session: pooledhttp.Session, coding: str, body: bytes, frame: Any, read: Any
+) -> None:
+    """A compressed body cut short or damaged is an error, never half a page; the place is free."""
+    with ScriptedServer(answering(frame(body, coding))) as server:
+        answer = session.get(server.url(), stream=True, timeout=5)
+        with pytest.raises(
+            (ContentDecodingError, pooledhttp.packages.urllib3.exceptions.DecodeError)
+        ):
+            read(answer)
+        answer.close()
+        assert session.pool.stats().total.active == 0
+        session.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+@pytest.mark.parametrize("sends", ["length", "chunked", "204", "304"])
+def test_an_empty_body_needs_no_decoding(
+    session: pooledhttp.Session, method: str, coding: str, sends: str
+) -> None:
+    """A body of no bytes is empty whatever its coding."""
+    field = {"Content-Encoding": coding}
+    answer = {
+        "length": respond(b"", field),
+        "chunked": chunked([], field, end=method == "GET"),
+        "204": respond(b"", field, status=204, length=None),
+        "304": respond(b"", field, status=304, length=None),
+    }[sends]
+    with ScriptedServer(answering(answer)) as server:
+        for _ in range(2):
+            assert session.request(method, server.url(), timeout=5).content == b""
+        assert len(server.connections) == 1
+        session.close()
+
+
+def test_garbage_behind_gzip_is_ignored(session: pooledhttp.Session) -> None:
+    """As gzip and browsers do."""
+    body = gzip.compress(TEXT) + b"\0" * 20
+    with ScriptedServer(answering(respond(body, {"Content-Encoding": "gzip"}))) as server:
+        assert session.get(server.url(), timeout=5).content == TEXT
+        session.close()
+
+
+# ---- bombs
+
+
+BOMB_BYTES = 100_000_000
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    """A hundred megabytes of nothing in a hundred kilobytes."""
+    squeezer = zlib.compressobj(9, wbits=31)
+    block = bytes(1_000_000)
+    return b"".join(squeezer.compress(block) for _ in range(100)) + squeezer.flush()
+
+
+@pytest.mark.parametrize("frame", FRAMINGS.values(), ids=FRAMINGS)
+@pytest.mark.parametrize("stacked", [False, True], ids=["gzip", "gzip-gzip"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda answer: next(answer.iter_content(1000)),
+        lambda answer: answer.raw.read(1000, decode_content=True),
+        lambda answer: next(answer.raw.stream(1000, decode_content=True)),
+    ],
+    ids=["iter_content", "raw.read", "raw.stream"],
+)
+def test_bombs_are_bounded_while_streaming(
+    session: pooledhttp.Session, bomb: bytes, frame: Any, stacked: bool, read: Any
+) -> None:
+    """What is asked for is what is decompressed, not what a small body can grow to."""
+    body, coding = (gzip.compress(bomb), "gzip, gzip") if stacked else (bomb, "gzip")
+    with ScriptedServer(answering(frame(body, coding))) as server:
+        tracemalloc.start()
+        answer = session.get(server.url(), stream=True, timeout=5)
+        assert 0 < len(read(answer)) <= 2_000
+        peak = tracemalloc.get_traced_memory()[1]
+        answer.close()
+        tracemalloc.stop()
+        session.close()
+    assert peak < 5_000_000
+
+
+@pytest.mark.parametrize("end", ["close", "release", "drain"])
+def test_letting_go_of_a_bomb_does_not_decode_it(
+    session: pooledhttp.Session, bomb: bytes, end: str
+) -> None:
+    """Closing, releasing or draining a body decodes none of it."""
+    with ScriptedServer(answering(respond(bomb, {"Content-Encoding": "gzip"}))) as server:
+        tracemalloc.start()
+        answer = session.get(server.url(), stream=True, timeout=5)
+        {"close": answer.close, "release": answer.raw.release_conn, "drain": answer.raw.drain_conn}[
+            end
+        ]()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        session.close()
+    assert peak < 5_000_000
+
+
+@pytest.mark.parametrize("hops", [1, 2, 3])
+def test_the_bomb_of_a_redirect_is_not_decoded(
+    session: pooledhttp.Session, bomb: bytes, hops: int
+) -> None:
+    """Following redirects decodes nothing of their bodies, at any hop (CVE-2026-21441)."""
+    fields = {"Content-Encoding": "gzip", "Location": "/there"}
+    hop = once(respond(bomb, fields, status=302))
+    with ScriptedServer([*[hop] * hops, answering(respond(b"x"))]) as server:
+        tracemalloc.start()
+        answer = session.get(server.url(), timeout=5)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert answer.content == b"x"
+        session.close()
+    assert peak < 5_000_000
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "six, gzip, gzip, gzip, gzip, gzip, gzip"])
+def test_a_redirect_with_a_wrong_coding_is_followed(
+    session: pooledhttp.Session, coding: str
+) -> None:
+    """Nobody asked for that body."""
+    fields = {"Content-Encoding": coding, "Location": "/there"}
+    hop = respond(b"not compressed", fields, status=301)
+    with ScriptedServer(answering(hop, respond(b"x"))) as server:
+        assert session.get(server.url(), timeout=5).content == b"x"
+        assert len(server.connections) == 1
+        session.close()
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+@pytest.mark.parametrize("framing", ["length", "chunked", "to-the-end"])
+def test_an_endless_redirect_body_is_not_read(
+    session: pooledhttp.Session, framing: str, hops: int
+) -> None:
+    """A large body of a redirect costs its connection, not the caller's time."""
+
+    def endless(peer: Peer) -> None:
+        peer.read_request()
+        field = {
+            "length": "Content-Length: 999999999",
+            "chunked": "Transfer-Encoding: chunked",
+            "to-the-end": "X: y",
+        }[framing]
+        peer.send(f"HTTP/1.1 302 Found\r\nLocation: /there\r\n{field}\r\n\r\n".encode())
+        while True:
+            peer.send(b"3e8\r\n" + b"x" * 1000 + b"\r\n" if framing == "chunked" else b"x" * 1000)
+
+    with ScriptedServer([*[endless] * hops, answering(respond(b"x"))]) as server:
+        with prompt():
+            assert session.get(server.url(), timeout=5).content == b"x"
+        session.close()
+
+
+# ---- live streams
+
+
+def live(pieces: list[bytes], gates: list[Gate], head: bytes) -> Callable[[Peer], None]:
+    """Send each piece only after the one before was seen by the client."""
+
+    def handle(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(head)
+        for piece, gate in zip(pieces, gates, strict=True):
+            peer.send(piece)
+            gate.wait()
+        peer.close()
+
+    return handle
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def follow(server: ScriptedServer, gates: list[Gate], pieces: Iterator[Any]) -> list[Any]:
+    """Take piece by piece, letting the server go on after each."""
+    seen = []
+    for gate in gates:
+        seen.append(next(pieces))
+        gate.open()
+    return seen
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda answer: answer.iter_content(1024),
+        lambda answer: answer.iter_content(None),
+        lambda answer: answer.raw.stream(1024),
+        lambda answer: iter(answer),
+        lambda answer: answer.raw.read_chunked(),
+        lambda answer: iter(lambda: answer.raw.read1(), b""),
+    ],
+    ids=["iter_content", "iter_content-none", "stream", "iter", "read_chunked", "read1"],
+)
+def test_chunks_are_seen_as_they_come(session: pooledhttp.Session, read: Any) -> None:
+    """A live stream delivers each chunk when it arrives, whatever size was asked for."""
+    texts = [b"one", b"two", b"three"]
+    gates: list[Gate] = []
+    with ScriptedServer(
+        lambda peer: live([chunk(t) for t in texts], gates, CHUNKED_HEAD)(peer)
+    ) as server:
+        gates += [server.gate() for _ in texts]
+        with session.get(server.url(), stream=True, timeout=5) as answer, prompt():
+            assert follow(server, gates, iter(read(answer))) == texts
+        session.close()
+
+
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+def test_lines_are_seen_as_they_come(session: pooledhttp.Session, ends: bytes) -> None:
+    """`iter_lines` gives a line as soon as the next one begins, over default sizes."""
+    lines = [b"data: 1" + ends, b"data: 2" + ends, b"data: 3" + ends]
+    gates: list[Gate] = []
+    with ScriptedServer(
+        lambda peer: live([chunk(t) for t in lines], gates, CHUNKED_HEAD)(peer)
+    ) as server:
+        gates += [server.gate() for _ in lines]
+        with session.get(server.url(), stream=True, timeout=5) as answer, prompt():
+            seen = follow(server, gates, answer.iter_lines())
+        assert seen == [b"data: 1", b"data: 2", b"data: 3"]
+        session.close()
+
+
+def test_a_compressed_live_stream(session: pooledhttp.Session) -> None:
+    """What a server flushes after each message is decoded after each message."""
+    squeezer = zlib.compressobj(wbits=31)
+    texts = [b"one\n", b"two\n", b"three\n"]
+    pieces = [chunk(squeezer.compress(t) + squeezer.flush(zlib.Z_SYNC_FLUSH)) for t in texts]
+    gates: list[Gate] = []
+    head = CHUNKED_HEAD[:-2] + b"Content-Encoding: gzip\r\n\r\n"
+    with ScriptedServer(lambda peer: live(pieces, gates, head)(peer)) as server:
+        gates += [server.gate() for _ in texts]
+        with session.get(server.url(), stream=True, timeout=5) as answer, prompt():
+            assert follow(server, gates, answer.iter_content(1024)) == texts
+        session.close()
+
+
+# ---- at odd times
+
+
+def test_a_response_outlives_its_session() -> None:
+    """`Session.close` lets the body under way come to its end, then its connection is closed."""
+    with ScriptedServer(answering(respond(b"x" * 1_000_000))) as server:
+        with pooledhttp.Session() as session:
+            answer = session.get(server.url(), stream=True, timeout=5)
+        assert len(answer.content) == 1_000_000
+        server.wait_all_closed()
+
+
+def test_a_session_works_again_after_close(session: pooledhttp.Session) -> None:
+    """Closing empties the shelves and no more."""
+    with ScriptedServer(answering(respond(b"x"))) as server:
+        for _ in range(3):
+            assert session.get(server.url(), timeout=5).content == b"x"
+            session.close()
+        server.wait_all_closed()
+        assert len(server.connections) == 3
+
+
+def test_shutdown_is_for_good(session: pooledhttp.Session) -> None:
+    """After `pool.shutdown` a request fails at once and says so."""
+    with ScriptedServer(answering(respond(b"x"))) as server:
+        session.get(server.url(), timeout=5)
+        session.pool.shutdown()
+        server.wait_all_closed()
+        with pytest.raises(ConnectionError, match="shut down"):
+            session.get(server.url(), timeout=5)
+
+
+@pytest.mark.parametrize(
+    "sends", [respond(TEXT), chunked([TEXT[:100], TEXT])], ids=["length", "chunked"]
+)
+def test_reading_after_close(session: pooledhttp.Session, sends: bytes) -> None:
+    """A closed body has no more bytes."""
+    with ScriptedServer(answering(sends)) as server:
+        answer = session.get(server.url(), stream=True, timeout=5)
+        assert answer.raw.read(10) == TEXT[:10]
+        answer.close()
+        assert answer.raw.closed
+        assert answer.raw.read() == b""
+        assert list(answer.raw.stream(10)) == []
+        answer.close()
+        session.close()
+
+
+def test_reading_twice(session: pooledhttp.Session) -> None:
+    """`content` is kept; a stream that was consumed says so."""
+    with ScriptedServer(answering(respond(TEXT))) as server:
+        answer = session.get(server.url(), timeout=5)
+        assert answer.content is answer.content
+        assert b"".join(answer.iter_content(7)) == TEXT
+        streamed = session.get(server.url(), stream=True, timeout=5)
+        assert b"".join(streamed.iter_content(7)) == TEXT
+        with pytest.raises(StreamConsumedError):
+            streamed.iter_content(7)
+        with pytest.raises(RuntimeError):
+            streamed.content  # noqa: B018
+        session.close()
+
+
+@pytest.mark.parametrize("again", ["content", "iter", "raw"])
+def test_a_body_that_failed_stays_failed(session: pooledhttp.Session, again: str) -> None:
+    """Asking again after a truncation does not give the first half as a whole."""
+    with ScriptedServer(once(respond(b"half", length=8))) as server:
+        answer = session.get(server.url(), stream=True, timeout=5)
+        with pytest.raises(ChunkedEncodingError) as caught:
+            answer.content  # noqa: B018
+        names_origin(caught.value, server)
+        with pytest.raises(Exception, match="IncompleteRead|consumed|broken"):
+            if again == "content":
+                answer.content  # noqa: B018
+            elif again == "iter":
+                list(answer.iter_content(3))
+            else:
+                answer.raw.read()
+        session.close()
+
+
+def test_raw_as_a_file(session: pooledhttp.Session) -> None:
+    """`io` and `gzip` read `raw` as they read any file."""
+    body = gzip.compress(TEXT)
+    with ScriptedServer(answering(respond(body))) as server:
+        raw = session.get(server.url(), stream=True, timeout=5).raw
+        assert gzip.GzipFile(fileobj=raw).read() == TEXT
+        raw = session.get(server.url(), stream=True, timeout=5).raw
+        assert io.BufferedReader(raw).read() == body
+        session.close()
