@@ -141,6 +141,8 @@ def get_environ_proxies(url: str, no_proxy: str | None = None) -> dict[str, str]
     Returns:
         Scheme to proxy; also `all`, and `no` for the exceptions as they were stated.
     """
+    if not _may_name_proxies():
+        return {}
     proxies = getproxies()
     if not proxies or should_bypass_proxies(url, no_proxy=no_proxy):
         return {}
@@ -186,6 +188,20 @@ def resolve_proxies(
         if proxy:
             table.setdefault(scheme, proxy)
     return table
+
+
+def _may_name_proxies() -> bool:
+    """Return whether `getproxies` is worth asking: it looks at each variable in turn, every time.
+
+    Where it only reads the environment, one look at all names together tells that there are none.
+    """
+    names = getattr(os.environ, "_data", None)  # as the platform has them: bytes, where it counts
+    if names is None or getproxies is not getproxies_environment:
+        return True
+    try:
+        return b"_proxy" in b" ".join(names).lower()
+    except (TypeError, RuntimeError):  # Windows; or a variable was set by another thread just now
+        return True
 
 
 def _from_environment(name: str) -> str | None:
