@@ -236,10 +236,11 @@ class RawResponse(HTTPResponse):
         Raises:
             ResponseNotChunked: It does not.
         """
-        if not self._is_chunked or self._fp is not self._reader:
-            yield from super().read_chunked(amt, decode_content)
-        else:
+        source: object = self._fp
+        if self._is_chunked and source is self._reader:
             yield from self._stream_chunks(amt or 2**16, decode_content)
+        else:
+            yield from super().read_chunked(amt, decode_content)
 
     def _stream_chunks(self, amt: int, decode_content: bool | None) -> Generator[bytes]:
         """As urllib3's `read_chunked`, over a reader that has the framing taken off already."""
