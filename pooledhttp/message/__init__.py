@@ -40,7 +40,7 @@ from pooledhttp.message.payload import (
     to_key_val_list,
 )
 from pooledhttp.message.prepared import PreparedRequest, RequestEncodingMixin, RequestHooksMixin
-from pooledhttp.message.raw import OriginalResponse, RawResponse
+from pooledhttp.message.raw import OriginalResponse, RawResponse, Reader
 from pooledhttp.message.request import Request
 from pooledhttp.message.response import (
     CONTENT_CHUNK_SIZE,
@@ -97,6 +97,7 @@ __all__ = [
     # raw
     "OriginalResponse",
     "RawResponse",
+    "Reader",
     # request, prepared, response
     "CONTENT_CHUNK_SIZE",
     "ITER_CHUNK_SIZE",

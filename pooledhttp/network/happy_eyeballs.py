@@ -119,7 +119,8 @@ class _Race:
             self._note(address, OSError(str(exc)))
 
     def _note(self, address: Address, failure: OSError) -> None:
-        # Without its traceback, whose frames lead back here: a cycle that keeps the whole dial alive.
+        # Without its traceback, whose frames lead back here: a cycle that keeps the whole dial
+        # alive.
         self._failures.append((address, failure.with_traceback(None)))
 
     def _watch(self, step: Deadline) -> socket.socket | None:

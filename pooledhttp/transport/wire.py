@@ -11,12 +11,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from pooledhttp.transport.body import BodyReader
-    from pooledhttp.transport.buffered import BufferedBody
-    from pooledhttp.transport.upgrade import SwitchedReader
+from pooledhttp.message import Reader
 
 __all__ = ["Limits", "WireRequest", "WireResponse", "Readable", "body_pieces"]
 
@@ -118,7 +115,7 @@ class WireResponse:
     version: int
     headers: list[tuple[str, str]]
     is_chunked: bool
-    reader: BodyReader | SwitchedReader | BufferedBody
+    reader: Reader
 
 
 def body_pieces(body: Readable | Iterable[bytes | str]) -> Iterator[bytes]:
