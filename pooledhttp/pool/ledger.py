@@ -215,7 +215,7 @@ class Ledger(Generic[K, R]):
             expired = self._drop_expired_newest(record, now)
             if self._take_trusted(record, lease, now, careful=careful):
                 if expired is not None:
-                    self.doom(expired, self.why_expired(expired, now))
+                    self.doom(expired, self.why_expired(expired, now), now)
                 return Verdict.PLACED
             if record.shelf and may_observe and expired is None:
                 self._lend_elder(record, lease, now)
@@ -238,7 +238,7 @@ class Ledger(Generic[K, R]):
             place = shelf.pop()
             self.idle_total -= 1
             if spare is not None:
-                self.doom(spare, self.why_expired(spare, now))
+                self.doom(spare, self.why_expired(spare, now), now)
             spare = place
         return spare
 
@@ -272,7 +272,7 @@ class Ledger(Generic[K, R]):
         record = place.record
         assert place.resource is not None
         carcasses.append((record, place.resource))
-        self._note_closed(place, reason)
+        self._note_closed(place, reason, now)
         record.open -= 1
         self.open_total -= 1
         self.hush(record, now)
@@ -357,7 +357,7 @@ class Ledger(Generic[K, R]):
         if record.waiters or self._blocked.first() is not None or self.is_unwanted(place):
             # Somebody came meanwhile: it must not go back to the shelf past them. Closing it and
             # freeing its room serves whoever is first.
-            self.doom(place, "made_room")
+            self.doom(place, "made_room", now)
         else:
             record.shelf.appendleft(place)
             self.idle_total += 1
@@ -385,7 +385,7 @@ class Ledger(Generic[K, R]):
         tally.stale_found += 1
         if self._listeners:
             self.events.append(StaleFound(record.origin, place.idle_before))
-        self._note_closed(place, "stale")
+        self._note_closed(place, "stale", now)
         if place.counts:
             tally.reused -= 1
         else:  # an observed one: this is the lease's real beginning
@@ -478,7 +478,7 @@ class Ledger(Generic[K, R]):
             or self.open_total > self.max_total
             or self.is_closed
         ):
-            self.doom(place, self.why_expired(place, now))
+            self.doom(place, self.why_expired(place, now), now)
             return
         shelf = record.shelf
         if self.waiting_total or shelf or self.idle_total >= self.max_idle_total:
@@ -500,7 +500,7 @@ class Ledger(Generic[K, R]):
         if place.resource is None:
             self._vacate(place, now)
         else:
-            self.doom(place, reason)
+            self.doom(place, reason, now)
 
     def reclaim(self, serial: int, now: float) -> None:
         """End a lease that was dropped without being ended."""
@@ -528,7 +528,7 @@ class Ledger(Generic[K, R]):
         self.uncount(place)
         place.idle_before = 0.0
         if now >= place.keep_until or self.is_unwanted(place):
-            self.doom(place, self.why_expired(place, now))
+            self.doom(place, self.why_expired(place, now), now)
         else:
             self._keep(place, now)
 
@@ -585,13 +585,13 @@ class Ledger(Generic[K, R]):
         """Hand a good resource to whoever waits for it, or put it on the shelf."""
         record = place.record
         if self._blocked and self._is_overtaken(record, now):
-            self.doom(place, "made_room")  # once it is closed, its room goes to another key
+            self.doom(place, "made_room", now)  # once it is closed, its room goes to another key
             return
         if record.waiters:
             first = next(iter(record.waiters.values()))
             idle_seconds = now - place.idle_since
             if first.fresh or (first.careful and idle_seconds >= record.freshness.trust):
-                self.doom(place, "made_room")
+                self.doom(place, "made_room", now)
             else:
                 self._hand(record, place, now)
             return
@@ -601,19 +601,20 @@ class Ledger(Generic[K, R]):
         record = place.record
         shelf = record.shelf
         if len(shelf) >= record.max_idle or self.idle_total >= self.max_idle_total:
-            self._overflow(record)
             victim = record if len(shelf) >= record.max_idle else self.ranking.richest()
             if victim is None or not victim.shelf:  # the limit is zero
-                self.doom(place, "shelf_full")
+                self._overflow(record)
+                self.doom(place, "shelf_full", now)
                 return
+            self._overflow(victim)
             self.idle_total -= 1
-            self.doom(victim.shelf.popleft(), "shelf_full")
+            self.doom(victim.shelf.popleft(), "shelf_full", now)
         elif shelf and now >= shelf[0].keep_until and len(shelf) > record.min_idle:
             # One that is not needed any more is closed by every release, so that a shelf shrinks to
             # what is used even if nobody ever sweeps.
             self.idle_total -= 1
             oldest = shelf.popleft()
-            self.doom(oldest, self.why_expired(oldest, now))
+            self.doom(oldest, self.why_expired(oldest, now), now)
         shelf.append(place)
         self.idle_total += 1
         if record.listed < len(shelf):
@@ -634,18 +635,18 @@ class Ledger(Generic[K, R]):
         first = next(iter(other.waiters.values()))
         return now - first.since > first.patience
 
-    def doom(self, place: Place[K, R], reason: str) -> None:
+    def doom(self, place: Place[K, R], reason: str, now: float) -> None:
         """Have a resource closed; its place counts until that is done."""
         self.closing.add(place)
         place.record.closing += 1
-        self._note_closed(place, reason)
+        self._note_closed(place, reason, now)
         self.todo.append((place, None))
 
-    def _note_closed(self, place: Place[K, R], reason: str) -> None:
+    def _note_closed(self, place: Place[K, R], reason: str, now: float) -> None:
         record = place.record
         record.tally.lost(reason)
         if self._listeners:
-            age = max(place.idle_since, place.taken_at) - place.opened_at
+            age = now - place.opened_at
             self.events.append(ConnectionClosed(record.origin, reason, age, place.uses))
 
     def _vacate(self, place: Place[K, R], now: float) -> None:

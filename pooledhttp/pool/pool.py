@@ -138,6 +138,7 @@ class Pool(Generic[K, R]):
 
     def _apply(self, config: PoolConfig) -> None:
         self.config = config
+        self._settings = object()  # another one after each change
         self._validate_after = inf if config.validate_after is None else config.validate_after
         if self._is_alive is None:
             self._validate_after = inf
@@ -234,13 +235,14 @@ class Pool(Generic[K, R]):
         carcasses: list[Carcass[K, R]] = []
         while True:
             known = ledger.records.get(key)
+            settings = self._settings
             if known is None:
                 origin, limits = self._describe(key), self._limits(key)
             with self._lock:
                 record = ledger.records.get(key)
                 if record is None:
-                    if known is not None:
-                        continue  # dropped for being quiet between the two looks
+                    if known is not None or settings is not self._settings:
+                        continue  # dropped for being quiet, or resized, between the two looks
                     record = ledger.enter(key, origin, limits, self.now())
                 verdict = ledger.seek(
                     record,
@@ -584,13 +586,17 @@ class Pool(Generic[K, R]):
         For a keeper of warm resources: the lease is not counted as a request.
         """
         lease = Lease(self, key, next(self._serials))
-        origin, limits = self._describe(key), self._limits(key)
-        with self._lock:
-            now = self.now()
-            record = self._ledger.enter(key, origin, limits, now)
-            is_placed = self._ledger.reserve(record, lease, now)
-        self._settle()
-        return lease if is_placed else None
+        while True:
+            settings = self._settings
+            origin, limits = self._describe(key), self._limits(key)
+            with self._lock:
+                if settings is not self._settings:
+                    continue
+                now = self.now()
+                record = self._ledger.enter(key, origin, limits, now)
+                is_placed = self._ledger.reserve(record, lease, now)
+            self._settle()
+            return lease if is_placed else None
 
     def shortage(self) -> list[tuple[K, int]]:
         """Return the keys with fewer idle resources than `min_idle`, and how many are missing."""
@@ -611,9 +617,16 @@ class Pool(Generic[K, R]):
         if limits_for is not None:
             self._limits_for = limits_for
         self._apply(config)
-        limits = {key: self._limits(key) for key in list(self._ledger.records)}
-        with self._lock:
-            upkeep.resize(self._ledger, config, limits, self.now())
+        limits: dict[K, Limits] = {}
+        is_complete = False
+        while not is_complete:
+            for key in list(self._ledger.records):
+                if key not in limits:
+                    limits[key] = self._limits(key)
+            with self._lock:  # others came to be meanwhile, perhaps
+                is_complete = limits.keys() >= self._ledger.records.keys()
+                if is_complete:
+                    upkeep.resize(self._ledger, config, limits, self.now())
         self._settle()
         self._tell()
 
@@ -631,7 +644,7 @@ class Pool(Generic[K, R]):
         for key, record in list(self._ledger.records.items()):
             if is_meant(key) if is_meant is not None else key == which:
                 with self._lock:
-                    count += upkeep.evict(self._ledger, record, "evicted")
+                    count += upkeep.evict(self._ledger, record, "evicted", self.now())
                 self._settle()
         self._tell()
         return count
@@ -640,7 +653,7 @@ class Pool(Generic[K, R]):
         """Close everything idle, and everything in use once it is given back. It stays usable."""
         for record in list(self._ledger.records.values()):
             with self._lock:
-                upkeep.evict(self._ledger, record, "closed")
+                upkeep.evict(self._ledger, record, "closed", self.now())
             self._settle()
         self._tell()
 
@@ -650,7 +663,7 @@ class Pool(Generic[K, R]):
         with self._lock:
             ledger.is_closed = True
             for record in list(ledger.records.values()):
-                upkeep.shut(ledger, record)
+                upkeep.shut(ledger, record, self.now())
         self._settle()
         self._tell()
 

@@ -52,11 +52,11 @@ def expire(ledger: Ledger[K, R], record: Record[K, R], now: float) -> float:
             continue
         shelf.remove(place)
         ledger.idle_total -= 1
-        ledger.doom(place, ledger.why_expired(place, now))
+        ledger.doom(place, ledger.why_expired(place, now), now)
     return soonest
 
 
-def evict(ledger: Ledger[K, R], record: Record[K, R], reason: str) -> int:
+def evict(ledger: Ledger[K, R], record: Record[K, R], reason: str, now: float) -> int:
     """Close what a record has idle, and have what it has in use closed when it is given back.
 
     Returns:
@@ -66,18 +66,18 @@ def evict(ledger: Ledger[K, R], record: Record[K, R], reason: str) -> int:
     record.epoch += 1
     ledger.idle_total -= len(record.shelf)
     while record.shelf:
-        ledger.doom(record.shelf.popleft(), reason)
+        ledger.doom(record.shelf.popleft(), reason, now)
     return count
 
 
-def shut(ledger: Ledger[K, R], record: Record[K, R]) -> None:
+def shut(ledger: Ledger[K, R], record: Record[K, R], now: float) -> None:
     """Send away who waits for a record's key, and close what is idle. The ledger is closed."""
     while record.waiters:
         _, waiting = record.waiters.popitem(last=False)
         ledger.waiting_total -= 1
         waiting.outcome = Outcome.CLOSED
         ledger.todo.append((None, waiting.signal))
-    evict(ledger, record, "closed")
+    evict(ledger, record, "closed", now)
 
 
 def resize(
@@ -98,7 +98,7 @@ def resize(
             len(shelf) > record.max_idle or record.open - record.closing > record.max_open
         ):
             ledger.idle_total -= 1
-            ledger.doom(shelf.popleft(), "resized")
+            ledger.doom(shelf.popleft(), "resized", now)
     while ledger.idle_total and (
         ledger.idle_total > ledger.max_idle_total
         or ledger.open_total - len(ledger.closing) > ledger.max_total
@@ -106,7 +106,7 @@ def resize(
         richest = ledger.ranking.richest()
         assert richest is not None
         ledger.idle_total -= 1
-        ledger.doom(richest.shelf.popleft(), "resized")
+        ledger.doom(richest.shelf.popleft(), "resized", now)
     for record in list(ledger.records.values()):
         if record.waiters:
             ledger.serve(record, now)

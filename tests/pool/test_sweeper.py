@@ -1,0 +1,96 @@
+"""The sweeper: one thread for all pools, and only while something is open."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from pooledhttp.pool import Pool, PoolConfig, Sweeper
+from pooledhttp.runtime import BlockingRuntime, Task
+from pooledhttp.timing import Deadline
+from tests.pool.tools import Bench
+from tests.support.scheduler import Scheduler
+
+
+def build(scheduler: Scheduler, sweeper: Sweeper, closed: list[int]) -> Pool[str, int]:
+    config = PoolConfig(idle_timeout=10)
+    return Pool(config, close=closed.append, runtime=scheduler, sweeper=sweeper)
+
+
+def use(pool: Pool[str, int], scheduler: Scheduler, number: int) -> None:
+    lease = pool.acquire("a", Deadline.never(scheduler.now))
+    lease.fill(number)
+    lease.release()
+
+
+def test_one_thread_sweeps_all_pools_and_ends_with_them() -> None:
+    """It closes what expired although nobody uses the pools, and is gone when nothing is open."""
+    with Scheduler(1) as scheduler:
+        sweeper = Sweeper(scheduler)
+        closed: list[int] = []
+        pools = [build(scheduler, sweeper, closed) for _ in range(3)]
+        assert not sweeper.is_running
+        for number, pool in enumerate(pools):
+            use(pool, scheduler, number)
+        assert sweeper.is_running and len(scheduler.tasks) == 1
+        scheduler.advance(9)
+        assert closed == []
+        scheduler.advance(7)
+        assert sorted(closed) == [0, 1, 2]
+        assert not sweeper.is_running and not any(pool.is_watched for pool in pools)
+        use(pools[0], scheduler, 4)
+        scheduler.advance(20)
+        assert 4 in closed and len(scheduler.tasks) == 2
+
+
+def test_pools_are_held_weakly() -> None:
+    """A pool that is forgotten is not kept alive to be swept."""
+    with Scheduler(1) as scheduler:
+        sweeper = Sweeper(scheduler)
+        closed: list[int] = []
+        pool = build(scheduler, sweeper, closed)
+        use(pool, scheduler, 1)
+        ref = weakref.ref(pool)
+        del pool
+        gc.collect()
+        assert ref() is None and closed == [1]
+        scheduler.advance(10)
+        assert not sweeper.is_running
+
+
+def test_a_failing_sweep_does_not_end_it() -> None:
+    """One pool's trouble is not the others'."""
+    with Scheduler(1) as scheduler:
+        sweeper = Sweeper(scheduler)
+        closed: list[int] = []
+        bad, good = (build(scheduler, sweeper, closed) for _ in range(2))
+
+        def fail() -> float | None:
+            raise RuntimeError("no")
+
+        bad.sweep = fail  # type: ignore[method-assign]
+        use(bad, scheduler, 1)
+        use(good, scheduler, 2)
+        scheduler.advance(20)
+        assert closed == [2]
+
+
+def test_a_pool_on_a_clock_of_its_own_is_left_alone() -> None:
+    """The process's sweeper lives by the machine's clock."""
+    assert Bench().pool._sweeper is None
+    assert Pool[str, int](PoolConfig(), close=lambda _: None)._sweeper is not None
+
+
+def test_a_thread_that_cannot_be_started_harms_nobody() -> None:
+    """Pools work without a sweeper."""
+
+    class NoThreads(BlockingRuntime):
+        def spawn(self, fn: object, name: str) -> Task:
+            raise RuntimeError("can't start new thread")
+
+    sweeper = Sweeper(NoThreads())
+    pool: Pool[str, int] = Pool(close=lambda _: None, sweeper=sweeper)
+    lease = pool.acquire("a", Deadline.never())
+    lease.fill(1)
+    lease.release()
+    assert not sweeper.is_running
