@@ -19,9 +19,12 @@ from urllib3.util.ssl_match_hostname import CertificateError, match_hostname
 from pooledhttp.network.route import TlsSettings
 from pooledhttp.network.tls_contexts import (
     checks_name,
+    fill,
     merged_context,
+    names_default_trust,
     own_context,
     stand_in,
+    was_filled,
     wraps_its_own_way,
 )
 
@@ -139,14 +142,22 @@ def _beside(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
         if asserts and given.check_hostname:
             return Credentials(stand_in(given, settings, given.verify_mode), given, False)
         return Credentials(given)
-    # A context that has loaded nothing would trust nobody; urllib3 fills it from `ca_certs` too.
-    needs_trust = settings.verify and (names_trust or not given.cert_store_stats()["x509"])
-    if settings.cert_file or needs_trust:
+    if settings.cert_file or (settings.verify and not _trusts(given, settings)):
         return Credentials(merged_context(given, settings))
     mode = ssl.CERT_REQUIRED if settings.verify else ssl.CERT_NONE
     if given.verify_mode == mode and given.check_hostname == checks_name(settings):
         return Credentials(given)
     return Credentials(stand_in(given, settings, mode), given, False)
+
+
+def _trusts(given: ssl.SSLContext, settings: TlsSettings) -> bool:
+    """Whether the caller's context has what is to be trusted; an empty one is given it.
+
+    Where nobody names a bundle, what the caller loaded stands for it.
+    """
+    return fill(given, settings) or (
+        names_default_trust(settings) and not was_filled(given)
+    )
 
 
 def _beside_foreign(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:

@@ -5,9 +5,13 @@ between them, so they are shared by the whole process. A context is found by the
 made from, and by the state of the files it was made from: a bundle that was replaced on disk gives
 a new context.
 
-A context the caller brings is never altered: it may serve others, who would find their verification
+A context the caller brings is not altered: it may serve others, who would find their verification
 changed. Where something else is wanted beside it, a *stand-in* is made: a context of our own with
 the caller's protocol settings, and either the caller's trusted certificates copied into it or none.
+
+One exception: a context that has loaded no trusted certificates at all, and so could verify nobody,
+is *filled* with the bundle it is first used with, as urllib3 fills it. It may hold a client
+certificate, which cannot be copied.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from __future__ import annotations
 import os
 import ssl
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -23,9 +28,12 @@ from pooledhttp.network.route import TlsSettings
 
 __all__ = [
     "checks_name",
+    "fill",
     "merged_context",
+    "names_default_trust",
     "own_context",
     "stand_in",
+    "was_filled",
     "wraps_its_own_way",
 ]
 
@@ -42,6 +50,10 @@ class _ContextCache:
     def __init__(self, max_contexts: int = MAX_CONTEXTS) -> None:
         self._max_contexts = max_contexts
         self._contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
+        #: Callers' contexts that were filled, with what.
+        self._filled: weakref.WeakKeyDictionary[ssl.SSLContext, object] = (
+            weakref.WeakKeyDictionary()
+        )
         # Held while a context is made: 64 threads that start at once should read one bundle once.
         self._lock = threading.Lock()
 
@@ -64,6 +76,22 @@ class _ContextCache:
             else:
                 self._contexts.move_to_end(key)
             return context
+
+    def fill(self, given: ssl.SSLContext, settings: TlsSettings) -> bool:
+        """Fill `given` if it is empty; whether it trusts what `settings` name, and that alone."""
+        bundle = (*map(_file_state, _trusted_files(settings)), settings.ca_cert_data)
+        with self._lock:
+            if given in self._filled:
+                return self._filled[given] == bundle
+            if given.cert_store_stats()["x509"]:
+                return False
+            _trust(given, settings)
+            self._filled[given] = bundle
+            return True
+
+    def has_filled(self, given: ssl.SSLContext) -> bool:
+        """Whether the certificates in `given` are of our putting there."""
+        return given in self._filled
 
     def start_over(self) -> None:
         """After a fork: nobody in the child would free a lock held by a thread of the parent."""
@@ -90,12 +118,11 @@ def _context_key(settings: TlsSettings) -> tuple[object, ...]:
 
 
 def _files(settings: TlsSettings) -> tuple[str | None, ...]:
-    return (
-        _bundle(settings),
-        settings.ca_cert_dir if settings.verify else None,
-        settings.cert_file,
-        settings.key_file,
-    )
+    return (*_trusted_files(settings), settings.cert_file, settings.key_file)
+
+
+def _trusted_files(settings: TlsSettings) -> tuple[str | None, str | None]:
+    return _bundle(settings), settings.ca_cert_dir if settings.verify else None
 
 
 def _bundle(settings: TlsSettings) -> str | None:
@@ -237,7 +264,7 @@ def _merge(given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
     mode = ssl.CERT_REQUIRED if settings.verify else ssl.CERT_NONE
     context = stand_in(given, settings, given.verify_mode if settings.context_rules else mode)
     loaded = given.get_ca_certs(binary_form=True)
-    if loaded:
+    if loaded and not _contexts.has_filled(given):
         context.load_verify_locations(cadata=b"".join(loaded))
     _trust(context, settings)
     _identify(context, settings)
@@ -266,6 +293,30 @@ def own_context(settings: TlsSettings) -> ssl.SSLContext:
         OSError: A certificate or key file cannot be read, or holds none.
     """
     return _contexts.get(settings)
+
+
+def names_default_trust(settings: TlsSettings) -> bool:
+    """Whether what is trusted is what is trusted when nobody says anything."""
+    if settings.ca_cert_dir or settings.ca_cert_data:
+        return False
+    return settings.ca_certs is None or settings.ca_certs == extract_zipped_paths(where())
+
+
+def fill(given: ssl.SSLContext, settings: TlsSettings) -> bool:
+    """Load what `settings` name into a caller's context that trusts nobody yet.
+
+    Returns:
+        Whether `given` trusts just that: it was empty, or was filled with the same before.
+
+    Raises:
+        OSError: A file cannot be read, or holds no certificates.
+    """
+    return _contexts.fill(given, settings)
+
+
+def was_filled(given: ssl.SSLContext) -> bool:
+    """Whether what a caller's context trusts is of our loading."""
+    return _contexts.has_filled(given)
 
 
 def merged_context(given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:

@@ -60,6 +60,11 @@ def misnamed(authority: Authority, echo: Handler) -> ScriptedServer:
 
 def state(context: ssl.SSLContext) -> tuple[object, ...]:
     """What of a context anybody could have altered."""
+    return *rules(context), context.cert_store_stats()
+
+
+def rules(context: ssl.SSLContext) -> tuple[object, ...]:
+    """The same without the certificates it trusts."""
     return (
         context.verify_mode,
         context.check_hostname,
@@ -67,7 +72,6 @@ def state(context: ssl.SSLContext) -> tuple[object, ...]:
         context.verify_flags,
         context.minimum_version,
         context.maximum_version,
-        context.cert_store_stats(),
         context.get_ciphers(),
     )
 
@@ -338,14 +342,14 @@ def test_lax_context_is_made_strict_where_verification_is_asked(
     lax = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     lax.check_hostname = False
     lax.verify_mode = ssl.CERT_NONE
-    before = state(lax)
+    before = rules(lax)
     with pytest.raises(TlsError):
         dial(server, ssl_context=lax)
     dial(server, ssl_context=lax, ca_certs=authority.bundle)
     with pytest.raises(TlsError, match="mismatch"):
         dial(misnamed, ssl_context=lax, ca_certs=authority.bundle)
     dial(misnamed, ssl_context=lax, context_rules=True)
-    assert state(lax) == before
+    assert rules(lax) == before
 
 
 def test_empty_context_trusts_the_bundle_beside_it(
@@ -353,18 +357,32 @@ def test_empty_context_trusts_the_bundle_beside_it(
 ) -> None:
     """A context made for its protocol settings trusts what the settings name, as in urllib3."""
     given = create_urllib3_context(ciphers="ECDHE+AESGCM", ssl_maximum_version=771)
-    before = state(given)
+    before = rules(given)
     for _ in range(2):
         dial(server, ssl_context=given, ca_certs=authority.bundle)
     with pytest.raises(TlsError):
         dial(server, ssl_context=given)
     with pytest.raises(TlsError):
         dial(misnamed, ssl_context=given, ca_certs=authority.bundle)
-    stand_in = credentials_for(TlsSettings(ssl_context=given, ca_certs=authority.bundle)).context
-    assert stand_in.maximum_version == ssl.TLSVersion.TLSv1_2
-    names = [cipher["name"] for cipher in stand_in.get_ciphers()]
-    assert all("GCM" in name for name in names if not name.startswith("TLS_"))
-    assert state(given) == before
+    for settings in ({"ca_certs": authority.bundle}, {}):
+        context = credentials_for(TlsSettings(ssl_context=given, **settings)).context
+        assert context.maximum_version == ssl.TLSVersion.TLSv1_2
+        names = [cipher["name"] for cipher in context.get_ciphers()]
+        assert all("GCM" in name for name in names if not name.startswith("TLS_"))
+    assert rules(given) == before
+    assert given.cert_store_stats()["x509"] == 1
+
+
+def test_empty_context_shows_its_client_certificate(
+    demanding: ScriptedServer, dial: Dial, authority: Authority
+) -> None:
+    """What was loaded into a context without trust is shown to servers the bundle vouches for."""
+    for check in (True, False):
+        given = create_urllib3_context()
+        given.check_hostname = check
+        authority.ca.issue_cert("me.test").configure_cert(given)
+        for _ in range(2):
+            dial(demanding, ssl_context=given, ca_certs=authority.bundle)
 
 
 def test_callers_client_certificate_is_shown(
