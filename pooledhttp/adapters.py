@@ -44,6 +44,7 @@ from urllib3.util.retry import Retry
 from pooledhttp.auth import _basic_auth_str
 from pooledhttp.certs import extract_zipped_paths, where
 from pooledhttp.cookies import extract_cookies_to_jar
+from pooledhttp.events import RequestFinished
 from pooledhttp.exceptions import (
     ConnectionError,
     InvalidProxyURL,
@@ -409,6 +410,7 @@ class HTTPAdapter(BaseAdapter):
         """
         border = border_for(request)
         started = monotonic()
+        conn = target = None
         try:
             conn = self._connection_for(request, verify, proxies, cert)
             target = self.request_url(request, proxies)
@@ -421,13 +423,35 @@ class HTTPAdapter(BaseAdapter):
                 raw = self._send_over_urllib3(conn, request, target, timeout)
         except (HTTPError, OSError) as error:
             translated = border.translate(error, request)
+            name = type(translated).__name__
+            self._report(conn, request.method, target, monotonic() - started, error=name)
             if translated is error:
                 raise
             raise translated from error
         response = self.build_response(request, raw)
         if isinstance(raw, RawResponse):
-            response.elapsed = timedelta(seconds=raw.arrived_at - started)
+            seconds = raw.arrived_at - started
+            response.elapsed = timedelta(seconds=seconds)
+            self._report(conn, request.method, target, seconds, status=raw.status)
         return response
+
+    def _report(
+        self,
+        conn: Any,
+        method: str,
+        target: str | None,
+        seconds: float,
+        *,
+        status: int | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Tell those who listen to the pool that a request over it is done."""
+        if not isinstance(conn, OriginPool) or target is None:
+            return  # sent through a pool that a subclass brought, or never on its way
+        listeners = self._hub.manager.listeners
+        if listeners:
+            origin = conn.origin_of(target)
+            listeners.emit(RequestFinished(origin, method, status, seconds, error))
 
     def route_for(
         self, request: Any, verify: Any, proxies: Mapping[str, str] | None, cert: Any

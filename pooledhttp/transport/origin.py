@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ssl
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
@@ -121,7 +122,9 @@ class OriginPool:
         object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(host={self.host!r}, port={self.port!r})"
+        # It stands at the head of MaxRetryError's text, which programs match.
+        name = "HTTPSConnectionPool" if self.scheme == "https" else "HTTPConnectionPool"
+        return f"{name}(host={self.host!r}, port={self.port!r})"
 
     # ---- the route
 
@@ -157,6 +160,19 @@ class OriginPool:
             maximum_version=self.ssl_maximum_version,
             **{name: getattr(self, name) for name in _SAME_NAMES},
         )
+
+    def is_forwarded(self, target: str) -> bool:
+        """Whether a request line carries a whole URL: plain http over a forward proxy."""
+        return (
+            self.proxy is not None and not self.proxy.is_socks and target[:7].lower() == "http://"
+        )
+
+    def origin_of(self, target: str) -> str:
+        """The server that a request is for, whatever proxy it goes through."""
+        if not self.is_forwarded(target):
+            return self.route().origin
+        parts = urlsplit(without_credentials(target))
+        return Route("http", parts.hostname or "", parts.port or 80).origin
 
     def _host_field(self, target: str) -> str:
         """What `Host` says (RFC 9112, section 3.2): the target's host, its port where it is not the
@@ -207,9 +223,8 @@ class OriginPool:
             PoolTimeout: No place became free in time.
         """
         hub, manager = self.hub, self.hub.manager
-        is_forwarded = (
-            self.proxy is not None and not self.proxy.is_socks and target[:7].lower() == "http://"
-        )
+        is_forwarded = self.is_forwarded(target)
+        origin = self.origin_of(target)
         route = self.route(is_forwarded=is_forwarded)
         url = without_credentials(target) if is_forwarded else target
         request = build_request(
@@ -219,7 +234,7 @@ class OriginPool:
             policy,
             method=method,
             url=url,
-            origin=route.origin,
+            origin=origin,
             runtime=manager.runtime,
             deadline=plan.total,
             pool_label=self,
@@ -227,11 +242,10 @@ class OriginPool:
             pauses=manager.pauses,
             can_resend=lambda: request.can_be_sent,
             rewind=request.rewind_body,
-            on_retry=manager.on_retry(route.origin),
+            on_retry=manager.on_retry(origin),
         )
-        reads_here = (
-            not is_streamed and bool(policy.total) and policy.read is not False and policy.read != 0
-        )
+        # None leaves it to the other count, and False is 0.
+        reads_here = not is_streamed and policy.total != 0 and policy.read != 0
         for attempt in attempts:
             try:
                 answer = manager.transport.exchange(route, request, plan, hub.replay)
