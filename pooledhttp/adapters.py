@@ -345,7 +345,11 @@ class HTTPAdapter(BaseAdapter):
         Raises:
             OSError: A file that is named there does not exist.
         """
-        for name, value in _verify_attributes(url, verify, cert).items():
+        # Plain http over a proxy that speaks TLS: it is the proxy that has to be verified.
+        is_secure = url.lower().startswith("https") or (
+            isinstance(conn, OriginPool) and conn.scheme == "https"
+        )
+        for name, value in _verify_attributes(is_secure, verify, cert).items():
             setattr(conn, name, value)
 
     def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:
@@ -657,12 +661,12 @@ def _cert_keywords(cert: Any) -> dict[str, Any]:
     return dict(zip(("cert_file", "key_file", "key_password"), cert, strict=False))
 
 
-def _verify_attributes(url: str, verify: Any, cert: Any) -> dict[str, Any]:
+def _verify_attributes(is_secure: bool, verify: Any, cert: Any) -> dict[str, Any]:
     """`verify` and `cert` as attributes of a pool, with the files they name looked for."""
     found: dict[str, Any] = {}
-    if url.lower().startswith("https") and hasattr(verify, "wrap_socket"):
+    if is_secure and hasattr(verify, "wrap_socket"):
         found["ssl_context"] = verify
-    elif url.lower().startswith("https") and verify:
+    elif is_secure and verify:
         bundle = extract_zipped_paths(
             os.fspath(verify) if verify is not True else DEFAULT_CA_BUNDLE_PATH
         )

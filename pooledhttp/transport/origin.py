@@ -12,6 +12,7 @@ a `Route` and sends through the shared transport.
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -144,10 +145,30 @@ class OriginPool:
         if self.socket_options is not None:
             given = tuple(tuple(option) for option in self.socket_options)
             options = SocketOptions(given, self.source_address)
-        if is_forwarded and self.proxy is not None:
-            return Route.forwarded(self.proxy, options)
+        proxy = self._verified_proxy()
+        if is_forwarded and proxy is not None:
+            return Route.forwarded(proxy, options)
         tls = self.tls_settings() if self.scheme == "https" else None
-        return Route(self.scheme, self.host, self.port, tls, self.proxy, options)
+        return Route(self.scheme, self.host, self.port, tls, proxy, options)
+
+    def _verified_proxy(self) -> Proxy | None:
+        """The proxy; one that is reached by TLS is trusted by the same certificates as the origin.
+
+        It is shown no client certificate, and what is asserted of the origin says nothing about it.
+        """
+        proxy = self.proxy
+        if proxy is None or proxy.scheme != "https" or proxy.tls is not None:
+            return proxy
+        own = self.tls_settings()
+        settings = TlsSettings(
+            verify=own.verify,
+            ca_certs=own.ca_certs,
+            ca_cert_dir=own.ca_cert_dir,
+            ca_cert_data=own.ca_cert_data,
+            ssl_context=own.ssl_context if own.context_rules else None,
+            context_rules=own.context_rules,
+        )
+        return replace(proxy, tls=settings)
 
     def tls_settings(self) -> TlsSettings:
         """The settings of TLS as the network takes them."""

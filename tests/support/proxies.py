@@ -1,4 +1,4 @@
-"""Real proxies: squid (forward and CONNECT, with or without a password) and SOCKS servers."""
+"""Real proxies: squid (forward and CONNECT, with or without a password, over TLS) and SOCKS."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import os
 import shutil
 import subprocess
 
-from tests.support.programs import ServerProgram, require_program
+from tests.support.certificates import Authority
+from tests.support.programs import ServerProgram, poll, require_program
 
 _SQUID = """
-http_port 127.0.0.1:{port}
+{listen}
 visible_hostname test
 pid_filename none
 cache_log {folder}/cache-output
-access_log stdio:{folder}/access.log
+logformat heads %rm %ru %>Hs [%>h]
+access_log stdio:{folder}/access.log heads
 coredump_dir {folder}
 netdb_filename none
 pinger_enable off
@@ -42,14 +44,25 @@ class Squid(ServerProgram):
     Args:
         user: With a name every request needs it; None lets everybody in.
         password: That user's.
+        authority: Issues a certificate for `localhost`; clients have to speak TLS to the proxy.
+            None speaks plainly.
     """
 
     name = "squid"
 
-    def __init__(self, user: str | None = None, password: str = "") -> None:
+    def __init__(
+        self, user: str | None = None, password: str = "", *, authority: Authority | None = None
+    ) -> None:
         self._program = require_program("squid", "squid")
         super().__init__()
         self._user, self._password = user, password
+        self._certificate: tuple[str, str] | None = None
+        if authority is not None:
+            pair = authority.write_certificate("localhost", stem="squid")
+            # Next to the configuration, where the user squid becomes may read them.
+            self._certificate = tuple(shutil.copy(path, self.folder) for path in pair)
+            for path in self._certificate:
+                os.chmod(path, 0o644)
         if os.geteuid() == 0:
             # squid gives up root at once, and must still be able to write here.
             shutil.chown(self.folder, "proxy", "proxy")
@@ -57,11 +70,19 @@ class Squid(ServerProgram):
     @property
     def url(self) -> str:
         """The proxy's URL without credentials."""
-        return f"http://127.0.0.1:{self.ports[0]}"
+        return f"{self._scheme}://{self._address}"
 
     def url_with(self, user: str, password: str) -> str:
         """The proxy's URL with credentials."""
-        return f"http://{user}:{password}@127.0.0.1:{self.ports[0]}"
+        return f"{self._scheme}://{user}:{password}@{self._address}"
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self._certificate is None else "https"
+
+    @property
+    def _address(self) -> str:
+        return f"{'127.0.0.1' if self._certificate is None else 'localhost'}:{self.ports[0]}"
 
     def configure(self) -> None:
         """Write squid.conf, and the password file where one is needed."""
@@ -76,17 +97,36 @@ class Squid(ServerProgram):
             ).stdout.strip()
             (self.folder / "passwords").write_text(f"{self._user}:{hashed}\n")
             auth = _SQUID_AUTH.format(helper="/usr/lib/squid/basic_ncsa_auth", folder=self.folder)
-        text = _SQUID.format(port=self.ports[0], folder=self.folder, auth=auth)
+        listen = f"http_port 127.0.0.1:{self.ports[0]}"
+        if self._certificate is not None:
+            chain, key = self._certificate
+            listen = f"https_port 127.0.0.1:{self.ports[0]} tls-cert={chain} tls-key={key}"
+        text = _SQUID.format(listen=listen, folder=self.folder, auth=auth)
         (self.folder / "squid.conf").write_text(text)
 
     def command(self) -> list[str]:
         """Squid as a single process in the foreground."""
         return [self._program, "-N", "-f", str(self.folder / "squid.conf")]
 
-    def log(self) -> list[str]:
-        """The access log's lines."""
+    def log(self, requests: int = 0) -> list[str]:
+        """The access log: method, target, status and the head of each request, a line each.
+
+        Args:
+            requests: Wait until so many are logged: squid writes a line when the connection or
+                the answer has ended.
+        """
         path = self.folder / "access.log"
-        return path.read_text().splitlines() if path.exists() else []
+
+        def lines() -> list[str]:
+            return path.read_text().splitlines() if path.exists() else []
+
+        poll(lambda: len(lines()) >= requests, f"{requests} lines in the log")
+        return lines()
+
+    def clear_log(self) -> None:
+        """Forget the requests so far."""
+        if (self.folder / "access.log").exists():
+            os.truncate(self.folder / "access.log", 0)
 
 
 _DANTE = """
