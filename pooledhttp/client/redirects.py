@@ -18,7 +18,13 @@ from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from pooledhttp.auth import AuthBase
 from pooledhttp.exceptions import InvalidURL
-from pooledhttp.message import DEFAULT_PORTS, canonical_url, check_authority, requote_uri
+from pooledhttp.message import (
+    DEFAULT_PORTS,
+    canonical_url,
+    check_authority,
+    check_host,
+    requote_uri,
+)
 
 __all__ = [
     "KEEPS_BODY",
@@ -125,8 +131,8 @@ def resolve_location(location: str, base_url: str, fragment: str) -> str:
             raise
         raise InvalidURL(f"Failed to parse the address of a redirect: {exc}") from exc
     check_authority(url)
-    if url[:4].lower() == "http" and not Whereabouts.of(url).host:
-        raise InvalidURL("Invalid URL in a redirect: No host supplied")
+    if url[:4].lower() == "http" and urlsplit(url).scheme.lower() in DEFAULT_PORTS:
+        check_host(Whereabouts.of(url).host, url)
     kept = own_fragment or fragment
     return f"{url}#{requote_uri(kept)}" if kept else url
 

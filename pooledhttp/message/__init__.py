@@ -49,7 +49,12 @@ from pooledhttp.message.response import (
     Response,
     Vocabulary,
 )
-from pooledhttp.message.target import canonical_url, check_authority, without_credentials
+from pooledhttp.message.target import (
+    canonical_url,
+    check_authority,
+    check_host,
+    without_credentials,
+)
 from pooledhttp.message.urls import (
     DEFAULT_PORTS,
     UNRESERVED_SET,
@@ -111,6 +116,8 @@ __all__ = [
     # target
     "canonical_url",
     "check_authority",
+    "check_host",
+    "check_host",
     "without_credentials",
     # urls
     "DEFAULT_PORTS",

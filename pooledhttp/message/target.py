@@ -28,7 +28,7 @@ from pooledhttp.exceptions import InvalidURL, MissingSchema
 from pooledhttp.message.payload import encode_params
 from pooledhttp.message.urls import requote_uri
 
-__all__ = ["canonical_url", "check_authority", "encode_host", "without_credentials"]
+__all__ = ["canonical_url", "check_authority", "check_host", "encode_host", "without_credentials"]
 
 _PATH = r"A-Za-z0-9\-._~!$&'()*+,;=:@/"
 
@@ -200,6 +200,22 @@ def _checked_host(host: str, url: str) -> str:
             " name that can be looked up"
         )
     return host
+
+
+def check_host(host: str, url: str) -> None:
+    """Refuse a host that cannot be looked up.
+
+    Args:
+        host: Name or address, without brackets.
+        url: Where it stands, for the message.
+
+    Raises:
+        InvalidURL: It has a label that no name has. Also for an empty host.
+    """
+    if not host:
+        raise InvalidURL(f"Invalid URL {without_credentials(url)!r}: No host supplied")
+    if ":" not in host:
+        _checked_host(host, url)
 
 
 def check_authority(url: str) -> None:
