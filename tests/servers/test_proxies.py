@@ -62,7 +62,7 @@ def test_credentials_stay_where_they_belong(
     over: str,
     how: str,
 ) -> None:
-    """The proxy's password is seen by the proxy only; by TLS the origin's goes to the origin only."""
+    """The proxy's password is seen by the proxy alone; by TLS the origin's by the origin alone."""
     squid: Squid = request.getfixturevalue(over)
     squid.clear_log()
     url = squid.url_with("user", "secret")
