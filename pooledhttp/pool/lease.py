@@ -123,17 +123,20 @@ class Lease(Generic[K, R]):
 
     def __del__(self) -> None:
         try:
-            if self.serial not in self._pool._ledger.held:
-                return
+            place = self._pool._ledger.held.get(self.serial)
         except AttributeError:  # not built completely, or the interpreter is ending
             return
+        if place is None:
+            return
         pool = self._pool
-        place = self.place
-        pool.reclaim(self.serial)
-        origin = place.record.origin if place is not None else str(self.key)
-        where = f", leased at {place.where}" if place is not None and place.where else ""
+        try:
+            pool.reclaim(self.serial)
+        except BaseException:  # Ctrl-C in a finalizer: Python drops it, the place must not be
+            pool.reclaim(self.serial)
+            raise
+        where = f", leased at {place.where}" if place.where else ""
         warnings.warn(
-            f"A lease for {origin} was dropped without being ended{where}. "
+            f"A lease for {place.record.origin} was dropped without being ended{where}. "
             "Read the response to its end or close it.",
             ResourceWarning,
             stacklevel=2,

@@ -162,7 +162,7 @@ class Ledger(Generic[K, R]):
             return False
         place = shelf[-1]
         idle_seconds = now - place.idle_since
-        if now >= place.keep_until or idle_seconds >= record.freshness.limit:
+        if now >= place.keep_until or idle_seconds >= record.idle_limit:
             return False
         self.held[lease.serial] = place
         shelf.pop()
@@ -211,7 +211,7 @@ class Ledger(Generic[K, R]):
         self._quiet.pop(record.key, None)
         expired: Place[K, R] | None = None
         if record.shelf and not fresh:
-            record.freshness.review(now)
+            record.review(now)
             expired = self._drop_expired_newest(record, now)
             if self._take_trusted(record, lease, now, careful=careful):
                 if expired is not None:
@@ -232,7 +232,7 @@ class Ledger(Generic[K, R]):
     def _drop_expired_newest(self, record: Record[K, R], now: float) -> Place[K, R] | None:
         """Take expired places off the shelf's new end; return one whose room may be used."""
         shelf = record.shelf
-        limit = record.freshness.limit
+        limit = record.idle_limit
         spare: Place[K, R] | None = None
         while shelf and (now >= shelf[-1].keep_until or now - shelf[-1].idle_since >= limit):
             place = shelf.pop()
@@ -351,7 +351,7 @@ class Ledger(Generic[K, R]):
         if place is None:
             return None
         record = place.record
-        record.freshness.saw_alive(place.idle_before)
+        record.saw_alive(place.idle_before)
         self.uncount(place)
         lease.place = lease.resource = None
         if record.waiters or self._blocked.first() is not None or self.is_unwanted(place):
@@ -380,7 +380,7 @@ class Ledger(Generic[K, R]):
         if place is None:
             return False
         record = place.record
-        record.freshness.saw_closed(place.idle_before, now)
+        record.saw_closed(place.idle_before, now)
         tally = record.tally
         tally.stale_found += 1
         if self._listeners:
@@ -459,16 +459,14 @@ class Ledger(Generic[K, R]):
             self._vacate(place, now)
             return
         place.idle_since = now
-        freshness = record.freshness
-        if place.idle_before > 0.0:
-            freshness.saw_alive(place.idle_before)
-            place.idle_before = 0.0
+        if place.idle_before > record.alive_at:
+            record.saw_alive(place.idle_before)
         keep_until = place.retire_at
         if not record.min_idle and now + self.idle_timeout < keep_until:
             keep_until = now + self.idle_timeout
         if keep_for is not None:
-            freshness.told(keep_for)
-            keep_until = min(keep_until, now + freshness.keeps_for(keep_for))
+            record.freshness.told(keep_for)
+            keep_until = min(keep_until, now + record.freshness.keeps_for(keep_for))
         place.keep_until = keep_until
         if (
             now >= place.retire_at
@@ -584,7 +582,7 @@ class Ledger(Generic[K, R]):
     def _keep(self, place: Place[K, R], now: float) -> None:
         """Hand a good resource to whoever waits for it, or put it on the shelf."""
         record = place.record
-        if self._blocked and self._is_overtaken(record, now):
+        if self._blocked and self._is_overtaken(record, record.open, now):
             self.doom(place, "made_room", now)  # once it is closed, its room goes to another key
             return
         if record.waiters:
@@ -625,22 +623,31 @@ class Ledger(Generic[K, R]):
         if self._listeners:
             self.events.append(ShelfOverflow(record.origin))
 
-    def _is_overtaken(self, record: Record[K, R], now: float) -> bool:
-        """Whether a place of `record` that becomes free has to go to another key."""
+    def _is_overtaken(self, record: Record[K, R], had: int, now: float) -> bool:
+        """Whether a place of `record`, which had that many, has to go to another key.
+
+        Who has lost patience gets it if that makes shares more even, or if it waits for that much
+        longer than the record's own line. Under a load that makes everybody wait longer than
+        patience, shares settle and each key's places serve its own line; going by age alone would
+        then close a connection for nearly every request.
+        """
         other = self._blocked.first()
         if other is None or other is record:
             return False
         if not record.waiters:
             return True
         first = next(iter(other.waiters.values()))
-        return now - first.since > first.patience
+        if now - first.since <= first.patience:
+            return False
+        own = next(iter(record.waiters.values()))
+        return not other.open or other.open + 1 < had or own.since - first.since > first.patience
 
     def doom(self, place: Place[K, R], reason: str, now: float) -> None:
         """Have a resource closed; its place counts until that is done."""
+        self.todo.append((place, None))  # first: what is to be closed must not be forgotten
         self.closing.add(place)
         place.record.closing += 1
         self._note_closed(place, reason, now)
-        self.todo.append((place, None))
 
     def _note_closed(self, place: Place[K, R], reason: str, now: float) -> None:
         record = place.record
@@ -712,7 +719,7 @@ class Ledger(Generic[K, R]):
             target: Record[K, R] | None = None
             if record.waiters and record.open < record.max_open:
                 target = record
-            if blocked and (target is None or self._is_overtaken(record, now)):
+            if blocked and (target is None or self._is_overtaken(record, record.open + 1, now)):
                 target = blocked.first() or target
             if target is None:
                 return

@@ -22,12 +22,14 @@ holder had not yet looked.
 **An exception from outside** (Ctrl-C, a cancellation) can come between any two steps of Python
 code. The lock is therefore only taken in ways that leave no gap before the code that gives it back:
 by `with`, and without waiting by the next step of a `for` loop over `map`, which is one step where
-a call and an assignment are two. If the books were left in the middle of a change, they are set
-right by counting.
+a call and an assignment are two. What is to be done is taken off its deque in the same way, or only
+after it was done. If the books may have been left in the middle of a change, they are marked as
+damaged, and the next one who holds the lock sets them right by counting.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import os
@@ -36,7 +38,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from math import inf
 from random import Random
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from pooledhttp.events import ConnectionOpened, LeaseAcquired, Listeners, WaitTimedOut
 from pooledhttp.exceptions import PoolClosed
@@ -59,6 +61,8 @@ __all__ = ["Pool"]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
+T = TypeVar("T")
+P = ParamSpec("P")
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +74,20 @@ _OVERFLOW_LOG_SECONDS = 60.0
 
 #: Records read under one holding of the lock by what walks over all of them.
 _CHUNK = 128
+
+
+def _marks_damage(method: Callable[P, T]) -> Callable[P, T]:
+    """Have the books recounted after an exception of any kind out of a method of the pool."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except BaseException:
+            args[0]._is_damaged = True  # type: ignore[attr-defined]
+            raise
+
+    return call
 
 
 class Pool(Generic[K, R]):
@@ -132,7 +150,8 @@ class Pool(Generic[K, R]):
         """Make the state, which a forked child makes anew."""
         self._lock = self._lock_type()
         self._ledger: Ledger[K, R] = Ledger(self.config, self.listeners, self._random, self.now())
-        self._ended: deque[tuple[str, Any, Any, float]] = deque()
+        self._ended: deque[tuple[str, Any, Any, float | None]] = deque()
+        self._is_damaged = False
         self._leak_check_at = -inf
         self._overflow_log_at = -inf
 
@@ -195,6 +214,8 @@ class Pool(Generic[K, R]):
         may_observe = careful and self._is_alive is not None
         waiting: Waiting[K, R] | None = None
         limit = deadline
+        if self._is_damaged:
+            self._settle()
         while True:
             verdict, record = self._seek(lease, careful, fresh, may_observe, waiting)
             if verdict is Verdict.PLACED:
@@ -320,11 +341,8 @@ class Pool(Generic[K, R]):
 
     def _recover(self, lease: Lease[K, R]) -> None:
         """Leave nothing behind of an acquire that ended with an exception."""
-        with self._lock:
-            now = self.now()
-            if lease.serial in self._ledger.held:
-                self._ledger.discard(lease.serial, "interrupted", now)
-            upkeep.settle_counts(self._ledger, now)
+        self._is_damaged = True
+        self._ended.append(("discarded", lease.serial, "interrupted", None))
         self._settle()
 
     def _timed_out(self, record: Record[K, R], waited_seconds: float) -> Exception:
@@ -367,6 +385,7 @@ class Pool(Generic[K, R]):
         """Whether the lease of that number has not ended."""
         return serial in self._ledger.held
 
+    @_marks_damage
     def fill(self, lease: Lease[K, R], resource: R) -> None:
         """Put a resource into a lease's empty place."""
         if not self.is_watched and self._sweeper is not None:
@@ -392,6 +411,9 @@ class Pool(Generic[K, R]):
             if is_taken:
                 try:
                     ledger.release(serial, keep_for, self.now())
+                except BaseException:
+                    self._is_damaged = True
+                    raise
                 finally:
                     self._lock.release()
             else:
@@ -412,9 +434,10 @@ class Pool(Generic[K, R]):
 
     def reclaim(self, serial: int) -> None:
         """End a lease that was dropped. Called by a finalizer: listeners hear of it later."""
-        self._ended.append(("leaked", serial, None, self.now()))
+        self._ended.append(("leaked", serial, None, None))
         self._settle()
 
+    @_marks_damage
     def found_stale(self, lease: Lease[K, R]) -> None:
         """Close a lease's dead resource and leave it an empty place."""
         resource = lease.resource
@@ -438,8 +461,23 @@ class Pool(Generic[K, R]):
 
     def _settle(self) -> None:
         """Do what the steps so far have left to do, and what was left to the lock's holder."""
+        if self._is_damaged:
+            self._repair()
         while self._drain_ended() or self._ledger.todo:
             self._do_next()
+
+    def _repair(self) -> None:
+        """Count anew, unless somebody holds the lock; then whoever settles next does it."""
+        for is_taken in map(self._lock.acquire, _WITHOUT_WAITING):
+            if is_taken:
+                try:
+                    self._is_damaged = False
+                    upkeep.settle_counts(self._ledger, self.now())
+                except BaseException:
+                    self._is_damaged = True
+                    raise
+                finally:
+                    self._lock.release()
 
     def _drain_ended(self) -> bool:
         """End the leases that are to be ended; whether any was."""
@@ -451,6 +489,9 @@ class Pool(Generic[K, R]):
                     return has_worked  # the holder looks here when it has let go
                 try:
                     self._end_all_locked()
+                except BaseException:
+                    self._is_damaged = True
+                    raise
                 finally:
                     self._lock.release()
             has_worked = True
@@ -460,7 +501,8 @@ class Pool(Generic[K, R]):
         ended, ledger = self._ended, self._ledger
         while ended:
             # Taken off after it is done: doing it twice does nothing, losing it is for ever.
-            kind, what, detail, at = ended[0]
+            kind, what, detail, ended_at = ended[0]
+            at = self.now() if ended_at is None else ended_at
             if kind == "closed":
                 ledger.free(what, at)
             elif kind == "released":
@@ -481,8 +523,8 @@ class Pool(Generic[K, R]):
                     elif signal is not None:
                         signal.set()
                 finally:
-                    if place is not None:
-                        self._ended.append(("closed", place, None, self.now()))
+                    if place is not None:  # without asking for the time: no call may come first
+                        self._ended.append(("closed", place, None, None))
                 return
         except IndexError:
             return  # another thread was quicker
@@ -537,6 +579,7 @@ class Pool(Generic[K, R]):
         """Whether it was shut down."""
         return self._ledger.is_closed
 
+    @_marks_damage
     def sweep(self) -> float | None:
         """Close what expired; return the seconds to the next expiry, None when nothing is open."""
         ledger = self._ledger
@@ -580,6 +623,7 @@ class Pool(Generic[K, R]):
         self._tell()
         return self._leak_check_at
 
+    @_marks_damage
     def try_reserve(self, key: K) -> Lease[K, R] | None:
         """Take an empty place to fill and release at once, if that takes it from nobody.
 
@@ -605,6 +649,7 @@ class Pool(Generic[K, R]):
         self._settle()
         return missing
 
+    @_marks_damage
     def resize(
         self, config: PoolConfig, *, limits_for: Callable[[K], Limits] | None = None
     ) -> None:
@@ -630,6 +675,7 @@ class Pool(Generic[K, R]):
         self._settle()
         self._tell()
 
+    @_marks_damage
     def evict(self, which: K | Callable[[K], bool]) -> int:
         """Close what is idle of a key, and what is in use of it once it is given back.
 
@@ -649,6 +695,7 @@ class Pool(Generic[K, R]):
         self._tell()
         return count
 
+    @_marks_damage
     def close_idle(self) -> None:
         """Close everything idle, and everything in use once it is given back. It stays usable."""
         for record in list(self._ledger.records.values()):
@@ -657,6 +704,7 @@ class Pool(Generic[K, R]):
             self._settle()
         self._tell()
 
+    @_marks_damage
     def shutdown(self) -> None:
         """Close for good: who waits gets `PoolClosed` at once, leases live until they end."""
         ledger = self._ledger

@@ -38,8 +38,8 @@ def expire(ledger: Ledger[K, R], record: Record[K, R], now: float) -> float:
     shelf = record.shelf
     if not shelf:
         return inf
-    record.freshness.review(now)
-    limit = record.freshness.limit
+    record.review(now)
+    limit = record.idle_limit
     surplus = max(len(shelf) - record.min_idle, 0) if record.min_idle else 0
     soonest = inf
     for place in list(shelf):

@@ -249,7 +249,7 @@ def test_a_served_caller_that_vanishes_loses_nothing() -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_no_wake_up_is_lost(seed: int) -> None:
-    """With short timeouts, cancelled callers and every interleaving, all get through or time out."""
+    """With short timeouts and every interleaving, all get through or time out."""
     scheduler = Scheduler(seed, haste=0.2)
     kind = type("InterleavedPool", (Pool,), {"_lock_type": lambda _: scheduler.lock()})
     config = PoolConfig(max_per_host=2, max_total=3, acquire_timeout=0.05, patience=0.01)

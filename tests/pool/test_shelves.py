@@ -105,7 +105,7 @@ def test_over_the_cap_the_richest_key_loses_its_oldest() -> None:
 
 
 def test_over_the_cap_a_random_one_goes_when_all_have_one() -> None:
-    """Visiting more hosts in turn than can be kept still reuses some; the oldest-first rule none."""
+    """Visiting more hosts in turn than can be kept still reuses some."""
     bench = Bench(PoolConfig(max_idle_total=80), random=Random(5))
     for _ in range(10):
         for host in range(100):
@@ -196,7 +196,7 @@ def test_evicting_closes_idle_ones_now_and_the_others_later() -> None:
 
 
 def test_closing_idle_ones_leaves_the_pool_usable() -> None:
-    """Shelves are emptied, what is leased is closed when it comes back, what is dialled then too."""
+    """Shelves are emptied; what is leased or dialled just now is closed when it comes back."""
     bench = Bench()
     bench.shelve("a", 2)
     held = bench.take("a")
