@@ -283,11 +283,12 @@ class Connection:
         is_streamed = not isinstance(body, bytes)
         request.is_body_started = is_streamed
         pieces: Iterable[Any] = body_pieces(body) if is_streamed else _slices(body)
-        for piece in pieces:
-            if not self._write_block(self._h11.send(h11.Data(data=piece)), plan):
+        for number, piece in enumerate(pieces):
+            # A streamed body may be endless, and its server may answer and read on: look each time
+            # there is more to send. Behind the last piece an answer is not early any more.
+            if is_streamed and number and self._has_early_answer():
                 return
-            # A streamed body may be endless, and its server may answer and read on: look each time.
-            if is_streamed and self._has_early_answer():
+            if not self._write_block(self._h11.send(h11.Data(data=piece)), plan):
                 return
         self._write(self._h11.send(_END), plan)
 
