@@ -176,6 +176,8 @@ class RawResponse(HTTPResponse):
         self.chunked = False
         #: When the head was there, on the clock of the runtime; the body may have been read since.
         self.arrived_at = 0.0
+        #: Whether what follows is no body but another protocol.
+        self.is_switched = status == 101 or (request_method == "CONNECT" and 200 <= status < 300)
         self._reader = reader
         self._is_chunked = is_chunked
 

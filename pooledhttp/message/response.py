@@ -250,6 +250,10 @@ class Response:
         raw = self._source()
         if not isinstance(raw, RawResponse) or type(self).iter_content is not Response.iter_content:
             return b"".join(self.iter_content(CONTENT_CHUNK_SIZE))
+        if raw.is_switched:
+            # There is no body. Whoever wants the other protocol's bytes streams, and takes `raw`.
+            raw.close()
+            return b""
         # Our own reader knows best how to read all there is: no generator, one join.
         try:
             return raw.read(decode_content=True)

@@ -1,0 +1,88 @@
+"""101, and 2xx to CONNECT: the socket belongs to the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import pooledhttp
+from tests.support.scripted import Peer, ScriptedServer, answering, respond
+from tests.wire.tools import prompt
+
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n"
+ASK = {"Connection": "Upgrade", "Upgrade": "echo"}
+TUNNEL = b"HTTP/1.1 200 OK\r\n\r\n"
+
+WAYS = {"upgrade": ("GET", ASK, SWITCH), "connect": ("CONNECT", {}, TUNNEL)}
+ways = pytest.mark.parametrize(("method", "fields", "answer"), WAYS.values(), ids=WAYS)
+
+
+def echoes(answer: bytes) -> Callable[[Peer], None]:
+    """Switch, greet in the same packet, and say back whatever comes."""
+
+    def handle(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(answer + b"welcome")
+        while data := peer.sock.recv(100):
+            peer.send(data)
+
+    return handle
+
+
+@ways
+def test_the_socket_is_handed_over(
+    session: pooledhttp.Session, method: str, fields: dict[str, str], answer: bytes
+) -> None:
+    """Both ways, with the bytes that came behind the head."""
+    with ScriptedServer([echoes(answer), answering(respond(b"x"))]) as server:
+        response = session.request(method, server.url(), headers=fields, stream=True, timeout=5)
+        reader = response.raw._fp
+        assert response.raw.read(100) == b"welcome"
+        assert reader.write(b"hello") == 5
+        assert response.raw.read(100) == b"hello"
+        sock = reader.fp.raw._sock
+        assert sock.fileno() == response.raw.fileno()
+        response.close()
+        assert sock.fileno() == -1
+        assert session.get(server.url(), timeout=5).content == b"x"
+        session.close()
+
+
+@ways
+def test_who_does_not_stream_is_not_kept_waiting(
+    session: pooledhttp.Session, method: str, fields: dict[str, str], answer: bytes
+) -> None:
+    """A switch has no body to be read: the connection is closed and the status told."""
+    with ScriptedServer(echoes(answer)) as server, prompt():
+        response = session.request(method, server.url(), headers=fields, timeout=5)
+        assert response.content == b""
+        assert response.status_code in (101, 200)
+        server.wait_all_closed()
+        session.close()
+
+
+@ways
+def test_a_refused_switch_is_an_answer_as_any(
+    session: pooledhttp.Session, method: str, fields: dict[str, str], answer: bytes
+) -> None:
+    """The server says no, with a body, and the connection serves on."""
+    with ScriptedServer(answering(respond(b"no", status=403))) as server:
+        for _ in range(2):
+            response = session.request(method, server.url(), headers=fields, timeout=5)
+            assert (response.status_code, response.content) == (403, b"no")
+        assert len(server.connections) == 1
+        session.close()
+
+
+@ways
+def test_a_dropped_switch_is_closed(
+    session: pooledhttp.Session, method: str, fields: dict[str, str], answer: bytes
+) -> None:
+    """A switched response that is let go gives its place back."""
+    with ScriptedServer(echoes(answer)) as server:
+        with pytest.warns(ResourceWarning):
+            session.request(method, server.url(), headers=fields, stream=True, timeout=5)
+        server.wait_all_closed()
+        assert session.pool.stats().total.active == 0
+        session.close()
