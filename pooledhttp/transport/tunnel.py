@@ -54,7 +54,7 @@ def open_tunnel(stream: ByteStream, proxy: Proxy, host: str, port: int, deadline
             text = f"The proxy {proxy.origin} did not open a tunnel to {target} in time."
             raise DialTimeout(text, origin=target, phase="tunnel") from error
         raise _refused(proxy, target, OSError(str(error))) from error
-    if connection.state is not State.SWITCHED:
+    if connection.state is not State.SWITCHED or head.status == 101:  # 101 changes to no tunnel
         cause = OSError(f"Tunnel connection failed: {head.status} {head.reason}")
         raise _refused(proxy, target, cause)
     if connection.leftover():
