@@ -66,7 +66,15 @@ from pooledhttp.network import Proxy, Route, TlsSettings, select_proxy
 from pooledhttp.pool import PoolConfig
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout, monotonic, plan_timeout
-from pooledhttp.transport import Holder, Hub, OriginPool, Replay, TransportManager
+from pooledhttp.transport import (
+    Holder,
+    Hub,
+    OriginPool,
+    Replay,
+    TransportManager,
+    is_urllib3_patched,
+    urllib3_pool,
+)
 
 if TYPE_CHECKING:
     from pooledhttp.events import Listener
@@ -203,6 +211,7 @@ class HTTPAdapter(BaseAdapter):
         self._own_replay = replay
         self._is_in_use = False
         self._conns: dict[Any, OriginPool] = {}
+        self._conns_made_by: Any = None
         self._conns_made_with: dict[str, Any] = {}
         make = partial(make_manager, pool, runtime=runtime, listeners=listeners)
         self._hub = Hub(Holder(make), replay or "safe")
@@ -417,6 +426,8 @@ class HTTPAdapter(BaseAdapter):
         conn = target = None
         try:
             conn = self._connection_for(request, verify, proxies, cert)
+            if is_urllib3_patched() and isinstance(conn, OriginPool):
+                conn = urllib3_pool(conn)
             target = self.request_url(request, proxies)
             self.add_headers(
                 request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
@@ -490,9 +501,11 @@ class HTTPAdapter(BaseAdapter):
         """Whether what finds a connection is what this file defines, with the settings of last
         time."""
         cls = type(self)
-        settings = getattr(self.poolmanager, "connection_pool_kw", None)
-        if settings != self._conns_made_with:
+        manager = self.poolmanager
+        settings = getattr(manager, "connection_pool_kw", None)
+        if manager is not self._conns_made_by or settings != self._conns_made_with:
             self._conns.clear()
+            self._conns_made_by = manager
             self._conns_made_with = dict(settings or {})
         return (
             cls.get_connection_with_tls_context is _UNBENT[0]

@@ -5,7 +5,18 @@ from __future__ import annotations
 
 from pooledhttp.transport.manager import Holder, Hub, TransportManager
 from pooledhttp.transport.origin import OriginPool
+from pooledhttp.transport.patched import is_urllib3_patched, urllib3_pool
 from pooledhttp.transport.transport import Replay, Transport
 from pooledhttp.transport.wire import Limits
 
-__all__ = ["Holder", "Hub", "Limits", "OriginPool", "Replay", "Transport", "TransportManager"]
+__all__ = [
+    "Holder",
+    "Hub",
+    "Limits",
+    "OriginPool",
+    "Replay",
+    "Transport",
+    "TransportManager",
+    "is_urllib3_patched",
+    "urllib3_pool",
+]

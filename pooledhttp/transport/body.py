@@ -18,7 +18,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from pooledhttp.transport.connection import Connection
+from pooledhttp.transport.connection import Connection, Head
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route
@@ -52,16 +52,16 @@ class BodyReader:
         connection: In state READING, or already complete for an answer without a body.
         lease: What holds the connection.
         plan: Read timeout per piece and the total, which runs on while the caller reads.
-        is_chunked: Whether `read_piece` stops at the ends of chunks.
-        keep_seconds: The server's hint how long it keeps an idle connection.
+        head: What came before the body. Whether the body is chunked is whether `read_piece` stops
+            at the ends of chunks.
     """
 
     __slots__ = (
         "__weakref__",
         "_connection",
         "_failure",
+        "_head",
         "_is_chunked",
-        "_keep_seconds",
         "_lease",
         "_plan",
         "_rest",
@@ -72,15 +72,13 @@ class BodyReader:
         connection: Connection,
         lease: Lease[Route, Connection],
         plan: TimeoutPlan,
-        *,
-        is_chunked: bool = False,
-        keep_seconds: float | None = None,
+        head: Head,
     ) -> None:
         self._connection: Connection | None = connection
         self._lease: Lease[Route, Connection] | None = lease
         self._plan = plan
-        self._is_chunked = is_chunked
-        self._keep_seconds = keep_seconds
+        self._head = head
+        self._is_chunked = head.is_chunked
         self._rest = memoryview(b"")
         self._failure: Exception | None = None
         if connection.is_complete:
@@ -93,7 +91,7 @@ class BodyReader:
         again."""
         self._connection = self._lease = None
         if connection.is_reusable:
-            lease.release(self._keep_seconds)
+            lease.release(self._head.keep_seconds)
         else:
             lease.discard("not kept alive")
 
@@ -189,6 +187,27 @@ class BodyReader:
         piece = self.read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
+
+    # ---- what http.client's response tells
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return self._head.status
+
+    @property
+    def reason(self) -> str:
+        """The words after it."""
+        return self._head.reason
+
+    @property
+    def version(self) -> int:
+        """10 or 11."""
+        return self._head.version
+
+    def getheaders(self) -> list[tuple[str, str]]:
+        """The fields in their order."""
+        return list(self._head.headers)
 
     # ---- the file
 

@@ -132,6 +132,17 @@ class Head:
     keep_seconds: float | None
 
 
+#: Told to h11 alone. Servers that answer 101 unasked (Docker's does) are to be heard, as by
+#: http.client, and h11 lets 101 pass only where a change was asked for.
+_MAY_SWITCH = (b"Upgrade", b"unasked")
+
+
+def _head_bytes(request: WireRequest) -> bytes:
+    """The head with its fields in the caller's order; h11, which has checked them, moves Host."""
+    lines = [b"%s: %s\r\n" % field for field in request.headers]
+    return b"%s %s HTTP/1.1\r\n%s\r\n" % (request.method, request.target, b"".join(lines))
+
+
 class Connection:
     """HTTP/1.1 over one stream, one exchange after another.
 
@@ -261,9 +272,12 @@ class Connection:
     def _send(self, request: WireRequest, plan: TimeoutPlan) -> None:
         parser = self._h11
         body = request.body
-        head = parser.send(
-            h11.Request(method=request.method, target=request.target, headers=request.headers)
+        parser.send(
+            h11.Request(
+                method=request.method, target=request.target, headers=[*request.headers, _MAY_SWITCH]
+            )
         )
+        head = _head_bytes(request)
         if body is None:
             self._write(head + parser.send(_END), plan)
         elif isinstance(body, bytes) and len(body) <= PIECE_BYTES and not request.expects_continue:
@@ -425,7 +439,9 @@ class Connection:
             return event
         if not isinstance(event, h11.InformationalResponse):
             raise self._faults.ended_before_answer()
-        if event.status_code == 101:  # h11 lets it pass only where a change was asked for
+        if event.status_code == 101:
+            if not any(name == b"upgrade" for name, _ in event.headers):
+                raise self._faults.bad_answer("a change to no protocol")
             return event
         self._excess += 1
         if self._excess > self._limits.interim_responses:

@@ -112,9 +112,7 @@ class Transport:
         if connection.state is State.SWITCHED:
             reader = SwitchedReader(connection, lease, plan)
         else:
-            reader = BodyReader(
-                connection, lease, plan, is_chunked=head.is_chunked, keep_seconds=head.keep_seconds
-            )
+            reader = BodyReader(connection, lease, plan, head)
         return WireResponse(
             head.status, head.reason, head.version, head.headers, head.is_chunked, reader
         )

@@ -53,6 +53,8 @@ class SwitchedReader:
         if not self._rest and self._lease is not None and amt:
             deadline = self._plan.total.sooner(self._plan.read)
             self._rest = self._connection.stream.recv(max(amt, RECV_BYTES), deadline)
+            if not self._rest:
+                self.close()
         piece, self._rest = self._rest[:amt], self._rest[amt:]
         return piece
 

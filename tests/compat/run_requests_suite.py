@@ -41,7 +41,6 @@ NEEDS = (
     "trustme",
 )
 
-#: A run takes about a minute on two cores; five of them mean it hangs.
 RUN_SECONDS = 420
 
 Outcomes = dict[str, str]
@@ -67,16 +66,29 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class Bench:
-    """The unpacked suite, and the interpreter to run it with."""
+    """An unpacked suite, and the interpreter to run it with."""
 
     suite: Path
     python: Path
     cache: Path
+    #: What is run when no single tests are asked for, relative to the suite.
+    tests: tuple[str, ...] = ("tests",)
+    #: For pytest.
+    options: tuple[str, ...] = ()
+    #: A run takes about a minute on two cores; several of them mean it hangs.
+    seconds: float = RUN_SECONDS
 
     def run_both(self, arguments: list[str]) -> tuple[Outcomes, Outcomes]:
         """Outcomes on requests and on pooledhttp, run side by side."""
         running = [self._start(on, arguments) for on in ("requests", "pooledhttp")]
         first, second = (self._finish(process, on) for process, on in running)
+        return first, second
+
+    def run_one_by_one(self) -> tuple[Outcomes, Outcomes]:
+        """The same one after the other, for suites whose tests open fixed ports or files."""
+        first, second = (
+            self._finish(*self._start(on, [])) for on in ("requests", "pooledhttp")
+        )
         return first, second
 
     def settle(self, outcomes: tuple[Outcomes, Outcomes]) -> tuple[Outcomes, Outcomes]:
@@ -92,8 +104,9 @@ class Bench:
     def _start(self, on: str, arguments: list[str]) -> tuple[subprocess.Popen[bytes], str]:
         for old in (self._outcomes(on), self._output(on)):
             old.unlink(missing_ok=True)
-        tests = [] if any("::" in argument for argument in arguments) else ["tests"]
+        tests = [] if any("::" in argument for argument in arguments) else self.tests
         command = [str(self.python), "-m", "pytest", *tests, *arguments, "-p", "suite_plugin"]
+        command += self.options
         command += ["-q", "--tb=short", "-p", "no:cacheprovider", "--timeout=60"]
         with self._output(on).open("ab") as output:
             process = subprocess.Popen(
@@ -108,7 +121,7 @@ class Bench:
 
     def _finish(self, process: subprocess.Popen[bytes], on: str) -> Outcomes:
         try:
-            process.wait(RUN_SECONDS)
+            process.wait(self.seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -167,13 +180,19 @@ def _do(command: list[str]) -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
-def known_differences(path: Path = HERE / "differences.toml") -> dict[str, str]:
-    """Test id and reason of each listed difference."""
+def known_differences(
+    path: Path = HERE / "differences.toml", suite: str = "requests"
+) -> dict[str, str]:
+    """Test id and reason of each difference that is listed for a suite."""
     listed = tomllib.loads(path.read_text()).get("difference", [])
     for entry in listed:
         if not str(entry.get("reason", "")).strip():
             raise SystemExit(f"{path}: {entry.get('test')} has no reason")
-    return {entry["test"]: entry["reason"] for entry in listed}
+    return {
+        entry["test"]: entry["reason"]
+        for entry in listed
+        if entry.get("suite", "requests") == suite
+    }
 
 
 @dataclass(frozen=True)
@@ -194,20 +213,20 @@ class Verdict:
             self.new or self.passing_though_listed or self.unknown
         )
 
-    def text(self) -> str:
+    def text(self, title: str = "requests' own tests") -> str:
         """The report."""
         share = 100 * self.passed_here / self.passed_there if self.passed_there else 0.0
         lines = [
-            f"requests' own tests: {self.passed_there} pass on requests, "
+            f"{title}: {self.passed_there} pass on requests, "
             f"{self.passed_here} of those on pooledhttp ({share:.2f} %)"
         ]
-        for title, tests in (
+        for heading, tests in (
             ("expected differences", self.listed),
             ("NEW differences", self.new),
             ("LISTED, yet they pass", self.passing_though_listed),
             ("LISTED, yet there is no such test", self.unknown),
         ):
-            lines += [f"{title}: {len(tests)}", *(f"  {test}" for test in tests)]
+            lines += [f"{heading}: {len(tests)}", *(f"  {test}" for test in tests)]
         return "\n".join(lines)
 
 

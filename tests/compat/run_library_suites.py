@@ -1,0 +1,160 @@
+"""Runs the test suites of libraries built on requests, on requests and on pooledhttp, and compares.
+
+As with requests' own suite: the tests come from each library's source distribution and run in a
+virtual environment of that library, once as they are, once with `requests` meaning pooledhttp.
+What fails on requests itself (no open network, a newer pytest) says nothing. What passes there has
+to pass here, but for what `differences.toml` lists under the library's name.
+
+    python -m tests.compat.run_library_suites                  # all of them: a quarter of an hour
+    python -m tests.compat.run_library_suites responses docker # some of them
+    python -m tests.compat.run_library_suites --here responses # this checkout, not an installed copy
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tarfile
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.compat.run_requests_suite import (
+    RELEASE,
+    ROOT,
+    Bench,
+    Outcomes,
+    compare,
+    known_differences,
+)
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library, and what its tests take.
+
+    Args:
+        name: On the package index.
+        version: The release that is installed.
+        needs: What its tests import beyond itself and pytest.
+        tests: Folders and files of its source distribution that hold them.
+        options: For pytest: what cannot run without a server, or hangs without a network.
+        suite: The release whose source distribution has the tests, where `version`'s has none.
+    """
+
+    name: str
+    version: str
+    needs: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ("tests",)
+    options: tuple[str, ...] = ()
+    suite: str = ""
+
+
+HTTPBIN = ("pytest-httpbin==2.1.0", "httpbin>=0.10.2,<0.11")
+
+LIBRARIES = (
+    Library("betamax", "0.9.0"),
+    Library("CacheControl", "0.14.4", ("cherrypy", "filelock", "redis"), suite="0.14.3"),
+    Library("docker", "7.2.0", ("paramiko", "websocket-client"), ("tests/unit", "tests/helpers.py"), suite="7.0.0"),
+    Library("requests-aws4auth", "1.3.1"),
+    Library("requests-cache", "1.3.3", (
+        "requests-mock", "responses", "rich", "tenacity", "time-machine", "psutil", "pyyaml", "ujson", "orjson",
+        "itsdangerous", "platformdirs", "boto3", "pymongo", "redis", "cattrs",
+    )),
+    Library("requests-file", "3.0.1"),
+    Library("requests-futures", "1.1.0", HTTPBIN),
+    Library("requests-gssapi", "1.4.0"),
+    Library("requests-kerberos", "0.15.0"),
+    Library("requests-mock", "1.12.1", ("fixtures", "purl", "testtools")),
+    Library("requests-ntlm", "1.3.0", ("flask", "cryptography")),
+    Library("requests-oauthlib", "2.0.0", ("oauthlib[signedtoken]", "requests-mock", "selenium")),
+    Library("requests-toolbelt", "1.0.0", ("betamax", "pyopenssl", "trustme")),
+    Library("requests-unixsocket", "0.4.1", ("waitress",), ("requests_unixsocket/tests",)),
+    Library("requests-unixsocket2", "1.0.1", ("waitress",), ("requests_unixsocket/tests",)),
+    Library("responses", "0.26.3", ("pytest-asyncio", "pytest-httpserver", "tomli-w"), ("responses",)),
+    Library("twine", "7.0.0", ("pretend", "pytest-socket", "build"), ("tests", "pytest.ini")),
+    Library("vcrpy", "9.4.2", (*HTTPBIN, "httplib2"), options=("-k", "requests or unit")),
+)
+
+
+def main() -> int:
+    """Run the suites asked for, and say what they found."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("libraries", nargs="*", help="names; all when there is none")
+    parser.add_argument("--here", action="store_true", help="use this checkout as it stands")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "library-suites")
+    args = parser.parse_args()
+    wanted = {name.lower() for name in args.libraries}
+    chosen = [one for one in LIBRARIES if not wanted or one.name.lower() in wanted]
+    if len(wanted) > len(chosen):
+        parser.error(f"known are {', '.join(one.name for one in LIBRARIES)}")
+    verdicts = {}
+    for library in chosen:
+        bench = prepare(library, args.cache / library.name.lower(), is_editable=args.here)
+        outcomes: tuple[Outcomes, Outcomes] = bench.run_one_by_one()
+        outcomes = bench.settle(outcomes)
+        verdicts[library] = compare(*outcomes, known_differences(suite=library.name))
+        print(verdicts[library].text(f"{library.name} {library.version}"), flush=True)
+    print(f"{'':22} on requests  of those on pooledhttp")
+    for library, verdict in verdicts.items():
+        print(f"{library.name:22} {verdict.passed_there:11} {verdict.passed_here:23}")
+    return 0 if all(verdict.is_good for verdict in verdicts.values()) else 1
+
+
+def prepare(library: Library, cache: Path, *, is_editable: bool) -> Bench:
+    """Fetch a library's tests and make its environment, unless the cache has them."""
+    cache.mkdir(parents=True, exist_ok=True)
+    suite = cache / "suite"
+    if not suite.exists():
+        _unpack(_fetch(library, cache), library.tests, suite)
+    python = cache / "venv" / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "-q"]
+    if not python.exists():
+        venv.create(cache / "venv", with_pip=True)
+        _do([*install, f"{library.name}=={library.version}", *library.needs])
+        # Last, so that it is this release whatever the others ask for.
+        _do([*install, f"requests[socks]=={RELEASE}", "pytest<10", "pytest-timeout", "setuptools<81"])
+        _do([*install, f"{ROOT}[socks]"])
+    # A second time for itself alone: pip takes an installed one of this version for this checkout's.
+    _do([*install, "--no-deps", "--force-reinstall", *(["-e"] if is_editable else []), str(ROOT)])
+    options = ("--continue-on-collection-errors", *library.options)
+    return Bench(suite, python, cache, _test_paths(library), options)
+
+
+def _test_paths(library: Library) -> tuple[str, ...]:
+    """What of a library's files pytest is pointed at."""
+    return tuple(path for path in library.tests if "." not in Path(path).name)
+
+
+def _fetch(library: Library, cache: Path) -> Path:
+    release = f"{library.name}=={library.suite or library.version}"
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps"]
+    _do([*pip, "--no-binary", library.name, "-d", str(cache), release])
+    return next(cache.glob("*.tar.gz"))
+
+
+def _unpack(archive: Path, wanted: tuple[str, ...], suite: Path) -> None:
+    """Unpack tests alone: the library itself has to be the installed one."""
+    with tarfile.open(archive) as packed:
+        for member in packed.getmembers():
+            inside = member.name.partition("/")[2]
+            parents = [str(parent) for parent in Path(inside).parents]
+            # Packages above the tests are left out, but for what pytest reads there.
+            if inside in wanted or any(parent in wanted for parent in parents):
+                member.name = inside
+                packed.extract(member, suite, filter="data")
+    for folder in (suite / path for path in wanted):
+        for parent in folder.relative_to(suite).parents:
+            if str(parent) == "tests" and not (suite / parent / "__init__.py").exists():
+                (suite / parent / "__init__.py").touch()
+    if not (suite / "pytest.ini").exists():
+        (suite / "pytest.ini").write_text("[pytest]\n")
+
+
+def _do(command: list[str]) -> None:
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
