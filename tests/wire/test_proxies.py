@@ -118,7 +118,7 @@ def test_a_forward_connection_that_went_stale(session: pooledhttp.Session) -> No
         session.get("http://a.example/", proxies=proxies, timeout=5)
         with pytest.raises(ConnectionError):
             session.post("http://a.example/", data=b"x", proxies=proxies, timeout=5)
-        assert proxy.unexpected == 0
+        assert [seen.method for seen in proxy.requests].count("POST") <= 1
         session.close()
 
 
