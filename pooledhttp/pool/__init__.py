@@ -7,6 +7,7 @@ counted. It knows no HTTP and never dials. Start reading at `pool`, then `ledger
 from __future__ import annotations
 
 from pooledhttp.pool.config import PoolConfig, default_max_idle_total
+from pooledhttp.pool.forking import Forkable, renew_after_fork
 from pooledhttp.pool.lease import Lease
 from pooledhttp.pool.limits import INHERIT, HostLimits, Limits
 from pooledhttp.pool.pool import Pool
@@ -16,6 +17,7 @@ from pooledhttp.pool.sweeper import Sweeper, process_sweeper
 __all__ = [
     "INHERIT",
     "Advice",
+    "Forkable",
     "Histogram",
     "HostLimits",
     "Lease",
@@ -28,4 +30,5 @@ __all__ = [
     "advised_size",
     "default_max_idle_total",
     "process_sweeper",
+    "renew_after_fork",
 ]

@@ -18,9 +18,9 @@ What stays true between two calls:
 
 from __future__ import annotations
 
+import bisect
 import enum
 import random
-from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Hashable
 from math import inf
@@ -66,6 +66,10 @@ class Verdict(enum.Enum):
     OBSERVE = "observe"  #: the lease has an old idle resource that is to be probed first
     WAIT = "wait"  #: nothing is free
     CLOSED = "closed"  #: the pool is shut down
+
+
+def _idle_since(place: Place[K, R]) -> float:
+    return place.idle_since
 
 
 class Ledger(Generic[K, R]):
@@ -116,14 +120,14 @@ class Ledger(Generic[K, R]):
         """Return the record of a key, a new one if there is none."""
         record = self.records.get(key)
         if record is None:
-            record = self.records[key] = Record(key, origin, limits, now)
+            record = self.records[key] = Record(key, origin, now)
             self.limit(record, limits)
             self.hush(record, now)
         return record
 
     def limit(self, record: Record[K, R], limits: Limits) -> None:
         """Give a record its limits."""
-        record.limit(limits)
+        record.limit(limits, self.idle_timeout)
         if record.min_idle:
             self._warm[record.key] = record
         else:
@@ -173,11 +177,6 @@ class Ledger(Generic[K, R]):
         lease.idle_seconds = place.idle_before = idle_seconds
         place.taken_at = place.touched_at = now
         place.uses += 1
-        tally = record.tally
-        tally.acquired += 1
-        tally.reused += 1
-        if now >= tally.roll_at:
-            tally.roll(now)
         return True
 
     def seek(
@@ -260,7 +259,7 @@ class Ledger(Generic[K, R]):
             return False
         if victim is None:
             return False
-        place = victim.shelf.popleft()
+        place = victim.shelf.pop(0)
         self.idle_total -= 1
         self._gut(place, "made_room", now, carcasses)
         return True
@@ -292,12 +291,8 @@ class Ledger(Generic[K, R]):
         lease.reused = False
         lease.idle_seconds = 0.0
         place.taken_at = place.touched_at = now
-        record = place.record
-        record.dialling += 1
-        tally = record.tally
-        tally.acquired += 1
-        if now >= tally.roll_at:
-            tally.roll(now)
+        place.record.dialling += 1
+        place.record.tally.dialled += 1
 
     def reserve(self, record: Record[K, R], lease: Lease[K, R], now: float) -> bool:
         """Give an empty place to a keeper's lease, if that takes it from nobody."""
@@ -330,10 +325,14 @@ class Ledger(Generic[K, R]):
                 found.append((record.key, missing))
         return found
 
+    def warm_records(self) -> list[Record[K, R]]:
+        """Return the records with a minimum of idle resources."""
+        return list(self._warm.values())
+
     # -- observing: an old idle resource is probed, to learn how long the origin keeps them
 
     def _lend_elder(self, record: Record[K, R], lease: Lease[K, R], now: float) -> None:
-        place = record.shelf.popleft()
+        place = record.shelf.pop(0)
         self.idle_total -= 1
         place.idle_before = now - place.idle_since
         place.taken_at = place.touched_at = now
@@ -359,7 +358,7 @@ class Ledger(Generic[K, R]):
             # freeing its room serves whoever is first.
             self.doom(place, "made_room", now)
         else:
-            record.shelf.appendleft(place)
+            bisect.insort_left(record.shelf, place, key=_idle_since)
             self.idle_total += 1
             if record.listed < len(record.shelf):
                 self.ranking.rise(record)
@@ -386,11 +385,8 @@ class Ledger(Generic[K, R]):
         if self._listeners:
             self.events.append(StaleFound(record.origin, place.idle_before))
         self._note_closed(place, "stale", now)
-        if place.counts:
-            tally.reused -= 1
-        else:  # an observed one: this is the lease's real beginning
-            self.uncount(place)
-            tally.acquired += 1
+        tally.dialled += 1
+        self.uncount(place)  # if it was observed, this is the lease's real beginning
         emptied: Place[K, R] = Place(record)
         emptied.taken_at = place.taken_at
         emptied.touched_at = now
@@ -410,7 +406,7 @@ class Ledger(Generic[K, R]):
         record = place.record
         if not self._take_trusted(record, lease, now, careful=careful):
             return False
-        record.tally.acquired -= 1  # it is the same lease
+        record.tally.dialled -= 1
         assert lease.place is not None
         lease.place.where, lease.place.thread = place.where, place.thread
         self._vacate(place, now)
@@ -448,9 +444,10 @@ class Ledger(Generic[K, R]):
         if place.counts:
             hold_seconds = now - place.taken_at
             tally = record.tally
-            tally.holds += 1
             tally.hold_seconds += hold_seconds
-            tally.hold_counts[bisect_left(BOUNDS_SECONDS, hold_seconds)] += 1
+            tally.hold_counts[bisect.bisect_left(BOUNDS_SECONDS, hold_seconds)] += 1
+            if now >= tally.roll_at:
+                tally.roll(now, record.leased)
             if self._listeners:
                 self.events.append(LeaseEnded(record.origin, hold_seconds, "released"))
         else:
@@ -461,13 +458,11 @@ class Ledger(Generic[K, R]):
         place.idle_since = now
         if place.idle_before > record.alive_at:
             record.saw_alive(place.idle_before)
-        keep_until = place.retire_at
-        if not record.min_idle and now + self.idle_timeout < keep_until:
-            keep_until = now + self.idle_timeout
+        place.keep_until = place.retire_at
         if keep_for is not None:
             record.freshness.told(keep_for)
-            keep_until = min(keep_until, now + record.freshness.keeps_for(keep_for))
-        place.keep_until = keep_until
+            told_until = now + record.freshness.keeps_for(keep_for)
+            place.keep_until = min(place.retire_at, told_until)
         if (
             now >= place.retire_at
             or place.epoch != record.epoch
@@ -513,16 +508,12 @@ class Ledger(Generic[K, R]):
         place = self.held.pop(serial, None)
         if place is None:
             return
-        tally = place.record.tally
-        if place.counts:
-            tally.acquired -= 1
         if place.resource is None:
+            place.record.tally.dialled -= place.counts
             self.uncount(place)
             self._vacate(place, now)
             return
-        if place.counts:
-            tally.reused -= 1
-            place.uses -= 1
+        place.uses -= place.counts
         self.uncount(place)
         place.idle_before = 0.0
         if now >= place.keep_until or self.is_unwanted(place):
@@ -547,9 +538,10 @@ class Ledger(Generic[K, R]):
             return
         hold_seconds = now - place.taken_at
         tally = place.record.tally
-        tally.holds += 1
         tally.hold_seconds += hold_seconds
-        tally.hold_counts[bisect_left(BOUNDS_SECONDS, hold_seconds)] += 1
+        tally.hold_counts[bisect.bisect_left(BOUNDS_SECONDS, hold_seconds)] += 1
+        if now >= tally.roll_at:
+            tally.roll(now, place.record.leased)
         if self._listeners:
             ended = LeaseEnded(place.record.origin, hold_seconds, "discarded", reason)
             self.events.append(ended)
@@ -606,12 +598,14 @@ class Ledger(Generic[K, R]):
                 return
             self._overflow(victim)
             self.idle_total -= 1
-            self.doom(victim.shelf.popleft(), "shelf_full", now)
-        elif shelf and now >= shelf[0].keep_until and len(shelf) > record.min_idle:
+            self.doom(victim.shelf.pop(0), "shelf_full", now)
+        elif len(shelf) > record.min_idle and (
+            now >= shelf[0].keep_until or now - shelf[0].idle_since >= self.idle_timeout
+        ):
             # One that is not needed any more is closed by every release, so that a shelf shrinks to
             # what is used even if nobody ever sweeps.
             self.idle_total -= 1
-            oldest = shelf.popleft()
+            oldest = shelf.pop(0)
             self.doom(oldest, self.why_expired(oldest, now), now)
         shelf.append(place)
         self.idle_total += 1
@@ -743,7 +737,6 @@ class Ledger(Generic[K, R]):
             self._blocked.note(record)
 
     def _bind_full(self, place: Place[K, R], lease: Lease[K, R], now: float) -> None:
-        record = place.record
         self.held[lease.serial] = place
         lease.place = place
         lease.resource = place.resource
@@ -751,5 +744,3 @@ class Ledger(Generic[K, R]):
         lease.idle_seconds = place.idle_before = now - place.idle_since
         place.taken_at = place.touched_at = now
         place.uses += 1
-        record.tally.acquired += 1
-        record.tally.reused += 1

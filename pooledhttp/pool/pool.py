@@ -649,6 +649,46 @@ class Pool(Generic[K, R]):
         self._settle()
         return missing
 
+    def idle_count(self, key: K) -> int:
+        """Return how many resources of a key are on its shelf."""
+        record = self._ledger.records.get(key)
+        return 0 if record is None else len(record.shelf)
+
+    @_marks_damage
+    def weed(self) -> None:
+        """Close what is dead of the idle resources of keys that have a minimum of them.
+
+        For a keeper of warm resources. Peers close what is idle for long, and nothing else would
+        notice before a request does. Of each key the oldest are probed, up to the first live one:
+        peers close by age, or all at once.
+        """
+        if self._is_alive is not None:
+            for record in self._ledger.warm_records():
+                while self._weed_eldest(record):
+                    pass
+            self._tell()
+
+    def _weed_eldest(self, record: Record[K, R]) -> bool:
+        """Probe the oldest idle resource of a key, and close it if it is dead; whether it was."""
+        ledger = self._ledger
+        lease = Lease(self, record.key, next(self._serials))
+        try:
+            with self._lock:
+                if not upkeep.lend_elder(ledger, record, lease, self.now()):
+                    return False
+            assert lease.resource is not None
+            is_alive = self._probe(lease.resource)
+            with self._lock:
+                if is_alive:
+                    ledger.observed_alive(lease, self.now())
+                else:
+                    upkeep.bury(ledger, lease.serial, self.now())
+        except BaseException:
+            lease.discard("interrupted")
+            raise
+        self._settle()
+        return not is_alive
+
     @_marks_damage
     def resize(
         self, config: PoolConfig, *, limits_for: Callable[[K], Limits] | None = None

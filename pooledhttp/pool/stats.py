@@ -202,24 +202,28 @@ class Advice:
 
 
 class Tally:
-    """The running counters of one key. Guarded by the lock of the pool."""
+    """The running counters of one key. Guarded by the lock of the pool.
+
+    What a request costs is one histogram: leases given are those that ended and those that are
+    out, and those that reused something are all but the dialled ones. With ten thousand origins
+    each counter more would be one more trip to memory that is in no cache.
+    """
 
     __slots__ = (
-        "acquire_timeouts", "acquired", "closed", "created", "hold_counts", "hold_seconds", "holds",
-        "leaks", "newer", "older", "peak", "replays", "reused", "roll_at", "stale_found",
-        "wait_counts", "wait_seconds",
+        "acquire_timeouts", "closed", "created", "dialled", "hold_counts", "hold_seconds", "leaks",
+        "newer", "older", "peak", "replays", "roll_at", "stale_found", "wait_counts",
+        "wait_seconds",
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:
-        self.acquired = self.reused = self.created = self.peak = 0
+        self.dialled = self.created = self.peak = 0
         self.stale_found = self.replays = self.leaks = self.acquire_timeouts = 0
         self.closed: dict[str, int] = {}
-        self.holds = 0
         self.hold_seconds = 0.0
         self.hold_counts = [0] * (len(BOUNDS_SECONDS) + 1)
         self.wait_seconds = 0.0
         self.wait_counts: list[int] | None = None  # most keys never see anybody wait
-        self.newer = self.older = (now, 0, 0, 0.0, 0)
+        self.newer = self.older = (now, 0, 0, 0.0, 0)  # see `roll`
         self.roll_at = now + _PERIOD_SECONDS
 
     def waited(self, seconds: float) -> None:
@@ -236,27 +240,32 @@ class Tally:
             reason = "other"
         closed[reason] = closed.get(reason, 0) + 1
 
-    def roll(self, now: float) -> None:
-        """Move the marks along; call when `now` has reached `roll_at`."""
+    def roll(self, now: float, leased: int) -> None:
+        """Move the marks along; call when `now` has reached `roll_at`.
+
+        A mark is the time, the leases given and ended, the seconds held, and what was created.
+        """
         self.older = self.newer
-        self.newer = (now, self.acquired, self.holds, self.hold_seconds, self.created)
+        ended = sum(self.hold_counts)
+        self.newer = (now, ended + leased, ended, self.hold_seconds, self.created)
         if now - self.roll_at > _PERIOD_SECONDS:  # quiet for long: what was before is no rate
             self.older = self.newer
         self.roll_at = now + _PERIOD_SECONDS
 
-    def measured(self, now: float) -> tuple[float, float, float]:
+    def measured(self, now: float, leased: int) -> tuple[float, float, float]:
         """Return leases per second, mean hold in seconds, and creations per second, of late."""
-        at, acquired, holds, hold_seconds, created = self.older
+        at, acquired_before, ended_before, hold_seconds, created = self.older
         # A pool's first instant must not look like thousands per second.
         span = max(now - at, 1.0)
-        ended = self.holds - holds
-        mean = (self.hold_seconds - hold_seconds) / ended if ended else 0.0
-        return (self.acquired - acquired) / span, mean, (self.created - created) / span
+        ended = sum(self.hold_counts)
+        of_late = ended - ended_before
+        mean = (self.hold_seconds - hold_seconds) / of_late if of_late else 0.0
+        per_second = max(ended + leased - acquired_before, 0) / span
+        return per_second, mean, (self.created - created) / span
 
     def absorb(self, other: Tally) -> None:
         """Add the counters of a key that is forgotten."""
-        for name in ("acquired", "reused", "created", "stale_found", "replays", "leaks",
-                     "acquire_timeouts", "holds"):  # fmt: skip
+        for name in ("dialled", "created", "stale_found", "replays", "leaks", "acquire_timeouts"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.hold_seconds += other.hold_seconds
         self.hold_counts = list(map(int.__add__, self.hold_counts, other.hold_counts))
@@ -268,23 +277,29 @@ class Tally:
             self.closed[reason] = self.closed.get(reason, 0) + number
 
     def snapshot(
-        self, now: float, origin: str, counts: tuple[int, int, int, int], max_open: int | None
+        self,
+        now: float,
+        origin: str,
+        counts: tuple[int, int, int, int],
+        leased: int,
+        max_open: int | None,
     ) -> OriginStats:
         """Freeze the counters; `counts` are active, idle, waiting, dialling."""
-        per_second, mean, created_per_second = self.measured(now)
+        per_second, mean, created_per_second = self.measured(now, leased)
+        acquired = sum(self.hold_counts) + leased
         active, idle, waiting, dialling = counts
         waits = Histogram(tuple(self.wait_counts), self.wait_seconds) if self.wait_counts else _NONE
         return OriginStats(
             origin, active, idle, waiting, dialling, max_open,
-            self.acquired, self.created, self.reused, dict(self.closed), self.stale_found,
-            self.replays, self.leaks, self.acquire_timeouts, waits,
+            acquired, self.created, max(acquired - self.dialled, 0), dict(self.closed),
+            self.stale_found, self.replays, self.leaks, self.acquire_timeouts, waits,
             Histogram(tuple(self.hold_counts), self.hold_seconds),
             created_per_second, per_second, mean, advised_size(per_second, mean), self.peak,
         )  # fmt: skip
 
     def summary(self) -> OriginStats:
         """Freeze the counters of what is forgotten: history without a state or a rate."""
-        whole = self.snapshot(0.0, "", (0, 0, 0, 0), None)
+        whole = self.snapshot(0.0, "", (0, 0, 0, 0), 0, None)
         return replace(whole, created_per_second=0.0, acquired_per_second=0.0, advised=0)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from math import inf
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from pooledhttp.events import StaleFound
 from pooledhttp.pool.config import PoolConfig
 from pooledhttp.pool.ledger import Ledger
 from pooledhttp.pool.limits import Limits
@@ -19,10 +20,15 @@ from pooledhttp.pool.shelf import Place
 from pooledhttp.pool.stats import OriginStats
 from pooledhttp.pool.waiters import Outcome
 
+if TYPE_CHECKING:
+    from pooledhttp.pool.lease import Lease
+
 __all__ = [
+    "bury",
     "evict",
     "expire",
     "find_leaks",
+    "lend_elder",
     "resize",
     "settle_counts",
     "shut",
@@ -56,6 +62,26 @@ def expire(ledger: Ledger[K, R], record: Record[K, R], now: float) -> float:
     return soonest
 
 
+def lend_elder(ledger: Ledger[K, R], record: Record[K, R], lease: Lease[K, R], now: float) -> bool:
+    """Lend a keeper's lease the resource that has been idle longest, if there is one."""
+    if not record.shelf:
+        return False
+    ledger._lend_elder(record, lease, now)
+    return True
+
+
+def bury(ledger: Ledger[K, R], serial: int, now: float) -> None:
+    """Have a resource closed that a keeper's lease found dead."""
+    place = ledger.held.get(serial)
+    if place is None:
+        return
+    record = place.record
+    record.saw_closed(place.idle_before, now)
+    record.tally.stale_found += 1
+    ledger.events.append(StaleFound(record.origin, place.idle_before))
+    ledger.discard(serial, "stale", now)
+
+
 def evict(ledger: Ledger[K, R], record: Record[K, R], reason: str, now: float) -> int:
     """Close what a record has idle, and have what it has in use closed when it is given back.
 
@@ -66,7 +92,7 @@ def evict(ledger: Ledger[K, R], record: Record[K, R], reason: str, now: float) -
     record.epoch += 1
     ledger.idle_total -= len(record.shelf)
     while record.shelf:
-        ledger.doom(record.shelf.popleft(), reason, now)
+        ledger.doom(record.shelf.pop(0), reason, now)
     return count
 
 
@@ -98,7 +124,7 @@ def resize(
             len(shelf) > record.max_idle or record.open - record.closing > record.max_open
         ):
             ledger.idle_total -= 1
-            ledger.doom(shelf.popleft(), "resized", now)
+            ledger.doom(shelf.pop(0), "resized", now)
     while ledger.idle_total and (
         ledger.idle_total > ledger.max_idle_total
         or ledger.open_total - len(ledger.closing) > ledger.max_total
@@ -106,7 +132,7 @@ def resize(
         richest = ledger.ranking.richest()
         assert richest is not None
         ledger.idle_total -= 1
-        ledger.doom(richest.shelf.popleft(), "resized", now)
+        ledger.doom(richest.shelf.pop(0), "resized", now)
     for record in list(ledger.records.values()):
         if record.waiters:
             ledger.serve(record, now)
@@ -138,7 +164,7 @@ def snapshot(record: Record[K, R], now: float) -> OriginStats:
     """Freeze the numbers of a record."""
     counts = (record.in_use, len(record.shelf), len(record.waiters), record.dialling)
     max_open = None if record.max_open == UNLIMITED else record.max_open
-    return record.tally.snapshot(now, record.origin, counts, max_open)
+    return record.tally.snapshot(now, record.origin, counts, record.leased, max_open)
 
 
 def settle_counts(ledger: Ledger[K, R], now: float) -> None:

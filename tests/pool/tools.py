@@ -141,7 +141,7 @@ def _check_record(record: Record[Any, Any], mine: list[Any]) -> None:
     tally = record.tally
     gone = sum(tally.closed.values())
     assert tally.created - gone == record.open - record.dialling - record.closing
-    assert tally.reused <= tally.acquired
+    assert 0 <= tally.dialled <= sum(tally.hold_counts) + record.leased
     assert len(record.shelf) <= record.max_idle
 
 
