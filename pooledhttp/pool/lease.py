@@ -129,6 +129,11 @@ class Lease(Generic[K, R]):
         if place is None:
             return
         pool = self._pool
+        if self.place is None:
+            # Its holder ended it while another thread had the lock: the end is still in line, and
+            # comes first. This one is for a place that was given and never taken.
+            pool.end_discarded(self.serial, "never taken")
+            return
         try:
             pool.reclaim(self.serial)
         except BaseException:  # Ctrl-C in a finalizer: Python drops it, the place must not be

@@ -1,0 +1,31 @@
+"""A lease that its holder ended is no leak, even while the end waits for the lock."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+
+import pytest
+
+from pooledhttp.pool import Pool
+from pooledhttp.timing import Deadline
+
+
+@pytest.mark.parametrize("how", ["release", "discard"])
+def test_dropped_while_its_end_is_in_line(how: str) -> None:
+    """The lock is held by another thread when the lease ends and is dropped."""
+    pool: Pool[str, int] = Pool(close=lambda resource: None)
+    lease = pool.acquire("a", Deadline.never())
+    lease.fill(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pool._lock:
+            if how == "release":
+                lease.release()
+            else:
+                lease.discard("done")
+            del lease
+            gc.collect()
+    total = pool.stats().total
+    assert (total.leaks, total.active) == (0, 0)
+    assert total.idle == (1 if how == "release" else 0)
