@@ -121,6 +121,9 @@ def should_bypass_proxies(url: str, no_proxy: str | None) -> bool:
     _, host, port = _split(url)
     if not host:
         return True
+    if ":" in host:
+        # A zone can hold any text, also one that ends like a name that is excepted.
+        host = host.partition("%")[0]
     stated = _from_environment("no_proxy") if no_proxy is None else no_proxy
     if stated and _is_listed(host, port, stated):
         return True
