@@ -17,13 +17,13 @@ program with `pooledhttp run`.
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+
+from pooledhttp.packages import ALIASES, AliasFinder, library_behind
 
 __all__ = ["install", "installed", "is_installed", "uninstall"]
 
@@ -43,9 +43,6 @@ _FACTS: dict[str, object] = {
     "__copyright__": "Copyright Kenneth Reitz",
     "__cake__": "\u2728 \U0001f370 \u2728",
 }
-
-#: Libraries requests shows below `requests.packages`, and the module that is meant.
-_VENDORED = {"urllib3": "urllib3", "idna": "idna", "chardet": "charset_normalizer"}
 
 
 class _StandIn(ModuleType):
@@ -68,51 +65,14 @@ class _StandIn(ModuleType):
         return sorted({*self.__dict__, *dir(importlib.import_module(_OURS))})
 
 
-class _AliasLoader(importlib.abc.Loader):
-    """Loads an alias by importing the module it stands for."""
-
-    def __init__(self, real_name: str) -> None:
-        self._real_name = real_name
-        self._real_spec: ModuleSpec | None = None
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Hand out the real module, remembering its own spec."""
-        module = importlib.import_module(self._real_name)
-        self._real_spec = module.__spec__
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Give the module back its own spec, which the import system replaced."""
-        module.__spec__ = self._real_spec
-
-
-class _AliasFinder(importlib.abc.MetaPathFinder):
-    """Finds `requests.<anything>` in pooledhttp."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """A spec for an alias, or None for a name that is none of ours or does not exist."""
-        if not fullname.startswith(f"{_ALIAS}."):
-            return None
-        real_name = _real_name(fullname)
-        try:
-            found = importlib.util.find_spec(real_name)
-        except ModuleNotFoundError:
-            return None
-        return None if found is None else ModuleSpec(fullname, _AliasLoader(real_name))
-
-
-_finder = _AliasFinder()
-_replaced: dict[str, ModuleType] = {}
-
-
 def _real_name(alias: str) -> str:
-    """The module an alias stands for."""
-    parts = alias.split(".")[1:]
-    if parts[0] == "packages" and len(parts) > 1 and parts[1] in _VENDORED:
-        return ".".join([_VENDORED[parts[1]], *parts[2:]])
-    return ".".join([_OURS, *parts])
+    """The module that a name below `requests` stands for."""
+    head, _, rest = alias.partition(".")
+    return (library_behind(rest) if head == "packages" else None) or f"{_OURS}.{alias}"
+
+
+_finder = AliasFinder(_ALIAS, _real_name)
+_replaced: dict[str, ModuleType] = {}
 
 
 def _stand_in() -> ModuleType:
@@ -160,7 +120,7 @@ def install() -> None:
     sys.modules[f"{_ALIAS}.__version__"] = _version_module()
     # `requests.packages` is no package to the import system, which would look no further; below
     # these it does.
-    for name, library in _VENDORED.items():
+    for name, library in ALIASES.items():
         sys.modules[f"{_ALIAS}.packages.{name}"] = importlib.import_module(library)
 
 

@@ -18,7 +18,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -45,26 +45,20 @@ class AliasFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     Args:
         prefix: The module below which names are aliases, without a dot at the end.
-        aliases: First name below it to the real top-level module.
+        real_name: What stands behind a dotted name below it; `None` for nothing.
     """
 
-    def __init__(self, prefix: str, aliases: Mapping[str, str]) -> None:
+    def __init__(self, prefix: str, real_name: Callable[[str], str | None]) -> None:
         self._prefix = prefix + "."
-        self._aliases = aliases
-
-    def real_name(self, fullname: str) -> str | None:
-        """Return the name of the module that an alias stands for, or `None` if it is none."""
-        if not fullname.startswith(self._prefix):
-            return None
-        head, dot, rest = fullname[len(self._prefix) :].partition(".")
-        library = self._aliases.get(head)
-        return None if library is None else library + dot + rest
+        self._real_name = real_name
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """Find a module below the prefix, if the real one is there."""
-        real = self.real_name(fullname)
+        if not fullname.startswith(self._prefix):
+            return None
+        real = self._real_name(fullname[len(self._prefix) :])
         if real is None:
             return None
         try:
@@ -90,12 +84,19 @@ class AliasFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__spec__ = spec.loader_state[1]
 
 
+def library_behind(alias: str) -> str | None:
+    """Return the module that a dotted name below this one stands for, or `None` if it is none."""
+    head, dot, rest = alias.partition(".")
+    library = ALIASES.get(head)
+    return None if library is None else library + dot + rest
+
+
 def alias_loaded(prefix: str, aliases: Mapping[str, str]) -> None:
     """Enter the modules that are loaded already into `sys.modules` under their aliases, too.
 
     Args:
         prefix: As for `AliasFinder`.
-        aliases: As for `AliasFinder`.
+        aliases: First name below it to the real top-level module.
     """
     for name, module in list(sys.modules.items()):
         head, dot, rest = name.partition(".")
@@ -110,5 +111,5 @@ def __getattr__(name: str) -> ModuleType:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-sys.meta_path.insert(0, AliasFinder(__name__, ALIASES))
+sys.meta_path.insert(0, AliasFinder(__name__, library_behind))
 alias_loaded(__name__, ALIASES)
