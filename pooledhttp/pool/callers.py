@@ -45,10 +45,8 @@ def describe_holders(places: Iterable[Place[K, R]], now: float) -> tuple[str, ..
         text = f"{place.record.origin} for {now - place.taken_at:.1f} s"
         if place.resource is None:
             text += ", dialling"
-        if place.where:
-            text += f", leased at {place.where}"
-        if place.thread:
-            text += f" in {place.thread}"
+        if place.watch is not None:
+            text += str(place.watch)
         texts.append(text)
     return tuple(texts)
 

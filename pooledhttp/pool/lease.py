@@ -103,23 +103,25 @@ class Lease(Generic[K, R]):
 
     def touch(self) -> None:
         """Tell that the holder is using the resource: the lease is no leak. Costs little."""
-        pool = self._pool
         place = self.place
-        if pool.watches_leaks and place is not None:
-            place.touched_at = pool.now()
+        if place is not None and place.watch is not None:
+            place.watch.touched_at = self._pool.now()
 
     @property
     def busy(self) -> bool:
-        """Whether a call is in progress; while it is, the lease is not taken for a leak."""
+        """Whether a call is in progress; while it is, the lease is not taken for a leak.
+
+        Kept only while leaks are looked for, otherwise always False.
+        """
         place = self.place
-        return place is not None and place.busy > 0
+        return place is not None and place.watch is not None and place.watch.busy
 
     @busy.setter
     def busy(self, is_busy: bool) -> None:
         place = self.place
-        if place is not None:
-            place.busy = 1 if is_busy else 0
-            place.touched_at = self._pool.now()
+        if place is not None and place.watch is not None:
+            place.watch.busy = is_busy
+            place.watch.touched_at = self._pool.now()
 
     def __del__(self) -> None:
         try:
@@ -129,17 +131,17 @@ class Lease(Generic[K, R]):
         if place is None:
             return
         pool = self._pool
-        if self.place is None:
+        if getattr(self, "place", None) is None:
             # Its holder ended it while another thread had the lock: the end is still in line, and
             # comes first. This one is for a place that was given and never taken.
-            pool.end_discarded(self.serial, "never taken")
+            pool.end_quietly(self.serial)
             return
         try:
             pool.reclaim(self.serial)
         except BaseException:  # Ctrl-C in a finalizer: Python drops it, the place must not be
             pool.reclaim(self.serial)
             raise
-        where = f", leased at {place.where}" if place.where else ""
+        where = str(place.watch) if place.watch is not None else ""
         warnings.warn(
             f"A lease for {place.record.origin} was dropped without being ended{where}. "
             "Read the response to its end or close it.",

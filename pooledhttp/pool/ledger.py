@@ -175,7 +175,7 @@ class Ledger(Generic[K, R]):
         lease.resource = place.resource
         lease.reused = True
         lease.idle_seconds = place.idle_before = idle_seconds
-        place.taken_at = place.touched_at = now
+        place.taken_at = now
         place.uses += 1
         return True
 
@@ -290,7 +290,7 @@ class Ledger(Generic[K, R]):
         lease.resource = None
         lease.reused = False
         lease.idle_seconds = 0.0
-        place.taken_at = place.touched_at = now
+        place.taken_at = now
         place.record.dialling += 1
         place.record.tally.dialled += 1
 
@@ -310,7 +310,7 @@ class Ledger(Generic[K, R]):
         lease.resource = None
         lease.reused = False
         lease.idle_seconds = 0.0
-        place.taken_at = place.touched_at = now
+        place.taken_at = now
         record.dialling += 1
         record.warming += 1
         return True
@@ -335,7 +335,7 @@ class Ledger(Generic[K, R]):
         place = record.shelf.pop(0)
         self.idle_total -= 1
         place.idle_before = now - place.idle_since
-        place.taken_at = place.touched_at = now
+        place.taken_at = now
         place.counts = False
         record.warming += 1
         self.held[lease.serial] = place
@@ -389,8 +389,7 @@ class Ledger(Generic[K, R]):
         self.uncount(place)  # if it was observed, this is the lease's real beginning
         emptied: Place[K, R] = Place(record)
         emptied.taken_at = place.taken_at
-        emptied.touched_at = now
-        emptied.busy, emptied.where, emptied.thread = place.busy, place.where, place.thread
+        emptied.watch = place.watch
         self.held[lease.serial] = emptied
         record.dialling += 1
         lease.place = emptied
@@ -408,7 +407,7 @@ class Ledger(Generic[K, R]):
             return False
         record.tally.dialled -= 1
         assert lease.place is not None
-        lease.place.where, lease.place.thread = place.where, place.thread
+        lease.place.watch = place.watch
         self._vacate(place, now)
         return True
 
@@ -455,9 +454,13 @@ class Ledger(Generic[K, R]):
         if place.resource is None:
             self._vacate(place, now)
             return
-        place.idle_since = now
         if place.idle_before > record.alive_at:
             record.saw_alive(place.idle_before)
+        # All times are one object now, and the old ones are gone while they are in the cache: each
+        # would be another trip to memory when the place is taken again.
+        place.idle_since = place.taken_at = now
+        place.idle_before = 0.0
+        place.watch = None
         place.keep_until = place.retire_at
         if keep_for is not None:
             record.freshness.told(keep_for)
@@ -516,6 +519,7 @@ class Ledger(Generic[K, R]):
         place.uses -= place.counts
         self.uncount(place)
         place.idle_before = 0.0
+        place.watch = None
         if now >= place.keep_until or self.is_unwanted(place):
             self.doom(place, self.why_expired(place, now), now)
         else:
@@ -523,14 +527,17 @@ class Ledger(Generic[K, R]):
 
     def note_leak(self, place: Place[K, R], now: float) -> None:
         """Count a leak, once per lease."""
-        if place.is_reported:
-            return
-        place.is_reported = True
+        watch = place.watch
+        if watch is not None:
+            if watch.is_reported:
+                return
+            watch.is_reported = True
         record = place.record
         record.tally.leaks += 1
         if self._listeners:
             age = now - place.taken_at
-            self.events.append(Leaked(record.origin, place.where, age, place.thread))
+            where, thread = ("", "") if watch is None else (watch.where, watch.thread)
+            self.events.append(Leaked(record.origin, where, age, thread))
 
     def _count_end(self, place: Place[K, R], reason: str, now: float) -> None:
         if not place.counts:
@@ -742,5 +749,5 @@ class Ledger(Generic[K, R]):
         lease.resource = place.resource
         lease.reused = True
         lease.idle_seconds = place.idle_before = now - place.idle_since
-        place.taken_at = place.touched_at = now
+        place.taken_at = now
         place.uses += 1

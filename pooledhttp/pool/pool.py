@@ -50,7 +50,7 @@ from pooledhttp.pool.lease import Lease
 from pooledhttp.pool.ledger import Carcass, Ledger, Verdict
 from pooledhttp.pool.limits import Limits
 from pooledhttp.pool.record import UNLIMITED, Record
-from pooledhttp.pool.shelf import Place
+from pooledhttp.pool.shelf import Place, Watch
 from pooledhttp.pool.stats import Advice, OriginStats, PoolStats, merge_stats
 from pooledhttp.pool.sweeper import Sweeper, process_sweeper
 from pooledhttp.pool.waiters import Outcome, Waiting
@@ -367,7 +367,7 @@ class Pool(Generic[K, R]):
     def _watch_leaks(self, lease: Lease[K, R]) -> None:
         place = lease.place
         if place is not None:
-            place.where, place.thread = caller_outside()
+            place.watch = Watch(*caller_outside(), self.now())
         if self.now() >= self._leak_check_at:
             self.report_leaks()
 
@@ -431,6 +431,11 @@ class Pool(Generic[K, R]):
         self._settle()
         if self._ledger.events:
             self._tell()
+
+    def end_quietly(self, serial: int) -> None:
+        """End a lease that nobody had any use of. Called by a finalizer: listeners hear later."""
+        self._ended.append(("discarded", serial, "never taken", None))
+        self._settle()
 
     def reclaim(self, serial: int) -> None:
         """End a lease that was dropped. Called by a finalizer: listeners hear of it later."""
@@ -614,10 +619,10 @@ class Pool(Generic[K, R]):
             self._leak_check_at = min(soonest, now + threshold)
         for place, quiet_seconds in found:
             _log.warning(
-                "A lease for %s has not been used for %.1f s (held for %.1f s by %s, leased at %s)."
+                "A lease for %s has not been used for %.1f s (held for %.1f s%s)."
                 " Read the response to its end or close it.",
                 place.record.origin, quiet_seconds, now - place.taken_at,
-                place.thread or "an unknown thread", place.where or "an unknown place",
+                place.watch or "",
             )  # fmt: skip
         self._settle()
         self._tell()
@@ -775,6 +780,7 @@ class Pool(Generic[K, R]):
 
     def stats(self) -> PoolStats:
         """Return a snapshot. The numbers of one origin fit together; origins are read in turn."""
+        self._settle()  # ends that are in line have happened, as their callers see it
         parts: dict[str, list[OriginStats]] = {}
         maxima: dict[str, int | None] = {}
         for part in self._snapshots():

@@ -26,19 +26,40 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from pooledhttp.pool.record import Record
 
-__all__ = ["IdleRanking", "Place"]
+__all__ = ["IdleRanking", "Place", "Watch"]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
+
+
+class Watch:
+    """What leak detection wants to know of one lease; made only when it is on.
+
+    Args:
+        where: File and line of the caller outside the package, empty if there is none.
+        thread: The name of its thread.
+        now: When the lease was last used: now.
+    """
+
+    __slots__ = ("busy", "is_reported", "thread", "touched_at", "where")
+
+    def __init__(self, where: str, thread: str, now: float) -> None:
+        self.where = where
+        self.thread = thread
+        self.touched_at = now
+        self.busy = False
+        self.is_reported = False
+
+    def __str__(self) -> str:
+        return (f", leased at {self.where}" if self.where else "") + f" in {self.thread}"
 
 
 class Place(Generic[K, R]):
     """Room for one resource, and the resource. Guarded by the lock of the pool."""
 
     __slots__ = (
-        "busy", "counts", "epoch", "idle_before", "idle_since", "is_reported", "keep_until",
-        "opened_at", "record", "resource", "retire_at", "taken_at", "thread", "touched_at",
-        "uses", "where",
+        "counts", "epoch", "idle_before", "idle_since", "keep_until", "opened_at", "record",
+        "resource", "retire_at", "taken_at", "uses", "watch",
     )  # fmt: skip
 
     def __init__(self, record: Record[K, R]) -> None:
@@ -53,12 +74,7 @@ class Place(Generic[K, R]):
         self.taken_at = 0.0
         self.uses = 0
         self.counts = True  # False for a keeper's lease, which is no request
-        # What leak detection wants to know; set only when it is on.
-        self.touched_at = 0.0
-        self.busy = 0
-        self.where = ""
-        self.thread = ""
-        self.is_reported = False
+        self.watch: Watch | None = None  # of the present lease, if leaks are looked for
 
 
 class IdleRanking(Generic[K, R]):

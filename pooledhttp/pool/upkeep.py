@@ -149,11 +149,12 @@ def find_leaks(
     found = []
     soonest = inf
     for place in list(ledger.held.values()):
-        if place.is_reported or not place.counts:
+        watch = place.watch
+        if watch is None or watch.is_reported:
             continue
-        quiet = now - place.touched_at
-        if place.busy or quiet < threshold:
-            soonest = min(soonest, now + threshold if place.busy else place.touched_at + threshold)
+        quiet = now - watch.touched_at
+        if watch.busy or quiet < threshold:
+            soonest = min(soonest, now + threshold - (0.0 if watch.busy else quiet))
             continue
         ledger.note_leak(place, now)
         found.append((place, quiet))

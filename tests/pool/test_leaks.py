@@ -59,12 +59,23 @@ def test_touching_and_calls_in_progress_are_use(caplog: pytest.LogCaptureFixture
     assert len(caplog.records) == 1
 
 
+def test_each_lease_of_a_resource_is_watched_anew() -> None:
+    """That an earlier lease was reported says nothing of the next."""
+    bench = Bench(PoolConfig(leak_threshold=10, idle_timeout=None))
+    for leaks in (1, 2):
+        lease = bench.take()
+        bench.clock.advance(11)
+        bench.pool.sweep()
+        assert lease.resource == 1 and bench.pool.stats().origins["a"].leaks == leaks
+        lease.release()
+
+
 def test_nothing_is_looked_for_without_a_threshold() -> None:
     """No frames are walked and no times are taken unless it was asked for."""
     bench = Bench()
     lease = bench.take()
     bench.clock.advance(1e6)
     bench.pool.sweep()
-    assert lease.place is not None and lease.place.where == ""
+    assert lease.place is not None and lease.place.watch is None and not lease.busy
     assert bench.pool.stats().total.leaks == 0
     lease.release()
