@@ -62,7 +62,15 @@ from pooledhttp.message import (
     prepend_scheme_if_needed,
     urldefragauth,
 )
-from pooledhttp.network import Proxy, Route, TlsSettings, select_proxy
+from pooledhttp.network import (
+    UNIX_SCHEME,
+    Proxy,
+    Route,
+    SocketOptions,
+    TlsSettings,
+    select_proxy,
+    socket_path,
+)
 from pooledhttp.pool import PoolConfig
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout, monotonic, plan_timeout
@@ -78,6 +86,7 @@ from pooledhttp.transport import (
 
 if TYPE_CHECKING:
     from pooledhttp.events import Listener
+    from pooledhttp.network import Resolver
     from pooledhttp.runtime import Runtime
 
 __all__ = ["BaseAdapter", "HTTPAdapter"]
@@ -159,6 +168,10 @@ class HTTPAdapter(BaseAdapter):
             (idempotent, or never written), `"always"` or `"off"`. `None` takes the session's.
         runtime: How to wait; threads when `None`.
         listeners: Called with the events of a pool of its own.
+        resolver: Looks names up for this adapter's connections, which are shared with no adapter
+            that has another one. `None` takes the pool's.
+        socket_options: `network.SocketOptions` for this adapter's connections: options of the
+            socket, TCP keep-alive, the source address. `None` takes the pool's.
     """
 
     __attrs__ = ["max_retries", "config", "_pool_connections", "_pool_maxsize", "_pool_block"]
@@ -178,6 +191,8 @@ class HTTPAdapter(BaseAdapter):
         replay: Replay | None = None,
         runtime: Runtime | None = None,
         listeners: Iterable[Listener] = (),
+        resolver: Resolver | None = None,
+        socket_options: SocketOptions | None = None,
     ) -> None:
         if max_retries == DEFAULT_RETRIES:
             self.max_retries = Retry(0, read=False)
@@ -190,6 +205,7 @@ class HTTPAdapter(BaseAdapter):
         self._pool_maxsize = pool_maxsize
         self._pool_block = pool_block
         self._begin(pool, replay, runtime, listeners)
+        self._hub.resolver, self._hub.options = resolver, socket_options
         self.init_poolmanager(pool_connections, pool_maxsize, block=pool_block)
 
     def _begin(
@@ -220,14 +236,17 @@ class HTTPAdapter(BaseAdapter):
         state = {name: getattr(self, name, None) for name in self.__attrs__}
         is_config = isinstance(self._own_pool, PoolConfig)
         state["_own_settings"] = (self._own_pool if is_config else None, self._own_replay)
+        state["_own_network"] = (self._hub.resolver, self._hub.options)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.proxy_manager = {}
         self.config = {}
         pool, replay = state.pop("_own_settings", (None, None))
+        resolver, options = state.pop("_own_network", (None, None))
         self.__dict__.update(state)
         self._begin(pool, replay)
+        self._hub.resolver, self._hub.options = resolver, options
         self.init_poolmanager(self._pool_connections, self._pool_maxsize, block=self._pool_block)
 
     # ---- the pool
@@ -273,6 +292,12 @@ class HTTPAdapter(BaseAdapter):
         manager.pool_classes_by_scheme = {
             scheme: partial(OriginPool, self._hub, scheme, there) for scheme in ("http", "https")
         }
+        if there is None:
+            pool = partial(OriginPool, self._hub, UNIX_SCHEME, None)
+            manager.pool_classes_by_scheme[UNIX_SCHEME] = pool
+            manager.key_fn_by_scheme[UNIX_SCHEME] = partial(
+                _key_of_socket, manager.key_fn_by_scheme["http"]
+            )
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         """Return the manager for the URL of a proxy, made on first use.
@@ -315,7 +340,10 @@ class HTTPAdapter(BaseAdapter):
             altered by overriders.
         """
         parts = urlsplit(request.url)
-        place = {"scheme": parts.scheme.lower(), "host": parts.hostname, "port": parts.port}
+        if parts.scheme == UNIX_SCHEME:
+            place = {"scheme": UNIX_SCHEME, "host": socket_path(parts.netloc), "port": None}
+        else:
+            place = {"scheme": parts.scheme.lower(), "host": parts.hostname, "port": parts.port}
         return place, _tls_keywords(verify, cert)
 
     def get_connection_with_tls_context(
@@ -699,6 +727,11 @@ def _verify_attributes(is_secure: bool, verify: Any, cert: Any) -> dict[str, Any
             if path and not os.path.exists(path):
                 raise OSError(f"Could not find the TLS {what} file, invalid path: {path}")
     return found
+
+
+def _key_of_socket(key_of: Callable[[dict[str, Any]], Any], context: dict[str, Any]) -> Any:
+    """As for hosts, which are the same in upper and lower case; paths are not."""
+    return key_of({**context, "host": os.fsencode(context["host"]).hex()})
 
 
 def _urllib3_timeout(timeout: Any) -> TimeoutSauce:

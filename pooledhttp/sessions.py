@@ -73,6 +73,7 @@ from pooledhttp.message import (
     without_credentials,
 )
 from pooledhttp.network import (
+    UNIX_SCHEME,
     get_environ_proxies,
     resolve_proxies,
     select_proxy,
@@ -666,6 +667,9 @@ class Session(SessionRedirectMixin):
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter with the longest prefix of a URL, in any case.
 
+        Unix sockets (`http+unix://`) are reached by the one for `http://` unless one is mounted for
+        them.
+
         Raises:
             InvalidSchema: There is none.
         """
@@ -674,6 +678,11 @@ class Session(SessionRedirectMixin):
             if lowered.startswith(prefix.lower()):
                 found: BaseAdapter = adapter
                 return found
+        if lowered.startswith(f"{UNIX_SCHEME}://"):
+            # Plain HTTP by another road. It is not mounted, as what is mounted is looked through.
+            plain = self.adapters.get("http://")
+            if isinstance(plain, HTTPAdapter):
+                return plain
         raise InvalidSchema(
             f"No connection adapters were found for {without_credentials(url)!r}: mount one for its"
             " scheme, or check the beginning of the URL"

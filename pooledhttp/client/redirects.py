@@ -25,6 +25,7 @@ from pooledhttp.message import (
     check_host,
     requote_uri,
 )
+from pooledhttp.network import UNIX_SCHEME
 
 __all__ = [
     "KEEPS_BODY",
@@ -125,16 +126,35 @@ def resolve_location(location: str, base_url: str, fragment: str) -> str:
         if urlsplit(plain).netloc:
             url = _international(plain) if not plain.isascii() else requote_uri(plain)
         else:
-            url = urljoin(base_url, requote_uri(plain))
+            url = _join(base_url, requote_uri(plain))
     except ValueError as exc:
         if isinstance(exc, InvalidURL):
             raise
         raise InvalidURL(f"Failed to parse the address of a redirect: {exc}") from exc
     check_authority(url)
+    _refuse_other_socket(url, base_url)
     if url[:4].lower() == "http" and urlsplit(url).scheme.lower() in DEFAULT_PORTS:
         check_host(Whereabouts.of(url).host, url)
     kept = own_fragment or fragment
     return f"{url}#{requote_uri(kept)}" if kept else url
+
+
+def _join(base_url: str, location: str) -> str:
+    """Resolve a relative address, also on a Unix socket, whose scheme `urljoin` does not know."""
+    if urlsplit(base_url).scheme != UNIX_SCHEME:
+        return urljoin(base_url, location)
+    return UNIX_SCHEME + urljoin("http" + base_url[len(UNIX_SCHEME) :], location)[len("http") :]
+
+
+def _refuse_other_socket(url: str, base_url: str) -> None:
+    """Unix sockets belong to this machine: no server may send a client to one, but to its own.
+
+    Raises:
+        InvalidURL: It does.
+    """
+    there, here = urlsplit(url), urlsplit(base_url)
+    if there.scheme == UNIX_SCHEME and (there.scheme, there.netloc) != (here.scheme, here.netloc):
+        raise InvalidURL(f"A redirect leads to a Unix socket of this machine, to {url!r}.")
 
 
 def _international(url: str) -> str:

@@ -27,11 +27,20 @@ from pooledhttp.network.resolve import (
     SystemResolver,
     default_resolver,
 )
-from pooledhttp.network.route import KeepAlive, Proxy, Route, SocketOptions, TlsSettings
+from pooledhttp.network.route import (
+    UNIX_SCHEME,
+    KeepAlive,
+    Proxy,
+    Route,
+    SocketOptions,
+    TlsSettings,
+    socket_path,
+)
 from pooledhttp.network.stream import Stream
 from pooledhttp.network.tls_sessions import SessionStore
 
 __all__ = [
+    "UNIX_SCHEME",
     "Address",
     "Connector",
     "KeepAlive",
@@ -57,4 +66,5 @@ __all__ = [
     "select_proxy",
     "set_environ",
     "should_bypass_proxies",
+    "socket_path",
 ]

@@ -43,7 +43,7 @@ class Connector:
 
     Args:
         runtime: How to wait.
-        resolver: Looks names up. None asks the system.
+        resolver: Looks names up for routes that bring no resolver. None asks the system.
         tunnel: Speaks CONNECT to HTTP proxies, which takes an HTTP parser and so lives above. It
             raises a `Fault` or `OSError` when the proxy refuses. None: no tunnels.
         max_handshakes: TLS handshakes with one origin at a time; None for any number.
@@ -139,7 +139,8 @@ class Connector:
         try:
             if (address := literal(host, port)) is not None:
                 return (address,)
-            addresses = self.resolver.resolve(host, port, deadline, self.runtime)
+            resolver = self.resolver if route.resolver is None else route.resolver
+            addresses = resolver.resolve(host, port, deadline, self.runtime)
         except TimeoutError as exc:
             raise _timed_out(route, f"looking up {host}", "resolve", 0) from exc
         except (OSError, UnicodeError) as exc:

@@ -26,6 +26,8 @@ from urllib.request import (  # type: ignore[attr-defined]
     proxy_bypass_environment,
 )
 
+from pooledhttp.network.route import UNIX_SCHEME
+
 __all__ = [
     "address_in_network",
     "dotted_netmask",
@@ -158,13 +160,15 @@ def select_proxy(url: str, proxies: Mapping[str, str] | None) -> str | None:
     Args:
         url: The URL.
         proxies: The table. The most telling key wins: `scheme://host`, `scheme`, `all://host`,
-            `all`.
+            `all`. A Unix socket is on this machine: no proxy leads there.
 
     Returns:
         The proxy's URL, or `None` to connect directly.
     """
     table = proxies or {}
     scheme, host, _ = _split(url)
+    if scheme == UNIX_SCHEME:
+        return None
     keys = [f"{scheme}://{host}", scheme, f"all://{host}", "all"] if host else [scheme, "all"]
     return next((table[key] for key in keys if key in table), None)
 

@@ -18,9 +18,21 @@ from __future__ import annotations
 import socket
 import ssl
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
-__all__ = ["KeepAlive", "Proxy", "Route", "SocketOptions", "TlsSettings"]
+if TYPE_CHECKING:
+    from pooledhttp.network.resolve import Resolver
+
+__all__ = [
+    "UNIX_SCHEME",
+    "KeepAlive",
+    "Proxy",
+    "Route",
+    "SocketOptions",
+    "TlsSettings",
+    "socket_path",
+]
 
 SOCKS_SCHEMES = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
 HTTP_SCHEMES = frozenset({"http", "https"})
@@ -162,6 +174,8 @@ class Route:
         tls: Verification settings. `None` for plain http, the defaults for https.
         proxy: The proxy in between. `None` for a direct connection.
         options: Socket settings.
+        resolver: Looks the names of this route up. `None` means the connector's. Compared by
+            identity, since another one may give the same name another meaning.
     """
 
     scheme: str
@@ -170,6 +184,7 @@ class Route:
     tls: TlsSettings | None = None
     proxy: Proxy | None = None
     options: SocketOptions = DEFAULT_OPTIONS
+    resolver: Resolver | None = None
     origin: str = field(init=False, repr=False)
     _hash: int = field(init=False, repr=False)
 
@@ -181,14 +196,20 @@ class Route:
         settle(self, "_hash", hash(self._facts()))
 
     @classmethod
-    def forwarded(cls, proxy: Proxy, options: SocketOptions = DEFAULT_OPTIONS) -> Route:
+    def forwarded(
+        cls,
+        proxy: Proxy,
+        options: SocketOptions = DEFAULT_OPTIONS,
+        resolver: Resolver | None = None,
+    ) -> Route:
         """The one route of every plain http request that goes over `proxy`.
 
         Args:
             proxy: An `http` or `https` proxy.
             options: Socket settings.
+            resolver: Looks the proxy up. `None` means the connector's.
         """
-        return cls("http", proxy.host, proxy.port, None, proxy, options)
+        return cls("http", proxy.host, proxy.port, None, proxy, options, resolver)
 
     @property
     def is_forwarded(self) -> bool:
@@ -203,7 +224,8 @@ class Route:
         return proxy is not None and self.scheme in TLS_SCHEMES and proxy.scheme in HTTP_SCHEMES
 
     def _facts(self) -> tuple[object, ...]:
-        return (self.scheme, self.host, self.port, self.tls, self.proxy, self.options)
+        resolver = None if self.resolver is None else id(self.resolver)
+        return (self.scheme, self.host, self.port, self.tls, self.proxy, self.options, resolver)
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -220,7 +242,16 @@ class Route:
 
     def __reduce__(self) -> tuple[object, ...]:
         # The hash of a str differs from process to process: the copy has to make its own.
-        return (Route, self._facts())
+        return (Route, (*self._facts()[:-1], self.resolver))
+
+
+def socket_path(authority: str) -> str:
+    """The path of the socket in a URL like `http+unix://%2Frun%2Fapp.sock/`.
+
+    Args:
+        authority: What stands between the slashes, user information and all.
+    """
+    return unquote(authority.rpartition("@")[2])
 
 
 def _origin(scheme: str, host: str, port: int) -> str:

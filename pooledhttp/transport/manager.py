@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pooledhttp.events import Listeners, RetryScheduled
-from pooledhttp.network import Connector, Route
+from pooledhttp.network import UNIX_SCHEME, Connector, Route, SocketOptions, socket_path
 from pooledhttp.pool import Advice, Limits, Pool, PoolConfig
 from pooledhttp.retry import Pauses, RetryBudget
 from pooledhttp.runtime import Runtime, default_runtime
@@ -32,6 +32,7 @@ from pooledhttp.transport.wire import Limits as WireLimits
 
 if TYPE_CHECKING:
     from pooledhttp.events import Listener
+    from pooledhttp.network import Resolver
     from pooledhttp.pool import PoolStats
 
 __all__ = ["Holder", "Hub", "TransportManager"]
@@ -46,6 +47,7 @@ class TransportManager:
         listeners: Called with each event.
         limits: Bounds on what a server may send.
         resolver: Looks names up; the system's when `None`.
+        socket_options: What is set on each socket; the defaults when `None`.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class TransportManager:
         runtime: Runtime | None = None,
         listeners: Iterable[Listener] = (),
         limits: WireLimits | None = None,
-        resolver: Any = None,
+        resolver: Resolver | None = None,
+        socket_options: SocketOptions | None = None,
     ) -> None:
+        self.socket_options = SocketOptions() if socket_options is None else socket_options
         self.runtime = runtime or default_runtime()
         self.listeners = Listeners(listeners)
         config = config or PoolConfig()
@@ -228,13 +232,32 @@ class Hub:
     change.
 
     It stands between them so that what an adapter hands out does not refer back to the adapter.
+
+    Args:
+        holder: Of the manager.
+        replay: What is sent again when a reused connection turns out dead.
+        resolver: The adapter's own; `None` for the manager's.
+        options: The adapter's own socket options; `None` for the manager's.
     """
 
-    __slots__ = ("holder", "replay")
+    __slots__ = ("holder", "options", "replay", "resolver")
 
-    def __init__(self, holder: Holder, replay: Replay) -> None:
+    def __init__(
+        self,
+        holder: Holder,
+        replay: Replay,
+        resolver: Resolver | None = None,
+        options: SocketOptions | None = None,
+    ) -> None:
         self.holder = holder
         self.replay = replay
+        self.resolver = resolver
+        self.options = options
+
+    @property
+    def socket_options(self) -> SocketOptions:
+        """What is set on each socket."""
+        return self.manager.socket_options if self.options is None else self.options
 
     @property
     def manager(self) -> TransportManager:
@@ -245,6 +268,8 @@ class Hub:
 def _route_by_url(url: str) -> Route:
     """The route to a URL's origin under default settings."""
     parts = urlsplit(url)
+    if parts.scheme == UNIX_SCHEME:
+        return Route(UNIX_SCHEME, socket_path(parts.netloc), 0)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     return Route(parts.scheme, (parts.hostname or "").lower(), port)
 

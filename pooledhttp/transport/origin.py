@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from pooledhttp.message import RawResponse, without_credentials
-from pooledhttp.network import Proxy, Route, SocketOptions, TlsSettings
+from pooledhttp.network import UNIX_SCHEME, Proxy, Route, TlsSettings
 from pooledhttp.retry import Attempts
 from pooledhttp.timing import plan_timeout
 from pooledhttp.transport.buffered import BufferedBody
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OriginPool"]
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443, UNIX_SCHEME: 0}
 
 #: Settings under urllib3's names that go into `TlsSettings` under the same name.
 _SAME_NAMES = (
@@ -71,9 +71,10 @@ class OriginPool:
     Args:
         hub: Leads to the transport, which may change when the adapter is mounted.
         scheme: `http` or `https`: of the origin, or of the proxy where plain http is forwarded.
+            Or `http+unix`.
         proxy: The proxy in between; `None` for none.
-        host: Name or address.
-        port: `None` for the scheme's default.
+        host: Name or address, or the path of the Unix socket.
+        port: `None` for the scheme's default. A Unix socket has none, whatever is given.
         **settings: Keyword arguments of urllib3's pools. Those that shape urllib3's own pool
         (`maxsize`, `block`,
             ...) are kept as attributes of no effect.
@@ -110,8 +111,8 @@ class OriginPool:
         self._routes: dict[bool, Route] = {}
         self.hub = hub
         self.scheme = scheme
-        self.host = host.strip("[]").lower()
-        self.port = DEFAULT_PORTS[scheme] if port is None else port
+        self.host = host if scheme == UNIX_SCHEME else host.strip("[]").lower()
+        self.port = DEFAULT_PORTS[scheme] if port is None or scheme == UNIX_SCHEME else port
         self.proxy = proxy
         for name, value in settings.items():
             if not name.startswith("_"):  # `_proxy` and the like: told above, in our own terms
@@ -141,15 +142,17 @@ class OriginPool:
         return route
 
     def _make_route(self, is_forwarded: bool) -> Route:
-        options = SocketOptions(source_address=self.source_address)
+        options, resolver = self.hub.socket_options, self.hub.resolver
         if self.socket_options is not None:
             given = tuple(tuple(option) for option in self.socket_options)
-            options = SocketOptions(given, self.source_address)
+            options = replace(options, options=given)
+        if self.source_address is not None:
+            options = replace(options, source_address=self.source_address)
         proxy = self._verified_proxy()
         if is_forwarded and proxy is not None:
-            return Route.forwarded(proxy, options)
+            return Route.forwarded(proxy, options, resolver)
         tls = self.tls_settings() if self.scheme == "https" else None
-        return Route(self.scheme, self.host, self.port, tls, proxy, options)
+        return Route(self.scheme, self.host, self.port, tls, proxy, options, resolver)
 
     def _verified_proxy(self) -> Proxy | None:
         """The proxy; one that is reached by TLS is trusted by the same certificates as the origin.
@@ -198,6 +201,8 @@ class OriginPool:
     def _host_field(self, target: str) -> str:
         """What `Host` says (RFC 9112, section 3.2): the target's host, its port where it is not the
         usual one."""
+        if self.scheme == UNIX_SCHEME:
+            return "localhost"  # the path of a socket is no host, and servers want one
         if not target.startswith(("http://", "https://")):
             host, port, scheme = self.host, self.port, self.scheme
             host = f"[{host.partition('%')[0]}]" if ":" in host else host

@@ -21,7 +21,8 @@ from tests.support.certificates import Authority
 from tests.support.nginx import Nginx
 
 #: nginx answers with what it was asked for, so that every answer can be told from any other.
-ECHO = 'location ~ ^/echo/(.*)$ { return 200 "$1"; }'
+#: Lingering, it would end without logging what it answered while it was told to stop.
+ECHO = 'lingering_close off; location ~ ^/echo/(.*)$ { return 200 "$1"; }'
 
 OUTAGE_SECONDS = 0.3
 
