@@ -4,15 +4,18 @@ a handshake.
 It is a task beside the requests, started by the first use of a pool that wants connections kept
 warm::
 
-    asleep --wake, or a second has passed--> ask the pool what is short --> one dial per missing
-    connection
-      ^                                                                         |   |
-      |                       back off: 1, 2, 4 ... 60 s, jittered <--- failed -'   '- done: onto
-      the shelf '-----------------------------------------------------------------------------'
+    asleep --wake, or a second has passed--> close what died on the shelves, ask what is short
+      ^                                            |
+      |                                            v
+      |<-- done: onto the shelf ----------- one dial per missing connection
+      |                                            |
+      '-- back off: 1, 2, 4 ... 60 s, jittered <-- failed
 
 It refers to its pool weakly and ends with it, or when the pool is closed. Dials run outside every
 lock, several at a time, in places reserved beforehand, so they count against the limits like any
-other.
+other. A place is reserved only while the keeper is known to run: after `stop` has returned none is
+any more, and what is being dialled by then is closed by the pool when it is done. In a forked child
+the keeper does not run until it is woken again.
 """
 
 from __future__ import annotations
@@ -21,9 +24,11 @@ import logging
 import random
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
+from pooledhttp.pool import renew_after_fork
 from pooledhttp.timing import Deadline
 from pooledhttp.transport.connection import Connection
 
@@ -68,11 +73,17 @@ class Keeper:
         self._dial = dial
         self._runtime = runtime
         self._random = random_source or random.Random()
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Begin anew, in a forked child: the task is not there, and the lock may be held."""
         self._lock = threading.Lock()
         # Guarded by the lock.
         self._signal: Waiter | None = None
-        self._failures: dict[Route, tuple[int, float]] = {}
+        self._failures: dict[Route, tuple[int, float]] = {}  # how often, and until when to wait
         self._under_way = 0
+        self._short: dict[Route, int] = {}  # at the last regular look; the task's own
 
     @property
     def is_running(self) -> bool:
@@ -80,15 +91,18 @@ class Keeper:
         return self._signal is not None
 
     def wake(self) -> None:
-        """Have the keeper look now; starts it where it does not run. Never waits."""
+        """Have the keeper look now; starts it where it does not run. Never waits, never fails."""
         with self._lock:
             signal = self._signal
-            if signal is None:
-                self._signal = self._runtime.waiter()
-        if signal is None:
-            self._runtime.spawn(self._run, "pooledhttp-keeper")
-        else:
-            signal.set()
+            if signal is not None:
+                signal.set()
+                return
+            signal = self._signal = self._runtime.waiter()
+        try:
+            self._runtime.spawn(partial(self._run, signal), "pooledhttp-keeper")
+        except RuntimeError as error:  # no more threads, or the interpreter is ending
+            log.debug("The keeper could not be started: %s", error)
+            self._leave(signal)
 
     def stop(self) -> None:
         """End the task; `wake` starts another."""
@@ -99,75 +113,148 @@ class Keeper:
             signal.set()
 
     def fill(self, route: Route, count: int, deadline: Deadline) -> None:
-        """Dial up to `count` connections to `route` at once and wait for them.
+        """Dial up to `count` connections to `route`, several at a time, and wait for them.
 
         What fails is logged.
         """
+        numbers = iter(range(count))
+        work = partial(self._fill, route, numbers, deadline)
         tasks: list[Task] = []
-        for _ in range(count):
-            pool = self._pool()
-            lease = None if pool is None else pool.try_reserve(route)
-            if lease is None:
+        for _ in range(min(count, MOST_DIALS)):
+            try:
+                tasks.append(self._runtime.spawn(work, "pooledhttp-warm"))
+            except RuntimeError:  # no more threads: those there are have to do
                 break
-            tasks.append(self._start(lease, deadline))
+        if not tasks:
+            work()
         for task in tasks:
             task.join(deadline)
 
+    def _fill(self, route: Route, numbers: Iterator[int], deadline: Deadline) -> None:
+        """Dial one connection after the other, as long as there are numbers left to take."""
+        while self._take(numbers) is not None:
+            pool = self._pool()
+            lease = None if pool is None else pool.try_reserve(route)
+            if lease is None or not self._connect(lease, deadline):
+                return
+
+    def _take(self, numbers: Iterator[int]) -> int | None:
+        with self._lock:
+            return next(numbers, None)
+
     # ---- the task
 
-    def _run(self) -> None:
-        mine = self._signal
-        while mine is not None and mine is self._signal:
-            if not self._top_up():
-                self.stop()
-                return
-            mine.wait(Deadline.after(INTERVAL_SECONDS, self._runtime.now))
+    def _run(self, mine: Waiter) -> None:
+        was_woken = True
+        while self._look(mine, was_woken):
+            was_woken = mine.wait(Deadline.after(INTERVAL_SECONDS, self._runtime.now))
             with self._lock:
-                if mine is not self._signal:
+                if self._signal is not mine:
                     return
                 mine = self._signal = self._runtime.waiter()
+        self._leave(mine)
 
-    def _top_up(self) -> bool:
-        """Start the dials that are due; `False` when there is no pool to keep any more."""
+    def _leave(self, mine: Waiter) -> None:
+        with self._lock:
+            if self._signal is mine:
+                self._signal = None
+
+    def _look(self, mine: Waiter, was_woken: bool) -> bool:
+        """See to the shelves; `False` when there is no pool to keep any more.
+
+        Who wakes it is about to use what is there, so that is not taken away to be probed then.
+        """
         pool = self._pool()
         if pool is None or pool.is_closed:
             return False
-        now = self._runtime.now()
-        for route, missing in pool.shortage():
-            if self._failures.get(route, (0, 0.0))[1] > now:
-                continue
-            for _ in range(min(missing, MOST_DIALS - self._under_way)):
-                lease = pool.try_reserve(route)
-                if lease is None:
-                    break
-                self._start(lease, Deadline.after(DIAL_SECONDS, self._runtime.now))
+        try:
+            if not was_woken:
+                pool.weed()
+            self._top_up(pool, mine, was_woken)
+        except Exception:  # a look that failed must not be the last one
+            log.exception("Keeping connections warm failed for %r", pool)
         return True
 
-    def _start(self, lease: Lease[Route, Connection], deadline: Deadline) -> Task:
-        with self._lock:
-            self._under_way += 1
-        return self._runtime.spawn(lambda: self._connect(lease, deadline), "pooledhttp-warm")
+    def _top_up(self, pool: Pool[Route, Connection], mine: Waiter, was_woken: bool) -> None:
+        """Start the dials that are due.
 
-    def _connect(self, lease: Lease[Route, Connection], deadline: Deadline) -> None:
+        A connection in use may be back in a moment: that one is missing is believed at the second
+        regular look, and before only of those that nobody uses.
+        """
+        self._forget_old_failures()
+        short = dict(pool.shortage())
+        for route, missing in short.items():
+            if self._failures.get(route, (0, 0.0))[1] > self._runtime.now():
+                continue
+            still_missing = 0 if was_woken else min(missing, self._short.get(route, 0))
+            for _ in range(max(still_missing, missing - pool.leased_count(route))):
+                lease = self._reserve(pool, route, mine)
+                if lease is None:
+                    break
+                self._start(lease)
+        if not was_woken:
+            self._short = short
+
+    def _reserve(
+        self, pool: Pool[Route, Connection], route: Route, mine: Waiter
+    ) -> Lease[Route, Connection] | None:
+        """Take a place, unless the keeper was stopped or enough dials are under way."""
+        with self._lock:  # so that nothing is reserved behind the back of whoever stopped it
+            if self._signal is not mine or self._under_way >= MOST_DIALS:
+                return None
+            lease = pool.try_reserve(route)
+            if lease is not None:
+                self._under_way += 1
+            return lease
+
+    def _start(self, lease: Lease[Route, Connection]) -> None:
+        deadline = Deadline.after(DIAL_SECONDS, self._runtime.now)
+        try:
+            self._runtime.spawn(partial(self._warm, lease, deadline), "pooledhttp-warm")
+        except BaseException:
+            self._finished()
+            lease.discard("could not be kept warm")
+            raise
+
+    def _warm(self, lease: Lease[Route, Connection], deadline: Deadline) -> None:
+        try:
+            self._connect(lease, deadline)
+        finally:
+            self._finished()
+
+    def _finished(self) -> None:
+        with self._lock:
+            self._under_way = max(self._under_way - 1, 0)  # a fork may lie between
+
+    def _connect(self, lease: Lease[Route, Connection], deadline: Deadline) -> bool:
+        """Dial for a reserved place, and put what comes of it on the shelf; whether it worked."""
         route = lease.key
         try:
             lease.fill(self._dial(route, deadline))
         except Exception as error:  # whatever it was: nobody waits for this connection
             lease.discard("could not be kept warm")
             self._note_failure(route, error)
-        else:
-            lease.release()
-            with self._lock:
-                self._failures.pop(route, None)
-        finally:
-            with self._lock:
-                self._under_way -= 1
+            return False
+        except BaseException:
+            lease.discard("interrupted")
+            raise
+        lease.release()
+        with self._lock:
+            self._failures.pop(route, None)
+        return True
 
     def _note_failure(self, route: Route, error: Exception) -> None:
         with self._lock:
             count = self._failures.get(route, (0, 0.0))[0]
-            pause = min(FIRST_PAUSE_SECONDS * 2.0**count, LONGEST_PAUSE_SECONDS)
+            pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(count, 16), LONGEST_PAUSE_SECONDS)
             pause *= self._random.uniform(0.75, 1.0)
             self._failures[route] = (count + 1, self._runtime.now() + pause)
         if not count:
             log.warning("No connection to %s could be kept warm: %s", route.origin, error)
+
+    def _forget_old_failures(self) -> None:
+        """Origins nobody has tried for long: they are not wanted any more, or good again."""
+        limit = self._runtime.now() - LONGEST_PAUSE_SECONDS
+        with self._lock:
+            for route in [route for route, (_, end) in self._failures.items() if end < limit]:
+                del self._failures[route]

@@ -1,0 +1,172 @@
+"""Two hundred threads against a few connections: limits hold, waits are fair, nothing is left."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pooledhttp import PoolConfig, Session
+from pooledhttp.events import Event, LeaseAcquired
+from pooledhttp.pool import PoolStats
+from tests.support.counting import CountingServer
+from tests.support.descriptors import open_descriptors, wait_until_closed
+
+THREADS = 200
+
+#: Seconds of load: by default, and under `-m long`.
+DURATIONS = [3.0, pytest.param(30.0, marks=[pytest.mark.long, pytest.mark.timeout(120)])]
+
+
+class Load:
+    """What many threads saw that asked one session for as long as they were told."""
+
+    def __init__(self, session: Session, server: CountingServer, seconds: float) -> None:
+        self.turns: list[int] = []
+        self.wrong: list[object] = []
+        self._session = session
+        self._server = server
+        self._end = time.monotonic() + seconds
+
+    def run(self, threads: int = THREADS) -> Load:
+        crew = [threading.Thread(target=self._work, args=(number,)) for number in range(threads)]
+        for thread in crew:
+            thread.start()
+        for thread in crew:
+            thread.join()
+        return self
+
+    def _work(self, number: int) -> None:
+        hosts = self._server.hosts
+        turn = 0
+        while time.monotonic() < self._end:
+            target = f"/{number}-{turn}"
+            host = hosts[(number + turn) % len(hosts)]
+            try:
+                body = self._session.get(self._server.url(target, host=host)).content
+                if body != f"GET {target}".encode():
+                    self.wrong.append((target, body))
+            except Exception as error:  # counted; the test fails by it
+                self.wrong.append(error)
+            turn += 1
+        self.turns.append(turn)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were made."""
+        return sum(self.turns)
+
+
+@pytest.mark.parametrize("seconds", DURATIONS)
+def test_no_more_than_eight_sockets_to_one_host(seconds: float) -> None:
+    """200 threads, max_per_host=8: the server never counts a ninth socket."""
+    before = open_descriptors()
+    with CountingServer(work_seconds=0.002) as server:
+        with Session(pool=PoolConfig(max_per_host=8)) as session:
+            load = Load(session, server, seconds).run()
+            total = session.pool.stats().total
+        server.wait_until(lambda: not server.open_count, "the end of all connections")
+    print(f"\n{load.requests} requests, peak {server.peak}, reuse {total.reuse_rate:.4f}")
+    assert not load.wrong, load.wrong[:3]
+    assert server.peak == 8
+    assert server.accepted.total() == 8 == total.created
+    assert set(server.executed.values()) == {1}
+    assert total.acquired == load.requests and not total.active and not total.waiting
+    assert not wait_until_closed(before)
+
+
+@pytest.mark.parametrize("seconds", DURATIONS)
+def test_no_more_than_sixteen_sockets_to_five_hosts(seconds: float) -> None:
+    """200 threads, max_total=16: never a 17th, nine in ten reused, nobody waits out of measure."""
+    before = open_descriptors()
+    waits: list[float] = []
+    with CountingServer([f"127.0.0.{last}" for last in range(1, 6)], work_seconds=0.002) as server:
+        listeners = [note_waits(waits.append)]
+        with Session(pool=PoolConfig(max_total=16), listeners=listeners) as session:
+            load = Load(session, server, seconds).run()
+            stats = session.pool.stats()
+        server.wait_until(lambda: not server.open_count, "the end of all connections")
+    median, worst = statistics.median(waits), max(waits)
+    report(load, server, stats, median, worst)
+    assert not load.wrong, load.wrong[:3]
+    assert server.peak <= 16
+    assert stats.total.reuse_rate >= 0.9 or len(waits) < 3_000  # too slow a machine to tell
+    assert worst <= 10 * median
+    assert not wait_until_closed(before)
+
+
+def note_waits(note: Callable[[float], object]) -> Callable[[Event], None]:
+    """A listener that notes how long each request waited for its place."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, LeaseAcquired):
+            note(event.wait_seconds)
+
+    return listen
+
+
+def report(
+    load: Load, server: CountingServer, stats: PoolStats, median: float, worst: float
+) -> None:
+    """Print the figures; shown with `-s`, or when the test fails."""
+    print(
+        f"\n{load.requests} requests, peak {server.peak}, reuse {stats.total.reuse_rate:.4f},"
+        f" wait median {median * 1000:.0f} ms, worst {worst / median:.1f} times that"
+    )
+
+
+@pytest.mark.parametrize("count", [8, 32, 64])
+def test_bursts_open_as_many_connections_as_are_used_at_once(count: int) -> None:
+    """20 bursts of parallel GETs under default settings: the first burst's connections serve all.
+
+    Every thread of a burst stands at the barrier until the last response is there, unread, so each
+    holds a connection of its own.
+    """
+    with CountingServer() as server, Session() as session:
+        for _ in range(20):
+            burst(session, server, count)
+        assert server.accepted.total() == count
+        assert session.pool.stats().total.closed == {}
+
+
+def burst(session: Session, server: CountingServer, count: int) -> None:
+    """Run `count` GETs at the same time, each with its connection in use until all have one."""
+    together = threading.Barrier(count)
+
+    def one() -> None:
+        with session.get(server.url("/"), stream=True) as answer:
+            together.wait(20)
+            assert answer.content == b"GET /"
+
+    crew = [threading.Thread(target=one) for _ in range(count)]
+    for thread in crew:
+        thread.start()
+    for thread in crew:
+        thread.join()
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """As many descriptors as this process may have: client and server are both in it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_descriptors")
+@pytest.mark.parametrize("count", [200, 257, pytest.param(900, marks=pytest.mark.long)])
+def test_origins_visited_in_turn_keep_their_connections(count: int) -> None:
+    """Five rounds over many origins under default settings: one connection each."""
+    hosts = [f"127.{last // 250 + 1}.{last % 250 + 1}.7" for last in range(count)]
+    with CountingServer(hosts) as server, Session() as session:
+        for _ in range(5):
+            for host in hosts:
+                assert session.get(server.url("/", host=host)).content == b"GET /"
+        assert server.accepted.total() == count
+        assert set(server.accepted.values()) == {1}

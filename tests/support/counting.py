@@ -1,0 +1,245 @@
+"""A keep-alive server that counts: sockets open at a time, connections made, requests executed.
+
+One thread serves any number of connections on any number of loopback addresses. The count of open
+sockets is exact from the client's point of view: before a new one is counted, those whose client
+has closed them already are taken off, although their end has not been read yet. So a client that
+closes one connection and then opens another is never seen with both.
+
+    with CountingServer(["127.0.0.1", "127.0.0.2"]) as server:
+        client.get(server.url("/a", host="127.0.0.2"))
+        assert server.accepted["127.0.0.2"] == 1
+        assert server.executed["GET /a"] == 1
+
+The body of an answer is the request's method and target, so that it can be told whose it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import selectors
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+__all__ = ["CountingServer"]
+
+#: Longest time the server is waited for; reached only when a test is failing.
+PATIENCE_SECONDS = 20.0
+
+
+class _Line:
+    """One accepted connection."""
+
+    def __init__(self, sock: socket.socket, host: str) -> None:
+        self.sock = sock
+        self.host = host
+        self.buffer = b""
+        self.is_counted = True
+        self.is_busy = False  # a request has been read and not been answered
+        self.idle_since = time.monotonic()
+
+    def is_gone(self) -> bool:
+        """Whether the client has closed or reset it, read or not."""
+        try:
+            return self.sock.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+
+class CountingServer:
+    """See the module's text.
+
+    Args:
+        hosts: The loopback addresses to listen on, all on one port.
+        idle_seconds: Close a connection that has been idle for that long; None for never.
+        hint: What to say in `Keep-Alive`; None says nothing.
+        work_seconds: From a request to its answer.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[str] = ("127.0.0.1",),
+        *,
+        idle_seconds: float | None = None,
+        hint: str | None = None,
+        work_seconds: float = 0.0,
+    ) -> None:
+        self.accepted: Counter[str] = Counter()
+        self.executed: Counter[str] = Counter()
+        self.peaks: Counter[str] = Counter()
+        self.peak = 0
+        self.idle_closes = 0
+        self.hosts = list(hosts)
+        self._idle_seconds = idle_seconds
+        self._head = b"HTTP/1.1 200 OK\r\n"
+        if hint is not None:
+            self._head += b"Keep-Alive: %s\r\n" % hint.encode()
+        self._work_seconds = work_seconds
+        self._lines: set[_Line] = set()
+        self._due: list[tuple[float, int, _Line, bytes]] = []
+        self._serials = itertools.count()
+        self._selector = selectors.DefaultSelector()
+        self._is_ending = False
+        self._error: BaseException | None = None
+        self._listeners = self._listen()
+        self.port: int = self._listeners[0].getsockname()[1]
+        self._bell, self._bell_end = socket.socketpair()
+        self._thread = threading.Thread(target=self._run, name="counting server", daemon=True)
+
+    def _listen(self) -> list[socket.socket]:
+        first = socket.create_server((self.hosts[0], 0), backlog=1024)
+        port = first.getsockname()[1]
+        rest = [socket.create_server((host, port), backlog=1024) for host in self.hosts[1:]]
+        return [first, *rest]
+
+    def url(self, path: str = "/", *, host: str | None = None) -> str:
+        """The URL of a path on one of the addresses, the first one by default."""
+        return f"http://{host or self.hosts[0]}:{self.port}{path}"
+
+    @property
+    def open_count(self) -> int:
+        """Connections the server has open."""
+        return len(self._lines)
+
+    def wait_until(self, happened: Callable[[], bool], what: str) -> None:
+        """Wait for a fact.
+
+        Raises:
+            AssertionError: It did not come about.
+        """
+        pause = threading.Event()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not happened():
+            assert time.monotonic() < deadline, f"{what} did not come about"
+            pause.wait(0.005)
+
+    def __enter__(self) -> CountingServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._is_ending = True
+        self._bell_end.send(b"x")
+        self._thread.join(PATIENCE_SECONDS)
+        assert not self._thread.is_alive()
+        for sock in [*self._listeners, self._bell, self._bell_end]:
+            sock.close()
+        if kind is None and self._error is not None:
+            raise self._error
+
+    # -- the thread
+
+    def _run(self) -> None:
+        try:
+            for listener, host in zip(self._listeners, self.hosts, strict=True):
+                listener.setblocking(False)
+                self._selector.register(listener, selectors.EVENT_READ, host)
+            self._selector.register(self._bell, selectors.EVENT_READ, None)
+            while not self._is_ending:
+                self._turn()
+        except BaseException as error:  # raised where the test can see it
+            self._error = error
+        finally:
+            for line in list(self._lines):
+                self._end(line)
+            self._selector.close()
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(self._pause()):
+            if isinstance(key.data, _Line):
+                self._read(key.data)
+            elif key.data is not None:
+                self._accept(key.fileobj, key.data)  # type: ignore[arg-type]
+        now = time.monotonic()
+        while self._due and self._due[0][0] <= now:
+            _, _, line, answer = heapq.heappop(self._due)
+            self._answer(line, answer)
+        if self._idle_seconds is not None:
+            for line in list(self._lines):
+                if not line.is_busy and now - line.idle_since >= self._idle_seconds:
+                    self.idle_closes += 1
+                    self._end(line)
+
+    def _pause(self) -> float | None:
+        ends = [self._due[0][0]] if self._due else []
+        if self._idle_seconds is not None:
+            ends += [line.idle_since + self._idle_seconds for line in self._lines]
+        return max(min(ends) - time.monotonic(), 0.0) if ends else None
+
+    def _accept(self, listener: socket.socket, host: str) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock, _ = listener.accept()
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                line = _Line(sock, host)
+                self._lines.add(line)
+                self._selector.register(sock, selectors.EVENT_READ, line)
+                self.accepted[host] += 1
+                self._count()
+
+    def _count(self) -> None:
+        """Note a new peak, if it is one."""
+        if len(self._lines) <= self.peak:  # the peak of one host cannot be new either, then
+            if len(self.hosts) == 1:
+                return
+        for line in self._lines:
+            line.is_counted = line.is_counted and not line.is_gone()
+        by_host = Counter(line.host for line in self._lines if line.is_counted)
+        self.peaks |= by_host
+        self.peak = max(self.peak, by_host.total())
+
+    def _read(self, line: _Line) -> None:
+        try:
+            data = line.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end(line)
+            return
+        line.buffer += data
+        while (end := line.buffer.find(b"\r\n\r\n")) >= 0:
+            head = line.buffer[:end].decode("latin-1")
+            length = 0
+            for field in head.split("\r\n")[1:]:
+                name, _, value = field.partition(":")
+                if name.lower() == "content-length":
+                    length = int(value)
+            if len(line.buffer) < end + 4 + length:
+                return
+            line.buffer = line.buffer[end + 4 + length :]
+            self._execute(line, head)
+
+    def _execute(self, line: _Line, head: str) -> None:
+        what = head.split(" HTTP/")[0]
+        self.executed[what] += 1
+        line.is_busy = True
+        body = what.encode("latin-1")
+        answer = self._head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        if self._work_seconds:
+            due = time.monotonic() + self._work_seconds
+            heapq.heappush(self._due, (due, next(self._serials), line, answer))
+        else:
+            self._answer(line, answer)
+
+    def _answer(self, line: _Line, answer: bytes) -> None:
+        if line not in self._lines:
+            return
+        line.is_busy = False
+        line.idle_since = time.monotonic()
+        with contextlib.suppress(OSError):
+            line.sock.send(answer)
+
+    def _end(self, line: _Line) -> None:
+        if line in self._lines:
+            self._lines.discard(line)
+            self._selector.unregister(line.sock)
+            line.sock.close()
