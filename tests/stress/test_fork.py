@@ -1,0 +1,198 @@
+"""Forked children that share a warm session with their parent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pooledhttp import PoolConfig, Session
+from tests.support.apart import ServerApart
+from tests.support.certificates import Authority
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here"),
+    # Python warns of forks while threads run. That is what is being tested.
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+]
+
+
+@pytest.fixture(params=["plain", "tls"])
+def server(request: pytest.FixtureRequest, authority: Authority) -> Iterator[ServerApart]:
+    """A server in another process."""
+    is_tls = request.param == "tls"
+    with ServerApart(authority.write_certificate(stem="apart") if is_tls else None) as server:
+        yield server
+
+
+@pytest.fixture
+def session(authority: Authority) -> Iterator[Session]:
+    """A session that trusts the test's authority."""
+    with Session() as session:
+        session.verify = authority.bundle
+        yield session
+
+
+def fetch(session: Session, server: ServerApart, name: str, count: int) -> None:
+    """GET that many times; every body is the right one."""
+    for number in range(count):
+        target = f"/{name}-{number}"
+        body = session.get(server.url(target), timeout=20).content
+        assert body == f"GET {target}".encode() * 10, (target, body)
+
+
+def warm_up(session: Session, server: ServerApart, count: int) -> None:
+    """Have that many connections idle, all of them used."""
+    answers = [session.get(server.url("/warm"), stream=True, timeout=20) for _ in range(count)]
+    for answer in answers:
+        assert answer.content
+
+
+@contextlib.contextmanager
+def child(work: Callable[[], object]) -> Iterator[None]:
+    """Run `work` in a forked child; at the end of the block it has to have gone well."""
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            signal.alarm(60)  # ends a child that hangs
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    try:
+        yield
+    finally:
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status == 0, f"the child ended with {status}"
+
+
+def test_children_and_parent_fetch_at_the_same_time(server: ServerApart, session: Session) -> None:
+    """Four children and their parent, 1,200 GETs: no wrong body, no error, no shared connection."""
+    warm_up(session, server, 4)
+    with contextlib.ExitStack() as stack:
+        for number in range(4):
+            stack.enter_context(child(lambda name=f"c{number}": fetch(session, server, name, 240)))
+        fetch(session, server, "parent", 240)
+    facts = server.facts()
+    counts = Counter(facts["requests"])
+    assert counts.pop("GET /warm") == 4
+    assert len(counts) == 1_200 and set(counts.values()) == {1}
+    assert facts["odd"] == []
+    assert facts["accepted"] == 4 + 4, "the parent's four, and one for each child"
+    assert session.pool.stats().total.created == 4
+
+
+def test_the_parents_connections_outlive_its_children(
+    server: ServerApart, session: Session
+) -> None:
+    """Whatever children do with the session, the parent goes on over the same connections."""
+    warm_up(session, server, 2)
+
+    def misuse() -> None:
+        session.close()
+        fetch(session, server, "child", 3)
+        session.pool.evict(server.url())
+        session.pool.shutdown()
+
+    for _ in range(3):
+        with child(misuse):
+            pass
+    fetch(session, server, "parent", 20)
+    assert session.pool.stats().total.created == 2
+    assert server.facts()["odd"] == []
+
+
+def test_a_parent_that_closes_is_seen_while_children_live(
+    server: ServerApart, session: Session
+) -> None:
+    """The children have no copy of the parent's connections left that would keep them open."""
+    warm_up(session, server, 5)
+    reading, writing = os.pipe()
+
+    def live() -> None:
+        os.close(writing)
+        os.read(reading, 1)  # until the parent says so
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(child(live))
+        os.close(reading)
+        session.close()
+        server.wait_until(lambda facts: facts["open"] == 0, "the end of all connections")
+        os.close(writing)
+
+
+def test_a_body_that_is_being_read_stays_the_parents(server: ServerApart, session: Session) -> None:
+    """A child that drops or closes a response of its parent does nothing to it."""
+    answer = session.get(server.url("/half"), stream=True, timeout=20)
+    chunks = answer.iter_content(8)
+    first = next(chunks)
+
+    def drop() -> None:
+        answer.close()
+        fetch(session, server, "child", 2)
+
+    with child(drop):
+        pass
+    assert first + b"".join(chunks) == b"GET /half" * 10
+    fetch(session, server, "parent", 2)
+    assert session.pool.stats().total.created == 1
+
+
+def test_a_fork_amid_busy_threads(server: ServerApart, authority: Authority) -> None:
+    """Whatever locks other threads of the parent hold at that moment, the child can go on."""
+    stop = threading.Event()
+    with Session(pool=PoolConfig(max_per_host=6, min_idle=1)) as session:
+        session.verify = authority.bundle
+
+        def hammer(number: int) -> None:
+            turn = 0
+            while not stop.is_set():
+                fetch(session, server, f"t{number}-{turn}", 1)
+                turn += 1
+
+        crew = [threading.Thread(target=hammer, args=(number,)) for number in range(8)]
+        for thread in crew:
+            thread.start()
+        try:
+            for number in range(10):
+                with child(lambda name=f"c{number}": fetch(session, server, name, 3)):
+                    pass
+        finally:
+            stop.set()
+            for thread in crew:
+                thread.join()
+    assert server.facts()["odd"] == []
+
+
+def test_warmth_is_kept_in_a_child_too(server: ServerApart, authority: Authority) -> None:
+    """The keeper's thread is not in the child; the child's first request starts another."""
+    with Session(pool=PoolConfig(min_idle=3)) as session:
+        session.verify = authority.bundle
+        fetch(session, server, "parent", 1)
+
+        def stay_warm() -> None:
+            assert not session.pool.keeper.is_running
+            before = server_side()
+            fetch(session, server, "child", 1)
+            pause = threading.Event()
+            for _ in range(500):
+                if session.pool.stats().total.idle >= 3:
+                    break
+                pause.wait(0.01)
+            assert session.pool.stats().total.idle >= 3, before
+
+        def server_side() -> str:
+            return repr(session.pool)
+
+        with child(stay_warm):
+            pass
