@@ -154,6 +154,15 @@ class Ledger(Generic[K, R]):
             self._quiet.move_to_end(record.key)
             self.forget_quiet(now, at_most=2)
 
+    def forget_order(self) -> None:
+        """Begin anew with what is only derived from the records: it may be damaged as they are."""
+        self.ranking = IdleRanking(self._random)
+        self._blocked = BlockedLines()
+        self._quiet.clear()
+        for record in self.records.values():
+            record.listed = 0
+            record.blocked_serial = -1
+
     # -- taking
 
     def take_idle(self, record: Record[K, R], lease: Lease[K, R], now: float) -> bool:

@@ -659,6 +659,11 @@ class Pool(Generic[K, R]):
         record = self._ledger.records.get(key)
         return 0 if record is None else len(record.shelf)
 
+    def leased_count(self, key: K) -> int:
+        """Return how many places requests have of a key."""
+        record = self._ledger.records.get(key)
+        return 0 if record is None else record.leased
+
     @_marks_damage
     def weed(self) -> None:
         """Close what is dead of the idle resources of keys that have a minimum of them.

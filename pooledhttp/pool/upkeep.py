@@ -135,7 +135,7 @@ def resize(
         ledger.doom(richest.shelf.pop(0), "resized", now)
     for record in list(ledger.records.values()):
         if record.waiters:
-            ledger.serve(record, now)
+            ledger.serve(record, now)  # which also notes the lines that are left standing
 
 
 def find_leaks(
@@ -175,6 +175,7 @@ def settle_counts(ledger: Ledger[K, R], now: float) -> None:
     place in two containers or in none while it is still counted. What is in two belongs to its
     lease. What is in none is lost, and its resource with it; its room is not.
     """
+    ledger.forget_order()
     held = {id(place) for place in ledger.held.values()}
     in_use: dict[K, list[Place[K, R]]] = {}
     for place in ledger.held.values():
@@ -198,4 +199,4 @@ def settle_counts(ledger: Ledger[K, R], now: float) -> None:
             ledger.hush(record, now)
     for record in list(ledger.records.values()):
         if record.waiters:
-            ledger.serve(record, now)
+            ledger.serve(record, now)  # which also notes the lines that are left standing
