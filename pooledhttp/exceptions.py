@@ -59,7 +59,7 @@ Fault becomes `args[0]` and `__cause__` of an error of the first tree.
 from __future__ import annotations
 
 from json import JSONDecodeError as CompatJSONDecodeError
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from urllib3 import exceptions as _urllib3
 from urllib3.exceptions import HTTPError as BaseHTTPError
@@ -180,7 +180,33 @@ class SSLError(ConnectionError):
 
 
 class Timeout(RequestException):
-    """Some part of the request took too long. Catches connecting as well as reading."""
+    """Some part of the request took too long. Catches connecting as well as reading.
+
+    Called with limits as keywords it makes settings instead: see `pooledhttp`, which adds that.
+    """
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            *args: Any,
+            request: Request | PreparedRequest | None = None,
+            response: Response | None = None,
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self,
+            *,
+            total: float | None = None,
+            connect: float | None = None,
+            read: float | None = None,
+            write: float | None = None,
+            pool: float | None = None,
+        ) -> None: ...
+
+        def __init__(self, *args: Any, **keywords: Any) -> None: ...
 
 
 class ConnectTimeout(ConnectionError, Timeout):

@@ -5,9 +5,9 @@ virtual environment of that library, once as they are, once with `requests` mean
 What fails on requests itself (no open network, a newer pytest) says nothing. What passes there has
 to pass here, but for what `differences.toml` lists under the library's name.
 
-    python -m tests.compat.run_library_suites                  # all of them: a quarter of an hour
-    python -m tests.compat.run_library_suites responses docker # some of them
-    python -m tests.compat.run_library_suites --here responses # this checkout, not an installed copy
+    python -m tests.compat.run_library_suites                    # all: half an hour
+    python -m tests.compat.run_library_suites responses docker   # some of them
+    python -m tests.compat.run_library_suites --here responses   # with this checkout, not a copy
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import argparse
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.compat.run_requests_suite import (
+    HERE,
     RELEASE,
     ROOT,
     Bench,
@@ -32,7 +34,7 @@ from tests.compat.run_requests_suite import (
 
 @dataclass(frozen=True)
 class Library:
-    """A library, and what its tests take.
+    """A library, and what its tests take; an entry of `libraries.toml`.
 
     Args:
         name: On the package index.
@@ -51,31 +53,13 @@ class Library:
     suite: str = ""
 
 
-HTTPBIN = ("pytest-httpbin==2.1.0", "httpbin>=0.10.2,<0.11")
-
-LIBRARIES = (
-    Library("betamax", "0.9.0"),
-    Library("CacheControl", "0.14.4", ("cherrypy", "filelock", "redis"), suite="0.14.3"),
-    Library("docker", "7.2.0", ("paramiko", "websocket-client"), ("tests/unit", "tests/helpers.py"), suite="7.0.0"),
-    Library("requests-aws4auth", "1.3.1"),
-    Library("requests-cache", "1.3.3", (
-        "requests-mock", "responses", "rich", "tenacity", "time-machine", "psutil", "pyyaml", "ujson", "orjson",
-        "itsdangerous", "platformdirs", "boto3", "pymongo", "redis", "cattrs",
-    )),
-    Library("requests-file", "3.0.1"),
-    Library("requests-futures", "1.1.0", HTTPBIN),
-    Library("requests-gssapi", "1.4.0"),
-    Library("requests-kerberos", "0.15.0"),
-    Library("requests-mock", "1.12.1", ("fixtures", "purl", "testtools")),
-    Library("requests-ntlm", "1.3.0", ("flask", "cryptography")),
-    Library("requests-oauthlib", "2.0.0", ("oauthlib[signedtoken]", "requests-mock", "selenium")),
-    Library("requests-toolbelt", "1.0.0", ("betamax", "pyopenssl", "trustme")),
-    Library("requests-unixsocket", "0.4.1", ("waitress",), ("requests_unixsocket/tests",)),
-    Library("requests-unixsocket2", "1.0.1", ("waitress",), ("requests_unixsocket/tests",)),
-    Library("responses", "0.26.3", ("pytest-asyncio", "pytest-httpserver", "tomli-w"), ("responses",)),
-    Library("twine", "7.0.0", ("pretend", "pytest-socket", "build"), ("tests", "pytest.ini")),
-    Library("vcrpy", "9.4.2", (*HTTPBIN, "httplib2"), options=("-k", "requests or unit")),
-)
+def known_libraries(path: Path = HERE / "libraries.toml") -> list[Library]:
+    """The libraries whose suites can be run."""
+    listed = tomllib.loads(path.read_text())["library"]
+    return [
+        Library(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
+        for entry in listed
+    ]
 
 
 def main() -> int:
@@ -86,9 +70,10 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "library-suites")
     args = parser.parse_args()
     wanted = {name.lower() for name in args.libraries}
-    chosen = [one for one in LIBRARIES if not wanted or one.name.lower() in wanted]
+    libraries = known_libraries()
+    chosen = [one for one in libraries if not wanted or one.name.lower() in wanted]
     if len(wanted) > len(chosen):
-        parser.error(f"known are {', '.join(one.name for one in LIBRARIES)}")
+        parser.error(f"known are {', '.join(one.name for one in libraries)}")
     verdicts = {}
     for library in chosen:
         bench = prepare(library, args.cache / library.name.lower(), is_editable=args.here)
@@ -114,9 +99,9 @@ def prepare(library: Library, cache: Path, *, is_editable: bool) -> Bench:
         venv.create(cache / "venv", with_pip=True)
         _do([*install, f"{library.name}=={library.version}", *library.needs])
         # Last, so that it is this release whatever the others ask for.
-        _do([*install, f"requests[socks]=={RELEASE}", "pytest<10", "pytest-timeout", "setuptools<81"])
+        _do([*install, f"requests[socks]=={RELEASE}", "pytest<10", "pytest-timeout"])
         _do([*install, f"{ROOT}[socks]"])
-    # A second time for itself alone: pip takes an installed one of this version for this checkout's.
+    # A second time for itself alone: pip takes an installed 0.1.0 for this checkout's.
     _do([*install, "--no-deps", "--force-reinstall", *(["-e"] if is_editable else []), str(ROOT)])
     options = ("--continue-on-collection-errors", *library.options)
     return Bench(suite, python, cache, _test_paths(library), options)
@@ -140,14 +125,12 @@ def _unpack(archive: Path, wanted: tuple[str, ...], suite: Path) -> None:
         for member in packed.getmembers():
             inside = member.name.partition("/")[2]
             parents = [str(parent) for parent in Path(inside).parents]
-            # Packages above the tests are left out, but for what pytest reads there.
             if inside in wanted or any(parent in wanted for parent in parents):
                 member.name = inside
                 packed.extract(member, suite, filter="data")
-    for folder in (suite / path for path in wanted):
-        for parent in folder.relative_to(suite).parents:
-            if str(parent) == "tests" and not (suite / parent / "__init__.py").exists():
-                (suite / parent / "__init__.py").touch()
+    package = suite / "tests" / "__init__.py"
+    if package.parent.exists() and not package.exists():
+        package.touch()
     if not (suite / "pytest.ini").exists():
         (suite / "pytest.ini").write_text("[pytest]\n")
 

@@ -86,9 +86,7 @@ class Bench:
 
     def run_one_by_one(self) -> tuple[Outcomes, Outcomes]:
         """The same one after the other, for suites whose tests open fixed ports or files."""
-        first, second = (
-            self._finish(*self._start(on, [])) for on in ("requests", "pooledhttp")
-        )
+        first, second = (self._finish(*self._start(on, [])) for on in ("requests", "pooledhttp"))
         return first, second
 
     def settle(self, outcomes: tuple[Outcomes, Outcomes]) -> tuple[Outcomes, Outcomes]:

@@ -153,9 +153,7 @@ class TestOursOnTheirs:
 
     def test_not_trusted(self, session: requests.Session, authority: Authority) -> None:
         """`requests.exceptions.SSLError`, and an answer with the right bundle."""
-        with ScriptedServer(
-            answering(respond(b"ok")), tls=authority.server_context()
-        ) as running:
+        with ScriptedServer(answering(respond(b"ok")), tls=authority.server_context()) as running:
             with pytest.raises(requests.exceptions.SSLError):
                 session.get(running.url(), timeout=TIMEOUT)
             session.get(running.url(), verify=authority.bundle, timeout=TIMEOUT)
@@ -163,9 +161,7 @@ class TestOursOnTheirs:
     def test_proxy(self, session: requests.Session) -> None:
         """`requests.exceptions.ProxyError` for a proxy that is not there."""
         with pytest.raises(requests.exceptions.ProxyError):
-            session.get(
-                "http://a.test/", proxies={"http": "http://127.0.0.1:1"}, timeout=TIMEOUT
-            )
+            session.get("http://a.test/", proxies={"http": "http://127.0.0.1:1"}, timeout=TIMEOUT)
 
     def test_bad_url(self, session: requests.Session) -> None:
         """`InvalidURL` and `InvalidProxyURL` of theirs."""
@@ -268,9 +264,7 @@ class TestPatchedUrllib3:
 
         pools = urllib3.connectionpool.HTTPSConnectionPool
         monkeypatch.setattr(pools, "ConnectionCls", Recorder)
-        with ScriptedServer(
-            answering(respond(b"ok")), tls=authority.server_context()
-        ) as running:
+        with ScriptedServer(answering(respond(b"ok")), tls=authority.server_context()) as running:
             with http.Session() as session:
                 reply = session.get(running.url(), verify=authority.bundle, timeout=TIMEOUT)
                 assert reply.content == b"ok"

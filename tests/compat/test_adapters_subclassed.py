@@ -113,9 +113,7 @@ class TestKeywords:
         old.maximum_version = ssl.TLSVersion.TLSv1_2
         with ScriptedServer(answering(respond(b"ok")), tls=old) as running:
             with pytest.raises(http.exceptions.SSLError):
-                fetch(
-                    http, with_keywords(http, **keyword), running.url(), verify=authority.bundle
-                )
+                fetch(http, with_keywords(http, **keyword), running.url(), verify=authority.bundle)
             fetch(http, http.adapters.HTTPAdapter(), running.url(), verify=authority.bundle)
 
     def test_a_maximum_version(self, http: Any, authority: Authority) -> None:
@@ -325,6 +323,7 @@ class TestOwnPools:
             listener.bind(path)
             listener.listen()
             with ScriptedServer(answering(respond(b"over unix"))) as behind:
+
                 def serve() -> None:
                     sock, _ = listener.accept()
                     there = socket.create_connection(("127.0.0.1", behind.port), TIMEOUT)
@@ -376,9 +375,7 @@ class TestMethods:
 
         assert fetch(http, Adapter(), secure.url()).content == b"ok"
 
-    def test_get_connection_with_tls_context(
-        self, http: Any, server: ScriptedServer
-    ) -> None:
+    def test_get_connection_with_tls_context(self, http: Any, server: ScriptedServer) -> None:
         """Its arguments are those of the call; what it returns is used."""
         seen: list[Any] = []
 
@@ -457,9 +454,7 @@ class TestMethods:
 
         with ScriptedServer(tunnelling) as proxy:
             way = proxy.url("").replace("//", "//user:pass@")
-            fetch(
-                http, Adapter(), secure.url(), proxies={"https": way}, verify=authority.bundle
-            )
+            fetch(http, Adapter(), secure.url(), proxies={"https": way}, verify=authority.bundle)
         assert proxy.requests[0].header("x-proxy") == "only"
         assert proxy.requests[0].header("proxy-authorization") == "Basic dXNlcjpwYXNz"
         assert secure.requests[0].header("x-proxy") is None
@@ -566,9 +561,7 @@ class TestMethods:
         fetch(http, Adapter(), server.url("/a?b=c"))
         assert server.requests[0].target == "/v2/a?b=c"
 
-    def test_settings_changed_before_a_call(
-        self, http: Any, authority: Authority
-    ) -> None:
+    def test_settings_changed_before_a_call(self, http: Any, authority: Authority) -> None:
         """As toolbelt's HostHeaderSSLAdapter: `connection_pool_kw` is read for each connection."""
 
         class Adapter(http.adapters.HTTPAdapter):  # type: ignore[misc, name-defined]
@@ -595,7 +588,7 @@ class TestMethods:
     def test_arguments_set_before_and_none_handed_up(
         self, http: Any, server: ScriptedServer
     ) -> None:
-        """A subclass may set what its override needs, then call `super().__init__()` with nothing."""
+        """A subclass sets what its override needs, then calls `super().__init__()` bare."""
 
         class Adapter(http.adapters.HTTPAdapter):  # type: ignore[misc, name-defined]
             __attrs__: Any = [*http.adapters.HTTPAdapter.__attrs__, "source"]

@@ -95,9 +95,7 @@ CALLS: dict[str, Call] = {
     "generator": call("post", data=pieces),
     "multipart": call("post", data={"f": "v"}, files={"up": ("n.txt", b"data", "text/plain")}),
     "multipart, ü": call("post", files={"up": ("ü.txt", b"data")}),
-    "multipart, fields": call(
-        "post", files=[("up", ("n", "data", "text/plain", {"X-Part": "1"}))]
-    ),
+    "multipart, fields": call("post", files=[("up", ("n", "data", "text/plain", {"X-Part": "1"}))]),
     "host": call("get", headers={"A": "1", "Host": "other.test", "B": "2"}),
     "host as bytes": call("get", headers={"Host": b"other.test"}),
     "host and chunks": call("post", data=pieces, headers={"Host": "other.test"}),

@@ -1,0 +1,161 @@
+"""A user's program, for type checkers alone: what it assigns is what the hints have to say.
+
+mypy and pyright read this file in strict mode as they read a program that has pooledhttp
+installed. It is never run. Comments that silence an error show what has to be an error: both
+checkers report such a comment when nothing is silenced by it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from http.cookiejar import CookieJar
+
+import urllib3
+
+import pooledhttp as requests
+from pooledhttp import PoolConfig, Retry, Session, bulk, dropin, exceptions
+from pooledhttp.adapters import BaseAdapter, HTTPAdapter
+from pooledhttp.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
+from pooledhttp.cookies import RequestsCookieJar, cookiejar_from_dict
+from pooledhttp.structures import CaseInsensitiveDict
+from pooledhttp.utils import default_user_agent, get_netrc_auth, super_len
+
+
+def functions() -> None:
+    """The functions of the package give responses."""
+    reply: requests.Response = requests.get("https://a.test/", params={"a": 1}, timeout=3)
+    reply = requests.post("https://a.test/", data={"a": "b"}, timeout=(1, 2.5))
+    reply = requests.post("https://a.test/", json=[1, None], headers={"A": "b"}, cookies={"c": "d"})
+    reply = requests.put("https://a.test/", data=b"bytes", auth=("user", "password"))
+    reply = requests.patch("https://a.test/", files={"f": ("n", b"x", "text/plain")})
+    reply = requests.head("https://a.test/", allow_redirects=True, verify=False)
+    reply = requests.options("https://a.test/", verify=ssl.create_default_context())
+    reply = requests.delete("https://a.test/", stream=True, cert=("a.pem", "a.key"))
+    reply = requests.request("GET", "https://a.test/", proxies={"https": "http://p.test:1"})
+    print(reply)
+
+
+def response(reply: requests.Response) -> None:
+    """What a response tells has types."""
+    status: int = reply.status_code
+    text: str = reply.text
+    is_ok: bool = reply.ok
+    url: str = reply.url
+    encoding: str | None = reply.encoding
+    history: list[requests.Response] = reply.history
+    seconds: float = reply.elapsed.total_seconds()
+    kind: str | None = reply.headers.get("content-type")
+    fields: CaseInsensitiveDict[str] = reply.headers
+    request: requests.PreparedRequest = reply.request
+    following: requests.PreparedRequest | None = reply.next
+    pieces: Iterator[bytes] = reply.iter_content(1024)
+    lines: Iterator[bytes] = reply.iter_lines()
+    reply.raise_for_status()
+    with reply as same:
+        body: bytes = same.content
+        anything = same.json()
+        print(anything["key"])
+    print(status, text, is_ok, url, encoding, history, seconds, kind, fields, request, following)
+    print(pieces, lines, body)
+
+
+def session() -> None:
+    """A session, its settings and its pool."""
+    with Session(
+        pool=PoolConfig(max_per_host=4, acquire_timeout=5.0),
+        timeout=requests.Timeout(total=30),
+        retries=Retry(total=3),
+        replay="off",
+    ) as client:
+        client.headers.update({"A": "b"})
+        client.auth = HTTPBasicAuth("user", "password")
+        client.auth = HTTPDigestAuth("user", "password")
+        client.verify = "/path"
+        client.mount("https://", HTTPAdapter(pool_maxsize=4, max_retries=urllib3.Retry(2)))
+        adapter: BaseAdapter = client.get_adapter("https://a.test/")
+        prepared = client.prepare_request(requests.Request("GET", "https://a.test/"))
+        reply: requests.Response = client.send(prepared, stream=True, timeout=3)
+        in_use: int = client.pool.stats().in_use
+        client.pool.warm("https://a.test/", 2)
+        print(adapter, reply, in_use)
+
+
+class Token(AuthBase):
+    """An auth of the user's own."""
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add a field."""
+        r.headers["Authorization"] = "token"
+        return r
+
+
+class Pinned(HTTPAdapter):
+    """An adapter of the user's own."""
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: object
+    ) -> None:
+        """Pin the oldest version of TLS."""
+        pool_kwargs["ssl_minimum_version"] = ssl.TLSVersion.TLSv1_3
+        super().init_poolmanager(connections, maxsize, block, **pool_kwargs)
+
+
+def errors() -> None:
+    """Errors are caught by the classes of requests, and carry their facts."""
+    try:
+        requests.get("https://a.test/", auth=Token())
+    except requests.PoolTimeout as error:
+        origin: str | None = error.origin
+        print(origin)
+    except requests.Timeout:
+        print("late")
+    except requests.HTTPError as error:
+        print(error.response, error.request)
+    except (requests.ConnectionError, exceptions.SSLError, requests.RequestException):
+        print("failed")
+
+
+def helpers() -> None:
+    """Small parts."""
+    jar: RequestsCookieJar = RequestsCookieJar()
+    plain: CookieJar = cookiejar_from_dict({"a": "b"})
+    agent: str = default_user_agent()
+    length: int = super_len(b"abc")
+    code: int = requests.codes.ok
+    credentials: tuple[str, str] | None = get_netrc_auth("https://a.test/")
+    version: str = requests.__version__
+    print(jar, plain, agent, length, code, credentials, version)
+
+
+def fetched() -> None:
+    """The bulk fetcher yields results."""
+    for result in bulk.fetch(["https://a.test/"], jobs=4, timeout=10):
+        reply: requests.Response | None = result.response
+        problem: BaseException | None = result.error
+        print(result.url, reply, problem, result.attempts)
+
+
+def installed() -> None:
+    """The alias is a context manager."""
+    with dropin.installed():
+        print(dropin.is_installed())
+
+
+def mistakes() -> None:
+    """What has to be an error."""
+    number: int = requests.get("https://a.test/").text  # type: ignore[assignment]
+    requests.get()  # type: ignore[call-arg]
+    Session(pool=PoolConfig(max_per_hosts=3))  # type: ignore[call-arg]
+    print(number)
+
+
+def modules() -> None:
+    """Modules are attributes of the package, as in requests."""
+    adapter: requests.adapters.HTTPAdapter = requests.adapters.HTTPAdapter()
+    auth = requests.auth.HTTPBasicAuth("user", "password")
+    agent: str = requests.utils.default_user_agent()
+    print(adapter, auth, agent, requests.exceptions.InvalidURL, requests.models.Response)
+    print(requests.packages.urllib3.PoolManager, requests.compat.urlparse, requests.certs.where())
+    print(requests.sessions.Session, requests.cookies.RequestsCookieJar, requests.hooks.HOOKS)
+    print(requests.status_codes.codes, requests.structures.CaseInsensitiveDict, requests.api.get)
