@@ -24,13 +24,16 @@ OSError.
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
+from urllib3.exceptions import HTTPError
 
+from pooledhttp.exceptions import ConnectionBroken
 from pooledhttp.transport.faults import Faults
 from pooledhttp.transport.wire import PIECE_BYTES, Limits, WireRequest, body_pieces
 
@@ -49,6 +52,18 @@ CONTINUE_SECONDS = 1.0
 
 #: Framing bytes an honest chunk may cost: its size in hex, an extension of a word, two line ends.
 CHUNK_ALLOWANCE_BYTES = 16
+
+#: The lowest status of an early answer after which no more of a body is sent. Errors say that it is
+#: not wanted here, redirects that it is wanted elsewhere.
+FIRST_REFUSAL = 300
+
+#: Seconds for which a server that has answered may take nothing of the rest of the body before it
+#: counts as not wanted; and the bytes that are offered at a time meanwhile.
+ANSWERED_SECONDS = 10.0
+ANSWERED_BYTES = 16 * 1024
+
+#: Bytes of an answer kept while the request is still being sent.
+READ_AHEAD_BYTES = 16 * 1024 * 1024
 
 _END = h11.EndOfMessage()
 _NEED_DATA = h11.NEED_DATA
@@ -154,6 +169,7 @@ class Connection:
 
     __slots__ = (
         "__weakref__",
+        "_ahead",
         "_body_left",
         "_body_seen",
         "_early",
@@ -202,6 +218,7 @@ class Connection:
         #: error in it.
         self._early: h11.Response | h11.InformationalResponse | None = None
         self._pending: object | None = None
+        self._ahead: deque[object] | None = None
         self._failure: Exception | None = None
 
     def __repr__(self) -> str:
@@ -274,7 +291,9 @@ class Connection:
         body = request.body
         parser.send(
             h11.Request(
-                method=request.method, target=request.target, headers=[*request.headers, _MAY_SWITCH]
+                method=request.method,
+                target=request.target,
+                headers=[*request.headers, _MAY_SWITCH],
             )
         )
         head = _head_bytes(request)
@@ -291,8 +310,7 @@ class Connection:
                 self._send_body(request, plan)
 
     def _send_body(self, request: WireRequest, plan: TimeoutPlan) -> None:
-        """Write a large or streamed body; stops early, in doubt, when the final answer is already
-        there."""
+        """Write a large or streamed body; stops, in doubt, when the server turns it away."""
         body: Any = request.body
         is_streamed = not isinstance(body, bytes)
         request.is_body_started = is_streamed
@@ -300,16 +318,14 @@ class Connection:
         for number, piece in enumerate(pieces):
             # A streamed body may be endless, and its server may answer and read on: look each time
             # there is more to send. Behind the last piece an answer is not early any more.
-            if is_streamed and number and self._has_early_answer():
+            if is_streamed and number and self._is_turned_away():
                 return
             if not self._write_block(self._h11.send(h11.Data(data=piece)), plan):
                 return
-        self._write(self._h11.send(_END), plan)
+        self._write_block(self._h11.send(_END), plan)
 
     def _write(self, data: bytes, plan: TimeoutPlan) -> None:
-        """Hand all of `data` to the socket."""
-        if not data or self._early is not None:
-            return
+        """Hand all of `data`, a head and perhaps a small body, to the socket."""
         try:
             self.stream.send(data, plan.total.sooner(plan.write))
         except TimeoutError as error:
@@ -320,19 +336,24 @@ class Connection:
             self._faults.bytes_sent += len(data)
 
     def _write_block(self, data: bytes, plan: TimeoutPlan) -> bool:
-        """Write one block of a body; `False` when the server has answered instead of reading it."""
+        """Write one block of a body; `False` when the server has turned it away."""
         view = memoryview(data)
         while view:
+            limit, piece = plan.total.sooner(plan.write), view
+            if self._early is not None:
+                limit, piece = limit.sooner(ANSWERED_SECONDS), view[:ANSWERED_BYTES]
             try:
-                count = self.stream.send_until_answer(view, plan.total.sooner(plan.write))
+                count = self.stream.send_until_answer(piece, limit)
             except TimeoutError as error:
+                if self._early is not None:
+                    return False
                 raise self._faults.send_timeout(plan) from error
             except OSError as error:
                 self._survive_failed_write(error)
                 return False
             self._faults.bytes_sent += count
             view = view[count:]
-            if view and self._has_early_answer():
+            if count < len(piece) and self._is_turned_away():
                 return False
         return True
 
@@ -344,8 +365,26 @@ class Connection:
         before our request, so it is no answer to it.
         """
         is_stale = self._faults.reused and not self._faults.bytes_sent
-        if is_stale or not self._has_early_answer():
+        try:
+            is_answered = not is_stale and self._has_early_answer()
+        except ConnectionBroken:
+            is_answered = False  # the failed write says more
+        if not is_answered:
             raise self._faults.broken(error, "send") from error
+
+    def _is_turned_away(self) -> bool:
+        """Take in what has arrived, without waiting; whether it says to send no more.
+
+        An error or a redirect says so, and so does an answer that is complete. A success that only
+        begins before the request ends is the way of servers that work as they read: they get the
+        rest.
+
+        Raises:
+            ConnectionBroken: The stream has ended without an answer.
+        """
+        if not self._has_early_answer():
+            return False
+        return int(self._early.status_code) >= FIRST_REFUSAL or not self._read_ahead()  # type: ignore[union-attr]
 
     def _has_early_answer(self) -> bool:
         """Read what has arrived, without waiting; `True`, and doubt, when it holds the head of a
@@ -355,15 +394,42 @@ class Connection:
             if event is _NEED_DATA:
                 try:
                     data = self.stream.recv_now(RECV_BYTES)
-                except OSError:
-                    return False
-                if not data:
+                except OSError as error:
+                    raise self._faults.broken(error, "send") from error
+                if data is None:
                     return False
                 self._feed_head(data)
             else:
                 self._early = self._final_or_none(event)
         self._has_doubt = True
         return True
+
+    def _read_ahead(self) -> bool:
+        """Read the body of an early answer, lest its server be blocked by it.
+
+        Returns:
+            `False` when it is complete or broken, or has become too much to keep.
+        """
+        if self._ahead is None:
+            self._ahead = deque()
+        try:
+            while self._excess <= READ_AHEAD_BYTES:
+                event = self._next_event("body")
+                if event is _NEED_DATA:
+                    data = self.stream.recv_now(RECV_BYTES)
+                    if data is None:
+                        return True
+                    self._excess += len(data)
+                    self._h11.receive_data(data)
+                else:
+                    self._ahead.append(event)
+                    if isinstance(event, h11.EndOfMessage):
+                        return False
+        except OSError:
+            pass  # whoever reads the body meets it again
+        except HTTPError as error:
+            self._ahead.append(error)
+        return False
 
     def _is_told_to_continue(self, plan: TimeoutPlan) -> bool:
         """Wait a short time for `100 Continue`; `False` when a final answer came instead."""
@@ -505,7 +571,7 @@ class Connection:
             raise self._failure
         if self.is_complete or self.state is not State.READING:
             return b""
-        event, self._pending = self._pending or self._next_event("body"), None
+        event, self._pending = self._pending or self._next_body_event(), None
         while event is _NEED_DATA:
             self._fill(plan)
             event = self._next_event("body")
@@ -536,7 +602,7 @@ class Connection:
         Anything else waits for the next `receive`.
         """
         try:
-            event = self._next_event("body")
+            event = self._next_body_event()
             if isinstance(event, h11.EndOfMessage):
                 self._take(event)
             elif event is not _NEED_DATA:
@@ -583,6 +649,15 @@ class Connection:
         return self._h11.trailing_data[0]
 
     # ---- the parser
+
+    def _next_body_event(self) -> object:
+        """The next event of the body, first of what was read while the request was sent."""
+        if not self._ahead:
+            return self._next_event("body")
+        event = self._ahead.popleft()
+        if isinstance(event, HTTPError):
+            raise event
+        return event
 
     def _next_event(self, phase: str) -> object:
         try:

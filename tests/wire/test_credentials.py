@@ -212,7 +212,7 @@ def test_digest_answers_no_other_host(session: pooledhttp.Session) -> None:
         ("file:///etc/passwd", InvalidSchema),
         ("gopher://127.0.0.1/", InvalidSchema),
         ("javascript:alert(1)", InvalidSchema),
-        ("http+unix://%2Fvar%2Frun%2Fdocker.sock/", InvalidSchema),
+        ("http+unix://%2Fvar%2Frun%2Fdocker.sock/", InvalidURL),
     ],
 )
 def test_redirects_that_lead_nowhere(

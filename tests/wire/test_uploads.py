@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,14 @@ from pooledhttp.exceptions import (
     InvalidURL,
     RequestException,
 )
-from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
+from tests.support.scripted import (
+    Peer,
+    ScriptedServer,
+    SeenRequest,
+    answering,
+    read_chunks,
+    respond,
+)
 from tests.wire.tools import first_then_new, names_origin, prompt
 
 BIG = b"u" * 20_000_000
@@ -122,6 +130,82 @@ def test_an_endless_upload_hears_the_answer(session: pooledhttp.Session) -> None
 
     with ScriptedServer(answers_and_drains) as server, prompt():
         assert session.post(server.url(), data=endless(), timeout=5).status_code == 413
+        session.close()
+
+
+# ---- success that begins early
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_server_that_answers_while_it_reads(session: pooledhttp.Session, body: Any) -> None:
+    """A success that begins before the upload ends does not cut it short."""
+
+    def works_as_it_reads(peer: Peer) -> None:
+        head = peer.read_head()
+        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        if head.header("content-length"):
+            left, size = len(BIG), 0
+            while left > 0:
+                size += len(peer.reader.exactly(min(left, 1_000_000)))
+                left -= 1_000_000
+                peer.send(b"1\r\n.\r\n")
+        else:
+            size = sum(map(len, read_chunks(peer.reader)))
+        peer.send(b"%x\r\n%d\r\n0\r\n\r\n" % (len(str(size)), size))
+        peer.wait_closed()
+
+    with ScriptedServer(works_as_it_reads) as server, prompt(5):
+        answer = session.post(server.url(), data=body(), timeout=5)
+        assert answer.content.lstrip(b".") == str(len(BIG)).encode()
+        session.close()
+
+
+def test_a_server_that_says_back_what_it_reads(session: pooledhttp.Session) -> None:
+    """Both directions at once, more than any buffer between holds: nobody waits for the other."""
+    data = BIG[:8_000_000]
+
+    def echoes(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data))
+        for _ in range(0, len(data), 100_000):
+            peer.send(peer.reader.exactly(100_000))
+        peer.wait_closed()
+
+    with ScriptedServer(echoes) as server, prompt(5):
+        assert session.post(server.url(), data=data, timeout=5).content == data
+        session.close()
+
+
+def test_success_then_deafness(session: pooledhttp.Session) -> None:
+    """A server that has answered and takes no more is not waited for beyond the write timeout."""
+
+    def succeeds_and_stays(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(respond(b"enough"))
+        peer.server.gate().wait()
+
+    with ScriptedServer(succeeds_and_stays) as server, prompt():
+        assert session.post(server.url(), data=BIG, timeout=0.3).content == b"enough"
+        session.close()
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 200 O"], ids=["nothing", "half-a-head"])
+def test_an_end_without_an_answer_in_the_upload(
+    session: pooledhttp.Session, body: Any, says: bytes
+) -> None:
+    """A server that ends its side and neither reads nor closes will not answer any more."""
+
+    def ends_its_side(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(says)
+        peer.sock.shutdown(socket.SHUT_WR)
+        peer.server.gate().wait()
+
+    with ScriptedServer(ends_its_side) as server, prompt():
+        with pytest.raises(ConnectionError) as caught:
+            session.post(server.url(), data=body(), timeout=5)
+        names_origin(caught.value, server)
         session.close()
 
 
