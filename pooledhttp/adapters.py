@@ -225,12 +225,15 @@ class HTTPAdapter(BaseAdapter):
             )
         self._own_pool = pool
         self._own_replay = replay
-        self._is_in_use = False
+        #: The era of the manager in which this adapter entered; None while it is not in use.
+        self._era: object | None = None
+        self._was_used = False
+        self._session: weakref.ref[Any] | None = None
         self._conns: dict[Any, OriginPool] = {}
         self._conns_made_by: Any = None
         self._conns_made_with: dict[str, Any] = {}
         make = partial(make_manager, pool, runtime=runtime, listeners=listeners)
-        self._hub = Hub(Holder(make), replay or "safe")
+        self._hub = Hub(Holder(make, self, _route_of_adapter), replay or "safe")
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: getattr(self, name, None) for name in self.__attrs__}
@@ -254,7 +257,8 @@ class HTTPAdapter(BaseAdapter):
     def attach(self, session: Any) -> None:
         """Join the pool of a session this adapter is mounted on, unless it has a pool of its own or
         joined one."""
-        if self._own_pool is None and not self._is_in_use:
+        self._session = weakref.ref(session)
+        if self._own_pool is None and self._era is None:
             self._hub.holder = _holder_of(session)
             if self._own_replay is None:
                 self._hub.replay = session._extras.replay
@@ -419,9 +423,10 @@ class HTTPAdapter(BaseAdapter):
         self.poolmanager.clear()
         for manager in self.proxy_manager.values():
             manager.clear()
-        if self._is_in_use:
-            self._is_in_use = False
-            self._hub.manager.leave(id(self))
+        # Also when closed before: a request that was under way then may have come back since.
+        if self._was_used:
+            self._era = None
+            self._hub.manager.leave(self)
 
     # ---- sending
 
@@ -548,9 +553,9 @@ class HTTPAdapter(BaseAdapter):
         self, conn: OriginPool, request: Any, target: str, stream: bool, timeout: Any
     ) -> Any:
         manager = self._hub.manager
-        if not self._is_in_use:
-            self._is_in_use = True
-            manager.enter(id(self))
+        if self._era is not manager.era:
+            self._era = manager.enter(self)
+            self._was_used = True
         if conn.cert_reqs == "CERT_NONE" and conn.scheme == "https":
             warnings.warn(
                 f"Unverified HTTPS request to {conn.host!r}: anybody may have answered. Pass verify= "
@@ -650,30 +655,38 @@ def _holder_of(session: Any) -> Holder:
         make = partial(
             make_manager, extras.pool, runtime=extras.runtime, listeners=extras.listeners
         )
-        there = partial(_route_of_session, weakref.ref(session))
-        holder = session.__dict__.setdefault("_pool_holder", Holder(make, there))
+        new = Holder(make, session, _route_of_session)
+        holder = session.__dict__.setdefault("_pool_holder", new)
     return holder
 
 
-def _route_of_session(there: weakref.ref[Any], url: str) -> Route:
+def _route_of_session(session: Any, url: str) -> Route:
     """The route a session's request to `url` would take, for connections that are opened ahead of
     it.
 
     Raises:
-        ReferenceError: The session is gone.
         InvalidSchema: The URL's adapter is none of ours.
     """
-    session = there()
-    if session is None:
-        raise ReferenceError("the session whose settings were to be used is gone")
     adapter = session.get_adapter(url)
     if not isinstance(adapter, HTTPAdapter):
         raise InvalidSchema(
             f"Connections to {url!r} go through {adapter!r}, which has no pool of ours."
         )
+    return _route_through(adapter, session, url)
+
+
+def _route_of_adapter(adapter: HTTPAdapter, url: str) -> Route:
+    """The same for an adapter with a pool of its own, mounted on a session or not."""
+    session = None if adapter._session is None else adapter._session()
+    return _route_through(adapter, session, url)
+
+
+def _route_through(adapter: HTTPAdapter, session: Any, url: str) -> Route:
     request = PreparedRequest()
     request.prepare_method("GET")
     request.prepare_url(url, None)
+    if session is None:
+        return adapter.route_for(request, True, None, None)
     settings = session.merge_environment_settings(request.url, {}, None, None, None)
     return adapter.route_for(request, settings["verify"], settings["proxies"], settings["cert"])
 

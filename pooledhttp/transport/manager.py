@@ -12,6 +12,7 @@ joins its session's manager when it is mounted; used alone it makes its own, whe
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,8 @@ from urllib.parse import urlsplit
 
 from pooledhttp.events import Listeners, RetryScheduled
 from pooledhttp.network import UNIX_SCHEME, Connector, Route, SocketOptions, socket_path
-from pooledhttp.pool import Advice, Limits, Pool, PoolConfig
+from pooledhttp.exceptions import PoolClosed
+from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig, renew_after_fork
 from pooledhttp.retry import Pauses, RetryBudget
 from pooledhttp.runtime import Runtime, default_runtime
 from pooledhttp.timing import Deadline
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
     from pooledhttp.network import Resolver
     from pooledhttp.pool import PoolStats
 
-__all__ = ["Holder", "Hub", "TransportManager"]
+__all__ = ["Guide", "Holder", "Hub", "TransportManager"]
+
+#: Finds the route of a URL under the settings of an owner, a session or an adapter.
+Guide = Callable[[Any, str], Route]
 
 
 class TransportManager:
@@ -82,11 +87,18 @@ class TransportManager:
         # Without a way to the pool: a keeper must not keep alive what it looks after.
         dial = partial(open_connection, self.connector, self.transport.limits)
         self.keeper = Keeper(self._connections, dial, self.runtime)
-        self.locate: Callable[[str], Route] = _route_by_url
         self.budget = RetryBudget()
         self.pauses = Pauses()
-        #: Adapters that use this manager and have not been closed since they last did.
-        self._open_users: set[int] = set()
+        self._guides: list[tuple[weakref.ref[Any], Guide]] = []
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Begin anew, in a forked child: nobody has used it there yet."""
+        #: Adapters that enter are given it; one that holds another has to enter again.
+        self.era = object()
+        #: Those that have entered and not left; one that is dropped has left.
+        self._open_users: dict[int, weakref.ref[object]] = {}
 
     def __repr__(self) -> str:
         return repr(self._connections)
@@ -103,8 +115,7 @@ class TransportManager:
         return self._connections.stats()
 
     def advise(self) -> dict[str, Advice]:
-        """How many connections each origin needs, by Little's law over what was measured of late.
-        How many connections each origin needs, by Little's law over what was measured of late."""
+        """How many connections each origin needs, by Little's law over what was measured."""
         return self._connections.advise()
 
     def resize(self, config: PoolConfig) -> None:
@@ -117,38 +128,59 @@ class TransportManager:
         """Open connections to the origin of `url` now, and keep that many ready from now on.
 
         Args:
-            url: Any URL of the origin; a session's own settings of TLS and proxies apply.
-            count: Idle connections to have, at least.
+            url: Any URL of the origin. The settings of the session that has this pool, of TLS and
+                proxies, decide what the connections are good for.
+            count: Idle connections to have, at least; 0 keeps none ready any more, beyond what the
+                settings of the pool say.
             timeout: Seconds to wait for them; `None` for as long as it takes.
 
         Returns:
             How many are idle. Why others could not be opened is in the log, and they are tried
-            again.
-        """
-        route = self.locate(url)
-        self._limits.warmed[route] = count
-        self._connections.resize(self.config)
-        missing = count - self._idle(route)
-        self.keeper.fill(route, missing, Deadline.after(timeout, self.runtime.now))
-        self.keeper.wake()
-        return self._idle(route)
+            again, with growing pauses. There are never more than the limits of the pool allow.
 
-    def _idle(self, route: Route) -> int:
-        found = self.stats().origins.get(route.origin)
-        return 0 if found is None else found.idle
+        Raises:
+            TypeError, ValueError: `count` is not a whole number, or negative.
+            PoolClosed: The pool was shut down.
+        """
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise TypeError(f"count must be a whole number of connections, not {count!r}")
+        if count < 0:
+            raise ValueError(f"count must be at least 0, not {count}")
+        route = self.locate(url)
+        if self._connections.is_closed:
+            raise PoolClosed(
+                f"No connection to {route.origin} can be kept ready: the pool was shut down.",
+                origin=route.origin,
+            )
+        self._limits.keep(route, count)
+        self._connections.resize(self.config)
+        if count:
+            missing = count - self._connections.idle_count(route)
+            self.keeper.fill(route, missing, Deadline.after(timeout, self.runtime.now))
+        idle = self._connections.idle_count(route)
+        self.note_use()
+        return idle
 
     def evict(self, url: str) -> int:
         """Close the idle connections to the origin of `url`.
 
-        Those in use close when they are given back.
+        Those in use close when they are given back. Where plain http goes over a forward proxy,
+        connections belong to the proxy, and those of all its origins are closed.
+
+        Returns:
+            How many connections that concerns.
         """
-        origin = _route_by_url(url).origin
-        return self._connections.evict(lambda route: route.origin == origin)
+        meant = self.locate(url)
+        return self._connections.evict(lambda route: route.origin == meant.origin or route == meant)
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Let what is leased finish, then close.
+        """Let what is leased finish, then close for good, as `shutdown` does at once.
 
-        `True` when all did within `timeout` seconds (`None`: for ever).
+        Args:
+            timeout: Seconds to wait for leases to end; `None` for ever.
+
+        Returns:
+            Whether all did. Those that did not are closed when they end.
         """
         self.keeper.stop()
         return self._connections.drain(Deadline.after(timeout, self.runtime.now))
@@ -168,21 +200,51 @@ class TransportManager:
 
     # ---- what adapters tell it
 
-    def enter(self, user: int) -> None:
-        """An adapter uses the pool (again)."""
-        self._open_users.add(user)
+    def enter(self, user: object) -> object:
+        """An adapter uses the pool (again).
+
+        Returns:
+            The era in which it entered. Once `era` is another one, it has to enter again.
+        """
+        self._forget_dropped_users()
+        self._open_users[id(user)] = weakref.ref(user)
         self.note_use()
+        return self.era
 
     def note_use(self) -> None:
         """The pool is in use: connections are kept warm again, where the limits want any."""
         if self._limits.want_warmth:
             self.keeper.wake()
 
-    def leave(self, user: int) -> None:
+    def leave(self, user: object) -> None:
         """An adapter was closed; the last one to be closed empties the shelves."""
-        self._open_users.discard(user)
+        self._open_users.pop(id(user), None)
+        self._forget_dropped_users()
         if not self._open_users:
             self.close_idle()
+
+    def _forget_dropped_users(self) -> None:
+        """Adapters nobody has any more cannot be closed by anybody."""
+        for key, user in list(self._open_users.items()):
+            if user() is None:
+                self._open_users.pop(key, None)
+
+    def ask(self, owner: object, guide: Guide) -> None:
+        """Have `guide(owner, url)` find routes from now on, for as long as `owner` is there.
+
+        Of several owners (sessions that share a pool) the last one is asked.
+        """
+        self._guides = [(there, known) for there, known in self._guides if there() is not None]
+        self._guides.append((weakref.ref(owner), guide))
+
+    def locate(self, url: str) -> Route:
+        """The route that requests to `url` take under the settings of whoever has this pool."""
+        for there, guide in reversed(self._guides):
+            owner = there()
+            if owner is not None:
+                route: Route = guide(owner, url)
+                return route
+        return _route_by_url(url)
 
     def on_retry(self, origin: str) -> Callable[[int, float, str], None] | None:
         """What tells the listeners of retries to `origin`; `None` when nobody listens."""
@@ -200,17 +262,16 @@ class Holder:
 
     Args:
         make: Builds the manager.
-        locate: Finds the route of a URL under the settings of whoever holds the manager; `None` for
-            default settings.
+        owner: Whose settings decide about the routes of URLs; referred to weakly.
+        guide: Finds the route of a URL under the settings of the owner.
     """
 
-    __slots__ = ("_locate", "_lock", "_make", "_manager")
+    __slots__ = ("_guide", "_lock", "_make", "_manager", "_owner")
 
-    def __init__(
-        self, make: Callable[[], TransportManager], locate: Callable[[str], Route] | None = None
-    ) -> None:
+    def __init__(self, make: Callable[[], TransportManager], owner: object, guide: Guide) -> None:
         self._make = make
-        self._locate = locate
+        self._owner = weakref.ref(owner)
+        self._guide = guide
         self._lock = threading.Lock()
         self._manager: TransportManager | None = None
 
@@ -221,8 +282,9 @@ class Holder:
             with self._lock:
                 if self._manager is None:
                     manager = self._make()
-                    if self._locate is not None:
-                        manager.locate = self._locate
+                    owner = self._owner()
+                    if owner is not None:
+                        manager.ask(owner, self._guide)
                     self._manager = manager
         return self._manager
 
@@ -285,16 +347,26 @@ class _LimitsByUrl:
     def __init__(self, config: PoolConfig) -> None:
         self.config = config
         #: What `warm` asked for, on top of the configuration.
-        self.warmed: dict[Route, int] = {}
+        self._warmed: dict[Route, int] = {}
+
+    def keep(self, route: Route, count: int) -> None:
+        """Want at least `count` idle connections for a route."""
+        if count:
+            self._warmed[route] = count
+        else:
+            self._warmed.pop(route, None)
 
     def __call__(self, route: Route) -> Limits:
         config = self.config
         limits = config.limits_for(route.origin) if config.overrides else config.limits
-        count = self.warmed.get(route, 0)
+        count = self._warmed.get(route, 0)
         return replace(limits, min_idle=count) if count > limits.min_idle else limits
 
     @property
     def want_warmth(self) -> bool:
         """Whether any origin may have idle connections to be kept ready."""
         config = self.config
-        return bool(config.min_idle or config.overrides or self.warmed)
+        overrides = config.overrides.values()
+        return bool(config.min_idle or self._warmed) or any(
+            limits.min_idle is not INHERIT and limits.min_idle > 0 for limits in overrides
+        )
