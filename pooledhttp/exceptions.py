@@ -58,7 +58,9 @@ Fault becomes `args[0]` and `__cause__` of an error of the first tree.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from json import JSONDecodeError as CompatJSONDecodeError
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from urllib3 import exceptions as _urllib3
@@ -367,6 +369,7 @@ class Fault(BaseHTTPError):
             or "body".
         reused: Whether the connection had served a request before.
         bytes_sent: Bytes of the request handed to the operating system by then.
+        spent_seconds: By phase, what used up the total timeout; empty unless that ran out.
     """
 
     message: str = ""
@@ -374,6 +377,7 @@ class Fault(BaseHTTPError):
     phase: str = "connect"
     reused: bool = False
     bytes_sent: int = 0
+    spent_seconds: Mapping[str, float] = MappingProxyType({})
 
     def _state(self, args: tuple[object, ...], message: str, facts: Facts) -> None:
         # The urllib3 parents have constructors of four different shapes, most of which put their
@@ -383,6 +387,16 @@ class Fault(BaseHTTPError):
             raise TypeError(f"{type(self).__name__}() got unknown facts: {sorted(unknown)}")
         self.message = message
         self.__dict__.update(facts)
+
+    def tell_spent(self, seconds: Mapping[str, float], text: str) -> None:
+        """Add where the time went.
+
+        Args:
+            seconds: By phase.
+            text: The same to be read.
+        """
+        self.spent_seconds = dict(seconds)
+        self.message = f"{self.message.removesuffix('.')}. Of the total went: {text}."
 
     def __str__(self) -> str:
         return self.message

@@ -23,6 +23,7 @@ import urllib3
 
 from pooledhttp.timing.clock import Clock, monotonic
 from pooledhttp.timing.deadline import Deadline
+from pooledhttp.timing.spent import Spent
 
 __all__ = ["Timeout", "TimeoutPlan", "plan_timeout"]
 
@@ -79,6 +80,8 @@ class Timeout:
     pool: float | None = None
     #: Where `total` ends, once started; None before that, or without a total.
     deadline: Deadline | None = field(default=None, init=False, repr=False, compare=False)
+    #: What has used it up so far, once started.
+    spent: Spent | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("total", "connect", "read", "write", "pool"):
@@ -95,6 +98,7 @@ class Timeout:
             return self
         running = replace(self)
         object.__setattr__(running, "deadline", Deadline.after(total, now))
+        object.__setattr__(running, "spent", Spent(now))
         return running
 
     def __copy__(self) -> Timeout:
@@ -119,6 +123,7 @@ class TimeoutPlan:
         pool: Seconds to wait for a place; None leaves that to the pool's own setting.
         total: When the whole request has to be over.
         leftover: Where urllib3's kind of total ends; see `read_limit`.
+        spent: What uses the total up; None without one.
     """
 
     connect: float | None
@@ -127,6 +132,7 @@ class TimeoutPlan:
     pool: float | None
     total: Deadline
     leftover: Deadline | None = None
+    spent: Spent | None = None
 
     def read_limit(self) -> float | None:
         """Return the seconds for each read, to be asked once, when the request has been sent.
@@ -163,13 +169,14 @@ def plan_timeout(timeout: object, now: Clock = monotonic) -> TimeoutPlan:
 
 
 def _plan_ours(timeout: Timeout, now: Clock) -> TimeoutPlan:
-    running = timeout.start(now).deadline
+    running = timeout.start(now)
     return TimeoutPlan(
         _seconds("connect", timeout.connect),
         _seconds("read", timeout.read),
         _seconds("write", timeout.write),
         _seconds("pool", timeout.pool),
-        Deadline(inf, now) if running is None else running,
+        Deadline(inf, now) if running.deadline is None else running.deadline,
+        spent=running.spent,
     )
 
 

@@ -19,6 +19,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from pooledhttp.transport.connection import Connection, Head
+from pooledhttp.transport.faults import explain_total
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route
@@ -115,16 +116,21 @@ class BodyReader:
         if connection is None or lease is None:
             return b""
         lease.busy = True
+        spent = self._plan.spent
+        if spent is not None:
+            spent.begin("reading the body")
         try:
             piece = connection.receive(self._plan)
         except Exception as error:
-            self._failure = error
+            self._failure = explain_total(error, self._plan)
             self._give_up("failed in the body")
             raise
         except BaseException:
             self._give_up("interrupted")
             raise
         lease.busy = False
+        if spent is not None:
+            spent.begin(None)
         if connection.is_complete:
             self._settle(connection, lease)
         return piece

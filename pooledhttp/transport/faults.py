@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ssl
 from http.client import RemoteDisconnected
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from urllib3.exceptions import IncompleteRead
+from urllib3.exceptions import IncompleteRead, TimeoutError
 
 from pooledhttp.exceptions import (
     BadAnswer,
@@ -19,6 +19,7 @@ from pooledhttp.exceptions import (
     ConflictingLength,
     ConnectionBroken,
     Facts,
+    Fault,
     RecvTimeout,
     RequestRefused,
     SendTimeout,
@@ -28,7 +29,9 @@ from pooledhttp.exceptions import (
 if TYPE_CHECKING:
     from pooledhttp.timing import TimeoutPlan
 
-__all__ = ["Faults"]
+__all__ = ["Faults", "explain_total"]
+
+E = TypeVar("E", bound=Exception)
 
 
 class Faults:
@@ -80,7 +83,12 @@ class Faults:
     def broken(self, error: OSError, phase: str) -> ConnectionBroken | TlsError:
         """The socket failed while a request was written or a head read."""
         is_tls = isinstance(error, ssl.SSLError)
-        if is_tls and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        # A reused connection was good once. Whatever it says before a word of the answer, an alert
+        # too, is how its server left, and no judgement on keys or certificates.
+        is_farewell = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or (
+            self.reused and not self.got_bytes
+        )
+        if is_tls and not is_farewell:
             return TlsError(f"TLS with {self.origin} failed: {error}.", error, **self._facts(phase))
         return ConnectionBroken(f"from {self.origin}", error, **self._facts(phase))
 
@@ -108,3 +116,13 @@ class Faults:
         limit = "total timeout" if plan.total.expired else f"read timeout={plan.read}"
         text = f"({limit}) while waiting for the {phase} of the answer of {self.origin}"
         return RecvTimeout(text, self.origin, self.url, **self._facts(phase))
+
+
+def explain_total(error: E, plan: TimeoutPlan) -> E:
+    """Have an error that the total brought about say where the time went; returns the error."""
+    spent = plan.spent
+    if spent is not None and plan.total.expired and isinstance(error, Fault):
+        cause = getattr(error, "original_error", error)
+        if not error.spent_seconds and isinstance(cause, TimeoutError):
+            error.tell_spent(spent.by_phase(), str(spent))
+    return error

@@ -24,6 +24,7 @@ from pooledhttp.network import UNIX_SCHEME, Proxy, Route, TlsSettings
 from pooledhttp.retry import Attempts
 from pooledhttp.timing import plan_timeout
 from pooledhttp.transport.buffered import BufferedBody
+from pooledhttp.transport.faults import explain_total
 from pooledhttp.transport.outgoing import build_request
 
 if TYPE_CHECKING:
@@ -279,7 +280,9 @@ class OriginPool:
                 if reads_here and answer.status not in _REDIRECTS:
                     answer.reader = BufferedBody(answer.reader.read())
             except (HTTPError, OSError) as error:
-                attempt.failed(error)
+                attempt.failed(explain_total(error, plan))
+                if plan.spent is not None:
+                    plan.spent.begin("pausing before a retry")
                 continue
             raw = RawResponse(
                 answer.reader,
@@ -295,6 +298,8 @@ class OriginPool:
             raw.arrived_at = arrived_at
             if not attempt.refused(raw):
                 return raw
+            if plan.spent is not None:
+                plan.spent.begin("pausing before a retry")
         raise AssertionError("the attempts ended with neither an answer nor an error")
 
     def urlopen(

@@ -70,6 +70,8 @@ class Transport:
             urllib3.exceptions.HTTPError: Everything that may go wrong on the wire, as described in
             `exceptions`.
         """
+        if plan.spent is not None:
+            plan.spent.begin("waiting for a connection")
         careful = replay != "always" and not request.is_idempotent
         lease = self.pool.acquire(route, plan.total.sooner(plan.pool), careful=careful)
         try:
@@ -91,6 +93,8 @@ class Transport:
 
     def dial(self, lease: Lease[Route, Connection], route: Route, plan: TimeoutPlan) -> Connection:
         """Connect, and put the connection into the lease's empty place."""
+        if plan.spent is not None:
+            plan.spent.begin("connecting")
         deadline = plan.total.sooner(plan.connect)
         connection = open_connection(self.connector, self.limits, route, deadline)
         lease.fill(connection)
@@ -103,11 +107,18 @@ class Transport:
         request: WireRequest,
         plan: TimeoutPlan,
     ) -> WireResponse:
+        spent = plan.spent
+        if spent is not None:
+            spent.begin("sending")
         connection.send(request, plan)
+        if spent is not None:
+            spent.begin("waiting for the answer")
         if plan.leftover is not None:
             plan = replace(plan, read=plan.read_limit(), leftover=None)
         head = connection.read_head(plan)
         connection.stream.remember_session()
+        if spent is not None:
+            spent.begin(None)
         reader: BodyReader | SwitchedReader
         if connection.state is State.SWITCHED:
             reader = SwitchedReader(connection, lease, plan)

@@ -1,0 +1,87 @@
+"""Where the time of a request went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import pooledhttp
+from pooledhttp.exceptions import ConnectionError, ConnectTimeout, ReadTimeout
+from pooledhttp.timing import Spent, Timeout, plan_timeout
+from tests.support.clock import FakeClock
+from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
+
+
+def test_phases_are_added_up_and_the_callers_time_is_left_out() -> None:
+    """A phase that comes again goes on; what nobody began belongs to nobody."""
+    clock = FakeClock()
+    spent = Spent(clock.now)
+    for phase, seconds in (("a", 1), ("b", 2), (None, 50), ("a", 3), ("c", 0.001)):
+        spent.begin(phase)
+        clock.advance(seconds)
+    assert spent.by_phase() == pytest.approx({"a": 4, "b": 2, "c": 0.001})
+    assert str(spent) == "a 4.00 s, b 2.00 s"
+
+
+def test_only_a_running_total_is_accounted_for() -> None:
+    """Plans without a total carry nothing; started twice, a timeout keeps its account."""
+    for timeout in (None, 5, (1, 2), Timeout(connect=3)):
+        assert plan_timeout(timeout).spent is None
+    running = Timeout(total=3).start()
+    assert plan_timeout(running).spent is running.start().spent is not None
+    assert running == Timeout(total=3)
+
+
+@pytest.fixture
+def session() -> Iterator[pooledhttp.Session]:
+    with pooledhttp.Session() as session:
+        yield session
+
+
+def _slow_body(peer: Peer) -> None:
+    peer.read_request()
+    time.sleep(0.1)
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+    peer.wait_closed()
+
+
+def test_the_error_says_which_phase_used_what(session: pooledhttp.Session) -> None:
+    """The answer took a third of the total, its body the rest: in words and as numbers."""
+    with ScriptedServer(_slow_body) as server:
+        with pytest.raises(ConnectionError, match=r"waiting for the answer 0\.1. s") as caught:
+            session.get(server.url(), timeout=Timeout(total=0.3))
+        session.close()
+    seconds = caught.value.args[0].spent_seconds
+    assert seconds["waiting for the answer"] == pytest.approx(0.1, abs=0.05)
+    assert seconds["reading the body"] == pytest.approx(0.2, abs=0.05)
+
+
+def test_hops_and_pauses_are_in_the_account() -> None:
+    """Redirects and the waits before retries use the total up as well."""
+    answers = iter([302, 503, 503])
+
+    def answer(seen: SeenRequest) -> bytes:
+        status = next(answers, 200)
+        if status == 200:
+            time.sleep(0.5)
+        time.sleep(0.05)
+        return respond(b"", {"Location": "/on"} if status == 302 else {}, status=status)
+
+    policy = pooledhttp.Retry(5, status_forcelist=[503], backoff_factor=0.05)
+    policy.rng = type("Long", (), {"uniform": staticmethod(lambda low, high: high)})()  # type: ignore[assignment]
+    with ScriptedServer(answering(answer)) as server, pooledhttp.Session(retries=policy) as session:
+        with pytest.raises(ReadTimeout) as caught:
+            session.get(server.url(), timeout=Timeout(total=0.5))
+    seconds = caught.value.args[0].spent_seconds
+    assert seconds["pausing before a retry"] == pytest.approx(0.15, abs=0.06)
+    assert sum(seconds.values()) == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_handshake_that_stalls(session: pooledhttp.Session) -> None:
+    """What fails before a request could be sent is accounted for too."""
+    with ScriptedServer(lambda peer: peer.wait_closed() and None) as server:
+        with pytest.raises(ConnectTimeout, match=r"Of the total went: .*0\.[23]. s"):
+            session.get(f"https://127.0.0.1:{server.port}/", timeout=Timeout(total=0.25))
+        session.close()
