@@ -1,5 +1,4 @@
-"""The transport: one exchange on one leased connection, and the manager that keeps the parts
-together."""
+"""One exchange on one leased connection, and the manager that keeps the parts together."""
 
 from __future__ import annotations
 

@@ -30,8 +30,7 @@ __all__ = ["BodyReader", "SocketHandle"]
 
 
 class SocketHandle:
-    """What `_fp.fp` is while a connection is held: `fp.raw._sock` is the socket, for channel
-    binding and the like."""
+    """What `_fp.fp` is while a connection is held; `fp.raw._sock` is the socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -88,8 +87,7 @@ class BodyReader:
     # ---- the lease
 
     def _settle(self, connection: Connection, lease: Lease[Route, Connection]) -> None:
-        """The end of the body is known: give the connection back, or close it when it cannot serve
-        again."""
+        """Give the connection back at the end of the body, or close it if it cannot serve again."""
         self._connection = self._lease = None
         if connection.is_reusable:
             lease.release(self._head.keep_seconds)
@@ -155,10 +153,9 @@ class BodyReader:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read_piece(self, amt: int) -> bytes:
-        """Read up to `amt` bytes, but not past the end of a chunk: a live stream is seen as it
-        arrives.
+        """Read up to `amt` bytes, but not past the end of a chunk.
 
-        A body that is not chunked is read as by `read`.
+        So a live stream is seen as it arrives. A body that is not chunked is read as by `read`.
         """
         if not self._is_chunked:
             return self.read(amt)

@@ -78,8 +78,7 @@ class ByteStream(Protocol):
         """Wait for bytes and return them, `b""` at the end of the stream."""
 
     def recv_now(self, max_bytes: int) -> bytes | None:
-        """Return what has arrived, `b""` at the end of the stream, `None` when there is nothing
-        yet."""
+        """Return what has arrived: `b""` at the end of the stream, `None` for nothing yet."""
 
     def send(self, data: bytes | memoryview, deadline: Deadline) -> None:
         """Write all of `data`."""
@@ -358,11 +357,11 @@ class Connection:
         return True
 
     def _survive_failed_write(self, error: OSError) -> None:
-        """A server may answer and close without reading all (413): keep that answer, otherwise
-        raise.
+        """Keep the answer that waits behind a failed write; raise if there is none.
 
-        On a reused connection whose first write fails nothing is kept: what lies there was said
-        before our request, so it is no answer to it.
+        A server may answer and close without reading all (413). On a reused connection whose first
+        write fails nothing is kept: what lies there was said before our request, so it is no answer
+        to it.
         """
         is_stale = self._faults.reused and not self._faults.bytes_sent
         try:
@@ -387,8 +386,7 @@ class Connection:
         return int(self._early.status_code) >= FIRST_REFUSAL or not self._read_ahead()  # type: ignore[union-attr]
 
     def _has_early_answer(self) -> bool:
-        """Read what has arrived, without waiting; `True`, and doubt, when it holds the head of a
-        final answer."""
+        """Read what has arrived, without waiting; `True` if it holds the head of a final answer."""
         while self._early is None:
             event = self._next_event("head")
             if event is _NEED_DATA:
@@ -452,8 +450,7 @@ class Connection:
     # ---- the head of the answer
 
     def read_head(self, plan: TimeoutPlan) -> Head:
-        """Read to the end of the final answer's head; interim answers are passed over, within the
-        limit.
+        """Read to the end of the final answer's head; interim answers are passed over.
 
         Raises:
             RecvTimeout: Nothing came for `plan.read` seconds, or the total ran out.

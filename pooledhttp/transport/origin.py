@@ -200,8 +200,7 @@ class OriginPool:
         return Route("http", parts.hostname or "", parts.port or 80).origin
 
     def _host_field(self, target: str) -> str:
-        """What `Host` says (RFC 9112, section 3.2): the target's host, its port where it is not the
-        usual one."""
+        """What `Host` says (RFC 9112, section 3.2): host, and port where it is not the usual."""
         if self.scheme == UNIX_SCHEME:
             return "localhost"  # the path of a socket is no host, and servers want one
         if not target.startswith(("http://", "https://")):

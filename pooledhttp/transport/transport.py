@@ -61,14 +61,12 @@ class Transport:
     def exchange(
         self, route: Route, request: WireRequest, plan: TimeoutPlan, replay: Replay = "safe"
     ) -> WireResponse:
-        """Send a request and read the head of its answer; the answer's reader then owns the
-        connection.
+        """Send a request and read the head of its answer, whose reader then owns the connection.
 
         Raises:
             PoolTimeout: No place became free in time.
             PoolClosed: The pool was shut down.
-            urllib3.exceptions.HTTPError: Everything that may go wrong on the wire, as described in
-            `exceptions`.
+            urllib3.exceptions.HTTPError: What went wrong on the wire; see `exceptions`.
         """
         if plan.spent is not None:
             plan.spent.begin("waiting for a connection")

@@ -39,8 +39,7 @@ class SwitchedReader:
         self._rest = connection.leftover()
 
     def read(self, amt: int | None = -1, /) -> bytes:
-        """Read what has arrived, at most `amt` bytes; everything to the end for `None` or a
-        negative number.
+        """Read what has arrived, at most `amt` bytes; all to the end for `None`.
 
         Raises:
             TimeoutError: Nothing came within the read timeout.

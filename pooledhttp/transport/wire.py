@@ -82,8 +82,7 @@ class WireRequest:
 
     @property
     def is_idempotent(self) -> bool:
-        """Whether doing the request twice is as good as once, by its method or its
-        `Idempotency-Key`."""
+        """Whether sending it twice does what once does, by method or `Idempotency-Key`."""
         return self.method in IDEMPOTENT_METHODS or self.has_idempotency_key
 
     @property
