@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -164,6 +165,33 @@ def test_unsafe_requests_are_not(stale: Stale, method: str) -> None:
         assert executed == [b"pay"]
         assert session.post(server.url(), data=b"again", timeout=5).content == b"fresh"
     assert executed == [b"pay", b"again"]
+
+
+@pytest.mark.parametrize(
+    "leaves",
+    [bytes.fromhex("15030300020228"), bytes.fromhex("15030300020100"), b"rubbish in the clear"],
+    ids=["fatal-alert", "close-alert", "rubbish"],
+)
+def test_a_tls_connection_that_ends_by_an_alert(
+    session: pooledhttp.Session, authority: Authority, leaves: bytes
+) -> None:
+    """What a TLS server blurts out on a reused connection before it goes is met by the replay."""
+
+    def blurts(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(respond(b"warm"))
+        plain = socket.socket(fileno=peer.sock.detach())
+        plain.recv(1)
+        plain.sendall(leaves)
+        plain.close()
+
+    context = authority.server_context()
+    with ScriptedServer([blurts, answering(respond(b"fresh"))], tls=context) as server:
+        session.verify = authority.bundle
+        session.get(server.url(), timeout=5)
+        with prompt():
+            assert session.get(server.url(), timeout=5).content == b"fresh"
+        session.close()
 
 
 def test_an_idempotency_key_makes_a_post_safe(stale: Stale) -> None:
