@@ -24,6 +24,8 @@ import logging
 from logging import NullHandler
 from typing import TYPE_CHECKING, Any
 
+import urllib3 as urllib3  # scripts call `requests.urllib3.disable_warnings()`
+
 from pooledhttp import (
     _internal_utils,
     adapters,
@@ -142,7 +144,11 @@ logging.getLogger(__name__).addHandler(NullHandler())
 
 def __getattr__(name: str) -> Any:
     if name in _LOADED_WHEN_USED:
-        return importlib.import_module(f"{__name__}.{name}")
+        try:
+            return importlib.import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as exc:
+            # What looks through a package expects this one, whatever a room may want installed.
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}: {exc}") from exc
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -61,8 +61,8 @@ class _StandIn(ModuleType):
             raise AttributeError(f"module {_ALIAS!r} has no attribute {name!r}") from None
 
     def __dir__(self) -> list[str]:
-        """Every name that can be asked for."""
-        return sorted({*self.__dict__, *dir(importlib.import_module(_OURS))})
+        """The names that need nothing loaded: `inspect.getmembers` asks for each."""
+        return sorted(self.__dict__)
 
 
 def _real_name(alias: str) -> str:

@@ -94,6 +94,25 @@ def test_names_set_on_the_alias_stay_there() -> None:
             importlib.import_module("requests.nothing")
 
 
+def test_everything_listed_can_be_had() -> None:
+    """Tools that look through a module find what `requests` has, and no room is loaded for it."""
+    code = (
+        "import inspect, sys, requests\n"
+        "there = {name for name, _ in inspect.getmembers(requests)}\n"
+        "from pooledhttp import dropin\n"
+        "dropin.install()\n"
+        "import requests\n"
+        "here = {name for name, _ in inspect.getmembers(requests)}\n"
+        "chance = {'_check_cryptography', '_types', 'ssl', 'warnings', 'DependencyWarning'}\n"
+        "chance |= {'charset_normalizer_version', 'chardet_version'}\n"
+        "missing = there - here - chance - {'__builtins__', '__cached__'}\n"
+        "assert not missing, missing\n"
+        "assert 'pooledhttp.bulk' not in sys.modules\n"
+    )
+    done = run_python("-c", code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_importing_patches_nothing() -> None:
     """Neither `import pooledhttp` nor `import pooledhttp.dropin` touches `requests`."""
     code = (
