@@ -6,6 +6,7 @@ counted. It knows no HTTP and never dials. Start reading at `pool`, then `ledger
 
 from __future__ import annotations
 
+from pooledhttp.pool.census import Census, Stray, process_census
 from pooledhttp.pool.config import PoolConfig, default_max_idle_total
 from pooledhttp.pool.forking import Forkable, renew_after_fork
 from pooledhttp.pool.lease import Lease
@@ -17,6 +18,7 @@ from pooledhttp.pool.sweeper import Sweeper, process_sweeper
 __all__ = [
     "INHERIT",
     "Advice",
+    "Census",
     "Forkable",
     "Histogram",
     "HostLimits",
@@ -26,9 +28,11 @@ __all__ = [
     "Pool",
     "PoolConfig",
     "PoolStats",
+    "Stray",
     "Sweeper",
     "advised_size",
     "default_max_idle_total",
+    "process_census",
     "process_sweeper",
     "renew_after_fork",
 ]

@@ -44,6 +44,7 @@ from pooledhttp.events import ConnectionOpened, LeaseAcquired, Listeners, WaitTi
 from pooledhttp.exceptions import PoolClosed
 from pooledhttp.pool import upkeep
 from pooledhttp.pool.callers import caller_outside, timed_out
+from pooledhttp.pool.census import process_census
 from pooledhttp.pool.config import PoolConfig
 from pooledhttp.pool.forking import renew_after_fork
 from pooledhttp.pool.lease import Lease
@@ -161,7 +162,7 @@ class Pool(Generic[K, R]):
         self._validate_after = inf if config.validate_after is None else config.validate_after
         if self._is_alive is None:
             self._validate_after = inf
-        self.watches_leaks = config.leak_threshold is not None
+        self.watches_leaks = config.leak_threshold is not None or process_census.is_on
 
     # -- acquiring
 
@@ -367,7 +368,10 @@ class Pool(Generic[K, R]):
     def _watch_leaks(self, lease: Lease[K, R]) -> None:
         place = lease.place
         if place is not None:
-            place.watch = Watch(*caller_outside(), self.now())
+            where, thread = caller_outside()
+            place.watch = Watch(where, thread, self.now())
+            if process_census.is_on:
+                process_census.note(self, lease.serial, place.record.origin, where, thread)
         if self.now() >= self._leak_check_at:
             self.report_leaks()
 
@@ -439,6 +443,8 @@ class Pool(Generic[K, R]):
 
     def reclaim(self, serial: int) -> None:
         """End a lease that was dropped. Called by a finalizer: listeners hear of it later."""
+        if process_census.is_on:
+            process_census.note_dropped(self, serial)
         self._ended.append(("leaked", serial, None, None))
         self._settle()
 
