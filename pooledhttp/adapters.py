@@ -1,5 +1,6 @@
-"""Adapters: how a prepared request becomes a response. The only file that knows requests *and* the
-wire.
+"""Adapters: how a prepared request becomes a response.
+
+The only file that knows requests *and* the wire.
 
 `HTTPAdapter` keeps the joints at which requests' adapter is bent by its users. Its managers are
 urllib3's own, so all that configures, subclasses or patches them has its usual effect; only the
@@ -255,8 +256,7 @@ class HTTPAdapter(BaseAdapter):
     # ---- the pool
 
     def attach(self, session: Any) -> None:
-        """Join the pool of a session this adapter is mounted on, unless it has a pool of its own or
-        joined one."""
+        """Join the pool of a session, unless there is a pool already."""
         self._session = weakref.ref(session)
         if self._own_pool is None and self._era is None:
             self._hub.holder = _holder_of(session)
@@ -511,8 +511,7 @@ class HTTPAdapter(BaseAdapter):
     def _connection_for(
         self, request: Any, verify: Any, proxies: Mapping[str, str] | None, cert: Any
     ) -> Any:
-        """The pool for a request, remembered by URL and settings as long as nobody has bent the way
-        to it."""
+        """The pool for a request; remembered as long as nobody has bent the way to it."""
         if not self._is_as_made():
             conn = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
             self.cert_verify(conn, request.url, verify, cert)
@@ -531,8 +530,7 @@ class HTTPAdapter(BaseAdapter):
         return conn
 
     def _is_as_made(self) -> bool:
-        """Whether what finds a connection is what this file defines, with the settings of last
-        time."""
+        """Whether connections are found as this file defines it, with last time's settings."""
         cls = type(self)
         manager = self.poolmanager
         settings = getattr(manager, "connection_pool_kw", None)
@@ -558,8 +556,8 @@ class HTTPAdapter(BaseAdapter):
             self._was_used = True
         if conn.cert_reqs == "CERT_NONE" and conn.scheme == "https":
             warnings.warn(
-                f"Unverified HTTPS request to {conn.host!r}: anybody may have answered. Pass verify= "
-                "a path to the certificates to trust.",
+                f"Unverified HTTPS request to {conn.host!r}: anybody may have answered. Pass a path"
+                " to the certificates to trust as verify=.",
                 InsecureRequestWarning,
                 stacklevel=3,
             )
@@ -661,8 +659,7 @@ def _holder_of(session: Any) -> Holder:
 
 
 def _route_of_session(session: Any, url: str) -> Route:
-    """The route a session's request to `url` would take, for connections that are opened ahead of
-    it.
+    """The route a session's request to `url` would take, for connections opened ahead of it.
 
     Raises:
         InvalidSchema: The URL's adapter is none of ours.

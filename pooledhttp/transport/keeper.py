@@ -1,5 +1,4 @@
-"""The keeper: holds `min_idle` connections ready, so that a request after a pause does not pay for
-a handshake.
+"""The keeper: holds connections ready, so that a request after a pause pays for no handshake.
 
 It is a task beside the requests, started by the first use of a pool that wants connections kept
 warm::

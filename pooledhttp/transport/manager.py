@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pooledhttp.events import Listeners, RetryScheduled
-from pooledhttp.network import UNIX_SCHEME, Connector, Route, SocketOptions, socket_path
 from pooledhttp.exceptions import PoolClosed
+from pooledhttp.network import UNIX_SCHEME, Connector, Route, SocketOptions, socket_path
 from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig, renew_after_fork
 from pooledhttp.retry import Pauses, RetryBudget
 from pooledhttp.runtime import Runtime, default_runtime
@@ -257,8 +257,7 @@ class TransportManager:
 
 
 class Holder:
-    """A place for one manager, made when first asked for: most sessions that are built never mount
-    a thing on it.
+    """A place for one manager, made when first asked for.
 
     Args:
         make: Builds the manager.
@@ -290,10 +289,10 @@ class Holder:
 
 
 class Hub:
-    """Leads from an adapter, and all it hands out, to the manager in use, which mounting may
-    change.
+    """Leads from an adapter, and all it hands out, to the manager in use.
 
-    It stands between them so that what an adapter hands out does not refer back to the adapter.
+    Mounting may change that manager. It stands between them so that what an adapter hands out does
+    not refer back to the adapter.
 
     Args:
         holder: Of the manager.
@@ -341,8 +340,7 @@ def _origin_of(route: Route) -> str:
 
 
 class _LimitsByUrl:
-    """Finds the limits of a route in the configuration in force, whose overrides are written as
-    URLs."""
+    """Finds the limits of a route in the configuration in force, which is written in URLs."""
 
     def __init__(self, config: PoolConfig) -> None:
         self.config = config
