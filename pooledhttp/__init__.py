@@ -44,19 +44,6 @@ from pooledhttp import (
     structures,
     utils,
 )
-# `as` tells type checkers that a name without a place in `__all__` is meant to be used.
-from pooledhttp.__version__ import (
-    __author__ as __author__,
-    __author_email__ as __author_email__,
-    __build__ as __build__,
-    __cake__ as __cake__,
-    __copyright__ as __copyright__,
-    __description__ as __description__,
-    __license__ as __license__,
-    __title__ as __title__,
-    __url__ as __url__,
-    __version__ as __version__,
-)
 from pooledhttp.api import delete, get, head, options, patch, post, put, request
 from pooledhttp.exceptions import (
     ConnectionError,
@@ -80,6 +67,22 @@ from pooledhttp.retry import Retry
 from pooledhttp.sessions import Session, session
 from pooledhttp.status_codes import codes
 from pooledhttp.timing import Timeout as _Limits
+
+# `as` tells type checkers that a name without a place in `__all__` is meant to be used.
+# isort: off
+from pooledhttp.__version__ import (
+    __author__ as __author__,
+    __author_email__ as __author_email__,
+    __build__ as __build__,
+    __cake__ as __cake__,
+    __copyright__ as __copyright__,
+    __description__ as __description__,
+    __license__ as __license__,
+    __title__ as __title__,
+    __url__ as __url__,
+    __version__ as __version__,
+)
+# isort: on
 
 if TYPE_CHECKING:
     from pooledhttp import bulk, monitoring
