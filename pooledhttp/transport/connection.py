@@ -419,6 +419,8 @@ class Connection:
                         return True
                     self._excess += len(data)
                     self._h11.receive_data(data)
+                elif event is h11.PAUSED:
+                    return False  # 101: what follows is no body
                 else:
                     self._ahead.append(event)
                     if isinstance(event, h11.EndOfMessage):
