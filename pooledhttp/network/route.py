@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
@@ -113,11 +114,15 @@ class SocketOptions:
         keepalive: Keep-alive probes. `None` means none.
     """
 
-    options: tuple[tuple[int, int, int | bytes], ...] = (
+    options: Sequence[tuple[int, int, int | bytes]] = (
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     )
     source_address: tuple[str, int] | None = None
     keepalive: KeepAlive | None = None
+
+    def __post_init__(self) -> None:
+        # Lists come from those who know urllib3; here they are part of a key.
+        object.__setattr__(self, "options", tuple(tuple(option) for option in self.options))
 
 
 DEFAULT_OPTIONS = SocketOptions()

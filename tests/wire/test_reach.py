@@ -308,7 +308,7 @@ def _option(answer: pooledhttp.Response, level: int, name: int) -> int:
 def test_socket_options_and_keep_alive(session: Session) -> None:
     """What an adapter asks for is set on its sockets; Nagle stays off unless options say."""
     options = SocketOptions(
-        options=((socket.SOL_SOCKET, socket.SO_RCVBUF, 65536),),
+        options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)],
         keepalive=KeepAlive(idle_seconds=30, interval_seconds=5, probes=3),
     )
     session.mount("http://", HTTPAdapter(socket_options=options))
