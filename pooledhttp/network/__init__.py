@@ -6,7 +6,7 @@ spoken by a function that is passed in.
 
 from __future__ import annotations
 
-from pooledhttp.network.connector import Connector, TunnelFn
+from pooledhttp.network.connector import Begin, Connector, TunnelFn
 from pooledhttp.network.proxies import (
     address_in_network,
     dotted_netmask,
@@ -42,6 +42,7 @@ from pooledhttp.network.tls_sessions import SessionStore
 __all__ = [
     "UNIX_SCHEME",
     "Address",
+    "Begin",
     "Connector",
     "KeepAlive",
     "Proxy",

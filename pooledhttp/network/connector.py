@@ -32,10 +32,20 @@ if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
-__all__ = ["Connector", "TunnelFn"]
+__all__ = ["Begin", "Connector", "TunnelFn"]
 
 #: Sends CONNECT over the stream and reads the answer: (stream, proxy, host, port, deadline).
 TunnelFn = Callable[[Stream, Proxy, str, int, "Deadline"], None]
+
+#: Is told when a step begins, for accounts of where the time went.
+Begin = Callable[[str], None]
+
+LOOKING_UP, DIALLING = "looking up", "connecting"
+TUNNELLING, SHAKING_HANDS = "opening the tunnel", "TLS handshake"
+
+
+def _unheard(step: str) -> None:
+    """Nobody wants to know."""
 
 
 class Connector:
@@ -68,12 +78,13 @@ class Connector:
         self._turnstile = Turnstile(runtime, max_handshakes)
         self._attempt_delay = attempt_delay
 
-    def connect(self, route: Route, deadline: Deadline) -> Stream:
+    def connect(self, route: Route, deadline: Deadline, begin: Begin = _unheard) -> Stream:
         """Connect as `route` says.
 
         Args:
             route: Where to and on which terms.
             deadline: Bounds all steps together.
+            begin: Told the name of each step when it begins.
 
         Returns:
             A stream on which the request can be written.
@@ -85,19 +96,22 @@ class Connector:
             TlsError: The handshake failed or the certificate was not accepted.
             ProxyFault: The proxy could not be reached or refused; `original_error` says why.
         """
-        stream = self._reach(route, deadline)
+        stream = self._reach(route, deadline, begin)
         if route.tls is None:
             return stream
+        begin(SHAKING_HANDS)
         return self._secured(stream, route, route.host, route.port, route.tls, deadline)
 
-    def _reach(self, route: Route, deadline: Deadline) -> Stream:
+    def _reach(self, route: Route, deadline: Deadline, begin: Begin) -> Stream:
         """A stream to the origin, not yet secured; to the proxy for a forwarded route."""
         if route.scheme == UNIX_SCHEME:
+            begin(DIALLING)
             return self._dial_unix(route, deadline)
         if route.proxy is None:
-            return self._dial(route, route.host, route.port, deadline)
-        stream = self._dial_proxy(route, route.proxy, deadline)
+            return self._dial(route, route.host, route.port, deadline, begin)
+        stream = self._dial_proxy(route, route.proxy, deadline, begin)
         try:
+            begin(TUNNELLING)
             self._pass_through(stream, route, route.proxy, deadline)
         except BaseException:
             stream.close()
@@ -106,8 +120,10 @@ class Connector:
 
     # ------------------------------------------------------------------- TCP and Unix
 
-    def _dial(self, route: Route, host: str, port: int, deadline: Deadline) -> Stream:
+    def _dial(self, route: Route, host: str, port: int, deadline: Deadline, begin: Begin) -> Stream:
+        begin(LOOKING_UP)
         addresses = self._resolve(route, host, port, deadline)
+        begin(DIALLING)
         try:
             sock = race(addresses, route.options, self.runtime, deadline, self._attempt_delay)
         except TimeoutError as exc:
@@ -151,11 +167,12 @@ class Connector:
 
     # ------------------------------------------------------------------------ proxies
 
-    def _dial_proxy(self, route: Route, proxy: Proxy, deadline: Deadline) -> Stream:
+    def _dial_proxy(self, route: Route, proxy: Proxy, deadline: Deadline, begin: Begin) -> Stream:
         try:
-            stream = self._dial(route, proxy.host, proxy.port, deadline)
+            stream = self._dial(route, proxy.host, proxy.port, deadline, begin)
             if proxy.scheme != "https":
                 return stream
+            begin(SHAKING_HANDS)
             settings = proxy.tls if proxy.tls is not None else TlsSettings()
             return self._secured(stream, route, proxy.host, proxy.port, settings, deadline)
         except Fault as exc:
@@ -176,9 +193,7 @@ class Connector:
             raise _unresolved(route, route.host, "SOCKS 4 takes IPv4 addresses only, it has none")
         return texts[0]
 
-    def _pass_through(
-        self, stream: Stream, route: Route, proxy: Proxy, deadline: Deadline
-    ) -> None:
+    def _pass_through(self, stream: Stream, route: Route, proxy: Proxy, deadline: Deadline) -> None:
         if route.is_forwarded:
             return
         try:

@@ -114,9 +114,7 @@ class SocketOptions:
         keepalive: Keep-alive probes. `None` means none.
     """
 
-    options: Sequence[tuple[int, int, int | bytes]] = (
-        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    )
+    options: Sequence[tuple[int, int, int | bytes]] = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
     source_address: tuple[str, int] | None = None
     keepalive: KeepAlive | None = None
 

@@ -155,9 +155,7 @@ def _trusts(given: ssl.SSLContext, settings: TlsSettings) -> bool:
 
     Where nobody names a bundle, what the caller loaded stands for it.
     """
-    return fill(given, settings) or (
-        names_default_trust(settings) and not was_filled(given)
-    )
+    return fill(given, settings) or (names_default_trust(settings) and not was_filled(given))
 
 
 def _beside_foreign(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:

@@ -7,8 +7,8 @@
 
 A connection that the server closed while it was idle looks healthy until the close arrives, so a
 reused one may still die before the first byte of an answer. If the request may be sent again, it
-is, once, on a newly dialled
-connection: that cannot loop, and it is no retry, since nothing was answered that could be counted.
+is, once, on a newly dialled connection: that cannot loop, and it is no retry, since nothing was
+answered that could be counted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pooledhttp.transport.upgrade import SwitchedReader
 from pooledhttp.transport.wire import Limits, WireRequest, WireResponse
 
 if TYPE_CHECKING:
-    from pooledhttp.network import Connector, Route
+    from pooledhttp.network import Begin, Connector, Route
     from pooledhttp.pool import Lease, Pool
     from pooledhttp.timing import Deadline, TimeoutPlan
 
@@ -91,10 +91,9 @@ class Transport:
 
     def dial(self, lease: Lease[Route, Connection], route: Route, plan: TimeoutPlan) -> Connection:
         """Connect, and put the connection into the lease's empty place."""
-        if plan.spent is not None:
-            plan.spent.begin("connecting")
         deadline = plan.total.sooner(plan.connect)
-        connection = open_connection(self.connector, self.limits, route, deadline)
+        account = () if plan.spent is None else (plan.spent.begin,)
+        connection = open_connection(self.connector, self.limits, route, deadline, *account)
         lease.fill(connection)
         return connection
 
@@ -128,10 +127,18 @@ class Transport:
 
 
 def open_connection(
-    connector: Connector, limits: Limits, route: Route, deadline: Deadline
+    connector: Connector, limits: Limits, route: Route, deadline: Deadline, *account: Begin
 ) -> Connection:
-    """Make a new connection; it is nobody's yet."""
-    return Connection(connector.connect(route, deadline), route.origin, limits)
+    """Make a new connection; it is nobody's yet.
+
+    Args:
+        connector: Makes the stream.
+        limits: Bounds on what the server may send.
+        route: Where to.
+        deadline: When to give up.
+        *account: What is told of each step, if anything.
+    """
+    return Connection(connector.connect(route, deadline, *account), route.origin, limits)
 
 
 def _may_replay(connection: Connection, request: WireRequest, replay: Replay) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
 import pooledhttp
+from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.exceptions import ConnectionError, ConnectTimeout, ReadTimeout
+from pooledhttp.network import Address
 from pooledhttp.timing import Spent, Timeout, plan_timeout
 from tests.support.clock import FakeClock
 from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
@@ -79,9 +83,28 @@ def test_hops_and_pauses_are_in_the_account() -> None:
     assert sum(seconds.values()) == pytest.approx(0.5, abs=0.08)
 
 
-def test_a_handshake_that_stalls(session: pooledhttp.Session) -> None:
-    """What fails before a request could be sent is accounted for too."""
+class _Slow:
+    """A resolver that takes its time."""
+
+    def resolve(self, host: str, port: int, deadline: object, runtime: Any) -> Sequence[Address]:
+        runtime.sleep(0.1)
+        return [Address(socket.AF_INET, ("127.0.0.1", port))]
+
+
+def test_the_steps_before_a_request(session: pooledhttp.Session) -> None:
+    """Lookup and handshake are told apart."""
+    session.mount("https://", HTTPAdapter(resolver=_Slow()))
     with ScriptedServer(lambda peer: peer.wait_closed() and None) as server:
-        with pytest.raises(ConnectTimeout, match=r"Of the total went: .*0\.[23]. s"):
-            session.get(f"https://127.0.0.1:{server.port}/", timeout=Timeout(total=0.25))
+        text = r"Of the total went: looking up 0\.1. s, .*TLS handshake 0\.[12]. s"
+        with pytest.raises(ConnectTimeout, match=text):
+            session.get(f"https://some.example:{server.port}/", timeout=Timeout(total=0.3))
+        session.close()
+
+
+def test_a_tunnel_that_is_not_opened(session: pooledhttp.Session) -> None:
+    """The proxy took the time."""
+    with ScriptedServer(lambda peer: peer.wait_closed() and None) as proxy:
+        table = {"https": f"http://127.0.0.1:{proxy.port}"}
+        with pytest.raises(ConnectTimeout, match=r"went: .*opening the tunnel 0\.[23]. s"):
+            session.get("https://127.0.0.1:1/", proxies=table, timeout=Timeout(total=0.25))
         session.close()
