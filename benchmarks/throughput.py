@@ -1,8 +1,9 @@
 """CPU and time per request, beside other clients in the same run.
 
-A small origin runs in a process of its own and sends the same answer to everything; each client gets it over one
-kept connection, or with threads over several. Machines are shared and noisy, so what counts is the ratio to
-`requests` on the line, not the microseconds; rounds of all clients are interleaved and the best of each is taken.
+A small origin runs in a process of its own and sends the same answer to everything; each client
+gets it over one kept connection, or with threads over several. Machines are shared and noisy, so
+what counts is the ratio to `requests` on the line, not the microseconds; rounds of all clients are
+interleaved and the best of each is taken.
 
     python benchmarks/throughput.py [--requests 2000] [--rounds 5] [--size 1000] [--threads 1]
 

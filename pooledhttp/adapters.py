@@ -6,9 +6,8 @@ The only file that knows requests *and* the wire.
 urllib3's own, so all that configures, subclasses or patches them has its usual effect; only the
 pools they hand out are ours::
 
-    send -> get_connection_with_tls_context -> manager.connection_from_host -> OriginPool ->
-    transport
-                                               (a subclass's own manager)   -> urllib3's pool
+    send -> get_connection_with_tls_context -> manager.connection_from_host -> OriginPool
+                                               a subclass's own manager     -> urllib3's pool
 
 What comes out of the middle decides: an `OriginPool` sends over the shared pool, anything else with
 a `urlopen` is sent through that, as requests would.
@@ -76,13 +75,21 @@ from pooledhttp.pool import PoolConfig
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout, monotonic, plan_timeout
 from pooledhttp.transport import (
+    SOCKS_SCHEMES,
     Holder,
     Hub,
     OriginPool,
     Replay,
     TransportManager,
     is_urllib3_patched,
+    key_of_socket,
+    proxy_of,
+    proxy_url,
+    require_socks,
+    tls_keywords,
     urllib3_pool,
+    urllib3_timeout,
+    verify_attributes,
 )
 
 if TYPE_CHECKING:
@@ -103,8 +110,6 @@ DEFAULT_POOLBLOCK = False
 DEFAULT_POOLSIZE: int = _Unsaid(10)
 DEFAULT_RETRIES = 0
 DEFAULT_POOL_TIMEOUT = None
-
-_SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 
 
 class SOCKSProxyManager(PoolManager):
@@ -278,9 +283,8 @@ class HTTPAdapter(BaseAdapter):
             maxsize: As `pool_maxsize`.
             block: As `pool_block`.
             **pool_kwargs: Settings of connections under urllib3's names: `ssl_context`,
-            `ssl_minimum_version`,
-                `source_address`, `socket_options`, `assert_hostname`, `assert_fingerprint`,
-                `cert_reqs`, `ca_certs` and so on.
+                `ssl_minimum_version`, `source_address`, `socket_options`, `assert_hostname`,
+                `assert_fingerprint`, `cert_reqs`, `ca_certs` and so on.
         """
         self._pool_connections = connections
         self._pool_maxsize = maxsize
@@ -300,7 +304,7 @@ class HTTPAdapter(BaseAdapter):
             pool = partial(OriginPool, self._hub, UNIX_SCHEME, None)
             manager.pool_classes_by_scheme[UNIX_SCHEME] = pool
             manager.key_fn_by_scheme[UNIX_SCHEME] = partial(
-                _key_of_socket, manager.key_fn_by_scheme["http"]
+                key_of_socket, manager.key_fn_by_scheme["http"]
             )
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
@@ -323,14 +327,14 @@ class HTTPAdapter(BaseAdapter):
         }
         if proxy.lower().startswith("socks"):
             username, password = get_auth_from_url(proxy)
-            _require_socks()
+            require_socks()
             manager = SOCKSProxyManager(
                 proxy, username=username, password=password, **sizes, **proxy_kwargs
             )
         else:
             headers = self.proxy_headers(proxy)
             manager = proxy_from_url(proxy, proxy_headers=headers, **sizes, **proxy_kwargs)
-        self._hand_out_ours(manager, partial(_proxy_of, proxy, manager))
+        self._hand_out_ours(manager, partial(proxy_of, proxy, manager))
         self.proxy_manager[proxy] = manager
         return manager
 
@@ -348,7 +352,7 @@ class HTTPAdapter(BaseAdapter):
             place = {"scheme": UNIX_SCHEME, "host": socket_path(parts.netloc), "port": None}
         else:
             place = {"scheme": parts.scheme.lower(), "host": parts.hostname, "port": parts.port}
-        return place, _tls_keywords(verify, cert)
+        return place, tls_keywords(verify, cert)
 
     def get_connection_with_tls_context(
         self, request: Any, verify: Any, proxies: Mapping[str, str] | None = None, cert: Any = None
@@ -364,12 +368,11 @@ class HTTPAdapter(BaseAdapter):
         except ValueError as error:
             raise InvalidURL(error, request=request) from error
         proxy = select_proxy(request.url, proxies)
-        manager = self.poolmanager if not proxy else self.proxy_manager_for(_proxy_url(proxy))
+        manager = self.poolmanager if not proxy else self.proxy_manager_for(proxy_url(proxy))
         return manager.connection_from_host(**place, pool_kwargs=settings)
 
     def get_connection(self, url: str, proxies: Mapping[str, str] | None = None) -> Any:
-        """Deprecated: as `get_connection_with_tls_context`, for a URL and without settings of TLS.
-        Deprecated: as `get_connection_with_tls_context`, for a URL and without settings of TLS."""
+        """Deprecated: as `get_connection_with_tls_context`, without the settings of TLS."""
         warnings.warn(
             "`get_connection` is deprecated: it does not know the TLS settings of a request. Use "
             "`get_connection_with_tls_context`.",
@@ -377,7 +380,7 @@ class HTTPAdapter(BaseAdapter):
             stacklevel=2,
         )
         proxy = select_proxy(url, proxies)
-        manager = self.poolmanager if not proxy else self.proxy_manager_for(_proxy_url(proxy))
+        manager = self.poolmanager if not proxy else self.proxy_manager_for(proxy_url(proxy))
         return manager.connection_from_url(url if proxy else urlparse(url).geturl())
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
@@ -390,15 +393,15 @@ class HTTPAdapter(BaseAdapter):
         is_secure = url.lower().startswith("https") or (
             isinstance(conn, OriginPool) and conn.scheme == "https"
         )
-        for name, value in _verify_attributes(is_secure, verify, cert).items():
+        attributes = verify_attributes(is_secure, verify, cert, DEFAULT_CA_BUNDLE_PATH)
+        for name, value in attributes.items():
             setattr(conn, name, value)
 
     def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:
-        """Return the request target: the path, or the whole URL for plain http over an http proxy.
-        Return the request target: the path, or the whole URL for plain http over an http proxy."""
+        """Return the request target: the path, or the whole URL for plain http over a proxy."""
         proxy = select_proxy(request.url, proxies)
         if proxy and urlsplit(request.url).scheme != "https":
-            if urlsplit(proxy).scheme.lower() not in _SOCKS:
+            if urlsplit(proxy).scheme.lower() not in SOCKS_SCHEMES:
                 return urldefragauth(request.url)
         target: str = request.path_url
         return target
@@ -589,7 +592,7 @@ class HTTPAdapter(BaseAdapter):
             preload_content=False,
             decode_content=False,
             retries=self.max_retries,
-            timeout=_urllib3_timeout(timeout),
+            timeout=urllib3_timeout(timeout),
             chunked=not (request.body is None or "Content-Length" in request.headers),
         )
 
@@ -686,114 +689,3 @@ def _route_through(adapter: HTTPAdapter, session: Any, url: str) -> Route:
         return adapter.route_for(request, True, None, None)
     settings = session.merge_environment_settings(request.url, {}, None, None, None)
     return adapter.route_for(request, settings["verify"], settings["proxies"], settings["cert"])
-
-
-# ---- settings, from requests' words to urllib3's
-
-
-def _tls_keywords(verify: Any, cert: Any) -> dict[str, Any]:
-    """`verify` and `cert` as keyword arguments of urllib3's pools; paths are not looked at."""
-    settings: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED"}
-    if verify is False:
-        settings["cert_reqs"] = "CERT_NONE"
-    elif isinstance(verify, str | os.PathLike):
-        name = "ca_cert_dir" if os.path.isdir(verify) else "ca_certs"
-        settings[name] = os.fspath(verify)
-    elif hasattr(verify, "wrap_socket"):
-        settings = {"ssl_context": verify}
-    if cert is not None:
-        settings.update(_cert_keywords(cert))
-    return settings
-
-
-def _cert_keywords(cert: Any) -> dict[str, Any]:
-    if not isinstance(cert, tuple | list):
-        return {"cert_file": cert}
-    return dict(zip(("cert_file", "key_file", "key_password"), cert, strict=False))
-
-
-def _verify_attributes(is_secure: bool, verify: Any, cert: Any) -> dict[str, Any]:
-    """`verify` and `cert` as attributes of a pool, with the files they name looked for."""
-    found: dict[str, Any] = {}
-    if is_secure and hasattr(verify, "wrap_socket"):
-        found["ssl_context"] = verify
-    elif is_secure and verify:
-        bundle = extract_zipped_paths(
-            os.fspath(verify) if verify is not True else DEFAULT_CA_BUNDLE_PATH
-        )
-        if not bundle or not os.path.exists(bundle):
-            raise OSError(
-                f"Could not find a suitable TLS CA certificate bundle, invalid path: {bundle}"
-            )
-        is_directory = os.path.isdir(bundle)
-        found["cert_reqs"] = "CERT_REQUIRED"
-        found["ca_cert_dir" if is_directory else "ca_certs"] = bundle
-    else:
-        found.update(cert_reqs="CERT_NONE", ca_certs=None, ca_cert_dir=None)
-    if cert:
-        found.update({"key_file": None, **_cert_keywords(cert)})
-        for name, what in (("cert_file", "certificate"), ("key_file", "key")):
-            path = found[name]
-            if path and not os.path.exists(path):
-                raise OSError(f"Could not find the TLS {what} file, invalid path: {path}")
-    return found
-
-
-def _key_of_socket(key_of: Callable[[dict[str, Any]], Any], context: dict[str, Any]) -> Any:
-    """As for hosts, which are the same in upper and lower case; paths are not."""
-    return key_of({**context, "host": os.fsencode(context["host"]).hex()})
-
-
-def _urllib3_timeout(timeout: Any) -> TimeoutSauce:
-    if isinstance(timeout, TimeoutSauce):
-        return timeout
-    if isinstance(timeout, Timeout):
-        left = timeout.deadline.remaining() if timeout.deadline else timeout.total
-        return TimeoutSauce(total=left, connect=timeout.connect, read=timeout.read)
-    plan = plan_timeout(timeout)
-    return TimeoutSauce(connect=plan.connect, read=plan.read)
-
-
-# ---- proxies
-
-
-def _proxy_url(proxy: str) -> str:
-    """Complete a proxy's URL, which may come without a scheme.
-
-    Raises:
-        InvalidProxyURL: It has no host.
-    """
-    url = prepend_scheme_if_needed(proxy, "http")
-    if not parse_url(url).host:
-        raise InvalidProxyURL(
-            "Please check proxy URL. It is malformed and could be missing the host."
-        )
-    return url
-
-
-def _require_socks() -> None:
-    try:
-        import socksio
-    except ImportError as error:
-        raise InvalidSchema(
-            "Missing dependencies for SOCKS support. Install pooledhttp[socks]."
-        ) from error
-
-
-def _proxy_of(url: str, manager: Any) -> Proxy:
-    """The proxy of a manager, in the network's terms."""
-    parts = parse_url(url)
-    scheme = (parts.scheme or "http").lower()
-    host = (parts.host or "").strip("[]").lower()
-    if scheme in _SOCKS:
-        return Proxy(
-            scheme, host, parts.port or 1080, manager.username or None, manager.password or None
-        )
-    context = getattr(getattr(manager, "proxy_config", None), "ssl_context", None)
-    return Proxy(
-        scheme,
-        host,
-        parts.port or (443 if scheme == "https" else 80),
-        headers=tuple((manager.proxy_headers or {}).items()),
-        tls=None if context is None else TlsSettings(ssl_context=context),
-    )

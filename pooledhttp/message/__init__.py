@@ -117,7 +117,6 @@ __all__ = [
     "canonical_url",
     "check_authority",
     "check_host",
-    "check_host",
     "without_credentials",
     # urls
     "DEFAULT_PORTS",

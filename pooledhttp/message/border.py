@@ -5,15 +5,17 @@ which callers catch. Which requests: normally this package's own tree, but an ad
 session of the real requests answers in that one's terms, with its `Response` and its exceptions.
 Which of the two it is shows in the request that it is given.
 
-    raised below                                    raised above
-    MaxRetryError                                   as its reason, with RetryError for a status
-    ConnectTimeoutError, not NewConnectionError     ConnectTimeout
-    SendTimeout                                     WriteTimeout
-    ReadTimeoutError                                ReadTimeout (within MaxRetryError:
-    ConnectionError, as requests) ProxyError, SSLError, InvalidHeader             the classes of
-    these names LocationValueError                              InvalidURL UnrewindableBodyError
-    the class of this name ProtocolError, PoolError, OSError               ConnectionError our own
-    RequestException                        as it is; of the real requests' kind over there
+    raised below                                  raised above
+    MaxRetryError                                 as its reason; RetryError for a status
+    ConnectTimeoutError, not NewConnectionError   ConnectTimeout
+    SendTimeout                                   WriteTimeout
+    ReadTimeoutError                              ReadTimeout; within MaxRetryError, as requests
+                                                  does, ConnectionError
+    ProxyError, SSLError, InvalidHeader           the classes of these names
+    LocationValueError                            InvalidURL
+    UnrewindableBodyError                         the class of this name
+    ProtocolError, PoolError, OSError             ConnectionError
+    our own RequestException                      as it is; over there, its counterpart
 """
 
 from __future__ import annotations
@@ -118,8 +120,7 @@ _made: dict[tuple[ModuleType, type[Exception]], Any] = {}
 
 
 def _counterpart(errors: ModuleType, ours: type[Exception]) -> Any:
-    """Find a class of ours in another tree, or make it there out of the counterparts of its bases.
-    Find a class of ours in another tree, or make it there out of the counterparts of its bases."""
+    """Find a class of ours in another tree, or make it there out of its bases' counterparts."""
     found = getattr(errors, ours.__name__, None)
     if found is None and (errors, ours) not in _made:
         _made[errors, ours] = _make_counterpart(errors, ours)

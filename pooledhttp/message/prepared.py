@@ -238,8 +238,8 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
             if not isinstance(data, (str, bytes)) and not hasattr(data, "read"):
                 content_type = payload.FORM
         self.prepare_content_length(body)
-        # Lower case, as in requests: where `headers` is a plain dict, `responses` counts on an empty
-        # "Content-Type" there being filled in.
+        # Lower case, as in requests: where `headers` is a plain dict, `responses` counts on an
+        # empty "Content-Type" there being filled in.
         if content_type and "content-type" not in self.headers:
             self.headers["Content-Type"] = content_type
         self.body = body

@@ -5,13 +5,11 @@ the replaceable `_fp`: a library may wrap it to watch the bytes go by, or put a 
 have the body read anew. What differs from a response that urllib3 made itself:
 
 - The parser has taken chunks apart already, so `chunked` is false whatever the header says, and
-  `stream` keeps the
-  ends of chunks visible by asking the reader for pieces.
+  `stream` keeps the ends of chunks visible by asking the reader for pieces.
 - A compressed body that is cut short is an error (see `decoding`).
 - The connection is not ours to give back: the reader does it at the end of the body. `close` and
-  `release_conn`
-  close the reader; a response that is merely dropped does nothing, so that the pool can tell a
-  leak.
+  `release_conn` close the reader; a response that is merely dropped does nothing, so that the
+  pool can tell a leak.
 """
 
 from __future__ import annotations
@@ -220,8 +218,7 @@ class RawResponse(HTTPResponse):
     def stream(
         self, amt: int | None = 2**16, decode_content: bool | None = None
     ) -> Generator[bytes]:
-        """Yield the body in pieces of up to `amt` bytes, each chunk of a chunked one as it comes.
-        Yield the body in pieces of up to `amt` bytes, each chunk of a chunked one as it comes."""
+        """Yield the body in pieces of up to `amt` bytes, chunks as they come."""
         source: object = self._fp
         if not self._is_chunked or source is not self._reader:
             yield from super().stream(amt, decode_content)
@@ -277,8 +274,7 @@ class RawResponse(HTTPResponse):
     # ---- the connection
 
     def release_conn(self) -> None:
-        """Give the connection back: nothing is left to do once the body is read, else it is closed.
-        Give the connection back: nothing is left to do once the body is read, else it is closed."""
+        """Close the connection, unless the body is read and it has gone back already."""
         if not self._reader.is_finished:
             self._reader.close()
 

@@ -5,8 +5,7 @@ decides, once, what becomes of the lease::
 
     end of the body, connection idle again -> release       back to the pool
     end of the body, connection to be closed -> discard
-    closed before its end, or an error -> discard            the rest of the body would answer the
-    next request
+    closed before its end, or an error -> discard            its rest would answer the next request
 
 A reader that is dropped without any of these drops its lease too, and the lease tells the pool that
 it was leaked. Reader, lease and connection point one way only, so that happens at once, without the

@@ -6,10 +6,9 @@ another parser can stand here later and pass the same tests.
 A connection carries one exchange at a time (no pipelining) and says after each whether it may carry
 another::
 
-    IDLE -> SENDING -> AWAITING -> READING -> IDLE        a complete exchange; kept alive
-                           |          '-----> CLOSED      the end of the body says close, or leaves
-                           doubt '--> SWITCHED ---> CLOSED      101, or 2xx to CONNECT: the bytes
-                           belong to the caller
+    IDLE -> SENDING -> AWAITING -> READING -> IDLE     a complete exchange; kept alive
+                           |          '-----> CLOSED   its end says close, or leaves doubt
+                           '--> SWITCHED ---> CLOSED   101, or 2xx to CONNECT: not HTTP any more
     any state ----------------------------> CLOSED
 
 "Doubt" is anything after which the two sides could disagree where the next answer begins: bytes
@@ -516,8 +515,7 @@ class Connection:
         return None
 
     def _describe(self, event: h11.Response | h11.InformationalResponse) -> Head:
-        """Turn h11's event into a `Head`, and note how the body is framed (RFC 9112, section 6.3).
-        Turn h11's event into a `Head`, and note how the body is framed (RFC 9112, section 6.3)."""
+        """Turn h11's event into a `Head`; note how the body is framed (RFC 9112, section 6.3)."""
         raw = event.headers.raw_items()
         if len(raw) > self._limits.head_fields:
             raise self._faults.bad_answer(

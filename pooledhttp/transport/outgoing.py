@@ -136,8 +136,7 @@ def _framing(method: str, content: Any, length: bytes | None, chunked: bool) -> 
 
 
 def _with_framing(fields: list[_Field], framing: _Field | None) -> list[_Field]:
-    """Put `framing` where the caller had such a field, else at the end, and drop every other one.
-    Put `framing` where the caller had such a field, else at the end, and drop every other one."""
+    """Put `framing` where the caller had such a field, else at the end; drop any other."""
     kept: list[_Field] = []
     for field in fields:
         lower = field[0].lower()
