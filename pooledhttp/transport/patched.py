@@ -14,6 +14,7 @@ from typing import Any
 from urllib3 import ProxyManager
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from pooledhttp.network import UNIX_SCHEME
 from pooledhttp.transport.origin import OriginPool
 
 __all__ = ["is_urllib3_patched", "urllib3_pool"]
@@ -59,8 +60,10 @@ def urllib3_pool(conn: OriginPool) -> Any:
 
     Returns:
         A new pool each time: what patches urllib3 does not last, and must find nothing from before.
-        For SOCKS proxies, which nobody patches, `conn` itself.
+        For SOCKS proxies and Unix sockets, which nobody patches, `conn` itself.
     """
+    if conn.scheme == UNIX_SCHEME:
+        return conn
     names = _SETTINGS if conn.scheme == "http" else (*_SETTINGS, *_TLS_SETTINGS)
     given = {name: getattr(conn, name) for name in names}
     settings = {name: value for name, value in given.items() if value is not None}

@@ -284,6 +284,24 @@ def test_happy_eyeballs(session: Session) -> None:
         session.close()
 
 
+def test_all_addresses_share_the_time(session: pooledhttp.Session) -> None:
+    """Three addresses that swallow everything take no longer than one."""
+    with contextlib.ExitStack() as holes:
+        addresses = [holes.enter_context(_black_hole()) for _ in range(3)]
+        session.mount("http://", HTTPAdapter(resolver=_Counting(*addresses)))
+        for timeout in (0.4, Timeout(total=0.4), Timeout(connect=0.4)):
+            with prompt(0.7), pytest.raises(pooledhttp.ConnectTimeout, match="3 addresses"):
+                session.get("http://nowhere.example/", timeout=timeout)
+
+
+def test_a_unix_socket_under_a_patched_urllib3(
+    monkeypatch: pytest.MonkeyPatch, session: Session, app: _UnixServer
+) -> None:
+    """Recorders and mocks put themselves into urllib3, which has no Unix sockets."""
+    monkeypatch.setattr("urllib3.connectionpool.HTTPConnectionPool.urlopen", None)
+    assert session.get(_url(app), timeout=5).ok
+
+
 @contextlib.contextmanager
 def _black_hole() -> Iterator[Address]:
     """An address that answers no SYN: its queue is full."""
