@@ -49,7 +49,10 @@ _INCIDENT_SECONDS = 5.0
 class Freshness:
     """The knowledge about one origin. Guarded by the lock of the pool; ages in seconds."""
 
-    __slots__ = ("_doubted_at", "_forget_at", "_good", "_hint", "_proved", "limit", "trust")
+    __slots__ = (
+        "_doubted_at", "_forget_at", "_good", "_hint", "_is_hint_wrong", "_proved", "limit",
+        "trust",
+    )  # fmt: skip
 
     limit: float  #: At this idle age and beyond, a connection is not used; `inf` for no limit.
     trust: float  #: Below this idle age, a careful request may use a connection.
@@ -58,6 +61,7 @@ class Freshness:
         self._good = _START_SECONDS  # believed alive at that age
         self._proved = 0.0  # seen alive at that age
         self._hint = inf
+        self._is_hint_wrong = False
         self._doubted_at = -inf
         self._forget_at = inf
         self.limit = inf
@@ -85,6 +89,8 @@ class Freshness:
     def saw_closed(self, age: float, now: float) -> None:
         """A connection that had been idle for `age` was closed by the peer, some time before."""
         age = max(age, 0.0)
+        if age < self._hint:
+            self._is_hint_wrong = True
         self._good = min(self._good, age * _MARGIN)
         if age * 2 > self._proved or self._is_believed(now):
             self._proved = min(self._proved, age * _MARGIN)
@@ -104,9 +110,12 @@ class Freshness:
         if now >= self._forget_at:
             self.limit = inf
             self._forget_at = inf
+            self._is_hint_wrong = False
             self._settle()
 
     def _settle(self) -> None:
-        known = self._hint if self._hint != inf else self._good * _MARGIN
-        # After a close the hint is not the whole truth: what was seen since counts as well.
+        known = self._good * _MARGIN
+        if self._hint != inf:
+            # Once it closed a connection before the time it named, what was seen alive counts.
+            known = min(self._hint, known) if self._is_hint_wrong else self._hint
         self.trust = min(known, self.limit if self.limit == inf else self.limit * _MARGIN)
