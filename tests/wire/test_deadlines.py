@@ -30,7 +30,7 @@ from tests.support.scripted import Handler, Peer, ScriptedServer, answering, chu
 from tests.wire.tools import first_then_new, names_origin, prompt
 
 #: The total that is given, and the time by which the call has to be over.
-TOTAL, OVER = 0.3, 0.5
+TOTAL, OVER = 0.2, 0.5
 
 #: What one slow byte costs: far less than any timeout per operation.
 PACE = 0.02
@@ -68,7 +68,7 @@ def says(data: bytes, *, slowly: bytes = b"") -> Handler:
 def reads_slowly(peer: Peer) -> None:
     """Take the upload a little at a time."""
     peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    while peer.sock.recv(2048):
+    while peer.sock.recv(32_768):
         time.sleep(PACE)
 
 

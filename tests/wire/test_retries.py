@@ -106,14 +106,14 @@ def session_with(policy: urllib3.Retry, **how: Any) -> pooledhttp.Session:
 
 
 @policies
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
 def test_safe_methods_are_tried_again(policy: Policy, method: str, failure: Handler) -> None:
     """Two failures of any kind, then an answer; a body cut short counts as one."""
     with ScriptedServer([failure, failure, OK]) as server:
         with session_with(policy(3, **QUICK)) as session, prompt():
             data = b"x" if method == "PUT" else None
-            answer = session.request(method, server.url(), data=data, timeout=0.15)
+            answer = session.request(method, server.url(), data=data, timeout=0.12)
         has_body_to_fail = method != "HEAD" or failure not in (
             truncates,
             truncates_chunks,
@@ -137,7 +137,7 @@ def test_a_post_is_executed_once(
     with ScriptedServer([failure]) as server:
         with session_with(policy(3, **settings, **QUICK)) as session, prompt():
             with pytest.raises(pooledhttp.RequestException) as caught:
-                session.post(server.url(), data=b"pay", timeout=0.15)
+                session.post(server.url(), data=b"pay", timeout=0.12)
             names_origin(caught.value, server)
         assert len(server.requests) == 1
         assert server.unexpected == 0
@@ -170,7 +170,7 @@ def test_giving_up(policy: Policy, failure: Handler, error: type[Exception]) -> 
     with ScriptedServer([failure] * 3) as server:
         with session_with(policy(2, **QUICK)) as session, prompt():
             with pytest.raises(error) as caught:
-                session.get(server.url("/path"), timeout=0.15)
+                session.get(server.url("/path"), timeout=0.12)
         cause = caught.value.args[0]
         assert isinstance(cause, urllib3.exceptions.MaxRetryError)
         assert cause.reason is not None
