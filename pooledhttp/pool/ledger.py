@@ -590,7 +590,7 @@ class Ledger(Generic[K, R]):
     def _keep(self, place: Place[K, R], now: float) -> None:
         """Hand a good resource to whoever waits for it, or put it on the shelf."""
         record = place.record
-        if self._blocked and self._is_overtaken(record, record.open, now):
+        if self._blocked and self._overtaker(record, record.open, now) is not None:
             self.doom(place, "made_room", now)  # once it is closed, its room goes to another key
             return
         if record.waiters:
@@ -633,24 +633,24 @@ class Ledger(Generic[K, R]):
         if self._listeners:
             self.events.append(ShelfOverflow(record.origin))
 
-    def _is_overtaken(self, record: Record[K, R], had: int, now: float) -> bool:
-        """Whether a place of `record`, which had that many, has to go to another key.
+    def _overtaker(self, record: Record[K, R], had: int, now: float) -> Record[K, R] | None:
+        """Return the other key that a place of `record`, which had that many, has to go to.
 
-        Who has lost patience gets it if that makes shares more even, or if it waits for that much
-        longer than the record's own line. Under a load that makes everybody wait longer than
-        patience, shares settle and each key's places serve its own line; going by age alone would
-        then close a connection for nearly every request.
+        Who has lost patience gets it if that makes shares more even, or if it has waited for that
+        much longer than the record's own line, and twice as long. Under a load that makes everybody
+        wait longer than patience, shares settle and each key's places serve its own line; going by
+        age alone would then close a connection for nearly every request.
         """
-        other = self._blocked.first()
-        if other is None or other is record:
-            return False
-        if not record.waiters:
-            return True
+        other = self._blocked.first_but(record)
+        if other is None or not record.waiters:
+            return other
         first = next(iter(other.waiters.values()))
-        if now - first.since <= first.patience:
-            return False
-        own = next(iter(record.waiters.values()))
-        return not other.open or other.open + 1 < had or own.since - first.since > first.patience
+        waited = now - first.since
+        if waited <= first.patience:
+            return None
+        own = now - next(iter(record.waiters.values())).since
+        is_poorer = not other.open or other.open + 1 < had
+        return other if is_poorer or waited > own + max(own, first.patience) else None
 
     def doom(self, place: Place[K, R], reason: str, now: float) -> None:
         """Have a resource closed; its place counts until that is done."""
@@ -729,8 +729,9 @@ class Ledger(Generic[K, R]):
             target: Record[K, R] | None = None
             if record.waiters and record.open < record.max_open:
                 target = record
-            if blocked and (target is None or self._is_overtaken(record, record.open + 1, now)):
-                target = blocked.first() or target
+            if blocked:
+                overtaker = self._overtaker(record, record.open + 1, now) if target else None
+                target = overtaker or target or blocked.first()
             if target is None:
                 return
             self._open(target)

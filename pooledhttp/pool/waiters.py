@@ -101,6 +101,16 @@ class BlockedLines(Generic[K, R]):
             heapq.heappop(heap)
         return None
 
+    def first_but(self, record: Record[K, R]) -> Record[K, R] | None:
+        """Return the record whose first caller has waited longest of all others, or None."""
+        first = self.first()
+        if first is not record:
+            return first
+        entry = heapq.heappop(self._heap)
+        second = self.first()
+        heapq.heappush(self._heap, entry)
+        return second
+
     @staticmethod
     def _stands(serial: int, record: Record[K, R]) -> bool:
         """Whether an entry still says the truth."""
