@@ -103,7 +103,7 @@ FAILURES: dict[str, Handler] = {
 
 def patience(failure: Handler) -> tuple[float, float]:
     """Short only where the server says nothing: a busy machine must not add failures of its own."""
-    return 5, 0.15 if failure in (stalls, stalls_in_the_body) else 5
+    return 5, 0.25 if failure in (stalls, stalls_in_the_body) else 5
 
 
 def session_with(policy: urllib3.Retry, **how: Any) -> pooledhttp.Session:
