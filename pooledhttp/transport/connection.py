@@ -540,8 +540,8 @@ class Connection:
             self._body_left = 0
         elif not self._is_chunked:
             self._body_left = length
-        elif length is not None:
-            self._has_doubt = True
+        if self._is_chunked and length is not None:
+            self._has_doubt = True  # also where there is no body: whoever says both is not believed
         return Head(
             status,
             event.reason.decode("latin-1"),
