@@ -8,6 +8,7 @@
 All that requests has at this level is here under the same name. What is ours beside it:
 
     PoolConfig             limits and lifetimes of a session's connections: Session(pool=...)
+    HostLimits             the limits of one host among PoolConfig's overrides
     Retry                  a retry policy with jitter and a budget: Session(retries=...)
     Timeout(total=...)     one deadline for a whole request: get(url, timeout=...)
     PoolTimeout, PoolClosed, WriteTimeout     what can go wrong in addition
@@ -62,7 +63,7 @@ from pooledhttp.exceptions import (
     WriteTimeout,
 )
 from pooledhttp.models import PreparedRequest, Request, Response
-from pooledhttp.pool import PoolConfig
+from pooledhttp.pool import HostLimits, PoolConfig
 from pooledhttp.retry import Retry
 from pooledhttp.sessions import Session, session
 from pooledhttp.status_codes import codes
@@ -119,6 +120,7 @@ __all__ = (
     "URLRequired",
     "WriteTimeout",
     # settings
+    "HostLimits",
     "PoolConfig",
     "Retry",
     # modules
