@@ -51,6 +51,11 @@ _UNSAFE_IN_AUTHORITY = re.compile(r"[\x00-\x20\x7f\\]")
 #: allowed by RFC 952, is in wide use.
 _UNSAFE_IN_HOST = re.compile(r"[\x00-\x20\x7f-\U0010ffff\"#%/:<>?@\[\\\]^`{|}]")
 
+#: The last label of what resolvers take for an IPv4 address, in all its old forms (`0x7f.1`).
+#: The mapping of UTS 46 makes such digits out of fullwidth, circled and raised ones: a host that
+#: passes a filter of addresses as a name and is none.
+_NUMERIC = re.compile(r"(?:^|\.)(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?$")
+
 #: Limits of the domain name system: bytes of a label, and of a whole name as text.
 _MAX_LABEL, _MAX_NAME = 63, 253
 
@@ -163,7 +168,7 @@ def encode_host(host: str) -> str:
     """Convert a host name with letters beyond ASCII to the form the name system knows.
 
     Raises:
-        InvalidURL: It is no name by IDNA 2008 with the mapping of UTS 46.
+        InvalidURL: It is no name by IDNA 2008 with the mapping of UTS 46, or an address by it.
     """
     try:
         return encode_idna(host)
@@ -176,9 +181,12 @@ def encode_idna(host: str) -> str:
     import idna  # loads tables of its own; most programs never meet such a name
 
     try:
-        return idna.encode(host, uts46=True).decode("ascii")
+        name: str = idna.encode(host, uts46=True).decode("ascii")
     except idna.IDNAError as exc:
         raise UnicodeError(str(exc)) from exc
+    if _NUMERIC.search(name):
+        raise UnicodeError("its letters stand for an address, where other parsers see a name")
+    return name
 
 
 def _checked_host(host: str, url: str) -> str:

@@ -87,6 +87,11 @@ def test_any_url_is_prepared_as_by_requests(url: str, params: dict[str, str]) ->
         ("http://a%2fb/", InvalidURL),
         ("http://a\uff0fb/", InvalidURL),
         ("http://[::1/", InvalidURL),
+        ("http://\uff11\uff12\uff17.0.0.1/", InvalidURL),
+        ("http://127.0.0.\u2460/", InvalidURL),
+        ("http://127\u30020\u30020\u30021/", InvalidURL),
+        ("http://\uff10x7f.\uff11/", InvalidURL),
+        ("http://\uff12130706433./", InvalidURL),
     ],
 )
 def test_addresses_that_cannot_be_right_are_refused(url: Any, error: type[Exception]) -> None:
@@ -98,6 +103,7 @@ def test_addresses_that_cannot_be_right_are_refused(url: Any, error: type[Except
 def test_a_host_in_other_letters_is_converted() -> None:
     """Full-width and capital letters come out as the name they mean."""
     assert target.canonical_url("http://ex\uff0eample/") == "http://ex.ample/"
+    assert target.canonical_url("http://\uff11.example/") == "http://1.example/"
 
 
 def test_a_zone_does_not_spoil_the_parameters() -> None:
