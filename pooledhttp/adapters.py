@@ -476,10 +476,18 @@ class HTTPAdapter(BaseAdapter):
             translated = border.translate(error, request)
             name = type(translated).__name__
             self._report(conn, request.method, target, monotonic() - started, error=name)
-            if translated is error:
-                raise
-            raise translated from error
-        response = self.build_response(request, raw)
+            try:
+                if translated is error:
+                    raise
+                raise translated from error
+            finally:
+                del translated  # it will refer to this frame, which must not refer to it
+        try:
+            response = self.build_response(request, raw)
+        except BaseException:
+            if isinstance(raw, RawResponse):
+                raw.close()
+            raise
         if isinstance(raw, RawResponse):
             seconds = raw.arrived_at - started
             response.elapsed = timedelta(seconds=seconds)
@@ -521,7 +529,9 @@ class HTTPAdapter(BaseAdapter):
             return conn
         url = request.url
         proxy = select_proxy(url, proxies) if proxies else None
-        key = (url[: url.find("/", url.find("//") + 2)], verify, cert, proxy)
+        cert = tuple(cert) if isinstance(cert, list) else cert
+        end = url.find("/", url.find("//") + 2)  # a URL set by hand may have no path
+        key = (url if end < 0 else url[:end], verify, cert, proxy)
         conn = self._conns.get(key)
         if conn is None:
             conn = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
@@ -567,7 +577,8 @@ class HTTPAdapter(BaseAdapter):
         plan = plan_timeout(timeout, manager.runtime.now)
         headers = request.headers
         if target[:1] != "/" and conn.proxy is not None:
-            headers = {**headers, **dict(conn.proxy.headers)}
+            headers = CaseInsensitiveDict(headers)
+            headers.update(conn.proxy.headers)
         body = request.body
         return conn.send(
             request.method,

@@ -22,7 +22,8 @@ from urllib3.util.retry import Retry
 from pooledhttp.message import RawResponse, without_credentials
 from pooledhttp.network import UNIX_SCHEME, Proxy, Route, TlsSettings
 from pooledhttp.retry import Attempts
-from pooledhttp.timing import plan_timeout
+from pooledhttp.timing import monotonic, plan_timeout
+from pooledhttp.transport.body import BodyReader
 from pooledhttp.transport.buffered import BufferedBody
 from pooledhttp.transport.faults import explain_total
 from pooledhttp.transport.outgoing import build_request
@@ -77,8 +78,7 @@ class OriginPool:
         host: Name or address, or the path of the Unix socket.
         port: `None` for the scheme's default. A Unix socket has none, whatever is given.
         **settings: Keyword arguments of urllib3's pools. Those that shape urllib3's own pool
-        (`maxsize`, `block`,
-            ...) are kept as attributes of no effect.
+            (`maxsize`, `block`, ...) are kept as attributes of no effect.
     """
 
     ca_cert_data: str | bytes | None = None
@@ -120,9 +120,12 @@ class OriginPool:
                 setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _SHAPES_ROUTE and getattr(self, name) != value:
-            self._routes.clear()
+        is_news = name in _SHAPES_ROUTE and getattr(self, name) != value
         object.__setattr__(self, name, value)
+        if is_news:
+            # A new dict, and afterwards: a thread that makes a route of the old value meanwhile
+            # puts it into the old one, where nobody finds it.
+            self._routes = {}
 
     def __repr__(self) -> str:
         # It stands at the head of MaxRetryError's text, which programs match.
@@ -137,9 +140,10 @@ class OriginPool:
         Args:
             is_forwarded: The request line carries a whole URL: plain http over a forward proxy.
         """
-        route = self._routes.get(is_forwarded)
+        routes = self._routes
+        route = routes.get(is_forwarded)
         if route is None:
-            route = self._routes[is_forwarded] = self._make_route(is_forwarded)
+            route = routes[is_forwarded] = self._make_route(is_forwarded)
         return route
 
     def _make_route(self, is_forwarded: bool) -> Route:
@@ -203,18 +207,15 @@ class OriginPool:
         """What `Host` says (RFC 9112, section 3.2): host, and port where it is not the usual."""
         if self.scheme == UNIX_SCHEME:
             return "localhost"  # the path of a socket is no host, and servers want one
-        if not target.startswith(("http://", "https://")):
+        is_plain = target[:7].lower() == "http://"
+        if not is_plain and target[:8].lower() != "https://":
             host, port, scheme = self.host, self.port, self.scheme
             host = f"[{host.partition('%')[0]}]" if ":" in host else host
             return host if port == DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
         authority = without_credentials(target).partition("://")[2]
         for end in "/?#":
             authority = authority.partition(end)[0]
-        return (
-            authority.removesuffix(":80")
-            if target.startswith("http:")
-            else authority.removesuffix(":443")
-        )
+        return authority.removesuffix(":80" if is_plain else ":443")
 
     # ---- sending
 
@@ -245,7 +246,7 @@ class OriginPool:
 
         Raises:
             urllib3.exceptions.HTTPError: What went wrong, as `MaxRetryError` where the policy gave
-            up on it.
+                up on it.
             PoolTimeout: No place became free in time.
         """
         hub, manager = self.hub, self.hub.manager
@@ -275,8 +276,9 @@ class OriginPool:
         for attempt in attempts:
             try:
                 answer = manager.transport.exchange(route, request, plan, hub.replay)
-                arrived_at = manager.runtime.now()
-                if reads_here and answer.status not in _REDIRECTS:
+                arrived_at = monotonic()
+                is_body = isinstance(answer.reader, BodyReader)  # else another protocol's bytes
+                if reads_here and is_body and answer.status not in _REDIRECTS:
                     answer.reader = BufferedBody(answer.reader.read())
             except (HTTPError, OSError) as error:
                 attempt.failed(explain_total(error, plan))
@@ -341,7 +343,7 @@ class OriginPool:
         return raw
 
     def close(self) -> None:
-        """Nothing: connections belong to the shared pool.
+        """Do nothing: connections belong to the shared pool.
 
-        Urllib3's managers call this for pools they forget.
+        urllib3's managers call this for pools they forget.
         """

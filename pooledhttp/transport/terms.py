@@ -38,11 +38,13 @@ SOCKS_SCHEMES = ("socks4", "socks4a", "socks5", "socks5h")
 def tls_keywords(verify: Any, cert: Any) -> dict[str, Any]:
     """`verify` and `cert` as keyword arguments of urllib3's pools; paths are not looked at."""
     settings: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED"}
-    if verify is False:
+    # What `verify_attributes` will put onto a pool has to be told apart here: two requests that
+    # differ in it must not get the same one.
+    if not verify:
         settings["cert_reqs"] = "CERT_NONE"
-    elif isinstance(verify, str | os.PathLike):
+    elif isinstance(verify, str | bytes | os.PathLike):
         name = "ca_cert_dir" if os.path.isdir(verify) else "ca_certs"
-        settings[name] = os.fspath(verify)
+        settings[name] = os.fsdecode(verify)
     elif hasattr(verify, "wrap_socket"):
         settings = {"ssl_context": verify}
     if cert is not None:
@@ -72,7 +74,7 @@ def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> d
     if is_secure and hasattr(verify, "wrap_socket"):
         found["ssl_context"] = verify
     elif is_secure and verify:
-        bundle = extract_zipped_paths(bundle if verify is True else os.fspath(verify))
+        bundle = extract_zipped_paths(bundle if verify is True else os.fsdecode(verify))
         if not bundle or not os.path.exists(bundle):
             raise OSError(
                 f"Could not find a suitable TLS CA certificate bundle, invalid path: {bundle}"
@@ -92,11 +94,12 @@ def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> d
 
 
 def key_of_socket(key_of: Callable[[dict[str, Any]], Any], context: dict[str, Any]) -> Any:
-    """As for hosts, which are the same in upper and lower case; paths are not."""
+    """urllib3's key of a pool, for a path: urllib3 would put it, as a host, into lower case."""
     return key_of({**context, "host": os.fsencode(context["host"]).hex()})
 
 
 def urllib3_timeout(timeout: Any) -> urllib3.Timeout:
+    """Whatever users give as `timeout=`, as urllib3's pools take it."""
     if isinstance(timeout, urllib3.Timeout):
         return timeout
     if isinstance(timeout, Timeout):
@@ -121,6 +124,7 @@ def proxy_url(proxy: str) -> str:
 
 
 def require_socks() -> None:
+    """Raise `InvalidSchema` where the library for SOCKS is not installed."""
     try:
         import socksio  # noqa: F401
     except ImportError as error:

@@ -86,3 +86,18 @@ def test_a_dropped_switch_is_closed(
         server.wait_all_closed()
         assert session.pool.stats().total.active == 0
         session.close()
+
+
+@ways
+def test_a_policy_that_retries_reads_does_not_wait_for_a_switched_one(
+    method: str, fields: dict[str, str], answer: bytes
+) -> None:
+    """The bytes of another protocol are no body that could be read ahead."""
+    with (
+        ScriptedServer(echoes(answer)) as server,
+        pooledhttp.Session(retries=pooledhttp.Retry(3)) as session,
+        prompt(),
+    ):
+        response = session.request(method, server.url(), headers=fields, timeout=5)
+        assert response.content == b""
+        assert len(server.connections) == 1

@@ -1,0 +1,89 @@
+"""How an adapter finds the pool of a request, without a socket."""
+
+from __future__ import annotations
+
+import gc
+import os
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pooledhttp
+from pooledhttp.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
+from pooledhttp.exceptions import ConnectionError
+
+
+def pool_for(adapter: HTTPAdapter, url: str, verify: Any = True, cert: Any = None) -> Any:
+    """What the adapter would send a request through whose URL was set by hand."""
+    request = pooledhttp.Request("GET", "http://example.test/").prepare()
+    request.url = url
+    return adapter._connection_for(request, verify, None, cert)
+
+
+@pytest.mark.parametrize("off", [None, False, 0, ""])
+def test_verification_switched_off_for_one_request_is_on_for_the_next(off: object) -> None:
+    """Requests that differ in what is verified never share a pool, however it is written."""
+    adapter = HTTPAdapter()
+    assert pool_for(adapter, "https://h.test/").cert_reqs == "CERT_REQUIRED"
+    assert pool_for(adapter, "https://h.test/", off).cert_reqs == "CERT_NONE"
+    assert pool_for(adapter, "https://h.test/").cert_reqs == "CERT_REQUIRED"
+
+
+def test_certificates_trusted_by_one_request_are_not_by_the_next(tmp_path: Path) -> None:
+    """Also where their path comes as bytes."""
+    (tmp_path / "own.pem").touch()
+    adapter, own = HTTPAdapter(), os.fsencode(tmp_path / "own.pem")
+    assert pool_for(adapter, "https://h.test/").ca_certs == DEFAULT_CA_BUNDLE_PATH
+    assert pool_for(adapter, "https://h.test/", own).ca_certs == os.fsdecode(own)
+    assert pool_for(adapter, "https://h.test/").ca_certs == DEFAULT_CA_BUNDLE_PATH
+
+
+def test_ports_are_told_apart_in_addresses_without_a_path() -> None:
+    """The last letter of such a URL belongs to its origin."""
+    adapter = HTTPAdapter()
+    assert pool_for(adapter, "http://h.test:8081").port == 8081
+    assert pool_for(adapter, "http://h.test:8082").port == 8082
+    assert pool_for(adapter, "http://h.test:8082?q").port == 8082
+
+
+def test_a_certificate_may_come_as_a_list(tmp_path: Path) -> None:
+    """As a tuple does."""
+    (tmp_path / "own.pem").touch()
+    own = str(tmp_path / "own.pem")
+    assert pool_for(HTTPAdapter(), "https://h.test/", cert=[own, own]).key_file == own
+
+
+def test_a_setting_changed_while_a_route_is_made_counts() -> None:
+    """A thread that made a route of the old value must not leave it for others to find."""
+    pool = pool_for(HTTPAdapter(), "https://h.test/")
+    make, changes = pool._make_route, [True]
+
+    def overtaken(is_forwarded: bool) -> Any:
+        made = make(is_forwarded)
+        if changes.pop():
+            changes.append(False)
+            pool.assert_hostname = "other.test"
+        return made
+
+    object.__setattr__(pool, "_make_route", overtaken)
+    assert pool.route().tls.assert_hostname is None
+    assert pool.route().tls.assert_hostname == "other.test"
+
+
+def test_an_error_is_gone_when_nobody_has_it() -> None:
+    """No circle of error and frames keeps the request, and what belongs to it, in memory."""
+
+    def fail() -> weakref.ref[BaseException]:
+        with pooledhttp.Session() as session, pytest.raises(ConnectionError) as caught:
+            session.get("http://127.0.0.1:1/", timeout=5)
+        error = weakref.ref(caught.value)
+        caught._excinfo = None  # pytest's own reference
+        return error
+
+    gc.disable()
+    try:
+        assert fail()() is None
+    finally:
+        gc.enable()
