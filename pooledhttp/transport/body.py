@@ -18,7 +18,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from pooledhttp.transport.connection import Connection, Head
-from pooledhttp.transport.faults import explain_total
+from pooledhttp.transport.faults import explain_total, without_frames
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route
@@ -108,7 +108,7 @@ class BodyReader:
     def _pull(self) -> bytes:
         """Get the next piece from the connection, `b""` at the end."""
         if self._failure is not None:
-            raise self._failure
+            raise without_frames(self._failure)
         connection, lease = self._connection, self._lease
         if connection is None or lease is None:
             return b""
@@ -119,7 +119,7 @@ class BodyReader:
         try:
             piece = connection.receive(self._plan)
         except Exception as error:
-            self._failure = explain_total(error, self._plan)
+            self._failure = without_frames(explain_total(error, self._plan))
             self._give_up("failed in the body")
             raise
         except BaseException:
@@ -133,10 +133,7 @@ class BodyReader:
         return piece
 
     def read(self, amt: int | None = None, /) -> bytes:
-        """Read `amt` bytes, fewer only at the end.
-
-        All that is left for `None` or a negative number.
-        """
+        """Read `amt` bytes, fewer only at the end; all that is left for `None` or below zero."""
         if amt is None or amt < 0:
             pieces = [bytes(self._rest)] if self._rest else []
             self._rest = memoryview(b"")

@@ -33,7 +33,7 @@ import h11
 from urllib3.exceptions import HTTPError
 
 from pooledhttp.exceptions import ConnectionBroken
-from pooledhttp.transport.faults import Faults
+from pooledhttp.transport.faults import Faults, without_frames
 from pooledhttp.transport.wire import PIECE_BYTES, Limits, WireRequest, body_pieces
 
 if TYPE_CHECKING:
@@ -83,10 +83,7 @@ class ByteStream(Protocol):
         """Write all of `data`."""
 
     def send_until_answer(self, data: bytes | memoryview, deadline: Deadline) -> int:
-        """Write until all is out or the peer, while we are blocked, has something to read.
-
-        Return the count.
-        """
+        """Write until all is out or the peer answers while we are blocked; return the count."""
 
     def has_data_or_eof(self) -> bool:
         """Whether an idle stream is no longer idle, found out without waiting."""
@@ -427,7 +424,7 @@ class Connection:
         except OSError:
             pass  # whoever reads the body meets it again
         except HTTPError as error:
-            self._ahead.append(error)
+            self._ahead.append(without_frames(error))
         return False
 
     def _is_told_to_continue(self, plan: TimeoutPlan) -> bool:
@@ -521,9 +518,7 @@ class Connection:
             raise self._faults.bad_answer(
                 f"the head has more than {self._limits.head_fields} fields"
             )
-        if (
-            event.http_version[:1] != b"1"
-        ):  # HTTP/2 and later do not look like this; 0.9 had no head
+        if event.http_version[:1] != b"1":  # 2 and later do not look like this; 0.9 had no head
             raise self._faults.bad_answer(f"the version is {event.http_version.decode()}")
         length: int | None = None
         keep_seconds: float | None = None
@@ -565,7 +560,7 @@ class Connection:
             BadAnswer: Broken chunks, almost only framing, or an oversized trailer.
         """
         if self._failure is not None:
-            raise self._failure
+            raise without_frames(self._failure)
         if self.is_complete or self.state is not State.READING:
             return b""
         event, self._pending = self._pending or self._next_body_event(), None
@@ -605,7 +600,7 @@ class Connection:
             elif event is not _NEED_DATA:
                 self._pending = event
         except Exception as error:  # to be raised in its turn, behind the data that came before it
-            self._failure = error
+            self._failure = without_frames(error)
 
     def _fill(self, plan: TimeoutPlan) -> None:
         """Read more of the body.
@@ -618,9 +613,7 @@ class Connection:
             data = self.stream.recv(RECV_BYTES, plan.total.sooner(plan.read))
         except TimeoutError as error:
             raise self._faults.recv_timeout(plan, "body") from error
-        except (
-            OSError
-        ) as error:  # a TLS end without close_notify too: somebody may have cut the body short
+        except OSError as error:  # a TLS end without close_notify too: it may have been cut short
             raise self._faults.truncated(error, self._body_seen, self._body_left) from error
         if self._is_chunked:
             self._excess += len(data)
@@ -653,13 +646,15 @@ class Connection:
             return self._next_event("body")
         event = self._ahead.popleft()
         if isinstance(event, HTTPError):
-            raise event
+            raise without_frames(event)
         return event
 
     def _next_event(self, phase: str) -> object:
         try:
             return self._h11.next_event()
         except h11.RemoteProtocolError as error:
+            # One of h11's frames has the error in a variable, and our readers further out.
+            error.__traceback__ = None
             text = str(error)
             if "closed connection" in text:
                 if phase == "head":

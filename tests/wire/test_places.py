@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -296,3 +298,37 @@ def test_one_session_many_threads_many_faults() -> None:
             assert all(crew.map(one, range(600)))
         stats = session.pool.stats().total
         assert (stats.active, stats.waiting) == (0, 0)
+
+
+def test_a_body_found_broken_is_dropped_like_any_other(narrow: pooledhttp.Session) -> None:
+    """What was read ahead and is wrong keeps nothing alive, with the cyclic collector off."""
+    broken = once(chunked([b"hello"], end=False) + b"zz\r\n")
+    with ScriptedServer([broken, answering(respond(b"fine"))]) as server, prompt():
+        gc.disable()
+        try:
+            answer = narrow.get(server.url(), timeout=5, stream=True)
+            assert next(answer.iter_content(5)) == b"hello"
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                del answer
+            assert [one.category for one in said] == [ResourceWarning]
+            assert narrow.get(server.url(), timeout=5).content == b"fine"
+        finally:
+            gc.enable()
+
+
+def test_an_answer_that_no_response_can_be_made_of() -> None:
+    """An adapter whose `build_response` raises gives the place back at once."""
+
+    class Picky(HTTPAdapter):
+        def build_response(self, req: Any, resp: Any) -> Any:
+            raise ValueError("not this one")
+
+    with ScriptedServer(answering(respond(b"x"))) as server:
+        with pooledhttp.Session() as session:
+            adapter = Picky(pool=PoolConfig(max_per_host=1))
+            session.mount("http://", adapter)
+            with pytest.raises(ValueError, match="not this one"):
+                session.get(server.url(), timeout=5)
+            total = adapter.pool.stats().total
+            assert (total.active, total.leaks) == (0, 0)
