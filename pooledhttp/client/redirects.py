@@ -20,6 +20,7 @@ from pooledhttp.auth import AuthBase
 from pooledhttp.exceptions import InvalidURL
 from pooledhttp.message import (
     DEFAULT_PORTS,
+    MAX_DRAIN_BYTES,
     canonical_url,
     check_authority,
     check_host,
@@ -42,10 +43,6 @@ __all__ = [
 
 #: Statuses after which the same request is sent again, body and all.
 KEEPS_BODY = (307, 308)
-
-#: The most of a redirect's body that is read so that its connection can be used again. Reading
-#: more costs more than a new connection, and a server could make it endless.
-MAX_DRAIN_BYTES = 64 * 1024
 
 _PIECE_BYTES = 16 * 1024
 

@@ -29,7 +29,12 @@ from pooledhttp.message.decoding import make_decoder
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
-__all__ = ["OriginalResponse", "RawResponse", "Reader"]
+__all__ = ["MAX_DRAIN_BYTES", "OriginalResponse", "RawResponse", "Reader"]
+
+#: The most of a body nobody wants that is read so that its connection can be used again. Reading
+#: more costs more than a new connection, and a server could make it endless.
+MAX_DRAIN_BYTES = 64 * 1024
+_DRAIN_PIECE_BYTES = 16 * 1024
 
 
 class Reader(Protocol):
@@ -172,7 +177,7 @@ class RawResponse(HTTPResponse):
             retries=retries,
         )
         self.chunked = False
-        #: When the head was there, on the clock of the runtime; the body may have been read since.
+        #: When the head was there, by `timing.monotonic`; the body may have been read since.
         self.arrived_at = 0.0
         #: Whether what follows is no body but another protocol.
         self.is_switched = status == 101 or (request_method == "CONNECT" and 200 <= status < 300)
@@ -279,8 +284,16 @@ class RawResponse(HTTPResponse):
             self._reader.close()
 
     def drain_conn(self) -> None:
-        """Read the rest of the body, so that the connection can serve again."""
-        self.read(decode_content=False)
+        """Read the rest of a small body, so that the connection can serve again.
+
+        A large one, which would take longer than a new connection, and one that knows no end are
+        closed.
+        """
+        if (self.length_remaining or 0) <= MAX_DRAIN_BYTES:
+            for _ in range(0, MAX_DRAIN_BYTES + 1, _DRAIN_PIECE_BYTES):
+                if not self.read(_DRAIN_PIECE_BYTES, decode_content=False):
+                    return
+        self.close()
 
     def close(self) -> None:
         """Close the body, and with it the connection if the body was not read to its end."""

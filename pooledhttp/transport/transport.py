@@ -77,12 +77,11 @@ class Transport:
             try:
                 return self._attempt(connection, lease, request, plan)
             except ConnectionBroken:
-                if not lease.reused or not _may_replay(connection, request, replay):
+                if not (lease.reused and _may_replay(connection, request, replay)):
                     raise
                 lease.found_stale()
                 self.pool.count_replay(route)
                 self.listeners.emit(Replayed(route.origin, request.method.decode("latin-1")))
-                request.rewind_body()
             connection = self.dial(lease, route, plan)
             return self._attempt(connection, lease, request, plan)
         except BaseException as error:
@@ -142,7 +141,17 @@ def open_connection(
 
 
 def _may_replay(connection: Connection, request: WireRequest, replay: Replay) -> bool:
-    """Whether a request may be sent again after its connection died without a byte of an answer."""
+    """Whether a request may be sent again after its connection died without a byte of an answer.
+
+    If so, its body is back at its start. One that cannot be put there after all, as the file was
+    closed meanwhile, leaves the request with the error that it has.
+    """
     if replay == "off" or connection.got_bytes or not request.can_be_sent:
         return False
-    return replay == "always" or request.is_idempotent or not connection.bytes_sent
+    if not (replay == "always" or request.is_idempotent or not connection.bytes_sent):
+        return False
+    try:
+        request.rewind_body()
+    except (OSError, ValueError):
+        return False
+    return True

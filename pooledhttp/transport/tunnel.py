@@ -56,13 +56,13 @@ def open_tunnel(stream: ByteStream, proxy: Proxy, host: str, port: int, deadline
         raise _refused(proxy, target, OSError(str(error))) from error
     if connection.state is not State.SWITCHED or head.status == 101:  # 101 changes to no tunnel
         cause = OSError(f"Tunnel connection failed: {head.status} {head.reason}")
-        raise _refused(proxy, target, cause)
+        raise _refused(proxy, target, cause, head.status)
     if connection.leftover():
         raise _refused(proxy, target, OSError("the proxy sent bytes of its own into the tunnel"))
 
 
-def _refused(proxy: Proxy, target: str, cause: OSError) -> ProxyFault:
+def _refused(proxy: Proxy, target: str, cause: OSError, status: int = 0) -> ProxyFault:
     text = f"Unable to connect to proxy: {proxy.origin} did not open a tunnel to {target}: {cause}"
-    if "407" in str(cause):
+    if status == 407:
         text += ". Put the proxy's user name and password into its URL."
     return ProxyFault(text, cause, origin=target, phase="tunnel")

@@ -340,3 +340,50 @@ def test_finished_requests_are_told() -> None:
     ]
     assert {event.origin for event in finished} == {f"http://127.0.0.1:{server.port}"}
     assert all(0 < event.seconds < 2 for event in finished)
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
+def test_a_refused_answer_without_end_is_not_waited_for(announced: bool) -> None:
+    """Its connection is closed, where a small body is read to keep it."""
+
+    def endless(peer: Peer) -> None:
+        peer.read_request()
+        framing = "Content-Length: 9999999" if announced else "Transfer-Encoding: chunked"
+        peer.send(f"HTTP/1.1 503 Busy\r\n{framing}\r\n\r\n".encode())
+        piece = b"x" * 1000 if announced else b"3e8\r\n" + b"x" * 1000 + b"\r\n"
+        for _ in range(0 if announced else 100_000):
+            peer.send(piece)
+        peer.wait_closed()
+
+    with (
+        ScriptedServer([endless, OK]) as server,
+        pooledhttp.Session(retries=pooledhttp.Retry(1, **QUICK)) as session,
+        prompt(),
+    ):
+        assert session.get(server.url(), timeout=30, stream=True).content == b"fine"
+
+
+def test_a_file_that_cannot_go_back_leaves_the_error_of_the_connection() -> None:
+    """The replay on a fresh connection is given up; what is raised says what went wrong."""
+
+    class OneWay(io.BytesIO):
+        is_sent = False
+
+        def read(self, size: int | None = -1) -> bytes:
+            self.is_sent = True
+            return super().read(size)
+
+        def seek(self, position: int, whence: int = 0) -> int:
+            if self.is_sent:
+                raise ValueError("closed meanwhile")
+            return super().seek(position, whence)
+
+    def answers_once(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(respond(b"first"))
+        dies(peer)
+
+    with ScriptedServer(answers_once) as server, pooledhttp.Session() as session, prompt():
+        assert session.get(server.url(), timeout=5).content == b"first"
+        with pytest.raises(ConnectionError, match="without response"):
+            session.put(server.url(), data=OneWay(b"x" * 10), timeout=5)
