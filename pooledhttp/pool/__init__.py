@@ -1,7 +1,18 @@
 """The pool: what a database pool offers, for resources of any kind.
 
 Leases within limits, in a fair order; idle resources kept, probed and aged; leaks found; everything
-counted. It knows no HTTP and never dials. Start reading at `pool`, then `ledger`.
+counted. It knows no HTTP and never dials. Start reading at `pool`, then `desk`, then `ledger`; each
+module uses only those below it, and `lease` refers back to its pool.
+
+    the face         pool    with lease, the ticket
+    beside a step    acquiring  care  numbers         they take the lock, and probe, close and wait
+                     desk                             the lock, and what is left to do after it
+    one step         upkeep  taking  probing  ending  the lock is held; nothing waits or calls back
+                     keeping  serving  ledger
+    what it changes  record  shelf  waiters  freshness  stats
+    settings         config  limits
+    the process      sweeper  forking  census
+    in words         callers
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ class Lease(Generic[K, R]):
 
     def __del__(self) -> None:
         try:
-            place = self._pool._ledger.held.get(self.serial)
+            place = self._pool._desk.ledger.held.get(self.serial)
         except AttributeError:  # not built completely, or the interpreter is ending
             return
         if place is None:

@@ -1,17 +1,17 @@
 """What is done to the books now and then, not for a single lease.
 
-Closing what expired, evicting, resizing, shutting down, finding leaks, and setting the counters
-right after an interrupted step. As in `ledger`, everything runs under the pool's lock and only
-notes down what is to be done; what walks over many records is called for one record at a time.
+Evicting, resizing, shutting down, finding leaks, and setting the counters right after an
+interrupted step. Part of the books: see `ledger`. What walks over many records is called for one
+record at a time, where it can be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from math import inf
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from pooledhttp.events import StaleFound
+from pooledhttp.pool import ending, serving
 from pooledhttp.pool.config import PoolConfig
 from pooledhttp.pool.ledger import Ledger
 from pooledhttp.pool.limits import Limits
@@ -20,15 +20,9 @@ from pooledhttp.pool.shelf import Place
 from pooledhttp.pool.stats import OriginStats
 from pooledhttp.pool.waiters import Outcome
 
-if TYPE_CHECKING:
-    from pooledhttp.pool.lease import Lease
-
 __all__ = [
-    "bury",
     "evict",
-    "expire",
     "find_leaks",
-    "lend_elder",
     "resize",
     "settle_counts",
     "shut",
@@ -37,49 +31,6 @@ __all__ = [
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
-
-
-def expire(ledger: Ledger[K, R], record: Record[K, R], now: float) -> float:
-    """Close the idle places of a record whose time is up; return when the next one's is."""
-    shelf = record.shelf
-    if not shelf:
-        return inf
-    record.review(now)
-    limit = record.idle_limit
-    surplus = max(len(shelf) - record.min_idle, 0) if record.min_idle else 0
-    soonest = inf
-    for place in list(shelf):
-        end = min(place.keep_until, place.idle_since + limit)
-        if surplus:  # of those a minimum exempts from the idle timeout, the oldest are too many
-            end = min(end, place.idle_since + ledger.idle_timeout)
-            surplus -= 1
-        if end > now:
-            soonest = min(soonest, end)
-            continue
-        shelf.remove(place)
-        ledger.idle_total -= 1
-        ledger.doom(place, ledger.why_expired(place, now), now)
-    return soonest
-
-
-def lend_elder(ledger: Ledger[K, R], record: Record[K, R], lease: Lease[K, R], now: float) -> bool:
-    """Lend a keeper's lease the resource that has been idle longest, if there is one."""
-    if not record.shelf:
-        return False
-    ledger._lend_elder(record, lease, now)
-    return True
-
-
-def bury(ledger: Ledger[K, R], serial: int, now: float) -> None:
-    """Have a resource closed that a keeper's lease found dead."""
-    place = ledger.held.get(serial)
-    if place is None:
-        return
-    record = place.record
-    record.saw_closed(place.idle_before, now)
-    record.tally.stale_found += 1
-    ledger.events.append(StaleFound(record.origin, place.idle_before))
-    ledger.discard(serial, "stale", now)
 
 
 def evict(ledger: Ledger[K, R], record: Record[K, R], reason: str, now: float) -> int:
@@ -135,7 +86,7 @@ def resize(
         ledger.doom(richest.shelf.pop(0), "resized", now)
     for record in list(ledger.records.values()):
         if record.waiters:
-            ledger.serve(record, now)  # which also notes the lines that are left standing
+            serving.serve(ledger, record, now)  # which also notes the lines that are left standing
 
 
 def find_leaks(
@@ -156,7 +107,7 @@ def find_leaks(
         if watch.busy or quiet < threshold:
             soonest = min(soonest, now + threshold - (0.0 if watch.busy else quiet))
             continue
-        ledger.note_leak(place, now)
+        ending.note_leak(ledger, place, now)
         found.append((place, quiet))
     return found, soonest
 
@@ -199,4 +150,4 @@ def settle_counts(ledger: Ledger[K, R], now: float) -> None:
             ledger.hush(record, now)
     for record in list(ledger.records.values()):
         if record.waiters:
-            ledger.serve(record, now)  # which also notes the lines that are left standing
+            serving.serve(ledger, record, now)  # which also notes the lines that are left standing

@@ -19,7 +19,7 @@ def test_dropped_while_its_end_is_in_line(how: str) -> None:
     lease.fill(1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pool._lock:
+        with pool._desk.lock:
             if how == "release":
                 lease.release()
             else:

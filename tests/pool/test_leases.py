@@ -162,7 +162,7 @@ def test_a_failing_close_does_not_reach_the_caller() -> None:
         raise OSError("no")
 
     bench = Bench(PoolConfig(max_per_host=1))
-    bench.pool._close_resource = fail
+    bench.pool._desk.close_resource = fail
     bench.take().discard("x")
     assert bench.pool.is_empty
 

@@ -236,7 +236,7 @@ def test_a_served_caller_that_vanishes_loses_nothing() -> None:
     held = office.take("a")
     office.call("gone", "a")
     office.call("next", "a")
-    record = office.pool._ledger.records["a"]
+    record = office.pool._desk.ledger.records["a"]
     waiting = next(iter(record.waiters.values()))
     held.release()
     assert waiting.lease.resource == 1
@@ -267,7 +267,7 @@ def test_no_wake_up_is_lost(seed: int) -> None:
                 continue
             if lease.resource is None:
                 lease.fill(next(numbers))
-            assert pool._ledger.open_total <= 3
+            assert pool._desk.ledger.open_total <= 3
             scheduler.sleep(source.choice([0, 0.01, 0.04]))
             if source.random() < 0.7:
                 lease.release()
@@ -280,7 +280,7 @@ def test_no_wake_up_is_lost(seed: int) -> None:
     scheduler.run()
     assert len(results) == 36 and "served" in results
     check_books(pool)
-    assert not pool._ledger.held and not pool._ledger.waiting_total
+    assert not pool._desk.ledger.held and not pool._desk.ledger.waiting_total
 
 
 def test_shutdown_sends_everybody_away_at_once() -> None:
@@ -331,7 +331,7 @@ def test_five_hosts_share_sixteen_places() -> None:
         nonlocal most
         for _ in range(12):
             lease = office.take(key)
-            most = max(most, office.pool._ledger.open_total)
+            most = max(most, office.pool._desk.ledger.open_total)
             waits.append(lease.wait_seconds)
             office.scheduler.sleep(0.02)
             lease.release()

@@ -271,10 +271,10 @@ class PoolMachine(RuleBasedStateMachine):
         self.tasks = [task for task in self.tasks if not task.done]
         self.scheduler._raise_first_error()
         self.scheduler.tasks[:] = self.tasks
-        if self.pool._lock.locked():
+        if self.pool._desk.lock.locked():
             return  # somebody is in the middle of a step
         check_books(self.pool)
-        ledger = self.pool._ledger
+        ledger = self.pool._desk.ledger
         known = {place.resource for r in ledger.records.values() for place in r.shelf}
         if not self.has_interleavings:  # a holder closes a dead one before it says so
             known |= {place.resource for place in ledger.held.values()}
@@ -305,7 +305,7 @@ class PoolMachine(RuleBasedStateMachine):
                 task.join(Deadline.after(1.0, self.scheduler.now))
         assert all(task.done for task in self.tasks), f"{self.pool} {self.scheduler}"
         check_books(self.pool)
-        ledger = self.pool._ledger
+        ledger = self.pool._desk.ledger
         assert not ledger.held
         assert not ledger.waiting_total
         assert not ledger.closing

@@ -117,7 +117,7 @@ def test_fifty_thousand_origins_leave_a_bounded_pool() -> None:
     bench.events = []
     for number in range(50_000):
         bench.take(f"host{number}").release()
-    ledger = bench.pool._ledger
+    ledger = bench.pool._desk.ledger
     assert len(ledger.records) <= MAX_QUIET + 100
     assert ledger.idle_total == 100
     total = bench.pool.stats().total

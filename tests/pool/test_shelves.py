@@ -157,7 +157,7 @@ def test_a_victim_is_closed_before_its_room_is_used() -> None:
     """The count of open sockets does not pass the maximum even for a moment."""
     open_now: set[int] = set()
     bench = Bench(PoolConfig(max_total=1, acquire_timeout=0))
-    bench.pool._close_resource = open_now.remove
+    bench.pool._desk.close_resource = open_now.remove
     for key in "abcab":
         lease = bench.pool.acquire(key, bench.clock.deadline(None))
         assert not open_now

@@ -116,7 +116,7 @@ def test_a_finalizer_inside_the_lock_leaves_the_end_to_its_holder() -> None:
     pool: Pool[str, int] = Pool(PoolConfig(), close=lambda _: None)
     lease = pool.acquire("a", Deadline.never())
     lease.fill(1)
-    with pool._lock:
+    with pool._desk.lock:
         lease.release()
         assert not lease.is_ended
     pool.shortage()  # any operation looks
@@ -161,7 +161,7 @@ def test_interrupts_at_any_moment_leave_the_books_right() -> None:
                 is_armed = False
                 hits += 1
                 lease = None  # type: ignore[assignment]
-                assert not pool._lock.locked(), "the lock was left taken"
+                assert not pool._desk.lock.locked(), "the lock was left taken"
             except PoolTimeout:
                 is_armed = False
                 lease = None  # type: ignore[assignment]
@@ -169,7 +169,7 @@ def test_interrupts_at_any_moment_leave_the_books_right() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     gc.collect()
-    pool._settle()
+    pool._desk.settle()
     stats = pool.stats().total
     assert (stats.active, stats.dialling, stats.waiting) == (0, 0, 0), repr(pool)
     leases = [pool.acquire("a", Deadline.never(), fresh=True) for _ in range(2)]
@@ -190,7 +190,7 @@ def test_a_forked_child_begins_anew() -> None:
     idle = pool.acquire("a", Deadline.never())
     idle.fill(2)
     idle.release()
-    with pool._lock:  # as another thread of the parent may
+    with pool._desk.lock:  # as another thread of the parent may
         child = os.fork()
         if not child:
             status = 1

@@ -110,13 +110,13 @@ class Bench:
 
     def idle(self, key: str = "a") -> list[int | None]:
         """Return what is on a key's shelf, the oldest first."""
-        record = self.pool._ledger.records.get(key)
+        record = self.pool._desk.ledger.records.get(key)
         return [] if record is None else [place.resource for place in record.shelf]
 
 
 def check_books(pool: Pool[Any, Any]) -> None:
     """Recount everything, and compare it with what the pool believes."""
-    ledger = pool._ledger
+    ledger = pool._desk.ledger
     records = list(ledger.records.values())
     in_use = list(ledger.held.values())
     for record in records:
@@ -147,7 +147,7 @@ def _check_record(record: Record[Any, Any], mine: list[Any]) -> None:
 
 def _check_lines(pool: Pool[Any, Any]) -> None:
     """Nobody stands in line who could go."""
-    ledger = pool._ledger
+    ledger = pool._desk.ledger
     for record in ledger.records.values():
         if not record.waiters:
             continue
@@ -156,4 +156,4 @@ def _check_lines(pool: Pool[Any, Any]) -> None:
         if record.open < record.max_open:
             assert ledger.open_total >= ledger.max_total, "somebody waits, and there is room"
             assert not ledger.idle_total, "somebody waits for what another key has idle"
-            assert ledger._blocked.first() is not None, "somebody waits, and the heap forgot"
+            assert ledger.blocked.first() is not None, "somebody waits, and the heap forgot"

@@ -261,7 +261,7 @@ def test_after_stop_nothing_comes_onto_the_shelf() -> None:
         with Scheduler(seed) as scheduler:
             bench = Bench(scheduler, PoolConfig(min_idle=3))
             bench.keeper._lock = scheduler.lock()  # type: ignore[assignment]
-            bench.pool._lock = scheduler.lock()
+            bench.pool._desk.lock = scheduler.lock()
             bench.use()
             bench.keeper.wake()
 
