@@ -17,8 +17,9 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from pooledhttp.transport.connection import Connection, Head
+from pooledhttp.transport.connection import Connection
 from pooledhttp.transport.faults import explain_total, without_frames
+from pooledhttp.transport.heads import Head
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route

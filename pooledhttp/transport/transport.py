@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Literal
 from pooledhttp.events import Listeners, Replayed
 from pooledhttp.exceptions import ConnectionBroken
 from pooledhttp.transport.body import BodyReader
-from pooledhttp.transport.connection import Connection, State
+from pooledhttp.transport.connection import Connection
+from pooledhttp.transport.states import State
 from pooledhttp.transport.upgrade import SwitchedReader
 from pooledhttp.transport.wire import Limits, WireRequest, WireResponse
 

@@ -12,7 +12,9 @@ from urllib3.exceptions import HTTPError
 
 from pooledhttp.exceptions import DialTimeout, ProxyFault
 from pooledhttp.timing import TimeoutPlan
-from pooledhttp.transport.connection import ByteStream, Connection, State
+from pooledhttp.transport.bytestream import ByteStream
+from pooledhttp.transport.connection import Connection
+from pooledhttp.transport.states import State
 from pooledhttp.transport.wire import WireRequest
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from pooledhttp.exceptions import (
     SendTimeout,
     TlsError,
 )
-from pooledhttp.transport.connection import MOVES, Connection, State
+from pooledhttp.transport.connection import Connection
+from pooledhttp.transport.states import MOVES, State
 from pooledhttp.transport.wire import Limits, WireRequest
 from tests.transport.script import PLAN, ScriptedStream, get, post
 

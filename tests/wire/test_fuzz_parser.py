@@ -17,7 +17,8 @@ from urllib3.exceptions import HTTPError
 
 from pooledhttp.exceptions import Fault
 from pooledhttp.transport import Limits
-from pooledhttp.transport.connection import Connection, State
+from pooledhttp.transport.connection import Connection
+from pooledhttp.transport.states import State
 from tests.transport.script import PLAN, ScriptedStream, get, post
 
 HONEST = [
