@@ -175,5 +175,5 @@ def test_requests_at_the_edge_of_the_idle_timeout(
                 f"\n{count} {method}s at the edge: reported {len(posts.reported)}, "
                 f"{total.created} connections, {total.stale_found} stale, {total.replays} replays"
             )
-            # The very first close of an origin may surprise one; what it teaches holds for the rest.
+            # An origin's very first close may surprise one; what it teaches holds for the rest.
             assert len(posts.reported) <= max(1, (count - 1) // 1000)
