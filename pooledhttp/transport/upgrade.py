@@ -51,7 +51,12 @@ class SwitchedReader:
             return b"".join(pieces)
         if not self._rest and self._lease is not None and amt:
             deadline = self._plan.total.sooner(self._plan.read)
-            self._rest = self._connection.stream.recv(max(amt, RECV_BYTES), deadline)
+            self._lease.busy = True  # whoever waits for words of the peer has not forgotten it
+            try:
+                self._rest = self._connection.stream.recv(max(amt, RECV_BYTES), deadline)
+            finally:
+                if self._lease is not None:  # closed meanwhile by another thread
+                    self._lease.busy = False
             if not self._rest:
                 self.close()
         piece, self._rest = self._rest[:amt], self._rest[amt:]
@@ -69,6 +74,8 @@ class SwitchedReader:
 
     def write(self, data: bytes, /) -> int:
         """Write all of `data` to the peer."""
+        if self._lease is not None:
+            self._lease.touch()
         self._connection.stream.send(data, self._plan.total.sooner(self._plan.write))
         return len(data)
 

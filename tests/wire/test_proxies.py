@@ -261,6 +261,30 @@ def test_a_tunnel_whose_answer_claims_a_body(
         session.close()
 
 
+def test_407_in_other_words_says_nothing_of_passwords(session: pooledhttp.Session) -> None:
+    """The advice goes by the status, not by what else the refusal holds."""
+    refusal = b"HTTP/1.1 502 not 407\r\nContent-Length: 0\r\n\r\n"
+    with ScriptedServer(says(refusal)) as proxy:
+        with pytest.raises(ProxyError, match="502") as caught:
+            session.get("https://a.example/", proxies={"https": proxy_url(proxy)}, timeout=5)
+        assert "password" not in str(caught.value)
+        session.close()
+
+
+def test_credentials_for_a_proxy_go_out_once(session: pooledhttp.Session) -> None:
+    """Those of its URL stand for the caller's own field, whatever the case of its name."""
+    with ScriptedServer(forwards()) as proxy:
+        session.get(
+            "http://a.example/",
+            headers={"proxy-authorization": "Basic b3RoZXI="},
+            proxies={"http": proxy_url(proxy, who="user:hunter2@")},
+            timeout=5,
+        )
+        names = [name.lower() for name, _ in proxy.requests[0].headers]
+        assert names.count("proxy-authorization") == 1
+        session.close()
+
+
 def test_407_says_what_to_do(session: pooledhttp.Session) -> None:
     """A ProxyError with status and advice, without credentials."""
     with ScriptedServer(REFUSALS["407"]) as proxy:

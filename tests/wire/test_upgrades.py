@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
 
 import pooledhttp
+from pooledhttp import PoolConfig
 from tests.support.scripted import Peer, ScriptedServer, answering, respond
 from tests.wire.tools import prompt
 
@@ -101,3 +103,25 @@ def test_a_policy_that_retries_reads_does_not_wait_for_a_switched_one(
         response = session.request(method, server.url(), headers=fields, timeout=5)
         assert response.content == b""
         assert len(server.connections) == 1
+
+
+@ways
+def test_waiting_for_the_other_protocol_is_no_leak(
+    method: str, fields: dict[str, str], answer: bytes
+) -> None:
+    """A quiet peer is waited for longer than `leak_threshold`, and the socket is in use."""
+
+    def quiet(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(answer)
+        threading.Event().wait(0.3)
+        session.pool._connections.sweep()
+        peer.send(b"at last")
+        peer.wait_closed()
+
+    config = PoolConfig(leak_threshold=0.1)
+    with ScriptedServer(quiet) as server, pooledhttp.Session(pool=config) as session:
+        response = session.request(method, server.url(), headers=fields, stream=True, timeout=5)
+        assert response.raw.read(100) == b"at last"
+        assert session.pool.stats().total.leaks == 0
+        response.close()
