@@ -39,7 +39,7 @@ def test_warm_connections_serve_the_next_requests() -> None:
     """They are open before the first request, and it opens no other."""
     with CountingServer() as server, Session() as session:
         assert session.pool.warm(server.url("/anything"), 3) == 3
-        assert server.accepted.total() == 3
+        server.wait_until(lambda: server.accepted.total() == 3, "three connections")
         for _ in range(5):
             assert session.get(server.url()).content == b"GET /"
         assert server.accepted.total() == 3
