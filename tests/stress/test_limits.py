@@ -19,7 +19,9 @@ from tests.support.descriptors import open_descriptors, wait_until_closed
 THREADS = 200
 
 #: Seconds of load: by default, and under `-m long`.
-DURATIONS = [3.0, pytest.param(30.0, marks=[pytest.mark.long, pytest.mark.timeout(120)])]
+LONG = pytest.mark.long
+
+DURATIONS = [1.5, pytest.param(30.0, marks=[LONG, pytest.mark.timeout(120)])]
 
 
 class Load:
@@ -119,7 +121,7 @@ def report(
     )
 
 
-@pytest.mark.parametrize("count", [8, 32, 64])
+@pytest.mark.parametrize("count", [8, 32, pytest.param(64, marks=LONG)])
 def test_bursts_open_as_many_connections_as_are_used_at_once(count: int) -> None:
     """20 bursts of parallel GETs under default settings: the first burst's connections serve all.
 
@@ -160,7 +162,9 @@ def many_descriptors() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("many_descriptors")
-@pytest.mark.parametrize("count", [200, 257, pytest.param(900, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "count", [200, pytest.param(257, marks=LONG), pytest.param(900, marks=LONG)]
+)
 def test_origins_visited_in_turn_keep_their_connections(count: int) -> None:
     """Five rounds over many origins under default settings: one connection each."""
     hosts = [f"127.{last // 250 + 1}.{last % 250 + 1}.7" for last in range(count)]
