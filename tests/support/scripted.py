@@ -323,6 +323,8 @@ class ScriptedServer:
         """A new gate, which the end of the server opens too."""
         gate = Gate()
         self._gates.append(gate)
+        if self._is_ending:  # which has opened those it saw, and perhaps not this one
+            gate.open()
         return gate
 
     @property
