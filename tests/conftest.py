@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -32,6 +33,12 @@ def _clean_environment() -> None:
 
 
 _clean_environment()
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from walking thousands of collected tests each time it is called."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ class Crew:
 @pytest.mark.parametrize("hint", [None, "timeout=1"], ids=["unannounced", "announced-wrongly"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(
-    ("threads", "turns"), [(8, 5), pytest.param(20, 150, marks=pytest.mark.long)]
+    ("threads", "turns"), [(8, 3), pytest.param(20, 150, marks=pytest.mark.long)]
 )
 def test_requests_at_the_edge(method: str, hint: str | None, threads: int, turns: int) -> None:
     """No failure and no request executed twice, though connections close under them."""

@@ -66,10 +66,10 @@ def fetch_all(server: ScriptedServer, count: int, threads: int) -> None:
 
 @pytest.mark.parametrize("handler", [echoing, unreliable])
 def test_each_response_is_its_own_requests(handler: object) -> None:
-    """2,000 requests from 64 threads over one session."""
+    """1,000 requests from 64 threads over one session."""
     before = open_descriptors()
     with ScriptedServer(handler) as server:  # type: ignore[arg-type]
-        fetch_all(server, 2_000, 64)
+        fetch_all(server, 1_000, 64)
         assert not server.errors
     assert not wait_until_closed(before)
     assert threading.active_count() < 40
