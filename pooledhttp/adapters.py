@@ -63,6 +63,7 @@ from pooledhttp.message import (
     urldefragauth,
 )
 from pooledhttp.network import (
+    SOCKS_SCHEMES,
     UNIX_SCHEME,
     Proxy,
     Route,
@@ -75,7 +76,6 @@ from pooledhttp.pool import PoolConfig
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout, monotonic, plan_timeout
 from pooledhttp.transport import (
-    SOCKS_SCHEMES,
     Holder,
     Hub,
     OriginPool,

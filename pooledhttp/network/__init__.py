@@ -28,6 +28,7 @@ from pooledhttp.network.resolve import (
     default_resolver,
 )
 from pooledhttp.network.route import (
+    SOCKS_SCHEMES,
     UNIX_SCHEME,
     KeepAlive,
     Proxy,
@@ -40,6 +41,7 @@ from pooledhttp.network.stream import Stream
 from pooledhttp.network.tls_sessions import SessionStore
 
 __all__ = [
+    "SOCKS_SCHEMES",
     "UNIX_SCHEME",
     "Address",
     "Begin",

@@ -6,7 +6,6 @@ from pooledhttp.transport.manager import Holder, Hub, TransportManager
 from pooledhttp.transport.origin import OriginPool
 from pooledhttp.transport.patched import is_urllib3_patched, urllib3_pool
 from pooledhttp.transport.terms import (
-    SOCKS_SCHEMES,
     key_of_socket,
     proxy_of,
     proxy_url,
@@ -19,7 +18,6 @@ from pooledhttp.transport.transport import Replay, Transport
 from pooledhttp.transport.wire import Limits
 
 __all__ = [
-    "SOCKS_SCHEMES",
     "Holder",
     "Hub",
     "Limits",

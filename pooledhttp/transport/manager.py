@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from pooledhttp.events import Listeners, RetryScheduled
 from pooledhttp.exceptions import PoolClosed
+from pooledhttp.message import DEFAULT_PORTS
 from pooledhttp.network import UNIX_SCHEME, Connector, Route, SocketOptions, socket_path
 from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig, renew_after_fork
 from pooledhttp.retry import Pauses, RetryBudget
@@ -331,7 +332,7 @@ def _route_by_url(url: str) -> Route:
     parts = urlsplit(url)
     if parts.scheme == UNIX_SCHEME:
         return Route(UNIX_SCHEME, socket_path(parts.netloc), 0)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     return Route(parts.scheme, (parts.hostname or "").lower(), port)
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
+from pooledhttp.message import DEFAULT_PORTS as WEB_PORTS
 from pooledhttp.message import RawResponse, without_credentials
 from pooledhttp.network import UNIX_SCHEME, Proxy, Route, TlsSettings
 from pooledhttp.retry import Attempts
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OriginPool"]
 
-DEFAULT_PORTS = {"http": 80, "https": 443, UNIX_SCHEME: 0}
+DEFAULT_PORTS = {**WEB_PORTS, UNIX_SCHEME: 0}
 
 #: Settings under urllib3's names that go into `TlsSettings` under the same name.
 _SAME_NAMES = (

@@ -18,11 +18,10 @@ from urllib3.util import parse_url
 from pooledhttp.certs import extract_zipped_paths
 from pooledhttp.exceptions import InvalidProxyURL, InvalidSchema
 from pooledhttp.message import prepend_scheme_if_needed
-from pooledhttp.network import Proxy, TlsSettings
+from pooledhttp.network import SOCKS_SCHEMES, Proxy, TlsSettings
 from pooledhttp.timing import Timeout, plan_timeout
 
 __all__ = [
-    "SOCKS_SCHEMES",
     "key_of_socket",
     "proxy_of",
     "proxy_url",
@@ -31,8 +30,6 @@ __all__ = [
     "urllib3_timeout",
     "verify_attributes",
 ]
-
-SOCKS_SCHEMES = ("socks4", "socks4a", "socks5", "socks5h")
 
 
 def tls_keywords(verify: Any, cert: Any) -> dict[str, Any]:
