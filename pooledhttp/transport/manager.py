@@ -266,14 +266,19 @@ class Holder:
         guide: Finds the route of a URL under the settings of the owner.
     """
 
-    __slots__ = ("_guide", "_lock", "_make", "_manager", "_owner")
+    __slots__ = ("__weakref__", "_guide", "_lock", "_make", "_manager", "_owner")
 
     def __init__(self, make: Callable[[], TransportManager], owner: object, guide: Guide) -> None:
         self._make = make
         self._owner = weakref.ref(owner)
         self._guide = guide
-        self._lock = threading.Lock()
         self._manager: TransportManager | None = None
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Begin anew, in a forked child: nobody there is making the manager."""
+        self._lock = threading.Lock()
 
     @property
     def manager(self) -> TransportManager:

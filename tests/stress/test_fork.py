@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pooledhttp import PoolConfig, Session
+from pooledhttp.network import Route
+from pooledhttp.transport.manager import Holder, TransportManager
 from tests.support.apart import ServerApart
 from tests.support.certificates import Authority
 
@@ -202,3 +204,27 @@ def test_warmth_is_kept_in_a_child_too(server: ServerApart, authority: Authority
 
         with child(stay_warm):
             pass
+
+
+def test_a_fork_while_the_manager_is_being_made() -> None:
+    """Another thread may be making it at that moment: the child makes its own."""
+    parent, is_making, may_finish = os.getpid(), threading.Event(), threading.Event()
+
+    def make() -> TransportManager:
+        if os.getpid() == parent:
+            is_making.set()
+            assert may_finish.wait(20)
+        return TransportManager(PoolConfig())
+
+    owner = threading.Event()  # anything that can be referred to weakly
+    holder = Holder(make, owner, lambda _, url: Route("http", url, 80))
+    thread = threading.Thread(target=lambda: holder.manager)
+    thread.start()
+    assert is_making.wait(20)
+    try:
+        with child(lambda: holder.manager.shutdown()):
+            pass
+    finally:
+        may_finish.set()
+        thread.join()
+    holder.manager.shutdown()
