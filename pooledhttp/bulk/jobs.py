@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from pooledhttp.message import DEFAULT_PORTS
+
 if TYPE_CHECKING:
     from .sinks import Sink
 
 __all__ = ["Job"]
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +75,4 @@ class Job:
         scheme = parts.scheme.lower()
         if not host:
             return ""
-        return f"{scheme}://{host}:{port or _DEFAULT_PORTS.get(scheme, 0)}"
+        return f"{scheme}://{host}:{port or DEFAULT_PORTS.get(scheme, 0)}"
