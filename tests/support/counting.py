@@ -5,6 +5,9 @@ sockets is exact from the client's point of view: before a new one is counted, t
 has closed them already are taken off, although their end has not been read yet. So a client that
 closes one connection and then opens another is never seen with both.
 
+Whoever asks for a number waits until the thread has seen what clients did before: a `connect` has
+returned long before anybody accepts.
+
     with CountingServer(["127.0.0.1", "127.0.0.2"]) as server:
         client.get(server.url("/a", host="127.0.0.2"))
         assert server.accepted["127.0.0.2"] == 1
@@ -22,7 +25,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 __all__ = ["CountingServer"]
@@ -70,11 +73,10 @@ class CountingServer:
         hint: str | None = None,
         work_seconds: float = 0.0,
     ) -> None:
-        self.accepted: Counter[str] = Counter()
-        self.executed: Counter[str] = Counter()
-        self.peaks: Counter[str] = Counter()
-        self.peak = 0
-        self.idle_closes = 0
+        self._accepted: Counter[str] = Counter()
+        self._executed: Counter[str] = Counter()
+        self._peak = 0
+        self._idle_closes = 0
         self.hosts = list(hosts)
         self._idle_seconds = idle_seconds
         self._head = b"HTTP/1.1 200 OK\r\n"
@@ -90,6 +92,7 @@ class CountingServer:
         self._listeners = self._listen()
         self.port: int = self._listeners[0].getsockname()[1]
         self._bell, self._bell_end = socket.socketpair()
+        self._asking: deque[threading.Event] = deque()
         self._thread = threading.Thread(target=self._run, name="counting server", daemon=True)
 
     def _listen(self) -> list[socket.socket]:
@@ -103,9 +106,47 @@ class CountingServer:
         return f"http://{host or self.hosts[0]}:{self.port}{path}"
 
     @property
+    def accepted(self) -> Counter[str]:
+        """Connections made so far, by the address they were made to."""
+        self.settle()
+        return self._accepted.copy()
+
+    @property
+    def executed(self) -> Counter[str]:
+        """Requests read so far, by method and target."""
+        self.settle()
+        return self._executed.copy()
+
+    @property
+    def peak(self) -> int:
+        """The most connections that were open at a time."""
+        self.settle()
+        return self._peak
+
+    @property
+    def idle_closes(self) -> int:
+        """Connections closed because they were idle for `idle_seconds`."""
+        self.settle()
+        return self._idle_closes
+
+    @property
     def open_count(self) -> int:
         """Connections the server has open."""
+        self.settle()
         return len(self._lines)
+
+    def settle(self) -> None:
+        """Wait until the server has seen what clients did before this call: dials, bytes, closes.
+
+        Returns at once when the server does not run.
+        """
+        seen = threading.Event()
+        self._asking.append(seen)
+        with contextlib.suppress(OSError):  # it has ended
+            self._bell_end.send(b"s")
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self._thread.is_alive() and not seen.wait(0.05):
+            assert time.monotonic() < deadline, "the server does not come to rest"
 
     def wait_until(self, happened: Callable[[], bool], what: str) -> None:
         """Wait for a fact.
@@ -151,11 +192,14 @@ class CountingServer:
             self._selector.close()
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(self._pause()):
-            if isinstance(key.data, _Line):
-                self._read(key.data)
-            elif key.data is not None:
-                self._accept(key.fileobj, key.data)  # type: ignore[arg-type]
+        asked = self._serve(self._pause())
+        if asked:
+            waiting = [self._asking.popleft() for _ in range(len(self._asking))]
+            # What came with the bell, and then what those had sent who were accepted with it.
+            for _ in range(2):
+                self._serve(0)
+            for seen in waiting:
+                seen.set()
         now = time.monotonic()
         while self._due and self._due[0][0] <= now:
             _, _, line, answer = heapq.heappop(self._due)
@@ -163,8 +207,20 @@ class CountingServer:
         if self._idle_seconds is not None:
             for line in list(self._lines):
                 if not line.is_busy and now - line.idle_since >= self._idle_seconds:
-                    self.idle_closes += 1
+                    self._idle_closes += 1
                     self._end(line)
+
+    def _serve(self, pause: float | None) -> bool:
+        """Accept and read what is there; whether somebody rang meanwhile."""
+        asked = False
+        for key, _ in self._selector.select(pause):
+            if isinstance(key.data, _Line):
+                self._read(key.data)
+            elif key.data is not None:
+                self._accept(key.fileobj, key.data)  # type: ignore[arg-type]
+            else:
+                asked = bool(self._bell.recv(4096))
+        return asked
 
     def _pause(self) -> float | None:
         ends = [self._due[0][0]] if self._due else []
@@ -181,19 +237,16 @@ class CountingServer:
                 line = _Line(sock, host)
                 self._lines.add(line)
                 self._selector.register(sock, selectors.EVENT_READ, line)
-                self.accepted[host] += 1
+                self._accepted[host] += 1
                 self._count()
 
     def _count(self) -> None:
         """Note a new peak, if it is one."""
-        if len(self._lines) <= self.peak:  # the peak of one host cannot be new either, then
-            if len(self.hosts) == 1:
-                return
+        if len(self._lines) <= self._peak:
+            return
         for line in self._lines:
             line.is_counted = line.is_counted and not line.is_gone()
-        by_host = Counter(line.host for line in self._lines if line.is_counted)
-        self.peaks |= by_host
-        self.peak = max(self.peak, by_host.total())
+        self._peak = max(self._peak, sum(line.is_counted for line in self._lines))
 
     def _read(self, line: _Line) -> None:
         try:
@@ -220,7 +273,7 @@ class CountingServer:
 
     def _execute(self, line: _Line, head: str) -> None:
         what = head.split(" HTTP/")[0]
-        self.executed[what] += 1
+        self._executed[what] += 1
         line.is_busy = True
         body = what.encode("latin-1")
         answer = self._head + b"Content-Length: %d\r\n\r\n" % len(body) + body

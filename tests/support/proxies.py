@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 
 from tests.support.certificates import Authority
@@ -49,6 +50,7 @@ class Squid(ServerProgram):
     """
 
     name = "squid"
+    stop_signal = signal.SIGKILL  # asked politely it takes seconds, whatever its shutdown_lifetime
 
     def __init__(
         self, user: str | None = None, password: str = "", *, authority: Authority | None = None

@@ -3,9 +3,11 @@
 A *handler* is a function that gets a `Peer`, one accepted connection, and does what it likes with
 it in a thread of its own: read requests, send bytes, close, reset. What happened is recorded
 (`connections`, `requests`), and a test waits for a recorded fact (`wait_for`), never for time to
-pass. Leaving the `with` block ends every connection and joins every thread, so a handler that still
-waits for its peer is released rather than hanging the test; an assertion that failed inside a
-handler is raised there.
+pass. Whoever asks for `connections` gets all that clients have made before, accepted or not yet; a
+request is recorded before it is answered, and one without an answer is to be waited for. Leaving
+the `with` block ends every connection and joins every thread, so a handler that still waits for its
+peer is released rather than hanging the test; an assertion that failed inside a handler is raised
+there.
 
     with ScriptedServer(answering(respond(b"hello"))) as server:
         assert client.get(server.url("/")).content == b"hello"
@@ -19,6 +21,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -304,7 +307,10 @@ class ScriptedServer:
         self._threads: list[threading.Thread] = []
         self._gates: list[Gate] = []
         self._is_ending = False
-        self.connections: list[Peer] = []
+        self._version = 0
+        self._connections: list[Peer] = []
+        self._knocks: dict[int, threading.Event] = {}
+        self._acceptor: threading.Thread | None = None
         self.requests: list[SeenRequest] = []
         self.errors: list[BaseException] = []
         self.tls_failures: list[Exception] = []
@@ -328,9 +334,38 @@ class ScriptedServer:
         return gate
 
     @property
+    def connections(self) -> list[Peer]:
+        """Every connection that was made before this is asked, in the order of their making."""
+        self._accept_all()
+        return self._connections
+
+    @property
     def open_count(self) -> int:
         """Connections whose handler has not ended."""
         return sum(not peer.is_closed for peer in self.connections)
+
+    def _accept_all(self) -> None:
+        """Wait until all those are accepted whose `connect` has returned: it does so before.
+
+        Connections are accepted in the order in which they are made, so one more is made, and
+        everything before it has been seen when it is.
+        """
+        acceptor = self._acceptor
+        if acceptor is None or self._is_ending or threading.current_thread() in self._threads:
+            return
+        seen = threading.Event()
+        with socket.socket(self._listener.family) as knock:
+            knock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            knock.bind((self.host, 0))
+            number = knock.getsockname()[1]
+            self._knocks[number] = seen
+            try:
+                knock.connect((self.host, self.port))
+            except OSError:  # nobody listens any more
+                del self._knocks[number]
+                return
+            while not seen.wait(0.05) and acceptor.is_alive():
+                pass
 
     def wait_for(self, happened: Callable[[], bool], what: str = "the condition") -> None:
         """Wait until a recorded fact is so, looking again at each change.
@@ -338,9 +373,14 @@ class ScriptedServer:
         Raises:
             AssertionError: It did not become so within `PATIENCE_SECONDS`.
         """
-        with self._change:
-            if not self._change.wait_for(happened, PATIENCE_SECONDS):
-                raise AssertionError(f"{what} did not come about at {self.url()}")
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        version = self._version
+        while not happened():  # without the lock: it may wait for those who change something
+            with self._change:
+                while self._version == version:
+                    left = deadline - time.monotonic()
+                    assert self._change.wait(left), f"{what} did not come about at {self.url()}"
+                version = self._version
 
     def wait_all_closed(self) -> None:
         """Wait until the handler of every accepted connection has ended."""
@@ -352,7 +392,7 @@ class ScriptedServer:
 
     def __enter__(self) -> ScriptedServer:
         """Start to accept."""
-        self._start(self._accept, "accept")
+        self._acceptor = self._start(self._accept, "accept")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -367,7 +407,7 @@ class ScriptedServer:
         self.refuse()
         for gate in self._gates:
             gate.open()
-        for peer in list(self.connections):
+        for peer in list(self._connections):
             with contextlib.suppress(OSError):
                 # Wakes a handler blocked in recv, which close() from another thread does not.
                 socket.socket.shutdown(peer.sock, socket.SHUT_RDWR)
@@ -381,25 +421,29 @@ class ScriptedServer:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
-    def _start(self, target: Callable[..., None], name: str, *args: object) -> None:
+    def _start(self, target: Callable[..., None], name: str, *args: object) -> threading.Thread:
         thread = threading.Thread(
             target=target, args=args, name=f"scripted-{self.port}-{name}", daemon=True
         )
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _accept(self) -> None:
         while True:
             try:
-                sock, _ = self._listener.accept()
+                sock, address = self._listener.accept()
             except OSError:
                 return
+            if (seen := self._knocks.pop(address[1], None)) is not None:
+                seen.set()
+                sock.close()
+                continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(PATIENCE_SECONDS)
-            peer = Peer(sock, len(self.connections), self)
-            with self._change:
-                self.connections.append(peer)
-                self._change.notify_all()
+            peer = Peer(sock, len(self._connections), self)
+            self._connections.append(peer)
+            self._changed()
             self._start(self._run, str(peer.number), peer)
 
     def _run(self, peer: Peer) -> None:
@@ -434,10 +478,10 @@ class ScriptedServer:
         return True
 
     def _record(self, seen: SeenRequest) -> None:
-        with self._change:
-            self.requests.append(seen)
-            self._change.notify_all()
+        self.requests.append(seen)
+        self._changed()
 
     def _changed(self) -> None:
         with self._change:
+            self._version += 1
             self._change.notify_all()

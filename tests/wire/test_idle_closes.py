@@ -13,7 +13,14 @@ import pooledhttp
 from pooledhttp.events import ConnectionOpened, Event, Replayed
 from pooledhttp.exceptions import ConnectionError
 from tests.support.certificates import Authority
-from tests.support.scripted import Handler, Peer, ScriptedServer, answering, respond
+from tests.support.scripted import (
+    PATIENCE_SECONDS,
+    Handler,
+    Peer,
+    ScriptedServer,
+    answering,
+    respond,
+)
 from tests.wire.tools import names_origin, prompt
 
 
@@ -180,10 +187,10 @@ def test_a_tls_connection_that_ends_by_an_alert(
     def blurts(peer: Peer) -> None:
         peer.read_request()
         peer.send(respond(b"warm"))
-        plain = socket.socket(fileno=peer.sock.detach())
-        plain.recv(1)
-        plain.sendall(leaves)
-        plain.close()
+        with socket.socket(fileno=peer.sock.detach()) as plain:
+            plain.settimeout(PATIENCE_SECONDS)  # a detached socket has lost its own
+            plain.recv(65536)
+            plain.sendall(leaves)
 
     context = authority.server_context()
     with ScriptedServer([blurts, answering(respond(b"fresh"))], tls=context) as server:
