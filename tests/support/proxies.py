@@ -110,25 +110,22 @@ class Squid(ServerProgram):
         """Squid as a single process in the foreground."""
         return [self._program, "-N", "-f", str(self.folder / "squid.conf")]
 
-    def log(self, requests: int = 0) -> list[str]:
-        """The access log: method, target, status and the head of each request, a line each.
+    def log(self, about: str, requests: int = 0) -> list[str]:
+        """The lines of the access log with `about` in them: method, target, status, head.
 
         Args:
-            requests: Wait until so many are logged: squid writes a line when the connection or
-                the answer has ended.
+            about: What no other test asks for: squid writes a line when the connection or the
+                answer has ended, so lines of other tests may still come.
+            requests: Wait until so many are logged.
         """
         path = self.folder / "access.log"
 
         def lines() -> list[str]:
-            return path.read_text().splitlines() if path.exists() else []
+            texts = path.read_text().splitlines() if path.exists() else []
+            return [line for line in texts if about in line]
 
-        poll(lambda: len(lines()) >= requests, f"{requests} lines in the log")
+        poll(lambda: len(lines()) >= requests, f"{requests} lines about {about} in the log")
         return lines()
-
-    def clear_log(self) -> None:
-        """Forget the requests so far."""
-        if (self.folder / "access.log").exists():
-            os.truncate(self.folder / "access.log", 0)
 
 
 _DANTE = """
