@@ -12,8 +12,10 @@ what he left behind. Callers who ask for the same name share one lookup (a *flig
     the threads in all. A caller who joins a stuck flight may start a second lookup, as the first
     packet may just have been lost; whichever ends first serves everybody.
 
-A thread ends when there is nothing in line: it has nothing to wait for and so never waits. Nothing
-is cached: how long an address is good is known to the system's resolver, not to us.
+A thread that finds nothing in line stays for a few seconds, since starting one costs as much CPU as
+several lookups in /etc/hosts: the next lookup is handed to it under the lock. Threads are started
+only when none is idle, so idle and running ones together stay below `HARD_LIMIT` too. Nothing is
+cached: how long an address is good is known to the system's resolver, not to us.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from urllib3.util import connection as urllib3_connection
 
+from pooledhttp.runtime import default_runtime
 from pooledhttp.timing import Deadline
 
 if TYPE_CHECKING:
@@ -40,6 +43,10 @@ MAX_PER_NAME = 2
 #: Lookups that are answered at all are nearly always answered within this many seconds.
 SLOW_AFTER = 0.25
 HARD_LIMIT = 64
+#: How long a thread with nothing to do stays: across the pauses of a script, no longer.
+LINGER_SECONDS = 5.0
+#: Threads that stay; more of them are needed only by a burst of new names, which can start them.
+MAX_IDLE = 4
 
 
 class Address(NamedTuple):
@@ -152,17 +159,35 @@ class _Lookup:
         self.started_at: float | None = None
 
 
+class _Idle:
+    """A thread that waits for a lookup, which is put here before the bell is rung."""
+
+    __slots__ = ("bell", "lookup")
+
+    def __init__(self) -> None:
+        # A thread waits here whatever the callers are, greenlets for example.
+        self.bell = default_runtime().waiter()
+        self.lookup: _Lookup | None = None
+
+
 class SystemResolver:
     """Asks `socket.getaddrinfo`, found at the time of the call, on a bounded number of threads.
 
     Args:
         max_threads: Fresh lookups at a time.
         max_per_name: Lookups of one name at a time.
+        linger_seconds: How long a thread waits for its next lookup.
     """
 
-    def __init__(self, max_threads: int = MAX_THREADS, max_per_name: int = MAX_PER_NAME) -> None:
+    def __init__(
+        self,
+        max_threads: int = MAX_THREADS,
+        max_per_name: int = MAX_PER_NAME,
+        linger_seconds: float = LINGER_SECONDS,
+    ) -> None:
         self._max_threads = max_threads
         self._max_per_name = max_per_name
+        self._linger_seconds = linger_seconds
         self._reset()
         _resolvers.add(self)
 
@@ -172,6 +197,7 @@ class SystemResolver:
         self._flights: dict[tuple[str, int, int], _Flight] = {}
         self._line: deque[_Lookup] = deque()
         self._running: set[_Lookup] = set()
+        self._idle: list[_Idle] = []
 
     def resolve(
         self, host: str, port: int, deadline: Deadline, runtime: Runtime
@@ -221,31 +247,46 @@ class SystemResolver:
                 self._flights.pop((flight.host, flight.port, flight.family), None)
 
     def _start_threads(self, now: float) -> None:
-        while (lookup := self._next(now)) is not None:
-            thread = threading.Thread(
-                target=self._run, args=(lookup,), name="pooledhttp-resolve", daemon=True
-            )
-            try:
-                thread.start()
-            except BaseException as exc:
-                self._finish(lookup, [], exc)
-                raise
+        """Have all lookups run that there is room for."""
+        while True:
+            with self._lock:
+                lookup = self._next_locked(now)
+                if lookup is None:
+                    return
+                # The thread that was busy last: the others' time to leave comes the sooner.
+                idle = self._idle.pop() if self._idle else None
+                if idle is not None:
+                    idle.lookup = lookup
+            if idle is not None:
+                idle.bell.set()
+            else:
+                self._start_thread(lookup)
 
-    def _next(self, now: float) -> _Lookup | None:
+    def _start_thread(self, lookup: _Lookup) -> None:
+        thread = threading.Thread(
+            target=self._run, args=(lookup,), name="pooledhttp-resolve", daemon=True
+        )
+        try:
+            thread.start()
+        except BaseException as exc:
+            self._finish(lookup, [], exc)
+            raise
+
+    def _next_locked(self, now: float) -> _Lookup | None:
         """Take the first lookup in line, if there is room for it."""
-        with self._lock:
-            if not self._line or len(self._running) >= HARD_LIMIT:
+        if not self._line or len(self._running) >= HARD_LIMIT:
+            return None
+        if len(self._running) >= self._max_threads:
+            fresh = sum(not _is_slow(lookup, now) for lookup in self._running)
+            if fresh >= self._max_threads:
                 return None
-            if len(self._running) >= self._max_threads:
-                fresh = sum(not _is_slow(lookup, now) for lookup in self._running)
-                if fresh >= self._max_threads:
-                    return None
-            lookup = self._line.popleft()
-            lookup.started_at = now
-            self._running.add(lookup)
-            return lookup
+        lookup = self._line.popleft()
+        lookup.started_at = now
+        self._running.add(lookup)
+        return lookup
 
     def _run(self, lookup: _Lookup) -> None:
+        """Serve one lookup after the other, on a thread of its own."""
         current: _Lookup | None = lookup
         while current is not None:
             flight = current.flight
@@ -257,8 +298,23 @@ class SystemResolver:
             except BaseException as exc:  # it belongs to those who wait, not to this thread
                 error = exc
             self._finish(current, addresses, error)
-            del error
-            current = self._next(began_at)
+            # Whoever is idle keeps nothing alive.
+            del flight, addresses, error
+            current = self._take_or_linger(began_at)
+
+    def _take_or_linger(self, now: float) -> _Lookup | None:
+        """The next lookup for this thread; None when it should end."""
+        with self._lock:
+            lookup = self._next_locked(now)
+            if lookup is not None or len(self._idle) >= MAX_IDLE:
+                return lookup
+            idle = _Idle()
+            self._idle.append(idle)
+        idle.bell.wait(Deadline.after(self._linger_seconds, default_runtime().now))
+        with self._lock:
+            if idle.lookup is None:
+                self._idle.remove(idle)
+            return idle.lookup
 
     def _finish(
         self, lookup: _Lookup, addresses: list[Address], error: BaseException | None

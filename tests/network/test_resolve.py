@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from pooledhttp.network import Address, StaticResolver, SystemResolver
-from pooledhttp.network.resolve import HARD_LIMIT, literal
+from pooledhttp.network import Address, StaticResolver, SystemResolver, resolve
+from pooledhttp.network.resolve import HARD_LIMIT, LINGER_SECONDS, MAX_IDLE, literal
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
 
@@ -25,7 +27,7 @@ class NameServer:
     def __init__(self) -> None:
         self.release = threading.Event()
         self.asked: list[str] = []
-        self.threads: set[str] = set()
+        self.threads: list[threading.Thread] = []
         self.most_at_once = 0
         self._at_once = 0
         self._lock = threading.Lock()
@@ -33,7 +35,7 @@ class NameServer:
     def __call__(self, host: str, port: int, *rest: object) -> list[tuple[object, ...]]:
         with self._lock:
             self.asked.append(host)
-            self.threads.add(threading.current_thread().name)
+            self.threads.append(threading.current_thread())
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
@@ -58,6 +60,12 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     server.release.set()
 
 
+@pytest.fixture
+def soon_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lookup counts as stuck after a twentieth of a second, so that tests need not wait long."""
+    monkeypatch.setattr(resolve, "SLOW_AFTER", 0.05)
+
+
 def ask_in_threads(
     resolver: SystemResolver, hosts: list[str], runtime: Runtime, deadline: Deadline
 ) -> list[object]:
@@ -78,13 +86,22 @@ def ask_in_threads(
     return results
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for what another thread is about to do."""
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def test_addresses_in_order_without_doubles(
     names: NameServer, runtime: Runtime, soon: Soon
 ) -> None:
     """The system's order is kept, doubles are dropped, and the lookup ran on a thread of ours."""
     found = SystemResolver().resolve("fast", 80, soon(), runtime)
     assert [address.family for address in found] == [socket.AF_INET6, socket.AF_INET]
-    assert names.threads == {"pooledhttp-resolve"}
+    assert [thread.name for thread in names.threads] == ["pooledhttp-resolve"]
+    assert names.threads[0].daemon
 
 
 def test_error_of_the_system_comes_through(names: NameServer, runtime: Runtime, soon: Soon) -> None:
@@ -105,27 +122,26 @@ def test_one_lookup_serves_all_who_ask(names: NameServer, runtime: Runtime, soon
 def test_slow_names_do_not_hold_up_a_fast_one(
     names: NameServer, runtime: Runtime, soon: Soon
 ) -> None:
-    """With sixteen names stuck and one quick, all is over in time and the quick one is found."""
+    """With sixteen names stuck and one quick, the quick one is found and the others give up."""
     resolver = SystemResolver()
     hosts = [f"slow{number}" for number in range(16)] + ["fast"]
-    began = runtime.now()
-    results = ask_in_threads(resolver, hosts, runtime, soon(0.6))
-    assert runtime.now() - began < 0.9
+    results = ask_in_threads(resolver, hosts, runtime, soon(0.5))
+    assert not names.release.is_set()
     assert all(isinstance(found, TimeoutError) for found in results[:16])
     assert isinstance(results[16], list)
 
 
+@pytest.mark.usefixtures("soon_stuck")
 def test_threads_are_bounded(names: NameServer, runtime: Runtime, soon: Soon) -> None:
     """However many names are stuck, threads stay below the hard limit, and all end."""
-    resolver = SystemResolver()
+    resolver = SystemResolver(linger_seconds=0.01)
     hosts = [f"slow{number}" for number in range(120)]
-    ask_in_threads(resolver, hosts, runtime, soon(0.4))
+    ask_in_threads(resolver, hosts, runtime, soon(0.2))
     assert names.most_at_once <= HARD_LIMIT
     names.release.set()
-    for thread in threading.enumerate():
-        if thread.name == "pooledhttp-resolve":
-            thread.join(5)
-            assert not thread.is_alive()
+    for thread in names.threads:
+        thread.join(5)
+        assert not thread.is_alive()
     assert resolver.resolve("fast", 80, soon(), runtime)
 
 
@@ -135,6 +151,51 @@ def test_quick_lookups_use_few_threads(names: NameServer, runtime: Runtime, soon
     assert names.most_at_once <= 16
 
 
+def test_a_thread_stays_for_the_next_lookup(
+    names: NameServer, runtime: Runtime, soon: Soon
+) -> None:
+    """Lookups that come one after the other run on one thread, whatever became of the first."""
+    resolver = SystemResolver()
+    for host in ["fast", "bad", "fast", "fast"]:
+        with contextlib.suppress(socket.gaierror):
+            resolver.resolve(host, 80, soon(), runtime)
+        wait_until(lambda: len(resolver._idle) == 1)
+    assert len(names.threads) == 4
+    assert len(set(names.threads)) == 1
+
+
+def test_an_idle_thread_leaves(names: NameServer, runtime: Runtime, soon: Soon) -> None:
+    """A thread that was not needed for a while ends, and the next lookup starts another."""
+    resolver = SystemResolver(linger_seconds=0.01)
+    for _ in range(2):
+        resolver.resolve("fast", 80, soon(), runtime)
+        names.threads[-1].join(5)
+        assert not names.threads[-1].is_alive()
+        assert resolver._idle == []
+    assert len(set(names.threads)) == 2
+
+
+def test_few_threads_stay_idle(names: NameServer, runtime: Runtime, soon: Soon) -> None:
+    """After a burst most threads end at once."""
+    resolver = SystemResolver()
+    threading.Timer(0.05, names.release.set).start()
+    ask_in_threads(resolver, [f"slow{number}" for number in range(16)], runtime, soon())
+    wait_until(lambda: sum(thread.is_alive() for thread in names.threads) <= MAX_IDLE)
+    assert len(resolver._idle) == MAX_IDLE
+
+
+def test_a_lookup_that_comes_as_a_thread_leaves_is_run(
+    names: NameServer, runtime: Runtime, soon: Soon
+) -> None:
+    """Threads that stay next to no time serve 300 lookups of four callers without losing one."""
+    resolver = SystemResolver(linger_seconds=0.0002)
+    for number in range(75):
+        hosts = [f"fast{number}-{each}" for each in range(4)]
+        assert all(ask_in_threads(resolver, hosts, runtime, soon()))
+    assert len(names.asked) == 300
+
+
+@pytest.mark.usefixtures("soon_stuck")
 def test_a_stuck_lookup_is_asked_a_second_time(
     names: NameServer, runtime: Runtime, soon: Soon
 ) -> None:
@@ -142,7 +203,7 @@ def test_a_stuck_lookup_is_asked_a_second_time(
     resolver = SystemResolver()
     for _ in range(4):
         with pytest.raises(TimeoutError):
-            resolver.resolve("slow", 80, soon(0.3), runtime)
+            resolver.resolve("slow", 80, soon(0.06), runtime)
     assert names.asked == ["slow", "slow"]
 
 
@@ -180,6 +241,37 @@ def test_stuck_lookup_does_not_delay_the_exit() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True
     )
     assert done.stdout.startswith("left")
+
+
+def test_an_idle_thread_does_not_delay_the_exit() -> None:
+    """An interpreter whose last lookup left an idle thread exits at once, with nothing to say."""
+    program = (
+        "import time\n"
+        "from pooledhttp.network import default_resolver\n"
+        "from pooledhttp.runtime import default_runtime\n"
+        "from pooledhttp.timing import Deadline\n"
+        "default_resolver().resolve('localhost', 80, Deadline.never(), default_runtime())\n"
+        "print(time.time())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True
+    )
+    assert time.time() - float(done.stdout) < LINGER_SECONDS / 2
+    assert done.stderr == ""
+
+
+def test_a_child_has_no_idle_threads(names: NameServer, runtime: Runtime, soon: Soon) -> None:
+    """A lookup in a forked child is not handed to a thread of its parent."""
+    resolver = SystemResolver()
+    resolver.resolve("fast", 80, soon(), runtime)
+    wait_until(lambda: len(resolver._idle) == 1)
+    child = os.fork()
+    if child == 0:
+        found = resolver.resolve("fast", 80, soon(3), runtime)
+        os._exit(0 if len(found) == 2 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert resolver.resolve("fast", 80, soon(), runtime)
+    assert len(set(names.threads)) == 1
 
 
 def test_fork_starts_over(names: NameServer, runtime: Runtime, soon: Soon) -> None:
