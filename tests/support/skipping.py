@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Sequence
 from math import inf
 
 from pooledhttp.runtime import BlockingRuntime, Interest
 from pooledhttp.timing import Deadline, monotonic
-from tests.support.scripted import Peer
+from tests.support.scripted import PATIENCE_SECONDS, Peer
 
 __all__ = ["SkippingRuntime"]
 
@@ -17,59 +18,84 @@ LOOK_SECONDS = 0.005
 
 
 class SkippingRuntime(BlockingRuntime):
-    """Threads whose clock jumps to the deadline of a wait in which the peer will say nothing more.
+    """Threads whose clock jumps where a peer lets them wait: nothing is really waited for.
 
     So a timeout takes no time, and can be as long as a busy machine needs for everything else.
 
         def stalls(peer: Peer) -> None:
             peer.read_request()
             runtime.stay_silent(peer)
+
+    Args:
+        stands: Whether no other time passes but what is jumped over; sleeping is a jump then, and
+            what a test measures is exact.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, stands: bool = False) -> None:
+        self._stands = stands
         self._ahead = 0.0
-        self._silent: set[object] = set()
+        self._held: dict[object, tuple[float, threading.Event]] = {}
 
     def now(self) -> float:  # type: ignore[override]
         """Seconds, those passed over included."""
-        return monotonic() + self._ahead
+        return self._ahead if self._stands else monotonic() + self._ahead
+
+    def sleep(self, seconds: float) -> None:
+        """As promised by `Runtime`."""
+        if self._stands:
+            self._ahead += max(seconds, 0.0)
+        else:
+            super().sleep(seconds)
 
     def stay_silent(self, peer: Peer) -> None:
         """Called by a handler that has nothing more to say: waits until the client closes."""
         address = peer.sock.getpeername()
-        self._silent.add(address)
+        self._held[address] = inf, threading.Event()
         try:
             peer.wait_closed()
         finally:
-            self._silent.discard(address)
+            del self._held[address]
+
+    def take_time(self, peer: Peer, seconds: float) -> None:
+        """Called by a handler whose next words the client has to wait for, that long."""
+        address, seen = peer.sock.getpeername(), threading.Event()
+        self._held[address] = seconds, seen
+        try:
+            assert seen.wait(PATIENCE_SECONDS), "nobody waited"
+        finally:
+            del self._held[address]
 
     def wait(  # type: ignore[override]
         self, sock: socket.socket, read: bool, write: bool, deadline: Deadline
     ) -> tuple[bool, bool]:
         """As promised by `Runtime`."""
         while True:
-            is_in_vain = self._is_silent(sock)  # before looking: what it said before is there
+            held = self._held_on(sock)  # before looking: what the peer said before is there
             ready = BlockingRuntime.wait(sock, read, write, self._next_look(deadline))
-            if any(ready) or self._is_over(deadline, is_in_vain):
+            if any(ready) or self._is_over(deadline, held):
                 return ready
 
     def wait_any(  # type: ignore[override]
         self, interests: Sequence[Interest], deadline: Deadline
     ) -> list[int]:
-        """As promised by `Runtime`."""
+        """As promised by `Runtime`; with several sockets, time passes as it does."""
         while True:
-            is_in_vain = all(self._is_silent(each.sock) for each in interests)
+            held = self._held_on(interests[0].sock) if len(interests) == 1 else None
             ready = BlockingRuntime.wait_any(interests, self._next_look(deadline))
-            if ready or self._is_over(deadline, is_in_vain):
+            if ready or self._is_over(deadline, held):
                 return ready
 
-    def _is_silent(self, sock: socket.socket) -> bool:
-        return bool(self._silent) and sock.getsockname() in self._silent
+    def _held_on(self, sock: socket.socket) -> tuple[float, threading.Event] | None:
+        return self._held.get(sock.getsockname()) if self._held else None
 
     def _next_look(self, deadline: Deadline) -> Deadline:
         return Deadline.after(min(deadline.remaining(), LOOK_SECONDS), monotonic)
 
-    def _is_over(self, deadline: Deadline, is_in_vain: bool) -> bool:
-        if is_in_vain and deadline.at != inf:
-            self._ahead += deadline.remaining()
+    def _is_over(self, deadline: Deadline, held: tuple[float, threading.Event] | None) -> bool:
+        if held is not None and not held[1].is_set():
+            seconds = min(held[0], deadline.remaining())
+            if seconds != inf:
+                self._ahead += seconds
+            if held[0] != inf:
+                held[1].set()
         return deadline.expired

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,7 +14,8 @@ from pooledhttp.exceptions import ConnectionError, ConnectTimeout, ReadTimeout
 from pooledhttp.network import Address
 from pooledhttp.timing import Spent, Timeout, plan_timeout
 from tests.support.clock import FakeClock
-from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
+from tests.support.scripted import Peer, ScriptedServer, respond
+from tests.support.skipping import SkippingRuntime
 
 
 def test_phases_are_added_up_and_the_callers_time_is_left_out() -> None:
@@ -39,48 +39,59 @@ def test_only_a_running_total_is_accounted_for() -> None:
 
 
 @pytest.fixture
-def session() -> Iterator[pooledhttp.Session]:
-    with pooledhttp.Session() as session:
+def runtime() -> SkippingRuntime:
+    """Time passes where the servers here say so, and nowhere else."""
+    return SkippingRuntime(stands=True)
+
+
+@pytest.fixture
+def session(runtime: SkippingRuntime) -> Iterator[pooledhttp.Session]:
+    with pooledhttp.Session(runtime=runtime) as session:
         yield session
 
 
-def _slow_body(peer: Peer) -> None:
-    peer.read_request()
-    time.sleep(0.1)
-    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
-    peer.wait_closed()
-
-
-def test_the_error_says_which_phase_used_what(session: pooledhttp.Session) -> None:
+def test_the_error_says_which_phase_used_what(
+    runtime: SkippingRuntime, session: pooledhttp.Session
+) -> None:
     """The answer took a third of the total, its body the rest: in words and as numbers."""
-    with ScriptedServer(_slow_body) as server:
-        with pytest.raises(ConnectionError, match=r"waiting for the answer 0\.1. s") as caught:
+
+    def slow_body(peer: Peer) -> None:
+        peer.read_request()
+        runtime.take_time(peer, 0.1)
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        runtime.stay_silent(peer)
+
+    with ScriptedServer(slow_body) as server:
+        with pytest.raises(ConnectionError, match=r"waiting for the answer 0\.10 s") as caught:
             session.get(server.url(), timeout=Timeout(total=0.3))
         session.close()
     seconds = caught.value.args[0].spent_seconds
-    assert seconds["waiting for the answer"] == pytest.approx(0.1, abs=0.05)
-    assert seconds["reading the body"] == pytest.approx(0.2, abs=0.05)
+    assert seconds["waiting for the answer"] == pytest.approx(0.1)
+    assert seconds["reading the body"] == pytest.approx(0.2)
 
 
-def test_hops_and_pauses_are_in_the_account() -> None:
+def test_hops_and_pauses_are_in_the_account(runtime: SkippingRuntime) -> None:
     """Redirects and the waits before retries use the total up as well."""
     answers = iter([302, 503, 503])
 
-    def answer(seen: SeenRequest) -> bytes:
-        status = next(answers, 200)
-        if status == 200:
-            time.sleep(0.5)
-        time.sleep(0.05)
-        return respond(b"", {"Location": "/on"} if status == 302 else {}, status=status)
+    def answer(peer: Peer) -> None:
+        while True:
+            peer.read_request()
+            status = next(answers, 200)
+            runtime.take_time(peer, 0.5 if status == 200 else 0.05)
+            peer.send(respond(b"", {"Location": "/on"} if status == 302 else {}, status=status))
 
     policy = pooledhttp.Retry(5, status_forcelist=[503], backoff_factor=0.05)
     policy.rng = type("Long", (), {"uniform": staticmethod(lambda low, high: high)})()  # type: ignore[assignment]
-    with ScriptedServer(answering(answer)) as server, pooledhttp.Session(retries=policy) as session:
+    with (
+        ScriptedServer(answer) as server,
+        pooledhttp.Session(retries=policy, runtime=runtime) as session,
+    ):
         with pytest.raises(ReadTimeout) as caught:
             session.get(server.url(), timeout=Timeout(total=0.5))
     seconds = caught.value.args[0].spent_seconds
-    assert seconds["pausing before a retry"] == pytest.approx(0.15, abs=0.06)
-    assert sum(seconds.values()) == pytest.approx(0.5, abs=0.08)
+    assert seconds["pausing before a retry"] == pytest.approx(0.15)
+    assert sum(seconds.values()) == pytest.approx(0.5)
 
 
 class _Slow:
@@ -91,20 +102,20 @@ class _Slow:
         return [Address(socket.AF_INET, ("127.0.0.1", port))]
 
 
-def test_the_steps_before_a_request(session: pooledhttp.Session) -> None:
+def test_the_steps_before_a_request(runtime: SkippingRuntime, session: pooledhttp.Session) -> None:
     """Lookup and handshake are told apart."""
     session.mount("https://", HTTPAdapter(resolver=_Slow()))
-    with ScriptedServer(lambda peer: peer.wait_closed() and None) as server:
-        text = r"Of the total went: looking up 0\.1. s, .*TLS handshake 0\.[12]. s"
+    with ScriptedServer(runtime.stay_silent) as server:
+        text = r"Of the total went: looking up 0\.10 s, .*TLS handshake 0\.20 s"
         with pytest.raises(ConnectTimeout, match=text):
             session.get(f"https://some.example:{server.port}/", timeout=Timeout(total=0.3))
         session.close()
 
 
-def test_a_tunnel_that_is_not_opened(session: pooledhttp.Session) -> None:
+def test_a_tunnel_that_is_not_opened(runtime: SkippingRuntime, session: pooledhttp.Session) -> None:
     """The proxy took the time."""
-    with ScriptedServer(lambda peer: peer.wait_closed() and None) as proxy:
+    with ScriptedServer(runtime.stay_silent) as proxy:
         table = {"https": f"http://127.0.0.1:{proxy.port}"}
-        with pytest.raises(ConnectTimeout, match=r"went: .*opening the tunnel 0\.[23]. s"):
+        with pytest.raises(ConnectTimeout, match=r"went: .*opening the tunnel 0\.25 s"):
             session.get("https://127.0.0.1:1/", proxies=table, timeout=Timeout(total=0.25))
         session.close()
