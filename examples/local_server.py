@@ -12,6 +12,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers every path with its own name, and a missing one with 404."""
 
     protocol_version = "HTTP/1.1"  # keeps connections open between requests
+    disable_nagle_algorithm = True  # else a body waits until its head is acknowledged
 
     def do_GET(self) -> None:
         """Answer a GET."""
@@ -37,7 +38,7 @@ def local_server() -> Iterator[str]:
     """Serve for the length of a `with` block, which gets the base URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
