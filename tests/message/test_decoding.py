@@ -7,6 +7,7 @@ import random
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +24,7 @@ def raw_deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
+@cache  # it is slow, and the same few texts are packed for every size of piece
 def brotli_compress(data: bytes) -> bytes:
     brotli = pytest.importorskip("brotli")
     return bytes(brotli.compress(data))
