@@ -20,7 +20,15 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
-from http.cookiejar import Cookie, CookieJar, CookiePolicy
+from http.cookiejar import (  # type: ignore[attr-defined]
+    IPV4_RE,
+    Cookie,
+    CookieJar,
+    CookiePolicy,
+    DefaultCookiePolicy,
+    eff_request_host,
+    request_host,
+)
 from http.cookies import Morsel
 from typing import Any, Protocol, TypeVar, overload
 from urllib.parse import urlsplit, urlunsplit
@@ -47,6 +55,7 @@ JarT = TypeVar("JarT", bound=CookieJar)
 D = TypeVar("D")
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_SECONDS = re.compile(r"[+-]?[0-9]+")
 
 
 class _Sent(Protocol):
@@ -163,6 +172,51 @@ class MockResponse:
         return self._headers.get_all(name)
 
 
+class SitePolicy(DefaultCookiePolicy):
+    """Whose cookie goes where, as RFC 6265 and its revision have it, where `http.cookiejar` is lax.
+
+    - A cookie set without `Domain` goes back to that host alone, not to hosts below it.
+    - An address is a host of its own: no part of it is a domain that others belong to.
+    - Nobody sets cookies for all of `co.uk` and its like.
+    - A name that begins with `__Secure-` or `__Host-` is a promise about how the cookie was set;
+      without that it is not stored.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(strict_domain=True)
+
+    def set_ok(self, cookie: Cookie, request: Any) -> bool:
+        """Return whether a cookie that a response sets may be stored."""
+        return super().set_ok(cookie, request) and _keeps_promise(cookie, request)
+
+    def set_ok_domain(self, cookie: Cookie, request: Any) -> bool:
+        """Return whether a response may set cookies for such a domain."""
+        host = request_host(request)
+        if cookie.domain_specified and IPV4_RE.search(host) and cookie.domain.lstrip(".") != host:
+            return False
+        return super().set_ok_domain(cookie, request)
+
+    def return_ok_domain(self, cookie: Cookie, request: Any) -> bool:
+        """Return whether a cookie is for the host of a request.
+
+        Cookies without any domain are for every host that the caller asks: only he can make them.
+        """
+        if cookie.domain and not cookie.domain_specified:
+            if cookie.domain != eff_request_host(request)[1]:
+                return False
+        return super().return_ok_domain(cookie, request)
+
+
+def _keeps_promise(cookie: Cookie, request: Any) -> bool:
+    name = cookie.name.lower()
+    if not name.startswith(("__secure-", "__host-")):
+        return True
+    is_secure = cookie.secure and request.type == "https"
+    if name.startswith("__secure-"):
+        return is_secure
+    return is_secure and not cookie.domain_specified and cookie.path == "/"
+
+
 class RequestsCookieJar(CookieJar, MutableMapping[str, str | None]):
     """A cookie jar that is also a dictionary of names and values.
 
@@ -170,7 +224,13 @@ class RequestsCookieJar(CookieJar, MutableMapping[str, str | None]):
     lists of plain strings. As a dictionary it knows names only, and cookies of several domains and
     paths may share one: then `jar[name]` raises `CookieConflictError`, and `get` and `set` take
     `domain` and `path` to choose.
+
+    Args:
+        policy: What is stored and what is sent. `None` is a `SitePolicy`.
     """
+
+    def __init__(self, policy: CookiePolicy | None = None) -> None:
+        super().__init__(SitePolicy() if policy is None else policy)
 
     @overload
     def get(
@@ -570,11 +630,33 @@ class _ReadableFields:
         values = self._fields.get_all(name, None)
         if values is None:
             return default
-        return [value for value in values if not _CONTROL.search(str(value))]
+        lines = [value for value in values if not _CONTROL.search(str(value))]
+        return [_without_void_attributes(line) for line in lines] if name == "Set-Cookie" else lines
 
     def any(self) -> bool:
         """Return whether there is a cookie to be read at all."""
         return bool(self.get_all("Set-Cookie") or self.get_all("Set-Cookie2"))
+
+
+def _without_void_attributes(line: str) -> str:
+    """Leave out of a `Set-Cookie` line the attributes that a browser passes over.
+
+    RFC 6265 (section 5.2) has an attribute that makes no sense ignored, and the cookie kept;
+    `http.cookiejar` drops the cookie.
+    """
+    pair, *attributes = str(line).split(";")
+    kept = [attribute for attribute in attributes if not _is_void(attribute)]
+    return line if len(kept) == len(attributes) else ";".join([pair, *kept])
+
+
+def _is_void(attribute: str) -> bool:
+    name, _, value = attribute.partition("=")
+    name, value = name.strip().lower(), value.strip(' \t"')
+    if name == "domain":
+        return not value
+    if name == "max-age":
+        return not _SECONDS.fullmatch(value)
+    return name == "path" and not value.startswith("/")
 
 
 def _refuse_control(subject: str, *parts: object) -> None:

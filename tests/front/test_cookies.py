@@ -221,6 +221,83 @@ def test_a_server_cannot_plant_a_cookie_that_could_never_be_sent() -> None:
     assert jar.get_dict() == {"good": "1"}
 
 
+HOST_RULES = [
+    ("a=b", "https://example.com/", "https://example.com/", True),
+    ("a=b", "https://example.com/", "https://sub.example.com/", False),
+    ("a=b; Domain=example.com", "https://example.com/", "https://sub.example.com/", True),
+    ("a=b; Domain=example.com", "https://sub.example.com/", "https://example.com/", True),
+    ("a=b; Domain=", "https://example.com/", "https://example.com/", True),
+    ("a=b", "http://localhost/", "http://localhost:81/", True),
+    ("a=b; Domain=127.0.0.1", "http://127.0.0.1/", "http://127.0.0.1/", True),
+    ("a=b; Domain=0.0.1", "http://127.0.0.1/", "http://127.0.0.1/", False),
+    ("a=b; Domain=0.0.1", "http://127.0.0.1/", "http://10.0.0.1/", False),
+    ("a=b; Domain=co.uk", "https://shop.co.uk/", "https://bank.co.uk/", False),
+]
+
+
+@pytest.mark.parametrize(("line", "setter", "asked", "expected"), HOST_RULES)
+def test_cookies_keep_to_the_hosts_they_are_for(
+    line: str, setter: str, asked: str, expected: bool
+) -> None:
+    """Without `Domain` to the one host, with it to those below it; never across addresses."""
+    jar = RequestsCookieJar()
+    extract_cookies_to_jar(jar, a_request(setter), a_raw_response(line))
+    assert get_cookie_header(jar, a_request(asked)) == ("a=b" if expected else None)
+    assert get_cookie_header(pickle.loads(pickle.dumps(jar)), a_request(asked)) == (
+        "a=b" if expected else None
+    )
+
+
+def test_cookies_of_the_caller_go_where_he_says() -> None:
+    """A domain given in code counts as one in `Domain`; without any, every host is meant."""
+    jar = RequestsCookieJar()
+    jar.set("below", "1", domain="example.com")
+    jar.set("everywhere", "2")
+    assert get_cookie_header(jar, a_request("https://sub.example.com/")) == "below=1; everywhere=2"
+    assert get_cookie_header(jar, a_request("https://other.example/")) == "everywhere=2"
+
+
+@pytest.mark.parametrize(
+    ("line", "url", "expected"),
+    [
+        ("__Secure-a=b; Secure", "https://example.com/", True),
+        ("__Secure-a=b", "https://example.com/", False),
+        ("__secure-a=b; Secure", "http://example.com/", False),
+        ("__Host-a=b; Secure; Path=/", "https://example.com/", True),
+        ("__Host-a=b; Secure; Path=/; Domain=example.com", "https://example.com/", False),
+        ("__Host-a=b; Secure; Path=/x", "https://example.com/x", False),
+        ("__Host-a=b; Path=/", "https://example.com/", False),
+    ],
+)
+def test_names_that_promise_how_they_were_set(line: str, url: str, expected: bool) -> None:
+    """`__Secure-` and `__Host-` cookies that break the promise of their name are not stored."""
+    jar = RequestsCookieJar()
+    extract_cookies_to_jar(jar, a_request(url), a_raw_response(line))
+    assert len(jar) == expected
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        "Max-Age=soon",
+        "Max-Age=",
+        "max-age",
+        "Domain",
+        "domain=",
+        "Path=relative",
+        "PATH",
+        "Expires=x",
+    ],
+)
+def test_attributes_without_a_sense_are_passed_over(attribute: str) -> None:
+    """The cookie is kept, as browsers keep it, with what else was said of it."""
+    jar = RequestsCookieJar()
+    line = f"a=b; {attribute}; Secure"
+    extract_cookies_to_jar(jar, a_request("https://example.com/x"), a_raw_response(line))
+    assert get_cookie_header(jar, a_request("https://example.com/x")) == "a=b"
+    assert get_cookie_header(jar, a_request("http://example.com/x")) is None
+
+
 def test_one_jar_serves_many_threads() -> None:
     """Setting and reading from several threads at once loses nothing."""
     jar = RequestsCookieJar()
