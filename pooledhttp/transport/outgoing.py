@@ -28,6 +28,10 @@ _PLAIN_TARGET = re.compile(r"[!\"$&-;=?-Z_a-z~]+")
 #: 8.6).
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
+#: What ends or divides a host where servers and proxies read one; those behind one another might
+#: disagree on what such a field says.
+_NEVER_IN_A_HOST = re.compile(rb"[\x00-\x20\x7f/?#@\\]")
+
 _Field = tuple[bytes, bytes]
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
@@ -66,7 +70,13 @@ def build_request(
     fields = _with_framing(fields, _framing(name, content, seen.get(b"content-length"), chunked))
     if b"accept-encoding" not in seen:
         fields.insert(0, (b"Accept-Encoding", b"identity"))
-    if b"host" not in seen:
+    if b"host" in seen:
+        if _NEVER_IN_A_HOST.search(seen[b"host"]):
+            raise InvalidHeader(
+                f"The Host field {seen[b'host'].decode('latin-1')!r} names no host: white space and"
+                " what divides a URL cannot be part of one."
+            )
+    else:
         fields.insert(0, (b"Host", host.encode("ascii")))
     request = WireRequest(
         method=name.encode("ascii"),

@@ -397,6 +397,14 @@ def test_header_values(session: pooledhttp.Session, name: str, kind: Any, text: 
 
 
 @pytest.mark.parametrize(
+    "value", ["a b", "a\tb", "a/b", "a?b", "a#b", "user@a", "a\\b", "a, b", b"a b"]
+)
+def test_a_host_field_is_a_host(session: pooledhttp.Session, value: Any) -> None:
+    """What ends or divides a host is refused in `Host`: servers in line may read it differently."""
+    refused(session, lambda url: session.get(url, headers={"Host": value}, timeout=2))
+
+
+@pytest.mark.parametrize(
     "name", [*BAD_TEXT, "", "a b", "a:b", ":a", " a", "a ", "a\t", "d\u00e9j\u00e0", "a(b)"]
 )
 def test_header_names(session: pooledhttp.Session, name: str) -> None:
