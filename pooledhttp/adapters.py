@@ -315,6 +315,7 @@ class HTTPAdapter(BaseAdapter):
             **proxy_kwargs: As `init_poolmanager` takes them.
 
         Raises:
+            InvalidProxyURL: It is some SOCKS, but none that is known.
             InvalidSchema: A SOCKS proxy, and the extra `pooledhttp[socks]` is not installed.
         """
         manager = self.proxy_manager.get(proxy)
@@ -326,6 +327,12 @@ class HTTPAdapter(BaseAdapter):
             "block": self._pool_block,
         }
         if proxy.lower().startswith("socks"):
+            scheme = proxy.partition("://")[0]
+            if scheme.lower() not in SOCKS_SCHEMES:
+                raise InvalidProxyURL(
+                    f"Which SOCKS is {scheme}:// meant to be? Write socks5h://, or another of "
+                    f"{', '.join(sorted(SOCKS_SCHEMES))}."
+                )
             username, password = get_auth_from_url(proxy)
             require_socks()
             manager = SOCKSProxyManager(
@@ -533,7 +540,7 @@ class HTTPAdapter(BaseAdapter):
         end = url.find("/", url.find("//") + 2)  # a URL set by hand may have no path
         key = (url if end < 0 else url[:end], verify, cert, proxy)
         conn = self._conns.get(key)
-        if conn is None:
+        if conn is None or _is_file_gone(verify, cert):
             conn = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
             self.cert_verify(conn, url, verify, cert)
             if isinstance(conn, OriginPool) and "@" not in key[0]:
@@ -576,9 +583,13 @@ class HTTPAdapter(BaseAdapter):
             )
         plan = plan_timeout(timeout, manager.runtime.now)
         headers = request.headers
-        if target[:1] != "/" and conn.proxy is not None:
+        if conn.proxy is not None:
             headers = CaseInsensitiveDict(headers)
-            headers.update(conn.proxy.headers)
+            if conn.is_forwarded(target):
+                headers.update(conn.proxy.headers)
+            else:
+                # The proxy passes bytes on and would not see it: it would reach the origin.
+                headers.pop("Proxy-Authorization", None)
         body = request.body
         return conn.send(
             request.method,
@@ -626,6 +637,19 @@ class HTTPAdapter(BaseAdapter):
         response.request = req
         response.connection = self
         return response
+
+
+def _is_file_gone(verify: Any, cert: Any) -> bool:
+    """Whether a file that was there when a pool was first set up has been taken away since.
+
+    Looked at for every request, as requests does, so that the answer does not depend on whether
+    there happens to be a connection left to go by.
+    """
+    if cert is None and (verify is True or verify is False or verify is None):
+        return False
+    named = [verify, *(cert[:2] if isinstance(cert, tuple) else (cert,))]
+    paths = [one for one in named if isinstance(one, (str, bytes, os.PathLike))]
+    return not all(os.path.exists(path) for path in paths)
 
 
 #: Origins and settings an adapter remembers the way to.

@@ -78,6 +78,7 @@ from pooledhttp.network import (
     resolve_proxies,
     select_proxy,
     should_bypass_proxies,
+    without_bypassed,
 )
 from pooledhttp.status_codes import codes
 from pooledhttp.structures import CaseInsensitiveDict
@@ -237,9 +238,13 @@ class SessionRedirectMixin:
                 following.headers.pop(name, None)
             following.body = None
         if is_other_origin(req.url, following.url):
-            following.headers.pop("Host", None)
+            for name in ("Host", *_more_to_remove(resp)):
+                following.headers.pop(name, None)
             following.hooks = hooks_elsewhere(following.hooks)
         self._rebuild_cookies(following, req, resp, call_cookies)
+        if self.trust_env:
+            own = getattr(self, "proxies", None) or {}
+            proxies = without_bypassed(proxies, own, req.url, following.url)
         rebuilt = self.rebuild_proxies(following, proxies)
         self.rebuild_auth(following, resp)
         if following._body_position is not None or not can_rewind(following.body, None):
@@ -295,6 +300,16 @@ class SessionRedirectMixin:
     def rebuild_method(self, prepared_request: PreparedRequest, response: Response) -> None:
         """Set the method that follows a redirect: often GET, whatever it was."""
         prepared_request.method = method_after(response.status_code, prepared_request.method)
+
+
+def _more_to_remove(response: Response) -> Iterable[str]:
+    """Name the fields that a policy wants left out where a redirect leads to another origin.
+
+    urllib3 asks its policy about it where urllib3 follows the redirect; here it is the session.
+    """
+    policy = getattr(getattr(response, "connection", None), "max_retries", None)
+    names: Iterable[str] = getattr(policy, "remove_headers_on_redirect", ())
+    return names
 
 
 def _store_cookies(jar: Any, request: Any, response: Response) -> None:

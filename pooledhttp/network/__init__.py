@@ -19,6 +19,7 @@ from pooledhttp.network.proxies import (
     select_proxy,
     set_environ,
     should_bypass_proxies,
+    without_bypassed,
 )
 from pooledhttp.network.resolve import (
     Address,
@@ -70,4 +71,5 @@ __all__ = [
     "set_environ",
     "should_bypass_proxies",
     "socket_path",
+    "without_bypassed",
 ]

@@ -40,6 +40,7 @@ __all__ = [
     "select_proxy",
     "set_environ",
     "should_bypass_proxies",
+    "without_bypassed",
 ]
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -194,6 +195,30 @@ def resolve_proxies(
         proxy = environment.get(scheme, environment.get("all"))
         if proxy:
             table.setdefault(scheme, proxy)
+    return table
+
+
+def without_bypassed(
+    proxies: Mapping[str, str] | None, own: Mapping[str, str], old_url: str, new_url: str
+) -> dict[str, str]:
+    """Return the table of a request for the redirect that follows it.
+
+    The entries that the environment gave for the first URL stay behind where the second is one of
+    its exceptions; a server could lead us to a host inside by way of a proxy outside.
+
+    Args:
+        proxies: The table of the request, the environment's entries among others.
+        own: What was set on purpose, and stays whatever the environment says.
+        old_url: Where the request went.
+        new_url: Where the redirect leads.
+    """
+    table = dict(proxies or {})
+    no_proxy = table.get("no_proxy")
+    environment = get_environ_proxies(old_url, no_proxy=no_proxy)
+    if environment and should_bypass_proxies(new_url, no_proxy=no_proxy):
+        for key, proxy in environment.items():
+            if table.get(key) == proxy and own.get(key) != proxy:
+                del table[key]
     return table
 
 

@@ -140,9 +140,12 @@ def _read_reply_5(stream: Stream, deadline: Deadline) -> bytes:
     if head[0] != 5 or kind not in (_IPV4, _NAME, _IPV6):
         raise SocksRefused("what it answers is not SOCKS 5")
     if kind == _NAME:
-        length = _read_exactly(stream, 1, deadline)
-        return head + length + _read_exactly(stream, length[0] + 2, deadline)
-    return head + _read_exactly(stream, (4 if kind == _IPV4 else 16) + 2, deadline)
+        length = _read_exactly(stream, 1, deadline)[0]
+    else:
+        length = 4 if kind == _IPV4 else 16
+    _read_exactly(stream, length + 2, deadline)
+    # The address that the proxy bound is of no use to us, and some proxies put nonsense there.
+    return head[:3] + bytes((_IPV4, 0, 0, 0, 0, 0, 0))
 
 
 def _read_exactly(stream: Stream, count: int, deadline: Deadline) -> bytes:

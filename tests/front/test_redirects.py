@@ -32,6 +32,7 @@ class Site(BaseAdapter):
         self.requests: list[Any] = []
         self.raws: list[urllib3.HTTPResponse] = []
         self.bodies: list[Any] = []
+        self.policy = urllib3.Retry(0)
 
     def send(self, request: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         self.requests.append(request.copy())
@@ -45,7 +46,7 @@ class Site(BaseAdapter):
             preload_content=False,
         )
         self.raws.append(raw)
-        return HTTPAdapter().build_response(request, raw)
+        return HTTPAdapter(max_retries=self.policy).build_response(request, raw)
 
     def close(self) -> None:
         pass
@@ -325,6 +326,16 @@ def test_credentials_do_not_cross(place: str) -> None:
     session.get("http://a/", cookies={"call": "1"})
     assert site.requests[-2].headers["Cookie"] == "call=1"
     assert "Cookie" not in site.requests[-1].headers
+
+
+def test_a_policy_names_more_that_does_not_cross() -> None:
+    """`remove_headers_on_redirect` of urllib3's policy is heeded, though we follow redirects."""
+    session, site = _session({"http://a/": _to("/here"), "http://a/here": _to("http://b/")})
+    site.policy = urllib3.Retry(remove_headers_on_redirect=["X-Token"])
+    session.get("http://a/", headers={"x-token": "t", "X-Other": "o"}, auth=("u", "p"))
+    assert [request.headers.get("X-Token") for request in site.requests] == ["t", "t", None]
+    assert "Authorization" not in site.requests[-1].headers
+    assert site.requests[-1].headers["X-Other"] == "o"
 
 
 def test_credentials_do_not_go_down_to_plain_http() -> None:

@@ -367,7 +367,42 @@ def test_an_https_redirect_over_a_proxy_with_credentials(
             session.close()
 
 
+def test_a_field_for_the_proxy_does_not_reach_the_origin(
+    session: pooledhttp.Session, authority: Authority, secure: ScriptedServer
+) -> None:
+    """`Proxy-Authorization` set by hand stays out of a tunnel, where no proxy could read it."""
+    fields = {"proxy-authorization": "Basic hunter2"}
+    with ScriptedServer(connects) as proxy, ScriptedServer(forwards()) as plain:
+        proxies = {"https": proxy_url(proxy), "http": proxy_url(plain)}
+        session.get(
+            secure.url(), proxies=proxies, headers=fields, verify=authority.bundle, timeout=5
+        )
+        assert secure.requests[0].header("Proxy-Authorization") is None
+        session.get("http://a.example/", proxies=proxies, headers=fields, timeout=5)
+        assert plain.requests[0].header("Proxy-Authorization") == "Basic hunter2"
+        session.close()
+
+
 # ---- the environment
+
+
+def test_a_redirect_to_an_exception_goes_past_the_proxy(
+    session: pooledhttp.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`no_proxy` holds for redirects, too, against the environment's proxy but no other."""
+    with ScriptedServer(OK) as origin:
+        hop = respond(b"", {"Location": origin.url("/in")}, status=302)
+        with ScriptedServer(answering(hop, respond(b"forwarded"))) as proxy:
+            monkeypatch.setenv("http_proxy", proxy_url(proxy, who="user:hunter2@"))
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            assert session.get("http://a.example/", timeout=5).content == b"origin /in"
+            assert origin.requests[0].header("Proxy-Authorization") is None
+            session.close()
+        with ScriptedServer(answering(hop, respond(b"forwarded"))) as proxy:
+            monkeypatch.setenv("http_proxy", proxy_url(proxy))
+            session.proxies = {"http": proxy_url(proxy)}
+            assert session.get("http://a.example/", timeout=5).content == b"forwarded"
+            session.close()
 
 
 def test_proxies_of_the_environment(
@@ -404,6 +439,8 @@ def test_a_header_does_not_make_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None
         ("gopher://127.0.0.1:1", pooledhttp.RequestException),
         ("http://a b:1", pooledhttp.RequestException),
         ("http://a\r\nb:1", pooledhttp.RequestException),
+        ("socks://127.0.0.1:1", InvalidProxyURL),
+        ("socks9://127.0.0.1:1", InvalidProxyURL),
     ],
 )
 @pytest.mark.parametrize("target", ["http", "https"])
@@ -423,6 +460,7 @@ def socks5(
     reply: bytes | None = None,
     asked: list[tuple[int, bytes]] | None = None,
     cut: bytes | None = None,
+    bound: bytes = b"\x01" + bytes(4),
 ) -> Handler:
     """A SOCKS5 server: with a password, a refusal, or a cut in the middle, as told."""
 
@@ -454,10 +492,25 @@ def socks5(
             peer.send(reply)
             return
         with socket.create_connection(("127.0.0.1", port)) as onward:
-            peer.send(b"\x05\0\0\x01" + bytes(6))
+            peer.send(b"\x05\0\0" + bound + bytes(2))
             splice(peer.sock, onward)
 
     return handle
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [b"\x04" + bytes(16), b"\x03\x09localhost", b"\x03\x00", b"\x03\xff" + b"\xfe" * 255],
+    ids=["ipv6", "name", "empty", "nonsense"],
+)
+def test_where_a_socks5_proxy_is_bound_does_not_matter(
+    session: pooledhttp.Session, bound: bytes
+) -> None:
+    """Of the address in the answer only the length counts."""
+    with ScriptedServer(OK) as origin, ScriptedServer(socks5(bound=bound)) as proxy:
+        proxies = {"http": proxy_url(proxy, "socks5h")}
+        assert session.get(origin.url("/x"), proxies=proxies, timeout=5).content == b"origin /x"
+        session.close()
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])

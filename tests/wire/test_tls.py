@@ -245,6 +245,31 @@ def test_a_bundle_that_changed(authority: Authority, tmp_path: Path) -> None:
             assert session.get(server.url(), verify=str(bundle), timeout=5).ok
 
 
+def test_files_that_went_away(
+    session: pooledhttp.Session, authority: Authority, tmp_path: Path
+) -> None:
+    """A bundle or certificate that was deleted is an error, also while a connection is kept."""
+    bundle = tmp_path / "ca.pem"
+    authority.ca.cert_pem.write_to_path(str(bundle))
+    pair = authority.write_certificate("client", stem="fleeting")
+    with ScriptedServer(OK, tls=wants_certificate(authority)) as server:
+
+        def ask() -> bool:
+            answer = session.get(server.url(), verify=str(bundle), cert=pair, timeout=5)
+            return answer.ok
+
+        assert ask() and ask()
+        Path(pair[1]).unlink()
+        with pytest.raises(OSError, match="fleeting"):
+            ask()
+        pair = authority.write_certificate("client", stem="fleeting")
+        assert ask()
+        bundle.unlink()
+        with pytest.raises(OSError, match=r"ca\.pem"):
+            ask()
+        session.close()
+
+
 # ---- client certificates
 
 
