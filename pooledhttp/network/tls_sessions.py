@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 import ssl
 import threading
+import time
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 __all__ = ["SessionKey", "SessionStore"]
@@ -21,6 +23,10 @@ __all__ = ["SessionKey", "SessionStore"]
 #: Sessions hold a certificate chain each, some 10 KiB; a thousand are as many origins as are
 #: reused.
 MAX_SESSIONS = 1024
+#: Sessions a server may refuse in a row before we take fewer of them.
+REFUSALS = 2
+#: Connections after which a server that refuses all its sessions is given another chance.
+MOST_SKIPS = 64
 
 
 class SessionKey(NamedTuple):
@@ -48,40 +54,79 @@ class SessionKey(NamedTuple):
 
 
 class _Entry:
-    """A session, and whether its server takes none twice."""
+    """A session, and what is known of its server's ways with it."""
 
-    __slots__ = ("is_single_use", "session")
+    __slots__ = (
+        "accepted",
+        "expires_at",
+        "is_single_use",
+        "refusals",
+        "renew_at",
+        "session",
+        "skips",
+    )
 
     def __init__(self) -> None:
-        self.session: ssl.SSLSession | None = None
         self.is_single_use = False
+        #: Sessions refused in a row.
+        self.refusals = 0
+        #: Connections whose session is not worth taking.
+        self.skips = 0
+        self.session: ssl.SSLSession | None = None
+        self.expires_at = self.renew_at = 0.0
+
+    def hold(self, session: ssl.SSLSession) -> None:
+        self.session = session
+        #: How often the server has taken it.
+        self.accepted = 0
+        # For servers that say nothing, OpenSSL's own idea of a session's life stands.
+        lifetime = min(session.ticket_lifetime_hint or session.timeout, session.timeout)
+        self.expires_at = float(session.time + lifetime)
+        self.renew_at = session.time + lifetime / 2
+
+    def was_refused(self) -> None:
+        # Refused the second time: single use. Refused after many, or at first sight: the server has
+        # new keys, or is one of several that do not share them, and its next session may do.
+        self.is_single_use |= self.accepted == 1
+        self.refusals += 1
+        if self.refusals > REFUSALS:
+            self.session = None
+            self.skips = min(2**self.refusals, MOST_SKIPS)
 
 
 class SessionStore:
     """One session per key, least recently used first to go.
 
-    Python copies a session whenever it is taken off a connection, at the price of a third of a
-    handshake. So one that works is kept, and a new one is asked for only where a server has once
-    refused it, as those do that accept a ticket only once.
+    Python copies a session whenever it is taken off a connection, which costs a quarter of a
+    handshake; with TLS 1.3 that is more than resumption saves. So one that works is used again, and
+    a new one is taken when half its life is over, or from every connection where a server took a
+    session once and refused it the second time. From servers that refuse one session after the
+    other, fewer and fewer are taken. The price: RFC 8446, appendix C.4, would have each
+    ticket used once, lest an observer sees by it that two connections come from the same client.
+    Here they come from one process, mostly from one address, and servers that mind enforce it.
 
     Args:
         max_sessions: How many are kept.
+        now: The time of day in seconds, by which OpenSSL dates sessions.
     """
 
-    def __init__(self, max_sessions: int = MAX_SESSIONS) -> None:
+    def __init__(
+        self, max_sessions: int = MAX_SESSIONS, now: Callable[[], float] = time.time
+    ) -> None:
         self._max_sessions = max_sessions
+        self._now = now
         self._lock = threading.Lock()  # guards the map, for the length of a dict operation
         self._sessions: OrderedDict[SessionKey, _Entry] = OrderedDict()
         _stores.add(self)
 
     def get(self, key: SessionKey) -> ssl.SSLSession | None:
-        """The session to offer, or None."""
+        """The session to offer, or None. One whose life is over is not worth its copying."""
         with self._lock:
             entry = self._sessions.get(key)
             if entry is None:
                 return None
             self._sessions.move_to_end(key)
-            return entry.session
+            return entry.session if self._now() < entry.expires_at else None
 
     def put(self, key: SessionKey, session: ssl.SSLSession) -> None:
         """Keep `session` as the one to offer next."""
@@ -89,7 +134,7 @@ class SessionStore:
             entry = self._sessions.get(key)
             if entry is None:
                 entry = self._sessions[key] = _Entry()
-            entry.session = session
+            entry.hold(session)
             self._sessions.move_to_end(key)
             while len(self._sessions) > self._max_sessions:
                 self._sessions.popitem(last=False)
@@ -102,15 +147,26 @@ class SessionStore:
             was_offered: Whether a session was offered.
             was_resumed: Whether it was accepted.
         """
-        if not was_offered:
-            return True
         with self._lock:
             entry = self._sessions.get(key)
             if entry is None:
                 return True
             if not was_resumed:
-                entry.is_single_use = True
-            return entry.is_single_use
+                if was_offered:
+                    entry.was_refused()
+                if entry.skips:
+                    entry.skips -= 1
+                    return False
+                return True
+            entry.accepted += 1
+            entry.refusals = entry.skips = 0
+            if entry.is_single_use:
+                return True
+            if self._now() < entry.renew_at:
+                return False
+            # Asked once: TLS 1.2 servers need not issue another, and the old one would come back.
+            entry.renew_at = entry.expires_at
+            return True
 
     def forget(self, key: SessionKey) -> None:
         """Offer none under `key` any more."""

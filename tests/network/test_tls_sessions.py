@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -133,16 +135,105 @@ def test_refused_ticket_costs_nothing_but_time(
             assert client.resumes(ca_certs=authority.bundle)
 
 
-def test_new_ticket_is_taken_only_from_servers_that_want_it(
-    client: Client, authority: Authority
-) -> None:
-    """A session that works is kept; after a refusal every answer's new one is."""
+def test_a_session_that_works_is_used_again(client: Client, authority: Authority) -> None:
+    """No new session is taken off a connection while the one there is does its work."""
     client.resumes(ca_certs=authority.bundle)
-    ((key, entry),) = client.sessions._sessions.items()
+    ((_, entry),) = client.sessions._sessions.items()
     first = entry.session
-    assert client.resumes(ca_certs=authority.bundle) and client.sessions.get(key) is first
-    assert client.sessions.wants_another(key, True, False)
-    assert client.resumes(ca_certs=authority.bundle) and client.sessions.get(key) is not first
+    assert client.resumes(ca_certs=authority.bundle)
+    assert entry.session is first
+
+
+@dataclass
+class Ticket:
+    """What the store reads of a session."""
+
+    time: int
+    timeout: int = 7200
+    ticket_lifetime_hint: int = 0
+
+
+class Store(SessionStore):
+    """A store with one key and a clock of its own."""
+
+    def __init__(self) -> None:
+        self.at = 1_000_000.0
+        super().__init__(now=lambda: self.at)
+
+    def keep(self, **facts: int) -> object:
+        """Put a ticket issued now."""
+        ticket: Any = Ticket(int(self.at), **facts)
+        self.put(ANY_KEY, ticket)
+        return ticket
+
+    def asks(self, *, resumed: bool) -> bool:
+        """Whether a new session is wanted after the one here was offered."""
+        return self.wants_another(ANY_KEY, True, resumed)
+
+
+ANY_KEY: Any = "key"
+
+
+@pytest.mark.parametrize(
+    ("facts", "lifetime"),
+    [({}, 7200), ({"ticket_lifetime_hint": 300}, 300), ({"ticket_lifetime_hint": 604_800}, 7200)],
+    ids=["nothing-said", "short", "long"],
+)
+def test_a_session_is_renewed_before_its_life_is_over(facts: dict[str, int], lifetime: int) -> None:
+    """In the second half of its life one new session is taken; one that is over is not offered."""
+    store = Store()
+    ticket = store.keep(**facts)
+    assert not store.asks(resumed=True)
+    store.at += lifetime / 2 - 1
+    assert not store.asks(resumed=True)
+    store.at += 1
+    assert store.asks(resumed=True)
+    assert not store.asks(resumed=True)
+    store.at += lifetime / 2 - 1
+    assert store.get(ANY_KEY) is ticket
+    store.at += 1
+    assert store.get(ANY_KEY) is None
+    renewed = store.keep(**facts)
+    assert store.get(ANY_KEY) is renewed
+    assert not store.asks(resumed=True)
+
+
+def test_servers_that_take_a_session_once() -> None:
+    """They are noticed by their first refusal; from then on each connection's session is taken."""
+    store = Store()
+    store.keep()
+    assert not store.asks(resumed=True)
+    assert store.asks(resumed=False)
+    for _ in range(5):
+        store.keep()
+        assert store.asks(resumed=True)
+
+
+@pytest.mark.parametrize("uses", [0, 2, 5])
+def test_a_server_with_new_keys_is_not_taken_for_one_that_takes_sessions_once(uses: int) -> None:
+    """A session refused at first sight or after several uses gives way to the next one, no more."""
+    store = Store()
+    store.keep()
+    for _ in range(uses):
+        assert not store.asks(resumed=True)
+    assert store.asks(resumed=False)
+    store.keep()
+    assert not store.asks(resumed=True)
+
+
+def test_servers_that_refuse_every_session_are_asked_less_and_less() -> None:
+    """A session that is taken and offered for nothing costs half a handshake; there are few."""
+    store = Store()
+    taken = 0
+    for _ in range(1000):
+        has_one = store.get(ANY_KEY) is not None
+        if store.wants_another(ANY_KEY, has_one, False):
+            store.keep()
+            taken += 1
+    assert 10 < taken < 30
+    store.keep()
+    assert not store.asks(resumed=True)  # one that is accepted after all makes all well
+    assert store.asks(resumed=False)
 
 
 def test_callers_context_resumes_too(client: Client, authority: Authority) -> None:
