@@ -73,6 +73,7 @@ class Transport:
             plan.spent.begin("waiting for a connection")
         careful = replay != "always" and not request.is_idempotent
         lease = self.pool.acquire(route, plan.total.sooner(plan.pool), careful=careful)
+        lease.busy = True  # whoever waits for an answer has not forgotten it
         try:
             connection = lease.resource or self.dial(lease, route, plan)
             try:
@@ -121,6 +122,7 @@ class Transport:
             reader = SwitchedReader(connection, lease, plan)
         else:
             reader = BodyReader(connection, lease, plan, head)
+        lease.busy = False
         return WireResponse(
             head.status, head.reason, head.version, head.headers, head.is_chunked, reader
         )

@@ -32,6 +32,12 @@ def wait_for_idle(session: Session, count: int) -> None:
     raise AssertionError(f"{session.pool.stats().total.idle} are idle, not {count}")
 
 
+@pytest.fixture
+def quick_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keeper that looks every twentieth of a second, when nobody wakes it."""
+    monkeypatch.setattr("pooledhttp.transport.keeper.INTERVAL_SECONDS", 0.05)
+
+
 # -- warm
 
 
@@ -107,15 +113,17 @@ def test_a_wrong_count_is_refused(count: Any, error: type[Exception]) -> None:
         session.pool.warm("http://127.0.0.1:1/", count)
 
 
+@pytest.mark.usefixtures("quick_keeper")
 def test_warm_connections_are_replaced_when_the_server_closes_them() -> None:
     """A server that closes idle connections sees new ones, before any request comes."""
-    with CountingServer(idle_seconds=0.4) as server, Session() as session:
+    with CountingServer(idle_seconds=0.2) as server, Session() as session:
         assert session.pool.warm(server.url(), 2) == 2
         server.wait_until(lambda: server.accepted.total() >= 4, "the replacement")
         wait_for_idle(session, 2)
         session.pool.warm(server.url(), 0)
 
 
+@pytest.mark.usefixtures("quick_keeper")
 def test_min_idle_is_kept_from_the_first_request_on() -> None:
     """One request, and the rest of the minimum is opened beside it; close ends all of it."""
     with CountingServer() as server:
@@ -128,6 +136,7 @@ def test_min_idle_is_kept_from_the_first_request_on() -> None:
         session.close()
 
 
+@pytest.mark.usefixtures("quick_keeper")
 def test_the_keeper_ends_with_its_session() -> None:
     """A session that is dropped leaves neither a thread nor a connection."""
     with CountingServer() as server:

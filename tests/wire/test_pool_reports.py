@@ -34,6 +34,7 @@ from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool import HostLimits
 from tests.support.counting import CountingServer
 from tests.support.scripted import Peer, ScriptedServer, answering, respond
+from tests.support.skipping import SkippingRuntime
 
 LARGE = respond((b"x" * 99 + b"\n") * 10_000)
 
@@ -63,21 +64,24 @@ def kinds(events: list[Event]) -> list[type]:
 # -- leaks
 
 
-def test_a_response_nobody_reads_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_response_nobody_reads_is_reported_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After the threshold: with origin, age, thread, and the line of this very file."""
+    monkeypatch.setattr("pooledhttp.pool.sweeper._LEAST_PAUSE_SECONDS", 0.05)
     events: list[Event] = []
     with ScriptedServer(answering(LARGE)) as server:
         with Session(pool=PoolConfig(leak_threshold=0.3), listeners=[events.append]) as session:
             with session.get(server.url(), stream=True) as answer:
                 line = here().rpartition(":")
                 wait_for(lambda: any(isinstance(event, Leaked) for event in events))
-                threading.Event().wait(1.5)  # the sweeper looks again, and again
+                threading.Event().wait(1.0)  # the sweeper looks again, and again
                 assert answer.content
             stats = session.pool.stats().total
     (leak,) = (event for event in events if isinstance(event, Leaked))
     assert leak.origin == f"http://127.0.0.1:{server.port}"
     assert leak.where == f"{line[0]}:{int(line[2]) - 1}"
-    assert leak.thread == "MainThread" and 0.3 <= leak.age_seconds < 5
+    assert leak.thread == "MainThread" and 0.3 <= leak.age_seconds < 10
     (record,) = (one for one in caplog.records if "has not been used" in one.getMessage())
     assert record.levelno == logging.WARNING
     assert leak.where in record.getMessage() and leak.origin in record.getMessage()
@@ -86,21 +90,21 @@ def test_a_response_nobody_reads_is_reported_once(caplog: pytest.LogCaptureFixtu
 
 def test_reading_slowly_is_no_leak(caplog: pytest.LogCaptureFixture) -> None:
     """Neither a body read bit by bit, nor an answer that takes its time."""
+    runtime = SkippingRuntime(stands=True)
 
     def slow(peer: Peer) -> None:
         peer.read_request()
-        threading.Event().wait(0.8)
+        runtime.take_time(peer, 0.8)
+        session.pool._connections.report_leaks()
         peer.send(LARGE)
         peer.wait_closed()
 
-    pause = threading.Event()
-    with ScriptedServer(slow) as server:
-        with Session(pool=PoolConfig(leak_threshold=0.4)) as session:
-            with session.get(server.url(), stream=True) as answer:
-                for number, _ in enumerate(answer.iter_content(50_000)):
-                    if number % 4 == 0:
-                        pause.wait(0.1)
-                        session.pool.stats()
+    config = PoolConfig(leak_threshold=0.4)
+    with ScriptedServer(slow) as server, Session(pool=config, runtime=runtime) as session:
+        with session.get(server.url(), stream=True) as answer:
+            for _ in answer.iter_content(50_000):
+                runtime.sleep(0.15)
+                session.pool._connections.report_leaks()
             assert session.pool.stats().total.leaks == 0
     assert "has not been used" not in caplog.text
 
