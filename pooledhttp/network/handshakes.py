@@ -11,8 +11,8 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +35,23 @@ class _Gate:
         self.line: deque[Waiter] = deque()
 
 
+class _Turn:
+    """One passage. A class, as a generator that does the same costs a connection more."""
+
+    __slots__ = ("_deadline", "_gate", "_key", "_turnstile")
+
+    def __init__(self, turnstile: Turnstile, key: Hashable, deadline: Deadline) -> None:
+        self._turnstile = turnstile
+        self._key = key
+        self._deadline = deadline
+
+    def __enter__(self) -> None:
+        self._gate = self._turnstile._enter(self._key, self._deadline)
+
+    def __exit__(self, *_: object) -> None:
+        self._turnstile._leave(self._key, self._gate)
+
+
 class Turnstile:
     """Lets a bounded number pass at a time, per key.
 
@@ -54,21 +71,13 @@ class Turnstile:
         # Guarded by the lock; an origin is here only while somebody is inside.
         self._gates: dict[Hashable, _Gate] = {}
 
-    @contextmanager
-    def passing(self, key: Hashable, deadline: Deadline) -> Iterator[None]:
+    def passing(self, key: Hashable, deadline: Deadline) -> AbstractContextManager[None]:
         """Be inside for the length of a `with` block.
 
         Raises:
-            TimeoutError: The turn did not come in time.
+            TimeoutError: On entering: the turn did not come in time.
         """
-        if self._limit is None:
-            yield
-            return
-        gate = self._enter(key, deadline)
-        try:
-            yield
-        finally:
-            self._leave(key, gate)
+        return nullcontext() if self._limit is None else _Turn(self, key, deadline)
 
     def _enter(self, key: Hashable, deadline: Deadline) -> _Gate:
         with self._lock:

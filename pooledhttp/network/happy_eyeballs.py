@@ -47,6 +47,8 @@ class AllFailed(OSError):
 
 def interleave(addresses: Sequence[Address]) -> list[Address]:
     """Let the families take turns, beginning with the family of the first address."""
+    if len(addresses) < 2:
+        return list(addresses)
     by_family: dict[int, deque[Address]] = {}
     for address in addresses:
         by_family.setdefault(address.family, deque()).append(address)

@@ -74,7 +74,7 @@ def secure(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
     key = _session_key(wish, credentials, name)
     session = wish.sessions.get(key) if key is not None else None
     keep = partial(wish.sessions.put, key) if key is not None else None
-    begin = _on_socket if _can_take_socket(stream, credentials.context) else _on_stream
+    begin = _on_socket if _can_take_socket(stream, credentials) else _on_stream
     secured = begin(stream, credentials, name, session, keep, deadline)
     try:
         check_peer(secured._tls, wish.settings)
@@ -93,10 +93,10 @@ def secure(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
 def _session_key(wish: Handshake, credentials: Credentials, name: str) -> SessionKey | None:
     if not credentials.can_resume:
         return None
-    settings = wish.settings
+    settings, context = wish.settings, credentials.context
     return SessionKey(
-        credentials.context,
-        (credentials.context.verify_mode, credentials.context.check_hostname),
+        context,
+        None if credentials.is_ours else (context.verify_mode, context.check_hostname),
         name,
         wish.port,
         settings.assert_hostname,
@@ -106,17 +106,20 @@ def _session_key(wish: Handshake, credentials: Credentials, name: str) -> Sessio
     )
 
 
-def _can_take_socket(stream: Stream, context: ssl.SSLContext) -> bool:
+def _can_take_socket(stream: Stream, credentials: Credentials) -> bool:
     """Whether the faster way is open: TLS on the socket itself.
 
     Not when TLS is there already; not with a context that wraps sockets in its own way (such ones
     check the certificate when wrapping, where a non-blocking handshake has not begun); and not with
     one that hides an end without farewell.
     """
-    return (
-        not stream.is_tls
-        and not wraps_its_own_way(context)
-        and not context.options & getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+    if stream.is_tls:
+        return False
+    if credentials.is_ours:  # and so neither; asking a context for its options is slow
+        return True
+    context = credentials.context
+    return not wraps_its_own_way(context) and not context.options & getattr(
+        ssl, "OP_IGNORE_UNEXPECTED_EOF", 0
     )
 
 

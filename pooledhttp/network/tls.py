@@ -52,11 +52,13 @@ class Credentials(NamedTuple):
         trust: The caller's context to move the connection onto before the handshake; None leaves
             it.
         can_resume: Whether sessions of `context` may be used again.
+        is_ours: Whether `context` is one that nobody else can change.
     """
 
     context: ssl.SSLContext
     trust: ssl.SSLContext | None = None
     can_resume: bool = True
+    is_ours: bool = False
 
 
 def credentials_for(settings: TlsSettings) -> Credentials:
@@ -72,7 +74,7 @@ def credentials_for(settings: TlsSettings) -> Credentials:
     """
     given = settings.ssl_context
     if given is None:
-        return Credentials(own_context(settings))
+        return Credentials(own_context(settings), is_ours=True)
     return _beside(given, settings)
 
 

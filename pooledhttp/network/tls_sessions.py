@@ -34,7 +34,8 @@ class SessionKey(NamedTuple):
 
     Attributes:
         context: The context itself; sessions cannot move from one to another.
-        strictness: How the context verified at the time; a caller may have changed it since.
+        strictness: How the context verified at the time; a caller may have changed it since. None
+            for a context that no caller has.
         server_hostname: The name that was checked and sent in SNI.
         port: The origin's port.
         assert_hostname: The name demanded in place of the host's.
@@ -44,7 +45,7 @@ class SessionKey(NamedTuple):
     """
 
     context: ssl.SSLContext
-    strictness: tuple[ssl.VerifyMode, bool]
+    strictness: tuple[ssl.VerifyMode, bool] | None
     server_hostname: str | None
     port: int
     assert_hostname: str | bool | None
