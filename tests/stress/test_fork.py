@@ -182,8 +182,11 @@ def test_a_fork_amid_busy_threads() -> None:
         assert server.facts()["odd"] == []
 
 
-def test_warmth_is_kept_in_a_child_too(server: ServerApart, authority: Authority) -> None:
+def test_warmth_is_kept_in_a_child_too(
+    server: ServerApart, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The keeper's thread is not in the child; the child's first request starts another."""
+    monkeypatch.setattr("pooledhttp.transport.keeper.INTERVAL_SECONDS", 0.05)
     with Session(pool=PoolConfig(min_idle=3)) as session:
         session.verify = authority.bundle
         fetch(session, server, "parent", 1)

@@ -42,7 +42,7 @@ class _Line:
         self.host = host
         self.buffer = b""
         self.is_counted = True
-        self.is_busy = False  # a request has been read and not been answered
+        self.is_busy = False  # as a request has been read and not been answered
         self.idle_since = time.monotonic()
 
     def is_gone(self) -> bool:
@@ -61,6 +61,7 @@ class CountingServer:
     Args:
         hosts: The loopback addresses to listen on, all on one port.
         idle_seconds: Close a connection that has been idle for that long; None for never.
+        waits_for_first: Whether a connection may take as long as it likes until its first request.
         hint: What to say in `Keep-Alive`; None says nothing.
         work_seconds: From a request to its answer.
     """
@@ -70,6 +71,7 @@ class CountingServer:
         hosts: Sequence[str] = ("127.0.0.1",),
         *,
         idle_seconds: float | None = None,
+        waits_for_first: bool = False,
         hint: str | None = None,
         work_seconds: float = 0.0,
     ) -> None:
@@ -79,6 +81,7 @@ class CountingServer:
         self._idle_closes = 0
         self.hosts = list(hosts)
         self._idle_seconds = idle_seconds
+        self._waits_for_first = waits_for_first
         self._head = b"HTTP/1.1 200 OK\r\n"
         if hint is not None:
             self._head += b"Keep-Alive: %s\r\n" % hint.encode()
@@ -225,7 +228,8 @@ class CountingServer:
     def _pause(self) -> float | None:
         ends = [self._due[0][0]] if self._due else []
         if self._idle_seconds is not None:
-            ends += [line.idle_since + self._idle_seconds for line in self._lines]
+            idle = [line.idle_since for line in self._lines if not line.is_busy]
+            ends += [since + self._idle_seconds for since in idle]
         return max(min(ends) - time.monotonic(), 0.0) if ends else None
 
     def _accept(self, listener: socket.socket, host: str) -> None:
@@ -235,6 +239,7 @@ class CountingServer:
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 line = _Line(sock, host)
+                line.is_busy = self._waits_for_first
                 self._lines.add(line)
                 self._selector.register(sock, selectors.EVENT_READ, line)
                 self._accepted[host] += 1
