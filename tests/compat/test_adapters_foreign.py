@@ -20,6 +20,7 @@ import pooledhttp
 from pooledhttp.adapters import HTTPAdapter
 from tests.support.certificates import Authority
 from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, once, respond
+from tests.support.skipping import SkippingRuntime
 
 TIMEOUT = 20
 
@@ -193,16 +194,18 @@ class TestOursOnTheirs:
                     list(reply.iter_content(2))
         assert type(caught.value).__module__ == "requests.exceptions"
 
-    def test_timeout_while_reading(self, session: requests.Session) -> None:
+    def test_timeout_while_reading(self) -> None:
         """A body that stops coming is a `requests.ConnectionError`, as there."""
+        runtime = SkippingRuntime()
 
         def handle(peer: Peer) -> None:
             peer.read_request()
             peer.send(respond(b"half", length=10))
-            peer.wait_closed()
+            runtime.stay_silent(peer)
 
-        with ScriptedServer(handle) as running:
-            with session.get(running.url(), stream=True, timeout=0.2) as reply:
+        with ScriptedServer(handle) as running, requests.Session() as session:
+            session.mount("http://", HTTPAdapter(runtime=runtime))
+            with session.get(running.url(), stream=True, timeout=5) as reply:
                 with pytest.raises(requests.ConnectionError, match="timed out"):
                     list(reply.iter_content(2))
 

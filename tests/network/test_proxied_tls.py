@@ -12,6 +12,7 @@ from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority
 from tests.support.scripted import Handler, Peer, ScriptedServer
+from tests.support.skipping import SkippingRuntime
 
 Soon = Callable[..., Deadline]
 
@@ -83,19 +84,19 @@ def test_origin_behind_an_https_proxy_is_verified(
         assert resumed == [False, True]
 
 
-def test_silent_origin_behind_an_https_proxy(
-    connector: Connector, authority: Authority, connect_proxy: Handler, soon: Soon, no_fd_leak: None
-) -> None:
+def test_silent_origin_behind_an_https_proxy(authority: Authority, no_fd_leak: None) -> None:
     """A handshake inside TLS that gets no answer ends at the deadline."""
+    runtime = SkippingRuntime(stands=True)
 
-    def say_nothing(peer: Peer) -> None:
-        peer.wait_closed()
+    def passes_nothing_on(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        runtime.stay_silent(peer)
 
-    with (
-        ScriptedServer(say_nothing) as origin,
-        ScriptedServer(connect_proxy, tls=authority.server_context()) as middle,
-    ):
+    with ScriptedServer(passes_nothing_on, tls=authority.server_context()) as middle:
         proxy = Proxy("https", "localhost", middle.port, tls=TlsSettings(verify=False))
+        route = Route("https", "o.test", 443, None, proxy)
         with pytest.raises(DialTimeout) as caught:
-            connector.connect(Route("https", "o.test", origin.port, None, proxy), soon(0.3))
+            Connector(runtime, tunnel=tunnel).connect(route, Deadline.after(10, runtime.now))
         assert caught.value.phase == "tls"
+        assert runtime.now() == pytest.approx(10)

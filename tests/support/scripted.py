@@ -28,6 +28,9 @@ from dataclasses import dataclass, field
 #: Longest time anything here waits for a peer or a thread; reached only when a test is failing.
 PATIENCE_SECONDS = 20.0
 
+#: Time between two looks at what a handler may have noted without the server's knowing.
+LOOK_SECONDS = 0.02
+
 
 @dataclass(frozen=True)
 class SeenRequest:
@@ -368,7 +371,7 @@ class ScriptedServer:
                 pass
 
     def wait_for(self, happened: Callable[[], bool], what: str = "the condition") -> None:
-        """Wait until a recorded fact is so, looking again at each change.
+        """Wait until a recorded fact is so, looking again at each change, and now and then.
 
         Raises:
             AssertionError: It did not become so within `PATIENCE_SECONDS`.
@@ -376,10 +379,10 @@ class ScriptedServer:
         deadline = time.monotonic() + PATIENCE_SECONDS
         version = self._version
         while not happened():  # without the lock: it may wait for those who change something
+            assert time.monotonic() < deadline, f"{what} did not come about at {self.url()}"
             with self._change:
-                while self._version == version:
-                    left = deadline - time.monotonic()
-                    assert self._change.wait(left), f"{what} did not come about at {self.url()}"
+                if self._version == version:
+                    self._change.wait(LOOK_SECONDS)
                 version = self._version
 
     def wait_all_closed(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
 
 from pooledhttp.runtime import BlockingRuntime, Interest
@@ -49,19 +50,25 @@ class SkippingRuntime(BlockingRuntime):
 
     def stay_silent(self, peer: Peer) -> None:
         """Called by a handler that has nothing more to say: waits until the client closes."""
-        address = peer.sock.getpeername()
-        self._held[address] = inf, threading.Event()
-        try:
+        with self._holding(peer, inf):
             peer.wait_closed()
-        finally:
-            del self._held[address]
+
+    def stay_deaf(self, peer: Peer) -> None:
+        """The same without reading on; waits until the server ends."""
+        with self._holding(peer, inf):
+            peer.server.gate().wait()
 
     def take_time(self, peer: Peer, seconds: float) -> None:
         """Called by a handler whose next words the client has to wait for, that long."""
+        with self._holding(peer, seconds) as seen:
+            assert seen.wait(PATIENCE_SECONDS), "nobody waited"
+
+    @contextlib.contextmanager
+    def _holding(self, peer: Peer, seconds: float) -> Iterator[threading.Event]:
         address, seen = peer.sock.getpeername(), threading.Event()
         self._held[address] = seconds, seen
         try:
-            assert seen.wait(PATIENCE_SECONDS), "nobody waited"
+            yield seen
         finally:
             del self._held[address]
 

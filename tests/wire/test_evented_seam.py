@@ -93,7 +93,7 @@ def test_a_timeout_ends_a_wait_on_the_loop() -> None:
 
         def body(runtime: EventedRuntime) -> None:
             with pooledhttp.Session(runtime=runtime) as session:
-                session.get(server.url(), timeout=0.1)
+                session.get(server.url(), timeout=0.3)
 
         with pytest.raises(pooledhttp.exceptions.ReadTimeout, match="Read timed out"):
             run_on_loop(body)

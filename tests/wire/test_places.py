@@ -155,7 +155,7 @@ def test_a_waiter_gets_the_place_at_once(narrow: pooledhttp.Session, end: str) -
 
 def _until(happened: Callable[[], bool]) -> None:
     pause = threading.Event()
-    for _ in range(2000):
+    for _ in range(20_000):
         if happened():
             return
         pause.wait(0.001)

@@ -25,7 +25,7 @@ HELLO = answering(respond(b"hello"))
 def wait_for_idle(session: Session, count: int) -> None:
     """Wait until that many connections are idle."""
     pause = threading.Event()
-    for _ in range(500):
+    for _ in range(2000):
         if session.pool.stats().total.idle == count:
             return
         pause.wait(0.01)
@@ -146,7 +146,7 @@ def test_the_keeper_ends_with_its_session() -> None:
         gc.collect()
         server.wait_until(lambda: server.open_count == 0, "the end of all connections")
         pause = threading.Event()
-        for _ in range(300):
+        for _ in range(2000):
             if not any(thread.name == "pooledhttp-keeper" for thread in threading.enumerate()):
                 return
             pause.wait(0.01)
@@ -352,9 +352,9 @@ def test_timeout_bounds_the_wait_for_a_place(timeout: Any) -> None:
     with CountingServer() as server, Session(pool=PoolConfig(max_per_host=1)) as session:
         with session.get(server.url(), stream=True):
             began = time.monotonic()
-            with pytest.raises(PoolTimeout) as caught:
+            with prompt(1.0), pytest.raises(PoolTimeout) as caught:
                 session.get(server.url(), timeout=timeout)
-            assert 0.15 < time.monotonic() - began < 1.0
+            assert time.monotonic() - began > 0.15
     error = caught.value
     assert isinstance(error, pooledhttp.ConnectionError) and isinstance(error, pooledhttp.Timeout)
     assert error.request is not None and error.request.url == server.url()
