@@ -142,7 +142,18 @@ class Desk(Generic[K, R]):
     # -- what is left to do after the lock was released
 
     def settle(self) -> None:
-        """Do what the steps so far have left to do, and what was left to the lock's holder."""
+        """Do what the steps so far have left to do, and what was left to the lock's holder.
+
+        Interrupted, it begins once more: nobody else may come by for as long as those in line have
+        to wait.
+        """
+        try:
+            self._settle()
+        except BaseException:
+            self._settle()
+            raise
+
+    def _settle(self) -> None:
         if self.is_damaged:
             self._repair()
         while self._drain_ended() or self.ledger.todo:

@@ -203,18 +203,22 @@ class Pool(Generic[K, R]):
         """End a lease whose resource may be used again. Never waits for the lock."""
         desk = self._desk
         ledger = desk.ledger
-        # Tries the lock and keeps it, with no gap for an interrupt: `desk` tells how.
-        for is_taken in map(desk.lock.acquire, WITHOUT_WAITING):
-            if is_taken:
-                try:
-                    release(ledger, serial, keep_for, self.now())
-                except BaseException:
-                    desk.is_damaged = True
-                    raise
-                finally:
-                    desk.lock.release()
-            else:
-                desk.ended.append(("released", serial, keep_for, self.now()))
+        try:
+            # Tries the lock and keeps it, with no gap for an interrupt: `desk` tells how.
+            for is_taken in map(desk.lock.acquire, WITHOUT_WAITING):
+                if is_taken:
+                    try:
+                        release(ledger, serial, keep_for, self.now())
+                    except BaseException:
+                        desk.is_damaged = True
+                        raise
+                    finally:
+                        desk.lock.release()
+                else:
+                    desk.ended.append(("released", serial, keep_for, self.now()))
+        except BaseException:
+            desk.settle()  # now, as when that is interrupted
+            raise
         if desk.ended or ledger.todo:
             desk.settle()
             if ledger.overflowed is not None:

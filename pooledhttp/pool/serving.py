@@ -15,7 +15,16 @@ from pooledhttp.pool.record import UNLIMITED, Record
 from pooledhttp.pool.shelf import Place
 from pooledhttp.pool.waiters import Outcome, Waiting
 
-__all__ = ["free", "hand", "overtaker_of", "serve", "stand_in_line", "vacate", "withdraw"]
+__all__ = [
+    "free",
+    "hand",
+    "overtaker_of",
+    "serve",
+    "settle_line",
+    "stand_in_line",
+    "vacate",
+    "withdraw",
+]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
@@ -85,9 +94,12 @@ def overtaker_of(
 
 
 def hand(ledger: Ledger[K, R], record: Record[K, R], place: Place[K, R], now: float) -> None:
-    """Give a place to the first in line. Being woken is only news of it."""
-    _, waiting = record.waiters.popitem(last=False)
-    ledger.waiting_total -= 1
+    """Give a place to the first in line. Being woken is only news of it.
+
+    It leaves the line last: who has a place and still stands there was handed it by a thread that
+    was interrupted, and `settle_line` can see to the rest. Out of the line it would wait for ever.
+    """
+    serial, waiting = next(iter(record.waiters.items()))
     lease = waiting.lease
     lease.wait_seconds = now - waiting.since
     record.tally.waited(lease.wait_seconds)
@@ -97,8 +109,23 @@ def hand(ledger: Ledger[K, R], record: Record[K, R], place: Place[K, R], now: fl
         ledger.bind_full(place, lease, now)
     waiting.outcome = Outcome.HANDED
     ledger.todo.append((None, waiting.signal))
+    del record.waiters[serial]
+    ledger.waiting_total -= 1
     if ledger.max_total != UNLIMITED:
         ledger.blocked.note(record)
+
+
+def settle_line(ledger: Ledger[K, R], record: Record[K, R]) -> None:
+    """Have those leave the line who were on the way out of it when a step was interrupted."""
+    for serial, waiting in list(record.waiters.items()):
+        place, lease = ledger.held.get(serial), waiting.lease
+        if place is not None:
+            lease.place, lease.resource = place, place.resource
+            lease.reused, lease.idle_seconds = place.resource is not None, place.idle_before
+            waiting.outcome = Outcome.HANDED
+        if waiting.outcome is not Outcome.PENDING:
+            ledger.todo.append((None, waiting.signal))
+            del record.waiters[serial]
 
 
 def vacate(ledger: Ledger[K, R], place: Place[K, R], now: float) -> None:

@@ -50,10 +50,11 @@ def evict(ledger: Ledger[K, R], record: Record[K, R], reason: str, now: float) -
 def shut(ledger: Ledger[K, R], record: Record[K, R], now: float) -> None:
     """Send away who waits for a record's key, and close what is idle. The ledger is closed."""
     while record.waiters:
-        _, waiting = record.waiters.popitem(last=False)
-        ledger.waiting_total -= 1
+        serial, waiting = next(iter(record.waiters.items()))
         waiting.outcome = Outcome.CLOSED
         ledger.todo.append((None, waiting.signal))
+        del record.waiters[serial]
+        ledger.waiting_total -= 1
     evict(ledger, record, "closed", now)
 
 
@@ -124,7 +125,8 @@ def settle_counts(ledger: Ledger[K, R], now: float) -> None:
 
     An exception that comes from outside (Ctrl-C) can interrupt a step in the middle, and leave a
     place in two containers or in none while it is still counted. What is in two belongs to its
-    lease. What is in none is lost, and its resource with it; its room is not.
+    lease, and to the caller it is for. What is in none is lost, and its resource with it; its room
+    is not.
     """
     ledger.forget_order()
     held = {id(place) for place in ledger.held.values()}
@@ -133,6 +135,7 @@ def settle_counts(ledger: Ledger[K, R], now: float) -> None:
         in_use.setdefault(place.record.key, []).append(place)
     ledger.open_total = ledger.idle_total = ledger.waiting_total = 0
     for record in list(ledger.records.values()):
+        serving.settle_line(ledger, record)
         mine = in_use.get(record.key, [])
         if record.shelf:
             kept = [place for place in record.shelf if id(place) not in held]

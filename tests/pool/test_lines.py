@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -343,3 +346,73 @@ def test_five_hosts_share_sixteen_places() -> None:
     assert most <= 16
     assert total.reuse_rate > 0.9
     assert max(waits) <= 10 * sorted(waits)[len(waits) // 2]
+
+
+class _Interrupt(BaseException):
+    """Stands for Ctrl-C."""
+
+
+def interrupted_at(step: int, action: Callable[[], object]) -> bool:
+    """Do something in the pool, with an exception out of its nth line; False if it has fewer.
+
+    Only lines of the books count: where the lock is taken and given back, Python looks for signals
+    not before each line.
+    """
+    count = 0
+    books = ("serving.py", "keeping.py", "ending.py", "ledger.py", "waiters.py")
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        if not frame.f_code.co_filename.endswith(books):
+            return trace
+        if event == "line":
+            count += 1
+            if count == step:
+                sys.settrace(None)
+                raise _Interrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    except _Interrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize("end", ["release", "discard", "resize"])
+@pytest.mark.parametrize("max_total", [None, 1])
+def test_an_interrupted_hand_over_reaches_the_one_in_line(end: str, max_total: int | None) -> None:
+    """Whatever line of the pool Ctrl-C hits: who waits is served, and not when its time is up."""
+    for step in itertools.count(1):
+        bench = Bench(PoolConfig(max_per_host=1, max_total=max_total, acquire_timeout=5))
+        held = [bench.take()]
+        hits: list[bool] = []
+
+        def give(
+            bench: Bench = bench, held: Any = held, hits: Any = hits, step: int = step
+        ) -> None:
+            def act() -> None:
+                if end == "resize":
+                    bench.pool.resize(PoolConfig(max_per_host=2, acquire_timeout=5))
+                elif end == "release":
+                    held[0].release()
+                else:
+                    held[0].discard("test")
+
+            hits.append(interrupted_at(step, act))
+            if end != "resize":
+                held.clear()  # a lease whose end was not even begun is ended by its finalizer
+            if hits[0] and end == "resize":
+                bench.pool.resize(PoolConfig(max_per_host=2, acquire_timeout=5))
+
+        bench.runtime.meanwhile.append(give)
+        started = bench.clock.now()
+        assert bench.take().resource, step
+        assert bench.clock.now() == started, f"interrupted at line {step}, it waited in vain"
+        if not hits[0]:
+            break
+    assert step > 10
