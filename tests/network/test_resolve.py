@@ -178,9 +178,14 @@ def test_an_idle_thread_leaves(names: NameServer, runtime: Runtime, soon: Soon) 
 def test_few_threads_stay_idle(names: NameServer, runtime: Runtime, soon: Soon) -> None:
     """After a burst most threads end at once."""
     resolver = SystemResolver()
-    threading.Timer(0.05, names.release.set).start()
+
+    def release() -> None:
+        wait_until(lambda: len(names.threads) == 16)
+        names.release.set()
+
+    threading.Thread(target=release).start()
     ask_in_threads(resolver, [f"slow{number}" for number in range(16)], runtime, soon())
-    wait_until(lambda: sum(thread.is_alive() for thread in names.threads) <= MAX_IDLE)
+    wait_until(lambda: sum(thread.is_alive() for thread in names.threads) == MAX_IDLE)
     assert len(resolver._idle) == MAX_IDLE
 
 
