@@ -105,9 +105,12 @@ class Faults:
         return BodyTruncated(text, cause, **self._facts("body"))
 
     def send_timeout(self, plan: TimeoutPlan) -> SendTimeout:
-        """The peer took no bytes in time."""
-        limit = "total timeout" if plan.total.expired else f"write timeout={plan.write}"
-        where = f"{self.origin} stopped reading after {self.bytes_sent} bytes"
+        """The peer took no bytes in time, or all of the time is over."""
+        if plan.total.expired:
+            limit, where = "total timeout", f"{self.bytes_sent} bytes had gone to {self.origin}"
+        else:
+            limit = f"write timeout={plan.write}"
+            where = f"{self.origin} stopped reading after {self.bytes_sent} bytes"
         text = f"Write timed out. ({limit}) {where}."
         return SendTimeout(text, **self._facts("send"))
 

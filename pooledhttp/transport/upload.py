@@ -88,6 +88,8 @@ class Upload:
     def _write_block(self, data: bytes) -> bool:
         """Write one block of a body; `False` when the server has turned it away."""
         sender, plan = self._sender, self._plan
+        if plan.total.expired:  # whoever makes the body has taken his time
+            raise sender.faults.send_timeout(plan)
         view = memoryview(data)
         while view:
             limit, piece = plan.total.sooner(plan.write), view

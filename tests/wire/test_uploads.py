@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from pooledhttp.exceptions import (
     ConnectionError,
     InvalidURL,
     RequestException,
+    WriteTimeout,
 )
 from tests.support.scripted import (
     Peer,
@@ -342,6 +344,23 @@ def test_a_generator_that_fails(session: pooledhttp.Session) -> None:
         assert session.get(server.url(), timeout=5).content == b"x"
         assert [seen.method for seen in server.requests] == ["GET"]
         session.close()
+
+
+def test_a_generator_that_outlasts_the_total(session: pooledhttp.Session) -> None:
+    """Time is up between two pieces too, and the request is never completed."""
+
+    def dawdles() -> Iterator[bytes]:
+        pause = threading.Event()
+        for _ in range(100):
+            yield b"x"
+            pause.wait(0.02)
+
+    with ScriptedServer(answering(respond(b"x"))) as server:
+        with pytest.raises(WriteTimeout, match="total timeout"), prompt(1):
+            session.post(server.url(), data=dawdles(), timeout=pooledhttp.Timeout(total=0.1))
+        assert session.pool.stats().total.active == 0
+        session.close()
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("kind", [bytearray, memoryview], ids=["bytearray", "memoryview"])
