@@ -26,7 +26,14 @@ from urllib3.exceptions import HTTPError
 
 from pooledhttp.exceptions import ConnectionBroken
 from pooledhttp.transport.faults import Faults, without_frames
-from pooledhttp.transport.heads import Head, head_bytes, keep_alive_seconds, name_protocol
+from pooledhttp.transport.heads import (
+    OPENING_BYTES,
+    Head,
+    head_bytes,
+    is_opening,
+    keep_alive_seconds,
+    name_protocol,
+)
 from pooledhttp.transport.states import MOVES, State
 from pooledhttp.transport.upload import Upload
 from pooledhttp.transport.wire import PIECE_BYTES, Limits, WireRequest
@@ -81,6 +88,7 @@ class Connection:
         "_is_chunked",
         "_is_head",
         "_limits",
+        "_opening",
         "_pending",
         "chunk_ended",
         "exchanges",
@@ -107,6 +115,8 @@ class Connection:
         self._is_head = method == b"HEAD"
         self._has_doubt = False
         self._is_chunked = False
+        #: The first bytes of the answer, as far as they have been looked at.
+        self._opening = b""
         #: Whether the end of the current body has been seen.
         self.is_complete = False
         #: Whether the piece that `receive` returned last ended a chunk.
@@ -352,10 +362,12 @@ class Connection:
         """
         if not data:
             raise self.faults.ended_before_answer()
-        if not self.faults.got_bytes:
-            self.faults.got_bytes = True
-            if not b"HTTP/".startswith(data[:5]):
-                raise self.faults.bad_answer(name_protocol(data))
+        self.faults.got_bytes = True
+        if len(self._opening) < OPENING_BYTES:
+            start = self._opening + data
+            if not is_opening(start[:OPENING_BYTES]):
+                raise self.faults.bad_answer(name_protocol(start))
+            self._opening = start[:OPENING_BYTES]
         self._h11.receive_data(data)
 
     def _final_or_none(self, event: object) -> h11.Response | h11.InformationalResponse | None:
@@ -401,6 +413,8 @@ class Connection:
             self._body_left = length
         if self._is_chunked and length is not None:
             self._has_doubt = True  # also where there is no body: whoever says both is not believed
+        if status == 204 and (self._is_chunked or length):
+            self._has_doubt = True  # it may have neither (RFC 9110, section 8.6): a body may follow
         return Head(
             status,
             event.reason.decode("latin-1"),

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pooledhttp.transport.wire import WireRequest
 
-__all__ = ["Head", "head_bytes", "keep_alive_seconds", "name_protocol"]
+__all__ = [
+    "OPENING_BYTES",
+    "Head",
+    "head_bytes",
+    "is_opening",
+    "keep_alive_seconds",
+    "name_protocol",
+]
+
+#: How an answer begins (RFC 9112, section 4), and one beginning to complete others with.
+_OPENING = re.compile(rb"HTTP/1\.[0-9] [0-9]{3}")
+_SAMPLE = b"HTTP/1.1 200"
+OPENING_BYTES = len(_SAMPLE)
 
 
 @dataclass(slots=True)
@@ -31,6 +44,14 @@ def head_bytes(request: WireRequest) -> bytes:
     """The head with its fields in the caller's order; h11, which has checked them, moves Host."""
     lines = [b"%s: %s\r\n" % field for field in request.headers]
     return b"%s %s HTTP/1.1\r\n%s\r\n" % (request.method, request.target, b"".join(lines))
+
+
+def is_opening(start: bytes) -> bool:
+    """Whether the first bytes of an answer, at most `OPENING_BYTES`, can be those of a status line.
+
+    So what can never become one is found as it comes, also from a peer that says no more.
+    """
+    return _OPENING.fullmatch(start + _SAMPLE[len(start) :]) is not None
 
 
 def name_protocol(data: bytes) -> str:

@@ -298,6 +298,36 @@ def test_a_head_that_stops_is_a_read_timeout(session: pooledhttp.Session, sends:
         session.close()
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"H", b"ELLO"),
+        (b"HTTP", b" 200"),
+        (b"HTTP/", b"2"),
+        (b"HTTP/1.1", b" abc"),
+        (b"HTTP/1.1 2", b"0 OK"),
+        (b"\x15", b"\x03\x01"),
+    ],
+    ids=["word", "no-version", "version-2", "no-status", "short-status", "tls"],
+)
+def test_what_is_no_answer_is_told_as_it_comes(
+    session: pooledhttp.Session, pieces: tuple[bytes, ...]
+) -> None:
+    """A peer that speaks something else, in small pieces, and then waits."""
+
+    def handle(peer: Peer) -> None:
+        peer.read_request()
+        for piece in pieces:
+            peer.send(piece)
+        peer.wait_closed()
+
+    with ScriptedServer(first_then_new(handle)) as server:
+        with prompt(), pytest.raises(ConnectionError, match="valid HTTP/1"):
+            session.get(server.url(), timeout=30)
+        assert session.get(server.url()).ok
+        session.close()
+
+
 def test_two_lengths_are_told_by_name(session: pooledhttp.Session) -> None:
     """The message says what is wrong with the length."""
     with ScriptedServer(answering(length("5", "6"))) as server:
