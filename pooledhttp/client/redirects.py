@@ -21,6 +21,8 @@ from pooledhttp.exceptions import InvalidURL
 from pooledhttp.message import (
     DEFAULT_PORTS,
     MAX_DRAIN_BYTES,
+    MAX_DRAIN_SECONDS,
+    RawResponse,
     canonical_url,
     check_authority,
     check_host,
@@ -203,6 +205,9 @@ def hooks_elsewhere(hooks: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
 def drain(raw: Any) -> bytes | None:
     """Read what is left of a small body, without decoding it.
 
+    Our own response is given little time for it: a redirect is followed also where its body
+    trickles, or never comes.
+
     Args:
         raw: What the body is read from: a urllib3 response, or just something with `read`.
 
@@ -215,6 +220,8 @@ def drain(raw: Any) -> bytes | None:
     announced = getattr(raw, "length_remaining", None)
     if isinstance(announced, int) and announced > MAX_DRAIN_BYTES:
         return None
+    if isinstance(raw, RawResponse):
+        raw.hurry(MAX_DRAIN_SECONDS)
     options = {"decode_content": False} if hasattr(raw, "stream") else {}
     pieces: list[bytes] = []
     total = 0

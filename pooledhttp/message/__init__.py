@@ -40,7 +40,13 @@ from pooledhttp.message.payload import (
     to_key_val_list,
 )
 from pooledhttp.message.prepared import PreparedRequest, RequestEncodingMixin, RequestHooksMixin
-from pooledhttp.message.raw import MAX_DRAIN_BYTES, OriginalResponse, RawResponse, Reader
+from pooledhttp.message.raw import (
+    MAX_DRAIN_BYTES,
+    MAX_DRAIN_SECONDS,
+    OriginalResponse,
+    RawResponse,
+    Reader,
+)
 from pooledhttp.message.request import Request
 from pooledhttp.message.response import (
     CONTENT_CHUNK_SIZE,
@@ -101,6 +107,7 @@ __all__ = [
     "to_key_val_list",
     # raw
     "MAX_DRAIN_BYTES",
+    "MAX_DRAIN_SECONDS",
     "OriginalResponse",
     "RawResponse",
     "Reader",

@@ -29,11 +29,13 @@ from pooledhttp.message.decoding import make_decoder
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
-__all__ = ["MAX_DRAIN_BYTES", "OriginalResponse", "RawResponse", "Reader"]
+__all__ = ["MAX_DRAIN_BYTES", "MAX_DRAIN_SECONDS", "OriginalResponse", "RawResponse", "Reader"]
 
 #: The most of a body nobody wants that is read so that its connection can be used again. Reading
 #: more costs more than a new connection, and a server could make it endless.
 MAX_DRAIN_BYTES = 64 * 1024
+#: The longest that such a body is waited for, which is longer than a new connection takes.
+MAX_DRAIN_SECONDS = 1.0
 _DRAIN_PIECE_BYTES = 16 * 1024
 
 
@@ -45,6 +47,12 @@ class Reader(Protocol):
 
     def read_piece(self, amt: int) -> bytes:
         """Read up to `amt` bytes without crossing the end of a chunk."""
+
+    def read_ahead(self) -> None:
+        """Read the whole body and keep it for whoever reads it."""
+
+    def hurry(self, seconds: float) -> None:
+        """Have all of what is left within `seconds` from now, or not at all."""
 
     def close(self) -> None:
         """End the body wherever it is."""
@@ -228,9 +236,8 @@ class RawResponse(HTTPResponse):
         if not self._is_chunked or source is not self._reader:
             yield from super().stream(amt, decode_content)
             return
-        if amt == 0:
-            return
-        yield from self._stream_chunks(amt or 2**16, decode_content)
+        if amt != 0:
+            yield from self._stream_chunks(amt, decode_content)
 
     def read_chunked(
         self, amt: int | None = None, decode_content: bool | None = None
@@ -242,12 +249,16 @@ class RawResponse(HTTPResponse):
         """
         source: object = self._fp
         if self._is_chunked and source is self._reader:
-            yield from self._stream_chunks(amt or 2**16, decode_content)
+            yield from self._stream_chunks(amt, decode_content)
         else:
             yield from super().read_chunked(amt, decode_content)
 
-    def _stream_chunks(self, amt: int, decode_content: bool | None) -> Generator[bytes]:
-        """As urllib3's `read_chunked`, over a reader that has the framing taken off already."""
+    def _stream_chunks(self, amt: int | None, decode_content: bool | None) -> Generator[bytes]:
+        """As urllib3's `read_chunked`, over a reader that has the framing taken off already.
+
+        No `amt`, or a negative one, takes chunks as they come, in pieces of a size that is ours.
+        """
+        amt = amt if amt and amt > 0 else 2**16
         self._init_decoder()
         if decode_content is None:
             decode_content = self.decode_content
@@ -283,13 +294,18 @@ class RawResponse(HTTPResponse):
         if not self._reader.is_finished:
             self._reader.close()
 
+    def hurry(self, seconds: float) -> None:
+        """Have all of the body that is left within `seconds` from now, or not at all."""
+        self._reader.hurry(seconds)
+
     def drain_conn(self) -> None:
         """Read the rest of a small body, so that the connection can serve again.
 
-        A large one, which would take longer than a new connection, and one that knows no end are
-        closed.
+        A large or slow one, which would take longer than a new connection, and one that knows no
+        end are closed.
         """
         if (self.length_remaining or 0) <= MAX_DRAIN_BYTES:
+            self.hurry(MAX_DRAIN_SECONDS)
             for _ in range(0, MAX_DRAIN_BYTES + 1, _DRAIN_PIECE_BYTES):
                 if not self.read(_DRAIN_PIECE_BYTES, decode_content=False):
                     return

@@ -15,6 +15,7 @@ cyclic collector.
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pooledhttp.transport.connection import Connection
@@ -94,6 +95,10 @@ class BodyReader:
         else:
             lease.discard("not kept alive")
 
+    def hurry(self, seconds: float) -> None:
+        """Have all of what is left within `seconds` from now, or not at all."""
+        self._plan = replace(self._plan, total=self._plan.total.sooner(seconds))
+
     def _give_up(self, reason: str) -> None:
         lease, self._connection, self._lease = self._lease, None, None
         if lease is not None:
@@ -148,6 +153,10 @@ class BodyReader:
             pieces.append(piece)
             amt -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def read_ahead(self) -> None:
+        """Read the whole body and keep it for whoever reads it; the connection goes back."""
+        self._rest = memoryview(self.read())
 
     def read_piece(self, amt: int) -> bytes:
         """Read up to `amt` bytes, but not past the end of a chunk.

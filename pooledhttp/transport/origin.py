@@ -24,8 +24,6 @@ from pooledhttp.message import RawResponse, without_credentials
 from pooledhttp.network import UNIX_SCHEME, Proxy, Route, TlsSettings
 from pooledhttp.retry import Attempts
 from pooledhttp.timing import monotonic, plan_timeout
-from pooledhttp.transport.body import BodyReader
-from pooledhttp.transport.buffered import BufferedBody
 from pooledhttp.transport.faults import explain_total
 from pooledhttp.transport.outgoing import build_request
 
@@ -277,10 +275,6 @@ class OriginPool:
         for attempt in attempts:
             try:
                 answer = manager.transport.exchange(route, request, plan, hub.replay)
-                arrived_at = monotonic()
-                is_body = isinstance(answer.reader, BodyReader)  # else another protocol's bytes
-                if reads_here and is_body and answer.status not in _REDIRECTS:
-                    answer.reader = BufferedBody(answer.reader.read())
             except (HTTPError, OSError) as error:
                 attempt.failed(explain_total(error, plan))
                 if plan.spent is not None:
@@ -297,9 +291,15 @@ class OriginPool:
                 is_chunked=answer.is_chunked,
                 retries=attempts.policy,
             )
-            raw.arrived_at = arrived_at
+            raw.arrived_at = monotonic()
+            # First the status: the body of an answer that is refused may know no end.
             if not attempt.refused(raw):
-                return raw
+                try:
+                    if reads_here and answer.status not in _REDIRECTS:
+                        answer.reader.read_ahead()
+                    return raw
+                except (HTTPError, OSError) as error:
+                    attempt.failed(explain_total(error, plan))
             if plan.spent is not None:
                 plan.spent.begin("pausing before a retry")
         raise AssertionError("the attempts ended with neither an answer nor an error")

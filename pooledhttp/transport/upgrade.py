@@ -7,6 +7,7 @@ the connection.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pooledhttp.transport.body import SocketHandle
@@ -61,6 +62,13 @@ class SwitchedReader:
                 self.close()
         piece, self._rest = self._rest[:amt], self._rest[amt:]
         return piece
+
+    def read_ahead(self) -> None:
+        """Do nothing: what comes is no body, and may never end."""
+
+    def hurry(self, seconds: float) -> None:
+        """Give what is still to be read and written `seconds` from now."""
+        self._plan = replace(self._plan, total=self._plan.total.sooner(seconds))
 
     def read_piece(self, amt: int) -> bytes:
         """The same as `read`: there are no chunks."""

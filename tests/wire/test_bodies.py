@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import threading
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from tests.support.scripted import (
     once,
     respond,
 )
+from tests.support.skipping import SkippingRuntime
 from tests.wire.tools import names_origin, prompt
 
 TEXT = b"The quick brown fox. " * 500
@@ -83,6 +85,7 @@ READERS: dict[str, Callable[[pooledhttp.Response], bytes]] = {
     "content": lambda answer: answer.content,
     "iter": lambda answer: b"".join(answer.iter_content(100)),
     "iter-none": lambda answer: b"".join(answer.iter_content(None)),
+    "iter-all": lambda answer: b"".join(answer.iter_content(-1)),
     "raw-pieces": lambda answer: b"".join(
         iter(lambda: answer.raw.read(100, decode_content=True), b"")
     ),
@@ -280,6 +283,45 @@ def test_an_endless_redirect_body_is_not_read(
     with ScriptedServer([*[endless] * hops, answering(respond(b"x"))]) as server:
         with prompt():
             assert session.get(server.url(), timeout=5).content == b"x"
+        session.close()
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 10", "Transfer-Encoding: chunked", "X: y"])
+@pytest.mark.parametrize("says", [b"", b"1\r\nx\r\n"], ids=["nothing", "a-little"])
+def test_a_redirect_body_that_does_not_come_is_not_waited_for(framing: str, says: bytes) -> None:
+    """A redirect is followed though its body stalls and the caller set no timeout."""
+    runtime = SkippingRuntime()
+
+    def stalls(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(f"HTTP/1.1 302 Found\r\nLocation: /there\r\n{framing}\r\n\r\n".encode() + says)
+        runtime.stay_silent(peer)
+
+    with (
+        ScriptedServer([stalls, answering(respond(b"x"))]) as server,
+        pooledhttp.Session(runtime=runtime) as session,
+        prompt(),
+    ):
+        answer = session.get(server.url())
+        assert (answer.content, len(answer.history)) == (b"x", 1)
+        assert session.pool.stats().total.active == 0
+
+
+def test_a_redirect_body_that_trickles_is_not_waited_for(
+    session: pooledhttp.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes keep within the read timeout for ever; there is one bound on all of them."""
+    monkeypatch.setattr("pooledhttp.client.redirects.MAX_DRAIN_SECONDS", 0.05)
+
+    def trickles(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 302 Found\r\nLocation: /there\r\n\r\n")
+        gate = threading.Event()
+        while not gate.wait(0.005):
+            peer.send(b"x")
+
+    with ScriptedServer([trickles, answering(respond(b"x"))]) as server, prompt():
+        assert session.get(server.url(), timeout=5).content == b"x"
         session.close()
 
 

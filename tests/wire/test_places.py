@@ -98,7 +98,8 @@ def test_one_place_is_enough_for_retries() -> None:
     policy = pooledhttp.Retry(5, status_forcelist=[503], backoff_factor=0)
     busy = respond(b"busy" * 100_000, status=503)
     config = PoolConfig(max_per_host=1, acquire_timeout=1)
-    with ScriptedServer(answering(busy, busy, respond(b"fine"))) as server, prompt():
+    refuses = answering(busy)
+    with ScriptedServer([refuses, refuses, answering(respond(b"fine"))]) as server, prompt():
         with pooledhttp.Session(pool=config, retries=policy) as session:
             assert session.get(server.url(), timeout=5).content == b"fine"
 

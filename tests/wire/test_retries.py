@@ -341,8 +341,9 @@ def test_finished_requests_are_told() -> None:
     assert all(0 < event.seconds < 5 for event in finished)
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
-def test_a_refused_answer_without_end_is_not_waited_for(announced: bool) -> None:
+def test_a_refused_answer_without_end_is_not_waited_for(announced: bool, stream: bool) -> None:
     """Its connection is closed, where a small body is read to keep it."""
 
     def endless(peer: Peer) -> None:
@@ -359,7 +360,24 @@ def test_a_refused_answer_without_end_is_not_waited_for(announced: bool) -> None
         pooledhttp.Session(retries=pooledhttp.Retry(1, **QUICK)) as session,
         prompt(),
     ):
-        assert session.get(server.url(), timeout=30, stream=True).content == b"fine"
+        assert session.get(server.url(), timeout=30, stream=stream).content == b"fine"
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_a_refused_answer_that_stalls_is_not_waited_for_long(stream: bool) -> None:
+    """Also where the caller set no timeout: nobody wants that body."""
+
+    def stalls_in_the_body(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(respond(b"half", status=503, length=8))
+        RUNTIME.stay_silent(peer)
+
+    with (
+        ScriptedServer([stalls_in_the_body, OK]) as server,
+        session_with(pooledhttp.Retry(1, **QUICK)) as session,
+        prompt(),
+    ):
+        assert session.get(server.url(), stream=stream).content == b"fine"
 
 
 def test_a_file_that_cannot_go_back_leaves_the_error_of_the_connection() -> None:
