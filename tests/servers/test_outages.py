@@ -146,7 +146,7 @@ def test_requests_at_the_edge_of_the_idle_timeout(
     authority: Authority, method: str, count: int, threads: int, tls: bool
 ) -> None:
     """nginx closes after 100 ms, and each request is sent just then: no GET fails, no POST runs
-    twice, and fewer than one in a thousand fail."""
+    twice, and fewer than one in a thousand fail once it is known when nginx closes."""
     edge = 0.1
     posts = Posts()
     with Nginx(authority, server=ECHO, keepalive_timeout="100ms") as server:
@@ -175,5 +175,8 @@ def test_requests_at_the_edge_of_the_idle_timeout(
                 f"\n{count} {method}s at the edge: reported {len(posts.reported)}, "
                 f"{total.created} connections, {total.stale_found} stale, {total.replays} replays"
             )
-            # An origin's very first close may surprise one; what it teaches holds for the rest.
-            assert len(posts.reported) <= max(1, (count - 1) // 1000)
+            # An origin's very first close may surprise those who send at that moment, all together;
+            # what it teaches holds for the rest.
+            moments = {token.rpartition("-")[2] for token in posts.reported}
+            assert len(moments) <= max(1, (count - 1) // 1000)
+            assert len(posts.reported) <= len(moments) * threads // 2

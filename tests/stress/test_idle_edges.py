@@ -66,7 +66,7 @@ def test_requests_at_the_edge(method: str, hint: str | None, threads: int, turns
     with server, Session() as session:
         for _ in range(2):  # a first close, met by one that may be repeated: now it is known
             session.get(server.url("/first"))
-            threading.Event().wait(KEEPS_SECONDS + 0.05)
+            server.wait_until(lambda: not server.open_count, "the close")
         crew = Crew(session, server, method, turns)
         crew.run(threads)
         total = session.pool.stats().total
