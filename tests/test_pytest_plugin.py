@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import warnings
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -11,12 +14,6 @@ import pytest
 from tests.support.counting import CountingServer
 
 pytest_plugins = ["pytester"]
-
-#: Where the package is installed with its entry point, naming the plugin again would be once too
-#: often.
-IS_INSTALLED = any(
-    point.value == "pooledhttp.pytest_plugin" for point in entry_points(group="pytest11")
-)
 
 PREFACE = """
     import gc
@@ -42,17 +39,30 @@ class Files:
 
     def run(self, code: str, *options: str, apart: bool = False) -> pytest.RunResult:
         self._pytester.makepyfile(self._preface + code)
-        plugin = () if IS_INSTALLED else ("-p", "pooledhttp.pytest_plugin")
         run = self._pytester.runpytest_subprocess if apart else self._pytester.runpytest_inprocess
-        return run(*plugin, "-W", "ignore", *options)
+        return run("-p", "pooledhttp.pytest_plugin", "-W", "ignore", *options)
 
 
 @pytest.fixture
 def files(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Files]:
     """A place for test files, and a server for them."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # of others that are installed
     with CountingServer() as server:
         yield Files(pytester, server.url())
+    with warnings.catch_warnings():  # what the tests there dropped is no later test's affair
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+def test_an_installed_package_brings_it(pytestconfig: pytest.Config) -> None:
+    """By its entry point, under which this very run has it."""
+    found = [
+        one for one in entry_points(group="pytest11") if one.module == "pooledhttp.pytest_plugin"
+    ]
+    if not found or "PYTEST_DISABLE_PLUGIN_AUTOLOAD" in os.environ:
+        pytest.skip("the package is not installed")
+    assert pytestconfig.pluginmanager.hasplugin(found[0].name)
 
 
 DROPS = """
