@@ -8,13 +8,15 @@
 A connection that the server closed while it was idle looks healthy until the close arrives, so a
 reused one may still die before the first byte of an answer. If the request may be sent again, it
 is, once, on a newly dialled connection: that cannot loop, and it is no retry, since nothing was
-answered that could be counted.
+answered that could be counted. Some servers say `408 Request Timeout` when they close an idle
+connection. One that crosses a request is no answer to it but such a close (RFC 9110, section
+15.5.9, lets it be repeated), and is met likewise.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pooledhttp.events import Listeners, Replayed
 from pooledhttp.exceptions import ConnectionBroken
@@ -28,12 +30,15 @@ if TYPE_CHECKING:
     from pooledhttp.network import Begin, Connector, Route
     from pooledhttp.pool import Lease, Pool
     from pooledhttp.timing import Deadline, TimeoutPlan
+    from pooledhttp.transport.heads import Head
 
 __all__ = ["Replay", "Transport", "open_connection"]
 
 #: What may be sent again on a fresh connection after a reused one died unanswered: requests that
 #: are idempotent or were never written, all requests, or none.
 Replay = Literal["safe", "always", "off"]
+
+REQUEST_TIMEOUT = 408
 
 
 class Transport:
@@ -76,16 +81,21 @@ class Transport:
         lease.busy = True  # whoever waits for an answer has not forgotten it
         try:
             connection = lease.resource or self.dial(lease, route, plan)
+            may_be_stale = lease.reused and replay != "off"
             try:
-                return self._attempt(connection, lease, request, plan)
+                answer = self._ask(connection, request, plan)
+                is_stale = may_be_stale and answer.is_farewell
+                if not (is_stale and _may_replay(connection, request, replay)):
+                    return answer.read_by(connection, lease)
             except ConnectionBroken:
-                if not (lease.reused and _may_replay(connection, request, replay)):
+                is_unanswered = may_be_stale and not connection.got_bytes
+                if not (is_unanswered and _may_replay(connection, request, replay)):
                     raise
-                lease.found_stale()
-                self.pool.count_replay(route)
-                self.listeners.emit(Replayed(route.origin, request.method.decode("latin-1")))
+            lease.found_stale()
+            self.pool.count_replay(route)
+            self.listeners.emit(Replayed(route.origin, request.method.decode("latin-1")))
             connection = self.dial(lease, route, plan)
-            return self._attempt(connection, lease, request, plan)
+            return self._ask(connection, request, plan).read_by(connection, lease)
         except BaseException as error:
             lease.discard(type(error).__name__)
             raise
@@ -98,13 +108,8 @@ class Transport:
         lease.fill(connection)
         return connection
 
-    def _attempt(
-        self,
-        connection: Connection,
-        lease: Lease[Route, Connection],
-        request: WireRequest,
-        plan: TimeoutPlan,
-    ) -> WireResponse:
+    def _ask(self, connection: Connection, request: WireRequest, plan: TimeoutPlan) -> _Answer:
+        """Send the request and read the head of what comes back."""
         spent = plan.spent
         if spent is not None:
             spent.begin("sending")
@@ -117,6 +122,30 @@ class Transport:
         connection.stream.remember_session()
         if spent is not None:
             spent.begin(None)
+        return _Answer(head, plan)
+
+
+class _Answer(NamedTuple):
+    """A head that was read, and the timeouts that hold for its body."""
+
+    head: Head
+    plan: TimeoutPlan
+
+    @property
+    def is_farewell(self) -> bool:
+        """Whether it is what a server says to a connection that was idle for too long."""
+        head = self.head
+        return head.status == REQUEST_TIMEOUT and (
+            head.version == 10
+            or any(
+                name.lower() == "connection" and "close" in value.lower()
+                for name, value in head.headers
+            )
+        )
+
+    def read_by(self, connection: Connection, lease: Lease[Route, Connection]) -> WireResponse:
+        """The answer with a reader of its body, who owns the lease from here on."""
+        head, plan = self
         reader: BodyReader | SwitchedReader
         if connection.state is State.SWITCHED:
             reader = SwitchedReader(connection, lease, plan)
@@ -144,12 +173,12 @@ def open_connection(
 
 
 def _may_replay(connection: Connection, request: WireRequest, replay: Replay) -> bool:
-    """Whether a request may be sent again after its connection died without a byte of an answer.
+    """Whether a request may be sent again after its connection died without an answer to it.
 
     If so, its body is back at its start. One that cannot be put there after all, as the file was
     closed meanwhile, leaves the request with the error that it has.
     """
-    if replay == "off" or connection.got_bytes or not request.can_be_sent:
+    if not request.can_be_sent:
         return False
     if not (replay == "always" or request.is_idempotent or not connection.bytes_sent):
         return False

@@ -353,3 +353,103 @@ def test_keep_alive_hint_spares_a_post_the_edge(session: pooledhttp.Session) -> 
             assert session.post(server.url(), data=b"x", timeout=5).content == b"x"
         session.close()
         assert len(server.connections) == 3
+
+
+# ---- 408 Request Timeout
+
+TIMED_OUT = respond(
+    b"too slow", status=408, reason="Request Timeout", headers={"Connection": "close"}
+)
+
+
+def crosses(answer: bytes) -> list[Handler]:
+    """A server that meets the second request on its first connection with `answer`, and closes."""
+
+    def times_out(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(respond(b"warm"))
+        peer.sock.recv(1)
+        peer.send(answer)
+        peer.wait_closed()
+        peer.close()
+
+    return [times_out, answering(respond(b"fresh"))]
+
+
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("GET", lambda: None),
+        ("HEAD", lambda: None),
+        ("DELETE", lambda: None),
+        ("PUT", lambda: b"bytes"),
+        ("PUT", lambda: io.BytesIO(b"file")),
+        ("PUT", lambda: io.BytesIO(b"f" * 10_000_000)),
+    ],
+    ids=["get", "head", "delete", "put", "put-file", "put-big-file"],
+)
+def test_a_408_that_crosses_a_request_is_a_stale_connection(
+    method: str, body: Callable[[], object]
+) -> None:
+    """The server timed the idle connection out as we wrote: the request goes over a new one."""
+    events: list[Event] = []
+    with ScriptedServer(crosses(TIMED_OUT)) as server:
+        with pooledhttp.Session(listeners=[events.append]) as session:
+            session.get(server.url())
+            answer = session.request(method, server.url(), data=body(), timeout=5)
+            assert answer.status_code == 200
+            assert not answer.raw.retries.history
+            stats = session.pool.stats()
+        assert sum(isinstance(event, Replayed) for event in events) == 1
+        assert stats.total.replays == 1
+        assert [seen.method for seen in server.connections[1].requests] == [method]
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "answer"),
+    [
+        ("POST", lambda: b"pay", TIMED_OUT),
+        ("PUT", generator, TIMED_OUT),
+        ("GET", lambda: None, respond(b"too slow", status=408)),
+        ("GET", lambda: None, TIMED_OUT.replace(b"408", b"503")),
+    ],
+    ids=["unsafe", "spent-body", "no-close", "another-status"],
+)
+def test_other_408s_are_answers(
+    session: pooledhttp.Session, method: str, body: Callable[[], object], answer: bytes
+) -> None:
+    """What must not or cannot be sent again has its answer, as has who is not told to go."""
+    with ScriptedServer(crosses(answer)) as server:
+        session.get(server.url())
+        got = session.request(method, server.url(), data=body(), timeout=5)
+        assert (got.status_code, got.content) == (int(answer[9:12]), b"too slow")
+        session.close()
+        assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("replay", "method", "status"), [("always", "POST", 200), ("off", "GET", 408)]
+)
+def test_the_choice_of_replay_holds_for_408(replay: str, method: str, status: int) -> None:
+    """`replay="always"` sends a POST again, `"off"` nothing."""
+    with ScriptedServer(crosses(TIMED_OUT)) as server:
+        with pooledhttp.Session(replay=replay) as session:
+            session.get(server.url())
+            assert session.request(method, server.url(), timeout=5).status_code == status
+
+
+def test_a_408_on_a_new_connection_is_an_answer(session: pooledhttp.Session) -> None:
+    """Nothing was stale there; and so a second 408 is the caller's."""
+
+    def times_out(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(TIMED_OUT)
+        peer.close()
+
+    with ScriptedServer([crosses(TIMED_OUT)[0], times_out, times_out]) as server:
+        session.get(server.url())
+        assert session.get(server.url(), timeout=5).status_code == 408
+        assert len(server.connections) == 2
+        assert session.get(server.url(), timeout=5).status_code == 408
+        session.close()
+        assert server.unexpected == 0
