@@ -323,13 +323,15 @@ class InterleavedPoolMachine(PoolMachine):
     has_interleavings = True
 
 
-def run(machine: type[PoolMachine], examples: int, length: int) -> None:
+def run(
+    machine: type[PoolMachine], examples: int, length: int, *, derandomize: bool = True
+) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=length,
-            deadline=None,
+            derandomize=derandomize,
             print_blob=True,
             suppress_health_check=list(HealthCheck),
         ),
@@ -358,5 +360,5 @@ def test_books_are_right_in_long_random_histories(machine: type[PoolMachine]) ->
     wanted = int(os.environ.get("POOL_STEPS", "240000")) // 2
     first = next(steps)
     while (done := next(steps) - first) < wanted:
-        run(machine, max((wanted - done) // 100, 100), 120)
+        run(machine, max((wanted - done) // 100, 100), 120, derandomize=False)
     print(f"{machine.__name__}: {done} steps")

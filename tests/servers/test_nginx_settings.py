@@ -256,7 +256,7 @@ def test_a_server_of_http_1_0() -> None:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Old) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         with Session() as session:
             for path in ("/length", "/none", "/length"):

@@ -75,7 +75,7 @@ class Posts:
 
 @pytest.mark.parametrize(
     ("gets", "outages"),
-    [(1_000, 1), pytest.param(20_000, 5, marks=pytest.mark.long)],
+    [(600, 1), pytest.param(20_000, 5, marks=pytest.mark.long)],
 )
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.timeout(300)

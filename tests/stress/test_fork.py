@@ -24,9 +24,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]
 
-#: Forks amid busy threads.
-FORKS = 20
-
 
 @pytest.fixture(params=["plain", "tls"])
 def server(request: pytest.FixtureRequest, authority: Authority) -> Iterator[ServerApart]:
@@ -154,7 +151,8 @@ def test_a_body_that_is_being_read_stays_the_parents(server: ServerApart, sessio
     assert session.pool.stats().total.created == 1
 
 
-def test_a_fork_amid_busy_threads() -> None:
+@pytest.mark.parametrize("forks", [10, pytest.param(50, marks=pytest.mark.long)])
+def test_a_fork_amid_busy_threads(forks: int) -> None:
     """Whatever locks other threads of the parent hold at that moment, the child can go on.
 
     Over plain sockets: OpenSSL has locks of its own that nobody can set right in a child.
@@ -172,7 +170,7 @@ def test_a_fork_amid_busy_threads() -> None:
         for thread in crew:
             thread.start()
         try:
-            for number in range(FORKS):
+            for number in range(forks):
                 with child(lambda name=f"c{number}": fetch(session, server, name, 3)):
                     pass
         finally:

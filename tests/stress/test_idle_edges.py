@@ -51,7 +51,8 @@ class Crew:
                 assert answer.content == f"{self._method} {target}".encode()
             except BaseException as error:
                 self.errors.append(error)
-            pause.wait(KEEPS_SECONDS + dice.uniform(-0.004, 0.004))
+            if turn < self._turns - 1:
+                pause.wait(KEEPS_SECONDS + dice.uniform(-0.004, 0.004))
 
 
 @pytest.mark.parametrize("hint", [None, "timeout=1"], ids=["unannounced", "announced-wrongly"])

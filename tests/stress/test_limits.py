@@ -23,7 +23,7 @@ THREADS = 200
 #: Seconds of load: by default, and under `-m long`.
 LONG = pytest.mark.long
 
-DURATIONS = [1.5, pytest.param(30.0, marks=[LONG, pytest.mark.timeout(120)])]
+DURATIONS = [1.0, pytest.param(30.0, marks=[LONG, pytest.mark.timeout(120)])]
 
 
 class Load:

@@ -192,7 +192,7 @@ endings = st.sampled_from([[], [b""], [ConnectionResetError(104, "reset")]])
 requests = st.integers(0, len(REQUESTS) - 1)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(data=answers, places=places, ends=endings, number=requests)
 def test_mutated_answers(
     data: bytes, places: list[float], ends: list[bytes | Exception], number: int
@@ -206,7 +206,7 @@ def test_mutated_answers(
 @pytest.mark.parametrize("turn", range(40))
 @settings(
     max_examples=2_500,
-    deadline=None,
+    derandomize=False,
     database=None,
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),

@@ -75,7 +75,7 @@ def test_a_response_nobody_reads_is_reported_once(
             with session.get(server.url(), stream=True) as answer:
                 line = here().rpartition(":")
                 wait_for(lambda: any(isinstance(event, Leaked) for event in events))
-                threading.Event().wait(1.0)  # the sweeper looks again, and again
+                threading.Event().wait(0.5)  # the sweeper looks again, and again
                 assert answer.content
             stats = session.pool.stats().total
     (leak,) = (event for event in events if isinstance(event, Leaked))

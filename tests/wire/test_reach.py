@@ -289,8 +289,8 @@ def test_all_addresses_share_the_time(session: pooledhttp.Session) -> None:
     with contextlib.ExitStack() as holes:
         addresses = [holes.enter_context(_black_hole()) for _ in range(3)]
         session.mount("http://", HTTPAdapter(resolver=_Counting(*addresses)))
-        for timeout in (0.4, Timeout(total=0.4), Timeout(connect=0.4)):
-            with prompt(0.7), pytest.raises(pooledhttp.ConnectTimeout, match="3 addresses"):
+        for timeout in (0.25, Timeout(total=0.25), Timeout(connect=0.25)):
+            with prompt(0.6), pytest.raises(pooledhttp.ConnectTimeout, match="3 addresses"):
                 session.get("http://nowhere.example/", timeout=timeout)
 
 
