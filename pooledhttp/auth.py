@@ -218,9 +218,13 @@ class HTTPDigestAuth(AuthBase):
         header = self.build_digest_header(r.request.method, r.request.url)
         if header is None:
             return r
-        # Read to its end, so that the connection can carry the next request, too.
-        _ = r.content
-        r.close()
+        # Read to its end, so that the connection can carry the next request, too; but a body that
+        # is large, or slow in coming, is not worth that.
+        if hasattr(r, "_pass_by"):
+            r._pass_by()
+        else:
+            _ = r.content
+            r.close()
         self._rewind(r)
         signed = r.request.copy()
         extract_cookies_to_jar(signed._cookies, r.request, r.raw)

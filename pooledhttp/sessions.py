@@ -22,8 +22,6 @@ from http import cookiejar as cookielib
 from typing import Any
 from urllib.parse import urljoin, urlparse
 
-from urllib3.exceptions import HTTPError as TransportError
-
 from pooledhttp import adapters as _adapters
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
 from pooledhttp.auth import _basic_auth_str
@@ -33,7 +31,6 @@ from pooledhttp.client import (
     SessionExtras,
     bundle_from_environment,
     decode_location,
-    drain,
     get_netrc_auth,
     hooks_elsewhere,
     is_other_origin,
@@ -66,6 +63,7 @@ from pooledhttp.message import (
     can_rewind,
     default_headers,
     get_auth_from_url,
+    pass_by,
     requote_uri,
     rewind_body,
     to_key_val_list,
@@ -140,9 +138,6 @@ preferred_clock = time.perf_counter
 #: Headers that describe a body, and go when it goes.
 _BODY_HEADERS = ("Content-Length", "Content-Type", "Transfer-Encoding")
 
-#: What reading the rest of a redirect's body may raise without standing in the way of following it.
-_UNREADABLE = (TransportError, OSError, RuntimeError, ValueError)
-
 
 class SessionRedirectMixin:
     """Following redirects, for anything with `send`, `cookies`, `max_redirects` and `trust_env`."""
@@ -203,7 +198,7 @@ class SessionRedirectMixin:
                     return  # it cannot be followed, which nobody asked for
                 yield following
                 return
-            _finish(resp)
+            pass_by(resp)
             if len(resp.history) >= self.max_redirects:
                 raise TooManyRedirects(f"Exceeded {self.max_redirects} redirects.", response=resp)
             req, proxies = self._follow(resp, req, location, call_cookies, proxies)
@@ -321,31 +316,6 @@ def _store_cookies(jar: Any, request: Any, response: Response) -> None:
         if "set-cookie" not in raw.headers and "set-cookie2" not in raw.headers:
             return
     extract_cookies_to_jar(jar, request, raw)
-
-
-def _finish(resp: Response) -> None:
-    """Have done with the body of a redirect: read it if it is small, and give the connection back.
-
-    What was read is kept for whoever looks at the history. A body that is large, or that cannot be
-    read, costs its connection.
-    """
-    body: bytes | None = None
-    if resp._content is False and not resp._content_consumed and resp.raw is not None:
-        try:
-            body = drain(resp.raw)
-        except _UNREADABLE:
-            pass
-        if body is None:
-            resp.close()
-            resp._content_consumed = True
-        elif isinstance(resp, Response):
-            resp._keep_encoded(body)
-        else:
-            # A class of requests itself, from an adapter written for it.
-            resp._content_consumed = True
-            if not resp.headers.get("content-encoding"):
-                resp._content = body
-    resp.close()
 
 
 class _SessionPool:

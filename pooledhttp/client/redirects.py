@@ -20,9 +20,6 @@ from pooledhttp.auth import AuthBase
 from pooledhttp.exceptions import InvalidURL
 from pooledhttp.message import (
     DEFAULT_PORTS,
-    MAX_DRAIN_BYTES,
-    MAX_DRAIN_SECONDS,
-    RawResponse,
     canonical_url,
     check_authority,
     check_host,
@@ -32,11 +29,9 @@ from pooledhttp.network import UNIX_SCHEME
 
 __all__ = [
     "KEEPS_BODY",
-    "MAX_DRAIN_BYTES",
     "CallCookies",
     "Whereabouts",
     "decode_location",
-    "drain",
     "hooks_elsewhere",
     "is_other_origin",
     "method_after",
@@ -45,8 +40,6 @@ __all__ = [
 
 #: Statuses after which the same request is sent again, body and all.
 KEEPS_BODY = (307, 308)
-
-_PIECE_BYTES = 16 * 1024
 
 
 class Whereabouts(NamedTuple):
@@ -200,37 +193,3 @@ def hooks_elsewhere(hooks: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         event: [one for one in given if not isinstance(getattr(one, "__self__", None), AuthBase)]
         for event, given in hooks.items()
     }
-
-
-def drain(raw: Any) -> bytes | None:
-    """Read what is left of a small body, without decoding it.
-
-    Our own response is given little time for it: a redirect is followed also where its body
-    trickles, or never comes.
-
-    Args:
-        raw: What the body is read from: a urllib3 response, or just something with `read`.
-
-    Returns:
-        The bytes; None if there are too many of them, and the connection is to be closed.
-
-    Raises:
-        Exception: Whatever reading raises.
-    """
-    announced = getattr(raw, "length_remaining", None)
-    if isinstance(announced, int) and announced > MAX_DRAIN_BYTES:
-        return None
-    if isinstance(raw, RawResponse):
-        raw.hurry(MAX_DRAIN_SECONDS)
-    options = {"decode_content": False} if hasattr(raw, "stream") else {}
-    pieces: list[bytes] = []
-    total = 0
-    while total <= MAX_DRAIN_BYTES:
-        piece = raw.read(_PIECE_BYTES, **options)
-        if not piece or not isinstance(piece, (bytes, str)):
-            return b"".join(pieces)
-        if isinstance(piece, str):  # a file in text mode stands in for a response
-            piece = piece.encode("utf-8")
-        pieces.append(piece)
-        total += len(piece)
-    return None

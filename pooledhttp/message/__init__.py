@@ -46,6 +46,7 @@ from pooledhttp.message.raw import (
     OriginalResponse,
     RawResponse,
     Reader,
+    drain,
 )
 from pooledhttp.message.request import Request
 from pooledhttp.message.response import (
@@ -54,6 +55,7 @@ from pooledhttp.message.response import (
     REDIRECT_STATI,
     Response,
     Vocabulary,
+    pass_by,
 )
 from pooledhttp.message.target import (
     canonical_url,
@@ -111,6 +113,7 @@ __all__ = [
     "OriginalResponse",
     "RawResponse",
     "Reader",
+    "drain",
     # request, prepared, response
     "CONTENT_CHUNK_SIZE",
     "ITER_CHUNK_SIZE",
@@ -121,6 +124,7 @@ __all__ = [
     "RequestHooksMixin",
     "Response",
     "Vocabulary",
+    "pass_by",
     # target
     "canonical_url",
     "check_authority",

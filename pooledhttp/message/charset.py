@@ -114,12 +114,19 @@ def stream_decode_response_unicode(iterator: Iterable[bytes], r: Any) -> Iterato
 
     Args:
         iterator: The pieces.
-        r: The response, for its `encoding`. With `None` the pieces come out as they are.
+        r: The response, for its `encoding`. With `None` the pieces come out as they are; one that
+            nobody knows counts as UTF-8, as for `Response.text`.
     """
     if r.encoding is None:
         yield from iterator
         return
-    decoder = codecs.getincrementaldecoder(r.encoding)(errors="replace")
+    encoding = r.encoding
+    try:
+        # What a server says may be no codec at all, or one that is not for text, such as "zlib".
+        str(b" ", encoding, errors="replace")
+    except (LookupError, ValueError):
+        encoding = "utf-8"
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
     for piece in iterator:
         if text := decoder.decode(piece):
             yield text

@@ -17,10 +17,11 @@ from __future__ import annotations
 import io
 from collections.abc import Generator, Iterable
 from http.client import HTTPMessage
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from urllib3 import HTTPHeaderDict
 from urllib3.exceptions import DecodeError
+from urllib3.exceptions import HTTPError as TransportError
 from urllib3.response import ContentDecoder, HTTPResponse
 from urllib3.util.response import is_fp_closed
 
@@ -29,7 +30,14 @@ from pooledhttp.message.decoding import make_decoder
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
-__all__ = ["MAX_DRAIN_BYTES", "MAX_DRAIN_SECONDS", "OriginalResponse", "RawResponse", "Reader"]
+__all__ = [
+    "MAX_DRAIN_BYTES",
+    "MAX_DRAIN_SECONDS",
+    "OriginalResponse",
+    "RawResponse",
+    "Reader",
+    "drain",
+]
 
 #: The most of a body nobody wants that is read so that its connection can be used again. Reading
 #: more costs more than a new connection, and a server could make it endless.
@@ -220,13 +228,25 @@ class RawResponse(HTTPResponse):
             ProtocolError: The body ended early, or its framing is broken.
             ReadTimeoutError: Nothing came in time.
         """
-        data = super().read(amt, decode_content, cache_content)
+        try:
+            data = super().read(amt, decode_content, cache_content)
+        except TransportError:
+            # What came before is given first, where the reader will say again what went wrong.
+            rest = len(self._decoded_buffer)
+            if amt is None or amt < 0 or not rest or not self._will_fail_again():
+                raise
+            return self._decoded_buffer.get(rest)
         decoder = self._decoder
         if decoder is not None and self._has_decoded_content and not len(self._decoded_buffer):
             # urllib3 asks the decoder for its end only where the last read brings nothing.
             if is_fp_closed(self._fp) and not decoder.has_unconsumed_tail:
                 decoder.flush()
         return data
+
+    def _will_fail_again(self) -> bool:
+        """Whether the reader has failed: its connection is gone, and yet it is not at its end."""
+        source: object = self._fp
+        return source is self._reader and self._reader.is_finished and not self._reader.closed
 
     def stream(
         self, amt: int | None = 2**16, decode_content: bool | None = None
@@ -330,3 +350,37 @@ class RawResponse(HTTPResponse):
         if self._fp is None or isinstance(self._fp, io.BytesIO):
             raise OSError("this response holds no socket")
         return super().fileno()
+
+
+def drain(raw: Any) -> bytes | None:
+    """Read what is left of a small body, without decoding it.
+
+    Our own response is given little time for it: a redirect is followed also where its body
+    trickles, or never comes.
+
+    Args:
+        raw: What the body is read from: a urllib3 response, or just something with `read`.
+
+    Returns:
+        The bytes; None if there are too many of them, and the connection is to be closed.
+
+    Raises:
+        Exception: Whatever reading raises.
+    """
+    announced = getattr(raw, "length_remaining", None)
+    if isinstance(announced, int) and announced > MAX_DRAIN_BYTES:
+        return None
+    if isinstance(raw, RawResponse):
+        raw.hurry(MAX_DRAIN_SECONDS)
+    options = {"decode_content": False} if hasattr(raw, "stream") else {}
+    pieces: list[bytes] = []
+    total = 0
+    while total <= MAX_DRAIN_BYTES:
+        piece = raw.read(_DRAIN_PIECE_BYTES, **options)
+        if not piece or not isinstance(piece, (bytes, str)):
+            return b"".join(pieces)
+        if isinstance(piece, str):  # a file in text mode stands in for a response
+            piece = piece.encode("utf-8")
+        pieces.append(piece)
+        total += len(piece)
+    return None

@@ -34,7 +34,7 @@ from pooledhttp.message.charset import (
     stream_decode_response_unicode,
 )
 from pooledhttp.message.headers import parse_header_links
-from pooledhttp.message.raw import RawResponse
+from pooledhttp.message.raw import RawResponse, drain
 from pooledhttp.message.target import without_credentials
 from pooledhttp.structures import CaseInsensitiveDict
 
@@ -47,10 +47,14 @@ __all__ = [
     "REDIRECT_STATI",
     "Response",
     "Vocabulary",
+    "pass_by",
 ]
 
 #: Statuses that, with a `Location`, mean "ask there".
 REDIRECT_STATI = (301, 302, 303, 307, 308)
+
+#: What reading the rest of a body that is passed by may raise without standing in the way.
+_UNREADABLE = (TransportError, OSError, RuntimeError, ValueError)
 
 #: Bytes asked of `raw` at a time when the whole body is wanted, and by `iter_lines`.
 CONTENT_CHUNK_SIZE = 10 * 1024
@@ -271,6 +275,10 @@ class Response:
         else:
             self._content, self._content_consumed = body, True
 
+    def _pass_by(self) -> None:
+        """Have done with this answer; for handlers of authentication, which ask once more."""
+        pass_by(self)
+
     def _source(self) -> Any:
         """What the body is read from: `raw`, unless it was taken out of there already."""
         if self._encoded is None:
@@ -371,7 +379,7 @@ class Response:
         encoding = self.encoding or self.apparent_encoding
         try:
             return str(content, encoding, errors="replace")  # type: ignore[arg-type]
-        except (LookupError, TypeError):
+        except (LookupError, TypeError, UnicodeError):
             # A name that no codec has, or nothing recognisable: UTF-8 is right most often.
             return str(content, errors="replace")
 
@@ -411,3 +419,30 @@ class Response:
         release = getattr(raw, "release_conn", None)
         if release is not None:
             release()
+
+
+def pass_by(response: Any) -> None:
+    """Have done with an answer that is not the last one: a redirect, or a challenge.
+
+    Its body is read if it is small, and the connection given back.
+
+    What was read is kept for whoever looks at the history. A body that is large, or that cannot be
+    read, costs its connection.
+    """
+    body: bytes | None = None
+    if response._content is False and not response._content_consumed and response.raw is not None:
+        try:
+            body = drain(response.raw)
+        except _UNREADABLE:
+            pass
+        if body is None:
+            response.close()
+            response._content_consumed = True
+        elif isinstance(response, Response):
+            response._keep_encoded(body)
+        else:
+            # A class of requests itself, from an adapter written for it.
+            response._content_consumed = True
+            if not response.headers.get("content-encoding"):
+                response._content = body
+    response.close()

@@ -16,6 +16,7 @@ from pooledhttp.adapters import BaseAdapter, HTTPAdapter
 from pooledhttp.auth import AuthBase
 from pooledhttp.client import redirects
 from pooledhttp.cookies import cookiejar_from_dict
+from pooledhttp.message import MAX_DRAIN_BYTES
 from pooledhttp.sessions import SessionRedirectMixin
 from pooledhttp.structures import CaseInsensitiveDict
 
@@ -284,7 +285,7 @@ def test_a_large_body_costs_its_connection_not_its_reading() -> None:
     """No more than a bounded part of a redirect's body is read."""
     session, site = _session({"http://a/": _to("/1")}, body=b"x" * 10_000_000)
     response = session.get("http://a/")
-    assert site.raws[0].tell() <= redirects.MAX_DRAIN_BYTES + 16 * 1024 and site.raws[0].closed
+    assert site.raws[0].tell() <= MAX_DRAIN_BYTES + 16 * 1024 and site.raws[0].closed
     with pytest.raises(RuntimeError):
         response.history[0].content  # noqa: B018
 

@@ -59,7 +59,7 @@ def test_bodies_read_as_by_requests(body: bytes, encoding: str | None) -> None:
         lambda r: r.json(),
         lambda r: list(r.iter_content(3)),
         lambda r: list(r.iter_content(None)),
-        lambda r: list(r.iter_content(2, decode_unicode=True)),
+        lambda r: list(r.iter_content(2, decode_unicode=encoding != "no-such-codec")),
         lambda r: (r.content, list(r.iter_content(2)), list(r.iter_lines())),
         lambda r: list(r),
         lambda r: [next(r.iter_content(1), None), r.content],
@@ -67,6 +67,15 @@ def test_bodies_read_as_by_requests(body: bytes, encoding: str | None) -> None:
         lambda r: list(r.iter_content("3")),
     ):
         _both(body, read, encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["no-such-codec", "", "zlib", "hex", "idna", "a\u00fc"])
+def test_text_in_an_encoding_that_is_none_is_utf_8(encoding: str) -> None:
+    """Servers may call it what they like: all at once and in pieces it is the same text."""
+    body = "\u00e9\u2603".encode() + b"\xff"
+    assert _filled(pooledhttp.Response, body, encoding=encoding).text == "\u00e9\u2603\ufffd"
+    response = _filled(pooledhttp.Response, body, encoding=encoding)
+    assert "".join(response.iter_content(1, decode_unicode=True)) == "\u00e9\u2603\ufffd"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 512])

@@ -311,7 +311,7 @@ def test_a_redirect_body_that_trickles_is_not_waited_for(
     session: pooledhttp.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its bytes keep within the read timeout for ever; there is one bound on all of them."""
-    monkeypatch.setattr("pooledhttp.client.redirects.MAX_DRAIN_SECONDS", 0.05)
+    monkeypatch.setattr("pooledhttp.message.raw.MAX_DRAIN_SECONDS", 0.05)
 
     def trickles(peer: Peer) -> None:
         peer.read_request()

@@ -196,6 +196,34 @@ def test_digest_answers_no_other_host(session: pooledhttp.Session) -> None:
             session.close()
 
 
+@pytest.mark.parametrize("body", ["endless", "stalled", "cut", "wrongly-encoded"])
+def test_the_body_of_a_challenge_is_not_waited_for(
+    session: pooledhttp.Session, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    """It is answered whatever comes behind its head, on a new connection if need be."""
+    monkeypatch.setattr("pooledhttp.message.raw.MAX_DRAIN_SECONDS", 0.05)
+    head = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Digest realm=r, nonce=n\r\n"
+
+    def challenges(peer: Peer) -> None:
+        peer.read_request()
+        if body == "endless":
+            peer.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
+            while True:
+                peer.send(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+        length = b"Content-Length: 3\r\n\r\n" + (b"xyz" if body == "wrongly-encoded" else b"x")
+        peer.send(head + b"Content-Encoding: gzip\r\n" + length)
+        if body == "cut":
+            peer.close()
+        else:
+            peer.read_request()
+            peer.send(respond(b"in"))
+
+    with ScriptedServer([challenges, answering(respond(b"in"))]) as server, prompt():
+        answer = session.get(server.url(), auth=HTTPDigestAuth("user", "hunter2"), timeout=5)
+        assert (answer.content, [one.status_code for one in answer.history]) == (b"in", [401])
+        session.close()
+
+
 # ---- where redirects lead
 
 

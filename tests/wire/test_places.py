@@ -16,7 +16,16 @@ from pooledhttp import PoolConfig
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.auth import HTTPDigestAuth
 from pooledhttp.exceptions import ConnectionError, PoolClosed, PoolTimeout, RequestException
-from tests.support.scripted import Handler, Peer, ScriptedServer, answering, chunked, once, respond
+from tests.support.scripted import (
+    Handler,
+    Peer,
+    ScriptedServer,
+    SeenRequest,
+    answering,
+    chunked,
+    once,
+    respond,
+)
 from tests.support.skipping import SkippingRuntime
 from tests.wire.tools import prompt
 
@@ -86,7 +95,11 @@ def test_one_place_is_enough_for_redirects(narrow: pooledhttp.Session) -> None:
 def test_one_place_is_enough_for_digest(narrow: pooledhttp.Session, stream: bool) -> None:
     """The challenge is put away before it is answered."""
     ask = respond(BIG, {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth"'}, status=401)
-    with ScriptedServer(answering(ask, respond(b"fine"))) as server, prompt():
+
+    def answer_to(seen: SeenRequest) -> bytes:
+        return respond(b"fine") if seen.header("Authorization") else ask
+
+    with ScriptedServer(answering(answer_to)) as server, prompt():
         auth = HTTPDigestAuth("user", "secret")
         answer = narrow.get(server.url(), auth=auth, timeout=5, stream=stream)
         assert answer.content == b"fine"
