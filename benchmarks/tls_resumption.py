@@ -71,8 +71,6 @@ def serve(folder: str, version: ssl.TLSVersion, port: Connection) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(f"{folder}/chain.pem", f"{folder}/key.pem")
     context.minimum_version = context.maximum_version = version
-    # As nginx does it, where tickets serve as well; Python's own default is two tickets.
-    context.num_tickets = 1
 
     def answer(sock: socket.socket) -> None:
         try:
