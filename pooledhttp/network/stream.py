@@ -128,11 +128,12 @@ class Stream:
             deadline: When to stop waiting.
 
         Returns:
-            How many bytes were accepted; fewer than `len(data)` means there is something to read.
+            How many bytes were accepted; fewer than `len(data)` means there is something to read,
+            an answer or the end.
 
         Raises:
             TimeoutError: Neither happened in time.
-            OSError: The connection broke.
+            OSError: The connection broke before any byte was accepted.
             ssl.SSLError: TLS failed.
         """
         return self._send_rest(memoryview(data), deadline, True)
@@ -145,6 +146,10 @@ class Stream:
                 continue
             except (BlockingIOError, InterruptedError):
                 pass
+            except OSError:
+                if heeds_answer and done:
+                    return done
+                raise
             readable, writable = self._wait(sock, heeds_answer, True, deadline)
             if heeds_answer and readable:
                 return done
@@ -354,6 +359,10 @@ class TlsStream(SecureStream):
                 pass
             except ssl.SSLWantReadError:
                 reading = True
+            except OSError:
+                if heeds_answer and done:
+                    return done
+                raise
             readable, writable = self._wait(sock, reading, True, deadline)
             if readable and heeds_answer and self._has_answer():
                 return done

@@ -148,11 +148,7 @@ class BodyReader:
             return b"".join(pieces)
         if amt <= len(self._rest) or amt == 0:
             return self._take(amt)
-        pieces = []
-        while amt > 0 and (piece := self._next(amt)):
-            pieces.append(piece)
-            amt -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self._gather(amt, to_chunk_end=False)
 
     def read_ahead(self) -> None:
         """Read the whole body and keep it for whoever reads it; the connection goes back."""
@@ -163,15 +159,22 @@ class BodyReader:
 
         So a live stream is seen as it arrives. A body that is not chunked is read as by `read`.
         """
-        if not self._is_chunked:
-            return self.read(amt)
-        pieces = []
-        while amt > 0 and (piece := self._next(amt)):
-            pieces.append(piece)
-            amt -= len(piece)
-            connection = self._connection
-            if not self._rest and (connection is None or connection.chunk_ended):
-                break
+        return self._gather(amt, to_chunk_end=True) if self._is_chunked else self.read(amt)
+
+    def _gather(self, amt: int, *, to_chunk_end: bool) -> bytes:
+        """Read up to `amt` bytes. What came before a failure is given; the failure comes next."""
+        pieces: list[bytes] = []
+        try:
+            while amt > 0 and (piece := self._next(amt)):
+                pieces.append(piece)
+                amt -= len(piece)
+                connection = self._connection
+                if to_chunk_end and not self._rest:
+                    if connection is None or connection.chunk_ended:
+                        break
+        except Exception:
+            if not pieces:
+                raise
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read1(self, amt: int = -1, /) -> bytes:

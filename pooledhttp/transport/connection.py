@@ -215,21 +215,26 @@ class Connection:
             # acknowledgement.
             data = parser.send(h11.Data(data=body)) if body else b""
             self._write(head + data + parser.send(_END), plan)
-        else:
-            self._write(head, plan)
+        elif self._write(head, plan):
             if not request.expects_continue or self._is_told_to_continue(plan):
                 Upload(self, plan).send(request)
 
-    def _write(self, data: bytes, plan: TimeoutPlan) -> None:
-        """Hand all of `data`, a head and perhaps a small body, to the socket."""
+    def _write(self, data: bytes, plan: TimeoutPlan) -> bool:
+        """Hand `data`, a head and perhaps a small body, to the socket.
+
+        Returns:
+            `False` when the server has answered and takes no more of it: a head can be too large
+            for a server as well.
+        """
         try:
-            self.stream.send(data, plan.total.sooner(plan.write))
+            count = self.stream.send_until_answer(data, plan.total.sooner(plan.write))
         except TimeoutError as error:
             raise self.faults.send_timeout(plan) from error
         except OSError as error:
             self.survive_failed_write(error)
-        else:
-            self.faults.bytes_sent += len(data)
+            return False
+        self.faults.bytes_sent += count
+        return count == len(data) or Upload(self, plan).send_rest(memoryview(data)[count:])
 
     def frame(self, piece: Any) -> bytes:
         """A piece of the body as it is written, or its end for `None`."""

@@ -85,7 +85,11 @@ class Upload:
                 return
         self._write_block(sender.frame(None))
 
-    def _write_block(self, data: bytes) -> bool:
+    def send_rest(self, data: memoryview) -> bool:
+        """Write the rest of a head that the server has interrupted; `False` if it wants no more."""
+        return not self._is_turned_away() and self._write_block(data)
+
+    def _write_block(self, data: bytes | memoryview) -> bool:
         """Write one block of a body; `False` when the server has turned it away."""
         sender, plan = self._sender, self._plan
         if plan.total.expired:  # whoever makes the body has taken his time

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from urllib3.exceptions import HTTPError as TransportError
 
 import pooledhttp
 from pooledhttp.exceptions import (
@@ -473,6 +474,46 @@ def test_reading_twice(session: pooledhttp.Session) -> None:
             streamed.iter_content(7)
         with pytest.raises(RuntimeError):
             streamed.content  # noqa: B018
+        session.close()
+
+
+@pytest.mark.parametrize("cut", ["in-a-piece", "between-pieces", "framing"])
+@pytest.mark.parametrize("is_chunked", [True, False], ids=["chunked", "length"])
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda answer: answer.iter_content(1024),
+        lambda answer: answer.iter_content(5),
+        lambda answer: answer.raw.stream(1024),
+        lambda answer: iter(lambda: answer.raw.read(1024), b""),
+        lambda answer: iter(lambda: answer.raw.read(4, decode_content=True), b""),
+    ],
+    ids=["iter_content", "iter_content-5", "stream", "read", "read-4"],
+)
+def test_what_came_before_a_failure_is_given_first(
+    session: pooledhttp.Session, read: Any, is_chunked: bool, cut: str
+) -> None:
+    """Whoever goes on from there with a range request needs every byte there was."""
+
+    def breaks(peer: Peer) -> None:
+        peer.read_request()
+        if not is_chunked:
+            peer.send(respond(b"seven b", length=70))
+        elif cut == "in-a-piece":
+            peer.send(CHUNKED_HEAD + chunk(b"seven") + chunk(b" b" * 20)[:6])
+        else:
+            peer.send(CHUNKED_HEAD + chunk(b"seven") + chunk(b" b"))
+            peer.send(b"rubbish\r\n" if cut == "framing" else b"")
+        peer.close()
+
+    with ScriptedServer(breaks) as server:
+        answer = session.get(server.url(), stream=True, timeout=5)
+        got = []
+        with pytest.raises((ChunkedEncodingError, TransportError)):
+            for piece in read(answer):
+                got.append(piece)
+        assert b"".join(got) == b"seven b"
+        assert session.pool.stats().total.active == 0
         session.close()
 
 

@@ -93,6 +93,31 @@ def test_an_early_answer_then_close(session: pooledhttp.Session, body: Any) -> N
         session.close()
 
 
+@pytest.mark.parametrize(
+    ("part", "body"),
+    [("target", None), ("fields", None), ("fields", b"small"), ("fields", BIG[:200_000])],
+    ids=["target", "fields", "and-a-small-body", "and-a-large-body"],
+)
+def test_an_early_answer_to_a_large_head(
+    session: pooledhttp.Session, part: str, body: bytes | None
+) -> None:
+    """A server reads no more of a head than it wants, and answers; the send of the rest blocks."""
+
+    def refuses_the_head(peer: Peer) -> None:
+        peer.sock.recv(1000)
+        peer.send(respond(b"too large", status=431))
+        peer.server.gate().wait()
+
+    large = "y" * 6_000_000  # more than the buffers on both sides
+    path, fields = ("/", {"X": large}) if part == "fields" else (f"/{large}", {})
+    with ScriptedServer(first_then_new(refuses_the_head)) as server:
+        with prompt():
+            answer = session.post(server.url(path), data=body, headers=fields, timeout=30)
+        assert (answer.status_code, answer.content) == (431, b"too large")
+        assert session.get(server.url(), timeout=5).content == b"over a new connection"
+        session.close()
+
+
 def test_an_early_answer_to_a_small_body(session: pooledhttp.Session) -> None:
     """One that fits into the buffers, over many rounds: always answered."""
     with ScriptedServer(answers_and_drains) as server:
