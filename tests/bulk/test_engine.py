@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import threading
 from collections import Counter
@@ -17,6 +16,7 @@ from pooledhttp.bulk.fetching import start
 from pooledhttp.bulk.halt import HaltableRuntime
 from pooledhttp.runtime import default_runtime
 from pooledhttp.timing import Deadline, Timeout
+from tests.support.garbage import collect
 
 BASE = default_runtime()
 
@@ -342,7 +342,7 @@ def test_leaving_early_ends_stalled_requests(way: str) -> None:
         loop: list[Any] = [fetch]
         loop.append(loop)
         del fetch, loop
-        gc.collect()
+        collect()
     assert workers() == []
     assert session.is_closed
     assert session.runtime._bell.fileno() == -1

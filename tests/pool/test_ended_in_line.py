@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 
 import pytest
 
 from pooledhttp.pool import Pool
 from pooledhttp.timing import Deadline
+from tests.support.garbage import collect
 
 
 @pytest.mark.parametrize("how", ["release", "discard"])
@@ -25,7 +25,7 @@ def test_dropped_while_its_end_is_in_line(how: str) -> None:
             else:
                 lease.discard("done")
             del lease
-            gc.collect()
+            collect()
     pool.sweep()  # whoever comes next brings the books up to date
     total = pool.stats().total
     assert (total.leaks, total.active) == (0, 0)

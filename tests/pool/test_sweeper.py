@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 
 from pooledhttp.pool import Pool, PoolConfig, Sweeper
 from pooledhttp.runtime import BlockingRuntime, Task
 from pooledhttp.timing import Deadline
 from tests.pool.tools import Bench
+from tests.support.garbage import collect
 from tests.support.scheduler import Scheduler
 
 
@@ -52,7 +52,7 @@ def test_pools_are_held_weakly() -> None:
         use(pool, scheduler, 1)
         ref = weakref.ref(pool)
         del pool
-        gc.collect()
+        collect()
         assert ref() is None and closed == [1]
         scheduler.advance(10)
         assert not sweeper.is_running

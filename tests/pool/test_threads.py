@@ -18,6 +18,7 @@ from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool import Pool, PoolConfig
 from pooledhttp.timing import Deadline
 from tests.pool.tools import check_books
+from tests.support.garbage import collect
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
@@ -105,7 +106,7 @@ def test_dropped_cycles_do_not_deadlock(eager_collector: None) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         run_threads(6, work)
-        gc.collect()
+        collect()
     check_books(pool)
     stats = pool.stats().total
     assert stats.active == 0 and stats.leaks == 6 * 30
@@ -168,7 +169,7 @@ def test_interrupts_at_any_moment_leave_the_books_right() -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    gc.collect()
+    collect()
     pool._desk.settle()
     stats = pool.stats().total
     assert (stats.active, stats.dialling, stats.waiting) == (0, 0, 0), repr(pool)

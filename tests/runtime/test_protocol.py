@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import socket
 import ssl
 import threading
@@ -14,6 +13,7 @@ import trustme
 from pooledhttp.runtime import BlockingRuntime, Interest, Runtime
 from pooledhttp.timing import Deadline
 from tests.support.evented import run_on_loop
+from tests.support.garbage import collect
 from tests.support.scheduler import Scheduler
 
 Body = Callable[[Runtime], None]
@@ -172,9 +172,6 @@ def test_waiter_is_raised_by_a_finalizer(run: Run) -> None:
 
         def __del__(self) -> None:
             self.flag.set()  # type: ignore[attr-defined]
-
-    def collect() -> None:
-        gc.collect()
 
     def body(runtime: Runtime) -> None:
         flag = runtime.waiter()

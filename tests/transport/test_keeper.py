@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import random
@@ -17,6 +16,7 @@ from pooledhttp.pool import HostLimits, Limits, Pool, PoolConfig
 from pooledhttp.runtime import Task
 from pooledhttp.timing import Deadline
 from pooledhttp.transport.keeper import LONGEST_PAUSE_SECONDS, MOST_DIALS, Keeper
+from tests.support.garbage import collect
 from tests.support.scheduler import Scheduler
 
 A, B = (Route("http", host, 80) for host in ("a.test", "b.test"))
@@ -305,7 +305,7 @@ def test_it_ends_with_its_pool(scheduler: Scheduler) -> None:
         scheduler.advance(3)
         keeper, pool = other.keeper, weakref.ref(other.pool)
         del other.pool
-        gc.collect()
+        collect()
         assert pool() is None
         scheduler.advance(3)
         assert not keeper.is_running

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.exceptions import PoolClosed, PoolTimeout
 from tests.support.certificates import Authority
 from tests.support.counting import CountingServer
+from tests.support.garbage import collect
 from tests.support.scripted import Gate, Peer, ScriptedServer, answering, respond
 from tests.wire.tools import prompt
 
@@ -143,7 +143,7 @@ def test_the_keeper_ends_with_its_session() -> None:
         session = Session(pool=PoolConfig(min_idle=1))
         session.get(server.url())
         del session
-        gc.collect()
+        collect()
         server.wait_until(lambda: server.open_count == 0, "the end of all connections")
         pause = threading.Event()
         for _ in range(2000):
@@ -161,7 +161,7 @@ def test_warm_and_shared_pools_outlive_one_of_their_sessions() -> None:
         second.get(server.url())
         second.close()
         del second
-        gc.collect()
+        collect()
         assert first.pool.warm(server.url(), 1) == 1
 
 
@@ -230,7 +230,7 @@ def test_the_last_adapter_to_close_empties_the_shelves() -> None:
         session = Session()
         session.get(server.url())
         session.mount("http://", HTTPAdapter())
-        gc.collect()
+        collect()
         session.get(server.url())
         assert server.open_count == 1
         session.close()

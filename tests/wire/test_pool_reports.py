@@ -33,6 +33,7 @@ from pooledhttp.events import (
 from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool import HostLimits
 from tests.support.counting import CountingServer
+from tests.support.garbage import collect
 from tests.support.scripted import Peer, ScriptedServer, answering, respond
 from tests.support.skipping import SkippingRuntime
 
@@ -112,7 +113,7 @@ def test_reading_slowly_is_no_leak(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.fixture
 def no_collector() -> Iterator[None]:
     """Without the cyclic garbage collector."""
-    gc.collect()
+    collect()
     gc.disable()
     yield
     gc.enable()
