@@ -115,11 +115,11 @@ def should_bypass_proxies(url: str, no_proxy: str | None) -> bool:
 
     Args:
         url: The URL. One without a host is always reached directly.
-        no_proxy: The exceptions, between commas. An address matches itself, a network
-            (`10.0.0.0/8`, `fd00::/8`) its addresses, a name itself and what is below it, any of
-            them with or without a port; `*` matches everything. `None` takes them from `no_proxy`
-            or `NO_PROXY` and, where the environment names no proxies, from the settings of the
-            platform.
+        no_proxy: The exceptions, between commas or spaces. An address matches itself, a network
+            (`10.0.0.0/8`, `fd00::/8`) its addresses, a name (`example.com`, `.example.com`,
+            `*.example.com`) itself and what is below it, any of them with or without a port; `*`
+            matches everything. `None` takes them from `no_proxy` or `NO_PROXY` and, where the
+            environment names no proxies, from the settings of the platform.
     """
     _, host, port = _split(url)
     if not host:
@@ -259,20 +259,20 @@ def _split(url: str) -> tuple[str, str | None, int | None]:
 def _is_listed(host: str, port: int | None, no_proxy: str) -> bool:
     """Return whether one of the exceptions names the host."""
     address = _as_address(host)
-    return any(
-        _names(entry, host, address, port)
-        for entry in no_proxy.lower().replace(" ", "").split(",")
-        if entry
-    )
+    host = host.rstrip(".")
+    entries = no_proxy.lower().replace(",", " ").split()
+    return any(_names(entry, host, address, port) for entry in entries)
 
 
 def _names(entry: str, host: str, address: _Address | None, port: int | None) -> bool:
     """Return whether one exception names the host."""
+    if entry == "*":
+        return True
     if address is not None:
         if "/" in entry:
             return _is_within(address, entry)
         return _as_address(_without_port(entry, port)) == address
-    name = _without_port(entry, port).lstrip(".")
+    name = _without_port(entry, port).removeprefix("*.").strip(".")
     return bool(name) and (host == name or host.endswith(f".{name}"))
 
 
@@ -299,6 +299,8 @@ def _as_address(text: str) -> _Address | None:
 
 def _is_within(address: _Address, network: str) -> bool:
     if isinstance(address, ipaddress.IPv4Address):
+        if network == "0.0.0.0/0":  # which `is_valid_cidr` does not take for a network
+            return True
         return is_valid_cidr(network) and address_in_network(str(address), network)
     try:
         return address in ipaddress.IPv6Network(network, strict=False)
