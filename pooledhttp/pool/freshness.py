@@ -39,6 +39,10 @@ _HINT_MARGIN_SECONDS = 1.0
 #: the probe and the replay catch what dies so young.
 _LEAST_LIMIT_SECONDS = 1.0
 
+#: Trust below this is none. A peer that closes behind each answer is found alive for as long as its
+#: farewell is on the way, which says nothing; and a request takes a while to get there, too.
+_LEAST_TRUST_SECONDS = 0.05
+
 #: How long a learned limit holds.
 _MEMORY_SECONDS = 300.0
 
@@ -118,4 +122,5 @@ class Freshness:
         if self._hint != inf:
             # Once it closed a connection before the time it named, what was seen alive counts.
             known = min(self._hint, known) if self._is_hint_wrong else self._hint
-        self.trust = min(known, self.limit if self.limit == inf else self.limit * _MARGIN)
+        known = min(known, self.limit if self.limit == inf else self.limit * _MARGIN)
+        self.trust = known if known >= _LEAST_TRUST_SECONDS else 0.0

@@ -166,6 +166,16 @@ def test_a_limit_is_never_below_a_second() -> None:
     assert fresh.limit == 1.0 and fresh.trust < 0.2
 
 
+def test_a_peer_that_closes_behind_its_answers_is_not_trusted() -> None:
+    """It is found alive while its close is on the way, which must not bring trust back."""
+    fresh = Freshness()
+    fresh.saw_closed(0.0003, 1000)
+    fresh.saw_alive(0.0009)
+    assert fresh.trust == 0
+    fresh.saw_alive(0.1)
+    assert fresh.trust == pytest.approx(0.09)
+
+
 def test_observing_leaves_no_trace_when_it_is_interrupted() -> None:
     """Ctrl-C during the probe of an elder gives the place back."""
 
