@@ -31,7 +31,7 @@ __all__ = ["ServerApart"]
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Longest time a fact is waited for; reached only when a test is failing.
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 20.0
 
 
 class ServerApart:

@@ -7,7 +7,7 @@ import os
 import threading
 
 #: A socket whose closing was handed to another thread may need a moment.
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 20.0
 
 
 def open_descriptors() -> dict[int, str]:
