@@ -11,7 +11,7 @@ All that requests has at this level is here under the same name. What is ours be
     HostLimits             the limits of one host among PoolConfig's overrides
     Retry                  a retry policy with jitter and a budget: Session(retries=...)
     Timeout(total=...)     one deadline for a whole request: get(url, timeout=...)
-    PoolTimeout, PoolClosed, WriteTimeout     what can go wrong in addition
+    PoolTimeout, PoolClosed, WriteTimeout, BodyTimeout     what can go wrong in addition
     bulk, monitoring, aio  rooms of their own, loaded when first used
 
 `Timeout` is one name with two uses, since requests took it first. It is the exception that `except
@@ -47,6 +47,7 @@ from pooledhttp import (
 )
 from pooledhttp.api import delete, get, head, options, patch, post, put, request
 from pooledhttp.exceptions import (
+    BodyTimeout,
     ConnectionError,
     ConnectTimeout,
     FileModeWarning,
@@ -105,6 +106,7 @@ __all__ = (
     "Response",
     "codes",
     # errors and warnings
+    "BodyTimeout",
     "ConnectionError",
     "ConnectTimeout",
     "FileModeWarning",

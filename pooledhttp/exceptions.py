@@ -1,7 +1,7 @@
 """Every error and warning of the package, in two trees with one border between them.
 
 Above the border are the errors a caller catches. They have the names and bases that code written
-for requests expects; three of them are ours (marked +). Each carries the `request` and the
+for requests expects; four of them are ours (marked +). Each carries the `request` and the
 `response` it is about, where there is one.
 
     OSError
@@ -14,6 +14,7 @@ for requests expects; three of them are ours (marked +). Each carries the `reque
         │   ├── SSLError
         │   ├── ConnectTimeout               (also Timeout)
         │   ├── WriteTimeout +               (also Timeout)
+        │   ├── BodyTimeout +                (also ReadTimeout)
         │   ├── PoolTimeout +                (also Timeout)
         │   └── PoolClosed +
         ├── Timeout
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadAnswer",
+    "BodyTimeout",
     "BodyTruncated",
     "ChunkedEncodingError",
     "ConflictingLength",
@@ -221,6 +223,13 @@ class ReadTimeout(Timeout):
 
 class WriteTimeout(ConnectionError, Timeout):
     """The server took none of the request body for the allowed time."""
+
+
+class BodyTimeout(ConnectionError, ReadTimeout):
+    """The rest of a body did not come in time.
+
+    In requests it is a plain `ConnectionError`, which this is as well.
+    """
 
 
 class _PoolError(ConnectionError):

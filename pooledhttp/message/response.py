@@ -69,7 +69,7 @@ class Vocabulary(NamedTuple):
 
     broken: Callable[..., Exception] = exceptions.ChunkedEncodingError
     decoding: Callable[..., Exception] = exceptions.ContentDecodingError
-    timeout: Callable[..., Exception] = exceptions.ConnectionError
+    timeout: Callable[..., Exception] = exceptions.BodyTimeout
     tls: Callable[..., Exception] = exceptions.SSLError
     other: Callable[..., Exception] = exceptions.ConnectionError
     consumed: Callable[..., Exception] = exceptions.StreamConsumedError
@@ -83,7 +83,7 @@ class Vocabulary(NamedTuple):
         elif isinstance(error, DecodeError):
             kind = self.decoding
         elif isinstance(error, ReadTimeoutError):
-            # Not requests' ReadTimeout: that one is for a head that does not come.
+            # In requests a ConnectionError; that it is a timeout is what people expect.
             kind = self.timeout
         elif isinstance(error, TransportSSLError):
             kind = self.tls

@@ -55,9 +55,10 @@ def test_every_class_has_a_sentence() -> None:
 
 
 def test_ours_are_caught_by_the_names_people_use() -> None:
-    """A wait for the pool is a failure to connect and a timeout; so is a stalled upload."""
+    """A wait for the pool is a failure to connect and a timeout; so is a stalled body."""
     assert issubclass(ours.PoolTimeout, (ours.ConnectionError, ours.Timeout))
-    for kind in (ours.PoolTimeout, ours.WriteTimeout):
+    assert issubclass(ours.BodyTimeout, ours.ReadTimeout)
+    for kind in (ours.PoolTimeout, ours.WriteTimeout, ours.BodyTimeout):
         assert issubclass(kind, ours.ConnectionError)
         assert issubclass(kind, ours.Timeout)
     assert issubclass(ours.PoolClosed, ours.ConnectionError)

@@ -113,7 +113,7 @@ def test_a_response_made_by_hand_serves() -> None:
     [
         (wire.ProtocolError("x"), exceptions.ChunkedEncodingError),
         (wire.DecodeError("x"), exceptions.ContentDecodingError),
-        (wire.ReadTimeoutError(None, "", "x"), exceptions.ConnectionError),  # type: ignore[arg-type]
+        (wire.ReadTimeoutError(None, "", "x"), exceptions.BodyTimeout),  # type: ignore[arg-type]
         (wire.SSLError("x"), exceptions.SSLError),
         (wire.HTTPError("x"), exceptions.ConnectionError),
     ],
