@@ -115,8 +115,12 @@ def resolve_location(location: str, base_url: str, fragment: str) -> str:
             location = f"{urlsplit(base_url).scheme}:{location}"
         check_authority(location)
         plain, own_fragment = urldefrag(location)
-        if urlsplit(plain).netloc:
+        parts = urlsplit(plain)
+        if parts.netloc:
             url = _international(plain) if not plain.isascii() else requote_uri(plain)
+        elif parts.scheme in DEFAULT_PORTS and plain[len(parts.scheme) :].startswith("://"):
+            # Browsers take the first word of the path for the host, `urljoin` takes it for a path.
+            raise InvalidURL(f"A redirect leads to {location!r}, which has no host.")
         else:
             url = _join(base_url, requote_uri(plain))
     except ValueError as exc:

@@ -122,7 +122,16 @@ def test_a_fragment_is_carried_on() -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["http://:1", "http://[bad/", "http://a b/", "http://good\\@evil/", "http://h:99999/"],
+    [
+        "http://:1",
+        "http://[bad/",
+        "http://a b/",
+        "http://good\\@evil/",
+        "http://h:99999/",
+        "http://",
+        "HTTP:///path",
+        "https:////path",
+    ],
 )
 def test_impossible_addresses_are_errors_only_when_followed(location: str) -> None:
     """Following raises InvalidURL; not following gives the response."""
