@@ -235,7 +235,8 @@ class HTTPAdapter(BaseAdapter):
         self._era: object | None = None
         self._was_used = False
         self._session: weakref.ref[Any] | None = None
-        self._conns: dict[Any, OriginPool] = {}
+        #: By origin and settings: the pool, and how the files were that the settings name.
+        self._conns: dict[Any, tuple[OriginPool, tuple[object, ...]]] = {}
         self._conns_made_by: Any = None
         self._conns_made_with: dict[str, Any] = {}
         make = partial(make_manager, pool, runtime=runtime, listeners=listeners)
@@ -539,14 +540,18 @@ class HTTPAdapter(BaseAdapter):
         cert = tuple(cert) if isinstance(cert, list) else cert
         end = url.find("/", url.find("//") + 2)  # a URL set by hand may have no path
         key = (url if end < 0 else url[:end], verify, cert, proxy)
-        conn = self._conns.get(key)
-        if conn is None or _is_file_gone(verify, cert):
+        files = _file_states(verify, cert)
+        conn, files_then = self._conns.get(key, (None, None))
+        if conn is not None and files != files_then and conn.scheme == "https":
+            # What was verified by the old files proves nothing about the new ones.
+            self._hub.manager.evict_routes(conn.known_routes)
+        if conn is None or files != files_then or None in files:
             conn = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
             self.cert_verify(conn, url, verify, cert)
             if isinstance(conn, OriginPool) and "@" not in key[0]:
                 if len(self._conns) >= _MOST_REMEMBERED:
                     self._conns.clear()
-                self._conns[key] = conn
+                self._conns[key] = (conn, files)
         return conn
 
     def _is_as_made(self) -> bool:
@@ -639,17 +644,24 @@ class HTTPAdapter(BaseAdapter):
         return response
 
 
-def _is_file_gone(verify: Any, cert: Any) -> bool:
-    """Whether a file that was there when a pool was first set up has been taken away since.
+def _file_states(verify: Any, cert: Any) -> tuple[object, ...]:
+    """What tells whether the files that are named have changed; None for one that is not there.
 
-    Looked at for every request, as requests does, so that the answer does not depend on whether
-    there happens to be a connection left to go by.
+    Looked at for every request, so that the answer does not depend on whether there happens to be
+    a connection left to go by.
     """
     if cert is None and (verify is True or verify is False or verify is None):
-        return False
+        return ()
     named = [verify, *(cert[:2] if isinstance(cert, tuple) else (cert,))]
-    paths = [one for one in named if isinstance(one, (str, bytes, os.PathLike))]
-    return not all(os.path.exists(path) for path in paths)
+    return tuple(_state_of(one) for one in named if isinstance(one, (str, bytes, os.PathLike)))
+
+
+def _state_of(path: str | bytes | os.PathLike[Any]) -> object:
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_ino, state.st_size
 
 
 #: Origins and settings an adapter remembers the way to.

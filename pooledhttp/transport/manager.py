@@ -174,6 +174,11 @@ class TransportManager:
         meant = self.locate(url)
         return self._connections.evict(lambda route: route.origin == meant.origin or route == meant)
 
+    def evict_routes(self, routes: Iterable[Route]) -> None:
+        """Close the idle connections of these keys; those in use close when they are given back."""
+        for route in routes:
+            self._connections.evict(route)
+
     def drain(self, timeout: float | None = None) -> bool:
         """Let what is leased finish, then close for good, as `shutdown` does at once.
 

@@ -145,6 +145,11 @@ class OriginPool:
             route = routes[is_forwarded] = self._make_route(is_forwarded)
         return route
 
+    @property
+    def known_routes(self) -> tuple[Route, ...]:
+        """The keys that were asked for under the present settings."""
+        return tuple(self._routes.values())
+
     def _make_route(self, is_forwarded: bool) -> Route:
         options, resolver = self.hub.socket_options, self.hub.resolver
         if self.socket_options is not None:

@@ -245,6 +245,24 @@ def test_a_bundle_that_changed(authority: Authority, tmp_path: Path) -> None:
             assert session.get(server.url(), verify=str(bundle), timeout=5).ok
 
 
+def test_a_replaced_bundle_ends_what_the_old_one_verified(
+    session: pooledhttp.Session, authority: Authority, tmp_path: Path
+) -> None:
+    """No kept connection stands for a file that would not verify its server any more."""
+    bundle = tmp_path / "ca.pem"
+    authority.ca.cert_pem.write_to_path(str(bundle))
+    with ScriptedServer(OK, tls=authority.server_context()) as server:
+        for _ in range(2):
+            assert session.get(server.url(), verify=str(bundle), timeout=5).ok
+        assert len(server.connections) == 1
+        bundle.unlink()
+        trustme.CA().cert_pem.write_to_path(str(bundle))
+        with pytest.raises(SSLError):
+            session.get(server.url(), verify=str(bundle), timeout=5)
+        assert len(server.requests) == 2
+        session.close()
+
+
 def test_files_that_went_away(
     session: pooledhttp.Session, authority: Authority, tmp_path: Path
 ) -> None:
