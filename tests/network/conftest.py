@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from pooledhttp.network import Connector
 from pooledhttp.runtime import Runtime, default_runtime
 from pooledhttp.timing import Deadline
+from tests.support.relay import relay
 from tests.support.scripted import Peer, Reader
 
 
@@ -65,56 +64,6 @@ def refused_port() -> Iterator[int]:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield holder.getsockname()[1]
-
-
-#: What a relay holds back per direction before it stops reading; a proxy has no endless memory.
-RELAY_BYTES = 262144
-_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
-class _Lane:
-    """One direction of a relay."""
-
-    def __init__(self, source: socket.socket, target: socket.socket) -> None:
-        self.source, self.target = source, target
-        self.held = b""
-        self.is_open = True
-        self.is_over = False
-
-    def move(self) -> None:
-        """Move what can be moved without waiting."""
-        with contextlib.suppress(*_WOULD_BLOCK):
-            while self.is_open and len(self.held) < RELAY_BYTES:
-                data = self.source.recv(65536)
-                self.held += data
-                self.is_open = bool(data)
-        with contextlib.suppress(*_WOULD_BLOCK):
-            while self.held:
-                self.held = self.held[self.target.send(self.held[:16384]) :]
-        if not self.is_open and not self.held and not self.is_over:
-            self.is_over = True
-            with contextlib.suppress(OSError):
-                # The class's own: an SSLSocket would drop its TLS and go on in the clear.
-                socket.socket.shutdown(self.target, socket.SHUT_WR)
-
-
-def relay(one: socket.socket, address: tuple[str, int]) -> None:
-    """Connect to `address` and pass bytes both ways until both sides have ended.
-
-    In one thread, as a TLS socket must not be used by two at a time.
-    """
-    with socket.create_connection(address) as other, contextlib.suppress(OSError):
-        other.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        one.settimeout(0)
-        other.settimeout(0)
-        lanes = (_Lane(one, other), _Lane(other, one))
-        while True:
-            for lane in lanes:
-                lane.move()
-            if all(lane.is_over for lane in lanes):
-                return
-            reads = [x.source for x in lanes if x.is_open and len(x.held) < RELAY_BYTES]
-            select.select(reads, [x.target for x in lanes if x.held], [], 20)
 
 
 @pytest.fixture
@@ -180,7 +129,8 @@ def socks_server() -> Callable[..., Callable[[Peer], None]]:
             version = reader.exactly(1)
             target = four(peer, reader) if version == b"\x04" else five(peer, reader)
             if target is not None and not refuse:
-                relay(peer.sock, ("127.0.0.1", target[1]))
+                with socket.create_connection(("127.0.0.1", target[1])) as onward:
+                    relay(peer.sock, onward)
 
         return handle
 
@@ -194,6 +144,8 @@ def connect_proxy() -> Callable[[Peer], None]:
     def handle(peer: Peer) -> None:
         seen = peer.read_head()
         peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
-        relay(peer.sock, ("127.0.0.1", int(seen.target.rpartition(":")[2])))
+        port = int(seen.target.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as onward:
+            relay(peer.sock, onward)
 
     return handle

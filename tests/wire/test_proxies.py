@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from pooledhttp.exceptions import (
     SSLError,
 )
 from tests.support.certificates import Authority
+from tests.support.relay import relay
 from tests.support.scripted import (
     Handler,
     Peer,
@@ -29,31 +29,13 @@ from tests.wire.tools import names_origin, prompt
 OK = answering(lambda seen: respond(b"origin " + seen.target.encode()))
 
 
-def splice(one: socket.socket, other: socket.socket) -> None:
-    """Pass bytes both ways until both sides are done."""
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    back = threading.Thread(target=pump, args=(other, one), daemon=True)
-    back.start()
-    pump(one, other)
-    back.join(5)
-    other.close()
-
-
 def connects(peer: Peer) -> None:
     """An HTTP proxy that opens tunnels."""
     seen = peer.read_head()
     _, _, port = seen.target.rpartition(":")
     with socket.create_connection(("127.0.0.1", int(port))) as onward:
         peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        splice(peer.sock, onward)
+        relay(peer.sock, onward)
 
 
 def forwards(body: bytes = b"forwarded") -> Handler:
@@ -248,7 +230,7 @@ def test_a_tunnel_whose_answer_claims_a_body(
         port = int(peer.read_head().target.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as onward:
             peer.send(f"HTTP/1.1 200 OK\r\n{fields}\r\n\r\n".encode())
-            splice(peer.sock, onward)
+            relay(peer.sock, onward)
 
     with ScriptedServer(handle) as proxy, prompt():
         answer = session.get(
@@ -493,7 +475,7 @@ def socks5(
             return
         with socket.create_connection(("127.0.0.1", port)) as onward:
             peer.send(b"\x05\0\0" + bound + bytes(2))
-            splice(peer.sock, onward)
+            relay(peer.sock, onward)
 
     return handle
 
@@ -595,7 +577,7 @@ def socks4(peer: Peer) -> None:
         peer.reader.until(b"\0")
     with socket.create_connection(("127.0.0.1", high << 8 | low)) as onward:
         peer.send(b"\0\x5a" + bytes(6))
-        splice(peer.sock, onward)
+        relay(peer.sock, onward)
 
 
 @pytest.mark.parametrize("scheme", ["socks4", "socks4a"])
