@@ -73,6 +73,7 @@ def _real_name(alias: str) -> str:
 
 _finder = AliasFinder(_ALIAS, _real_name)
 _replaced: dict[str, ModuleType] = {}
+_set_aside: dict[str, str] = {}  # what `_also_served` held
 
 
 def _stand_in() -> ModuleType:
@@ -122,6 +123,14 @@ def install() -> None:
     # these it does.
     for name, library in ALIASES.items():
         sys.modules[f"{_ALIAS}.packages.{name}"] = importlib.import_module(library)
+    _set_aside.update(_also_served())
+    _also_served().clear()
+
+
+def _also_served() -> dict[str, str]:
+    """The prefixes that sessions serve without an adapter of their own, which requests does not."""
+    served: dict[str, str] = importlib.import_module(f"{_OURS}.sessions").ALSO_SERVED
+    return served
 
 
 def uninstall() -> None:
@@ -132,6 +141,7 @@ def uninstall() -> None:
     _take_aliases()
     sys.modules.update(_replaced)
     _replaced.clear()
+    _also_served().update(_set_aside)
 
 
 @contextmanager

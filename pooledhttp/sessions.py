@@ -135,6 +135,11 @@ DEFAULT_REDIRECT_LIMIT = 30
 #: What `Response.elapsed` is measured with.
 preferred_clock = time.perf_counter
 
+#: Prefixes that the adapter of another one serves while none is mounted for them. They are not
+#: mounted, as what is mounted is looked through. Emptied while `requests` means this package: code
+#: written for it may count on what is not mounted being refused.
+ALSO_SERVED = {f"{UNIX_SCHEME}://": "http://"}
+
 #: Headers that describe a body, and go when it goes.
 _BODY_HEADERS = ("Content-Length", "Content-Type", "Transfer-Encoding")
 
@@ -653,7 +658,7 @@ class Session(SessionRedirectMixin):
         """Return the adapter with the longest prefix of a URL, in any case.
 
         Unix sockets (`http+unix://`) are reached by the one for `http://` unless one is mounted for
-        them.
+        them. `dropin.install` ends that: in requests they have to be mounted.
 
         Raises:
             InvalidSchema: There is none.
@@ -663,10 +668,9 @@ class Session(SessionRedirectMixin):
             if lowered.startswith(prefix.lower()):
                 found: BaseAdapter = adapter
                 return found
-        if lowered.startswith(f"{UNIX_SCHEME}://"):
-            # Plain HTTP by another road. It is not mounted, as what is mounted is looked through.
-            plain = self.adapters.get("http://")
-            if isinstance(plain, HTTPAdapter):
+        for prefix, other in ALSO_SERVED.items():
+            plain = self.adapters.get(other)
+            if lowered.startswith(prefix) and isinstance(plain, HTTPAdapter):
                 return plain
         raise InvalidSchema(
             f"No connection adapters were found for {without_credentials(url)!r}: mount one for its"

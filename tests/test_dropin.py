@@ -81,6 +81,20 @@ def test_an_outer_install_survives_an_inner_block() -> None:
         dropin.uninstall()
 
 
+def test_unix_sockets_are_refused_as_in_requests_where_none_is_mounted() -> None:
+    """Code for requests may count on it; ours reaches them without a mount."""
+    url = "http+unix://%2Fno%2Fsuch.sock/"
+    with dropin.installed():
+        with pytest.raises(pooledhttp.exceptions.InvalidSchema):
+            pooledhttp.get(url)
+        with pooledhttp.Session() as session:
+            session.mount("http+unix://", pooledhttp.adapters.HTTPAdapter())
+            with pytest.raises(pooledhttp.exceptions.ConnectionError):
+                session.get(url)
+    with pytest.raises(pooledhttp.exceptions.ConnectionError):
+        pooledhttp.get(url)
+
+
 def test_names_set_on_the_alias_stay_there() -> None:
     """`requests.get = ...` is seen through requests and does not reach pooledhttp."""
     with dropin.installed():
