@@ -132,13 +132,17 @@ def _on_socket(
     deadline: Deadline,
 ) -> SecureStream:
     stream.runtime.forget(stream.sock)  # wrapping detaches the descriptor from its socket
-    sock = credentials.context.wrap_socket(
-        stream.sock,
-        do_handshake_on_connect=False,
-        suppress_ragged_eofs=False,
-        server_hostname=name,
-        session=session,
-    )
+    try:
+        sock = credentials.context.wrap_socket(
+            stream.sock,
+            do_handshake_on_connect=False,
+            suppress_ragged_eofs=False,
+            server_hostname=name,
+            session=session,
+        )
+    except BaseException as error:
+        _close_half_wrapped(error)
+        raise
     try:
         if credentials.trust is not None:
             sock.context = credentials.trust
@@ -151,6 +155,21 @@ def _on_socket(
             with contextlib.suppress(OSError):
                 sock.close()
         raise
+
+
+def _close_half_wrapped(error: BaseException) -> None:
+    """Close the socket that was being wrapped when `ssl` failed, as where the peer had hung up.
+
+    The descriptor is the new socket's already, and that is nowhere but in a frame of the error: it
+    would stay open for as long as somebody keeps the error.
+    """
+    step = error.__traceback__
+    while step is not None:
+        wrapped = step.tb_frame.f_locals.get("self")
+        if isinstance(wrapped, ssl.SSLSocket):
+            with contextlib.suppress(OSError):
+                wrapped.close()
+        step = step.tb_next
 
 
 def _shake_hands(sock: ssl.SSLSocket, runtime: Runtime, deadline: Deadline) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from pooledhttp.network import (
     Stream,
     TlsSettings,
 )
+from pooledhttp.network.secure import Handshake, secure
+from pooledhttp.network.tls_sessions import SessionStore
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority
@@ -129,6 +132,27 @@ def test_reset_in_the_handshake(connector: Connector, soon: Soon, no_fd_leak: No
     with ScriptedServer(cut) as server, pytest.raises(DialError) as caught:
         connector.connect(Route("https", "127.0.0.1", server.port), soon())
     assert caught.value.phase == "tls"
+
+
+def test_reset_before_the_handshake(runtime: Runtime, soon: Soon) -> None:
+    """No descriptor stays open, even while somebody keeps the error."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        before = open_descriptors()
+        sock = socket.create_connection(listener.getsockname())
+        served, _ = listener.accept()
+        served.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        served.close()
+        sock.setblocking(False)
+        stream = Stream(sock, runtime)
+        assert runtime.wait(sock, True, False, soon())[0], "the reset is here"
+        wish = Handshake("127.0.0.1", 443, TlsSettings(), None, SessionStore())
+        try:
+            secure(stream, wish, soon())
+        except OSError as error:
+            kept = error
+        stream.close()
+        assert isinstance(kept, ConnectionError)
+        assert open_descriptors().keys() == before.keys()
 
 
 def test_end_in_the_handshake(connector: Connector, soon: Soon, no_fd_leak: None) -> None:
