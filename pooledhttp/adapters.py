@@ -69,6 +69,7 @@ from pooledhttp.network import (
     Route,
     SocketOptions,
     TlsSettings,
+    file_state,
     select_proxy,
     socket_path,
 )
@@ -653,15 +654,7 @@ def _file_states(verify: Any, cert: Any) -> tuple[object, ...]:
     if cert is None and (verify is True or verify is False or verify is None):
         return ()
     named = [verify, *(cert[:2] if isinstance(cert, tuple) else (cert,))]
-    return tuple(_state_of(one) for one in named if isinstance(one, (str, bytes, os.PathLike)))
-
-
-def _state_of(path: str | bytes | os.PathLike[Any]) -> object:
-    try:
-        state = os.stat(path)
-    except OSError:
-        return None
-    return state.st_mtime_ns, state.st_ino, state.st_size
+    return tuple(file_state(one) for one in named if isinstance(one, (str, bytes, os.PathLike)))
 
 
 #: Origins and settings an adapter remembers the way to.

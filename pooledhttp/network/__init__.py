@@ -39,6 +39,7 @@ from pooledhttp.network.route import (
     socket_path,
 )
 from pooledhttp.network.stream import Stream
+from pooledhttp.network.tls_contexts import file_state
 from pooledhttp.network.tls_sessions import SessionStore
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "address_in_network",
     "default_resolver",
     "dotted_netmask",
+    "file_state",
     "get_environ_proxies",
     "getproxies",
     "is_ipv4_address",

@@ -79,7 +79,7 @@ class _ContextCache:
 
     def fill(self, given: ssl.SSLContext, settings: TlsSettings) -> bool:
         """Fill `given` if it is empty; whether it trusts what `settings` name, and that alone."""
-        bundle = (*map(_file_state, _trusted_files(settings)), settings.ca_cert_data)
+        bundle = (*map(_named_state, _trusted_files(settings)), settings.ca_cert_data)
         with self._lock:
             if given in self._filled:
                 return self._filled[given] == bundle
@@ -113,7 +113,7 @@ def _context_key(settings: TlsSettings) -> tuple[object, ...]:
         settings.maximum_version,
         settings.ssl_version,
         settings.ciphers,
-        *(_file_state(path) for path in _files(settings)),
+        *map(_named_state, _files(settings)),
     )
 
 
@@ -134,14 +134,17 @@ def _bundle(settings: TlsSettings) -> str | None:
     return extract_zipped_paths(where())
 
 
-def _file_state(path: str | None) -> tuple[object, ...] | None:
-    if path is None:
-        return None
+def _named_state(path: str | None) -> tuple[str, object] | None:
+    return None if path is None else (path, file_state(path))
+
+
+def file_state(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> object:
+    """What tells whether a file has changed since; None if it cannot be looked at."""
     try:
         state = os.stat(path)
     except OSError:
-        return (path,)  # loading it will say what is wrong
-    return (path, state.st_mtime_ns, state.st_ino, state.st_size)
+        return None  # loading it will say what is wrong
+    return state.st_mtime_ns, state.st_ino, state.st_size
 
 
 def checks_name(settings: TlsSettings) -> bool:
