@@ -42,11 +42,9 @@ from pooledhttp.message.payload import (
 from pooledhttp.message.prepared import PreparedRequest, RequestEncodingMixin, RequestHooksMixin
 from pooledhttp.message.raw import (
     MAX_DRAIN_BYTES,
-    MAX_DRAIN_SECONDS,
     OriginalResponse,
     RawResponse,
     Reader,
-    drain,
 )
 from pooledhttp.message.request import Request
 from pooledhttp.message.response import (
@@ -109,11 +107,9 @@ __all__ = [
     "to_key_val_list",
     # raw
     "MAX_DRAIN_BYTES",
-    "MAX_DRAIN_SECONDS",
     "OriginalResponse",
     "RawResponse",
     "Reader",
-    "drain",
     # request, prepared, response
     "CONTENT_CHUNK_SIZE",
     "ITER_CHUNK_SIZE",

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_DRAIN_BYTES",
-    "MAX_DRAIN_SECONDS",
     "OriginalResponse",
     "RawResponse",
     "Reader",
@@ -324,12 +323,8 @@ class RawResponse(HTTPResponse):
         A large or slow one, which would take longer than a new connection, and one that knows no
         end are closed.
         """
-        if (self.length_remaining or 0) <= MAX_DRAIN_BYTES:
-            self.hurry(MAX_DRAIN_SECONDS)
-            for _ in range(0, MAX_DRAIN_BYTES + 1, _DRAIN_PIECE_BYTES):
-                if not self.read(_DRAIN_PIECE_BYTES, decode_content=False):
-                    return
-        self.close()
+        if drain(self) is None:
+            self.close()
 
     def close(self) -> None:
         """Close the body, and with it the connection if the body was not read to its end."""

@@ -144,6 +144,10 @@ class TimeoutPlan:
         left = self.leftover.remaining()
         return left if self.read is None else min(left, self.read)
 
+    def within(self, seconds: float) -> TimeoutPlan:
+        """Return the same plan with a total that ends `seconds` from now, unless it did sooner."""
+        return replace(self, total=self.total.sooner(seconds))
+
 
 def plan_timeout(timeout: object, now: Clock = monotonic) -> TimeoutPlan:
     """Turn any accepted `timeout=` into limits.

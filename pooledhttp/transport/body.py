@@ -15,7 +15,6 @@ cyclic collector.
 from __future__ import annotations
 
 import socket
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pooledhttp.transport.connection import Connection
@@ -97,7 +96,7 @@ class BodyReader:
 
     def hurry(self, seconds: float) -> None:
         """Have all of what is left within `seconds` from now, or not at all."""
-        self._plan = replace(self._plan, total=self._plan.total.sooner(seconds))
+        self._plan = self._plan.within(seconds)
 
     def _give_up(self, reason: str) -> None:
         lease, self._connection, self._lease = self._lease, None, None

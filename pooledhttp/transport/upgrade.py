@@ -7,7 +7,6 @@ the connection.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pooledhttp.transport.body import SocketHandle
@@ -68,7 +67,7 @@ class SwitchedReader:
 
     def hurry(self, seconds: float) -> None:
         """Give what is still to be read and written `seconds` from now."""
-        self._plan = replace(self._plan, total=self._plan.total.sooner(seconds))
+        self._plan = self._plan.within(seconds)
 
     def read_piece(self, amt: int) -> bytes:
         """The same as `read`: there are no chunks."""
