@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +15,8 @@ from pooledhttp.network import Address, StaticResolver, SystemResolver, resolve
 from pooledhttp.network.resolve import HARD_LIMIT, LINGER_SECONDS, MAX_IDLE, literal
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
+from tests.support.commands import run_python
+from tests.support.patience import wait_until
 
 Soon = Callable[..., Deadline]
 
@@ -84,14 +84,6 @@ def ask_in_threads(
     for thread in threads:
         thread.join()
     return results
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait for what another thread is about to do."""
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def test_addresses_in_order_without_doubles(
@@ -242,9 +234,8 @@ def test_stuck_lookup_does_not_delay_the_exit() -> None:
         "except TimeoutError:\n"
         "    print('left', time.time())\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True
-    )
+    done = run_python("-c", program, seconds=10)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("left")
 
 
@@ -258,9 +249,8 @@ def test_an_idle_thread_does_not_delay_the_exit() -> None:
         "default_resolver().resolve('localhost', 80, Deadline.never(), default_runtime())\n"
         "print(time.time())\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True
-    )
+    done = run_python("-c", program, seconds=10)
+    assert done.returncode == 0, done.stderr
     assert time.time() - float(done.stdout) < LINGER_SECONDS / 2
     assert done.stderr == ""
 

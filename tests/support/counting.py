@@ -28,6 +28,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
+from tests.support.patience import wait_until
+
 __all__ = ["CountingServer"]
 
 #: Longest time the server is waited for; reached only when a test is failing.
@@ -157,11 +159,7 @@ class CountingServer:
         Raises:
             AssertionError: It did not come about.
         """
-        pause = threading.Event()
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not happened():
-            assert time.monotonic() < deadline, f"{what} did not come about"
-            pause.wait(0.005)
+        wait_until(happened, what, PATIENCE_SECONDS)
 
     def __enter__(self) -> CountingServer:
         self._thread.start()

@@ -11,11 +11,9 @@ import io
 import itertools
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +27,7 @@ from pooledhttp.exceptions import (
     ReadTimeout,
     WriteTimeout,
 )
+from tests.support.commands import ROOT, run_python
 from tests.support.scripted import Handler, Peer, ScriptedServer, answering, chunked, respond
 from tests.support.stopwatch import Stopwatch
 from tests.wire.tools import first_then_new, names_origin
@@ -534,23 +533,13 @@ assert max(took.values()) < 1.2, took
 print(time.time(), flush=True)
 """
 
-#: The root of the project: what a program imports `tests` from.
-ROOT = Path(__file__).parents[2]
-
 #: Whoever waits for one of the abandoned calls waits for 20 s or more; a busy machine needs time.
 AT_ONCE_SECONDS = 2.0
 
 
 def run_apart(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a program of its own."""
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-        cwd=ROOT,
-    )
+    return run_python("-W", "ignore", "-c", code, *map(str, arguments), cwd=ROOT, seconds=20)
 
 
 def test_the_interpreter_exits_at_once() -> None:

@@ -16,7 +16,8 @@ from pooledhttp.exceptions import PoolClosed, PoolTimeout
 from tests.support.certificates import Authority
 from tests.support.counting import CountingServer
 from tests.support.garbage import collect
-from tests.support.scripted import Gate, Peer, ScriptedServer, answering, respond
+from tests.support.patience import wait_until
+from tests.support.scripted import PATIENCE_SECONDS, Gate, Peer, ScriptedServer, answering, respond
 from tests.wire.tools import prompt
 
 HELLO = answering(respond(b"hello"))
@@ -24,12 +25,8 @@ HELLO = answering(respond(b"hello"))
 
 def wait_for_idle(session: Session, count: int) -> None:
     """Wait until that many connections are idle."""
-    pause = threading.Event()
-    for _ in range(2000):
-        if session.pool.stats().total.idle == count:
-            return
-        pause.wait(0.01)
-    raise AssertionError(f"{session.pool.stats().total.idle} are idle, not {count}")
+    stats = session.pool.stats
+    wait_until(lambda: stats().total.idle == count, f"{count} idle connections", PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -145,12 +142,11 @@ def test_the_keeper_ends_with_its_session() -> None:
         del session
         collect()
         server.wait_until(lambda: server.open_count == 0, "the end of all connections")
-        pause = threading.Event()
-        for _ in range(2000):
-            if not any(thread.name == "pooledhttp-keeper" for thread in threading.enumerate()):
-                return
-            pause.wait(0.01)
-        raise AssertionError("the keeper runs on")
+
+        def is_over() -> bool:
+            return not any(thread.name == "pooledhttp-keeper" for thread in threading.enumerate())
+
+        wait_until(is_over, "the end of the keeper", PATIENCE_SECONDS)
 
 
 def test_warm_and_shared_pools_outlive_one_of_their_sessions() -> None:
@@ -273,9 +269,7 @@ def test_shutdown_sends_waiters_away_at_once() -> None:
         crew = [threading.Thread(target=wait) for _ in range(4)]
         for thread in crew:
             thread.start()
-        pause = threading.Event()
-        while session.pool.stats().total.waiting < 4:
-            pause.wait(0.005)
+        wait_until(lambda: session.pool.stats().total.waiting == 4, "a line of four")
         with prompt(1.0):
             session.pool.shutdown()
             for thread in crew:
@@ -312,9 +306,7 @@ def test_resize_takes_effect_on_waiters_and_on_what_is_idle() -> None:
         bodies: list[bytes] = []
         thread = threading.Thread(target=lambda: bodies.append(session.get(server.url()).content))
         thread.start()
-        pause = threading.Event()
-        while not session.pool.stats().total.waiting:
-            pause.wait(0.005)
+        wait_until(lambda: session.pool.stats().total.waiting == 1, "a waiting caller")
         session.pool.resize(PoolConfig(max_per_host=2))
         thread.join(5)
         assert bodies == [b"GET /"]

@@ -34,6 +34,7 @@ from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool import HostLimits
 from tests.support.counting import CountingServer
 from tests.support.garbage import collect
+from tests.support.patience import wait_until
 from tests.support.scripted import Peer, ScriptedServer, answering, respond
 from tests.support.skipping import SkippingRuntime
 
@@ -45,16 +46,6 @@ def here() -> str:
     frame = inspect.currentframe()
     assert frame is not None and frame.f_back is not None
     return f"{__file__}:{frame.f_back.f_lineno}"
-
-
-def wait_for(happened: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for something another thread does."""
-    pause = threading.Event()
-    for _ in range(int(seconds / 0.02)):
-        if happened():
-            return
-        pause.wait(0.02)
-    raise AssertionError("it did not come about")
 
 
 def kinds(events: list[Event]) -> list[type]:
@@ -75,7 +66,7 @@ def test_a_response_nobody_reads_is_reported_once(
         with Session(pool=PoolConfig(leak_threshold=0.3), listeners=[events.append]) as session:
             with session.get(server.url(), stream=True) as answer:
                 line = here().rpartition(":")
-                wait_for(lambda: any(isinstance(event, Leaked) for event in events))
+                wait_until(lambda: any(isinstance(event, Leaked) for event in events))
                 threading.Event().wait(0.5)  # the sweeper looks again, and again
                 assert answer.content
             stats = session.pool.stats().total
@@ -203,7 +194,7 @@ def test_events_of_a_wait_in_vain_and_of_one_that_ends_well() -> None:
         assert waits[0].wait_seconds >= 0.1  # type: ignore[union-attr]
         thread = threading.Thread(target=session.get, args=(server.url(),))
         thread.start()
-        wait_for(lambda: session.pool.stats().total.waiting == 1)
+        wait_until(lambda: session.pool.stats().total.waiting == 1)
         assert answer.content
         thread.join()
         served = interesting(events)[3:]
