@@ -1,0 +1,1 @@
+"""Measurements of pooledhttp beside its peers. `python -m benchmarks` lists them."""

@@ -1,0 +1,33 @@
+"""The benchmarks by name.
+
+    python -m benchmarks instructions     instructions and system calls per request
+    python -m benchmarks throughput       CPU and time per request, beside other clients
+    python -m benchmarks tls-resumption   CPU of new TLS connections
+    python -m benchmarks pool-cost        acquire and release
+
+Each has a `--help` of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+_NAMES = ("instructions", "throughput", "tls-resumption", "pool-cost")
+
+
+def main() -> None:
+    """Run the benchmark that the first argument names."""
+    if len(sys.argv) < 2 or sys.argv[1] not in _NAMES:
+        sys.exit((__doc__ or "").strip())
+    name = sys.argv[1]
+    module = importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
+    if name == "instructions":
+        module.main(sys.argv[2:])
+    else:
+        sys.argv = [f"python -m benchmarks {name}", *sys.argv[2:]]
+        module.main()
+
+
+if __name__ == "__main__":
+    main()
