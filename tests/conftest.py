@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
+import re
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -36,12 +39,35 @@ def _clean_environment() -> None:
 _clean_environment()
 
 
+def pytest_configure() -> None:
+    """Take SIGINT back where the parent ignores it, as the shell does for background jobs.
+
+    A program that is started with SIGINT ignored keeps it ignored, and so do its children: tests
+    that interrupt one would wait for nothing.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 # The same examples in every run, and no clock that judges them: a default run must not fail by luck
 # or on a busy machine. What looks for news, with `-m long`, asks for other examples each time.
 settings.register_profile(
     "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("steady")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests that go through a SOCKS proxy where the extra `socks` is not installed.
+
+    They say so in their names or parameters: many are one scheme among others of a general test.
+    """
+    if importlib.util.find_spec("socksio") is None:
+        skip = pytest.mark.skip(reason="needs socksio: pip install 'pooledhttp[socks]'")
+        for item in items:
+            names = (item.name, *getattr(item, "fixturenames", ()))
+            if any(re.search("socks[45]|dante|microsocks", name) for name in names):
+                item.add_marker(skip)
 
 
 def pytest_collection_finish() -> None:

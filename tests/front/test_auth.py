@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import greenlet
 import pytest
 
 from pooledhttp.auth import (
@@ -325,6 +324,7 @@ def test_control_characters_in_credentials_are_refused() -> None:
 
 def test_each_thread_and_each_greenlet_counts_for_itself() -> None:
     """State is kept apart, and a response handled in another thread finds a blank one."""
+    greenlet = pytest.importorskip("greenlet")
     auth = HTTPDigestAuth("u", "p")
     challenged(auth, FakeRequest())
     seen: list[str] = []
@@ -344,6 +344,7 @@ def test_each_thread_and_each_greenlet_counts_for_itself() -> None:
 
 def test_state_of_a_greenlet_goes_with_it() -> None:
     """Nothing is kept for greenlets that are gone."""
+    greenlet = pytest.importorskip("greenlet")
     auth = HTTPDigestAuth("u", "p")
     for _ in range(10):
         greenlet.greenlet(auth.init_per_thread_state).switch()

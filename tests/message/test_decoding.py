@@ -135,8 +135,9 @@ def test_bytes_that_are_not_the_coding_are_a_decode_error(
 @packers
 def test_a_bound_of_zero_keeps_the_input(coding: str, pack: Callable[[bytes], bytes]) -> None:
     """`max_length=0` gives nothing now and loses nothing."""
+    packed = pack(TEXT)
     decoder = decoder_for(coding)
-    assert decoder.decompress(pack(TEXT), 0) == b""
+    assert decoder.decompress(packed, 0) == b""
     assert decoder.has_unconsumed_tail and not decoder.is_complete
     assert decoder.decompress(b"") == TEXT
     assert decoder.flush() == b""

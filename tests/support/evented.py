@@ -27,10 +27,13 @@ from contextlib import suppress
 from math import inf
 from typing import Any, TypeVar, cast
 
-import greenlet  # type: ignore[import-untyped]
+import pytest
 
 from pooledhttp.runtime import Interest
 from pooledhttp.timing import Deadline
+
+# Without it, every module that imports this one is skipped, and says why.
+greenlet: Any = pytest.importorskip("greenlet", reason="needs the extra `aio`: greenlet")
 
 __all__ = ["EventedRuntime", "run_on_loop"]
 

@@ -36,12 +36,15 @@ import socket
 from collections.abc import Callable, Sequence
 from math import inf
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import greenlet  # type: ignore[import-untyped]
+import pytest
 
 from pooledhttp.runtime import Interest, Waiter
 from pooledhttp.timing import Deadline
+
+# Without it, every module that imports this one is skipped, and says why.
+greenlet: Any = pytest.importorskip("greenlet", reason="needs the extra `aio`: greenlet")
 
 __all__ = ["Deadlock", "Scheduler", "SchedulerLock", "SchedulerTask"]
 
