@@ -58,8 +58,8 @@ class Reader(Protocol):
     def read_ahead(self) -> None:
         """Read the whole body and keep it for whoever reads it."""
 
-    def hurry(self, seconds: float) -> None:
-        """Have all of what is left within `seconds` from now, or not at all."""
+    def limit_remaining_time(self, seconds: float) -> None:
+        """Allow at most `seconds` from now for the rest of the body."""
 
     def close(self) -> None:
         """End the body wherever it is."""
@@ -313,9 +313,9 @@ class RawResponse(HTTPResponse):
         if not self._reader.is_finished:
             self._reader.close()
 
-    def hurry(self, seconds: float) -> None:
-        """Have all of the body that is left within `seconds` from now, or not at all."""
-        self._reader.hurry(seconds)
+    def limit_remaining_time(self, seconds: float) -> None:
+        """Allow at most `seconds` from now for the rest of the body."""
+        self._reader.limit_remaining_time(seconds)
 
     def drain_conn(self) -> None:
         """Read the rest of a small body, so that the connection can serve again.
@@ -366,7 +366,7 @@ def drain(raw: Any) -> bytes | None:
     if isinstance(announced, int) and announced > MAX_DRAIN_BYTES:
         return None
     if isinstance(raw, RawResponse):
-        raw.hurry(MAX_DRAIN_SECONDS)
+        raw.limit_remaining_time(MAX_DRAIN_SECONDS)
     options = {"decode_content": False} if hasattr(raw, "stream") else {}
     pieces: list[bytes] = []
     total = 0

@@ -87,7 +87,7 @@ def test_reading_slowly_is_no_leak(caplog: pytest.LogCaptureFixture) -> None:
     def slow(peer: Peer) -> None:
         peer.read_request()
         runtime.take_time(peer, 0.8)
-        session.pool._connections.report_leaks()
+        session.pool.manager.connections.report_leaks()
         peer.send(LARGE)
         peer.wait_closed()
 
@@ -96,7 +96,7 @@ def test_reading_slowly_is_no_leak(caplog: pytest.LogCaptureFixture) -> None:
         with session.get(server.url(), stream=True) as answer:
             for _ in answer.iter_content(50_000):
                 runtime.sleep(0.15)
-                session.pool._connections.report_leaks()
+                session.pool.manager.connections.report_leaks()
             assert session.pool.stats().total.leaks == 0
     assert "has not been used" not in caplog.text
 

@@ -1,4 +1,4 @@
-"""What a connection needs of the stream under it: `network.Stream` in life, a script in tests."""
+"""What a connection needs of the stream under it: `network.Stream` in use, a script in tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ByteStream"]
 
 
 class ByteStream(Protocol):
-    """Bytes both ways, each wait with its deadline."""
+    """Bytes in both directions; each wait has a deadline."""
 
     sock: socket.socket
 
@@ -26,16 +26,20 @@ class ByteStream(Protocol):
         """Write all of `data`."""
 
     def send_until_answer(self, data: bytes | memoryview, deadline: Deadline) -> int:
-        """Write until all is out or the peer answers while we are blocked; return the count."""
+        """Write until all is sent, or until bytes arrive while the write blocks.
+
+        Returns:
+            How many bytes were written.
+        """
 
     def has_data_or_eof(self) -> bool:
-        """Whether an idle stream is no longer idle, found out without waiting."""
+        """Tell, without waiting, whether an idle stream has bytes to read or has ended."""
 
     def remember_session(self) -> None:
-        """Keep what shortens the next handshake, now that bytes of an answer have come."""
+        """Keep what shortens the next handshake, now that bytes of a response have come."""
 
     def close(self) -> None:
         """Close at once."""
 
     def abandon(self) -> None:
-        """Close without a byte to the peer."""
+        """Close the descriptor without sending anything."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+from pooledhttp.http1.messages import WireRequest
 from pooledhttp.timing import Deadline, TimeoutPlan
-from pooledhttp.transport.wire import WireRequest
 
 #: No limits: nothing in these tests waits.
 PLAN = TimeoutPlan(None, None, None, None, Deadline.never())

@@ -1,7 +1,7 @@
-"""From the words of requests' callers to those of urllib3's pools and of the network.
+"""Translates the settings of requests' callers into those of urllib3's pools and of the network.
 
 `verify=` and `cert=` become keyword arguments for urllib3's managers, and attributes of the pools
-they hand out; URLs of proxies become `Proxy`; timeouts become urllib3's, for the pools that a
+they hand out. URLs of proxies become `Proxy`. Timeouts become urllib3's, for the pools that a
 subclass brings. Files that are named are looked for here, so that a wrong path is an error before
 anything is dialled.
 """
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import urllib3
+from urllib3.poolmanager import PoolManager
 from urllib3.util import parse_url
 
 from pooledhttp.certs import extract_zipped_paths
@@ -22,6 +23,7 @@ from pooledhttp.network import SOCKS_SCHEMES, Proxy, TlsSettings
 from pooledhttp.timing import Timeout, plan_timeout
 
 __all__ = [
+    "SOCKSProxyManager",
     "key_of_socket",
     "proxy_of",
     "proxy_url",
@@ -33,10 +35,15 @@ __all__ = [
 
 
 def tls_keywords(verify: Any, cert: Any) -> dict[str, Any]:
-    """`verify` and `cert` as keyword arguments of urllib3's pools; paths are not looked at."""
+    """Return `verify` and `cert` as keyword arguments of urllib3's pools.
+
+    Args:
+        verify: As users give it. A path is not checked, only whether it is a directory.
+        cert: As users give it.
+    """
     settings: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED"}
-    # What `verify_attributes` will put onto a pool has to be told apart here: two requests that
-    # differ in it must not get the same one.
+    # Everything that `verify_attributes` will set on a pool has to be told apart here: two requests
+    # that differ in it must not get the same pool.
     if not verify:
         settings["cert_reqs"] = "CERT_NONE"
     elif isinstance(verify, str | bytes | os.PathLike):
@@ -56,10 +63,10 @@ def _cert_keywords(cert: Any) -> dict[str, Any]:
 
 
 def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> dict[str, Any]:
-    """`verify` and `cert` as attributes of a pool, with the files they name looked for.
+    """Return `verify` and `cert` as attributes of a pool, after a look for the files they name.
 
     Args:
-        is_secure: Whether there is anything to verify.
+        is_secure: Whether the pool uses TLS.
         verify: As users give it.
         cert: As users give it.
         bundle: Path of the certificates that `verify=True` trusts.
@@ -91,12 +98,23 @@ def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> d
 
 
 def key_of_socket(key_of: Callable[[dict[str, Any]], Any], context: dict[str, Any]) -> Any:
-    """urllib3's key of a pool, for a path: urllib3 would put it, as a host, into lower case."""
+    """Return urllib3's key for the pool of a Unix socket.
+
+    urllib3 would put the path, which stands in place of the host, into lower case.
+
+    Args:
+        key_of: urllib3's own function for the key.
+        context: The settings of the pool.
+    """
     return key_of({**context, "host": os.fsencode(context["host"]).hex()})
 
 
 def urllib3_timeout(timeout: Any) -> urllib3.Timeout:
-    """Whatever users give as `timeout=`, as urllib3's pools take it."""
+    """Return what users give as `timeout=` as urllib3's pools take it.
+
+    Raises:
+        ValueError: It is no timeout.
+    """
     if isinstance(timeout, urllib3.Timeout):
         return timeout
     if isinstance(timeout, Timeout):
@@ -107,7 +125,7 @@ def urllib3_timeout(timeout: Any) -> urllib3.Timeout:
 
 
 def proxy_url(proxy: str) -> str:
-    """Complete a proxy's URL, which may come without a scheme.
+    """Return a proxy's URL with a scheme, `http` if it has none.
 
     Raises:
         InvalidProxyURL: It has no host.
@@ -120,8 +138,35 @@ def proxy_url(proxy: str) -> str:
     return url
 
 
+class SOCKSProxyManager(PoolManager):
+    """Hands out pools whose connections go through a SOCKS proxy.
+
+    Args:
+        proxy_url: `socks5h://user:password@host:port`, or another SOCKS version.
+        username: `None` takes that of the URL.
+        password: As `username`.
+        **settings: As urllib3's `PoolManager` takes them.
+    """
+
+    def __init__(
+        self,
+        proxy_url: str,
+        username: str | None = None,
+        password: str | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.proxy_url = proxy_url
+        self.username = username
+        self.password = password
+
+
 def require_socks() -> None:
-    """Raise `InvalidSchema` where the library for SOCKS is not installed."""
+    """Check that the library for SOCKS is installed.
+
+    Raises:
+        InvalidSchema: It is not.
+    """
     try:
         import socksio  # noqa: F401
     except ImportError as error:
@@ -131,7 +176,12 @@ def require_socks() -> None:
 
 
 def proxy_of(url: str, manager: Any) -> Proxy:
-    """The proxy of a manager, in the network's terms."""
+    """Return the proxy of a urllib3 manager as the network takes it.
+
+    Args:
+        url: Its URL.
+        manager: urllib3's `ProxyManager`, or a `SOCKSProxyManager`.
+    """
     parts = parse_url(url)
     scheme = (parts.scheme or "http").lower()
     host = (parts.host or "").strip("[]").lower()

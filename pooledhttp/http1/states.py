@@ -1,8 +1,8 @@
 """The states of a connection, and the moves between them.
 
 IDLE -> SENDING -> AWAITING -> READING -> IDLE     a complete exchange; kept alive
-                       |          '-----> CLOSED   its end says close, or leaves doubt
-                       '--> SWITCHED ---> CLOSED   101, or 2xx to CONNECT: not HTTP any more
+                       |          '-----> CLOSED   the response says close, or leaves doubt
+                       '--> SWITCHED ---> CLOSED   101, or 2xx to CONNECT: no longer HTTP
 any state ----------------------------> CLOSED
 """
 
@@ -16,13 +16,13 @@ __all__ = ["MOVES", "State"]
 class State(Enum):
     """Where a connection is in its exchange."""
 
-    #: Kept alive; nothing under way.
+    #: Kept alive; no exchange in progress.
     IDLE = auto()
     #: A request is being written.
     SENDING = auto()
-    #: The request is out, or cut short by an early answer; no final head yet.
+    #: The request is sent, or cut short by an early response; no final head yet.
     AWAITING = auto()
-    #: The head is read; the body not yet to its end, or to an end that forbids reuse.
+    #: The head is read; the body is not at its end, or at an end that forbids reuse.
     READING = auto()
     #: No longer HTTP: a tunnel or another protocol.
     SWITCHED = auto()
@@ -30,7 +30,7 @@ class State(Enum):
     CLOSED = auto()
 
 
-#: The legal moves; any other is a bug of ours and raises.
+#: The legal moves. Any other move is a bug in this package and raises.
 MOVES: dict[State, frozenset[State]] = {
     State.IDLE: frozenset({State.SENDING, State.CLOSED}),
     State.SENDING: frozenset({State.AWAITING, State.CLOSED}),

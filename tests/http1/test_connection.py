@@ -16,16 +16,18 @@ from pooledhttp.exceptions import (
     SendTimeout,
     TlsError,
 )
-from pooledhttp.transport.connection import Connection
-from pooledhttp.transport.states import MOVES, State
-from pooledhttp.transport.wire import Limits, WireRequest
-from tests.transport.script import PLAN, ScriptedStream, get, post
+from pooledhttp.http1.connection import Connection
+from pooledhttp.http1.messages import ResponseLimits, WireRequest
+from pooledhttp.http1.states import MOVES, State
+from tests.http1.script import PLAN, ScriptedStream, get, post
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def connect(*pieces: bytes | Exception, limits: Limits | None = None, **how: object) -> Connection:
+def connect(
+    *pieces: bytes | Exception, limits: ResponseLimits | None = None, **how: object
+) -> Connection:
     stream = ScriptedStream(pieces, **how)  # type: ignore[arg-type]
     return Connection(stream, "http://example.test:80", limits)  # type: ignore[arg-type]
 
@@ -258,7 +260,7 @@ class TestHeads:
             (b"\x15\x03\x01\x00\x02\x02\x46", "it speaks TLS"),
             (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03", "it speaks HTTP/2"),
             (b"SSH-2.0-OpenSSH_9.2\r\n", "it speaks SSH"),
-            (b"220 mail.example.test ESMTP\r\n", "its answer begins with"),
+            (b"220 mail.example.test ESMTP\r\n", "its response begins with"),
             (b"HTTP/1.1 abc\r\n\r\n", "valid HTTP"),
             (b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n", "valid HTTP"),
             (b"HTTP/1.1 200 OK\r\nA: b\x00c\r\n\r\n", "valid HTTP"),

@@ -1,4 +1,4 @@
-"""The keeper of warm connections: on a virtual clock, with a dial that is told what to do."""
+"""The warmer of idle connections: on a virtual clock, with a dial that is told what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pooledhttp.network import Route
 from pooledhttp.pool import HostLimits, Limits, Pool, PoolConfig
 from pooledhttp.runtime import Task
 from pooledhttp.timing import Deadline
-from pooledhttp.transport.keeper import LONGEST_PAUSE_SECONDS, MOST_DIALS, Keeper
+from pooledhttp.transport.warmer import LONGEST_PAUSE_SECONDS, MOST_DIALS, Warmer
 from tests.support.garbage import collect
 from tests.support.scheduler import Scheduler
 
@@ -35,7 +35,7 @@ class Line:
 
 
 class Bench:
-    """A pool with a keeper on a scheduler, and a dial that counts."""
+    """A pool with a warmer on a scheduler, and a dial that counts."""
 
     def __init__(self, scheduler: Scheduler, config: PoolConfig | None = None) -> None:
         self.scheduler = scheduler
@@ -54,7 +54,7 @@ class Bench:
             limits_for=lambda route: config.limits_for(route.origin),
             describe=lambda route: route.origin,
         )
-        self.keeper = Keeper(self.pool, self.dial, scheduler, random.Random(1))  # type: ignore[arg-type]
+        self.warmer = Warmer(self.pool, self.dial, scheduler, random.Random(1))  # type: ignore[arg-type]
 
     def dial(self, route: Route, deadline: Deadline) -> Line:
         self.dials.append((self.scheduler.now(), route))
@@ -94,7 +94,7 @@ def test_shelves_are_filled_to_the_minimum_and_refilled(scheduler: Scheduler) ->
     with scheduler:
         bench = Bench(scheduler)
         bench.use()
-        bench.keeper.wake()
+        bench.warmer.wake()
         scheduler.advance(1)
         assert bench.idle() == 2
         lease = bench.pool.acquire(A, Deadline.never(scheduler.now))
@@ -108,11 +108,11 @@ def test_a_connection_in_use_for_a_moment_is_not_missing(scheduler: Scheduler) -
     """What is used now and then comes back; what is in use for long is replaced on the shelf."""
     with scheduler:
         bench = Bench(scheduler)
-        bench.keeper.fill(A, 2, Deadline.after(5, scheduler.now))
-        bench.keeper.wake()
+        bench.warmer.fill(A, 2, Deadline.after(5, scheduler.now))
+        bench.warmer.wake()
         for _ in range(5):
             lease = bench.pool.acquire(A, Deadline.never(scheduler.now))
-            bench.keeper.wake()
+            bench.warmer.wake()
             scheduler.advance(1.1)
             lease.release()
             scheduler.advance(1.1)
@@ -128,18 +128,18 @@ def test_idle_ones_outlive_the_idle_timeout(scheduler: Scheduler) -> None:
     with scheduler:
         bench = Bench(scheduler, PoolConfig(min_idle=2, idle_timeout=5))
         bench.use()
-        bench.keeper.wake()
+        bench.warmer.wake()
         scheduler.advance(60)
         bench.pool.sweep()
         assert bench.idle() == 2 and len(bench.dials) == 1
 
 
 def test_what_the_peer_closes_is_replaced(scheduler: Scheduler) -> None:
-    """A dead connection on the shelf is noticed by the keeper, not by the next request."""
+    """A dead idle connection is noticed by the warmer, not by the next request."""
     with scheduler:
         bench = Bench(scheduler)
-        bench.keeper.fill(A, 2, Deadline.after(5, scheduler.now))
-        bench.keeper.wake()
+        bench.warmer.fill(A, 2, Deadline.after(5, scheduler.now))
+        bench.warmer.wake()
         scheduler.advance(75)
         for line in bench.lines:
             line.is_alive = False
@@ -156,7 +156,7 @@ def test_lifetime_is_kept_to(scheduler: Scheduler) -> None:
     with scheduler:
         bench = Bench(scheduler, PoolConfig(min_idle=1, max_lifetime=100))
         bench.use()
-        bench.keeper.wake()
+        bench.warmer.wake()
         for _ in range(11):
             scheduler.advance(10)
             bench.pool.sweep()
@@ -173,7 +173,7 @@ def test_an_origin_that_is_down_is_asked_less_and_less(
         bench.down.add(A)
         bench.use()
         bench.pool.close_idle()
-        bench.keeper.wake()
+        bench.warmer.wake()
         scheduler.advance(300)
         pauses = [later[0] - one[0] for one, later in pairwise(bench.dials)]
         assert 8 <= len(bench.dials) <= 14, bench.dials
@@ -184,7 +184,7 @@ def test_an_origin_that_is_down_is_asked_less_and_less(
         bench.down.clear()
         scheduler.advance(LONGEST_PAUSE_SECONDS + 3)
         assert bench.idle() == 1
-        assert bench.keeper._failures == {}
+        assert bench.warmer._failures == {}
         assert bench.pool.stats().total.leaks == 0
 
 
@@ -196,7 +196,7 @@ def test_one_origin_that_is_down_does_not_hold_up_another(scheduler: Scheduler) 
         for route in (A, B):
             bench.use(route)
         bench.pool.close_idle()
-        bench.keeper.wake()
+        bench.warmer.wake()
         scheduler.advance(5)
         assert bench.idle(B) == 2 and bench.idle(A) == 0
 
@@ -209,13 +209,13 @@ def test_dials_under_way_are_bounded(scheduler: Scheduler) -> None:
         bench.dial_seconds = 2.5
         for route in routes:
             bench.use(route)
-        bench.keeper.wake()
+        bench.warmer.wake()
         scheduler.advance(30)
         assert bench.most_under_way == MOST_DIALS
         assert [bench.idle(route) for route in routes] == [4] * 10
-        bench.keeper.stop()
+        bench.warmer.stop()
         bench.most_under_way = 0
-        bench.keeper.fill(A, 30, Deadline.after(60, scheduler.now))
+        bench.warmer.fill(A, 30, Deadline.after(60, scheduler.now))
         assert bench.idle(A) == 30 and bench.most_under_way <= MOST_DIALS
 
 
@@ -224,10 +224,10 @@ def test_warming_takes_nothing_from_requests(scheduler: Scheduler) -> None:
     with scheduler:
         bench = Bench(scheduler, PoolConfig(min_idle=2, max_per_host=3, max_total=4))
         leases = [bench.pool.acquire(A, Deadline.never(scheduler.now)) for _ in range(2)]
-        bench.keeper.wake()
+        bench.warmer.wake()
         scheduler.advance(5)
         assert bench.idle() == 1, "the maximum of the host is three"
-        bench.keeper.fill(B, 5, Deadline.after(5, scheduler.now))
+        bench.warmer.fill(B, 5, Deadline.after(5, scheduler.now))
         assert bench.idle(B) == 1, "the maximum of all is four"
         for lease in leases:
             lease.discard("done")
@@ -240,7 +240,7 @@ def test_filling_ends_at_its_deadline(scheduler: Scheduler) -> None:
         bench.dial_seconds = 1000
         bench.down.add(A)
         began = scheduler.now()
-        bench.keeper.fill(A, 5, Deadline.after(2, scheduler.now))
+        bench.warmer.fill(A, 5, Deadline.after(2, scheduler.now))
         assert scheduler.now() - began == pytest.approx(2, abs=0.01)
         scheduler.advance(1)
         assert bench.pool.is_empty and bench.pool.stats().total.leaks == 0
@@ -251,7 +251,7 @@ def test_filling_stops_at_failures(scheduler: Scheduler) -> None:
     with scheduler:
         bench = Bench(scheduler)
         bench.down.add(A)
-        bench.keeper.fill(A, 100, Deadline.after(60, scheduler.now))
+        bench.warmer.fill(A, 100, Deadline.after(60, scheduler.now))
         assert len(bench.dials) <= MOST_DIALS
 
 
@@ -260,19 +260,19 @@ def test_after_stop_nothing_comes_onto_the_shelf() -> None:
     for seed in range(40):
         with Scheduler(seed) as scheduler:
             bench = Bench(scheduler, PoolConfig(min_idle=3))
-            bench.keeper._lock = scheduler.lock()  # type: ignore[assignment]
+            bench.warmer._lock = scheduler.lock()  # type: ignore[assignment]
             bench.pool._desk.lock = scheduler.lock()
             bench.use()
-            bench.keeper.wake()
+            bench.warmer.wake()
 
             def close(bench: Bench = bench, seconds: float = 0.05 * (seed % 4)) -> None:
                 bench.scheduler.sleep(seconds)
-                bench.keeper.stop()
+                bench.warmer.stop()
                 bench.pool.close_idle()
 
             scheduler.spawn(close, "close")
             scheduler.run(seconds=10)
-            assert not bench.keeper.is_running
+            assert not bench.warmer.is_running
             assert bench.pool.is_empty and bench.open_lines() == 0, seed
 
 
@@ -281,13 +281,13 @@ def test_stop_and_wake_leave_one_task(scheduler: Scheduler) -> None:
     with scheduler:
         bench = Bench(scheduler)
         for _ in range(5):
-            bench.keeper.wake()
-            bench.keeper.stop()
-            bench.keeper.wake()
+            bench.warmer.wake()
+            bench.warmer.stop()
+            bench.warmer.wake()
         scheduler.advance(5)
         alive = [task for task in scheduler.tasks if not task.done]
-        assert [task.name for task in alive] == ["pooledhttp-keeper"]
-        bench.keeper.stop()
+        assert [task.name for task in alive] == ["pooledhttp-warmer"]
+        bench.warmer.stop()
         scheduler.advance(0.1)
         assert all(task.done for task in scheduler.tasks)
 
@@ -296,19 +296,19 @@ def test_it_ends_with_its_pool(scheduler: Scheduler) -> None:
     """Neither a shut-down pool nor one that was dropped is looked after."""
     with scheduler:
         bench = Bench(scheduler)
-        bench.keeper.wake()
+        bench.warmer.wake()
         bench.pool.shutdown()
         scheduler.advance(3)
-        assert not bench.keeper.is_running and all(task.done for task in scheduler.tasks)
+        assert not bench.warmer.is_running and all(task.done for task in scheduler.tasks)
         other = Bench(scheduler)
-        other.keeper.wake()
+        other.warmer.wake()
         scheduler.advance(3)
-        keeper, pool = other.keeper, weakref.ref(other.pool)
+        warmer, pool = other.warmer, weakref.ref(other.pool)
         del other.pool
         collect()
         assert pool() is None
         scheduler.advance(3)
-        assert not keeper.is_running
+        assert not warmer.is_running
 
 
 def test_a_look_that_fails_is_not_the_last(
@@ -326,7 +326,7 @@ def test_a_look_that_fails_is_not_the_last(
             weed()
 
         bench.pool.weed = fail_once  # type: ignore[method-assign]
-        bench.keeper.wake()
+        bench.warmer.wake()
         scheduler.advance(3)
         assert "Keeping connections warm failed" in caplog.text
         assert bench.idle() == 2
@@ -349,16 +349,16 @@ def test_no_threads_left_harms_nobody(scheduler: Scheduler) -> None:
     """Waking does not fail, a later one may succeed, and filling is done by who asks for it."""
     with scheduler:
         bench = Bench(scheduler)
-        keeper = Keeper(bench.pool, bench.dial, _NoThreads(scheduler))  # type: ignore[arg-type]
+        warmer = Warmer(bench.pool, bench.dial, _NoThreads(scheduler))  # type: ignore[arg-type]
         bench.use()
-        keeper.wake()
-        assert not keeper.is_running
-        keeper.fill(A, 2, Deadline.after(5, scheduler.now))
+        warmer.wake()
+        assert not warmer.is_running
+        warmer.fill(A, 2, Deadline.after(5, scheduler.now))
         assert bench.idle() == 3
-        keeper._runtime = scheduler
-        keeper.wake()
+        warmer._runtime = scheduler
+        warmer.wake()
         scheduler.advance(1)
-        assert keeper.is_running
+        assert warmer.is_running
 
 
 def test_a_task_that_cannot_be_started_gives_its_place_back(scheduler: Scheduler) -> None:
@@ -376,10 +376,10 @@ def test_a_task_that_cannot_be_started_gives_its_place_back(scheduler: Scheduler
             return spawn(fn, name)
 
         scheduler.spawn = refuse_twice  # type: ignore[method-assign, assignment]
-        bench.keeper.wake()
+        bench.warmer.wake()
         scheduler.advance(5)
         assert len(refused) == 2
-        assert bench.idle() == 2 and bench.keeper._under_way == 0
+        assert bench.idle() == 2 and bench.warmer._under_way == 0
         assert bench.pool.stats().total.leaks == 0
 
 
@@ -391,7 +391,7 @@ def test_overrides_decide_per_host(scheduler: Scheduler) -> None:
         bench = Bench(scheduler, config)
         for route in (A, B):
             bench.use(route)
-        bench.keeper.wake()
+        bench.warmer.wake()
         scheduler.advance(3)
         assert bench.idle(A) == 3 and bench.idle(B) == 1
 
@@ -401,17 +401,17 @@ def test_a_forked_child_begins_without_a_task(scheduler: Scheduler) -> None:
     """In the child it does not run, whatever held its lock; waking it starts one."""
     with scheduler:
         bench = Bench(scheduler)
-        bench.keeper.wake()
-        bench.keeper._lock.acquire()
+        bench.warmer.wake()
+        bench.warmer._lock.acquire()
         pid = os.fork()
         if not pid:
             status = 1
             try:
-                status = 0 if not bench.keeper.is_running and not bench.keeper._under_way else 2
-                bench.keeper.wake()
-                status = status or (0 if bench.keeper.is_running else 3)
+                status = 0 if not bench.warmer.is_running and not bench.warmer._under_way else 2
+                bench.warmer.wake()
+                status = status or (0 if bench.warmer.is_running else 3)
             finally:
                 os._exit(status)
-        bench.keeper._lock.release()
+        bench.warmer._lock.release()
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        assert bench.keeper.is_running
+        assert bench.warmer.is_running

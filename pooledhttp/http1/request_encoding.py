@@ -1,9 +1,9 @@
 """From header fields and a body of any kind to a `WireRequest` whose framing is decided.
 
-Framing is ours alone: exactly one of Content-Length and `Transfer-Encoding: chunked` goes out with
-a body, whatever the caller's fields say, since a request that carries both is read differently by
-different servers (RFC 9112, section 6.1). What the caller did not say and HTTP wants is added as
-http.client would: `Host` first, then `Accept-Encoding: identity`.
+Framing is decided here alone: exactly one of Content-Length and `Transfer-Encoding: chunked` is
+sent with a body, whatever the caller's fields say, because servers differ in how they read a
+request that carries both (RFC 9112, section 6.1). Fields that HTTP requires and the caller left out
+are added as http.client adds them: `Host` first, then `Accept-Encoding: identity`.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from urllib3.util.request import SKIP_HEADER
 from urllib3.util.url import _encode_target
 
 from pooledhttp.exceptions import InvalidHeader, InvalidURL
-from pooledhttp.transport.wire import WireRequest
+from pooledhttp.http1.messages import WireRequest
 
-__all__ = ["build_request"]
+__all__ = ["build_request", "head_bytes"]
 
 #: RFC 9110, section 5.6.2: a method is a token.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: A request target that needs no encoding: visible ASCII without a percent sign.
 _PLAIN_TARGET = re.compile(r"[!\"$&-;=?-Z_a-z~]+")
-#: Methods for which a request without a body says so by `Content-Length: 0` (RFC 9110, section
-#: 8.6).
+#: Methods whose requests say `Content-Length: 0` when they have no body (RFC 9110, section 8.6).
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
-#: What ends or divides a host where servers and proxies read one; those behind one another might
-#: disagree on what such a field says.
+#: Bytes that end or divide a host. A proxy and the server behind it may disagree on what a `Host`
+#: field with one of them says.
 _NEVER_IN_A_HOST = re.compile(rb"[\x00-\x20\x7f/?#@\\]")
 
 _Field = tuple[bytes, bytes]
@@ -50,16 +49,17 @@ def build_request(
     """Make a request ready for the wire.
 
     Args:
-        method: A token.
+        method: A token (RFC 9110, section 5.6.2).
         target: A path with query, a whole URL for a forward proxy, or `*`.
-        host: What `Host` says where `headers` do not.
-        headers: Names and values as str or bytes, in wire order.
+        host: The value of `Host` if `headers` has none.
+        headers: Names and values as str or bytes, in wire order. A field whose value is `None` or
+            urllib3's `SKIP_HEADER` is left out.
         body: `None`, str (sent as UTF-8), bytes, something with `read`, or an iterable.
         chunked: Send the body in chunks.
         url: For error messages, without credentials.
 
     Raises:
-        InvalidHeader: A field cannot be encoded.
+        InvalidHeader: A field cannot be encoded, or `Host` names no host.
         InvalidURL: The method or the target cannot be sent.
     """
     name = method if isinstance(method, str) else method.decode("latin-1")
@@ -74,7 +74,7 @@ def build_request(
         if _NEVER_IN_A_HOST.search(seen[b"host"]):
             raise InvalidHeader(
                 f"The Host field {seen[b'host'].decode('latin-1')!r} names no host: white space and"
-                " what divides a URL cannot be part of one."
+                " the delimiters of a URL cannot be part of one."
             )
     else:
         fields.insert(0, (b"Host", host.encode("ascii")))
@@ -92,8 +92,17 @@ def build_request(
     return request
 
 
+def head_bytes(request: WireRequest) -> bytes:
+    """Write the head of a request, with its fields in the caller's order.
+
+    The parser checks the fields first. h11's own writer would move `Host` to the front.
+    """
+    lines = [b"%s: %s\r\n" % field for field in request.headers]
+    return b"%s %s HTTP/1.1\r\n%s\r\n" % (request.method, request.target, b"".join(lines))
+
+
 def _as_content(body: Any) -> Any:
-    """Text and buffers as bytes; files and iterables as they are."""
+    """Return text and buffers as bytes, files and iterables as they are."""
     if isinstance(body, str):
         return body.encode("utf-8")
     if body is None or isinstance(body, bytes) or hasattr(body, "read"):
@@ -105,13 +114,13 @@ def _as_content(body: Any) -> Any:
 
 
 def _encode_fields(headers: Mapping[Any, Any]) -> tuple[list[_Field], dict[bytes, bytes]]:
-    """Encode the caller's fields; returns them in order, and by lower-case name."""
+    """Encode the caller's fields; return them in order, and by lower-case name."""
     fields: list[_Field] = []
     seen: dict[bytes, bytes] = {}
     for name, value in headers.items():
         raw_name = _bytes(name, name)
         is_left_out = value is None or value == SKIP_HEADER
-        # White space at the end is no part of a value (RFC 9110, section 5.5), and h11 takes none.
+        # White space at the end is no part of a value (RFC 9110, section 5.5); h11 refuses it.
         raw_value = b"" if is_left_out else _bytes(name, value).rstrip(b" \t")
         seen[raw_name.lower()] = raw_value
         if not is_left_out:
@@ -131,12 +140,13 @@ def _bytes(name: Any, value: Any) -> bytes:
 
 
 def _framing(method: str, content: Any, length: bytes | None, chunked: bool) -> _Field | None:
-    """The one field that says where the body ends.
+    """Choose the one field that says where the body ends.
 
-    `None` for a request that has no body and need not say so.
+    Returns:
+        `None` for a request that has no body and need not say so.
     """
     if content is None:
-        # A length that was promised is kept: h11 refuses to break the promise.
+        # The caller's own length is sent. If it is not 0, h11 refuses to send no body.
         if length is None and method not in _BODY_EXPECTED:
             return None
         return b"Content-Length", b"0" if length is None else length
@@ -161,7 +171,7 @@ def _with_framing(fields: list[_Field], framing: _Field | None) -> list[_Field]:
 
 
 def _encode(target: str) -> bytes:
-    """Percent-encode what may not stand in a request line; other bytes are left as they are."""
+    """Percent-encode what a request line must not contain; leave other bytes as they are."""
     if _PLAIN_TARGET.fullmatch(target):
         return target.encode("ascii")
     if target.startswith("/"):
@@ -173,7 +183,7 @@ def _encode(target: str) -> bytes:
 
 
 def _rewinder(content: Any) -> Callable[[], None] | None:
-    """What puts a body back to where it stands now; `None` when sending it once uses it up."""
+    """Return what puts a body back to where it is now; `None` when it can be sent only once."""
     if content is None or isinstance(content, bytes):
         return lambda: None
     if not hasattr(content, "read"):

@@ -1,20 +1,20 @@
-"""The keeper: holds connections ready, so that a request after a pause pays for no handshake.
+"""Keeps idle connections ready, so that a request after a pause needs no new connection.
 
-It is a task beside the requests, started by the first use of a pool that wants connections kept
-warm::
+The warmer is a task beside the requests, started by the first use of a pool whose limits ask for
+idle connections::
 
-    asleep --wake, or a second has passed--> close what died on the shelves, ask what is short
+    asleep --wake, or a second has passed--> close idle connections that died, ask what is missing
       ^                                            |
       |                                            v
-      |<-- done: onto the shelf ----------- one dial per missing connection
+      |<-- done: the connection is idle ---- one dial per missing connection
       |                                            |
       '-- back off: 1, 2, 4 ... 60 s, jittered <-- failed
 
 It refers to its pool weakly and ends with it, or when the pool is closed. Dials run outside every
 lock, several at a time, in places reserved beforehand, so they count against the limits like any
-other. A place is reserved only while the keeper is known to run: after `stop` has returned none is
-any more, and what is being dialled by then is closed by the pool when it is done. In a forked child
-the keeper does not run until it is woken again.
+other. A place is reserved only while the warmer is known to run: none is after `stop` has returned,
+and the pool closes what is being dialled by then when the dial ends. In a forked child the warmer
+does not run until it is woken again.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pooledhttp.http1 import Connection
 from pooledhttp.pool import renew_after_fork
 from pooledhttp.timing import Deadline
-from pooledhttp.transport.connection import Connection
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route
     from pooledhttp.pool import Lease, Pool
     from pooledhttp.runtime import Runtime, Task, Waiter
 
-__all__ = ["Keeper"]
+__all__ = ["Warmer"]
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at what is short, when nobody wakes the keeper.
+#: Seconds between two looks at what is missing, when nothing wakes the warmer.
 INTERVAL_SECONDS = 1.0
 #: Seconds one dial may take.
 DIAL_SECONDS = 10.0
-#: Dials under way at a time, over all origins: warming up must not crowd out requests.
+#: Dials in progress at a time, over all origins: warming up must not crowd out requests.
 MOST_DIALS = 8
-#: Seconds an origin is left alone after its first failure, doubled with each further one, up to the
-#: last number.
+#: Seconds for which an origin is not dialled after its first failure, doubled with each further
+#: one, up to the second number.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 
 
-class Keeper:
-    """Keeps the shelves of one pool as full as its limits say.
+class Warmer:
+    """Keeps as many connections of one pool idle as its limits ask for.
 
     Args:
-        pool: Whose shelves; referred to weakly.
+        pool: The pool; held weakly.
         dial: Makes a connection to a route.
         runtime: How to wait, and where tasks run.
         random_source: For the jitter of pauses.
@@ -86,11 +86,11 @@ class Keeper:
 
     @property
     def is_running(self) -> bool:
-        """Whether the task is there."""
+        """Whether the task runs."""
         return self._signal is not None
 
     def wake(self) -> None:
-        """Have the keeper look now; starts it where it does not run. Never waits, never fails."""
+        """Have the warmer look now; start it if it does not run. Never waits, never fails."""
         with self._lock:
             signal = self._signal
             if signal is not None:
@@ -98,9 +98,9 @@ class Keeper:
                 return
             signal = self._signal = self._runtime.waiter()
         try:
-            self._runtime.spawn(partial(self._run, signal), "pooledhttp-keeper")
+            self._runtime.spawn(partial(self._run, signal), "pooledhttp-warmer")
         except RuntimeError as error:  # no more threads, or the interpreter is ending
-            log.debug("The keeper could not be started: %s", error)
+            logger.debug("The warmer could not be started: %s", error)
             self._leave(signal)
 
     def stop(self) -> None:
@@ -114,7 +114,12 @@ class Keeper:
     def fill(self, route: Route, count: int, deadline: Deadline) -> None:
         """Dial up to `count` connections to `route`, several at a time, and wait for them.
 
-        What fails is logged.
+        A dial that fails is logged.
+
+        Args:
+            route: Where to.
+            count: How many connections.
+            deadline: When to stop dialling and waiting.
         """
         numbers = iter(range(count))
         work = partial(self._fill, route, numbers, deadline)
@@ -122,7 +127,7 @@ class Keeper:
         for _ in range(min(count, MOST_DIALS)):
             try:
                 tasks.append(self._runtime.spawn(work, "pooledhttp-warm"))
-            except RuntimeError:  # no more threads: those there are have to do
+            except RuntimeError:  # no more threads: the tasks that were started do the rest
                 break
         if not tasks:
             work()
@@ -130,7 +135,7 @@ class Keeper:
             task.join(deadline)
 
     def _fill(self, route: Route, numbers: Iterator[int], deadline: Deadline) -> None:
-        """Dial one connection after the other, as long as there are numbers left to take."""
+        """Dial one connection after the other, while there are numbers left to take."""
         while self._take(numbers) is not None:
             pool = self._pool()
             lease = None if pool is None else pool.try_reserve(route)
@@ -159,9 +164,10 @@ class Keeper:
                 self._signal = None
 
     def _look(self, mine: Waiter, was_woken: bool) -> bool:
-        """See to the shelves; `False` when there is no pool to keep any more.
+        """Close what died and dial what is missing; `False` when the pool is gone or closed.
 
-        Who wakes it is about to use what is there, so that is not taken away to be probed then.
+        A caller that wakes the warmer is about to use an idle connection. So none is taken away to
+        be probed then.
         """
         pool = self._pool()
         if pool is None or pool.is_closed:
@@ -170,15 +176,15 @@ class Keeper:
             if not was_woken:
                 pool.weed()
             self._top_up(pool, mine, was_woken)
-        except Exception:  # a look that failed must not be the last one
-            log.exception("Keeping connections warm failed for %r", pool)
+        except Exception:  # any failure: the next look must still come
+            logger.exception("Keeping connections warm failed for %r", pool)
         return True
 
     def _top_up(self, pool: Pool[Route, Connection], mine: Waiter, was_woken: bool) -> None:
         """Start the dials that are due.
 
-        A connection in use may be back in a moment: that one is missing is believed at the second
-        regular look, and before only of those that nobody uses.
+        A connection in use may be idle again in a moment. So a missing connection is dialled at the
+        second regular look that misses it, or at once if no connection in use can replace it.
         """
         self._forget_old_failures()
         short = dict(pool.shortage())
@@ -197,8 +203,8 @@ class Keeper:
     def _reserve(
         self, pool: Pool[Route, Connection], route: Route, mine: Waiter
     ) -> Lease[Route, Connection] | None:
-        """Take a place, unless the keeper was stopped or enough dials are under way."""
-        with self._lock:  # so that nothing is reserved behind the back of whoever stopped it
+        """Take a place, unless the warmer was stopped or enough dials are in progress."""
+        with self._lock:  # so that nothing is reserved after `stop` has returned
             if self._signal is not mine or self._under_way >= MOST_DIALS:
                 return None
             lease = pool.try_reserve(route)
@@ -226,11 +232,11 @@ class Keeper:
             self._under_way = max(self._under_way - 1, 0)  # a fork may lie between
 
     def _connect(self, lease: Lease[Route, Connection], deadline: Deadline) -> bool:
-        """Dial for a reserved place, and put what comes of it on the shelf; whether it worked."""
+        """Dial for a reserved place and release it as idle; tell whether the dial succeeded."""
         route = lease.key
         try:
             lease.fill(self._dial(route, deadline))
-        except Exception as error:  # whatever it was: nobody waits for this connection
+        except Exception as error:  # any failure: no caller waits for this connection
             lease.discard("could not be kept warm")
             self._note_failure(route, error)
             return False
@@ -249,10 +255,10 @@ class Keeper:
             pause *= self._random.uniform(0.75, 1.0)
             self._failures[route] = (count + 1, self._runtime.now() + pause)
         if not count:
-            log.warning("No connection to %s could be kept warm: %s", route.origin, error)
+            logger.warning("No connection to %s could be kept warm: %s", route.origin, error)
 
     def _forget_old_failures(self) -> None:
-        """Origins nobody has tried for long: they are not wanted any more, or good again."""
+        """Forget origins not tried for long: they are not wanted any more, or work again."""
         limit = self._runtime.now() - LONGEST_PAUSE_SECONDS
         with self._lock:
             for route in [route for route, (_, end) in self._failures.items() if end < limit]:

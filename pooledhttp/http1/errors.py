@@ -1,8 +1,8 @@
 """The errors of one exchange, each with the facts a caller may want to read.
 
-Below the border all failures are urllib3's classes or our subclasses of them (see `exceptions`), so
-that urllib3's `Retry` and code written against urllib3 recognise them. Here they get their words:
-what failed, for which origin, and what the numbers were.
+Below the adapter all failures are urllib3's classes or our subclasses of them (see `exceptions`),
+so that urllib3's `Retry` and code written against urllib3 recognise them. Their messages are
+written here: what failed, for which origin, and what the numbers were.
 """
 
 from __future__ import annotations
@@ -29,32 +29,37 @@ from pooledhttp.exceptions import (
 if TYPE_CHECKING:
     from pooledhttp.timing import TimeoutPlan
 
-__all__ = ["Faults", "explain_total", "without_frames"]
+__all__ = ["ExchangeErrors", "explain_total", "without_frames"]
 
 E = TypeVar("E", bound=BaseException)
 
 
-class Faults:
-    """Makes the errors of the exchange under way on one connection.
+class ExchangeErrors:
+    """The facts of the exchange in progress on one connection, and the errors made from them.
 
     Args:
-        origin: Whom the connection talks to, without credentials.
+        origin: The peer of the connection, without credentials.
     """
 
-    __slots__ = ("bytes_sent", "got_bytes", "origin", "reused", "url")
+    __slots__ = (
+        "body_left", "body_seen", "bytes_sent", "got_bytes", "origin", "reused", "url"
+    )  # fmt: skip
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self.begin("", reused=False)
 
     def begin(self, url: str, *, reused: bool) -> None:
-        """Start the next exchange: forget the last one's facts."""
+        """Start the next exchange: forget the facts of the last one."""
         self.url = url
         self.reused = reused
         #: Bytes of the request that were handed to the socket.
         self.bytes_sent = 0
-        #: Whether any byte of the answer has arrived.
+        #: Whether any byte of the response has arrived.
         self.got_bytes = False
+        #: Bytes of the body that were found, and that are missing; `None` if that is not known.
+        self.body_seen = 0
+        self.body_left: int | None = None
 
     def _facts(self, phase: str) -> Facts:
         return {
@@ -65,47 +70,48 @@ class Faults:
         }
 
     def refused(self, error: Exception) -> RequestRefused:
-        """The request cannot be written as HTTP/1.1."""
+        """Return the error for a request that cannot be written as HTTP/1.1."""
         text = f"The request to {self.origin} cannot be sent as HTTP/1.1: {error}."
         return RequestRefused(text, **self._facts("send"))
 
-    def bad_answer(self, text: str, phase: str = "head") -> BadAnswer:
-        """What came is not HTTP/1.1, or more of it than the limits allow."""
+    def bad_response(self, text: str, phase: str = "head") -> BadAnswer:
+        """Return the error for what is not HTTP/1.1, or exceeds the limits."""
         return BadAnswer(
-            f"{self.origin} did not answer with valid HTTP/1.1: {text}.", **self._facts(phase)
+            f"{self.origin} did not respond with valid HTTP/1.1: {text}.", **self._facts(phase)
         )
 
     def conflicting_length(self, text: str, phase: str) -> ConflictingLength:
-        """The head names no single length (RFC 9112, section 6.3)."""
+        """Return the error for a head that names no single length (RFC 9112, section 6.3)."""
         text = f"{self.origin} sent a Content-Length that cannot be trusted: {text}."
         return ConflictingLength(text, **self._facts(phase))
 
     def broken(self, error: OSError, phase: str) -> ConnectionBroken | TlsError:
-        """The socket failed while a request was written or a head read."""
+        """Return the error for a socket that failed while a request was written or a head read."""
         is_tls = isinstance(error, ssl.SSLError)
-        # A reused connection was good once. Whatever it says before a word of the answer, an alert
-        # too, is how its server left, and no judgement on keys or certificates.
-        is_farewell = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or (
+        # A reused connection was good once. What TLS says on it before a byte of the response, an
+        # alert included, is how its server closed it, and no verdict on keys or certificates.
+        is_close = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or (
             self.reused and not self.got_bytes
         )
-        if is_tls and not is_farewell:
+        if is_tls and not is_close:
             return TlsError(f"TLS with {self.origin} failed: {error}.", error, **self._facts(phase))
         return ConnectionBroken(f"from {self.origin}", error, **self._facts(phase))
 
-    def ended_before_answer(self) -> ConnectionBroken:
-        """The peer closed before the head of an answer was complete."""
+    def ended_before_response(self) -> ConnectionBroken:
+        """Return the error for a peer that closed before a response head was complete."""
         how = "within its response head" if self.got_bytes else "without response"
         cause = RemoteDisconnected(f"Remote end closed connection {how}")
-        return ConnectionBroken(f"{self.origin} did not answer", cause, **self._facts("head"))
+        return ConnectionBroken(f"{self.origin} did not respond", cause, **self._facts("head"))
 
-    def truncated(self, error: BaseException, seen: int, missing: int | None) -> BodyTruncated:
-        """The connection ended inside a body, `missing` bytes before its end when that is known."""
+    def truncated(self, error: BaseException) -> BodyTruncated:
+        """Return the error for a connection that ended inside a body."""
+        seen, missing = self.body_seen, self.body_left
         cause = IncompleteRead(seen, missing) if missing else error
         text = f"The body from {self.origin} ended early, after {seen} bytes."
         return BodyTruncated(text, cause, **self._facts("body"))
 
     def send_timeout(self, plan: TimeoutPlan) -> SendTimeout:
-        """The peer took no bytes in time, or all of the time is over."""
+        """Return the error for a peer that took no bytes in time, or a total that ran out."""
         if plan.total.expired:
             limit, where = "total timeout", f"{self.bytes_sent} bytes had gone to {self.origin}"
         else:
@@ -115,14 +121,14 @@ class Faults:
         return SendTimeout(text, **self._facts("send"))
 
     def recv_timeout(self, plan: TimeoutPlan, phase: str) -> RecvTimeout:
-        """The peer sent no bytes in time."""
+        """Return the error for a peer that sent no bytes in time."""
         limit = "total timeout" if plan.total.expired else f"read timeout={plan.read}"
-        text = f"({limit}) while waiting for the {phase} of the answer of {self.origin}"
+        text = f"({limit}) while waiting for the response {phase} from {self.origin}"
         return RecvTimeout(text, self.origin, self.url, **self._facts(phase))
 
 
 def explain_total(error: E, plan: TimeoutPlan) -> E:
-    """Have an error that the total brought about say where the time went; returns the error."""
+    """Add where the time went to an error that the total timeout caused; return the error."""
     spent = plan.spent
     if spent is not None and plan.total.expired and isinstance(error, Fault):
         cause = getattr(error, "original_error", error)
@@ -132,12 +138,12 @@ def explain_total(error: E, plan: TimeoutPlan) -> E:
 
 
 def without_frames(error: E) -> E:
-    """Copy an error, and what caused it, for somebody who keeps it to raise it later.
+    """Copy an error and its cause, so that the copy can be kept and raised later.
 
-    An error that was raised refers to the frames it went through, and those to their variables.
-    Kept by a connection or a reader it would keep, in turn, the reader and its lease: a circle
-    that only the cyclic collector breaks, or nobody while the pool holds the connection. So copies
-    are kept, and copies of those are raised.
+    An error that was raised refers to the frames it went through, and those to their variables. A
+    connection or reader that kept it would keep the reader and its lease alive: a reference cycle
+    that only the cyclic collector breaks, or nothing while the pool holds the connection. So a copy
+    is kept, and a copy of that is raised.
     """
     args = (without_frames(one) if isinstance(one, BaseException) else one for one in error.args)
     twin = type(error).__new__(type(error), *args)
