@@ -446,7 +446,7 @@ class HTTPAdapter(BaseAdapter):
         # Also when closed before: a request that was in progress then may have ended since.
         if self._was_used:
             self._generation = None
-            self._settings.manager.leave(self)
+            self._settings.view.manager.leave(self)
 
     # ---- sending
 
@@ -524,7 +524,7 @@ class HTTPAdapter(BaseAdapter):
         """Tell the listeners of the pool that a request over it has finished."""
         if not isinstance(conn, OriginPool) or target is None:
             return  # sent through a pool that a subclass brought, or never sent
-        listeners = self._settings.manager.listeners
+        listeners = self._settings.view.manager.listeners
         if listeners:
             origin = conn.origin_of(target)
             listeners.emit(RequestFinished(origin, method, status, seconds, error))
@@ -543,17 +543,16 @@ class HTTPAdapter(BaseAdapter):
         if self._is_overridden():
             return self._find_connection(request, verify, proxies, cert)
         memory = self._memory
-        memory.check(self.poolmanager)
         url = request.url
         proxy = select_proxy(url, proxies) if proxies else None
         cert = tuple(cert) if isinstance(cert, list) else cert
         end = url.find("/", url.find("//") + 2)  # a URL set by hand may have no path
         key = (url if end < 0 else url[:end], verify, cert, proxy)
         files = file_states(verify, cert)
-        known, files_then = memory.find(key)
+        known, files_then = memory.find(self.poolmanager, key)
         if known is not None and files != files_then and known.scheme == "https":
             # What was verified by the old files proves nothing about the new ones.
-            self._settings.manager.evict_routes(known.known_routes)
+            self._settings.view.manager.evict_routes(known.known_routes)
         if known is not None and files == files_then and None not in files:
             return known
         conn = self._find_connection(request, verify, proxies, cert)
@@ -584,7 +583,7 @@ class HTTPAdapter(BaseAdapter):
     def _send_over_pool(
         self, conn: OriginPool, request: Any, target: str, stream: bool, timeout: Any
     ) -> Any:
-        manager = self._settings.manager
+        manager = self._settings.view.manager
         if self._generation is not manager.generation:
             self._generation = manager.enter(self)
             self._was_used = True

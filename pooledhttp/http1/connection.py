@@ -282,7 +282,7 @@ class Connection:
     def _parse_head(self) -> Signal | None:
         """Parse what has been read; note the final head and return `None` when it is there."""
         found = self._parser.next_head()
-        if isinstance(found, Signal):
+        if not isinstance(found, Head):
             return found
         self._head = found
         self._body = ResponseBody(found, self._parser, self.errors, self._limits)

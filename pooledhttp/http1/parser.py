@@ -144,10 +144,11 @@ class Parser:
     def next_head(self) -> Head | Signal:
         """Return the final head; `NEED_DATA`, or `INTERIM` for one that was passed over."""
         event = self._next_event("head")
-        if isinstance(event, h11.Response):
-            return self._describe(event)
         if event is h11.NEED_DATA:
             return NEED_DATA
+        # `type` rather than `isinstance`: h11's events are ABCs, for which a miss is slow.
+        if type(event) is h11.Response:
+            return self._describe(event)
         if not isinstance(event, h11.InformationalResponse):
             raise self._errors.ended_before_response()
         if event.status_code == 101:
@@ -204,11 +205,11 @@ class Parser:
     def next_piece(self) -> Piece | Signal:
         """Return the next piece of the body; `NEED_DATA`, `END`, or `SWITCHED` after a 101."""
         event = self._next_event("body")
-        if isinstance(event, h11.Data):
-            return Piece(bytes(event.data), event.chunk_end)
         if event is h11.NEED_DATA:
             return NEED_DATA
-        if isinstance(event, h11.EndOfMessage):
+        if type(event) is h11.Data:
+            return Piece(bytes(event.data), event.chunk_end)
+        if type(event) is h11.EndOfMessage:
             if len(event.headers) > self._limits.head_fields:
                 raise self._errors.bad_response("the trailer has too many fields", "body")
             return END

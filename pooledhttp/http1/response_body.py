@@ -90,7 +90,7 @@ class ResponseBody:
             raise without_frames(self._failure)
         if self.is_complete:
             return b""
-        found = self._next()
+        found = self._next_kept() if self._ahead else self._parser.next_piece()
         return None if found is NEED_DATA else self._take(found)
 
     def feed(self, data: bytes) -> None:
@@ -109,7 +109,7 @@ class ResponseBody:
     def look_ahead(self) -> None:
         """Find out whether the end of the body is already here; keep what else is."""
         try:
-            found = self._next()
+            found = self._next_kept() if self._ahead else self._parser.next_piece()
         except Exception as error:  # raised in its turn, behind the data that came before it
             self._failure = without_frames(error)
             return
@@ -154,11 +154,9 @@ class ResponseBody:
             self._ahead = deque()
         return self._ahead
 
-    def _next(self) -> Piece | Signal:
-        """Find the next part of the body: first what was read while the request was sent."""
-        if not self._ahead:
-            return self._parser.next_piece()
-        found = self._ahead.popleft()
+    def _next_kept(self) -> Piece | Signal:
+        """Return the next part of the body that was found before its turn."""
+        found = self._put_aside().popleft()
         if isinstance(found, HTTPError):
             raise without_frames(found)
         return found
@@ -167,7 +165,7 @@ class ResponseBody:
         if found is END:
             self.is_complete = True
             return b""
-        if not isinstance(found, Piece):
+        if type(found) is not Piece:
             raise self._errors.bad_response("unexpected end inside the body", "body")
         data, self.chunk_ended = found
         errors = self._errors

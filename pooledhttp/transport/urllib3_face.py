@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from pooledhttp.message import RawResponse
     from pooledhttp.network import Resolver, SocketOptions
-    from pooledhttp.transport.manager import TransportManager
     from pooledhttp.transport.transport import Replay
     from pooledhttp.transport.view import PoolView
 
@@ -94,11 +93,6 @@ class AdapterSettings:
         self.replay = replay
         self.resolver = resolver
         self.socket_options = socket_options
-
-    @property
-    def manager(self) -> TransportManager:
-        """The manager of the pool in use."""
-        return self.view.manager
 
 
 class OriginPool:
@@ -190,7 +184,7 @@ class OriginPool:
         adapter = self.adapter
         options = adapter.socket_options
         if options is None:
-            options = adapter.manager.socket_options
+            options = adapter.view.manager.socket_options
         resolver = adapter.resolver
         if self.socket_options is not None:
             given = tuple(tuple(option) for option in self.socket_options)
@@ -282,7 +276,7 @@ class OriginPool:
             without_credentials(target) if is_forwarded else target,
             self,
         )
-        return send(call, destination, self.adapter.manager, self.adapter.replay)
+        return send(call, destination, self.adapter.view.manager, self.adapter.replay)
 
     def urlopen(
         self,
@@ -308,7 +302,7 @@ class OriginPool:
         pool (`assert_same_host`, `pool_timeout`, `release_conn`, `body_pos`) have no effect.
         """
         policy = _NO_RETRIES if retries is None else Retry.from_int(retries)
-        plan = plan_timeout(timeout, self.adapter.manager.runtime.now)
+        plan = plan_timeout(timeout, self.adapter.view.manager.runtime.now)
         raw = self.send(
             Call(method, url, headers or {}, body, policy, plan, chunked, not preload_content)
         )
@@ -359,16 +353,23 @@ class PoolMemory:
         self._made_by: Any = None
         self._made_with: dict[str, Any] = {}
 
-    def check(self, manager: Any) -> None:
-        """Forget all pools if they are of another manager, or of other settings of the same one."""
+    def find(self, manager: Any, key: Any) -> tuple[OriginPool | None, tuple[object, ...]]:
+        """Return the pool under `key` and the states of the files it was made with.
+
+        Args:
+            manager: The adapter's manager. All pools are forgotten if they were made by another
+            one,
+                or by this one under other settings.
+            key: Origin and settings.
+
+        Returns:
+            `None` for the pool if there is none.
+        """
         settings = getattr(manager, "connection_pool_kw", None)
         if manager is not self._made_by or settings != self._made_with:
             self._pools.clear()
             self._made_by = manager
             self._made_with = dict(settings or {})
-
-    def find(self, key: Any) -> tuple[OriginPool | None, tuple[object, ...]]:
-        """Return the pool under `key`, `None` if there is none, and the files it was made with."""
         return self._pools.get(key, _NOT_FOUND)
 
     def remember(self, key: Any, pool: OriginPool, files: tuple[object, ...]) -> None:
