@@ -90,9 +90,9 @@ from pooledhttp.transport import (
     proxy_of,
     proxy_url,
     require_socks,
+    send_over_urllib3,
     tls_keywords,
     urllib3_pool,
-    urllib3_timeout,
     verify_attributes,
 )
 
@@ -107,7 +107,7 @@ DEFAULT_CA_BUNDLE_PATH = where()
 
 
 class _Unsaid(int):
-    """An int that nobody wrote: tells a default from the same number given by a caller."""
+    """A default number, told from the same number given by a caller by its class."""
 
 
 DEFAULT_POOLBLOCK = False
@@ -488,7 +488,7 @@ class HTTPAdapter(BaseAdapter):
             if isinstance(conn, OriginPool):
                 raw = self._send_over_pool(conn, request, target, stream, timeout)
             else:
-                raw = self._send_over_urllib3(conn, request, target, timeout)
+                raw = send_over_urllib3(conn, request, target, self.max_retries, timeout)
         except (HTTPError, OSError) as error:
             translated = border.translate(error, request)
             name = type(translated).__name__
@@ -615,22 +615,6 @@ class HTTPAdapter(BaseAdapter):
                 chunked=body is not None and "Content-Length" not in headers,
                 is_streamed=stream,
             )
-        )
-
-    def _send_over_urllib3(self, conn: Any, request: Any, target: str, timeout: Any) -> Any:
-        """Send through a pool that a subclass brought."""
-        return conn.urlopen(
-            method=request.method,
-            url=target,
-            body=request.body,
-            headers=request.headers,
-            redirect=False,
-            assert_same_host=False,
-            preload_content=False,
-            decode_content=False,
-            retries=self.max_retries,
-            timeout=urllib3_timeout(timeout),
-            chunked=not (request.body is None or "Content-Length" in request.headers),
         )
 
     def build_response(self, req: Any, resp: Any) -> Response:

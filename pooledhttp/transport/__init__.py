@@ -28,14 +28,17 @@ from pooledhttp.transport.urllib3_face import (
     file_states,
     hand_out_ours,
 )
-from pooledhttp.transport.urllib3_fallback import is_urllib3_patched, urllib3_pool
+from pooledhttp.transport.urllib3_fallback import (
+    is_urllib3_patched,
+    send_over_urllib3,
+    urllib3_pool,
+)
 from pooledhttp.transport.urllib3_settings import (
     SOCKSProxyManager,
     proxy_of,
     proxy_url,
     require_socks,
     tls_keywords,
-    urllib3_timeout,
     verify_attributes,
 )
 from pooledhttp.transport.view import PoolView, manager_for
@@ -58,9 +61,9 @@ __all__ = [
     "proxy_of",
     "proxy_url",
     "require_socks",
+    "send_over_urllib3",
     "tls_keywords",
     "urllib3_pool",
-    "urllib3_timeout",
     "verify_attributes",
 ]
 

@@ -1,4 +1,6 @@
-"""Sends through urllib3's own pools while another program has patched them.
+"""Sends through urllib3's own pools: those of a subclass, and all while urllib3 is patched.
+
+An adapter's subclass may bring pools of urllib3; `send_over_urllib3` uses them as requests would.
 
 vcrpy replaces `HTTPConnectionPool.ConnectionCls` while a cassette is in use; pook and many tests
 replace `HTTPConnectionPool.urlopen`. Under requests that catches every request, and the purpose is
@@ -13,11 +15,13 @@ from typing import Any
 
 from urllib3 import ProxyManager
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.retry import Retry
 
 from pooledhttp.network import UNIX_SCHEME
 from pooledhttp.transport.urllib3_face import TLS_SETTINGS, OriginPool
+from pooledhttp.transport.urllib3_settings import urllib3_timeout
 
-__all__ = ["is_urllib3_patched", "urllib3_pool"]
+__all__ = ["is_urllib3_patched", "send_over_urllib3", "urllib3_pool"]
 
 logger = logging.getLogger("pooledhttp.transport")
 
@@ -66,3 +70,35 @@ def urllib3_pool(conn: OriginPool) -> Any:
     logger.debug("urllib3 is patched: a request to %s goes through its own pool", conn.host)
     pool_class = HTTPSConnectionPool if conn.scheme == "https" else HTTPConnectionPool
     return pool_class(conn.host, conn.port, **settings)
+
+
+def send_over_urllib3(conn: Any, request: Any, target: str, retries: Retry, timeout: Any) -> Any:
+    """Send a prepared request through a pool of urllib3, or an object with its `urlopen`.
+
+    Args:
+        conn: The pool.
+        request: The prepared request.
+        target: A path, or a whole URL over a forward proxy.
+        retries: What is tried again.
+        timeout: As users give it.
+
+    Returns:
+        The response of `urlopen`, body unread and not decoded.
+
+    Raises:
+        urllib3.exceptions.HTTPError: The request failed.
+        ValueError: The timeout is none.
+    """
+    return conn.urlopen(
+        method=request.method,
+        url=target,
+        body=request.body,
+        headers=request.headers,
+        redirect=False,
+        assert_same_host=False,
+        preload_content=False,
+        decode_content=False,
+        retries=retries,
+        timeout=urllib3_timeout(timeout),
+        chunked=not (request.body is None or "Content-Length" in request.headers),
+    )

@@ -76,7 +76,7 @@ class Warmer:
         renew_after_fork(self)
 
     def renew(self) -> None:
-        """Begin anew, in a forked child: the task is not there, and the lock may be held."""
+        """Start over in a forked child: the task is not there, and the lock may be held."""
         self._lock = threading.Lock()
         # Guarded by the lock.
         self._signal: Waiter | None = None
