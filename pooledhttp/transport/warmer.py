@@ -81,7 +81,7 @@ class Warmer:
         # Guarded by the lock.
         self._signal: Waiter | None = None
         self._failures: dict[Route, tuple[int, float]] = {}  # how often, and until when to wait
-        self._under_way = 0
+        self._in_progress = 0
         self._short: dict[Route, int] = {}  # at the last regular look; the task's own
 
     @property
@@ -205,11 +205,11 @@ class Warmer:
     ) -> Lease[Route, Connection] | None:
         """Take a place, unless the warmer was stopped or enough dials are in progress."""
         with self._lock:  # so that nothing is reserved after `stop` has returned
-            if self._signal is not mine or self._under_way >= MOST_DIALS:
+            if self._signal is not mine or self._in_progress >= MOST_DIALS:
                 return None
             lease = pool.try_reserve(route)
             if lease is not None:
-                self._under_way += 1
+                self._in_progress += 1
             return lease
 
     def _start(self, lease: Lease[Route, Connection]) -> None:
@@ -229,7 +229,7 @@ class Warmer:
 
     def _finished(self) -> None:
         with self._lock:
-            self._under_way = max(self._under_way - 1, 0)  # a fork may lie between
+            self._in_progress = max(self._in_progress - 1, 0)  # a fork may lie between
 
     def _connect(self, lease: Lease[Route, Connection], deadline: Deadline) -> bool:
         """Dial for a reserved place and release it as idle; tell whether the dial succeeded."""

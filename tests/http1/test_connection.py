@@ -47,7 +47,7 @@ def exchange(connection: Connection, request: WireRequest | None = None) -> tupl
 
 class TestStates:
     def test_every_move_of_the_table_is_legal_and_no_other(self) -> None:
-        """The table is the whole truth about states."""
+        """A move that is not in the table raises."""
         for start in State:
             for end in State:
                 connection = connect()
@@ -60,7 +60,7 @@ class TestStates:
                         connection._move(end)
 
     def test_serves_one_exchange_after_another(self) -> None:
-        """A complete answer leaves the connection idle, ready for the next request."""
+        """A complete response leaves the connection idle, ready for the next request."""
         connection = connect(OK, OK)
         assert exchange(connection) == (200, b"hello")
         assert connection.is_reusable
@@ -68,7 +68,7 @@ class TestStates:
         assert connection.exchanges == 2
 
     def test_repr_tells_the_state(self) -> None:
-        """What a debugger shows."""
+        """It names the origin, the state and the count of exchanges."""
         assert repr(connect()) == "<Connection to http://example.test:80, idle, 0 exchanges>"
 
     def test_is_alive_while_idle_and_silent_only(self) -> None:
@@ -93,14 +93,14 @@ class TestReuse:
         ],
     )  # fmt: skip
     def test_a_connection_in_doubt_is_not_reused(self, head: bytes, why: str) -> None:
-        """The answer is right, and the connection has served its time."""
+        """The response is returned; the connection is not used again."""
         connection = connect(head)
         assert exchange(connection) == (200, b"hello")
         assert connection.is_complete
         assert not connection.is_reusable
 
-    def test_surplus_bytes_never_answer_the_next_request(self) -> None:
-        """What the parser kept from before must not become an answer."""
+    def test_surplus_bytes_are_no_response_to_the_next_request(self) -> None:
+        """Bytes that the parser kept from before are not taken for a response."""
         connection = connect(OK + OK)
         exchange(connection)
         with pytest.raises(RuntimeError):
@@ -109,24 +109,24 @@ class TestReuse:
     @pytest.mark.parametrize(
         ("status", "is_reusable"), [(b"204 No Content", False), (b"304 Not Modified", True)]
     )
-    def test_answers_without_a_body_end_with_their_head(
+    def test_responses_without_a_body_end_with_their_head(
         self, status: bytes, is_reusable: bool
     ) -> None:
-        """RFC 9110, section 6.4.1; whatever Content-Length says, which a 204 may not have."""
+        """RFC 9110, section 6.4.1: whatever Content-Length says. A 204 may not have one."""
         connection = connect(b"HTTP/1.1 " + status + b"\r\nContent-Length: 10\r\n\r\n")
         connection.send(get(), PLAN)
         connection.read_head(PLAN)
         assert connection.is_complete
         assert connection.is_reusable is is_reusable
 
-    def test_answers_to_head_have_no_body(self) -> None:
+    def test_responses_to_head_have_no_body(self) -> None:
         """The length is that of the body a GET would get."""
         connection = connect(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
         assert exchange(connection, get(method=b"HEAD")) == (200, b"")
         assert connection.is_reusable
 
-    def test_a_body_behind_a_head_answer_leaves_doubt(self) -> None:
-        """A server that sends a body to HEAD would answer the next request with it."""
+    def test_a_body_behind_a_response_to_head_leaves_doubt(self) -> None:
+        """The body that a server sends to HEAD is not taken for the next response."""
         connection = connect(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
         assert exchange(connection, get(method=b"HEAD")) == (200, b"")
         assert not connection.is_reusable
@@ -152,7 +152,7 @@ class TestBodies:
         assert connection.is_reusable
 
     def test_data_before_broken_framing_is_delivered_first(self) -> None:
-        """The error comes in its turn."""
+        """The error is raised after the data that came before it."""
         connection = connect(CHUNKED + b"3\r\nabc\r\nxyz\r\n")
         connection.send(get(), PLAN)
         connection.read_head(PLAN)
@@ -176,14 +176,14 @@ class TestBodies:
         ],
     )
     def test_a_body_cut_short_is_an_error(self, pieces: tuple[bytes | Exception, ...]) -> None:
-        """Also where only TLS can tell: an end without close_notify may be an attacker's."""
+        """Also where only TLS can tell: an attacker can cause an end without close_notify."""
         with pytest.raises(BodyTruncated) as caught:
             exchange(connect(*pieces))
         assert caught.value.origin == "http://example.test:80"
         assert caught.value.phase == "body"
 
     def test_truncation_counts_bytes(self) -> None:
-        """What came and what is missing, where it is known."""
+        """The error says how many came, and how many are missing where that is known."""
         with pytest.raises(BodyTruncated, match=r"IncompleteRead\(3 bytes read, 2 more expected\)"):
             exchange(connect(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", b""))
 
@@ -195,7 +195,7 @@ class TestBodies:
             exchange(connection)
 
     def test_small_honest_chunks_pass(self) -> None:
-        """One byte a chunk costs six: slow, not evil."""
+        """One byte a chunk costs six bytes: slow, but no attack."""
         connection = connect(CHUNKED, *[b"1\r\na\r\n" * 10_000] * 3, b"0\r\n\r\n")
         assert exchange(connection) == (200, b"a" * 30_000)
 
@@ -208,7 +208,7 @@ class TestBodies:
 
 class TestHeads:
     def test_names_keep_their_case_and_order(self) -> None:
-        """Repeats too."""
+        """Repeated names too."""
         fields = b"Set-Cookie: a=1\r\nX-A: 2\r\nset-cookie: b=2\r\nContent-Length: 0\r\n"
         connection = connect(b"HTTP/1.1 200 Fine\r\n" + fields + b"\r\n")
         connection.send(get(), PLAN)
@@ -216,12 +216,12 @@ class TestHeads:
         assert head.reason == "Fine"
         assert head.headers[:3] == [("Set-Cookie", "a=1"), ("X-A", "2"), ("set-cookie", "b=2")]
 
-    def test_interim_answers_are_passed_over(self) -> None:
-        """100, 102 and 103 are not the answer."""
+    def test_interim_responses_are_passed_over(self) -> None:
+        """100, 102 and 103 are not the final response."""
         interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
         assert exchange(connect(interim + OK)) == (200, b"hello")
 
-    def test_endless_interim_answers_are_refused(self) -> None:
+    def test_endless_interim_responses_are_refused(self) -> None:
         """The bound is a setting."""
         with pytest.raises(BadAnswer, match="interim"):
             exchange(connect(*[b"HTTP/1.1 100 Continue\r\n\r\n"] * 100))
@@ -250,7 +250,7 @@ class TestHeads:
         ],
     )
     def test_lengths_that_cannot_be_trusted(self, head: bytes) -> None:
-        """Guessing at one of two lengths is how answers get mixed up."""
+        """A wrong guess at one of two lengths would mix up responses."""
         with pytest.raises(ConflictingLength, match="Content-Length"):
             exchange(connect(head + b"hello"))
 
@@ -287,7 +287,7 @@ class TestHeads:
         assert exchange(connect(lines)) == (200, b"hello")
 
     def test_keep_alive_hints_are_read(self) -> None:
-        """The server's own word on how long it keeps an idle connection."""
+        """The server says for how long it keeps an idle connection."""
         connection = connect(
             OK.replace(b"Content", b"Keep-Alive: timeout=5, max=100\r\nContent", 1)
         )
@@ -303,10 +303,10 @@ class TestHeads:
             ((ssl.SSLEOFError(8, "EOF occurred"),), "EOF occurred"),
         ],
     )
-    def test_a_connection_that_dies_unanswered(
+    def test_a_connection_that_dies_without_a_response(
         self, pieces: tuple[bytes | Exception, ...], text: str
     ) -> None:
-        """Facts tell a caller whether trying again is safe."""
+        """The facts of the error tell a caller whether trying again is safe."""
         connection = connect(*pieces)
         with pytest.raises(ConnectionBroken, match=text) as caught:
             exchange(connection)
@@ -323,7 +323,7 @@ class TestHeads:
             exchange(connect(ssl.SSLError(1, "tlsv13 alert certificate required")))
 
     def test_silence_is_a_read_timeout(self) -> None:
-        """It says which phase and which origin."""
+        """The error says which phase and which origin."""
         with pytest.raises(RecvTimeout, match="Read timed out.*head.*example.test") as caught:
             exchange(connect())
         assert caught.value.phase == "head"
@@ -362,29 +362,29 @@ class TestUploads:
             exchange(connection, request)
         assert not connection.stream.sent  # type: ignore[attr-defined]
 
-    def test_an_answer_before_the_end_of_the_upload_is_returned(self) -> None:
+    def test_a_response_before_the_end_of_the_upload_is_returned(self) -> None:
         """413, while the server does not read and our write is blocked."""
         too_large = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"
         connection = connect(too_large, accepts=100_000)
         assert exchange(connection, post(b"x" * 1_000_000)) == (413, b"")
         assert not connection.is_reusable
 
-    def test_an_answer_behind_a_broken_pipe_is_returned(self) -> None:
-        """413 and close: the write fails, the answer is there all the same."""
+    def test_a_response_behind_a_broken_pipe_is_returned(self) -> None:
+        """413 and close: the write fails, and the response is there."""
         too_large = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"
         connection = connect(too_large, accepts=100_000, write_error=BrokenPipeError(32, "pipe"))
         assert exchange(connection, post(b"x" * 1_000_000)) == (413, b"")
 
-    def test_a_broken_pipe_without_an_answer_is_an_error(self) -> None:
-        """With the count of what was sent."""
+    def test_a_broken_pipe_without_a_response_is_an_error(self) -> None:
+        """The error says how many bytes were sent."""
         connection = connect(accepts=100_000, write_error=BrokenPipeError(32, "pipe"))
         with pytest.raises(ConnectionBroken) as caught:
             exchange(connection, post(b"x" * 1_000_000))
         assert caught.value.phase == "send"
         assert caught.value.bytes_sent > 0
 
-    def test_an_endless_upload_stops_when_answered(self) -> None:
-        """The server answers and reads on: the generator must not be drained for ever."""
+    def test_an_endless_upload_stops_at_a_response(self) -> None:
+        """The server responds and reads on: the generator is not read for ever."""
 
         def endless() -> object:
             while True:
@@ -397,8 +397,8 @@ class TestUploads:
         )
         assert not connection.is_reusable
 
-    def test_interim_answers_do_not_stop_an_upload(self) -> None:
-        """100 Continue means what it says."""
+    def test_interim_responses_do_not_stop_an_upload(self) -> None:
+        """The body is sent whole after 100 Continue."""
         connection = connect(b"HTTP/1.1 100 Continue\r\n\r\n")
         connection.send(post(iter([b"a", b"b"]), (b"Transfer-Encoding", b"chunked")), PLAN)
         connection.stream.pieces.append(OK)  # type: ignore[attr-defined]
@@ -406,13 +406,13 @@ class TestUploads:
         assert b"".join(connection.stream.sent.split(b"\r\n")[-7:]) == b"1a1b0"  # type: ignore[attr-defined]
 
     def test_a_stalled_upload_times_out(self) -> None:
-        """A timeout and a broken connection both."""
+        """The error is a timeout and a broken connection."""
         connection = connect(accepts=100)
         with pytest.raises(SendTimeout, match="stopped reading"):
             exchange(connection, post(b"x" * 1_000_000))
 
     def test_errors_of_the_callers_iterator_come_through(self) -> None:
-        """They are his, not the connection's."""
+        """An error of the caller is not translated."""
 
         def broken() -> object:
             yield b"a"
@@ -421,7 +421,7 @@ class TestUploads:
         with pytest.raises(KeyError, match="mine"):
             connect().send(post(broken(), (b"Transfer-Encoding", b"chunked")), PLAN)
 
-    def test_expect_waits_for_leave(self) -> None:
+    def test_expect_waits_for_continue(self) -> None:
         """The body follows 100 Continue."""
         connection = connect(b"HTTP/1.1 100 Continue\r\n\r\n", OK)
         fields = ((b"Content-Length", b"4"), (b"Expect", b"100-continue"))
@@ -432,8 +432,8 @@ class TestUploads:
         assert connection.stream.sent.endswith(b"\r\n\r\nbody")  # type: ignore[attr-defined]
         assert connection.is_reusable
 
-    def test_expect_takes_no_for_an_answer(self) -> None:
-        """417 or 413 instead of 100: the body stays here."""
+    def test_expect_sends_no_body_after_a_refusal(self) -> None:
+        """417 or 413 instead of 100: the body is not sent."""
         connection = connect(b"HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n")
         fields = ((b"Content-Length", b"4"), (b"Expect", b"100-continue"))
         assert exchange(connection, post(b"body", *fields, expects_continue=True)) == (417, b"")
@@ -453,7 +453,7 @@ class TestSwitching:
         assert connection.leftover() == b"first"
 
     def test_connect_hands_the_bytes_over(self) -> None:
-        """2xx to CONNECT is a tunnel, other answers are answers."""
+        """2xx to CONNECT opens a tunnel; another status is an ordinary response."""
         connection = connect(b"HTTP/1.1 200 Established\r\n\r\n")
         connection.send(get(b"a.test:443", method=b"CONNECT"), PLAN)
         connection.read_head(PLAN)

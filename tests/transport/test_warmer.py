@@ -41,8 +41,8 @@ class Bench:
         self.scheduler = scheduler
         self.lines: list[Line] = []
         self.dials: list[tuple[float, Route]] = []
-        self.under_way = 0
-        self.most_under_way = 0
+        self.in_progress = 0
+        self.most_in_progress = 0
         self.down: set[Route] = set()
         self.dial_seconds = 0.1
         config = config or PoolConfig(min_idle=2)
@@ -58,14 +58,14 @@ class Bench:
 
     def dial(self, route: Route, deadline: Deadline) -> Line:
         self.dials.append((self.scheduler.now(), route))
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.in_progress += 1
+        self.most_in_progress = max(self.most_in_progress, self.in_progress)
         try:
             self.scheduler.sleep(min(self.dial_seconds, deadline.remaining()))
         finally:
-            self.under_way -= 1
+            self.in_progress -= 1
         if route in self.down:
-            raise ConnectionRefusedError("nobody is there")
+            raise ConnectionRefusedError("no server is there")
         self.lines.append(Line(route))
         return self.lines[-1]
 
@@ -89,8 +89,8 @@ def scheduler() -> Scheduler:
     return Scheduler(3)
 
 
-def test_shelves_are_filled_to_the_minimum_and_refilled(scheduler: Scheduler) -> None:
-    """After the first use there are as many as wanted, and again after one was lost."""
+def test_the_minimum_is_opened_and_kept(scheduler: Scheduler) -> None:
+    """After the first use the minimum is idle, and again after one was lost."""
     with scheduler:
         bench = Bench(scheduler)
         bench.use()
@@ -105,7 +105,7 @@ def test_shelves_are_filled_to_the_minimum_and_refilled(scheduler: Scheduler) ->
 
 
 def test_a_connection_in_use_for_a_moment_is_not_missing(scheduler: Scheduler) -> None:
-    """What is used now and then comes back; what is in use for long is replaced on the shelf."""
+    """One that is used now and then is idle again soon; one in use for long is replaced."""
     with scheduler:
         bench = Bench(scheduler)
         bench.warmer.fill(A, 2, Deadline.after(5, scheduler.now))
@@ -124,7 +124,7 @@ def test_a_connection_in_use_for_a_moment_is_not_missing(scheduler: Scheduler) -
 
 
 def test_idle_ones_outlive_the_idle_timeout(scheduler: Scheduler) -> None:
-    """What a minimum keeps is not closed and opened again for being unused."""
+    """A connection of the minimum is not closed because it is unused."""
     with scheduler:
         bench = Bench(scheduler, PoolConfig(min_idle=2, idle_timeout=5))
         bench.use()
@@ -167,7 +167,7 @@ def test_lifetime_is_kept_to(scheduler: Scheduler) -> None:
 def test_an_origin_that_is_down_is_asked_less_and_less(
     scheduler: Scheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Pauses double up to a minute, jittered; the log has one line; success ends it."""
+    """Pauses double up to a minute, with jitter; the log has one line; a success ends them."""
     with scheduler, caplog.at_level(logging.WARNING):
         bench = Bench(scheduler, PoolConfig(min_idle=1))
         bench.down.add(A)
@@ -180,7 +180,7 @@ def test_an_origin_that_is_down_is_asked_less_and_less(
         assert all(low <= high * 1.5 for low, high in pairwise(pauses))
         assert LONGEST_PAUSE_SECONDS * 0.7 < max(pauses) <= LONGEST_PAUSE_SECONDS + 2
         assert len(caplog.records) == 1
-        assert "http://a.test:80" in caplog.text and "nobody is there" in caplog.text
+        assert "http://a.test:80" in caplog.text and "no server is there" in caplog.text
         bench.down.clear()
         scheduler.advance(LONGEST_PAUSE_SECONDS + 3)
         assert bench.idle() == 1
@@ -201,7 +201,7 @@ def test_one_origin_that_is_down_does_not_hold_up_another(scheduler: Scheduler) 
         assert bench.idle(B) == 2 and bench.idle(A) == 0
 
 
-def test_dials_under_way_are_bounded(scheduler: Scheduler) -> None:
+def test_dials_in_progress_are_bounded(scheduler: Scheduler) -> None:
     """Warming up many origins at once, by the task or by hand, opens a few at a time."""
     with scheduler:
         routes = [Route("http", f"h{number}.test", 80) for number in range(10)]
@@ -211,12 +211,12 @@ def test_dials_under_way_are_bounded(scheduler: Scheduler) -> None:
             bench.use(route)
         bench.warmer.wake()
         scheduler.advance(30)
-        assert bench.most_under_way == MOST_DIALS
+        assert bench.most_in_progress == MOST_DIALS
         assert [bench.idle(route) for route in routes] == [4] * 10
         bench.warmer.stop()
-        bench.most_under_way = 0
+        bench.most_in_progress = 0
         bench.warmer.fill(A, 30, Deadline.after(60, scheduler.now))
-        assert bench.idle(A) == 30 and bench.most_under_way <= MOST_DIALS
+        assert bench.idle(A) == 30 and bench.most_in_progress <= MOST_DIALS
 
 
 def test_warming_takes_nothing_from_requests(scheduler: Scheduler) -> None:
@@ -234,7 +234,7 @@ def test_warming_takes_nothing_from_requests(scheduler: Scheduler) -> None:
 
 
 def test_filling_ends_at_its_deadline(scheduler: Scheduler) -> None:
-    """A host that does not answer costs the time that was given, and no more."""
+    """A host that does not respond costs the time that was given, and no more."""
     with scheduler:
         bench = Bench(scheduler)
         bench.dial_seconds = 1000
@@ -255,8 +255,8 @@ def test_filling_stops_at_failures(scheduler: Scheduler) -> None:
         assert len(bench.dials) <= MOST_DIALS
 
 
-def test_after_stop_nothing_comes_onto_the_shelf() -> None:
-    """Closing empties the shelves also of what is being dialled at that moment."""
+def test_after_stop_nothing_becomes_idle() -> None:
+    """A connection that is being dialled when the pool closes is closed too."""
     for seed in range(40):
         with Scheduler(seed) as scheduler:
             bench = Bench(scheduler, PoolConfig(min_idle=3))
@@ -277,7 +277,7 @@ def test_after_stop_nothing_comes_onto_the_shelf() -> None:
 
 
 def test_stop_and_wake_leave_one_task(scheduler: Scheduler) -> None:
-    """However often it is stopped and woken, one task looks after the shelves."""
+    """However often it is stopped and woken, one task runs."""
     with scheduler:
         bench = Bench(scheduler)
         for _ in range(5):
@@ -293,7 +293,7 @@ def test_stop_and_wake_leave_one_task(scheduler: Scheduler) -> None:
 
 
 def test_it_ends_with_its_pool(scheduler: Scheduler) -> None:
-    """Neither a shut-down pool nor one that was dropped is looked after."""
+    """The task ends when the pool was shut down, and when it was dropped."""
     with scheduler:
         bench = Bench(scheduler)
         bench.warmer.wake()
@@ -314,7 +314,7 @@ def test_it_ends_with_its_pool(scheduler: Scheduler) -> None:
 def test_a_look_that_fails_is_not_the_last(
     scheduler: Scheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever goes wrong is logged, and the next look comes."""
+    """An error in a look is logged, and the next look comes."""
     with scheduler:
         bench = Bench(scheduler)
         bench.use()
@@ -345,8 +345,8 @@ class _NoThreads:
         raise RuntimeError("can't start new thread")
 
 
-def test_no_threads_left_harms_nobody(scheduler: Scheduler) -> None:
-    """Waking does not fail, a later one may succeed, and filling is done by who asks for it."""
+def test_no_threads_left_is_no_error(scheduler: Scheduler) -> None:
+    """Waking does not fail, a later one may succeed, and the caller itself does the filling."""
     with scheduler:
         bench = Bench(scheduler)
         warmer = Warmer(bench.pool, bench.dial, _NoThreads(scheduler))  # type: ignore[arg-type]
@@ -379,7 +379,7 @@ def test_a_task_that_cannot_be_started_gives_its_place_back(scheduler: Scheduler
         bench.warmer.wake()
         scheduler.advance(5)
         assert len(refused) == 2
-        assert bench.idle() == 2 and bench.warmer._under_way == 0
+        assert bench.idle() == 2 and bench.warmer._in_progress == 0
         assert bench.pool.stats().total.leaks == 0
 
 
@@ -397,7 +397,7 @@ def test_overrides_decide_per_host(scheduler: Scheduler) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_begins_without_a_task(scheduler: Scheduler) -> None:
+def test_a_forked_child_starts_without_a_task(scheduler: Scheduler) -> None:
     """In the child it does not run, whatever held its lock; waking it starts one."""
     with scheduler:
         bench = Bench(scheduler)
@@ -407,7 +407,7 @@ def test_a_forked_child_begins_without_a_task(scheduler: Scheduler) -> None:
         if not pid:
             status = 1
             try:
-                status = 0 if not bench.warmer.is_running and not bench.warmer._under_way else 2
+                status = 0 if not bench.warmer.is_running and not bench.warmer._in_progress else 2
                 bench.warmer.wake()
                 status = status or (0 if bench.warmer.is_running else 3)
             finally:
