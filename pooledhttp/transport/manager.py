@@ -120,12 +120,11 @@ class TransportManager:
     # ---- connections kept ready, and connections closed
 
     def warm(self, route: Route, count: int, timeout: float | None) -> int:
-        """Open connections to `route` now, and keep that many ready from now on.
+        """Open connections to `route` and keep them ready; see `PoolView.warm`.
 
         Args:
             route: Where to, and on which terms.
-            count: Idle connections to have, at least; 0 keeps none ready any more, beyond what the
-                settings of the pool say.
+            count: Idle connections to have, at least; 0 keeps none ready any more.
             timeout: Seconds to wait for them; `None` for no limit.
 
         Returns:
@@ -163,27 +162,17 @@ class TransportManager:
             self.connections.evict(route)
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Wait until the connections in use have ended, then close for good, as `shutdown` does.
-
-        Args:
-            timeout: Seconds to wait for leases to end; `None` for no limit.
-
-        Returns:
-            Whether all ended. Those that did not are closed when they end.
-        """
+        """Shut down once the connections in use have ended; see `PoolView.drain`."""
         self.warmer.stop()
         return self.connections.drain(Deadline.after(timeout, self.runtime.now))
 
     def close_idle(self) -> None:
-        """Close idle connections and stop keeping connections ready.
-
-        Connections in use live until their body ends. The next request opens the pool again.
-        """
+        """Close idle connections and stop the warmer; the next request opens the pool again."""
         self.warmer.stop()
         self.connections.close_idle()
 
     def shutdown(self) -> None:
-        """Close for good: requests that wait, and later ones, raise `PoolClosed`."""
+        """Close for good; see `PoolView.shutdown`."""
         self.warmer.stop()
         self.connections.shutdown()
 
