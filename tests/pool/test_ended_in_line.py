@@ -8,6 +8,7 @@ import pytest
 
 from pooledhttp.pool import Pool
 from pooledhttp.timing import Deadline
+from tests.pool.tools import inside
 from tests.support.garbage import collect
 
 
@@ -19,7 +20,7 @@ def test_dropped_while_its_end_is_in_line(how: str) -> None:
     lease.fill(1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pool._desk.lock:
+        with inside(pool).lock:
             if how == "release":
                 lease.release()
             else:

@@ -8,7 +8,7 @@ import pytest
 
 from pooledhttp.events import Leaked
 from pooledhttp.pool import PoolConfig
-from tests.pool.tools import Bench
+from tests.pool.tools import Bench, is_watched
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
@@ -76,6 +76,6 @@ def test_nothing_is_looked_for_without_a_threshold() -> None:
     lease = bench.take()
     bench.clock.advance(1e6)
     bench.pool.sweep()
-    assert lease.place is not None and lease.place.watch is None and not lease.busy
+    assert not is_watched(lease) and not lease.busy
     assert bench.pool.stats().total.leaks == 0
     lease.release()

@@ -17,7 +17,7 @@ from pooledhttp.events import (
 )
 from pooledhttp.exceptions import PoolClosed
 from pooledhttp.pool import PoolConfig
-from tests.pool.tools import Bench, check_books
+from tests.pool.tools import Bench, check_state, inside
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
@@ -92,7 +92,7 @@ def test_filling_twice_is_an_error_and_filling_an_ended_lease_closes() -> None:
     with pytest.raises(PoolClosed):
         lease.fill(50)
     assert bench.closed == [50]
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_a_dropped_lease_is_reclaimed_without_the_collector() -> None:
@@ -162,7 +162,7 @@ def test_a_failing_close_does_not_reach_the_caller() -> None:
         raise OSError("no")
 
     bench = Bench(PoolConfig(max_per_host=1))
-    bench.pool._desk.close_resource = fail
+    inside(bench.pool).close_with(fail)
     bench.take().discard("x")
     assert bench.pool.is_empty
 
@@ -178,7 +178,7 @@ def test_an_interrupted_probe_leaves_nothing_behind() -> None:
     with pytest.raises(KeyboardInterrupt):
         bench.take()
     assert bench.pool.is_empty and bench.closed == [1]
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_a_stale_lease_becomes_empty_and_stays() -> None:
@@ -193,4 +193,4 @@ def test_a_stale_lease_becomes_empty_and_stays() -> None:
     lease.release()
     stats = bench.pool.stats().origins["a"]
     assert (stats.acquired, stats.reused, stats.created, stats.stale_found) == (2, 0, 2, 1)
-    check_books(bench.pool)
+    check_state(bench.pool)

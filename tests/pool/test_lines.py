@@ -15,7 +15,7 @@ from pooledhttp.events import WaitTimedOut
 from pooledhttp.exceptions import ConnectionError, PoolClosed, PoolTimeout, Timeout
 from pooledhttp.pool import Lease, Pool, PoolConfig
 from pooledhttp.timing import Deadline
-from tests.pool.tools import Bench, check_books
+from tests.pool.tools import LOCKED_FILES, Bench, check_state, inside
 from tests.support.scheduler import Scheduler
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
@@ -176,7 +176,7 @@ def test_too_long_a_wait_lists_the_holders() -> None:
     assert WaitTimedOut("a", 5.0) in bench.events
     assert bench.pool.stats().origins["a"].acquire_timeouts == 1
     assert all(not lease.is_ended for lease in held)
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_the_deadline_bounds_the_wait_as_well() -> None:
@@ -224,7 +224,7 @@ def test_a_cancelled_wait_gives_back_what_it_was_handed(is_served: bool) -> None
     bench.runtime.meanwhile.append(interrupt)
     with pytest.raises(KeyboardInterrupt):
         bench.take()
-    check_books(bench.pool)
+    check_state(bench.pool)
     if not is_served:
         held.release()
     again = bench.take()
@@ -239,15 +239,14 @@ def test_a_served_caller_that_vanishes_loses_nothing() -> None:
     held = office.take("a")
     office.call("gone", "a")
     office.call("next", "a")
-    record = office.pool._desk.ledger.records["a"]
-    waiting = next(iter(record.waiters.values()))
+    lease = inside(office.pool).first_waiting("a")
     held.release()
-    assert waiting.lease.resource == 1
+    assert lease.resource == 1
     office.scheduler.tasks[0].greenlet.throw()  # GreenletExit inside the wait
-    del waiting
+    del lease
     office.scheduler.advance(0.001)
     assert office.served == ["next"]
-    check_books(office.pool)
+    check_state(office.pool)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -270,7 +269,7 @@ def test_no_wake_up_is_lost(seed: int) -> None:
                 continue
             if lease.resource is None:
                 lease.fill(next(numbers))
-            assert pool._desk.ledger.open_total <= 3
+            assert inside(pool).open_total <= 3
             scheduler.sleep(source.choice([0, 0.01, 0.04]))
             if source.random() < 0.7:
                 lease.release()
@@ -282,8 +281,8 @@ def test_no_wake_up_is_lost(seed: int) -> None:
         scheduler.spawn(caller, f"caller {index}")
     scheduler.run()
     assert len(results) == 36 and "served" in results
-    check_books(pool)
-    assert not pool._desk.ledger.held and not pool._desk.ledger.waiting_total
+    check_state(pool)
+    assert not inside(pool).held() and not inside(pool).waiting_total
 
 
 def test_shutdown_sends_everybody_away_at_once() -> None:
@@ -321,7 +320,7 @@ def test_growing_serves_who_waits() -> None:
     office.pool.resize(PoolConfig(max_per_host=2, max_total=3))
     office.scheduler.advance(0.001)
     assert sorted(office.served) == ["a2", "b1"] and not held.is_ended
-    check_books(office.pool)
+    check_state(office.pool)
 
 
 def test_five_hosts_share_sixteen_places() -> None:
@@ -334,7 +333,7 @@ def test_five_hosts_share_sixteen_places() -> None:
         nonlocal most
         for _ in range(12):
             lease = office.take(key)
-            most = max(most, office.pool._desk.ledger.open_total)
+            most = max(most, inside(office.pool).open_total)
             waits.append(lease.wait_seconds)
             office.scheduler.sleep(0.02)
             lease.release()
@@ -359,11 +358,10 @@ def interrupted_at(step: int, action: Callable[[], object]) -> bool:
     not before each line.
     """
     count = 0
-    books = ("serving.py", "keeping.py", "ending.py", "ledger.py", "waiters.py")
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal count
-        if not frame.f_code.co_filename.endswith(books):
+        if not frame.f_code.co_filename.endswith(LOCKED_FILES):
             return trace
         if event == "line":
             count += 1

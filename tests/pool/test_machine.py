@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from pooledhttp.exceptions import PoolClosed, PoolTimeout
 from pooledhttp.pool import Lease, Limits, Pool, PoolConfig
 from pooledhttp.timing import Deadline
-from tests.pool.tools import check_books
+from tests.pool.tools import check_state, inside
 from tests.support.scheduler import Scheduler, SchedulerTask
 
 #: Steps made by all machines of this process; the long run prints it.
@@ -271,26 +271,23 @@ class PoolMachine(RuleBasedStateMachine):
         self.tasks = [task for task in self.tasks if not task.done]
         self.scheduler._raise_first_error()
         self.scheduler.tasks[:] = self.tasks
-        if self.pool._desk.lock.locked():
+        if inside(self.pool).lock.locked():
             return  # somebody is in the middle of a step
-        check_books(self.pool)
-        ledger = self.pool._desk.ledger
-        known = {place.resource for r in ledger.records.values() for place in r.shelf}
+        check_state(self.pool)
+        view = inside(self.pool)
+        known = set(view.all_idle())
         if not self.has_interleavings:  # a holder closes a dead one before it says so
-            known |= {place.resource for place in ledger.held.values()}
+            known |= set(view.held())
         assert known - {None} <= self.live
         opened, total_before = self.before
         if self.resizing is not None:  # whatever was open when it took effect may stay open
-            opened = {r.key: r.open for r in ledger.records.values()}
-            total_before = ledger.open_total
+            opened, total_before = view.open_by_key(), view.open_total
             self.resizing = None if self.resizing.done else self.resizing
-        for key, record in ledger.records.items():
-            assert record.open <= record.max_open or record.open <= opened.get(key, 0)
-        assert ledger.open_total <= ledger.max_total or ledger.open_total <= total_before
-        self.before = (
-            {key: record.open for key, record in ledger.records.items()},
-            ledger.open_total,
-        )
+        maxima = view.max_by_key()
+        for key, count in view.open_by_key().items():
+            assert count <= maxima[key] or count <= opened.get(key, 0)
+        assert view.open_total <= view.max_total or view.open_total <= total_before
+        self.before = (view.open_by_key(), view.open_total)
 
     def teardown(self) -> None:
         if not hasattr(self, "pool"):
@@ -304,16 +301,16 @@ class PoolMachine(RuleBasedStateMachine):
             for task in waiting:
                 task.join(Deadline.after(1.0, self.scheduler.now))
         assert all(task.done for task in self.tasks), f"{self.pool} {self.scheduler}"
-        check_books(self.pool)
-        ledger = self.pool._desk.ledger
-        assert not ledger.held
-        assert not ledger.waiting_total
-        assert not ledger.closing
+        check_state(self.pool)
+        view = inside(self.pool)
+        assert not view.held()
+        assert not view.waiting_total
+        assert not view.closing_count
         self.do(self.pool.shutdown)
         for task in self.tasks:
             task.join(Deadline.never(self.scheduler.now))
         assert self.live == set(), "a resource was lost without being closed"
-        assert not ledger.open_total
+        assert not view.open_total
         self.scheduler.close()
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pooledhttp.pool import PoolConfig
-from pooledhttp.pool.freshness import Freshness
-from tests.pool.tools import Bench, check_books
+from tests.pool.tools import Bench, KeepAlive, check_state
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
@@ -20,7 +19,7 @@ def test_a_dead_one_is_replaced_by_the_next_idle_one() -> None:
     assert lease.resource == 1 and bench.closed == [3, 2]
     stats = bench.pool.stats().origins["a"]
     assert (stats.stale_found, stats.acquired, stats.reused, stats.active) == (2, 4, 1, 1)
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_when_all_are_dead_the_lease_is_an_empty_place() -> None:
@@ -30,7 +29,7 @@ def test_when_all_are_dead_the_lease_is_an_empty_place() -> None:
     bench.dead = {1}
     lease = bench.pool.acquire("a", bench.clock.deadline(None))
     assert lease.resource is None and not lease.reused and bench.closed == [1]
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_young_ones_are_not_probed() -> None:
@@ -103,7 +102,7 @@ def test_a_careful_request_at_the_maximum_replaces_the_oldest() -> None:
     bench.clock.advance(10)
     lease = bench.take(careful=True)
     assert lease.resource == 2 and bench.closed == [1]
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 @pytest.mark.parametrize("kept", [75.0, None])
@@ -139,12 +138,12 @@ def test_no_careful_request_meets_a_closing_peer(keep: float, is_told: bool) -> 
         lease.release(keep_for=keep if is_told else None)
         bench.clock.advance(keep * (0.9 + (cycle * 7 % 21) / 100))
     assert close_calls == 0
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_a_restart_does_not_spoil_reuse() -> None:
     """A close at an age that was fine before is doubted once, and a limit is forgotten in time."""
-    fresh = Freshness()
+    fresh = KeepAlive()
     fresh.saw_alive(60)
     for _ in range(30):  # one incident
         fresh.saw_closed(0.01, 1000)
@@ -161,14 +160,14 @@ def test_a_restart_does_not_spoil_reuse() -> None:
 
 def test_a_limit_is_never_below_a_second() -> None:
     """Reuse within a second is what the pool is for; the probe is there for the rest."""
-    fresh = Freshness()
+    fresh = KeepAlive()
     fresh.saw_closed(0.2, 1000)
     assert fresh.limit == 1.0 and fresh.trust < 0.2
 
 
 def test_a_peer_that_closes_behind_its_answers_is_not_trusted() -> None:
     """It is found alive while its close is on the way, which must not bring trust back."""
-    fresh = Freshness()
+    fresh = KeepAlive()
     fresh.saw_closed(0.0003, 1000)
     fresh.saw_alive(0.0009)
     assert fresh.trust == 0
@@ -187,7 +186,7 @@ def test_observing_leaves_no_trace_when_it_is_interrupted() -> None:
     bench.clock.advance(10)
     with pytest.raises(KeyboardInterrupt):
         bench.take(careful=True)
-    check_books(bench.pool)
+    check_state(bench.pool)
     stats = bench.pool.stats().total
     assert (stats.active, stats.idle, stats.acquired, stats.leaks) == (0, 0, 1, 0)
 
@@ -202,4 +201,4 @@ def test_an_observed_dead_one_leaves_its_room_to_the_request() -> None:
     assert lease.resource == 2
     stats = bench.pool.stats().origins["a"]
     assert (stats.acquired, stats.reused, stats.stale_found) == (2, 0, 1)
-    check_books(bench.pool)
+    check_state(bench.pool)

@@ -10,7 +10,7 @@ import pytest
 from pooledhttp.pool import Lease, PoolConfig
 from pooledhttp.runtime import Waiter
 from pooledhttp.timing import Deadline
-from tests.pool.tools import Bench, check_books
+from tests.pool.tools import Bench, check_state
 from tests.support.scheduler import Scheduler
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
@@ -42,7 +42,7 @@ def test_under_a_load_that_outlasts_patience_nine_in_ten_are_reused(work_seconds
     assert waits[len(waits) // 2] > work_seconds
     assert total.reuse_rate > 0.85, total.closed
     assert waits[-1] < 10 * waits[len(waits) // 2]
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 class _Line:

@@ -9,7 +9,7 @@ import pytest
 
 from pooledhttp.events import ShelfOverflow
 from pooledhttp.pool import Limits, PoolConfig
-from tests.pool.tools import Bench, check_books
+from tests.pool.tools import Bench, check_state, inside
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
@@ -142,7 +142,7 @@ def test_room_for_another_key_is_made_by_closing_the_oldest_of_the_richest() -> 
     lease = bench.take("c")
     assert lease.resource == 4 and bench.closed == [1]
     assert bench.pool.stats().origins["a"].closed == {"made_room": 1}
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_room_for_a_new_one_is_made_by_closing_the_keys_own_oldest() -> None:
@@ -157,7 +157,7 @@ def test_a_victim_is_closed_before_its_room_is_used() -> None:
     """The count of open sockets does not pass the maximum even for a moment."""
     open_now: set[int] = set()
     bench = Bench(PoolConfig(max_total=1, acquire_timeout=0))
-    bench.pool._desk.close_resource = open_now.remove
+    inside(bench.pool).close_with(open_now.remove)
     for key in "abcab":
         lease = bench.pool.acquire(key, bench.clock.deadline(None))
         assert not open_now
@@ -234,7 +234,7 @@ def test_shrinking_closes_what_is_too_much() -> None:
     held[1].release()
     held[2].release()
     assert len(bench.idle()) == 2
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_a_minimum_is_kept_beyond_the_idle_timeout() -> None:
@@ -265,7 +265,7 @@ def test_a_keeper_fills_what_is_missing_without_being_counted_as_requests() -> N
     stats = bench.pool.stats().origins["a"]
     assert (stats.acquired, stats.created, stats.hold.count) == (2, 3, 0)
     busy[0].release()
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_a_failed_dial_of_a_keeper_gives_the_place_back() -> None:
@@ -275,7 +275,7 @@ def test_a_failed_dial_of_a_keeper_gives_the_place_back() -> None:
     assert lease is not None
     lease.discard("origin is down")
     assert bench.pool.shortage() == [("a", 1)]
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_dropping_the_pool_closes_what_is_idle() -> None:

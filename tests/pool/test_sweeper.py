@@ -7,7 +7,7 @@ import weakref
 from pooledhttp.pool import Pool, PoolConfig, Sweeper
 from pooledhttp.runtime import BlockingRuntime, Task
 from pooledhttp.timing import Deadline
-from tests.pool.tools import Bench
+from tests.pool.tools import Bench, inside
 from tests.support.garbage import collect
 from tests.support.scheduler import Scheduler
 
@@ -77,8 +77,8 @@ def test_a_failing_sweep_does_not_end_it() -> None:
 
 def test_a_pool_on_a_clock_of_its_own_is_left_alone() -> None:
     """The process's sweeper lives by the machine's clock."""
-    assert Bench().pool._sweeper is None
-    assert Pool[str, int](PoolConfig(), close=lambda _: None)._sweeper is not None
+    assert inside(Bench().pool).sweeper is None
+    assert inside(Pool[str, int](PoolConfig(), close=lambda _: None)).sweeper is not None
 
 
 def test_a_thread_that_cannot_be_started_harms_nobody() -> None:

@@ -17,7 +17,7 @@ import pytest
 from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool import Pool, PoolConfig
 from pooledhttp.timing import Deadline
-from tests.pool.tools import check_books
+from tests.pool.tools import check_state, inside
 from tests.support.garbage import collect
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
@@ -80,7 +80,7 @@ def test_threads_never_overshoot_and_nobody_is_forgotten() -> None:
                 lease.discard("test")
 
     run_threads(24, work)
-    check_books(pool)
+    check_state(pool)
     assert most <= 7 and pool.stats().total.active == 0
     pool.shutdown()
     assert not open_now
@@ -107,7 +107,7 @@ def test_dropped_cycles_do_not_deadlock(eager_collector: None) -> None:
         warnings.simplefilter("ignore", ResourceWarning)
         run_threads(6, work)
         collect()
-    check_books(pool)
+    check_state(pool)
     stats = pool.stats().total
     assert stats.active == 0 and stats.leaks == 6 * 30
 
@@ -117,7 +117,7 @@ def test_a_finalizer_inside_the_lock_leaves_the_end_to_its_holder() -> None:
     pool: Pool[str, int] = Pool(PoolConfig(), close=lambda _: None)
     lease = pool.acquire("a", Deadline.never())
     lease.fill(1)
-    with pool._desk.lock:
+    with inside(pool).lock:
         lease.release()
         assert not lease.is_ended
     pool.shortage()  # any operation looks
@@ -162,7 +162,7 @@ def test_interrupts_at_any_moment_leave_the_books_right() -> None:
                 is_armed = False
                 hits += 1
                 lease = None  # type: ignore[assignment]
-                assert not pool._desk.lock.locked(), "the lock was left taken"
+                assert not inside(pool).lock.locked(), "the lock was left taken"
             except PoolTimeout:
                 is_armed = False
                 lease = None  # type: ignore[assignment]
@@ -170,7 +170,7 @@ def test_interrupts_at_any_moment_leave_the_books_right() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     collect()
-    pool._desk.settle()
+    inside(pool).settle()
     stats = pool.stats().total
     assert (stats.active, stats.dialling, stats.waiting) == (0, 0, 0), repr(pool)
     leases = [pool.acquire("a", Deadline.never(), fresh=True) for _ in range(2)]
@@ -191,7 +191,7 @@ def test_a_forked_child_begins_anew() -> None:
     idle = pool.acquire("a", Deadline.never())
     idle.fill(2)
     idle.release()
-    with pool._desk.lock:  # as another thread of the parent may
+    with inside(pool).lock:  # as another thread of the parent may
         child = os.fork()
         if not child:
             status = 1
@@ -228,6 +228,6 @@ def test_without_abandon_a_child_keeps_what_it_inherited_untouched() -> None:
     lease.fill(1)
     child = os.fork()
     if not child:
-        os._exit(0 if pool._inherited == [1] and closed == [] else 1)
+        os._exit(0 if inside(pool).inherited == [1] and closed == [] else 1)
     assert os.waitpid(child, 0)[1] == 0
     lease.release()

@@ -6,7 +6,7 @@ import pytest
 
 from pooledhttp.events import StaleFound
 from pooledhttp.pool import PoolConfig
-from tests.pool.tools import Bench, check_books
+from tests.pool.tools import Bench, check_state
 
 
 def test_dead_ones_are_closed_from_the_oldest_to_the_first_live_one() -> None:
@@ -26,7 +26,7 @@ def test_dead_ones_are_closed_from_the_oldest_to_the_first_live_one() -> None:
         StaleFound("a", 60.0)
     ] * 2
     assert bench.pool.shortage() == [("a", 2)]
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_live_ones_stay_where_they_are() -> None:
@@ -39,7 +39,7 @@ def test_live_ones_stay_where_they_are() -> None:
     assert lease.resource == numbers[1] and lease.idle_seconds == 20
     lease.release()
     assert bench.closed == []
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_keys_without_a_minimum_are_left_alone() -> None:
@@ -62,4 +62,4 @@ def test_a_probe_that_is_interrupted_loses_nothing() -> None:
         bench.pool.weed()
     assert bench.closed == numbers
     bench.take().release()
-    check_books(bench.pool)
+    check_state(bench.pool)

@@ -1,4 +1,8 @@
-"""What tests of the pool share: integers to pool, a clock that is turned by hand, and a recount."""
+"""What the tests of the pool share: integers to pool, a clock turned by hand, and a recount.
+
+This is the only file in `tests/pool` that knows how the inside of a pool is cut into modules and
+objects. The tests look inside through `inside(pool)` and `check_state(pool)`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,29 @@ from typing import Any, TypeVar
 
 from pooledhttp.events import Event, Listeners
 from pooledhttp.pool import Lease, Pool, PoolConfig
+from pooledhttp.pool.freshness import Freshness as KeepAlive
+from pooledhttp.pool.ledger import MAX_QUIET as MAX_UNUSED
 from pooledhttp.pool.record import Record
 from pooledhttp.runtime import Interest, Task
 from pooledhttp.timing import Deadline
 from tests.support.clock import FakeClock
 
+__all__ = [
+    "LOCKED_FILES",
+    "MAX_UNUSED",
+    "Bench",
+    "ClockRuntime",
+    "Inside",
+    "KeepAlive",
+    "check_state",
+    "inside",
+    "is_watched",
+]
+
 T = TypeVar("T")
+
+#: The files whose functions run while the lock is held and change the state.
+LOCKED_FILES = ("serving.py", "keeping.py", "ending.py", "ledger.py", "waiters.py")
 
 
 class _Flag:
@@ -110,11 +131,112 @@ class Bench:
 
     def idle(self, key: str = "a") -> list[int | None]:
         """Return what is on a key's shelf, the oldest first."""
-        record = self.pool._desk.ledger.records.get(key)
-        return [] if record is None else [place.resource for place in record.shelf]
+        return inside(self.pool).idle(key)
 
 
-def check_books(pool: Pool[Any, Any]) -> None:
+class Inside:
+    """What a test reads of the inside of a pool, and the few parts that it replaces."""
+
+    def __init__(self, pool: Pool[Any, Any]) -> None:
+        self._pool = pool
+        self._core = pool._desk
+        self._state = pool._desk.ledger
+
+    @property
+    def lock(self) -> Any:
+        """The lock that guards the state."""
+        return self._core.lock
+
+    @lock.setter
+    def lock(self, lock: Any) -> None:
+        self._core.lock = lock
+
+    def settle(self) -> None:
+        """Do the deferred work."""
+        self._core.settle()
+
+    def close_with(self, close: Callable[[Any], object]) -> None:
+        """Replace the function that closes a resource."""
+        self._core.close_resource = close
+
+    @property
+    def sweeper(self) -> object | None:
+        """The sweeper of the pool."""
+        return self._pool._sweeper
+
+    @property
+    def inherited(self) -> list[Any]:
+        """In a forked child: the resources of the parent that could not be abandoned."""
+        return self._pool._inherited
+
+    @property
+    def open_total(self) -> int:
+        """Slots of all keys."""
+        return self._state.open_total
+
+    @property
+    def idle_total(self) -> int:
+        """Idle slots of all keys."""
+        return self._state.idle_total
+
+    @property
+    def waiting_total(self) -> int:
+        """Callers that wait, of all keys."""
+        return self._state.waiting_total
+
+    @property
+    def max_total(self) -> int:
+        """The limit of the whole pool."""
+        return self._state.max_total
+
+    @property
+    def key_count(self) -> int:
+        """Keys with a state."""
+        return len(self._state.records)
+
+    @property
+    def closing_count(self) -> int:
+        """Slots whose resource is being closed."""
+        return len(self._state.closing)
+
+    def held(self) -> list[Any]:
+        """Return the resources of all leases; `None` for an empty slot."""
+        return [slot.resource for slot in self._state.held.values()]
+
+    def idle(self, key: Any) -> list[Any]:
+        """Return the idle resources of a key, the oldest first."""
+        key_state = self._state.records.get(key)
+        return [] if key_state is None else [slot.resource for slot in key_state.shelf]
+
+    def all_idle(self) -> list[Any]:
+        """Return the idle resources of all keys."""
+        return [number for key in self._state.records for number in self.idle(key)]
+
+    def open_by_key(self) -> dict[Any, int]:
+        """Return the number of slots of each key."""
+        return {key: key_state.open for key, key_state in self._state.records.items()}
+
+    def max_by_key(self) -> dict[Any, int]:
+        """Return the limit of each key."""
+        return {key: key_state.max_open for key, key_state in self._state.records.items()}
+
+    def first_waiting(self, key: Any) -> Lease[Any, Any]:
+        """Return the lease of the caller that has waited longest for a key."""
+        lease: Lease[Any, Any] = next(iter(self._state.records[key].waiters.values())).lease
+        return lease
+
+
+def inside(pool: Pool[Any, Any]) -> Inside:
+    """Look inside a pool."""
+    return Inside(pool)
+
+
+def is_watched(lease: Lease[Any, Any]) -> bool:
+    """Whether leak detection watches a lease."""
+    return lease.place is not None and lease.place.watch is not None
+
+
+def check_state(pool: Pool[Any, Any]) -> None:
     """Recount everything, and compare it with what the pool believes."""
     ledger = pool._desk.ledger
     records = list(ledger.records.values())
