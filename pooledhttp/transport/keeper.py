@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pooledhttp.pool import renew_after_fork
+from pooledhttp.runtime import register_fork_reset
 from pooledhttp.timing import Deadline
 from pooledhttp.transport.connection import Connection
 
@@ -72,10 +72,10 @@ class Keeper:
         self._dial = dial
         self._runtime = runtime
         self._random = random_source or random.Random()
-        self.renew()
-        renew_after_fork(self)
+        self.reset_after_fork()
+        register_fork_reset(self)
 
-    def renew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Begin anew, in a forked child: the task is not there, and the lock may be held."""
         self._lock = threading.Lock()
         # Guarded by the lock.
@@ -168,7 +168,7 @@ class Keeper:
             return False
         try:
             if not was_woken:
-                pool.weed()
+                pool.probe_idle()
             self._top_up(pool, mine, was_woken)
         except Exception:  # a look that failed must not be the last one
             log.exception("Keeping connections warm failed for %r", pool)

@@ -23,9 +23,9 @@ from pooledhttp.events import Listeners, RetryScheduled
 from pooledhttp.exceptions import PoolClosed
 from pooledhttp.message import DEFAULT_PORTS
 from pooledhttp.network import UNIX_SCHEME, Connector, Route, SocketOptions, socket_path
-from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig, renew_after_fork
+from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig
 from pooledhttp.retry import Pauses, RetryBudget
-from pooledhttp.runtime import Runtime, default_runtime
+from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
 from pooledhttp.transport.connection import Connection
 from pooledhttp.transport.keeper import Keeper
@@ -91,10 +91,10 @@ class TransportManager:
         self.budget = RetryBudget()
         self.pauses = Pauses()
         self._guides: list[tuple[weakref.ref[Any], Guide]] = []
-        self.renew()
-        renew_after_fork(self)
+        self.reset_after_fork()
+        register_fork_reset(self)
 
-    def renew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Begin anew, in a forked child: nobody has used it there yet."""
         #: Adapters that enter are given it; one that holds another has to enter again.
         self.era = object()
@@ -278,10 +278,10 @@ class Holder:
         self._owner = weakref.ref(owner)
         self._guide = guide
         self._manager: TransportManager | None = None
-        self.renew()
-        renew_after_fork(self)
+        self.reset_after_fork()
+        register_fork_reset(self)
 
-    def renew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Begin anew, in a forked child: nobody there is making the manager."""
         self._lock = threading.Lock()
 

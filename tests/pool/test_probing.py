@@ -152,9 +152,9 @@ def test_a_restart_does_not_spoil_reuse() -> None:
     assert fresh.trust == 18
     fresh.saw_closed(5, 1020)  # again: believed
     assert fresh.limit == 4.5 and fresh.trust < 4.5
-    fresh.review(1319)
+    fresh.forget_outdated(1319)
     assert fresh.limit == 4.5
-    fresh.review(1320)
+    fresh.forget_outdated(1320)
     assert fresh.limit == float("inf")
 
 

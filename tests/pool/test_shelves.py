@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from pooledhttp.events import ShelfOverflow
+from pooledhttp.events import IdleOverflow
 from pooledhttp.pool import Limits, PoolConfig
 from tests.pool.tools import Bench, check_state, inside
 
@@ -83,7 +83,7 @@ def test_a_full_shelf_of_a_host_loses_its_oldest() -> None:
     bench.shelve(count=4)
     assert bench.idle() == [3, 4] and bench.closed == [1, 2]
     assert bench.pool.stats().origins["a"].exhausted == 2
-    assert bench.events.count(ShelfOverflow("a")) == 2
+    assert bench.events.count(IdleOverflow("a")) == 2
 
 
 def test_nothing_is_kept_where_nothing_may_be() -> None:

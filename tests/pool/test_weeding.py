@@ -16,7 +16,7 @@ def test_dead_ones_are_closed_from_the_oldest_to_the_first_live_one() -> None:
     bench.dead = {first, second}
     before = bench.pool.stats().total
     bench.clock.advance(60)
-    bench.pool.weed()
+    bench.pool.probe_idle()
     after = bench.pool.stats().total
     assert bench.closed == [first, second] and bench.idle() == [third]
     assert bench.probed == [first, second, third]
@@ -34,7 +34,7 @@ def test_live_ones_stay_where_they_are() -> None:
     bench = Bench(PoolConfig(min_idle=2))
     numbers = bench.shelve(count=2)
     bench.clock.advance(20)
-    bench.pool.weed()
+    bench.pool.probe_idle()
     lease = bench.take()
     assert lease.resource == numbers[1] and lease.idle_seconds == 20
     lease.release()
@@ -46,7 +46,7 @@ def test_keys_without_a_minimum_are_left_alone() -> None:
     """Their idle resources are probed when they are taken, not before."""
     bench = Bench()
     bench.shelve()
-    bench.pool.weed()
+    bench.pool.probe_idle()
     assert bench.probed == []
 
 
@@ -59,7 +59,7 @@ def test_a_probe_that_is_interrupted_loses_nothing() -> None:
     bench = Bench(PoolConfig(min_idle=1), is_alive=interrupted)
     numbers = bench.shelve()
     with pytest.raises(KeyboardInterrupt):
-        bench.pool.weed()
+        bench.pool.probe_idle()
     assert bench.closed == numbers
     bench.take().release()
     check_state(bench.pool)
