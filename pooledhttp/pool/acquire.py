@@ -3,14 +3,14 @@
 `Pool.acquire` itself tries only the shortest way. The rest is here. Each search is one step under
 the lock; probing, closing and waiting happen between the steps:
 
-    search ---PLACED---------------------------------------------------> the lease has its slot
-     ^ |------PROBE----> probe an old idle one ---dead-----------------> the lease has its slot, empty
+    search ---PLACED--------------------------------------------> the lease has its slot
+     ^ |------PROBE----> probe an old idle one ---dead----------> the lease has an empty slot
      | |                   |
      |-+-------------------'  alive: it is idle again
      | |
-     | '------WAIT-----> search again, now joining the queue ---WAIT---> wait ---served---> it has it
-     '---------------------'                                               |
-                                                            time is up, or the pool is shut down
+     | '------WAIT-----> search again and join the queue ---WAIT---> wait ---served---> it has it
+     '---------------------'                                           |
+                                                        time is up, or the pool is shut down
 
 A caller joins the queue in the same step that finds nothing free. Between a search that finds
 nothing and a later step that joins, a slot could become free, and the caller would miss it.
@@ -40,7 +40,7 @@ from pooledhttp.pool.queue import leave_queue_locked
 from pooledhttp.pool.state import PoolState
 from pooledhttp.timing import Deadline
 
-__all__ = ["abandon", "find_slot", "validate"]
+__all__ = ["abandon", "find_slot", "replace_dead"]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
@@ -152,8 +152,8 @@ def _wait(
 ) -> None:
     """Wait in the queue until served.
 
-    The step that serves a caller gives it the slot; the signal is only the news. A caller whose time
-    is up may have been served at the last moment. Then it has its lease and is not late.
+    The step that serves a caller gives it the slot; the signal is only the news. A caller whose
+    time is up may have been served at the last moment. Then it has its lease and is not late.
     """
     try:
         caller.signal.wait(limit)
@@ -177,14 +177,17 @@ def _timed_out(
     return error
 
 
-def validate(core: PoolCore[K, R], lease: Lease[K, R], careful: bool) -> None:
-    """Probe the resource of the lease; while it is dead, replace it by another idle one or none."""
-    while lease.reused and lease.idle_seconds >= core.validate_after:
-        resource = lease.resource
-        if resource is None or core.probe(resource):
-            return
-        core.close(resource)
+def replace_dead(core: PoolCore[K, R], lease: Lease[K, R], careful: bool) -> None:
+    """Close the dead resource of a lease; give it another idle one that is alive, or none."""
+    is_dead = True
+    while is_dead:
+        core.close(lease.resource)
         core.step(_replace_dead_by_idle_locked, lease, careful)
+        is_dead = (
+            lease.reused
+            and lease.idle_seconds >= core.validate_after
+            and not core.probe(lease.resource)
+        )
 
 
 def _replace_dead_by_idle_locked(

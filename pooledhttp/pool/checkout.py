@@ -4,9 +4,9 @@
 is. `find_slot_locked` is the whole search:
 
     1  the newest idle resource, if it is trusted               PLACED
-    2  an old idle resource that is not trusted, to be probed   PROBE     then the caller searches again
-    3  room within the limits, or made by closing an idle one   PLACED    with an empty slot
-    4  nothing                                                  WAIT      in the queue now, if wanted
+    2  an old idle resource that is not trusted, to be probed   PROBE    then it searches again
+    3  room within the limits, or made by closing an idle one   PLACED   with an empty slot
+    4  nothing                                                  WAIT     in the queue, if wanted
 
 Where an idle resource has to go to make room, its slot is freed at once and the resource is added
 to `to_close`. The caller closes it before it puts another one into its slot, so that no more are
@@ -20,7 +20,7 @@ it only to learn that:
     idle --lend_oldest--> lease --return_alive--> idle       the lease has no slot then
                             |
                             +--replace_dead-----> closed     the lease keeps the slot, empty
-                            '--discard_dead-----> closed     the lease of a sweep over idle ones ends
+                            '--discard_dead-----> closed     the lease ends (`probe_idle`)
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 
 A step is one indivisible change of the state: a function whose name ends in `_locked`. It only
 decides. Closing a resource and waking a caller can take time or call foreign code, so the step
-defers them, and `settle` does them after the lock has been released. There are three ways to run a
+defers them, and `settle` does them after the lock has been released. There are two ways to run a
 step:
 
-    step          waits for the lock, then settles
-    quick_step    waits for the lock; the caller settles
-    try_step      gives up if the lock is taken; the caller settles
+    step        waits for the lock, then settles
+    try_step    gives up if the lock is taken; the caller settles
+
+Only `Pool.acquire` writes `step` out for its first look, which every request pays for.
 
 **Ending a lease never waits for the lock.** A finalizer or a signal handler can end a lease in the
 very thread that holds the lock. So `end` tries, and otherwise leaves the end in the deque `ended`.
@@ -32,12 +33,17 @@ Python code. Two rules make that safe.
    `if lock.acquire(False):` an interrupt could come before the `try`, and the lock would stay taken
    for ever. For the same reason an item is removed from a deque together with its use, or after it.
 
-Why not a context manager (`with core.step():`): an interrupt inside `__enter__`, after the lock was
-taken, leaves it taken, because `with` has not begun yet. A generator closes that gap only when its
-traceback is gone, and costs @GEN@ instructions. Why not an `RLock`: a finalizer could wait for the
-lock of another pool, held by a thread whose finalizer waits for the lock of this one. Without
-waiting, an `RLock` needs the same loop and costs @RLOCK@ instructions more. `benchmarks/pool_cost.py`
-counts them.
+Alternatives that were tried (`benchmarks/pool_cost.py` compares their cost):
+
+    `with core.step():` of a class     An interrupt inside `__enter__`, after the lock was taken,
+                                       leaves it taken: `with` has not begun yet. It costs 1.4
+                                       times the instructions of `with lock:`.
+    the same of a generator            The lock stays taken as long as the traceback lives. It
+                                       costs 5.2 times the instructions.
+    an `RLock` and the same flag       Ending a lease must not wait for an `RLock` either: a
+                                       finalizer under the lock of one pool could wait for the lock
+                                       of another pool, whose holder waits for the first one.
+                                       Without waiting it needs the same loop, and costs 2 % more.
 """
 
 from __future__ import annotations
@@ -181,26 +187,6 @@ class PoolCore(Generic[K, R]):
             self.settle()
         return result
 
-    def quick_step(
-        self,
-        function: Callable[[PoolState[K, R], float, A, B], T],
-        now: float,
-        first: A,
-        second: B,
-    ) -> T:
-        """Run a step as `step` does, but at the time of the caller, and do not settle.
-
-        It is on the path of every request: the number of arguments is fixed, and the caller settles
-        if there is deferred work.
-        """
-        with self.lock:
-            if self.in_step:
-                recount_locked(self.state, now)
-            self.in_step = True
-            result = function(self.state, now, first, second)
-            self.in_step = False
-        return result
-
     def try_step(
         self,
         function: Callable[[PoolState[K, R], float, A, B], object],
@@ -297,9 +283,9 @@ class PoolCore(Generic[K, R]):
         except Exception as error:  # the resource counts as closed all the same
             logger.warning("Closing %r failed", resource, exc_info=error)
 
-    def probe(self, resource: R) -> bool:
+    def probe(self, resource: R | None) -> bool:
         """Return whether an idle resource is alive; never under the lock."""
-        assert self.is_alive is not None
+        assert self.is_alive is not None and resource is not None
         try:
             return self.is_alive(resource)
         except Exception as error:  # a resource whose probe fails must not be used
@@ -327,18 +313,15 @@ class PoolCore(Generic[K, R]):
             return
         self._overflow_log_at = now + _OVERFLOW_LOG_SECONDS
         # Read without the lock: the numbers of a log line may be a moment old.
+        counters = key_state.counters
         if key_state.max_idle != UNLIMITED:
-            setting, limit, wanted = (
-                "max_idle_per_host",
-                key_state.max_idle,
-                key_state.counters.peak,
-            )
+            setting, limit, wanted = "max_idle_per_host", key_state.max_idle, counters.peak
         else:
             setting, limit, wanted = "max_idle_total", state.max_idle_total, state.open_total
         logger.warning(
             "Connections to %s are closed because the pool keeps only %d idle (%s); %d of them "
             "so far. Set %s to %d to keep what is used.",
-            key_state.origin, limit, setting, key_state.counters.closed.get(IDLE_FULL, 0), setting,
+            key_state.origin, limit, setting, counters.closed.get(IDLE_FULL, 0), setting,
             max(wanted, limit + 1),
         )  # fmt: skip
 

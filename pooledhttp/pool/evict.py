@@ -115,9 +115,9 @@ def snapshot_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R
 def recount_locked(state: PoolState[K, R], now: float) -> None:
     """Set every counter to what the containers hold.
 
-    An exception from outside, such as Ctrl-C, can interrupt a step in the middle. Then a slot can be
-    in two containers, or in none while it is still counted. A slot in two belongs to its lease. A
-    slot in none is lost, and its resource with it, but its room becomes free.
+    An exception from outside, such as Ctrl-C, can interrupt a step in the middle. Then a slot can
+    be in two containers, or in none while it is still counted. A slot in two belongs to its lease.
+    A slot in none is lost, and its resource with it, but its room becomes free.
     """
     state.clear_indexes_locked()
     held = {id(slot) for slot in state.held.values()}

@@ -1,9 +1,9 @@
 """How many resources one key may have, and which settings apply to which URL.
 
 The pool itself asks for `Limits` by key and knows nothing of URLs. This module resolves settings
-written by URL prefix (`PoolConfig.overrides`), for the code that turns URLs into keys. A prefix is a
-scheme, with or without a host and a port. A path cannot have limits, because connections belong to
-an origin:
+written by URL prefix (`PoolConfig.overrides`), for the code that turns URLs into keys. A prefix is
+a scheme, with or without a host and a port. A path cannot have limits, because connections belong
+to an origin:
 
     "https://"                      every https origin
     "https://api.example.com"       that host, on the default port of https

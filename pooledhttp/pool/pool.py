@@ -26,11 +26,12 @@ from random import Random
 from typing import Any, TypeVar
 
 from pooledhttp.events import ConnectionOpened, LeaseAcquired, Listeners
-from pooledhttp.pool.acquire import abandon, find_slot, validate
+from pooledhttp.pool.acquire import abandon, find_slot, replace_dead
 from pooledhttp.pool.checkin import discard_locked, reclaim_locked, release_locked
 from pooledhttp.pool.checkout import fill_locked, replace_dead_locked, take_idle_locked
 from pooledhttp.pool.config import PoolConfig
 from pooledhttp.pool.core import PoolCore
+from pooledhttp.pool.evict import recount_locked
 from pooledhttp.pool.key_state import Slot
 from pooledhttp.pool.leaks import caller_outside, lease_tracker
 from pooledhttp.pool.lease import Lease, LeaseWatch
@@ -63,7 +64,7 @@ class Pool(PoolMaintenance[K, R]):
         listeners: Receive events, in the caller's thread and outside the lock.
         random: For lifetimes, and for the choice among equals.
         sweeper: Closes what expired while the pool is not used. By default the one of the process,
-            if the runtime uses the clock of the machine; the fake clock of a test has no use for it.
+            if the runtime uses the clock of the machine. It cannot follow the clock of a test.
     """
 
     #: Tests put a lock here at which they can switch threads.
@@ -128,13 +129,29 @@ class Pool(PoolMaintenance[K, R]):
         now = self.now()
         core = self._core
         lease = Lease(self, key, next(core.serials))
+        state = core.state
         try:
-            if careful or fresh or not core.quick_step(_take_newest_locked, now, key, lease):
+            with core.lock:  # `core.step`, written out
+                if core.in_step:
+                    recount_locked(state, now)
+                core.in_step = True
+                key_state = state.keys.get(key)
+                is_placed = (
+                    key_state is not None
+                    and not (careful or fresh)
+                    and take_idle_locked(state, now, key_state, lease)
+                )
+                core.in_step = False
+            if not is_placed:
                 find_slot(core, lease, deadline, now, careful, fresh)
-            if core.ended or core.state.deferred:
+            if core.ended or state.deferred:
                 core.settle()
-            if lease.reused and lease.idle_seconds >= core.validate_after:
-                validate(core, lease, careful)
+            if (
+                lease.reused
+                and lease.idle_seconds >= core.validate_after
+                and not core.probe(lease.resource)
+            ):
+                replace_dead(core, lease, careful)
         except BaseException:
             abandon(core, lease)
             raise
@@ -285,12 +302,6 @@ class Pool(PoolMaintenance[K, R]):
         for key_state in core.state.keys.values():
             for slot in key_state.idle:
                 core.close(slot.resource)
-
-
-def _take_newest_locked(state: PoolState[K, R], now: float, key: K, lease: Lease[K, R]) -> bool:
-    """Give the newest idle slot of a key to the lease, if there is one and it is usable."""
-    key_state = state.keys.get(key)
-    return key_state is not None and take_idle_locked(state, now, key_state, lease)
 
 
 def _count_replay_locked(state: PoolState[K, R], now: float, key: K) -> None:

@@ -13,8 +13,8 @@ the lock is released is noted: closes and wake-ups in `deferred`, events in `eve
 function is one indivisible step and can be tested as such.
 
 A slot is in exactly one of three containers: `held` (a lease has it), the `idle` list of its key,
-or `closing`. `open` counts all three, so a connection that is being dialled or closed counts, and no
-other one can exceed the limit beside it.
+or `closing`. `open` counts all three. So connections that are being dialled or closed count too,
+and the limits hold for open sockets.
 
 What holds between two steps:
 

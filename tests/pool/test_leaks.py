@@ -1,4 +1,4 @@
-"""Leases that nobody uses: found once, named with the caller's line."""
+"""Leases that are not used: reported once, with the line of the caller."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.pool.tools import Bench, is_watched
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
 
-def test_a_lease_nobody_uses_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
-    """With origin, age, thread and the caller's file and line."""
+def test_an_unused_lease_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The report has the origin, age, thread, and the file and line of the caller."""
     bench = Bench(PoolConfig(leak_threshold=10))
     lease = bench.take()
     bench.clock.advance(11)
@@ -30,8 +30,8 @@ def test_a_lease_nobody_uses_is_reported_once(caplog: pytest.LogCaptureFixture) 
     assert bench.pool.stats().origins["a"].leaks == 1
 
 
-def test_any_acquire_looks_as_well(caplog: pytest.LogCaptureFixture) -> None:
-    """Leaks are found without a sweeper, by whoever uses the pool."""
+def test_acquire_also_looks_for_leaks(caplog: pytest.LogCaptureFixture) -> None:
+    """Leaks are found without a sweeper."""
     bench = Bench(PoolConfig(leak_threshold=10))
     lease = bench.take()
     bench.clock.advance(11)
@@ -40,8 +40,8 @@ def test_any_acquire_looks_as_well(caplog: pytest.LogCaptureFixture) -> None:
     lease.release()
 
 
-def test_touching_and_calls_in_progress_are_use(caplog: pytest.LogCaptureFixture) -> None:
-    """A slow answer is no leak, nor is a body that is read bit by bit."""
+def test_touching_and_calls_in_progress_count_as_use(caplog: pytest.LogCaptureFixture) -> None:
+    """A slow response is no leak, and neither is a body that is read slowly."""
     bench = Bench(PoolConfig(leak_threshold=10))
     lease = bench.take()
     lease.busy = True
@@ -59,8 +59,8 @@ def test_touching_and_calls_in_progress_are_use(caplog: pytest.LogCaptureFixture
     assert len(caplog.records) == 1
 
 
-def test_each_lease_of_a_resource_is_watched_anew() -> None:
-    """That an earlier lease was reported says nothing of the next."""
+def test_each_lease_of_a_resource_is_watched_separately() -> None:
+    """The report of an earlier lease does not affect the next one."""
     bench = Bench(PoolConfig(leak_threshold=10, idle_timeout=None))
     for leaks in (1, 2):
         lease = bench.take()
@@ -70,8 +70,8 @@ def test_each_lease_of_a_resource_is_watched_anew() -> None:
         lease.release()
 
 
-def test_nothing_is_looked_for_without_a_threshold() -> None:
-    """No frames are walked and no times are taken unless it was asked for."""
+def test_without_a_threshold_no_lease_is_watched() -> None:
+    """No frames are read and no times are taken."""
     bench = Bench()
     lease = bench.take()
     bench.clock.advance(1e6)

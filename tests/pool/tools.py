@@ -38,7 +38,7 @@ LOCKED_FILES = ("queue.py", "checkin.py", "state.py", "key_state.py", "evict.py"
 
 
 class _Flag:
-    """A waiter in a test of one thread: what others would do meanwhile is done by `meanwhile`."""
+    """A waiter in a test of one thread: `meanwhile` does what other threads would do."""
 
     def __init__(self, runtime: ClockRuntime) -> None:
         self._runtime = runtime
@@ -56,10 +56,10 @@ class _Flag:
 
 
 class ClockRuntime:
-    """A runtime of one thread on a fake clock; a wait that nothing ends lasts to its deadline.
+    """A runtime of one thread on a fake clock; a wait that nothing ends lasts until its deadline.
 
     Attributes:
-        meanwhile: Called one after another, each when somebody waits.
+        meanwhile: Functions; each wait calls the next one.
     """
 
     name = "clock"
@@ -95,7 +95,7 @@ class ClockRuntime:
 
 
 class Bench:
-    """A pool of integers under test, and everything that happened to them."""
+    """A pool of integers under test, with a record of all that happened to them."""
 
     def __init__(self, config: PoolConfig | None = None, **settings: Any) -> None:
         self.clock = FakeClock()
@@ -115,14 +115,14 @@ class Bench:
         return number not in self.dead
 
     def take(self, key: str = "a", seconds: float | None = None, **how: bool) -> Lease[str, int]:
-        """Acquire, and fill the place if it is empty."""
+        """Acquire, and fill the slot if it is empty."""
         lease = self.pool.acquire(key, self.clock.deadline(seconds), **how)
         if lease.resource is None:
             lease.fill(next(self.numbers))
         return lease
 
-    def shelve(self, key: str = "a", count: int = 1) -> list[int]:
-        """Have that many new idle resources; return them, the oldest first."""
+    def add_idle(self, key: str = "a", count: int = 1) -> list[int]:
+        """Add so many new idle resources; return them, the oldest first."""
         leases = [self.take(key, fresh=True) for _ in range(count)]
         numbers = [lease.resource for lease in leases]
         for lease in leases:
@@ -130,7 +130,7 @@ class Bench:
         return [number for number in numbers if number is not None]
 
     def idle(self, key: str = "a") -> list[int | None]:
-        """Return what is on a key's shelf, the oldest first."""
+        """Return the idle resources of a key, the oldest first."""
         return inside(self.pool).idle(key)
 
 
