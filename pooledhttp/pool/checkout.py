@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import bisect
 import enum
+import operator
 from collections.abc import Hashable
 from typing import TypeVar
 
@@ -57,6 +58,10 @@ __all__ = [
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
+
+
+#: The sort key of idle lists.
+_IDLE_SINCE = operator.attrgetter("idle_since")
 
 
 class Found(enum.Enum):
@@ -268,10 +273,6 @@ def swap_for_idle_locked(
 # -- the outcomes of probes
 
 
-def _idle_since(slot: Slot[K, R]) -> float:
-    return slot.idle_since
-
-
 def lend_oldest_locked(
     state: PoolState[K, R], now: float, key_state: KeyState[K, R], lease: Lease[K, R]
 ) -> bool:
@@ -303,7 +304,7 @@ def return_alive_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
         # resource and freeing its room serves the first caller.
         state.schedule_close_locked(now, slot, "made_room")
         return
-    bisect.insort_left(key_state.idle, slot, key=_idle_since)
+    bisect.insort_left(key_state.idle, slot, key=_IDLE_SINCE)
     state.idle_total += 1
     if key_state.bucket < len(key_state.idle):
         state.idle_index.update(key_state)

@@ -79,3 +79,46 @@ def test_without_a_threshold_no_lease_is_watched() -> None:
     assert not is_watched(lease) and not lease.busy
     assert bench.pool.stats().total.leaks == 0
     lease.release()
+
+
+def test_calls_in_progress_can_be_nested_and_raise() -> None:
+    """A lease is in use until the last call ends, however it ends."""
+    bench = Bench(PoolConfig(leak_threshold=10))
+    lease = bench.take()
+    with pytest.raises(ValueError), lease.in_use():
+        with lease.in_use():
+            pass
+        bench.clock.advance(60)
+        bench.pool.sweep()
+        assert lease.busy
+        raise ValueError
+    assert not lease.busy
+    bench.clock.advance(9)
+    bench.pool.sweep()
+    assert bench.pool.stats().total.leaks == 0, "the end of a call is use"
+    bench.clock.advance(2)
+    bench.pool.sweep()
+    assert bench.pool.stats().total.leaks == 1
+
+
+def test_a_call_in_progress_outlives_a_replaced_resource() -> None:
+    """A lease whose dead resource is replaced during a call is still in use."""
+    bench = Bench(PoolConfig(leak_threshold=10))
+    bench.add_idle()
+    lease = bench.take()
+    with lease.in_use():
+        lease.found_stale()
+        bench.clock.advance(60)
+        bench.pool.sweep()
+    assert not lease.busy and bench.pool.stats().total.leaks == 0
+
+
+def test_a_call_in_progress_costs_nothing_without_leak_detection() -> None:
+    """`in_use` works on any lease, also on one that has ended."""
+    bench = Bench()
+    lease = bench.take()
+    with lease.in_use():
+        assert not lease.busy
+    lease.release()
+    with lease.in_use():
+        pass

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
+import pooledhttp.pool
 from pooledhttp.events import Event, Listeners
 from pooledhttp.pool import Lease, Pool, PoolConfig
 from pooledhttp.pool.keepalive import KeepAlive
@@ -22,6 +24,8 @@ from tests.support.clock import FakeClock
 __all__ = [
     "LOCKED_FILES",
     "MAX_UNUSED_KEYS",
+    "PACKAGE",
+    "STEP_MODULES",
     "Bench",
     "ClockRuntime",
     "Inside",
@@ -33,8 +37,12 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: The files whose functions run while the lock is held and change the state.
-LOCKED_FILES = ("queue.py", "checkin.py", "state.py", "key_state.py", "evict.py")
+#: The source of the pool, and the modules that have only steps under the lock.
+PACKAGE = Path(pooledhttp.pool.__file__).parent
+STEP_MODULES = ("checkin", "checkout", "evict", "queue")
+
+#: The files whose code runs while the lock is held and changes the state.
+LOCKED_FILES = tuple(f"{name}.py" for name in (*STEP_MODULES, "state", "key_state"))
 
 
 class _Flag:

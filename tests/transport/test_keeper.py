@@ -323,7 +323,7 @@ def test_a_look_that_fails_is_not_the_last(
         def fail_once() -> None:
             if failing.pop() if failing else False:
                 raise RuntimeError("no")
-            weed()
+            probe_idle()
 
         bench.pool.probe_idle = fail_once  # type: ignore[method-assign]
         bench.keeper.wake()
