@@ -6,7 +6,7 @@
       RetryScheduled                   the policy wants another attempt
     RequestFinished                    the head of the answer came, or an error
     LeaseEnded                         the body was read, or the response dropped (then also Leaked)
-      ShelfOverflow                    the connection was good, and there was no room to keep it
+      IdleOverflow                    the connection was good, and there was no room to keep it
       ConnectionClosed                 whenever a connection ends, also one that was idle
 
 All of them name the origin they are about (`https://host:port`, without credentials) first. An
@@ -28,7 +28,7 @@ __all__ = [
     "Replayed",
     "RequestFinished",
     "RetryScheduled",
-    "ShelfOverflow",
+    "IdleOverflow",
     "StaleFound",
     "WaitTimedOut",
 ]
@@ -89,7 +89,7 @@ class StaleFound:
 
 
 @dataclass(frozen=True, slots=True)
-class ShelfOverflow:
+class IdleOverflow:
     """A good connection was closed because the limit of idle ones was reached."""
 
     origin: str
@@ -144,7 +144,7 @@ Event = (
     | LeaseEnded
     | WaitTimedOut
     | StaleFound
-    | ShelfOverflow
+    | IdleOverflow
     | Leaked
     | Replayed
     | RetryScheduled

@@ -25,17 +25,7 @@ if TYPE_CHECKING:
     from pooledhttp.pool import Lease
     from pooledhttp.timing import TimeoutPlan
 
-__all__ = ["BodyReader", "SocketHandle", "mark_unused", "mark_used"]
-
-
-def mark_used(lease: Lease[Route, Connection]) -> None:
-    """Note that a call on the connection is in progress, so that its lease counts as no leak."""
-    lease.busy = True
-
-
-def mark_unused(lease: Lease[Route, Connection]) -> None:
-    """Note that the call has returned: from now on the lease may be found to be leaked."""
-    lease.busy = False
+__all__ = ["BodyReader", "SocketHandle"]
 
 
 class SocketHandle:
@@ -126,12 +116,12 @@ class BodyReader:
         connection, lease = self._connection, self._lease
         if connection is None or lease is None:
             return b""
-        mark_used(lease)
         spent = self._plan.spent
         if spent is not None:
             spent.begin("reading the body")
         try:
-            piece = connection.receive(self._plan)
+            with lease.in_use():
+                piece = connection.receive(self._plan)
         except Exception as error:
             self._failure = without_frames(explain_total(error, self._plan))
             self._discard("failed in the body")
@@ -139,7 +129,6 @@ class BodyReader:
         except BaseException:
             self._discard("interrupted")
             raise
-        mark_unused(lease)
         if spent is not None:
             spent.begin(None)
         if connection.is_complete:

@@ -21,9 +21,9 @@ from pooledhttp.events import Listeners, RetryScheduled
 from pooledhttp.exceptions import PoolClosed
 from pooledhttp.http1 import Connection, ResponseLimits
 from pooledhttp.network import Connector, Route, SocketOptions
-from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig, renew_after_fork
+from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig
 from pooledhttp.retry import Pauses, RetryBudget
-from pooledhttp.runtime import Runtime, default_runtime
+from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
 from pooledhttp.transport.transport import Transport, open_connection
 from pooledhttp.transport.tunnel import open_tunnel
@@ -83,10 +83,10 @@ class TransportManager:
         self.warmer = Warmer(self.connections, dial, self.runtime)
         self.budget = RetryBudget()
         self.pauses = Pauses()
-        self.renew()
-        renew_after_fork(self)
+        self.reset_after_fork()
+        register_fork_reset(self)
 
-    def renew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Start over in a forked child, where no adapter has used the pool yet."""
         #: Given to each adapter that enters. One that holds another object has to enter again.
         self.generation = object()

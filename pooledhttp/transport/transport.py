@@ -22,7 +22,7 @@ from pooledhttp.events import Listeners, Replayed
 from pooledhttp.exceptions import ConnectionBroken
 from pooledhttp.http1 import Connection, Head, ResponseLimits, State, WireRequest
 from pooledhttp.message import Reader
-from pooledhttp.transport.body import BodyReader, mark_unused, mark_used
+from pooledhttp.transport.body import BodyReader
 from pooledhttp.transport.upgrade import SwitchedReader
 
 if TYPE_CHECKING:
@@ -89,27 +89,38 @@ class Transport:
             plan.spent.begin("waiting for a connection")
         careful = replay != "always" and not request.is_idempotent
         lease = self.pool.acquire(route, plan.total.sooner(plan.pool), careful=careful)
-        mark_used(lease)
         try:
-            connection = lease.resource or self.dial(lease, route, plan)
-            may_be_stale = lease.reused and replay != "off"
-            try:
-                response = self._send(connection, request, plan)
-                is_stale = may_be_stale and _says_idle_timeout(response.head)
-                if not (is_stale and _may_replay(connection, request, replay)):
-                    return response.read_by(connection, lease)
-            except ConnectionBroken:
-                is_stale = may_be_stale and not connection.got_bytes
-                if not (is_stale and _may_replay(connection, request, replay)):
-                    raise
-            lease.found_stale()
-            self.pool.count_replay(route)
-            self.listeners.emit(Replayed(route.origin, request.method.decode("latin-1")))
-            connection = self.dial(lease, route, plan)
-            return self._send(connection, request, plan).read_by(connection, lease)
+            with lease.in_use():
+                return self._exchange_on(lease, route, request, plan, replay)
         except BaseException as error:
             lease.discard(type(error).__name__)
             raise
+
+    def _exchange_on(
+        self,
+        lease: Lease[Route, Connection],
+        route: Route,
+        request: WireRequest,
+        plan: TimeoutPlan,
+        replay: Replay,
+    ) -> WireResponse:
+        """Send the request on a lease, and once more if its reused connection was dead."""
+        connection = lease.resource or self.dial(lease, route, plan)
+        may_be_stale = lease.reused and replay != "off"
+        try:
+            response = self._send(connection, request, plan)
+            is_stale = may_be_stale and _says_idle_timeout(response.head)
+            if not (is_stale and _may_replay(connection, request, replay)):
+                return response.read_by(connection, lease)
+        except ConnectionBroken:
+            is_stale = may_be_stale and not connection.got_bytes
+            if not (is_stale and _may_replay(connection, request, replay)):
+                raise
+        lease.found_stale()
+        self.pool.count_replay(route)
+        self.listeners.emit(Replayed(route.origin, request.method.decode("latin-1")))
+        connection = self.dial(lease, route, plan)
+        return self._send(connection, request, plan).read_by(connection, lease)
 
     def dial(self, lease: Lease[Route, Connection], route: Route, plan: TimeoutPlan) -> Connection:
         """Connect, and put the connection into the lease's empty place."""
@@ -150,7 +161,6 @@ class _Received(NamedTuple):
             reader = SwitchedReader(connection, lease, plan)
         else:
             reader = BodyReader(connection, lease, plan, head)
-        mark_unused(lease)
         return WireResponse(head, reader)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pooledhttp.http1 import RECV_BYTES, Connection
-from pooledhttp.transport.body import SocketHandle, mark_unused, mark_used
+from pooledhttp.transport.body import SocketHandle
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route
@@ -51,11 +51,8 @@ class SwitchedReader:
         lease = self._lease
         if not self._buffer and lease is not None and amt:
             deadline = self._plan.total.sooner(self._plan.read)
-            mark_used(lease)
-            try:
+            with lease.in_use():
                 self._buffer = self._connection.stream.recv(max(amt, RECV_BYTES), deadline)
-            finally:
-                mark_unused(lease)
             if not self._buffer:
                 self.close()
         piece, self._buffer = self._buffer[:amt], self._buffer[amt:]

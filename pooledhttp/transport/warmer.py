@@ -28,7 +28,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pooledhttp.http1 import Connection
-from pooledhttp.pool import renew_after_fork
+from pooledhttp.runtime import register_fork_reset
 from pooledhttp.timing import Deadline
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ class Warmer:
         self._dial = dial
         self._runtime = runtime
         self._random = random_source or random.Random()
-        self.renew()
-        renew_after_fork(self)
+        self.reset_after_fork()
+        register_fork_reset(self)
 
-    def renew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Start over in a forked child: the task is not there, and the lock may be held."""
         self._lock = threading.Lock()
         # Guarded by the lock.
@@ -174,7 +174,7 @@ class Warmer:
             return False
         try:
             if not was_woken:
-                pool.weed()
+                pool.probe_idle()
             self._top_up(pool, mine, was_woken)
         except Exception:  # any failure: the next look must still come
             logger.exception("Keeping connections warm failed for %r", pool)

@@ -261,7 +261,7 @@ def test_after_stop_nothing_becomes_idle() -> None:
         with Scheduler(seed) as scheduler:
             bench = Bench(scheduler, PoolConfig(min_idle=3))
             bench.warmer._lock = scheduler.lock()  # type: ignore[assignment]
-            bench.pool._desk.lock = scheduler.lock()
+            bench.pool._core.lock = scheduler.lock()
             bench.use()
             bench.warmer.wake()
 
@@ -318,14 +318,14 @@ def test_a_look_that_fails_is_not_the_last(
     with scheduler:
         bench = Bench(scheduler)
         bench.use()
-        weed, failing = bench.pool.weed, [True]
+        probe_idle, failing = bench.pool.probe_idle, [True]
 
         def fail_once() -> None:
             if failing.pop() if failing else False:
                 raise RuntimeError("no")
-            weed()
+            probe_idle()
 
-        bench.pool.weed = fail_once  # type: ignore[method-assign]
+        bench.pool.probe_idle = fail_once  # type: ignore[method-assign]
         bench.warmer.wake()
         scheduler.advance(3)
         assert "Keeping connections warm failed" in caplog.text

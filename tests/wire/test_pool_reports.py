@@ -22,11 +22,11 @@ from pooledhttp.events import (
     ConnectionClosed,
     ConnectionOpened,
     Event,
+    IdleOverflow,
     Leaked,
     LeaseAcquired,
     LeaseEnded,
     Replayed,
-    ShelfOverflow,
     StaleFound,
     WaitTimedOut,
 )
@@ -178,7 +178,7 @@ def test_events_of_a_first_and_a_second_request() -> None:
 def interesting(events: list[Event]) -> list[Event]:
     """Without what is not the pool's."""
     own = (ConnectionClosed, ConnectionOpened, LeaseAcquired, LeaseEnded, WaitTimedOut, Leaked)
-    return [event for event in events if isinstance(event, (*own, StaleFound, ShelfOverflow))]
+    return [event for event in events if isinstance(event, (*own, StaleFound, IdleOverflow))]
 
 
 def test_events_of_a_wait_in_vain_and_of_one_that_ends_well() -> None:

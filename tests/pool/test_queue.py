@@ -1,4 +1,4 @@
-"""Waiting: who is served by what, in which order, and what a late or lost caller leaves behind."""
+"""The queue: who is served, in which order, and what a late or cancelled caller leaves behind."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pooledhttp.events import WaitTimedOut
 from pooledhttp.exceptions import ConnectionError, PoolClosed, PoolTimeout, Timeout
 from pooledhttp.pool import Lease, Pool, PoolConfig
 from pooledhttp.timing import Deadline
-from tests.pool.tools import Bench, check_books
+from tests.pool.tools import LOCKED_FILES, Bench, check_state, inside
 from tests.support.scheduler import Scheduler
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
 
-class Office:
-    """Callers as tasks on the scheduler, and the order in which they were served."""
+class Callers:
+    """Callers as tasks on the scheduler, with the order in which they were served."""
 
     def __init__(self, config: PoolConfig, seed: int = 0, *, haste: float = 0.0) -> None:
         self.scheduler = Scheduler(seed, haste=haste)
@@ -39,7 +39,7 @@ class Office:
         return lease
 
     def call(self, name: str, key: str, **how: Any) -> None:
-        """Add a caller, and let it come as far as it can."""
+        """Add a caller, and let it run until it waits or is served."""
 
         def run() -> None:
             self.leases[name] = self.take(key, **how)
@@ -49,119 +49,119 @@ class Office:
         self.scheduler.advance(0.001)
 
 
-def test_one_line_is_first_come_first_served() -> None:
-    """Callers of one key get the resource in the order in which they came."""
-    office = Office(PoolConfig(max_per_host=1))
-    held = office.take("a")
+def test_one_queue_is_first_come_first_served() -> None:
+    """Callers of one key are served in the order in which they came."""
+    callers = Callers(PoolConfig(max_per_host=1))
+    held = callers.take("a")
     for name in "123":
-        office.call(name, "a")
-    assert office.pool.stats().origins["a"].waiting == 3
+        callers.call(name, "a")
+    assert callers.pool.stats().origins["a"].waiting == 3
     for name in "123":
         held.release()
-        office.scheduler.advance(0.001)
-        held = office.leases[name]
+        callers.scheduler.advance(0.001)
+        held = callers.leases[name]
         assert held.resource == 1 and held.reused and held.wait_seconds > 0
-    assert office.served == ["1", "2", "3"]
+    assert callers.served == ["1", "2", "3"]
 
 
-def test_a_newcomer_does_not_get_past_the_line() -> None:
-    """What is given back belongs to the first in line before anybody else can ask for it."""
-    office = Office(PoolConfig(max_per_host=1, acquire_timeout=0))
-    held = office.take("a")
-    office.pool.resize(PoolConfig(max_per_host=1, acquire_timeout=5))
-    office.call("first", "a")
-    office.pool.resize(PoolConfig(max_per_host=1, acquire_timeout=0))
-    held.release()  # hands over; the first has not run yet
+def test_a_new_caller_does_not_overtake_the_queue() -> None:
+    """A released slot belongs to the first caller at once; a new caller cannot take it."""
+    callers = Callers(PoolConfig(max_per_host=1, acquire_timeout=0))
+    held = callers.take("a")
+    callers.pool.resize(PoolConfig(max_per_host=1, acquire_timeout=5))
+    callers.call("first", "a")
+    callers.pool.resize(PoolConfig(max_per_host=1, acquire_timeout=0))
+    held.release()  # hands over; the first caller has not run yet
     with pytest.raises(PoolTimeout):
-        office.take("a")
-    office.scheduler.advance(0.001)
-    assert office.served == ["first"]
+        callers.take("a")
+    callers.scheduler.advance(0.001)
+    assert callers.served == ["first"]
 
 
-def test_a_discarded_place_is_handed_over_empty() -> None:
-    """The caller in line dials into the room of what was closed."""
-    office = Office(PoolConfig(max_per_host=1))
-    held = office.take("a")
-    office.call("next", "a")
+def test_a_discarded_slot_is_handed_over_empty() -> None:
+    """The waiting caller dials into the slot of the closed resource."""
+    callers = Callers(PoolConfig(max_per_host=1))
+    held = callers.take("a")
+    callers.call("next", "a")
     held.discard("broken")
-    office.scheduler.advance(0.001)
-    assert office.leases["next"].resource == 2 and office.closed == [1]
+    callers.scheduler.advance(0.001)
+    assert callers.leases["next"].resource == 2 and callers.closed == [1]
 
 
-def test_a_caller_for_a_new_one_gets_the_room_of_the_old() -> None:
-    """`fresh` is respected in line as well: the resource is closed and its room handed over."""
-    office = Office(PoolConfig(max_per_host=1))
-    held = office.take("a")
-    office.call("fresh", "a", fresh=True)
+def test_a_waiting_fresh_caller_gets_an_empty_slot() -> None:
+    """`fresh` holds in the queue as well: the resource is closed and its slot handed over."""
+    callers = Callers(PoolConfig(max_per_host=1))
+    held = callers.take("a")
+    callers.call("fresh", "a", fresh=True)
     held.release()
-    office.scheduler.advance(0.001)
-    assert not office.leases["fresh"].reused and office.closed == [1]
+    callers.scheduler.advance(0.001)
+    assert not callers.leases["fresh"].reused and callers.closed == [1]
 
 
-def test_own_line_goes_first_while_others_have_patience() -> None:
-    """A connection is reused for its own host rather than closed for another's sake."""
-    office = Office(PoolConfig(max_total=1, patience=0.25))
-    held = office.take("a")
-    office.call("other", "b")
-    office.call("own", "a")
+def test_the_own_queue_goes_first_while_others_have_patience() -> None:
+    """A connection is reused for its own host rather than closed for another host."""
+    callers = Callers(PoolConfig(max_total=1, patience=0.25))
+    held = callers.take("a")
+    callers.call("other", "b")
+    callers.call("own", "a")
     held.release()
-    office.scheduler.advance(0.001)
-    assert office.served == ["own"] and office.closed == []
+    callers.scheduler.advance(0.001)
+    assert callers.served == ["own"] and callers.closed == []
 
 
 def test_another_key_is_served_when_its_patience_is_over() -> None:
-    """Nobody starves behind a busy host: its connection is closed, and the room handed over."""
-    office = Office(PoolConfig(max_total=1, patience=0.25))
-    held = office.take("a")
-    office.call("other", "b")
-    office.call("own", "a")
-    office.scheduler.advance(0.3)
+    """No host starves behind a busy one: a connection is closed and its slot handed over."""
+    callers = Callers(PoolConfig(max_total=1, patience=0.25))
+    held = callers.take("a")
+    callers.call("other", "b")
+    callers.call("own", "a")
+    callers.scheduler.advance(0.3)
     held.release()
-    office.scheduler.advance(0.001)
-    assert office.served == ["other"] and office.closed == [1]
-    office.leases["other"].release()
-    office.scheduler.advance(0.001)
-    assert office.served == ["other", "own"]
+    callers.scheduler.advance(0.001)
+    assert callers.served == ["other"] and callers.closed == [1]
+    callers.leases["other"].release()
+    callers.scheduler.advance(0.001)
+    assert callers.served == ["other", "own"]
 
 
-def test_patience_is_at_most_a_quarter_of_the_wait() -> None:
-    """Who can wait for 0.4 s only loses patience after 0.1 s."""
-    office = Office(PoolConfig(max_total=1, patience=0.25, acquire_timeout=0.4))
-    held = office.take("a")
-    office.call("other", "b")
-    office.call("own", "a")
-    office.scheduler.advance(0.15)
+def test_patience_is_at_most_a_quarter_of_the_timeout() -> None:
+    """A caller with a timeout of 0.4 s may overtake after 0.1 s."""
+    callers = Callers(PoolConfig(max_total=1, patience=0.25, acquire_timeout=0.4))
+    held = callers.take("a")
+    callers.call("other", "b")
+    callers.call("own", "a")
+    callers.scheduler.advance(0.15)
     held.release()
-    office.scheduler.advance(0.001)
-    assert office.served == ["other"]
+    callers.scheduler.advance(0.001)
+    assert callers.served == ["other"]
 
 
 def test_the_longest_wait_goes_first_among_other_keys() -> None:
-    """Room that nobody of the own key wants goes to the oldest caller of all."""
-    office = Office(PoolConfig(max_total=1))
-    held = office.take("a")
-    office.call("b", "b")
-    office.call("c", "c")
+    """Room that the own key does not need goes to the caller that has waited longest."""
+    callers = Callers(PoolConfig(max_total=1))
+    held = callers.take("a")
+    callers.call("b", "b")
+    callers.call("c", "c")
     held.discard("x")
-    office.scheduler.advance(0.001)
-    assert office.served == ["b"]
+    callers.scheduler.advance(0.001)
+    assert callers.served == ["b"]
 
 
 def test_a_key_at_its_own_maximum_does_not_block_others() -> None:
-    """The pool's room is not kept for who could not use it."""
-    office = Office(PoolConfig(max_per_host=1, max_total=2))
-    held = office.take("a")
-    office.call("a2", "a")
-    other = office.take("b")
-    office.call("c", "c")
+    """Room of the pool is not kept for a key that cannot use it."""
+    callers = Callers(PoolConfig(max_per_host=1, max_total=2))
+    held = callers.take("a")
+    callers.call("a2", "a")
+    other = callers.take("b")
+    callers.call("c", "c")
     other.discard("x")
-    office.scheduler.advance(0.001)
-    assert office.served == ["c"]
+    callers.scheduler.advance(0.001)
+    assert callers.served == ["c"]
     held.release()
 
 
 def test_too_long_a_wait_lists_the_holders() -> None:
-    """The error is a Timeout and a ConnectionError, and tells counts, limits and holders."""
+    """The error is a Timeout and a ConnectionError, with counts, limits and holders."""
     bench = Bench(PoolConfig(max_per_host=2, acquire_timeout=5, leak_threshold=600))
     held = [bench.take(), bench.take()]
     with pytest.raises(PoolTimeout) as caught:
@@ -176,11 +176,11 @@ def test_too_long_a_wait_lists_the_holders() -> None:
     assert WaitTimedOut("a", 5.0) in bench.events
     assert bench.pool.stats().origins["a"].acquire_timeouts == 1
     assert all(not lease.is_ended for lease in held)
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_the_deadline_bounds_the_wait_as_well() -> None:
-    """The shorter of `acquire_timeout` and the request's own limit counts."""
+    """The shorter of `acquire_timeout` and the deadline of the request counts."""
     bench = Bench(PoolConfig(max_total=1, acquire_timeout=5))
     held = bench.take()
     with pytest.raises(PoolTimeout, match="max_total") as caught:
@@ -189,8 +189,8 @@ def test_the_deadline_bounds_the_wait_as_well() -> None:
     held.release()
 
 
-def test_who_is_served_at_the_last_moment_is_not_late() -> None:
-    """A caller whose time is up and who has been handed a lease meanwhile returns it."""
+def test_a_caller_served_at_the_last_moment_is_not_late() -> None:
+    """A caller whose time is up, but which was served meanwhile, returns its lease."""
     bench = Bench(PoolConfig(max_per_host=1, acquire_timeout=5))
     held = bench.take()
 
@@ -201,7 +201,7 @@ def test_who_is_served_at_the_last_moment_is_not_late() -> None:
             pass
 
         def wait(self, deadline: Deadline) -> bool:
-            held.release()  # hands over; the news comes too late
+            held.release()  # hands over; the signal comes too late
             return False
 
     bench.runtime.waiter = LateFlag  # type: ignore[assignment]
@@ -212,7 +212,7 @@ def test_who_is_served_at_the_last_moment_is_not_late() -> None:
 
 @pytest.mark.parametrize("is_served", [False, True])
 def test_a_cancelled_wait_gives_back_what_it_was_handed(is_served: bool) -> None:
-    """An exception inside the wait leaves the line, or returns the resource unused."""
+    """An exception in the wait leaves the queue, or returns the resource unused."""
     bench = Bench(PoolConfig(max_per_host=1, acquire_timeout=5))
     held = bench.take()
 
@@ -224,7 +224,7 @@ def test_a_cancelled_wait_gives_back_what_it_was_handed(is_served: bool) -> None
     bench.runtime.meanwhile.append(interrupt)
     with pytest.raises(KeyboardInterrupt):
         bench.take()
-    check_books(bench.pool)
+    check_state(bench.pool)
     if not is_served:
         held.release()
     again = bench.take()
@@ -233,26 +233,25 @@ def test_a_cancelled_wait_gives_back_what_it_was_handed(is_served: bool) -> None
     assert (stats.acquired, stats.reused, stats.waiting, stats.leaks) == (2, 1, 0, 0)
 
 
-def test_a_served_caller_that_vanishes_loses_nothing() -> None:
-    """Its place is recovered when the lease object dies, and goes to the next in line."""
-    office = Office(PoolConfig(max_per_host=1, acquire_timeout=None))
-    held = office.take("a")
-    office.call("gone", "a")
-    office.call("next", "a")
-    record = office.pool._desk.ledger.records["a"]
-    waiting = next(iter(record.waiters.values()))
+def test_the_slot_of_a_served_caller_that_is_killed_is_not_lost() -> None:
+    """The slot is recovered when the lease object is finalized, and serves the next caller."""
+    callers = Callers(PoolConfig(max_per_host=1, acquire_timeout=None))
+    held = callers.take("a")
+    callers.call("gone", "a")
+    callers.call("next", "a")
+    lease = inside(callers.pool).first_waiting("a")
     held.release()
-    assert waiting.lease.resource == 1
-    office.scheduler.tasks[0].greenlet.throw()  # GreenletExit inside the wait
-    del waiting
-    office.scheduler.advance(0.001)
-    assert office.served == ["next"]
-    check_books(office.pool)
+    assert lease.resource == 1
+    callers.scheduler.tasks[0].greenlet.throw()  # GreenletExit inside the wait
+    del lease
+    callers.scheduler.advance(0.001)
+    assert callers.served == ["next"]
+    check_state(callers.pool)
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_no_wake_up_is_lost(seed: int) -> None:
-    """With short timeouts and every interleaving, all get through or time out."""
+    """With short timeouts and many interleavings, each caller is served or times out."""
     scheduler = Scheduler(seed, haste=0.2)
     kind = type("InterleavedPool", (Pool,), {"_lock_type": lambda _: scheduler.lock()})
     config = PoolConfig(max_per_host=2, max_total=3, acquire_timeout=0.05, patience=0.01)
@@ -270,7 +269,7 @@ def test_no_wake_up_is_lost(seed: int) -> None:
                 continue
             if lease.resource is None:
                 lease.fill(next(numbers))
-            assert pool._desk.ledger.open_total <= 3
+            assert inside(pool).open_total <= 3
             scheduler.sleep(source.choice([0, 0.01, 0.04]))
             if source.random() < 0.7:
                 lease.release()
@@ -282,67 +281,67 @@ def test_no_wake_up_is_lost(seed: int) -> None:
         scheduler.spawn(caller, f"caller {index}")
     scheduler.run()
     assert len(results) == 36 and "served" in results
-    check_books(pool)
-    assert not pool._desk.ledger.held and not pool._desk.ledger.waiting_total
+    check_state(pool)
+    assert not inside(pool).held() and not inside(pool).waiting_total
 
 
-def test_shutdown_sends_everybody_away_at_once() -> None:
-    """Who waits gets PoolClosed, who comes later as well; leases live until they end."""
-    office = Office(PoolConfig(max_per_host=1))
-    held = office.take("a")
+def test_shutdown_ends_all_waits_at_once() -> None:
+    """Waiting and later callers get PoolClosed; leases live until they end."""
+    callers = Callers(PoolConfig(max_per_host=1))
+    held = callers.take("a")
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            office.take("a")
+            callers.take("a")
         except PoolClosed as exc:
             errors.append(exc)
 
-    office.scheduler.spawn(run, "caller")
-    office.scheduler.advance(0.001)
-    before = office.scheduler.now()
-    office.pool.shutdown()
-    office.scheduler.run()
-    assert len(errors) == 1 and office.scheduler.now() == before
+    callers.scheduler.spawn(run, "caller")
+    callers.scheduler.advance(0.001)
+    before = callers.scheduler.now()
+    callers.pool.shutdown()
+    callers.scheduler.run()
+    assert len(errors) == 1 and callers.scheduler.now() == before
     with pytest.raises(PoolClosed, match="a"):
-        office.take("a")
-    assert not held.is_ended and office.closed == []
+        callers.take("a")
+    assert not held.is_ended and callers.closed == []
     held.release()
-    assert office.closed == [1]
+    assert callers.closed == [1]
 
 
-def test_growing_serves_who_waits() -> None:
-    """A resize that makes room wakes as many as there is room for."""
-    office = Office(PoolConfig(max_per_host=1, max_total=1))
-    held = office.take("a")
+def test_growing_serves_waiting_callers() -> None:
+    """A resize that makes room serves as many callers as there is room for."""
+    callers = Callers(PoolConfig(max_per_host=1, max_total=1))
+    held = callers.take("a")
     for name in ("a2", "a3"):
-        office.call(name, "a")
-    office.call("b1", "b")
-    office.pool.resize(PoolConfig(max_per_host=2, max_total=3))
-    office.scheduler.advance(0.001)
-    assert sorted(office.served) == ["a2", "b1"] and not held.is_ended
-    check_books(office.pool)
+        callers.call(name, "a")
+    callers.call("b1", "b")
+    callers.pool.resize(PoolConfig(max_per_host=2, max_total=3))
+    callers.scheduler.advance(0.001)
+    assert sorted(callers.served) == ["a2", "b1"] and not held.is_ended
+    check_state(callers.pool)
 
 
-def test_five_hosts_share_sixteen_places() -> None:
-    """The limit holds, reuse stays high, and nobody waits much longer than others."""
-    office = Office(PoolConfig(max_total=16, acquire_timeout=30), seed=3)
+def test_five_hosts_share_sixteen_slots() -> None:
+    """The limit holds, reuse stays high, and no caller waits much longer than others."""
+    callers = Callers(PoolConfig(max_total=16, acquire_timeout=30), seed=3)
     waits: list[float] = []
     most = 0
 
     def caller(key: str) -> None:
         nonlocal most
         for _ in range(12):
-            lease = office.take(key)
-            most = max(most, office.pool._desk.ledger.open_total)
+            lease = callers.take(key)
+            most = max(most, inside(callers.pool).open_total)
             waits.append(lease.wait_seconds)
-            office.scheduler.sleep(0.02)
+            callers.scheduler.sleep(0.02)
             lease.release()
 
     for index in range(100):
-        office.scheduler.spawn(lambda key="abcde"[index % 5]: caller(key), f"{index}")
-    office.scheduler.run()
-    total = office.pool.stats().total
+        callers.scheduler.spawn(lambda key="abcde"[index % 5]: caller(key), f"{index}")
+    callers.scheduler.run()
+    total = callers.pool.stats().total
     assert most <= 16
     assert total.reuse_rate > 0.9
     assert max(waits) <= 10 * sorted(waits)[len(waits) // 2]
@@ -353,17 +352,16 @@ class _Interrupt(BaseException):
 
 
 def interrupted_at(step: int, action: Callable[[], object]) -> bool:
-    """Do something in the pool, with an exception out of its nth line; False if it has fewer.
+    """Run an action with an exception at its nth line under the lock; False if it has fewer.
 
-    Only lines of the books count: where the lock is taken and given back, Python looks for signals
-    not before each line.
+    Only lines that change the state count. Where the lock is taken and released, Python does not
+    look for signals before each line.
     """
     count = 0
-    books = ("serving.py", "keeping.py", "ending.py", "ledger.py", "waiters.py")
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
         nonlocal count
-        if not frame.f_code.co_filename.endswith(books):
+        if not frame.f_code.co_filename.endswith(LOCKED_FILES):
             return trace
         if event == "line":
             count += 1
@@ -385,8 +383,8 @@ def interrupted_at(step: int, action: Callable[[], object]) -> bool:
 
 @pytest.mark.parametrize("end", ["release", "discard", "resize"])
 @pytest.mark.parametrize("max_total", [None, 1])
-def test_an_interrupted_hand_over_reaches_the_one_in_line(end: str, max_total: int | None) -> None:
-    """Whatever line of the pool Ctrl-C hits: who waits is served, and not when its time is up."""
+def test_an_interrupted_hand_over_still_serves_the_caller(end: str, max_total: int | None) -> None:
+    """At whichever line Ctrl-C hits, the waiting caller is served at once, not at its timeout."""
     for step in itertools.count(1):
         bench = Bench(PoolConfig(max_per_host=1, max_total=max_total, acquire_timeout=5))
         held = [bench.take()]
@@ -405,7 +403,7 @@ def test_an_interrupted_hand_over_reaches_the_one_in_line(end: str, max_total: i
 
             hits.append(interrupted_at(step, act))
             if end != "resize":
-                held.clear()  # a lease whose end was not even begun is ended by its finalizer
+                held.clear()  # the finalizer ends a lease whose end had not begun
             if hits[0] and end == "resize":
                 bench.pool.resize(PoolConfig(max_per_host=2, acquire_timeout=5))
 

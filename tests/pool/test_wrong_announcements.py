@@ -1,4 +1,4 @@
-"""Peers that close before the time they named."""
+"""Peers that close before the time that they have announced."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pooledhttp.pool import PoolConfig
 from tests.pool.tools import Bench
 
 
-def test_a_peer_that_breaks_its_word_is_judged_by_its_deeds() -> None:
-    """Closed at half a second though it named ten: careful requests stay below what was seen."""
+def test_after_an_early_close_only_observations_count() -> None:
+    """The peer announced ten seconds and closed after half a second: trust stays below that."""
     bench = Bench(PoolConfig())
     lease = bench.take()
     lease.release(keep_for=10)
@@ -24,8 +24,8 @@ def test_a_peer_that_breaks_its_word_is_judged_by_its_deeds() -> None:
     careful.release(keep_for=10)
 
 
-def test_an_early_close_is_forgotten_in_time() -> None:
-    """What it named is believed again after five minutes: it may have been a restart."""
+def test_an_early_close_is_forgotten_after_five_minutes() -> None:
+    """The announced limit counts again, because the close may have been a restart."""
     bench = Bench(PoolConfig())
     bench.take().release(keep_for=60)
     bench.clock.advance(0.5)

@@ -1,4 +1,4 @@
-"""Statistics, advice, and what is forgotten so that nothing grows for ever."""
+"""Statistics and advice, and what is dropped so that nothing grows without bound."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import dataclasses
 import pytest
 
 from pooledhttp.pool import Histogram, PoolConfig, advised_size
-from pooledhttp.pool.ledger import MAX_QUIET
-from tests.pool.tools import Bench, check_books
+from tests.pool.tools import MAX_UNUSED_KEYS, Bench, check_state, inside
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
@@ -16,13 +15,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 @pytest.mark.parametrize(
     ("rate", "seconds", "size"), [(100, 0.1, 15), (1, 1, 2), (0, 5, 0), (1000, 0.0001, 1)]
 )
-def test_littles_law_with_headroom(rate: float, seconds: float, size: int) -> None:
-    """A hundred per second for a tenth of a second need fifteen."""
+def test_the_advised_size_follows_littles_law(rate: float, seconds: float, size: int) -> None:
+    """A hundred requests per second of a tenth of a second each need fifteen connections."""
     assert advised_size(rate, seconds) == size
 
 
 def test_a_snapshot_is_frozen_and_sums_up() -> None:
-    """The total is the origins together; rates and histograms included."""
+    """The total is the sum of the origins, including rates and histograms."""
     bench = Bench(PoolConfig(max_per_host=4, max_total=9))
     held = [bench.take("a"), bench.take("b"), bench.take("b")]
     held[0].release()
@@ -39,16 +38,16 @@ def test_a_snapshot_is_frozen_and_sums_up() -> None:
 
 
 def test_keys_of_one_origin_are_one_origin_in_the_statistics() -> None:
-    """Different TLS settings of a host are different keys, but one line in a report."""
+    """Different TLS settings of a host are different keys, but one origin."""
     bench = Bench(describe=lambda key: key[0])
-    bench.shelve("a1")
-    bench.shelve("a2")
+    bench.add_idle("a1")
+    bench.add_idle("a2")
     stats = bench.pool.stats()
     assert list(stats.origins) == ["a"] and stats.origins["a"].created == 2
 
 
 def test_utilisation_without_a_maximum_is_over_the_advised_size() -> None:
-    """In use over what the measured load needs."""
+    """It is the slots in use, divided by what the measured load needs."""
     bench = Bench()
     for _ in range(400):
         lease = bench.take()
@@ -63,10 +62,10 @@ def test_utilisation_without_a_maximum_is_over_the_advised_size() -> None:
     assert len(held) == 2
 
 
-def test_rates_forget_what_is_long_ago() -> None:
-    """After a quiet hour the rate is that of the last minute, not of the day."""
+def test_rates_are_those_of_the_last_minute() -> None:
+    """After an hour without requests, old requests do not count."""
     bench = Bench(PoolConfig(idle_timeout=None))
-    held = bench.take("keeps the record")
+    held = bench.take("another key")
     for _ in range(1000):
         bench.take().release()
     bench.clock.advance(3600)
@@ -78,7 +77,7 @@ def test_rates_forget_what_is_long_ago() -> None:
 
 
 def test_waits_are_counted_in_a_histogram() -> None:
-    """Only who waited is in it; each in the bucket whose end it does not pass."""
+    """Only callers that waited count, each in the first bucket that is long enough."""
     bench = Bench(PoolConfig(max_per_host=1))
     held = bench.take()
 
@@ -95,10 +94,10 @@ def test_waits_are_counted_in_a_histogram() -> None:
     assert Histogram().quantile(0.5) == 0.0
 
 
-def test_quiet_origins_are_forgotten_and_their_counts_kept() -> None:
-    """After ten minutes without connections a record goes, and its numbers into the total."""
+def test_unused_origins_are_dropped_and_their_counts_kept() -> None:
+    """After ten minutes without connections a key is dropped; the total keeps its counts."""
     bench = Bench(PoolConfig(idle_timeout=30))
-    bench.shelve("a")
+    bench.add_idle("a")
     bench.clock.advance(31)
     bench.pool.sweep()
     bench.clock.advance(599)
@@ -113,22 +112,22 @@ def test_quiet_origins_are_forgotten_and_their_counts_kept() -> None:
 
 @pytest.mark.parametrize("count", [12_000, pytest.param(50_000, marks=pytest.mark.long)])
 def test_thousands_of_origins_leave_a_bounded_pool(count: int) -> None:
-    """Records of origins that are gone do not pile up, and cost nothing later."""
-    assert count > MAX_QUIET + 1000
+    """The states of unused origins do not accumulate."""
+    assert count > MAX_UNUSED_KEYS + 1000
     bench = Bench(PoolConfig(max_idle_total=100))
     bench.events = []
     for number in range(count):
         bench.take(f"host{number}").release()
-    ledger = bench.pool._desk.ledger
-    assert len(ledger.records) <= MAX_QUIET + 100
-    assert ledger.idle_total == 100
+    view = inside(bench.pool)
+    assert view.key_count <= MAX_UNUSED_KEYS + 100
+    assert view.idle_total == 100
     total = bench.pool.stats().total
-    assert total.created == count and total.closed == {"shelf_full": count - 100}
-    check_books(bench.pool)
+    assert total.created == count and total.closed == {"idle_full": count - 100}
+    check_state(bench.pool)
 
 
 def test_reasons_for_closing_are_bounded() -> None:
-    """A caller that invents reasons does not fill the memory."""
+    """A caller with ever new reasons does not fill the memory."""
     bench = Bench()
     for number in range(100):
         bench.take().discard(f"reason {number}")
