@@ -39,8 +39,8 @@ from pooledhttp.network.route import (
     socket_path,
 )
 from pooledhttp.network.stream import Stream
-from pooledhttp.network.tls_contexts import file_state
-from pooledhttp.network.tls_sessions import SessionStore
+from pooledhttp.network.tls.contexts import file_state
+from pooledhttp.network.tls.sessions import SessionStore
 
 __all__ = [
     "SOCKS_SCHEMES",

@@ -16,15 +16,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pooledhttp.exceptions import DialError, DialTimeout, Fault, ProxyFault, ResolveError
-from pooledhttp.network import secure
 from pooledhttp.network.dial import connect_unix
-from pooledhttp.network.handshakes import MAX_HANDSHAKES, Turnstile
 from pooledhttp.network.happy_eyeballs import ATTEMPT_DELAY, AllFailed, race
 from pooledhttp.network.resolve import Address, Resolver, default_resolver, literal
 from pooledhttp.network.route import UNIX_SCHEME, Proxy, Route, TlsSettings
 from pooledhttp.network.socks import open_tunnel
 from pooledhttp.network.stream import Stream
-from pooledhttp.network.tls_sessions import SessionStore
+from pooledhttp.network.tls.handshake import Handshake, explain, start_tls
+from pooledhttp.network.tls.sessions import SessionStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +55,6 @@ class Connector:
         resolver: Looks names up for routes that bring no resolver. None asks the system.
         tunnel: Speaks CONNECT to HTTP proxies, which takes an HTTP parser and so lives above. It
             raises a `Fault` or `OSError` when the proxy refuses. None: no tunnels.
-        max_handshakes: TLS handshakes with one origin at a time; None for any number.
         sessions: Where TLS sessions are remembered. None makes a store of this connector's own.
         attempt_delay: Seconds between the starts of attempts at a host's addresses.
     """
@@ -67,7 +65,6 @@ class Connector:
         *,
         resolver: Resolver | None = None,
         tunnel: TunnelFn | None = None,
-        max_handshakes: int | None = MAX_HANDSHAKES,
         sessions: SessionStore | None = None,
         attempt_delay: float = ATTEMPT_DELAY,
     ) -> None:
@@ -75,7 +72,6 @@ class Connector:
         self.resolver: Resolver = default_resolver() if resolver is None else resolver
         self.sessions = SessionStore() if sessions is None else sessions
         self._tunnel = tunnel
-        self._turnstile = Turnstile(runtime, max_handshakes)
         self._attempt_delay = attempt_delay
 
     def connect(self, route: Route, deadline: Deadline, begin: Begin = _unheard) -> Stream:
@@ -234,16 +230,15 @@ class Connector:
     ) -> Stream:
         """TLS over `stream`, which is closed when it fails."""
         way = route.proxy if (host, port) == (route.host, route.port) else None
-        wish = secure.Handshake(host, port, settings, way, self.sessions)
+        wish = Handshake(host, port, settings, way, self.sessions)
         try:
-            with self._turnstile.passing((host, port), deadline):
-                return secure.secure(stream, wish, deadline)
+            return start_tls(stream, wish, deadline)
         except BaseException as exc:
             stream.close()
             if isinstance(exc, TimeoutError):
                 raise _timed_out(route, f"in the TLS handshake with {host}", "tls", 0) from exc
             if isinstance(exc, (OSError, ValueError)):
-                raise secure.explain(exc, route.origin, host, port, settings) from exc
+                raise explain(exc, route.origin, host, port, settings) from exc
             raise
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
@@ -10,13 +9,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.network.resolve import Address
+from pooledhttp.network.stream import close_socket
 
 if TYPE_CHECKING:
     from pooledhttp.network.route import KeepAlive, SocketOptions
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
-__all__ = ["Attempt", "connect_unix", "discard"]
+__all__ = ["Attempt", "connect_unix"]
 
 #: `connect` has begun and goes on without us.
 _UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR)
@@ -136,15 +136,6 @@ def connect_unix(
         if code:
             raise OSError(code, os.strerror(code), path)
     except BaseException:
-        discard(sock, runtime)
+        close_socket(sock, runtime)
         raise
     return sock
-
-
-def discard(sock: socket.socket, runtime: Runtime) -> None:
-    """Close a socket that led nowhere."""
-    try:
-        runtime.forget(sock)
-    finally:
-        with contextlib.suppress(OSError):
-            sock.close()

@@ -17,9 +17,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pooledhttp.network.dial import Attempt, discard
+from pooledhttp.network.dial import Attempt
 from pooledhttp.network.resolve import Address
-from pooledhttp.runtime import Interest
+from pooledhttp.network.stream import close_socket
+from pooledhttp.runtime import Interest, remove_tracebacks
 
 if TYPE_CHECKING:
     from pooledhttp.network.route import SocketOptions
@@ -121,9 +122,8 @@ class _Race:
             self._note(address, OSError(str(exc)))
 
     def _note(self, address: Address, failure: OSError) -> None:
-        # Without its traceback, whose frames lead back here: a cycle that keeps the whole dial
-        # alive.
-        self._failures.append((address, failure.with_traceback(None)))
+        # The frames of its traceback refer to this object.
+        self._failures.append((address, remove_tracebacks(failure)))
 
     def _watch(self, step: Deadline) -> socket.socket | None:
         """Wait until something is decided or it is time for the next address."""
@@ -140,7 +140,7 @@ class _Race:
             except OSError as exc:
                 self._note(attempt.address, exc)
                 self._in_flight.remove(attempt)
-                discard(attempt.sock, self._runtime)
+                close_socket(attempt.sock, self._runtime)
             else:
                 return self._won(attempt)
         return None
@@ -151,4 +151,4 @@ class _Race:
 
     def close_losers(self) -> None:
         while self._in_flight:
-            discard(self._in_flight.pop().sock, self._runtime)
+            close_socket(self._in_flight.pop().sock, self._runtime)

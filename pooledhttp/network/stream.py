@@ -3,7 +3,7 @@
     Stream                     plain: the socket itself
     └── SecureStream           TLS, whatever carries it: pushed-back bytes, tickets, facts
         ├── TlsStream          TLS spoken by the socket (`ssl.SSLSocket`)
-        └── NestedTlsStream    TLS inside another stream (see `tls_in_tls`)
+        └── NestedTlsStream    TLS inside another stream (see `tls.nested`)
 
 Every socket is non-blocking. Who has to wait asks the runtime, with a deadline, so the same code
 runs on threads and in greenlets. The order of try and wait differs on purpose: an answer is never
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
-__all__ = ["SecureStream", "Stream", "TlsStream"]
+__all__ = ["SecureStream", "Stream", "TlsStream", "close_socket"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -207,7 +207,7 @@ class Stream:
             return
         self.is_closed = True
         self._farewell()
-        _close_socket(self.sock, self.runtime)
+        close_socket(self.sock, self.runtime)
 
     def _farewell(self) -> None:
         """Tell the peer that this was the end, if that takes no waiting."""
@@ -391,8 +391,13 @@ class TlsStream(SecureStream):
             self.sock.unwrap()
 
 
-def _close_socket(sock: socket.socket, runtime: Runtime) -> None:
-    """Close a socket of this runtime; nothing it says is of use to anyone."""
+def close_socket(sock: socket.socket, runtime: Runtime) -> None:
+    """Close a socket and have the runtime forget it. Errors of closing are ignored.
+
+    Args:
+        sock: The socket.
+        runtime: What waited for it.
+    """
     try:
         runtime.forget(sock)
     finally:

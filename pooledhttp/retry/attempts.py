@@ -46,12 +46,11 @@ from pooledhttp.retry.failures import (
     OriginPaused,
     as_urllib3,
     caused,
-    forget_frames,
     is_for_the_policy,
     may_have_been_written,
 )
 from pooledhttp.retry.policy import Retry, retry_after_seconds
-from pooledhttp.runtime import Runtime
+from pooledhttp.runtime import Runtime, remove_tracebacks
 from pooledhttp.timing import Deadline
 
 __all__ = ["Attempt", "Attempts"]
@@ -187,7 +186,8 @@ class Attempts:
         if may_have_been_written(error) and not self.policy._is_method_retryable(self._method):
             raise error
         self._decide(error)
-        forget_frames(error)
+        # The error stays in `history`, which the response keeps.
+        remove_tracebacks(error)
         log.warning("Trying %s again in %.3f s after %r", self._origin, self._delay, error)
         self._notify(number, type(error).__name__)
 

@@ -31,7 +31,6 @@ __all__ = [
     "OriginPaused",
     "as_urllib3",
     "caused",
-    "forget_frames",
     "is_for_the_policy",
     "may_have_been_written",
 ]
@@ -95,22 +94,6 @@ def as_urllib3(error: Exception) -> Exception:
         aborted = ProtocolError("Connection aborted.", error)
         return caused(aborted, error).with_traceback(error.__traceback__)
     return error
-
-
-def forget_frames(error: BaseException) -> None:
-    """Take the tracebacks off an error that was overcome, and off what caused it.
-
-    It stays in `history`, which the answer keeps; through its frames it would keep, in turn, the
-    answer and every local variable of the attempt, in a circle only the cyclic collector breaks.
-    """
-    found: list[object] = [error]
-    seen: set[int] = set()
-    while found:
-        one = found.pop()
-        if isinstance(one, BaseException) and id(one) not in seen:
-            seen.add(id(one))
-            one.__traceback__ = None
-            found += [one.__cause__, one.__context__, *one.args]
 
 
 def is_for_the_policy(error: Exception) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pooledhttp.runtime.base import Interest, Runtime, Task, Waiter
 from pooledhttp.runtime.blocking import BlockingRuntime, default_runtime
 from pooledhttp.runtime.fork import ForkResettable, register_fork_reset
+from pooledhttp.runtime.tracebacks import copy_without_tracebacks, remove_tracebacks
 
 __all__ = [
     "BlockingRuntime",
@@ -19,6 +20,8 @@ __all__ = [
     "Runtime",
     "Task",
     "Waiter",
+    "copy_without_tracebacks",
     "default_runtime",
     "register_fork_reset",
+    "remove_tracebacks",
 ]

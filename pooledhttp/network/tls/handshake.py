@@ -1,7 +1,7 @@
 """The TLS handshake on a stream: make it, check what came of it, say what went wrong.
 
-`secure` takes a stream and gives back one that speaks TLS over it; `explain` turns the terse errors
-of OpenSSL into a fault that names the certificate authority used and the way out.
+`start_tls` takes a stream and gives back one that speaks TLS over it. `explain` turns an error of
+OpenSSL into a fault that names the certificate authority used and the way out.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pooledhttp.certs import where
 from pooledhttp.exceptions import DialError, Fault, TlsError
-from pooledhttp.network.stream import SecureStream, Stream, TlsStream
-from pooledhttp.network.tls import (
+from pooledhttp.network.stream import SecureStream, Stream, TlsStream, close_socket
+from pooledhttp.network.tls.contexts import wraps_its_own_way
+from pooledhttp.network.tls.nested import NestedTlsStream
+from pooledhttp.network.tls.sessions import SessionKey, SessionStore
+from pooledhttp.network.tls.verification import (
     CertificateMismatch,
     Credentials,
     check_peer,
     credentials_for,
     server_name,
 )
-from pooledhttp.network.tls_contexts import wraps_its_own_way
-from pooledhttp.network.tls_in_tls import NestedTlsStream
-from pooledhttp.network.tls_sessions import SessionKey, SessionStore
 
 if TYPE_CHECKING:
     from pooledhttp.network.route import Proxy, TlsSettings
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
-__all__ = ["Handshake", "explain", "secure"]
+__all__ = ["Handshake", "explain", "start_tls"]
 
 #: OpenSSL's `verify_code`s (x509_vfy.h) for a chain that ends in nothing we trust.
 _UNTRUSTED = frozenset({18, 19, 20, 21})
@@ -56,7 +56,7 @@ class Handshake(NamedTuple):
     sessions: SessionStore
 
 
-def secure(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
+def start_tls(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
     """Make TLS over `stream`.
 
     Args:
@@ -149,11 +149,7 @@ def _on_socket(
         _shake_hands(sock, stream.runtime, deadline)
         return TlsStream(sock, stream.runtime, keep)
     except BaseException:
-        try:
-            stream.runtime.forget(sock)
-        finally:
-            with contextlib.suppress(OSError):
-                sock.close()
+        close_socket(sock, stream.runtime)
         raise
 
 

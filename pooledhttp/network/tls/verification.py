@@ -1,6 +1,6 @@
 """TLS: which context a route is dialled with, and what is checked after the handshake.
 
-With no context of the caller's it is one of our own (`tls_contexts`). A caller's is used as it is
+With no context of the caller's it is one of our own (`contexts`). A caller's is used as it is
 where it says what the settings beside it say. Where they ask for something else (`verify=False`,
 another host name, more trusted certificates), a stand-in is used. Where trust and client
 certificate are to stay the caller's, the stand-in's connection is moved onto the caller's context
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast
 from urllib3.util.ssl_match_hostname import CertificateError, match_hostname
 
 from pooledhttp.network.route import TlsSettings
-from pooledhttp.network.tls_contexts import (
+from pooledhttp.network.tls.contexts import (
     checks_name,
     fill,
     merged_context,
