@@ -1,6 +1,6 @@
 """Requests and responses as values: what is sent, what came back, and how both are read.
 
-No socket is touched here. A body is read through `Response.raw`, whatever stands behind it.
+No socket is touched here. A body is read through `Response.raw`.
 """
 
 from __future__ import annotations

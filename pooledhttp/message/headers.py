@@ -8,7 +8,7 @@ wire leaves it off.)
 
 The default `User-Agent` names requests and the release of it that is followed here, because
 servers that look at it at all know that one, and a program that changes its client should see no
-other answers.
+other responses.
 """
 
 from __future__ import annotations

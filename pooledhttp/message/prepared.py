@@ -247,8 +247,8 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
     def _json_body(self, value: Any) -> bytes:
         try:
             return payload.encode_json(value)
-        except InvalidJSONError as exc:
-            exc.request = self
+        except InvalidJSONError as error:
+            error.request = self
             raise
 
     def _prepare_stream(self, stream: Any) -> None:
@@ -273,7 +273,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         try:
             self._body_position = body.tell()
         except OSError:
-            # Not None: "there is a position that nobody knows" must not read as "no position".
+            # Not None: an unknown position must not read as "no position".
             self._body_position = object()
 
     def prepare_content_length(self, body: Any) -> None:

@@ -60,19 +60,19 @@ ITER_CHUNK_SIZE = 512
 
 
 class Response:
-    """An answer to a request.
+    """The response to a request.
 
     Attributes:
         status_code: For example 200; None on an object that was never filled.
         headers: `CaseInsensitiveDict`; fields sent repeatedly are joined with ", ".
         raw: The urllib3-like response the body is read from; None after unpickling.
-        url: The URL that answered, after redirects.
+        url: The URL of the response, after redirects.
         encoding: What `text` decodes with; None lets `text` guess. May be set.
         history: The redirects that led here, oldest first.
         reason: The words after the status.
         cookies: The cookies that this response sets.
         elapsed: Time from sending until the head was there.
-        request: The `PreparedRequest` that was answered.
+        request: The `PreparedRequest` that it belongs to.
     """
 
     #: What pickling keeps.
@@ -222,14 +222,14 @@ class Response:
         if not isinstance(raw, RawResponse) or type(self).iter_content is not Response.iter_content:
             return b"".join(self.iter_content(CONTENT_CHUNK_SIZE))
         if raw.is_switched:
-            # There is no body. Whoever wants the other protocol's bytes streams, and takes `raw`.
+            # There is no body. The bytes of the other protocol are read from `raw`.
             raw.close()
             return b""
         # Our own reader knows best how to read all there is: no generator, one join.
         try:
             return raw.read(decode_content=True)
-        except TransportError as exc:
-            raise self._errors.translate(exc, self.request) from exc
+        except TransportError as error:
+            raise self._errors.translate(error, self.request) from error
 
     def _keep_encoded(self, body: bytes) -> None:
         """Take over a body that was read from `raw` without undoing its encoding.
@@ -243,7 +243,7 @@ class Response:
             self._content, self._content_consumed = body, True
 
     def _pass_by(self) -> None:
-        """Have done with this answer; for handlers of authentication, which ask once more."""
+        """Discard the body; for handlers of authentication, which send the request again."""
         pass_by(self)
 
     def _source(self) -> Any:
@@ -289,8 +289,8 @@ class Response:
         if hasattr(raw, "stream"):
             try:
                 yield from raw.stream(chunk_size, decode_content=True)
-            except TransportError as exc:
-                raise self._errors.translate(exc, self.request) from exc
+            except TransportError as error:
+                raise self._errors.translate(error, self.request) from error
         else:
             while piece := raw.read(chunk_size):
                 yield piece
@@ -304,7 +304,7 @@ class Response:
     ) -> Iterator[Any]:
         r"""Iterate over the lines of the body, without their ends.
 
-        A `"\r\n"` that falls on the border of two pieces counts as two line ends, as in requests.
+        A `"\r\n"` that falls between two pieces counts as two line ends, as in requests.
         One iterator at a time: each keeps the unfinished line for itself.
 
         Args:
@@ -373,8 +373,8 @@ class Response:
     def _loads(self, text: str, kwargs: dict[str, Any]) -> Any:
         try:
             return json.loads(text, **kwargs)
-        except json.JSONDecodeError as exc:
-            raise self._errors.not_json(exc.msg, exc.doc, exc.pos) from None
+        except json.JSONDecodeError as error:
+            raise self._errors.not_json(error.msg, error.doc, error.pos) from None
 
     def close(self) -> None:
         """Give the connection back; it is closed if the body was not read to its end."""
@@ -389,11 +389,11 @@ class Response:
 
 
 def pass_by(response: Any) -> None:
-    """Have done with an answer that is not the last one: a redirect, or a challenge.
+    """Discard the body of a response that is not the last: a redirect, or a challenge.
 
     Its body is read if it is small, and the connection given back.
 
-    What was read is kept for whoever looks at the history. A body that is large, or that cannot be
+    What was read is kept for `history`. A body that is large, or that cannot be
     read, costs its connection.
     """
     body: bytes | None = None

@@ -108,7 +108,7 @@ def canonical_url(url: Any, params: Any = None) -> str:
     elif ":" in text and text[:4].lower() != "http":
         return text
     elif params and isinstance(params, (str, bytes)):
-        # One stray percent sign in text given as parameters decides how all others are read, so
+        # One lone percent sign in text given as parameters decides how all others are read, so
         # this is quoted as a whole.
         return requote_uri(_join(_parse(text), params))
     else:
@@ -144,11 +144,11 @@ def _parse(url: str) -> _Parts:
     try:
         check_authority(url)
         scheme, auth, host, port, path, query, fragment = parse_url(url)
-    except LocationParseError as exc:
+    except LocationParseError as error:
         # urllib3 rejects what it would have to convert by a stricter rule than ours (it does not
         # map letters first, so capital sharp s and the like fail): only for those, another look.
         if url.isascii():
-            raise InvalidURL(f"Failed to parse: {without_credentials(url)}") from exc
+            raise InvalidURL(f"Failed to parse: {without_credentials(url)}") from error
         scheme, auth, host, port, path, query, fragment = _parse_international(url)
     if not scheme:
         shown = without_credentials(url)
@@ -175,8 +175,8 @@ def _parse_international(url: str) -> Any:
     authority = f"{userinfo}{at}{encode_host(host)}{colon}{port}"
     try:
         return parse_url(f"{url[: match.start(1)]}{authority}{url[match.end(1) :]}")
-    except LocationParseError as exc:
-        raise InvalidURL(f"Failed to parse: {without_credentials(url)}") from exc
+    except LocationParseError as error:
+        raise InvalidURL(f"Failed to parse: {without_credentials(url)}") from error
 
 
 def encode_host(host: str) -> str:
@@ -187,8 +187,8 @@ def encode_host(host: str) -> str:
     """
     try:
         return encode_idna(host)
-    except UnicodeError as exc:
-        raise InvalidURL(f"URL has an invalid label: host {host!r}: {exc}") from exc
+    except UnicodeError as error:
+        raise InvalidURL(f"URL has an invalid label: host {host!r}: {error}") from error
 
 
 def encode_idna(host: str) -> str:
@@ -197,8 +197,8 @@ def encode_idna(host: str) -> str:
 
     try:
         name: str = idna.encode(host, uts46=True).decode("ascii")
-    except idna.IDNAError as exc:
-        raise UnicodeError(str(exc)) from exc
+    except idna.IDNAError as error:
+        raise UnicodeError(str(error)) from error
     if _NUMERIC.search(name):
         raise UnicodeError("its letters stand for an address, where other parsers see a name")
     return name

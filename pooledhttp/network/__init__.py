@@ -1,7 +1,7 @@
 """Reaching a server by names, addresses, sockets, TLS and proxies; the result is a byte stream.
 
-Everything goes through `Connector.connect(route, deadline)`. This room knows no HTTP: CONNECT is
-spoken by a function that is passed in.
+Everything goes through `Connector.connect(route, deadline)`. This subpackage knows no HTTP:
+the function that speaks CONNECT is passed in.
 """
 
 from __future__ import annotations

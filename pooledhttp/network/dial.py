@@ -71,7 +71,7 @@ class Attempt:
 
     def _refuse_self(self) -> None:
         # Dialling a free port of this machine, the kernel may pick that very port as the local one:
-        # the socket is then connected to itself and echoes whatever is written.
+        # the socket is then connected to itself and echoes what is written.
         if self.sock.getsockname() == self.sock.getpeername():
             raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
@@ -117,8 +117,8 @@ def connect_unix(
         deadline: When to give up.
 
     Raises:
-        OSError: Nobody listens there, or the path is too long for the system.
-        TimeoutError: Whoever listens did not accept in time.
+        OSError: No socket listens there, or the path is too long for the system.
+        TimeoutError: The listener did not accept in time.
     """
     if _AF_UNIX is None:
         raise OSError(errno.EAFNOSUPPORT, "this system has no Unix sockets")

@@ -1,4 +1,4 @@
-"""Which of a host's addresses answers first (RFC 8305, "Happy Eyeballs").
+"""Which of a host's addresses accepts first (RFC 8305, "Happy Eyeballs").
 
 Addresses are tried in the order of the resolver, the families taking turns, each 250 ms after the
 one before it or at once when that one has failed. Earlier ones go on meanwhile; the first to
@@ -68,7 +68,7 @@ def race(
     deadline: Deadline,
     delay: float = ATTEMPT_DELAY,
 ) -> socket.socket:
-    """Connect to whichever address answers first.
+    """Connect to the address that accepts first.
 
     Args:
         addresses: In order of preference.
@@ -79,7 +79,7 @@ def race(
 
     Raises:
         AllFailed: Every address refused.
-        TimeoutError: None answered in time.
+        TimeoutError: None accepted in time.
     """
     runners = _Race(interleave(addresses), options, runtime)
     try:
@@ -109,17 +109,17 @@ class _Race:
             if winner is not None:
                 return winner
             if deadline.expired and self._in_flight:
-                raise TimeoutError("no address answered in time")
+                raise TimeoutError("no address accepted in time")
         raise AllFailed(self._failures)
 
     def _start(self) -> None:
         address = self._to_try.popleft()
         try:
             self._in_flight.append(Attempt(address, self._options))
-        except OSError as exc:
-            self._note(address, exc)
-        except (OverflowError, ValueError) as exc:  # a port or scope that cannot be
-            self._note(address, OSError(str(exc)))
+        except OSError as error:
+            self._note(address, error)
+        except (OverflowError, ValueError) as error:  # a port or scope that cannot be
+            self._note(address, OSError(str(error)))
 
     def _note(self, address: Address, failure: OSError) -> None:
         # The frames of its traceback refer to this object.
@@ -137,8 +137,8 @@ class _Race:
         for attempt in ready:
             try:
                 attempt.settle()
-            except OSError as exc:
-                self._note(attempt.address, exc)
+            except OSError as error:
+                self._note(attempt.address, error)
                 self._in_flight.remove(attempt)
                 close_socket(attempt.sock, self._runtime)
             else:

@@ -267,8 +267,8 @@ class SystemResolver:
         )
         try:
             thread.start()
-        except BaseException as exc:
-            self._finish(lookup, [], exc)
+        except BaseException as error:
+            self._finish(lookup, [], error)
             raise
 
     def _next_locked(self, now: float) -> _Lookup | None:
@@ -294,8 +294,8 @@ class SystemResolver:
             began_at = current.started_at or 0.0
             try:
                 addresses = _ask(flight.host, flight.port, flight.family)
-            except BaseException as exc:  # it belongs to those who wait, not to this thread
-                error = exc
+            except BaseException as raised:  # it belongs to the waiting callers, not to this thread
+                error = raised
             self._finish(current, addresses, error)
             # Whoever is idle keeps nothing alive.
             del flight, addresses, error

@@ -1,4 +1,4 @@
-"""What went wrong, as far as trying again is concerned, and the errors this room adds.
+"""Which errors a policy may see, and the errors that retrying adds.
 
 Errors are sorted by urllib3's classes, which is all a policy knows, and by the facts that our own
 carry beside the class: `phase` tells whether the request had begun to leave.
@@ -105,8 +105,8 @@ def may_have_been_written(error: Exception) -> bool:
     """Whether the server may have seen the request, as far as the error tells.
 
     urllib3 goes by classes, and takes a TLS failure for one of the handshake; in the middle of an
-    answer it is not, and a POST would run twice. Errors that state their phase are believed, those
-    that do not are suspected unless their class rules it out.
+    response it is not, and a POST would run twice. Errors that state their phase are believed,
+    those that do not are suspected unless their class rules it out.
     """
     phase = getattr(error, "phase", None)
     if phase is not None:

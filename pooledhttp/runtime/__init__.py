@@ -2,8 +2,8 @@
 
 Everything below the session waits through a `Runtime` and through nothing else: for a socket, for
 another thread, for time to pass, for a blocking call. On threads that is `BlockingRuntime`; the
-same code inside greenlets on an event loop gets another one. No other room calls `time.sleep`, a
-blocking socket method, or a `threading` primitive that waits.
+same code inside greenlets on an event loop gets another one. No other subpackage calls
+`time.sleep`, a blocking socket method, or a `threading` primitive that waits.
 """
 
 from __future__ import annotations

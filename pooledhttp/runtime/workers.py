@@ -8,7 +8,7 @@ A job left in line is not run; one left while running runs on, and its thread is
 returns. There are at most `limit` threads. When all are stuck, new jobs wait in line and their
 callers leave at their deadlines: nothing is worse than slow.
 
-The threads are daemons that nobody joins, unlike those of `concurrent.futures`, whose exit hook
+The threads are daemons that are never joined, unlike those of `concurrent.futures`, whose exit hook
 waits for every job. So a stuck call never delays the end of the interpreter.
 
 A fork copies the line but not the threads, so the child starts with nothing; see `shared`.
@@ -94,15 +94,15 @@ class _Job(Generic[T]):
         self.is_abandoned = False
 
     def run(self) -> None:
-        """Make the call, on whatever thread this is."""
+        """Make the call, on the current thread."""
         fn, self._fn = self._fn, None
         if fn is None or self.is_abandoned:
             return
         try:
             self._result = self._context.run(fn)
-        except BaseException as exc:  # it belongs to the caller, not to this thread
+        except BaseException as error:  # it belongs to the caller, not to this thread
             if not self.is_abandoned:
-                self._error = exc
+                self._error = error
         finally:
             self.finished.set()
 

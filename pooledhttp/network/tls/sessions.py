@@ -103,8 +103,8 @@ class SessionStore:
     a new one is taken when half its life is over, or from every connection where a server took a
     session once and refused it the second time. From servers that refuse one session after the
     other, fewer and fewer are taken. The price: RFC 8446, appendix C.4, would have each
-    ticket used once, lest an observer sees by it that two connections come from the same client.
-    Here they come from one process, mostly from one address, and servers that mind enforce it.
+    ticket used once, so that an observer cannot tell that two connections come from one client.
+    Here they come from one process, mostly from one address, and strict servers enforce it.
 
     Args:
         max_sessions: How many are kept.
@@ -145,7 +145,7 @@ class SessionStore:
                 self._sessions.popitem(last=False)
 
     def wants_another(self, key: SessionKey, was_offered: bool, was_resumed: bool) -> bool:
-        """Whether the session of a new connection is to be kept when its answer comes.
+        """Whether the session of a new connection is to be kept when its response comes.
 
         Args:
             key: What the connection was made under.

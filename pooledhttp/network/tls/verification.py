@@ -52,7 +52,7 @@ class Credentials(NamedTuple):
         trust: The caller's context to move the connection onto before the handshake; None leaves
             it.
         can_resume: Whether sessions of `context` may be used again.
-        is_ours: Whether `context` is one that nobody else can change.
+        is_ours: Whether `context` is one that no other code can change.
     """
 
     context: ssl.SSLContext
@@ -107,14 +107,14 @@ def check_peer(tls: ssl.SSLSocket | ssl.SSLObject, settings: TlsSettings) -> Non
         return
     wanted = settings.assert_hostname
     if not isinstance(wanted, str):
-        return  # OpenSSL has checked the name, or nobody is to
+        return  # OpenSSL has checked the name, or it is not to be checked
     certificate = tls.getpeercert()
     if not certificate:
         return  # nothing was verified, so the name in it would prove nothing
     try:
         match_hostname(cast(Any, certificate), wanted.strip("[]").partition("%")[0])
-    except CertificateError as exc:
-        raise CertificateMismatch(f"Hostname mismatch: {exc}") from exc
+    except CertificateError as error:
+        raise CertificateMismatch(f"Hostname mismatch: {error}") from error
 
 
 def _check_fingerprint(certificate: bytes | None, wanted: str) -> None:
@@ -155,7 +155,7 @@ def _beside(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
 def _trusts(given: ssl.SSLContext, settings: TlsSettings) -> bool:
     """Whether the caller's context has what is to be trusted; an empty one is given it.
 
-    Where nobody names a bundle, what the caller loaded stands for it.
+    Without a named bundle, what the caller loaded is trusted.
     """
     return fill(given, settings) or (names_default_trust(settings) and not was_filled(given))
 
