@@ -4,8 +4,7 @@ Code built on requests looks deep into `raw`, so it is the real class, with ever
 the replaceable `_fp`: a library may wrap it to watch the bytes go by, or put a `BytesIO` there to
 have the body read again. What differs from a response that urllib3 made itself:
 
-- The parser has taken chunks apart already, so `chunked` is false even where the header says so,
-and
+- The parser has taken chunks apart already, so `chunked` is false even for a chunked body, and
   `stream` keeps the ends of chunks visible by asking the reader for pieces.
 - A compressed body that is cut short is an error (see `decoding`).
 - The connection is not ours to give back: the reader does it at the end of the body. `close` and

@@ -220,12 +220,6 @@ class Route:
         proxy = self.proxy
         return proxy is not None and self.scheme == "http" and proxy.scheme in HTTP_SCHEMES
 
-    @property
-    def is_tunnelled(self) -> bool:
-        """Whether an HTTP proxy is asked by CONNECT to pass bytes on."""
-        proxy = self.proxy
-        return proxy is not None and self.scheme in TLS_SCHEMES and proxy.scheme in HTTP_SCHEMES
-
     def _facts(self) -> tuple[object, ...]:
         resolver = None if self.resolver is None else id(self.resolver)
         return (self.scheme, self.host, self.port, self.tls, self.proxy, self.options, resolver)
