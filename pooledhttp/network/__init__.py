@@ -6,6 +6,7 @@ the function that speaks CONNECT is passed in.
 
 from __future__ import annotations
 
+from pooledhttp.network.addresses import Address, Resolver, StaticResolver
 from pooledhttp.network.connector import Begin, Connector, TunnelFn
 from pooledhttp.network.proxies import (
     address_in_network,
@@ -21,13 +22,7 @@ from pooledhttp.network.proxies import (
     should_bypass_proxies,
     without_bypassed,
 )
-from pooledhttp.network.resolve import (
-    Address,
-    Resolver,
-    StaticResolver,
-    SystemResolver,
-    default_resolver,
-)
+from pooledhttp.network.resolve import SystemResolver, default_resolver
 from pooledhttp.network.route import (
     SOCKS_SCHEMES,
     UNIX_SCHEME,

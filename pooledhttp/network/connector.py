@@ -16,9 +16,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pooledhttp.exceptions import DialError, DialTimeout, Fault, ProxyFault, ResolveError
+from pooledhttp.network.addresses import Address, Resolver, literal
 from pooledhttp.network.dial import connect_unix
 from pooledhttp.network.happy_eyeballs import ATTEMPT_DELAY, AllFailed, race
-from pooledhttp.network.resolve import Address, Resolver, default_resolver, literal
+from pooledhttp.network.resolve import default_resolver
 from pooledhttp.network.route import UNIX_SCHEME, Proxy, Route, TlsSettings
 from pooledhttp.network.socks import open_tunnel
 from pooledhttp.network.stream import Stream
@@ -41,6 +42,10 @@ Begin = Callable[[str], None]
 
 LOOKING_UP, DIALLING = "looking up", "connecting"
 TUNNELLING, HANDSHAKING = "opening the tunnel", "TLS handshake"
+
+
+#: What else a lookup may raise while the interpreter ends: no thread, no import, no codec.
+_WHILE_ENDING = (RuntimeError, ImportError, LookupError)
 
 
 def _ignore_step(step: str) -> None:
@@ -155,7 +160,7 @@ class Connector:
             addresses = resolver.resolve(host, port, deadline, self.runtime)
         except TimeoutError as error:
             raise _timed_out(route, f"looking up {host}", "resolve", 0) from error
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, *_WHILE_ENDING) as error:
             raise _unresolved(route, host, str(error)) from error
         if not addresses:
             raise _unresolved(route, host, "the name has no address")

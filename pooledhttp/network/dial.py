@@ -8,7 +8,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pooledhttp.network.resolve import Address
+from pooledhttp.network.addresses import Address
 from pooledhttp.network.stream import close_socket
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pooledhttp.network.addresses import Address
 from pooledhttp.network.dial import Attempt
-from pooledhttp.network.resolve import Address
 from pooledhttp.network.stream import close_socket
 from pooledhttp.runtime import Interest, remove_tracebacks
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
-    from pooledhttp.network.resolve import Resolver
+    from pooledhttp.network.addresses import Resolver
 
 __all__ = [
     "UNIX_SCHEME",

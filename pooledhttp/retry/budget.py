@@ -16,11 +16,10 @@ clock; nothing here waits. Pickled, they arrive empty: another process has other
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict, deque
 from typing import Any, Generic, TypeVar
 
-from pooledhttp.runtime import register_fork_reset
+from pooledhttp.runtime import ShortLock, register_fork_reset
 
 __all__ = ["Pauses", "RetryBudget"]
 
@@ -57,7 +56,7 @@ class _OriginTable(Generic[T]):
     def reset_after_fork(self) -> None:
         """Start empty, with a lock of our own: a thread of the parent may hold the old one."""
         # Re-entrant, for the signal handler that makes a request while its thread is in here.
-        self._lock = threading.RLock()
+        self._lock = ShortLock()
         self._records: OrderedDict[str, T] = OrderedDict()
 
     def _keep_locked(self, origin: str, record: T) -> None:

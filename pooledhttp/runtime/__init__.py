@@ -11,6 +11,7 @@ from __future__ import annotations
 from pooledhttp.runtime.base import Interest, Runtime, Task, Waiter
 from pooledhttp.runtime.blocking import BlockingRuntime, default_runtime
 from pooledhttp.runtime.fork import ForkResettable, register_fork_reset
+from pooledhttp.runtime.locks import ShortLock
 from pooledhttp.runtime.tracebacks import copy_without_tracebacks, remove_tracebacks
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ForkResettable",
     "Interest",
     "Runtime",
+    "ShortLock",
     "Task",
     "Waiter",
     "copy_without_tracebacks",

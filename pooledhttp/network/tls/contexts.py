@@ -18,14 +18,13 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 
 from pooledhttp.certs import extract_zipped_paths, where
 from pooledhttp.network.route import TlsSettings
-from pooledhttp.runtime import register_fork_reset
+from pooledhttp.runtime import ShortLock, register_fork_reset
 
 __all__ = [
     "checks_name",
@@ -97,7 +96,7 @@ class _ContextCache:
     def reset_after_fork(self) -> None:
         """Replace the lock, which a thread of the parent may hold; the contexts stay usable."""
         # Held while a context is made: 64 threads that start at once should read one bundle once.
-        self._lock = threading.Lock()
+        self._lock = ShortLock()
 
 
 _contexts = _ContextCache()

@@ -7,10 +7,12 @@ OpenSSL into a fault that names the certificate authority used and the way out.
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pooledhttp.certs import where
 from pooledhttp.exceptions import DialError, Fault, TlsError
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from pooledhttp.timing import Deadline
 
 __all__ = ["Handshake", "explain", "start_tls"]
+
+#: The part of a socket that Python code cannot leave half made.
+_BareSocket: Any = socket.socket.__base__
 
 #: OpenSSL's `verify_code`s (x509_vfy.h) for a chain that ends in nothing we trust.
 _UNTRUSTED = frozenset({18, 19, 20, 21})
@@ -141,7 +146,7 @@ def _on_socket(
             session=session,
         )
     except BaseException as error:
-        _close_half_wrapped(error)
+        _close_half_wrapped(error, stream.sock)
         raise
     try:
         if credentials.trust is not None:
@@ -153,18 +158,25 @@ def _on_socket(
         raise
 
 
-def _close_half_wrapped(error: BaseException) -> None:
+def _close_half_wrapped(error: BaseException, sock: socket.socket) -> None:
     """Close the socket that was being wrapped when `ssl` failed, as where the peer had hung up.
 
-    The descriptor is the new socket's already, and that is nowhere but in a frame of the error: it
-    would stay open for as long as somebody keeps the error.
+    `ssl` makes a new socket of the descriptor and then detaches the old one. The new one is nowhere
+    but in a frame of the error: its descriptor would stay open for as long as the error is kept. It
+    may be half made, where Ctrl-C came in between, so the methods of `ssl` cannot be trusted.
+
+    Args:
+        error: What `wrap_socket` raised.
+        sock: The old socket, which owns the descriptor until it is detached.
     """
     step = error.__traceback__
     while step is not None:
         wrapped = step.tb_frame.f_locals.get("self")
         if isinstance(wrapped, ssl.SSLSocket):
-            with contextlib.suppress(OSError):
-                wrapped.close()
+            with contextlib.suppress(OSError, ValueError):
+                descriptor = _BareSocket.detach(wrapped)
+                if descriptor >= 0 and sock.fileno() < 0:
+                    os.close(descriptor)
         step = step.tb_next
 
 

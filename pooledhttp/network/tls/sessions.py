@@ -10,13 +10,12 @@ address.
 from __future__ import annotations
 
 import ssl
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pooledhttp.runtime import register_fork_reset
+from pooledhttp.runtime import ShortLock, register_fork_reset
 
 __all__ = ["SessionKey", "SessionStore"]
 
@@ -121,7 +120,7 @@ class SessionStore:
 
     def reset_after_fork(self) -> None:
         """Start empty, with a lock of our own: a thread of the parent may hold the old one."""
-        self._lock = threading.Lock()  # guards the map, for the length of a dict operation
+        self._lock = ShortLock()  # guards the map, for the length of a dict operation
         self._sessions: OrderedDict[SessionKey, _Entry] = OrderedDict()
 
     def get(self, key: SessionKey) -> ssl.SSLSession | None:
