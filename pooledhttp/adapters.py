@@ -57,10 +57,11 @@ from pooledhttp.message import (
     PreparedRequest,
     RawResponse,
     Response,
-    border_for,
     get_auth_from_url,
     get_encoding_from_headers,
     prepend_scheme_if_needed,
+    response_class_for,
+    translation_for,
     urldefragauth,
 )
 from pooledhttp.network import (
@@ -472,9 +473,9 @@ class HTTPAdapter(BaseAdapter):
             proxies: Proxy URLs by scheme, or by scheme and host.
 
         Raises:
-            RequestException: The request failed; see `message.border` for the classes.
+            RequestException: The request failed; see `message.error_translation`.
         """
-        border = border_for(request)
+        translation = translation_for(request)
         started = monotonic()
         conn = target = None
         try:
@@ -490,7 +491,7 @@ class HTTPAdapter(BaseAdapter):
             else:
                 raw = send_over_urllib3(conn, request, target, self.max_retries, timeout)
         except (HTTPError, OSError) as error:
-            translated = border.translate(error, request)
+            translated = translation.translate(error, request)
             name = type(translated).__name__
             self._report(conn, request.method, target, monotonic() - started, error=name)
             try:
@@ -624,7 +625,7 @@ class HTTPAdapter(BaseAdapter):
             req: The prepared request.
             resp: urllib3's response, ours, or an object with some of its attributes.
         """
-        response: Response = border_for(req).response()
+        response: Response = response_class_for(req)()
         response.status_code = getattr(resp, "status", None)  # type: ignore[assignment]
         response.headers = CaseInsensitiveDict(getattr(resp, "headers", {}))
         response.encoding = get_encoding_from_headers(response.headers)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from pooledhttp.http1.bytestream import ByteStream
 from pooledhttp.http1.connection import RECV_BYTES, Connection
-from pooledhttp.http1.errors import explain_total, without_frames
+from pooledhttp.http1.errors import explain_total
 from pooledhttp.http1.messages import ResponseLimits, WireRequest
 from pooledhttp.http1.request_encoding import build_request
 from pooledhttp.http1.response_head import Head
@@ -34,5 +34,4 @@ __all__ = [
     "WireRequest",
     "build_request",
     "explain_total",
-    "without_frames",
 ]

@@ -174,7 +174,7 @@ class Connection:
             for a server as well.
         """
         try:
-            count = self.stream.send_until_answer(data, plan.total.sooner(plan.write))
+            count = self.stream.send_until_response(data, plan.total.sooner(plan.write))
         except TimeoutError as error:
             raise self.errors.send_timeout(plan) from error
         except OSError as error:

@@ -24,6 +24,7 @@ from pooledhttp.http1.response_head import (
     keep_alive_seconds,
     name_protocol,
 )
+from pooledhttp.runtime import remove_tracebacks
 
 if TYPE_CHECKING:
     from pooledhttp.http1.errors import ExchangeErrors
@@ -236,7 +237,7 @@ class Parser:
         except h11.RemoteProtocolError as error:
             # One of h11's frames has the error in a variable, and our readers further out: without
             # its frames it keeps none of them alive.
-            error.__traceback__ = None
+            remove_tracebacks(error)
             text = str(error)
             if "closed connection" in text:
                 if phase == "head":

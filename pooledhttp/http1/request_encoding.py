@@ -17,11 +17,11 @@ from urllib3.util.url import _encode_target
 
 from pooledhttp.exceptions import InvalidHeader, InvalidURL
 from pooledhttp.http1.messages import WireRequest
+from pooledhttp.syntax import TOKEN
 
 __all__ = ["build_request", "head_bytes"]
 
-#: RFC 9110, section 5.6.2: a method is a token.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN = re.compile(TOKEN)
 #: A request target that needs no encoding: visible ASCII without a percent sign.
 _PLAIN_TARGET = re.compile(r"[!\"$&-;=?-Z_a-z~]+")
 #: Methods whose requests say `Content-Length: 0` when they have no body (RFC 9110, section 8.6).

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from urllib3.exceptions import HTTPError
 
-from pooledhttp.http1.errors import without_frames
 from pooledhttp.http1.parser import END, NEED_DATA, SWITCHED, Parser, Piece, Signal
+from pooledhttp.runtime import copy_without_tracebacks
 
 if TYPE_CHECKING:
     from pooledhttp.http1.errors import ExchangeErrors
@@ -87,7 +87,7 @@ class ResponseBody:
             BadAnswer: Broken chunks, almost only framing, or an oversized trailer.
         """
         if self._failure is not None:
-            raise without_frames(self._failure)
+            raise copy_without_tracebacks(self._failure)
         if self.is_complete:
             return b""
         found = self._next_kept() if self._ahead else self._parser.next_piece()
@@ -111,7 +111,7 @@ class ResponseBody:
         try:
             found = self._next_kept() if self._ahead else self._parser.next_piece()
         except Exception as error:  # raised in its turn, behind the data that came before it
-            self._failure = without_frames(error)
+            self._failure = copy_without_tracebacks(error)
             return
         if found is END:
             self.is_complete = True
@@ -146,7 +146,7 @@ class ResponseBody:
         except OSError:
             pass  # the reader of the body meets it again
         except HTTPError as error:
-            ahead.append(without_frames(error))
+            ahead.append(copy_without_tracebacks(error))
         return False
 
     def _put_aside(self) -> deque[Piece | Signal | HTTPError]:
@@ -158,7 +158,7 @@ class ResponseBody:
         """Return the next part of the body that was found before its turn."""
         found = self._put_aside().popleft()
         if isinstance(found, HTTPError):
-            raise without_frames(found)
+            raise copy_without_tracebacks(found)
         return found
 
     def _take(self, found: Piece | Signal) -> bytes:

@@ -5,7 +5,8 @@
     failures.py   which errors a policy may see                             sorts
     attempts.py   `Attempts`, the loop of one request                       waits
 
-This room knows urllib3's errors and answers' statuses. It knows no pool, socket or message.
+This subpackage knows urllib3's errors and the statuses of responses. It knows no pool, socket or
+message.
 """
 
 from __future__ import annotations

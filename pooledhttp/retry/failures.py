@@ -1,4 +1,4 @@
-"""What went wrong, as far as trying again is concerned, and the errors this room adds.
+"""Which errors a policy may see, and the errors that retrying adds.
 
 Errors are sorted by urllib3's classes, which is all a policy knows, and by the facts that our own
 carry beside the class: `phase` tells whether the request had begun to leave.
@@ -31,7 +31,6 @@ __all__ = [
     "OriginPaused",
     "as_urllib3",
     "caused",
-    "forget_frames",
     "is_for_the_policy",
     "may_have_been_written",
 ]
@@ -97,22 +96,6 @@ def as_urllib3(error: Exception) -> Exception:
     return error
 
 
-def forget_frames(error: BaseException) -> None:
-    """Take the tracebacks off an error that was overcome, and off what caused it.
-
-    It stays in `history`, which the answer keeps; through its frames it would keep, in turn, the
-    answer and every local variable of the attempt, in a circle only the cyclic collector breaks.
-    """
-    found: list[object] = [error]
-    seen: set[int] = set()
-    while found:
-        one = found.pop()
-        if isinstance(one, BaseException) and id(one) not in seen:
-            seen.add(id(one))
-            one.__traceback__ = None
-            found += [one.__cause__, one.__context__, *one.args]
-
-
 def is_for_the_policy(error: Exception) -> bool:
     """Whether urllib3 would ask a policy about it; a contradictory header, say, is final."""
     return isinstance(error, (TimeoutError, ProtocolError, SSLError, ProxyError))
@@ -122,8 +105,8 @@ def may_have_been_written(error: Exception) -> bool:
     """Whether the server may have seen the request, as far as the error tells.
 
     urllib3 goes by classes, and takes a TLS failure for one of the handshake; in the middle of an
-    answer it is not, and a POST would run twice. Errors that state their phase are believed, those
-    that do not are suspected unless their class rules it out.
+    response it is not, and a POST would run twice. Errors that state their phase are believed,
+    those that do not are suspected unless their class rules it out.
     """
     phase = getattr(error, "phase", None)
     if phase is not None:

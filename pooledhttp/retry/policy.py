@@ -9,9 +9,9 @@ wherever a policy is. The subclass here changes *how long* and *how often in all
                           clients who failed together do not come back together
     Retry-After  capped by `max_retry_after`
     budget       retries of all requests to an origin are a share of its traffic; see `budget.py`
-    pause        a `Retry-After` of one thread's answer is kept by all threads; see `budget.py`
+    pause        a `Retry-After` of one thread's response is kept by all threads; see `budget.py`
 
-The policy only answers questions. `attempts.py` asks them, and sleeps.
+The policy only decides. `attempts.py` asks it, and sleeps.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Retry(urllib3.Retry):
     kept. Policies are values; what they share lives in the `RetryBudget` and `Pauses` they name.
 
     Args:
-        total: Retries in all, of whatever kind; `None` leaves it to the other counts, `False`
+        total: Retries in all, of any kind; `None` leaves it to the other counts, `False`
             switches retrying off and raises the first error as it is.
         *counts: Further positional arguments of `urllib3.Retry`.
         max_retry_after: Longest time in seconds for which a `Retry-After` is obeyed; a longer one
@@ -119,15 +119,15 @@ class Retry(urllib3.Retry):
 Retry.DEFAULT = Retry(3)
 
 
-def retry_after_seconds(policy: urllib3.Retry, answer: BaseHTTPResponse) -> float | None:
-    """Return how long an answer asks to be left alone, or `None` if the policy does not listen.
+def retry_after_seconds(policy: urllib3.Retry, response: BaseHTTPResponse) -> float | None:
+    """Return how long a response asks the client to wait, or `None` if the policy ignores it.
 
     A value that is neither seconds nor a date counts as not given: a request must not fail
-    because of advice that nobody can read.
+    because of advice that cannot be read.
     """
     if not policy.respect_retry_after_header:
         return None
     try:
-        return policy.get_retry_after(answer)
+        return policy.get_retry_after(response)
     except (InvalidHeader, ValueError, OverflowError):
         return None

@@ -18,7 +18,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from pooledhttp.http1 import Connection, Head, explain_total, without_frames
+from pooledhttp.http1 import Connection, Head, explain_total
+from pooledhttp.runtime import copy_without_tracebacks
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route
@@ -112,7 +113,7 @@ class BodyReader:
     def _pull(self) -> bytes:
         """Get the next piece from the connection, `b""` at the end."""
         if self._failure is not None:
-            raise without_frames(self._failure)
+            raise copy_without_tracebacks(self._failure)
         connection, lease = self._connection, self._lease
         if connection is None or lease is None:
             return b""
@@ -123,7 +124,7 @@ class BodyReader:
             with lease.in_use():
                 piece = connection.receive(self._plan)
         except Exception as error:
-            self._failure = without_frames(explain_total(error, self._plan))
+            self._failure = copy_without_tracebacks(explain_total(error, self._plan))
             self._discard("failed in the body")
             raise
         except BaseException:
