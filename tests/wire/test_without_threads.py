@@ -43,7 +43,7 @@ def test_a_request_while_the_interpreter_ends(ending: str) -> None:
     with ScriptedServer(answering(respond(b"bye"))) as server:
         program = CLIENT.format(url=server.url(host="localhost")) + ending
         # Reading a file needs `open`, which is gone when the last finalizers run.
-            done = run_python("-c", program, env={"NETRC": "/nonexistent"}, seconds=20)
+        done = run_python("-c", program, env={"NETRC": "/nonexistent"}, seconds=20)
     assert (done.returncode, done.stderr) == (0, "")
     assert set(done.stdout.split("\n")) == {"status 200", ""}
 
