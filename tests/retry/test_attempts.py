@@ -28,6 +28,7 @@ from pooledhttp.retry import (
     Retry,
     RetryBudget,
 )
+from pooledhttp.timing import Deadline
 from tests.support.clock import FakeClock
 
 ORIGIN = "http://example.test:80"
