@@ -300,7 +300,10 @@ class SystemResolver:
 
 
 def _ask(host: str, port: int, family: int) -> list[Address]:
-    found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+    name: str | bytes = host
+    if sys.is_finalizing() and host.isascii():
+        name = host.encode()  # text takes the codec "idna", which can no longer be imported
+    found = socket.getaddrinfo(name, port, family, socket.SOCK_STREAM)
     unique = dict.fromkeys(
         Address(int(each[0]), tuple(each[4])) for each in found if each[0] in _FAMILIES
     )

@@ -13,7 +13,16 @@ from __future__ import annotations
 
 from pooledhttp.retry.attempts import Attempt, Attempts
 from pooledhttp.retry.budget import Pauses, RetryBudget
-from pooledhttp.retry.failures import BodySpent, OriginPaused
+from pooledhttp.retry.failures import BodySpent, BudgetSpent, OriginPaused
 from pooledhttp.retry.policy import Retry
 
-__all__ = ["Attempt", "Attempts", "BodySpent", "OriginPaused", "Pauses", "Retry", "RetryBudget"]
+__all__ = [
+    "Attempt",
+    "Attempts",
+    "BodySpent",
+    "BudgetSpent",
+    "OriginPaused",
+    "Pauses",
+    "Retry",
+    "RetryBudget",
+]

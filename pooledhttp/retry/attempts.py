@@ -17,9 +17,11 @@ been disposed of, so its connection is free while we sleep. The order of the que
     2. was the request written, and is the
        method one that may run twice?           for any kind of error
     3. does the policy have a retry left?       urllib3's `increment`, unchanged
-    4. is the wait over before the deadline?    else the error at hand, now
+    4. is the wait over before the deadline?    else the error at hand, now (a policy that
+                                                overrides urllib3's `sleep` waits as it likes, and
+                                                the deadline ends that)
     5. can the body be sent again?              else `BodySpent`
-    6. does the origin's budget allow it?       asked last, since asking spends
+    6. does the origin's budget allow it?       else `BudgetSpent`; asked last, since asking spends
 
 After a response the sixth question is asked at once: the server is up, and busy, and "no" ends the
 loop. After an error it is asked when the wait is over: a request that finds the budget empty sends
@@ -34,6 +36,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import urllib3
@@ -43,13 +46,14 @@ from urllib3.response import BaseHTTPResponse
 from pooledhttp.retry.budget import Pauses, RetryBudget
 from pooledhttp.retry.failures import (
     BodySpent,
+    BudgetSpent,
     OriginPaused,
     as_urllib3,
     caused,
     is_for_the_policy,
     may_have_been_written,
 )
-from pooledhttp.retry.policy import Retry, retry_after_seconds
+from pooledhttp.retry.policy import Retry, counts_itself, retry_after_seconds, sleeps_itself
 from pooledhttp.runtime import Runtime, remove_tracebacks
 from pooledhttp.timing import Deadline
 
@@ -161,6 +165,8 @@ class Attempts:
         self._on_retry = on_retry
         self._go_on = True
         self._delay = 0.0
+        #: The `sleep` of a policy that overrides it, and the error for the end of the deadline.
+        self._own_sleep: tuple[Callable[[], None], Exception] | None = None
         self._unpaid: Exception | None = None  # its retry is still to be taken from the budget
 
     def __iter__(self) -> Iterator[Attempt]:
@@ -171,7 +177,7 @@ class Attempts:
             self._wait()
             if self._unpaid is not None and not self._pay():
                 logger.info("The retry budget of %s is used up; waiting for a turn", self._origin)
-                self._decide(self._unpaid)
+                self._decide_unpaid(self._unpaid)
                 continue
             self._go_on = False  # until `failed` or `refused` says so
             number += 1
@@ -183,7 +189,11 @@ class Attempts:
         error = as_urllib3(error)
         if not is_for_the_policy(error):
             raise error
-        if may_have_been_written(error) and not self.policy._is_method_retryable(self._method):
+        if (
+            may_have_been_written(error)
+            and not self.policy._is_method_retryable(self._method)
+            and not counts_itself(self.policy)
+        ):
             raise error
         self._decide(error)
         # The error stays in `history`, which the response keeps.
@@ -195,11 +205,21 @@ class Attempts:
         policy = self.policy.increment(
             self._method, self._url, error=error, _pool=self._pool, _stacktrace=error.__traceback__
         )
-        delay = policy.get_backoff_time()
+        delay = 0.0 if sleeps_itself(policy) else policy.get_backoff_time()
         obstacle = self._obstacle(delay, error, error)
         if obstacle is not None:
             raise obstacle
-        self._schedule(policy, delay, unpaid=error)
+        self._schedule(policy, delay, error, unpaid=error)
+
+    def _decide_unpaid(self, error: Exception) -> None:
+        """Wait for another turn, as after one more failure; nothing was sent."""
+        try:
+            self._decide(error)
+        except MaxRetryError as exhausted:
+            raise self._budget_spent(exhausted.reason) from exhausted.reason
+
+    def _budget_spent(self, reason: Exception | None) -> BudgetSpent:
+        return BudgetSpent(self._pool, self._url, reason, self._origin)
 
     def _refused(self, response: BaseHTTPResponse, number: int) -> bool:
         status = response.status
@@ -212,14 +232,15 @@ class Attempts:
             policy = self.policy.increment(
                 self._method, self._url, response=response, _pool=self._pool
             )
-            # As urllib3: "Retry-After: 0" gives no time, so the backoff does.
-            delay = retry_after_seconds(policy, response) or policy.get_backoff_time()
+            delay = self._delay_after(policy, response)
             reason = ResponseError(ResponseError.SPECIFIC_ERROR.format(status_code=status))
             exhausted = caused(MaxRetryError(self._pool, self._url, reason), reason)
             obstacle = self._obstacle(delay, reason, exhausted)
-            if obstacle is None and not self._pay():
+            # A 429 without Retry-After is retried because the user named it: the count is theirs.
+            is_free = status == 429 and not told_when
+            if obstacle is None and not self._pay() and not is_free:
                 logger.info("The retry budget of %s is used up; giving up", self._origin)
-                obstacle = exhausted
+                obstacle = caused(self._budget_spent(reason), reason)
             if obstacle is not None:
                 raise obstacle
         except (MaxRetryError, BodySpent):
@@ -229,9 +250,16 @@ class Attempts:
             raise
         self._discard(response)
         logger.debug("Trying %s again in %.3f s after status %d", self._origin, delay, status)
-        self._schedule(policy, delay, unpaid=None)
+        self._schedule(policy, delay, exhausted, response=response)
         self._notify(number, f"status {status}")
         return True
+
+    @staticmethod
+    def _delay_after(policy: urllib3.Retry, response: BaseHTTPResponse) -> float:
+        if sleeps_itself(policy):
+            return 0.0
+        # As urllib3: "Retry-After: 0" gives no time, so the backoff does.
+        return retry_after_seconds(policy, response) or policy.get_backoff_time()
 
     def _obstacle(
         self, delay: float, reason: Exception, out_of_time: Exception
@@ -263,10 +291,20 @@ class Attempts:
         )
         return caused(spent, cause)
 
-    def _schedule(self, policy: urllib3.Retry, delay: float, *, unpaid: Exception | None) -> None:
+    def _schedule(
+        self,
+        policy: urllib3.Retry,
+        delay: float,
+        out_of_time: Exception,
+        *,
+        unpaid: Exception | None = None,
+        response: BaseHTTPResponse | None = None,
+    ) -> None:
         self.policy = policy
         self._delay = delay
         self._unpaid = unpaid
+        if sleeps_itself(policy):
+            self._own_sleep = partial(policy.sleep, response), out_of_time
         self._go_on = True
 
     def _notify(self, number: int, reason: str) -> None:
@@ -286,7 +324,10 @@ class Attempts:
     # ------------------------------------------------------------ waiting
 
     def _wait(self) -> None:
-        if self._delay > 0:
+        own, self._own_sleep = self._own_sleep, None
+        if own is not None:
+            self._sleep_as_overridden(*own)
+        elif self._delay > 0:
             self._runtime.sleep(self._delay)
         policy = self.policy
         if self._pauses is None or not isinstance(policy, Retry):
@@ -300,6 +341,14 @@ class Attempts:
             nap = left + policy.uniform(min(_MAX_SPREAD, left / 10))
             self._runtime.sleep(min(nap, self._deadline.remaining()))
             waited += nap
+
+    def _sleep_as_overridden(self, sleep: Callable[[], None], out_of_time: Exception) -> None:
+        try:
+            self._runtime.call_blocking(sleep, self._deadline)
+        except TimeoutError:
+            if not self._deadline.expired:
+                raise  # it is the policy's own
+            raise out_of_time from out_of_time.__cause__
 
     def _pause_left(self) -> float:
         if self._pauses is None:

@@ -5,7 +5,8 @@ carry beside the class: `phase` tells whether the request had begun to leave.
 
     HTTPError
     ├── BodySpent       UnrewindableBodyError    a retry was due, and the body cannot be sent again
-    └── OriginPaused    ConnectTimeoutError      the origin wants to be left alone for too long
+    ├── BudgetSpent     MaxRetryError            the retry budget of the origin is used up
+    └── OriginPaused    ConnectTimeoutError      the origin asked clients to wait for too long
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    MaxRetryError,
     ProtocolError,
     ProxyError,
     SSLError,
@@ -28,6 +30,7 @@ from pooledhttp.exceptions import RequestException
 
 __all__ = [
     "BodySpent",
+    "BudgetSpent",
     "OriginPaused",
     "as_urllib3",
     "caused",
@@ -56,6 +59,25 @@ class BodySpent(UnrewindableBodyError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (*self.args, self.original_error, self.origin)
+
+
+class BudgetSpent(MaxRetryError):
+    """The policy wanted another attempt, and the retry budget of the origin is used up.
+
+    Attributes:
+        origin: The server, without credentials.
+    """
+
+    def __init__(self, pool: Any, url: str, reason: Exception | None, origin: str) -> None:
+        super().__init__(pool, url, reason)
+        self.origin = origin
+        self.args = (
+            f"{self.args[0]}. The retry budget of {origin} is used up. Retry(budget=False) switches"
+            " it off; Retry(budget=RetryBudget(ratio=..., min_per_second=...)) sets a larger one.",
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (None, self.url, None, self.origin)
 
 
 class OriginPaused(ConnectTimeoutError):

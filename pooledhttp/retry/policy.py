@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import random
 from itertools import takewhile
+from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 import urllib3
@@ -26,7 +27,13 @@ from urllib3.response import BaseHTTPResponse
 
 from pooledhttp.retry.budget import Pauses, RetryBudget
 
-__all__ = ["DEFAULT_MAX_RETRY_AFTER", "Retry", "retry_after_seconds"]
+__all__ = [
+    "DEFAULT_MAX_RETRY_AFTER",
+    "Retry",
+    "counts_itself",
+    "retry_after_seconds",
+    "sleeps_itself",
+]
 
 #: Longest `Retry-After` that is waited out unless set, in seconds; urllib3's own bound is 6 hours.
 DEFAULT_MAX_RETRY_AFTER = 120.0
@@ -117,6 +124,21 @@ class Retry(urllib3.Retry):
 
 
 Retry.DEFAULT = Retry(3)
+
+# As they were at import: a method that is overridden, or patched later, differs.
+_SLEEPERS = attrgetter("sleep", "sleep_for_retry", "_sleep_backoff")
+_URLLIB3_SLEEPERS = _SLEEPERS(urllib3.Retry)
+_URLLIB3_INCREMENT = urllib3.Retry.increment
+
+
+def sleeps_itself(policy: urllib3.Retry) -> bool:
+    """Whether a policy overrides a method of urllib3's that sleeps, and so is to be called."""
+    return bool(_SLEEPERS(type(policy)) != _URLLIB3_SLEEPERS)
+
+
+def counts_itself(policy: urllib3.Retry) -> bool:
+    """Whether a policy overrides `increment`, and so decides which errors are retried."""
+    return type(policy).increment is not _URLLIB3_INCREMENT
 
 
 def retry_after_seconds(policy: urllib3.Retry, response: BaseHTTPResponse) -> float | None:
