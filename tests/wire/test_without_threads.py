@@ -54,7 +54,7 @@ def test_a_request_where_no_thread_can_be_started(
     """The name is looked up in the thread of the caller."""
     with ScriptedServer(answering(respond(b"hi"))) as server:
         url = server.url(host="localhost")
-        session.pool.connector.resolver = SystemResolver()  # has no thread yet
+        session.pool.manager.connector.resolver = SystemResolver()  # has no thread yet
         start = threading.Thread.start
 
         def refuse(thread: threading.Thread) -> None:
@@ -74,7 +74,7 @@ def test_an_unknown_name_where_no_thread_can_be_started(
     def refuse(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    session.pool.connector.resolver = SystemResolver()
+    session.pool.manager.connector.resolver = SystemResolver()
     monkeypatch.setattr("threading.Thread.start", refuse)
     with pytest.raises(pooledhttp.ConnectionError, match="Failed to resolve"):
         session.get("http://no-such-name.invalid/", timeout=5)
@@ -87,6 +87,6 @@ def test_a_resolver_that_fails_with_a_bare_error(session: pooledhttp.Session) ->
         def resolve(self, *_: object) -> list[object]:
             raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    session.pool.connector.resolver = Failing()
+    session.pool.manager.connector.resolver = Failing()
     with pytest.raises(pooledhttp.ConnectionError, match="interpreter shutdown"):
         session.get("http://name.invalid/", timeout=5)
