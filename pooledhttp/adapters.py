@@ -1,24 +1,25 @@
 """Adapters: how a prepared request becomes a response.
 
-The only file that knows requests *and* the wire.
+The only module that knows requests *and* the wire.
 
-`HTTPAdapter` keeps the joints at which requests' adapter is bent by its users. Its managers are
-urllib3's own, so all that configures, subclasses or patches them has its usual effect; only the
-pools they hand out are ours::
+`HTTPAdapter` has the extension points of requests' adapter. Its managers are urllib3's own, so
+every setting, subclass or patch of them has its usual effect. Only the pools that they hand out are
+ours::
 
     send -> get_connection_with_tls_context -> manager.connection_from_host -> OriginPool
                                                a subclass's own manager     -> urllib3's pool
 
-What comes out of the middle decides: an `OriginPool` sends over the shared pool, anything else with
-a `urlopen` is sent through that, as requests would.
+The pool that was found decides: an `OriginPool` sends over the shared pool of connections, anything
+else with a `urlopen` is sent through that, as requests would.
+
+`session_pool` is the other way in: it makes the view that is `session.pool`.
 """
 
 from __future__ import annotations
 
-import os
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -56,20 +57,18 @@ from pooledhttp.message import (
     PreparedRequest,
     RawResponse,
     Response,
-    border_for,
     get_auth_from_url,
     get_encoding_from_headers,
     prepend_scheme_if_needed,
+    response_class_for,
+    translation_for,
     urldefragauth,
 )
 from pooledhttp.network import (
     SOCKS_SCHEMES,
     UNIX_SCHEME,
-    Proxy,
     Route,
     SocketOptions,
-    TlsSettings,
-    file_state,
     select_proxy,
     socket_path,
 )
@@ -77,19 +76,24 @@ from pooledhttp.pool import PoolConfig
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout, monotonic, plan_timeout
 from pooledhttp.transport import (
-    Holder,
-    Hub,
+    AdapterSettings,
+    Call,
     OriginPool,
+    PoolMemory,
+    PoolView,
     Replay,
+    SOCKSProxyManager,
     TransportManager,
+    file_states,
+    hand_out_ours,
     is_urllib3_patched,
-    key_of_socket,
+    manager_for,
     proxy_of,
     proxy_url,
     require_socks,
+    send_over_urllib3,
     tls_keywords,
     urllib3_pool,
-    urllib3_timeout,
     verify_attributes,
 )
 
@@ -104,7 +108,7 @@ DEFAULT_CA_BUNDLE_PATH = where()
 
 
 class _Unsaid(int):
-    """An int that nobody wrote: tells a default from the same number given by a caller."""
+    """A default number, told from the same number given by a caller by its class."""
 
 
 DEFAULT_POOLBLOCK = False
@@ -113,31 +117,8 @@ DEFAULT_RETRIES = 0
 DEFAULT_POOL_TIMEOUT = None
 
 
-class SOCKSProxyManager(PoolManager):
-    """Hands out pools whose connections go through a SOCKS proxy.
-
-    Args:
-        proxy_url: `socks5h://user:password@host:port`, or another SOCKS version.
-        username: `None` takes the one of the URL.
-        password: As `username`.
-        **settings: As urllib3's `PoolManager`.
-    """
-
-    def __init__(
-        self,
-        proxy_url: str,
-        username: str | None = None,
-        password: str | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(**settings)
-        self.proxy_url = proxy_url
-        self.username = username
-        self.password = password
-
-
 class BaseAdapter:
-    """What a session asks of an adapter."""
+    """The interface of an adapter: what a session calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,11 +132,27 @@ class BaseAdapter:
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> Response:
-        """Send a prepared request and return its response."""
+        """Send a prepared request and return its response.
+
+        Args:
+            request: A `PreparedRequest`.
+            stream: Whether the caller reads the body as it comes.
+            timeout: Seconds, a `(connect, read)` tuple, or `None` for no limit.
+            verify: Whether to verify TLS, or a path to CA certificates.
+            cert: Path to a client certificate, or a `(cert, key)` tuple.
+            proxies: Proxy URLs by scheme, or by scheme and host.
+
+        Raises:
+            NotImplementedError: The subclass does not define it.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
-        """Give back whatever the adapter holds."""
+        """Close what the adapter holds.
+
+        Raises:
+            NotImplementedError: The subclass does not define it.
+        """
         raise NotImplementedError
 
 
@@ -165,12 +162,13 @@ class HTTPAdapter(BaseAdapter):
     Built without pool settings, it joins the pool of the session it is mounted on.
 
     Args:
-        pool_connections: Kept for requests' sake; limits nothing.
+        pool_connections: Accepted because requests has it; limits nothing.
         pool_maxsize: Idle connections kept per host.
         max_retries: A number of retries for failed connections, or a `Retry`.
         pool_block: Whether `pool_maxsize` is also the most connections per host, and requests wait
             for one.
-        pool: A `PoolConfig` for a pool of its own, or a manager (`session.pool`) to share.
+        pool: A `PoolConfig` for a pool of its own, or a pool to share (`session.pool`, or a
+            `TransportManager`). `None` joins the pool of the session.
         replay: What is sent again, once, when a reused connection turns out to be dead: `"safe"`
             (idempotent, or never written), `"always"` or `"off"`. `None` takes the session's.
         runtime: How to wait; threads when `None`.
@@ -194,7 +192,7 @@ class HTTPAdapter(BaseAdapter):
         max_retries: Retry | int | None = DEFAULT_RETRIES,
         pool_block: bool = DEFAULT_POOLBLOCK,
         *,
-        pool: PoolConfig | TransportManager | None = None,
+        pool: PoolConfig | PoolView | TransportManager | None = None,
         replay: Replay | None = None,
         runtime: Runtime | None = None,
         listeners: Iterable[Listener] = (),
@@ -212,12 +210,12 @@ class HTTPAdapter(BaseAdapter):
         self._pool_maxsize = pool_maxsize
         self._pool_block = pool_block
         self._begin(pool, replay, runtime, listeners)
-        self._hub.resolver, self._hub.options = resolver, socket_options
+        self._settings.resolver, self._settings.socket_options = resolver, socket_options
         self.init_poolmanager(pool_connections, pool_maxsize, block=pool_block)
 
     def _begin(
         self,
-        pool: PoolConfig | TransportManager | None,
+        pool: PoolConfig | PoolView | TransportManager | None,
         replay: Replay | None,
         runtime: Runtime | None = None,
         listeners: Iterable[Listener] = (),
@@ -232,22 +230,20 @@ class HTTPAdapter(BaseAdapter):
             )
         self._own_pool = pool
         self._own_replay = replay
-        #: The era of the manager in which this adapter entered; None while it is not in use.
-        self._era: object | None = None
+        #: The generation of the manager in which this adapter entered; None while it is not in use.
+        self._generation: object | None = None
         self._was_used = False
         self._session: weakref.ref[Any] | None = None
-        #: By origin and settings: the pool, and how the files were that the settings name.
-        self._conns: dict[Any, tuple[OriginPool, tuple[object, ...]]] = {}
-        self._conns_made_by: Any = None
-        self._conns_made_with: dict[str, Any] = {}
-        make = partial(make_manager, pool, runtime=runtime, listeners=listeners)
-        self._hub = Hub(Holder(make, self, _route_of_adapter), replay or "safe")
+        self._memory = PoolMemory()
+        make = partial(manager_for, pool, runtime=runtime, listeners=listeners)
+        view = PoolView(make, self, _route_of_adapter)
+        self._settings = AdapterSettings(view, replay or "safe")
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: getattr(self, name, None) for name in self.__attrs__}
         is_config = isinstance(self._own_pool, PoolConfig)
         state["_own_settings"] = (self._own_pool if is_config else None, self._own_replay)
-        state["_own_network"] = (self._hub.resolver, self._hub.options)
+        state["_own_network"] = (self._settings.resolver, self._settings.socket_options)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -257,23 +253,23 @@ class HTTPAdapter(BaseAdapter):
         resolver, options = state.pop("_own_network", (None, None))
         self.__dict__.update(state)
         self._begin(pool, replay)
-        self._hub.resolver, self._hub.options = resolver, options
+        self._settings.resolver, self._settings.socket_options = resolver, options
         self.init_poolmanager(self._pool_connections, self._pool_maxsize, block=self._pool_block)
 
     # ---- the pool
 
     def attach(self, session: Any) -> None:
-        """Join the pool of a session, unless there is a pool already."""
+        """Join the pool of a session, unless this adapter has a pool or is in use already."""
         self._session = weakref.ref(session)
-        if self._own_pool is None and self._era is None:
-            self._hub.holder = _holder_of(session)
+        if self._own_pool is None and self._generation is None:
+            self._settings.view = session_pool(session)
             if self._own_replay is None:
-                self._hub.replay = session._extras.replay
+                self._settings.replay = session._extras.replay
 
     @property
-    def pool(self) -> TransportManager:
-        """The manager of the pool that this adapter's connections live in."""
-        return self._hub.manager
+    def pool(self) -> PoolView:
+        """The pool that this adapter's connections are kept in."""
+        return self._settings.view
 
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = DEFAULT_POOLBLOCK, **pool_kwargs: Any
@@ -294,20 +290,7 @@ class HTTPAdapter(BaseAdapter):
         self.poolmanager = PoolManager(
             num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs
         )
-        self._hand_out_ours(self.poolmanager, lambda: None)
-
-    def _hand_out_ours(self, manager: Any, proxy: Callable[[], Proxy | None]) -> None:
-        """Have a urllib3 manager make `OriginPool`s."""
-        there = proxy()
-        manager.pool_classes_by_scheme = {
-            scheme: partial(OriginPool, self._hub, scheme, there) for scheme in ("http", "https")
-        }
-        if there is None:
-            pool = partial(OriginPool, self._hub, UNIX_SCHEME, None)
-            manager.pool_classes_by_scheme[UNIX_SCHEME] = pool
-            manager.key_fn_by_scheme[UNIX_SCHEME] = partial(
-                key_of_socket, manager.key_fn_by_scheme["http"]
-            )
+        hand_out_ours(self.poolmanager, self._settings, lambda: None)
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         """Return the manager for the URL of a proxy, made on first use.
@@ -317,7 +300,7 @@ class HTTPAdapter(BaseAdapter):
             **proxy_kwargs: As `init_poolmanager` takes them.
 
         Raises:
-            InvalidProxyURL: It is some SOCKS, but none that is known.
+            InvalidProxyURL: The SOCKS scheme is not supported.
             InvalidSchema: A SOCKS proxy, and the extra `pooledhttp[socks]` is not installed.
         """
         manager = self.proxy_manager.get(proxy)
@@ -332,8 +315,8 @@ class HTTPAdapter(BaseAdapter):
             scheme = proxy.partition("://")[0]
             if scheme.lower() not in SOCKS_SCHEMES:
                 raise InvalidProxyURL(
-                    f"Which SOCKS is {scheme}:// meant to be? Write socks5h://, or another of "
-                    f"{', '.join(sorted(SOCKS_SCHEMES))}."
+                    f"Unsupported SOCKS scheme {scheme!r}; use "
+                    f"{', '.join(sorted(SOCKS_SCHEMES - {'socks4'}, reverse=True))} or socks4."
                 )
             username, password = get_auth_from_url(proxy)
             require_socks()
@@ -343,18 +326,26 @@ class HTTPAdapter(BaseAdapter):
         else:
             headers = self.proxy_headers(proxy)
             manager = proxy_from_url(proxy, proxy_headers=headers, **sizes, **proxy_kwargs)
-        self._hand_out_ours(manager, partial(proxy_of, proxy, manager))
+        hand_out_ours(manager, self._settings, partial(proxy_of, proxy, manager))
         self.proxy_manager[proxy] = manager
         return manager
 
     def build_connection_pool_key_attributes(
         self, request: Any, verify: Any, cert: Any = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what connections for a request are shared by: where they lead, and on which terms.
+        """Return what has to be equal before requests share connections.
+
+        Args:
+            request: The prepared request.
+            verify: As `send` takes it.
+            cert: As `send` takes it.
 
         Returns:
-            `{"scheme", "host", "port"}`, and TLS settings under urllib3's names. Both may be
-            altered by overriders.
+            `{"scheme", "host", "port"}`, and TLS settings under urllib3's names. A subclass may
+            change both.
+
+        Raises:
+            ValueError: The URL's port is out of range.
         """
         parts = urlsplit(request.url)
         if parts.scheme == UNIX_SCHEME:
@@ -367,6 +358,12 @@ class HTTPAdapter(BaseAdapter):
         self, request: Any, verify: Any, proxies: Mapping[str, str] | None = None, cert: Any = None
     ) -> Any:
         """Return the pool, ours or urllib3's, that a request is sent through.
+
+        Args:
+            request: The prepared request.
+            verify: As `send` takes it.
+            proxies: As `send` takes it.
+            cert: As `send` takes it.
 
         Raises:
             InvalidProxyURL: The URL of the proxy has no host.
@@ -381,7 +378,7 @@ class HTTPAdapter(BaseAdapter):
         return manager.connection_from_host(**place, pool_kwargs=settings)
 
     def get_connection(self, url: str, proxies: Mapping[str, str] | None = None) -> Any:
-        """Deprecated: as `get_connection_with_tls_context`, without the settings of TLS."""
+        """Do what `get_connection_with_tls_context` does, without TLS settings. Deprecated."""
         warnings.warn(
             "`get_connection` is deprecated: it does not know the TLS settings of a request. Use "
             "`get_connection_with_tls_context`.",
@@ -393,12 +390,18 @@ class HTTPAdapter(BaseAdapter):
         return manager.connection_from_url(url if proxy else urlparse(url).geturl())
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Put `verify` and `cert` onto a pool, ours or urllib3's.
+        """Set `verify` and `cert` on a pool, ours or urllib3's.
+
+        Args:
+            conn: The pool.
+            url: The URL of the request.
+            verify: As `send` takes it.
+            cert: As `send` takes it.
 
         Raises:
             OSError: A file that is named there does not exist.
         """
-        # Plain http over a proxy that speaks TLS: it is the proxy that has to be verified.
+        # Plain http over a proxy that speaks TLS: the proxy has to be verified.
         is_secure = url.lower().startswith("https") or (
             isinstance(conn, OriginPool) and conn.scheme == "https"
         )
@@ -416,29 +419,35 @@ class HTTPAdapter(BaseAdapter):
         return target
 
     def add_headers(self, request: Any, **kwargs: Any) -> None:
-        """Do nothing: a place for subclasses to add header fields, called before each send."""
+        """Do nothing; a subclass may add header fields here. Called before each send.
+
+        Args:
+            request: The prepared request.
+            **kwargs: The other arguments of `send`.
+        """
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        """Return the fields for a proxy: its credentials, taken from its URL.
+        """Return the fields that only the proxy gets: the credentials from its URL.
 
-        They go to nobody else.
+        Args:
+            proxy: The URL of the proxy.
         """
         username, password = get_auth_from_url(proxy)
         return {"Proxy-Authorization": _basic_auth_str(username, password)} if username else {}
 
     def close(self) -> None:
-        """Forget pools and proxies, and leave the shared pool.
+        """Forget pools and proxies, and leave the shared pool of connections.
 
-        The last adapter to leave empties its shelves.
+        The last adapter that leaves closes its idle connections. The adapter can be used again.
         """
-        self._conns.clear()
+        self._memory.clear()
         self.poolmanager.clear()
         for manager in self.proxy_manager.values():
             manager.clear()
-        # Also when closed before: a request that was under way then may have come back since.
+        # Also when closed before: a request that was in progress then may have ended since.
         if self._was_used:
-            self._era = None
-            self._hub.manager.leave(self)
+            self._generation = None
+            self._settings.view.manager.leave(self)
 
     # ---- sending
 
@@ -454,8 +463,8 @@ class HTTPAdapter(BaseAdapter):
         """Send a prepared request and return its response, body unread.
 
         Args:
-            request: A `PreparedRequest`, ours or the real requests'; the answer is of the same
-                kind.
+            request: A `PreparedRequest`, ours or the real requests'; the response is of the same
+                package.
             stream: The caller reads the body as it comes.
             timeout: Seconds, a `(connect, read)` tuple, `Timeout`, urllib3's `Timeout`, or `None`
                 for no limit.
@@ -464,9 +473,9 @@ class HTTPAdapter(BaseAdapter):
             proxies: Proxy URLs by scheme, or by scheme and host.
 
         Raises:
-            RequestException: Everything that may go wrong; see `message.border`.
+            RequestException: The request failed; see `message.error_translation`.
         """
-        border = border_for(request)
+        translation = translation_for(request)
         started = monotonic()
         conn = target = None
         try:
@@ -480,9 +489,9 @@ class HTTPAdapter(BaseAdapter):
             if isinstance(conn, OriginPool):
                 raw = self._send_over_pool(conn, request, target, stream, timeout)
             else:
-                raw = self._send_over_urllib3(conn, request, target, timeout)
+                raw = send_over_urllib3(conn, request, target, self.max_retries, timeout)
         except (HTTPError, OSError) as error:
-            translated = border.translate(error, request)
+            translated = translation.translate(error, request)
             name = type(translated).__name__
             self._report(conn, request.method, target, monotonic() - started, error=name)
             try:
@@ -490,7 +499,7 @@ class HTTPAdapter(BaseAdapter):
                     raise
                 raise translated from error
             finally:
-                del translated  # it will refer to this frame, which must not refer to it
+                del translated  # it refers to this frame, which must not refer to it
         try:
             response = self.build_response(request, raw)
         except BaseException:
@@ -513,10 +522,10 @@ class HTTPAdapter(BaseAdapter):
         status: int | None = None,
         error: str | None = None,
     ) -> None:
-        """Tell those who listen to the pool that a request over it is done."""
+        """Tell the listeners of the pool that a request over it has finished."""
         if not isinstance(conn, OriginPool) or target is None:
-            return  # sent through a pool that a subclass brought, or never on its way
-        listeners = self._hub.manager.listeners
+            return  # sent through a pool that a subclass brought, or never sent
+        listeners = self._settings.view.manager.listeners
         if listeners:
             origin = conn.origin_of(target)
             listeners.emit(RequestFinished(origin, method, status, seconds, error))
@@ -531,59 +540,58 @@ class HTTPAdapter(BaseAdapter):
     def _connection_for(
         self, request: Any, verify: Any, proxies: Mapping[str, str] | None, cert: Any
     ) -> Any:
-        """The pool for a request; remembered as long as nobody has bent the way to it."""
-        if not self._is_as_made():
-            conn = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-            self.cert_verify(conn, request.url, verify, cert)
-            return conn
+        """Return the pool for a request, remembered as long as no extension point is overridden."""
+        if self._is_overridden():
+            return self._find_connection(request, verify, proxies, cert)
+        memory = self._memory
         url = request.url
         proxy = select_proxy(url, proxies) if proxies else None
         cert = tuple(cert) if isinstance(cert, list) else cert
         end = url.find("/", url.find("//") + 2)  # a URL set by hand may have no path
         key = (url if end < 0 else url[:end], verify, cert, proxy)
-        files = _file_states(verify, cert)
-        conn, files_then = self._conns.get(key, (None, None))
-        if conn is not None and files != files_then and conn.scheme == "https":
+        files = file_states(verify, cert)
+        known, files_then = memory.find(self.poolmanager, key)
+        if known is not None and files != files_then and known.scheme == "https":
             # What was verified by the old files proves nothing about the new ones.
-            self._hub.manager.evict_routes(conn.known_routes)
-        if conn is None or files != files_then or None in files:
-            conn = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-            self.cert_verify(conn, url, verify, cert)
-            if isinstance(conn, OriginPool) and "@" not in key[0]:
-                if len(self._conns) >= _MOST_REMEMBERED:
-                    self._conns.clear()
-                self._conns[key] = (conn, files)
+            self._settings.view.manager.evict_routes(known.known_routes)
+        if known is not None and files == files_then and None not in files:
+            return known
+        conn = self._find_connection(request, verify, proxies, cert)
+        if isinstance(conn, OriginPool) and "@" not in key[0]:
+            memory.remember(key, conn, files)
         return conn
 
-    def _is_as_made(self) -> bool:
-        """Whether connections are found as this file defines it, with last time's settings."""
+    def _find_connection(
+        self, request: Any, verify: Any, proxies: Mapping[str, str] | None, cert: Any
+    ) -> Any:
+        """Find the pool for a request by way of the extension points."""
+        conn = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+        self.cert_verify(conn, request.url, verify, cert)
+        return conn
+
+    def _is_overridden(self) -> bool:
+        """Whether a subclass, a patch or this instance has its own way of finding connections."""
         cls = type(self)
-        manager = self.poolmanager
-        settings = getattr(manager, "connection_pool_kw", None)
-        if manager is not self._conns_made_by or settings != self._conns_made_with:
-            self._conns.clear()
-            self._conns_made_by = manager
-            self._conns_made_with = dict(settings or {})
-        return (
-            cls.get_connection_with_tls_context is _UNBENT[0]
-            and cls.build_connection_pool_key_attributes is _UNBENT[1]
-            and cls.cert_verify is _UNBENT[2]
-            and cls.proxy_manager_for is _UNBENT[3]
-            and cls.proxy_headers is _UNBENT[4]
-            and self.__dict__.keys().isdisjoint(_JOINTS)
+        return not (
+            cls.get_connection_with_tls_context is _AS_DEFINED[0]
+            and cls.build_connection_pool_key_attributes is _AS_DEFINED[1]
+            and cls.cert_verify is _AS_DEFINED[2]
+            and cls.proxy_manager_for is _AS_DEFINED[3]
+            and cls.proxy_headers is _AS_DEFINED[4]
+            and self.__dict__.keys().isdisjoint(_EXTENSION_POINTS)
         )
 
     def _send_over_pool(
         self, conn: OriginPool, request: Any, target: str, stream: bool, timeout: Any
     ) -> Any:
-        manager = self._hub.manager
-        if self._era is not manager.era:
-            self._era = manager.enter(self)
+        manager = self._settings.view.manager
+        if self._generation is not manager.generation:
+            self._generation = manager.enter(self)
             self._was_used = True
         if conn.cert_reqs == "CERT_NONE" and conn.scheme == "https":
             warnings.warn(
-                f"Unverified HTTPS request to {conn.host!r}: anybody may have answered. Pass a path"
-                " to the certificates to trust as verify=.",
+                f"Unverified HTTPS request to {conn.host!r}: the response may come from any server."
+                " Pass a path to the certificates to trust as verify=.",
                 InsecureRequestWarning,
                 stacklevel=3,
             )
@@ -594,44 +602,30 @@ class HTTPAdapter(BaseAdapter):
             if conn.is_forwarded(target):
                 headers.update(conn.proxy.headers)
             else:
-                # The proxy passes bytes on and would not see it: it would reach the origin.
+                # Inside a tunnel the proxy does not see this field: the origin would get it.
                 headers.pop("Proxy-Authorization", None)
         body = request.body
         return conn.send(
-            request.method,
-            target,
-            body,
-            headers,
-            self.max_retries,
-            plan,
-            chunked=body is not None and "Content-Length" not in headers,
-            is_streamed=stream,
-        )
-
-    def _send_over_urllib3(self, conn: Any, request: Any, target: str, timeout: Any) -> Any:
-        """Send through a pool that a subclass brought."""
-        return conn.urlopen(
-            method=request.method,
-            url=target,
-            body=request.body,
-            headers=request.headers,
-            redirect=False,
-            assert_same_host=False,
-            preload_content=False,
-            decode_content=False,
-            retries=self.max_retries,
-            timeout=urllib3_timeout(timeout),
-            chunked=not (request.body is None or "Content-Length" in request.headers),
+            Call(
+                request.method,
+                target,
+                headers,
+                body,
+                self.max_retries,
+                plan,
+                chunked=body is not None and "Content-Length" not in headers,
+                is_streamed=stream,
+            )
         )
 
     def build_response(self, req: Any, resp: Any) -> Response:
-        """Make a response out of a urllib3-like one.
+        """Make a response from a urllib3-like one.
 
         Args:
             req: The prepared request.
-            resp: urllib3's response, ours, or anything with some of its attributes.
+            resp: urllib3's response, ours, or an object with some of its attributes.
         """
-        response: Response = border_for(req).response()
+        response: Response = response_class_for(req)()
         response.status_code = getattr(resp, "status", None)  # type: ignore[assignment]
         response.headers = CaseInsensitiveDict(getattr(resp, "headers", {}))
         response.encoding = get_encoding_from_headers(response.headers)
@@ -645,78 +639,44 @@ class HTTPAdapter(BaseAdapter):
         return response
 
 
-def _file_states(verify: Any, cert: Any) -> tuple[object, ...]:
-    """What tells whether the files that are named have changed; None for one that is not there.
-
-    Looked at for every request, so that the answer does not depend on whether there happens to be
-    a connection left to go by.
-    """
-    if cert is None and (verify is True or verify is False or verify is None):
-        return ()
-    named = [verify, *(cert[:2] if isinstance(cert, tuple) else (cert,))]
-    return tuple(file_state(one) for one in named if isinstance(one, (str, bytes, os.PathLike)))
-
-
-#: Origins and settings an adapter remembers the way to.
-_MOST_REMEMBERED = 10_000
-
-#: The methods that decide over a connection, to see whether a subclass, a patch or an instance has
-#: others.
-_JOINTS = (
+#: The methods that decide which connection a request gets.
+_EXTENSION_POINTS = (
     "get_connection_with_tls_context",
     "build_connection_pool_key_attributes",
     "cert_verify",
     "proxy_manager_for",
     "proxy_headers",
 )
-_UNBENT = tuple(getattr(HTTPAdapter, name) for name in _JOINTS)
+_AS_DEFINED = tuple(getattr(HTTPAdapter, name) for name in _EXTENSION_POINTS)
 
 
-def make_manager(
-    pool: PoolConfig | TransportManager | None,
-    *,
-    runtime: Runtime | None = None,
-    listeners: Iterable[Listener] = (),
-) -> TransportManager:
-    """Make a manager with these settings, or take the one that is to be shared."""
-    if isinstance(pool, TransportManager):
-        return pool
-    return TransportManager(pool, runtime=runtime, listeners=listeners)
-
-
-def session_pool(session: Any) -> TransportManager:
-    """What `session.pool` is: the manager that the adapters without a pool of their own share."""
-    return _holder_of(session).manager
-
-
-def _holder_of(session: Any) -> Holder:
-    holder: Holder | None = session.__dict__.get("_pool_holder")
-    if holder is None:
+def session_pool(session: Any) -> PoolView:
+    """Return what `session.pool` is: the pool of its adapters that have none of their own."""
+    view: PoolView | None = session.__dict__.get("_pool_view")
+    if view is None:
         extras = session._extras
-        make = partial(
-            make_manager, extras.pool, runtime=extras.runtime, listeners=extras.listeners
-        )
-        new = Holder(make, session, _route_of_session)
-        holder = session.__dict__.setdefault("_pool_holder", new)
-    return holder
+        make = partial(manager_for, extras.pool, runtime=extras.runtime, listeners=extras.listeners)
+        new = PoolView(make, session, _route_of_session)
+        view = session.__dict__.setdefault("_pool_view", new)
+    return view
 
 
 def _route_of_session(session: Any, url: str) -> Route:
-    """The route a session's request to `url` would take, for connections opened ahead of it.
+    """Return the route of a session's requests to `url`.
 
     Raises:
-        InvalidSchema: The URL's adapter is none of ours.
+        InvalidSchema: The URL's adapter has no pool of this package.
     """
     adapter = session.get_adapter(url)
     if not isinstance(adapter, HTTPAdapter):
         raise InvalidSchema(
-            f"Connections to {url!r} go through {adapter!r}, which has no pool of ours."
+            f"Connections to {url!r} go through {adapter!r}, which has no pool of this package."
         )
     return _route_through(adapter, session, url)
 
 
 def _route_of_adapter(adapter: HTTPAdapter, url: str) -> Route:
-    """The same for an adapter with a pool of its own, mounted on a session or not."""
+    """Return the route of an adapter's requests to `url`, mounted on a session or not."""
     session = None if adapter._session is None else adapter._session()
     return _route_through(adapter, session, url)
 

@@ -32,6 +32,7 @@ from weakref import WeakKeyDictionary
 
 from pooledhttp.cookies import extract_cookies_to_jar
 from pooledhttp.exceptions import InvalidHeader, UnrewindableBodyError
+from pooledhttp.syntax import DEFAULT_PORTS
 
 __all__ = [
     "CONTENT_TYPE_FORM_URLENCODED",
@@ -49,7 +50,6 @@ CONTENT_TYPE_FORM_URLENCODED: Final = "application/x-www-form-urlencoded"
 CONTENT_TYPE_MULTI_PART: Final = "multipart/form-data"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # Parts of a challenge: a scheme begins one, and is told from a parameter by what follows it.
 _SCHEME = re.compile(r"([!#$%&'*+.^_`|~\w-]+)(?:[ \t]+(?![ \t=])(.*))?\Z", re.DOTALL)
@@ -491,7 +491,7 @@ def _origin(url: str) -> str:
     """Return a URL's scheme, host and port; its text up to the path if it cannot be parsed."""
     try:
         parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
         return url
     return f"{parts.scheme}://{parts.hostname}:{port}"

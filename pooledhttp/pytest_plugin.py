@@ -23,7 +23,7 @@ from collections.abc import Generator
 
 import pytest
 
-from pooledhttp.pool import Stray, process_census
+from pooledhttp.pool import LeakedLease, lease_tracker
 
 __all__ = ["LeakCheck", "pytest_addoption", "pytest_configure"]
 
@@ -44,8 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Begin to look, if asked to."""
     config.addinivalue_line("markers", f"{_ALLOWED}: may leak responses of pooledhttp")
     if config.getoption(_OPTION) or config.getini(_OPTION):
-        process_census.start()
-        config.add_cleanup(process_census.stop)
+        lease_tracker.start()
+        config.add_cleanup(lease_tracker.stop)
         config.pluginmanager.register(LeakCheck(), "pooledhttp-leak-check")
 
 
@@ -55,14 +55,14 @@ class LeakCheck:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         """What earlier tests left behind is not this one's fault."""
-        process_census.begin()
+        lease_tracker.begin()
         item.stash[_has_failed] = item.get_closest_marker(_ALLOWED) is not None
         return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """The test itself must not drop a response."""
-        process_census.turn_the_page()
+        lease_tracker.begin_scope()
         try:
             result = yield
         except BaseException:
@@ -81,14 +81,14 @@ class LeakCheck:
     def _judge(self, item: pytest.Item, *, wants_held: bool) -> None:
         if item.stash.get(_has_failed, True):
             return
-        if process_census.held():
+        if lease_tracker.held():
             gc.collect()  # what only a circle of references keeps alive was dropped
-        strays = process_census.dropped() + (process_census.held() if wants_held else [])
-        if strays:
+        leaked = lease_tracker.dropped() + (lease_tracker.held() if wants_held else [])
+        if leaked:
             item.stash[_has_failed] = True
-            pytest.fail(_describe(strays), pytrace=False)
+            pytest.fail(_describe(leaked), pytrace=False)
 
 
-def _describe(strays: list[Stray]) -> str:
-    lines = "\n".join(f"    {stray}" for stray in strays)
+def _describe(leaked: list[LeakedLease]) -> str:
+    lines = "\n".join(f"    {lease}" for lease in leaked)
     return f"Responses were neither read to their end nor closed:\n{lines}"

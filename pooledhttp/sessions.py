@@ -19,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from http import cookiejar as cookielib
-from typing import Any
+from typing import Any, overload
 from urllib.parse import urljoin, urlparse
 
 from pooledhttp import adapters as _adapters
@@ -81,6 +81,7 @@ from pooledhttp.network import (
 from pooledhttp.status_codes import codes
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout
+from pooledhttp.transport import PoolView
 
 __all__ = [
     "Session",
@@ -326,7 +327,13 @@ def _store_cookies(jar: Any, request: Any, response: Response) -> None:
 class _SessionPool:
     """The attribute `Session.pool`; a subclass or user may store something else under the name."""
 
-    def __get__(self, owner: Session | None, kind: type[Session]) -> Any:
+    @overload
+    def __get__(self, owner: None, kind: type[Session]) -> _SessionPool: ...
+
+    @overload
+    def __get__(self, owner: Session, kind: type[Session]) -> PoolView: ...
+
+    def __get__(self, owner: Session | None, kind: type[Session]) -> _SessionPool | PoolView:
         return self if owner is None else _adapters.session_pool(owner)
 
 

@@ -20,8 +20,8 @@ dropin, pytest_plugin
 4  client < sessions < api
 3  adapters
 2  transport
-1  cookies < auth < message | retry | pool | network
-0  structures < status_codes, hooks, certs < exceptions < timing < events < runtime
+1  cookies < auth < message | retry | pool | network | http1
+0  syntax < structures < status_codes, hooks, certs < exceptions < timing < events < runtime
 """
 
 #: Doors: they hand on names of rooms, and hand on a patched name to the very file that owns it.
@@ -40,7 +40,7 @@ MAY_LOOK_UP_FOR_TYPES = {f"{PACKAGE}.exceptions", f"{PACKAGE}.hooks"}
 
 #: Outside names and the only modules or rooms that may use them.
 RESERVED = {
-    "h11": {"transport.connection"},
+    "h11": {"http1.parser"},
     "greenlet": {"runtime"},
     "asyncio": {"runtime", "aio", "cli.origin"},  # the demo's server, which is not our client
     "select": {"runtime", "network.liveness"},  # the probe of an idle connection waits for no time
@@ -64,6 +64,7 @@ FORBIDDEN = {
     "pool": ("socket", "ssl", "h11", "urllib3", "http"),
     "retry": ("socket", "h11"),
     "network": ("h11",),
+    "http1": ("select", "selectors"),
     "timing": ("socket", "ssl", "h11"),
     "events": ("socket", "ssl", "h11"),
 }

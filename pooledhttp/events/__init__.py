@@ -1,4 +1,4 @@
-"""What happened, told sideways: frozen values given to whoever listens.
+"""What happened: frozen values given to listeners.
 
 Events carry facts and change nothing. They are emitted outside every lock, and no listener can make
 a request fail.
@@ -6,17 +6,19 @@ a request fail.
 
 from __future__ import annotations
 
+import warnings
+
 from pooledhttp.events.kinds import (
     ConnectionClosed,
     ConnectionOpened,
     Event,
+    IdleOverflow,
     Leaked,
     LeaseAcquired,
     LeaseEnded,
     Replayed,
     RequestFinished,
     RetryScheduled,
-    ShelfOverflow,
     StaleFound,
     WaitTimedOut,
 )
@@ -34,7 +36,15 @@ __all__ = [
     "Replayed",
     "RequestFinished",
     "RetryScheduled",
-    "ShelfOverflow",
+    "IdleOverflow",
     "StaleFound",
     "WaitTimedOut",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Return `IdleOverflow` by its earlier name, `ShelfOverflow`."""
+    if name != "ShelfOverflow":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{__name__}.{name} is now IdleOverflow", DeprecationWarning, stacklevel=2)
+    return IdleOverflow

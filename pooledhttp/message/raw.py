@@ -2,9 +2,9 @@
 
 Code built on requests looks deep into `raw`, so it is the real class, with everything read through
 the replaceable `_fp`: a library may wrap it to watch the bytes go by, or put a `BytesIO` there to
-have the body read anew. What differs from a response that urllib3 made itself:
+have the body read again. What differs from a response that urllib3 made itself:
 
-- The parser has taken chunks apart already, so `chunked` is false whatever the header says, and
+- The parser has taken chunks apart already, so `chunked` is false even for a chunked body, and
   `stream` keeps the ends of chunks visible by asking the reader for pieces.
 - A compressed body that is cut short is an error (see `decoding`).
 - The connection is not ours to give back: the reader does it at the end of the body. `close` and
@@ -38,7 +38,7 @@ __all__ = [
     "drain",
 ]
 
-#: The most of a body nobody wants that is read so that its connection can be used again. Reading
+#: How much of an unwanted body is read so that its connection can be used again. Reading
 #: more costs more than a new connection, and a server could make it endless.
 MAX_DRAIN_BYTES = 64 * 1024
 #: The longest that such a body is waited for, which is longer than a new connection takes.
@@ -58,8 +58,8 @@ class Reader(Protocol):
     def read_ahead(self) -> None:
         """Read the whole body and keep it for whoever reads it."""
 
-    def hurry(self, seconds: float) -> None:
-        """Have all of what is left within `seconds` from now, or not at all."""
+    def limit_remaining_time(self, seconds: float) -> None:
+        """Allow at most `seconds` from now for the rest of the body."""
 
     def close(self) -> None:
         """End the body wherever it is."""
@@ -201,6 +201,9 @@ class RawResponse(HTTPResponse):
 
     # ---- decoding
 
+    #: urllib3 has it since 2.8. Here it tells "no decoder needed" from "not looked yet".
+    _decoder_initialized = False
+
     def _init_decoder(self) -> None:
         if self._decoder_initialized:
             return
@@ -208,7 +211,7 @@ class RawResponse(HTTPResponse):
             try:
                 self._decoder = make_decoder(self.headers.get("content-encoding", ""))
             except DecodeError as error:
-                # Whoever wants the bytes as they came, or none of them, need not know.
+                # A caller that wants the raw bytes, or none, needs no decoder.
                 self._decoder = _Refusal(error)
         self._decoder_initialized = True
 
@@ -313,9 +316,9 @@ class RawResponse(HTTPResponse):
         if not self._reader.is_finished:
             self._reader.close()
 
-    def hurry(self, seconds: float) -> None:
-        """Have all of the body that is left within `seconds` from now, or not at all."""
-        self._reader.hurry(seconds)
+    def limit_remaining_time(self, seconds: float) -> None:
+        """Allow at most `seconds` from now for the rest of the body."""
+        self._reader.limit_remaining_time(seconds)
 
     def drain_conn(self) -> None:
         """Read the rest of a small body, so that the connection can serve again.
@@ -360,13 +363,13 @@ def drain(raw: Any) -> bytes | None:
         The bytes; None if there are too many of them, and the connection is to be closed.
 
     Raises:
-        Exception: Whatever reading raises.
+        Exception: Reading failed.
     """
     announced = getattr(raw, "length_remaining", None)
     if isinstance(announced, int) and announced > MAX_DRAIN_BYTES:
         return None
     if isinstance(raw, RawResponse):
-        raw.hurry(MAX_DRAIN_SECONDS)
+        raw.limit_remaining_time(MAX_DRAIN_SECONDS)
     options = {"decode_content": False} if hasattr(raw, "stream") else {}
     pieces: list[bytes] = []
     total = 0

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
-    from pooledhttp.network.resolve import Resolver
+    from pooledhttp.network.addresses import Resolver
 
 __all__ = [
     "UNIX_SCHEME",
@@ -219,12 +219,6 @@ class Route:
         """Whether the proxy is sent the whole URL and speaks HTTP to us."""
         proxy = self.proxy
         return proxy is not None and self.scheme == "http" and proxy.scheme in HTTP_SCHEMES
-
-    @property
-    def is_tunnelled(self) -> bool:
-        """Whether an HTTP proxy is asked by CONNECT to pass bytes on."""
-        proxy = self.proxy
-        return proxy is not None and self.scheme in TLS_SCHEMES and proxy.scheme in HTTP_SCHEMES
 
     def _facts(self) -> tuple[object, ...]:
         resolver = None if self.resolver is None else id(self.resolver)

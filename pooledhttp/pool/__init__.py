@@ -1,25 +1,27 @@
 """The pool: what a database pool offers, for resources of any kind.
 
-Leases within limits, in a fair order; idle resources kept, probed and aged; leaks found; everything
-counted. It knows no HTTP and never dials. Start reading at `pool`, then `desk`, then `ledger`; each
-module uses only those below it, and `lease` refers back to its pool.
+It gives leases within limits and in a fair order, keeps idle resources, probes and expires them,
+finds leaks, and counts everything. It knows no HTTP and never dials. A newcomer reads `pool` first,
+then `core` and `state`. Each module imports only modules that stand below it or to its right:
 
-    the face         pool    with lease, the ticket
-    beside a step    acquiring  care  numbers         they take the lock, and probe, close and wait
-                     desk                             the lock, and what is left to do after it
-    one step         upkeep  taking  probing  ending  the lock is held; nothing waits or calls back
-                     keeping  serving  ledger
-    what it changes  record  shelf  waiters  freshness  stats
-    settings         config  limits
-    the process      sweeper  forking  census
-    in words         callers
+    public          pool          the path of a request: acquire, fill, release
+    no lock held    acquire       search, wait, probe
+                    maintenance   expire, evict, resize, close, warm, statistics
+    the lock        core          runs steps, does the deferred work, recounts after an interrupt
+    lock held:      evict         evict, resize, shut down, recount, snapshot
+    one step each   checkout      how a lease gets a slot          checkin  how a lease ends
+                    queue         who waits, who is served         leaks    which leases are leaks
+    the state       state         PoolState and its indexes        key_state  KeyState, Slot
+    plain values    lease  keepalive  stats  config  limits
+    the process     sweeper
 """
 
 from __future__ import annotations
 
-from pooledhttp.pool.census import Census, Stray, process_census
+import warnings
+
 from pooledhttp.pool.config import PoolConfig, default_max_idle_total
-from pooledhttp.pool.forking import Forkable, renew_after_fork
+from pooledhttp.pool.leaks import LeakedLease, LeaseTracker, lease_tracker
 from pooledhttp.pool.lease import Lease
 from pooledhttp.pool.limits import INHERIT, HostLimits, Limits
 from pooledhttp.pool.pool import Pool
@@ -29,21 +31,30 @@ from pooledhttp.pool.sweeper import Sweeper, process_sweeper
 __all__ = [
     "INHERIT",
     "Advice",
-    "Census",
-    "Forkable",
     "Histogram",
     "HostLimits",
+    "LeakedLease",
     "Lease",
+    "LeaseTracker",
     "Limits",
     "OriginStats",
     "Pool",
     "PoolConfig",
     "PoolStats",
-    "Stray",
     "Sweeper",
     "advised_size",
     "default_max_idle_total",
-    "process_census",
+    "lease_tracker",
     "process_sweeper",
-    "renew_after_fork",
 ]
+
+_RENAMED = {"Census": "LeaseTracker", "Stray": "LeakedLease", "process_census": "lease_tracker"}
+
+
+def __getattr__(name: str) -> object:
+    """Return the object that had another name in earlier versions."""
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    new = _RENAMED[name]
+    warnings.warn(f"{__name__}.{name} is now {new}", DeprecationWarning, stacklevel=2)
+    return globals()[new]

@@ -1,7 +1,8 @@
-"""The settings of a pool: checked when built, never changed after.
+"""The settings of a pool: checked when built, and immutable.
 
-One `PoolConfig` speaks for a whole pool. It can be written in the words of this package, in those
-of SQLAlchemy's engine (`from_sqlalchemy`) or in those of requests' adapter (`from_adapter`):
+One `PoolConfig` applies to a whole pool. It can be written with the names of this package, with
+those of SQLAlchemy's engine (`from_sqlalchemy`) or with those of requests' adapter
+(`from_adapter`):
 
     ours                   SQLAlchemy                    requests' adapter
     max_idle_per_host      pool_size                     pool_maxsize
@@ -10,8 +11,8 @@ of SQLAlchemy's engine (`from_sqlalchemy`) or in those of requests' adapter (`fr
     max_lifetime           pool_recycle                  -
     validate_after         pool_pre_ping                 -
 
-The defaults block nothing that requests would let through: there is no maximum of open
-connections, so nobody waits for one, and idle ones are bounded only by what the process can afford.
+With the defaults no request waits that would not wait under requests: there is no maximum of open
+connections. Idle ones are bounded only by the descriptors that the process may open.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from pooledhttp.pool.limits import HostLimits, Limits, check_count, check_prefix
 
 __all__ = ["PoolConfig", "default_max_idle_total"]
 
-#: Kept idle in all, where the platform does not tell how many descriptors a process may have.
+#: Kept idle in all, where the platform does not tell how many descriptors a process may open.
 _IDLE_WITHOUT_RLIMIT = 256
 
 
 def default_max_idle_total() -> int:
     """Return how many idle connections a process can afford: a quarter of its descriptors.
 
-    More than 1024 are not worth their memory at the peers; the rest of the descriptors belongs to
-    connections in use, and to the application.
+    At most 1024, because idle connections cost memory at the peers. The other descriptors are for
+    connections in use, and for the application.
     """
     try:
         import resource
@@ -64,33 +65,33 @@ def _check_number(name: str, value: object, least: float, below: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PoolConfig:
-    """How many resources a pool may have, and how long it keeps them.
+    """How many connections a pool may have, and how long it keeps them.
 
     Args:
-        min_idle: Idle connections held ready for every host that has been used. They are exempt
+        min_idle: Idle connections kept ready for each host that has been used. They are exempt
             from `idle_timeout`.
         max_idle_per_host: Idle connections kept for one host; None for no limit, 0 to keep none.
         max_idle_total: Idle connections kept in all; None for no limit. By default a quarter of
             the descriptors the process may open, at most 1024.
         max_per_host: Connections to one host, those being dialled included; None for no limit.
         max_total: Connections in all, idle ones included; None for no limit.
-        acquire_timeout: Seconds to wait for a connection where a maximum is met; 0 does not wait,
-            None waits for ever (or as long as the request's own timeout lets it).
+        acquire_timeout: Seconds to wait for a connection when a maximum is reached; 0 does not
+            wait, None waits for ever, or until the timeout of the request.
         idle_timeout: Seconds after which an unused connection is closed; None for never.
         max_lifetime: Seconds after which a connection is not used again; None for never.
-        lifetime_jitter: Part of `max_lifetime` by which lifetimes are shortened at random, so that
-            connections opened together do not end together.
+        lifetime_jitter: Part of `max_lifetime` (from 0 to 1) by which lifetimes are shortened at
+            random, so that connections opened together are not closed together.
         max_requests: Requests after which a connection is not used again; None for no limit.
-        validate_after: Seconds a connection must have been idle for it to be probed before use; 0
-            always probes, None never does.
-        leak_threshold: Seconds after which a connection held without being read from is reported;
+        validate_after: A connection idle for so many seconds is probed before it is used; 0 probes
+            always, None never.
+        leak_threshold: A connection held for so many seconds without being read from is reported;
             None looks for no leaks and costs nothing.
-        overrides: Limits of single hosts by URL prefix (`"https://api.example.com"`).
-        patience: Seconds a request may stand behind other hosts' requests, when `max_total` is
-            met, before a connection of theirs is closed for it. At most a quarter of its wait.
+        overrides: Limits of single hosts, by URL prefix (`"https://api.example.com"`).
+        patience: When `max_total` is reached, a request waits so many seconds for connections of
+            other hosts, before one of them is closed for it; at most a quarter of its timeout.
 
     Raises:
-        TypeError, ValueError: A field is of a wrong type or range; the message names it.
+        TypeError, ValueError: A field has a wrong type or value; the message names it.
     """
 
     min_idle: int = 0
@@ -142,16 +143,16 @@ class PoolConfig:
             check_prefix(prefix)
             if not isinstance(limits, HostLimits):
                 raise TypeError(f"overrides[{prefix!r}] must be a HostLimits, not {limits!r}")
-        # A copy of our own: what the caller does to the mapping later must not go unchecked.
+        # A copy: later changes of the mapping by the caller would not be checked.
         object.__setattr__(self, "overrides", dict(self.overrides))
 
     @property
     def limits(self) -> Limits:
-        """The limits of a host for which there is no override."""
+        """The limits of a host without an override."""
         return Limits(self.max_per_host, self.max_idle_per_host, self.min_idle)
 
     def limits_for(self, url: str) -> Limits:
-        """Return the limits of a URL's origin, overrides applied."""
+        """Return the limits of the origin of a URL, with the overrides."""
         override = find_override(self.overrides, url)
         return self.limits if override is None else override.over(self.limits)
 
@@ -164,17 +165,17 @@ class PoolConfig:
         pool_recycle: float = -1,
         pool_pre_ping: bool = False,
     ) -> PoolConfig:
-        """Make the settings that a SQLAlchemy engine would mean by these, for every host.
+        """Make settings from the arguments of a SQLAlchemy engine; they apply to each host.
 
         Args:
-            pool_size: Connections kept; 0 for no limit at all (then `max_overflow` says nothing).
-            max_overflow: Connections beyond those, closed when given back; -1 for no limit.
-            pool_timeout: Seconds to wait; None for ever.
-            pool_recycle: Seconds a connection lives; -1 for ever, 0 uses each one once.
-            pool_pre_ping: Whether every connection is probed before it is used again.
+            pool_size: Connections kept; 0 for no limit (then `max_overflow` is ignored).
+            max_overflow: Connections beyond those, closed when they are returned; -1 for no limit.
+            pool_timeout: Seconds to wait; None waits for ever.
+            pool_recycle: Seconds that a connection is used; -1 for ever, 0 uses each one once.
+            pool_pre_ping: Whether each connection is probed before it is used again.
 
         Raises:
-            TypeError, ValueError: An argument is of a wrong type or range; the message names it.
+            TypeError, ValueError: An argument has a wrong type or value; the message names it.
         """
         if pool_size is None or max_overflow is None or pool_recycle is None:
             raise TypeError("pool_size, max_overflow and pool_recycle must be numbers, not None")
@@ -198,15 +199,15 @@ class PoolConfig:
     def from_adapter(
         cls, pool_connections: int = 10, pool_maxsize: int = 10, pool_block: bool = False
     ) -> PoolConfig:
-        """Make the settings that requests' `HTTPAdapter` would mean by these.
+        """Make settings from the arguments of requests' `HTTPAdapter`.
 
         Args:
-            pool_connections: Limits nothing here: hosts are not forgotten to make room for others.
+            pool_connections: Accepted and ignored: the number of hosts is not limited.
             pool_maxsize: Connections kept per host; 0 for no limit.
-            pool_block: Whether `pool_maxsize` is also the maximum, and requests wait for it.
+            pool_block: Whether `pool_maxsize` is also the maximum, for which requests wait.
 
         Raises:
-            TypeError, ValueError: An argument is of a wrong type or range; the message names it.
+            TypeError, ValueError: An argument has a wrong type or value; the message names it.
         """
         if pool_maxsize is None:
             raise TypeError("pool_maxsize must be a whole number of connections, not None")

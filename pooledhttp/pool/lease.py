@@ -1,149 +1,245 @@
-"""The ticket of one holder: a resource from the pool, or room for one.
+"""A lease: the exclusive use of one slot, with a resource in it or still empty.
 
-    (waiting) --> empty --fill--> holding --release--> ended     back on the shelf
-                    |                |------discard--> ended     closed
+    (waiting) --> empty --fill--> holding --release--> ended     the resource is idle again
+                    |                |------discard--> ended     the resource is closed
                     |                |------__del__--> ended     closed, and counted as a leak
-                    |                '--found_stale--> empty     closed, the room is kept
+                    |                '--found_stale--> empty     closed, the slot is kept
                     '---release, discard, __del__----> ended
 
-A lease ends once; ending it again, from wherever, does nothing. Whether it has ended is not kept in
-it but in the pool's books, under its serial number: so the end is one step for all threads, and a
-lease that a fork carried into another process has ended there by itself.
+A lease ends once. Ending it again does nothing, from any thread. The lease itself does not store
+whether it has ended. The pool does, in `held`, by the serial number of the lease. So the end is one
+step for all threads, and a lease that was carried into a forked child has ended there without any
+work.
 
-The pool does not refer to the lease, only to the place it has. A lease that is dropped is therefore
-collected at once, and `__del__` gives its place back.
+References point one way:
+
+    lease --> owner (the pool) --> slot
+
+The pool never refers to a lease that it has given out. A dropped lease is therefore collected at
+once, and `__del__` gives its slot back. This module imports nothing of the pool: what a lease needs
+of it is the protocol `LeaseOwner`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable, Hashable, Mapping
+from typing import Generic, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from pooledhttp.pool.pool import Pool
-    from pooledhttp.pool.shelf import Place
-
-__all__ = ["Lease"]
+__all__ = ["Lease", "LeaseOwner", "LeaseWatch", "LeasedSlot"]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
+#: What `Lease.in_use` returns while no leaks are looked for.
+_NOT_WATCHED = contextlib.nullcontext()
+
+
+class LeaseWatch:
+    """What leak detection knows of one lease. It exists only while leak detection is on.
+
+    As a context manager it marks a call in progress.
+
+    Args:
+        where: File and line of the caller outside the package; empty if there is none.
+        thread: The name of the caller's thread.
+        now: The clock, in seconds.
+    """
+
+    __slots__ = ("_now", "calls", "is_reported", "thread", "touched_at", "where")
+
+    def __init__(self, where: str, thread: str, now: Callable[[], float]) -> None:
+        self._now = now
+        self.where = where
+        self.thread = thread
+        self.touched_at = now()
+        self.calls = 0  # calls in progress
+        self.is_reported = False
+
+    def touch(self) -> None:
+        """Note that the holder uses the lease now."""
+        self.touched_at = self._now()
+
+    def __enter__(self) -> None:
+        self.calls += 1
+        self.touched_at = self._now()
+
+    def __exit__(self, *_: object) -> None:
+        self.calls -= 1
+        self.touched_at = self._now()
+
+    def __str__(self) -> str:
+        return (f", leased at {self.where}" if self.where else "") + f" in {self.thread}"
+
+
+class LeasedSlot(Protocol):
+    """What a lease reads of its slot."""
+
+    watch: LeaseWatch | None
+
+    @property
+    def origin(self) -> str:
+        """The name of what the resource connects to."""
+
+
+class LeaseOwner(Protocol[K, R]):
+    """The pool, as its leases see it. No method that ends a lease waits for a lock."""
+
+    @property
+    def held(self) -> Mapping[int, LeasedSlot]:
+        """The slots of the leases that have not ended, by serial number."""
+
+    def fill(self, lease: Lease[K, R], resource: R) -> None:
+        """Put a new resource into the empty slot of a lease."""
+
+    def replace_dead(self, lease: Lease[K, R]) -> None:
+        """Close the dead resource of a lease, which keeps its slot."""
+
+    def end_released(self, serial: int, keep_for: float | None) -> None:
+        """End a lease whose resource can be used again."""
+
+    def end_discarded(self, serial: int, reason: str) -> None:
+        """End a lease and close its resource."""
+
+    def end_unclaimed(self, serial: int) -> None:
+        """End a lease that was dropped before its caller received it."""
+
+    def end_dropped(self, serial: int) -> None:
+        """End a lease that was dropped while it was in use."""
+
 
 class Lease(Generic[K, R]):
-    """What `Pool.acquire` gives. One holder at a time; any thread may end it.
+    """What `Pool.acquire` returns. One thread uses it at a time; any thread may end it.
 
     Attributes:
         key: What the resource connects to.
-        resource: What is held; None while the place is empty, and after the end.
-        reused: Whether the resource has been used by an earlier lease.
-        idle_seconds: How long it had been idle when this lease got it; 0.0 if it was not.
-        wait_seconds: How long the caller waited for it.
+        resource: The resource; `None` while the slot is empty, and after the end.
+        reused: Whether an earlier lease has used the resource.
+        idle_seconds: How long the resource had been idle before this lease; 0.0 if it is new.
+        wait_seconds: How long the caller waited in the queue.
+        slot: The slot, which belongs to the pool; `None` after the end.
+        serial: The number of the lease, unique in its pool.
     """
 
     __slots__ = (
-        "__weakref__", "_pool", "idle_seconds", "key", "place", "resource", "reused", "serial",
+        "__weakref__", "_owner", "idle_seconds", "key", "resource", "reused", "serial", "slot",
         "wait_seconds",
     )  # fmt: skip
 
     key: K
     serial: int
-    place: Place[K, R] | None
+    slot: LeasedSlot | None
     resource: R | None
     reused: bool
     idle_seconds: float
     wait_seconds: float
 
-    def __init__(self, pool: Pool[K, R], key: K, serial: int) -> None:
-        # The rest is set when it gets a place, which is before anybody outside the pool sees it.
-        self._pool = pool
+    def __init__(self, owner: LeaseOwner[K, R], key: K, serial: int) -> None:
+        # The other attributes are set when the lease gets its slot, before the caller receives it.
+        self._owner = owner
         self.key = key
         self.serial = serial
         self.wait_seconds = 0.0
 
     @property
     def is_ended(self) -> bool:
-        """Whether the place has gone back to the pool."""
-        return not self._pool.is_held(self.serial)
+        """Whether the slot has gone back to the pool."""
+        return self.serial not in self._owner.held
 
     def fill(self, resource: R) -> None:
-        """Put a new resource into the empty place.
+        """Put a new resource into the empty slot.
+
+        Args:
+            resource: From now on the pool closes it.
 
         Raises:
-            ValueError: The lease holds one already.
-            PoolClosed: The lease has ended, as one from before a fork has. `resource` was closed.
+            ValueError: The lease already holds a resource.
+            PoolClosed: The lease has ended, for example because the process was forked. The pool
+                has closed `resource`.
         """
-        self._pool.fill(self, resource)
+        self._owner.fill(self, resource)
 
     def release(self, keep_for: float | None = None) -> None:
-        """Give the resource back, to be used again; an empty place is freed.
+        """Give the resource back for reuse; an empty slot becomes free.
 
         Args:
-            keep_for: For how many seconds the peer said it would keep the connection open; None
-                if it did not say.
+            keep_for: For how many seconds the peer has announced to keep the connection open;
+                `None` if it has announced nothing.
         """
-        self.resource = self.place = None
-        self._pool.end_released(self.serial, keep_for)
+        self.resource = self.slot = None
+        self._owner.end_released(self.serial, keep_for)
 
     def discard(self, reason: str) -> None:
-        """Give the place back and have the resource closed.
+        """Give the slot back and have the resource closed.
 
         Args:
-            reason: A short, constant text: what is closed is counted by it.
+            reason: A short, constant text. Statistics count closed resources by it.
         """
-        self.resource = self.place = None
-        self._pool.end_discarded(self.serial, reason)
+        self.resource = self.slot = None
+        self._owner.end_discarded(self.serial, reason)
 
     def found_stale(self) -> None:
-        """Tell that the reused resource was dead before it answered; the lease becomes empty.
+        """Report that the reused resource was dead before the peer responded.
 
-        The resource is closed, and the origin's idle limit is lowered for all.
+        The pool closes the resource and lowers the idle limit of the origin. The lease stays, with
+        an empty slot.
         """
-        self._pool.found_stale(self)
+        self._owner.replace_dead(self)
+
+    def in_use(self) -> contextlib.AbstractContextManager[None]:
+        """Mark a call in progress: `with lease.in_use(): ...`.
+
+        A lease with a call in progress is not reported as a leak, however long the call takes.
+        The blocks may be nested. Without leak detection this does nothing.
+        """
+        slot = self.slot
+        if slot is None or slot.watch is None:
+            return _NOT_WATCHED
+        return slot.watch
 
     def touch(self) -> None:
-        """Tell that the holder is using the resource: the lease is no leak. Costs little."""
-        place = self.place
-        if place is not None and place.watch is not None:
-            place.watch.touched_at = self._pool.now()
+        """Note that the holder uses the lease now. Cheap, and without leak detection free."""
+        slot = self.slot
+        if slot is not None and slot.watch is not None:
+            slot.watch.touch()
 
     @property
     def busy(self) -> bool:
-        """Whether a call is in progress; while it is, the lease is not taken for a leak.
+        """Whether a call is in progress; always `False` without leak detection.
 
-        Kept only while leaks are looked for, otherwise always False.
+        Prefer `in_use`, which also ends the mark when the call raises.
         """
-        place = self.place
-        return place is not None and place.watch is not None and place.watch.busy
+        slot = self.slot
+        return slot is not None and slot.watch is not None and slot.watch.calls > 0
 
     @busy.setter
     def busy(self, is_busy: bool) -> None:
-        place = self.place
-        if place is not None and place.watch is not None:
-            place.watch.busy = is_busy
-            place.watch.touched_at = self._pool.now()
+        slot = self.slot
+        if slot is not None and slot.watch is not None:
+            slot.watch.calls = int(is_busy)
+            slot.watch.touch()
 
     def __del__(self) -> None:
         try:
-            place = self._pool._desk.ledger.held.get(self.serial)
-        except AttributeError:  # not built completely, or the interpreter is ending
+            slot = self._owner.held.get(self.serial)
+        except AttributeError:  # `__init__` failed, or the interpreter is shutting down
             return
-        if place is None:
+        if slot is None:
             return
-        pool = self._pool
-        if getattr(self, "place", None) is None:
-            # Its holder ended it while another thread had the lock: the end is still in line, and
-            # comes first. This one is for a place that was given and never taken.
-            pool.end_quietly(self.serial)
+        if getattr(self, "slot", None) is None:
+            # Either the holder has ended the lease while another thread had the lock: that end is
+            # deferred, and comes first. Or the caller never received the lease.
+            self._owner.end_unclaimed(self.serial)
             return
         try:
-            pool.reclaim(self.serial)
-        except BaseException:  # Ctrl-C in a finalizer: Python drops it, the place must not be
-            pool.reclaim(self.serial)
+            self._owner.end_dropped(self.serial)
+        except BaseException:  # Python ignores Ctrl-C in a finalizer, but the slot must not be lost
+            self._owner.end_dropped(self.serial)
             raise
-        where = str(place.watch) if place.watch is not None else ""
+        where = str(slot.watch) if slot.watch is not None else ""
         warnings.warn(
-            f"A lease for {place.record.origin} was dropped without being ended{where}. "
+            f"A lease for {slot.origin} was dropped without being ended{where}. "
             "Read the response to its end or close it.",
             ResourceWarning,
             stacklevel=2,

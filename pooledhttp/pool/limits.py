@@ -1,17 +1,16 @@
-"""How many resources one key may have, and which settings hold for which URL.
+"""How many resources one key may have, and which settings apply to which URL.
 
-The pool itself asks for `Limits` by key and knows nothing of URLs. Settings written by URL prefix
-(`PoolConfig.overrides`) are resolved here, for whoever turns URLs into keys. A prefix is a scheme
-with or without a host and a port; a path cannot have limits of its own, because connections belong
+The pool itself asks for `Limits` by key and knows nothing of URLs. This module resolves settings
+written by URL prefix (`PoolConfig.overrides`), for the code that turns URLs into keys. A prefix is
+a scheme, with or without a host and a port. A path cannot have limits, because connections belong
 to an origin:
 
     "https://"                      every https origin
-    "https://api.example.com"       that host, on https's own port
+    "https://api.example.com"       that host, on the default port of https
     "http://localhost:8080"         that port
     "https://*.example.com"         every name below example.com, not example.com itself
 
-The most exact one that fits wins: host with port, then wildcard (the longer, the better), then
-scheme.
+The most specific match wins: host with port, then wildcard (the longest first), then scheme.
 """
 
 from __future__ import annotations
@@ -22,11 +21,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from pooledhttp.syntax import DEFAULT_PORTS
+
 __all__ = ["INHERIT", "HostLimits", "Inherit", "Limits", "check_count", "find_override"]
 
 
 class Inherit(enum.Enum):
-    """The one value that says: as the pool's own setting."""
+    """The type of `INHERIT`, which stands for the setting of the pool."""
 
     INHERIT = "inherit"
 
@@ -36,14 +37,12 @@ class Inherit(enum.Enum):
 
 INHERIT: Final = Inherit.INHERIT
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-
 
 def check_count(field: str, value: object, least: int, *, unit: str = "resources") -> None:
     """Accept None or an int of at least `least`.
 
     Raises:
-        TypeError: It is of another type; booleans are refused as well.
+        TypeError: It has another type; booleans are not accepted.
         ValueError: It is too small.
     """
     if value is None:
@@ -56,15 +55,15 @@ def check_count(field: str, value: object, least: int, *, unit: str = "resources
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one key may have.
+    """The limits of one key.
 
     Args:
         max_open: Resources at a time: dialling, in use and idle together. None for no limit.
         max_idle: Resources kept idle. None for no limit, 0 to keep none.
-        min_idle: Idle resources that a keeper should hold ready.
+        min_idle: Idle resources kept ready by warming.
 
     Raises:
-        TypeError, ValueError: A field is not such a number; the message names it.
+        TypeError, ValueError: A field is not a valid number; the message names it.
     """
 
     max_open: int | None = None
@@ -81,7 +80,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class HostLimits:
-    """The settings of one URL prefix; what is left out is as for the rest of the pool.
+    """The settings of one URL prefix; a field left out inherits the setting of the pool.
 
     Args:
         max_per_host: Connections at a time; None for no limit.
@@ -89,7 +88,7 @@ class HostLimits:
         min_idle: Idle connections kept ready.
 
     Raises:
-        TypeError, ValueError: A field is not such a number; the message names it.
+        TypeError, ValueError: A field is not a valid number; the message names it.
     """
 
     max_per_host: int | Literal[Inherit.INHERIT] | None = INHERIT
@@ -107,7 +106,7 @@ class HostLimits:
             check_count("min_idle", self.min_idle, 0)
 
     def over(self, base: Limits) -> Limits:
-        """Return `base` with what is set here in its place."""
+        """Return `base`, with the fields set here replaced."""
         max_open = base.max_open if self.max_per_host is INHERIT else self.max_per_host
         max_idle = base.max_idle if self.max_idle_per_host is INHERIT else self.max_idle_per_host
         min_idle = base.min_idle if self.min_idle is INHERIT else self.min_idle
@@ -125,7 +124,7 @@ class _Prefix:
     port: int | None
 
     def rank(self, origin: _Prefix) -> int:
-        """Say how exactly this prefix fits `origin`; -1 when it does not."""
+        """Return how specifically this prefix matches `origin`; -1 if it does not."""
         if self.scheme != origin.scheme:
             return -1
         if not self.host:
@@ -141,24 +140,24 @@ def _parse(url: str) -> _Prefix:
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     host = (parts.hostname or "").rstrip(".")
-    port = parts.port if parts.port is not None else _DEFAULT_PORTS.get(scheme)
+    port = parts.port if parts.port is not None else DEFAULT_PORTS.get(scheme)
     return _Prefix(scheme, host, port)
 
 
 def check_prefix(url: object) -> None:
-    """Accept a URL prefix that limits can be written for.
+    """Accept a URL prefix that can have limits.
 
     Raises:
         TypeError: It is not a string.
-        ValueError: It has no scheme, or has more than a host and a port.
+        ValueError: It has no scheme, or more than a host and a port.
     """
     if not isinstance(url, str):
         raise TypeError(f"overrides must be keyed by URL prefixes, not {url!r}")
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as exc:
-        raise ValueError(f"overrides: {url!r} is not a URL prefix ({exc})") from exc
+    except ValueError as error:
+        raise ValueError(f"overrides: {url!r} is not a URL prefix ({error})") from error
     if not parts.scheme or "://" not in url:
         raise ValueError(f"overrides: {url!r} must begin with a scheme, such as https://")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
@@ -168,7 +167,7 @@ def check_prefix(url: object) -> None:
 
 
 def find_override(overrides: Mapping[str, HostLimits], url: str) -> HostLimits | None:
-    """Return the settings of the most exact prefix that fits `url`, or None."""
+    """Return the settings of the most specific prefix that matches `url`, or None."""
     if not overrides:
         return None
     origin = _parse(url)

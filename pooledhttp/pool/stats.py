@@ -1,44 +1,78 @@
 """What a pool has done, as frozen values.
 
-The pool counts while it works (`Tally`, one per key) and never recounts; a snapshot turns the
-counters into `OriginStats` and sums them to `PoolStats.total`. A histogram is a fixed list of
-counters, so that it costs the same after a billion leases.
+The pool counts while it works (`Counters`, one object per key) and never counts again. A snapshot
+turns the counters into `OriginStats` and sums them up to `PoolStats.total`. A histogram is a fixed
+list of counters, so that it costs the same after a billion leases.
 
-Rates come from two marks per key, at least half a minute and at most about a minute old, that are
-moved along by the very calls that are being counted: no timer, and nothing to walk.
+Rates are measured from marks: copies of the counters with their time. A key has two, and the older
+one is between half a minute and about a minute old. The calls that are counted also move the marks,
+so no timer is needed, and no walk over the keys.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 __all__ = [
     "BOUNDS_SECONDS",
+    "IDLE_FULL",
     "Advice",
+    "Counters",
     "Histogram",
     "OriginStats",
     "PoolStats",
-    "Tally",
     "advised_size",
     "merge_stats",
 ]
 
-#: Upper ends of the histograms' buckets; one more bucket takes what is longer.
+#: Upper ends of the buckets of a histogram; one more bucket counts what is longer.
 BOUNDS_SECONDS: tuple[float, ...] = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
 
-#: A mark is replaced when it is this old, so a rate is measured over one to two such periods.
+#: A mark is moved when it is this old, so a rate is measured over one to two such periods.
 _PERIOD_SECONDS = 30.0
 
-#: Distinct reasons for closing that are counted apart; the rest is counted as "other".
+#: So many reasons for closing are counted one by one; further ones are counted as "other".
 _MAX_REASONS = 32
 
-#: By how much an advised size exceeds what is in use on average: arrivals come in bursts.
+#: By how much an advised size exceeds what is in use on average: requests come in bursts.
 _HEADROOM = 1.5
+
+#: The reason for closing a good resource because the limit of idle ones is reached.
+IDLE_FULL = "idle_full"
+
+#: Reasons that had another name in earlier versions.
+_RENAMED_REASONS = {"shelf_full": IDLE_FULL}
+
+
+class ClosedCounts(dict[str, int]):
+    """How many resources were closed, by reason. Earlier names of reasons can still be read."""
+
+    def __missing__(self, reason: str) -> int:
+        if reason not in _RENAMED_REASONS:
+            raise KeyError(reason)
+        return self[_renamed(reason)]
+
+    def __contains__(self, reason: object) -> bool:
+        return super().__contains__(_renamed(reason))
+
+    def get(self, reason: str, default: Any = None) -> Any:
+        """Return the count of a reason, or the default."""
+        return super().get(_renamed(reason), default)
+
+
+def _renamed(reason: Any) -> Any:
+    """Return the present name of a reason, and warn if `reason` is an earlier one."""
+    new = _RENAMED_REASONS.get(reason, reason)
+    if new is not reason:
+        warnings.warn(f"The close reason {reason!r} is now {new!r}", DeprecationWarning, 3)
+    return new
 
 
 def advised_size(per_second: float, seconds: float) -> int:
@@ -48,7 +82,7 @@ def advised_size(per_second: float, seconds: float) -> int:
         per_second: Requests that arrive each second.
         seconds: How long each holds its connection.
     """
-    # The product of two measured floats may miss a whole number by a hair, and then round up.
+    # Two measured floats can give slightly more than a whole number, which would be rounded up.
     return max(math.ceil(round(per_second * seconds * _HEADROOM, 6)), 0)
 
 
@@ -57,9 +91,9 @@ class Histogram:
     """Durations, counted by size.
 
     Args:
-        counts: One counter per bound, and one for what is longer than all of them.
+        counts: One counter per bound, and one for longer durations.
         total_seconds: The sum of all durations.
-        bounds_seconds: The upper end of each bucket but the last, included in it.
+        bounds_seconds: The upper end of each bucket except the last; the end belongs to it.
     """
 
     counts: tuple[int, ...] = (0,) * (len(BOUNDS_SECONDS) + 1)
@@ -68,19 +102,23 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many durations were counted."""
+        """The number of durations."""
         return sum(self.counts)
 
     @property
     def mean_seconds(self) -> float:
-        """The mean; 0.0 when nothing was counted."""
+        """The mean; 0.0 if nothing was counted."""
         count = self.count
         return self.total_seconds / count if count else 0.0
 
     def quantile(self, part: float) -> float:
-        """Return the upper end of the bucket that holds that part (0..1) of the durations.
+        """Return a duration that the given part of the durations does not exceed.
 
-        `math.inf` when it is in the open bucket, 0.0 when nothing was counted.
+        Args:
+            part: From 0 to 1; 0.95 for the 95th percentile.
+
+        Returns:
+            The upper end of a bucket; `math.inf` for the last one, 0.0 if nothing was counted.
         """
         wanted = self.count * part
         seen = 0
@@ -100,27 +138,27 @@ class OriginStats:
     """The state and history of one origin, or of the whole pool.
 
     Args:
-        origin: Whose numbers these are; empty for the total.
-        active: Leases out, those that are dialling included.
-        idle: Resources on the shelf.
+        origin: The name of the origin; empty for the total.
+        active: Leases that have not ended, including those that are dialling.
+        idle: Idle resources.
         waiting: Callers in the queue.
-        dialling: Leases that hold an empty place.
+        dialling: Leases with an empty slot.
         max_open: The maximum of resources; None for no limit.
-        acquired: Leases given, since the pool was made.
-        created: Resources put into a place.
-        reused: Leases given with a resource in them.
+        acquired: Leases given since the pool was made.
+        created: Resources put into a slot.
+        reused: Leases that were given an idle resource.
         closed: Resources closed, by reason.
-        stale_found: Idle resources that turned out to be dead.
-        replays: Requests sent once more because of one.
-        leaks: Leases dropped without being ended, or reported by leak detection.
+        stale_found: Idle resources that were found dead.
+        replays: Requests sent once more because their reused connection was dead.
+        leaks: Leases dropped without an end, or reported by leak detection.
         acquire_timeouts: Callers that waited in vain.
-        wait: How long callers waited; those that did not wait are not in it.
+        wait: How long callers waited; callers that did not wait are not counted.
         hold: How long leases were held.
         created_per_second: Over the last half to one minute.
         acquired_per_second: Over the same time.
-        mean_hold_seconds: Over the same time; 0.0 when no lease ended. Of the total: weighted.
-        advised: Resources the measured load needs (see `Advice`); 0 when nothing was measured.
-        peak: The most resources open at a time. Of the total: the sum of the origins' peaks.
+        mean_hold_seconds: Over the same time; 0.0 if no lease ended. For the total: weighted.
+        advised: Resources that the measured load needs (see `Advice`); 0 if nothing was measured.
+        peak: The most resources open at a time. For the total: the sum of the peaks.
     """
 
     origin: str = ""
@@ -147,17 +185,17 @@ class OriginStats:
 
     @property
     def reuse_rate(self) -> float:
-        """The part of the leases that needed no dialling; 0.0 before the first one."""
+        """The part of the leases that needed no dialling; 0.0 before the first lease."""
         return self.reused / self.acquired if self.acquired else 0.0
 
     @property
     def exhausted(self) -> int:
-        """Resources closed because the shelf was full: a dial each that need not have been."""
-        return self.closed.get("shelf_full", 0)
+        """Good resources closed because the limit of idle ones was reached: each costs a dial."""
+        return self.closed.get(IDLE_FULL, 0)
 
     @property
     def utilisation(self) -> float:
-        """In use over the maximum; without a maximum, over the advised size (0.0 without that)."""
+        """In use, divided by the maximum; without one, by the advised size; without both 0.0."""
         size = self.advised if self.max_open is None else self.max_open
         return self.active / size if size else 0.0
 
@@ -167,8 +205,8 @@ class PoolStats:
     """A snapshot of a pool.
 
     Args:
-        total: All origins together, those included whose records were dropped for being quiet.
-        origins: By origin. Keys that are described alike are one origin here.
+        total: All origins together, including those whose state was dropped because it was unused.
+        origins: By origin. Keys with the same name are one origin.
     """
 
     total: OriginStats
@@ -180,12 +218,12 @@ class Advice:
     """How many resources an origin needs, by Little's law with headroom.
 
     Args:
-        origin: Which one.
+        origin: The name of the origin.
         acquired_per_second: Measured over the last half to one minute.
         mean_hold_seconds: Over the same time.
-        advised: Their product times 1.5, rounded up, and not less than one.
-        max_open: What is configured; None for no limit.
-        peak: The most that were open at a time.
+        advised: Their product times 1.5, rounded up, at least one.
+        max_open: The configured maximum; None for no limit.
+        peak: The most resources open at a time.
     """
 
     origin: str
@@ -197,16 +235,16 @@ class Advice:
 
     @property
     def is_enough(self) -> bool:
-        """Whether the configured maximum holds what is advised."""
+        """Whether the configured maximum is at least the advised size."""
         return self.max_open is None or self.max_open >= self.advised
 
 
-class Tally:
-    """The running counters of one key. Guarded by the lock of the pool.
+class Counters:
+    """The running counters of one key. The lock of the pool guards them.
 
-    What a request costs is one histogram: leases given are those that ended and those that are
-    out, and those that reused something are all but the dialled ones. With ten thousand origins
-    each counter more would be one more trip to memory that is in no cache.
+    A request touches only one histogram. The number of leases given follows from it: those that
+    ended and those that have not. The number of reuses is that less the dialled ones. With ten
+    thousand origins, each further counter would cost another trip to memory that is in no cache.
     """
 
     __slots__ = (
@@ -222,49 +260,50 @@ class Tally:
         self.hold_seconds = 0.0
         self.hold_counts = [0] * (len(BOUNDS_SECONDS) + 1)
         self.wait_seconds = 0.0
-        self.wait_counts: list[int] | None = None  # most keys never see anybody wait
-        self.newer = self.older = (now, 0, 0, 0.0, 0)  # see `roll`
+        self.wait_counts: list[int] | None = None  # for most keys no caller ever waits
+        self.newer = self.older = (now, 0, 0, 0.0, 0)  # see `roll_marks`
         self.roll_at = now + _PERIOD_SECONDS
 
-    def waited(self, seconds: float) -> None:
+    def count_wait(self, seconds: float) -> None:
         """Count a wait that ended with a lease."""
         if self.wait_counts is None:
             self.wait_counts = [0] * (len(BOUNDS_SECONDS) + 1)
         self.wait_counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
         self.wait_seconds += seconds
 
-    def lost(self, reason: str) -> None:
+    def count_close(self, reason: str) -> None:
         """Count a resource that is closed for `reason`."""
         closed = self.closed
         if reason not in closed and len(closed) >= _MAX_REASONS:
             reason = "other"
         closed[reason] = closed.get(reason, 0) + 1
 
-    def roll(self, now: float, leased: int) -> None:
-        """Move the marks along; call when `now` has reached `roll_at`.
+    def roll_marks(self, now: float, leased: int) -> None:
+        """Make a new mark; to be called when `now` has reached `roll_at`.
 
-        A mark is the time, the leases given and ended, the seconds held, and what was created.
+        A mark has the time, the leases given, the leases ended, the seconds held, and the resources
+        created.
         """
         self.older = self.newer
         ended = sum(self.hold_counts)
         self.newer = (now, ended + leased, ended, self.hold_seconds, self.created)
-        if now - self.roll_at > _PERIOD_SECONDS:  # quiet for long: what was before is no rate
+        if now - self.roll_at > _PERIOD_SECONDS:  # unused for long: the old mark gives no rate
             self.older = self.newer
         self.roll_at = now + _PERIOD_SECONDS
 
-    def measured(self, now: float, leased: int) -> tuple[float, float, float]:
-        """Return leases per second, mean hold in seconds, and creations per second, of late."""
+    def recent_rates(self, now: float, leased: int) -> tuple[float, float, float]:
+        """Return leases per second, mean hold in seconds, and creations per second."""
         at, acquired_before, ended_before, hold_seconds, created = self.older
-        # A pool's first instant must not look like thousands per second.
+        # A span of a millisecond, right after the first lease, would give thousands per second.
         span = max(now - at, 1.0)
         ended = sum(self.hold_counts)
-        of_late = ended - ended_before
-        mean = (self.hold_seconds - hold_seconds) / of_late if of_late else 0.0
+        recent = ended - ended_before
+        mean = (self.hold_seconds - hold_seconds) / recent if recent else 0.0
         per_second = max(ended + leased - acquired_before, 0) / span
         return per_second, mean, (self.created - created) / span
 
-    def absorb(self, other: Tally) -> None:
-        """Add the counters of a key that is forgotten."""
+    def add(self, other: Counters) -> None:
+        """Add the counters of a key whose state is dropped."""
         for name in ("dialled", "created", "stale_found", "replays", "leaks", "acquire_timeouts"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.hold_seconds += other.hold_seconds
@@ -284,21 +323,29 @@ class Tally:
         leased: int,
         max_open: int | None,
     ) -> OriginStats:
-        """Freeze the counters; `counts` are active, idle, waiting, dialling."""
-        per_second, mean, created_per_second = self.measured(now, leased)
+        """Freeze the counters.
+
+        Args:
+            now: The time.
+            origin: The name of the key.
+            counts: Active, idle, waiting, dialling.
+            leased: Slots that the leases of requests have.
+            max_open: The maximum; None for no limit.
+        """
+        per_second, mean, created_per_second = self.recent_rates(now, leased)
         acquired = sum(self.hold_counts) + leased
         active, idle, waiting, dialling = counts
         waits = Histogram(tuple(self.wait_counts), self.wait_seconds) if self.wait_counts else _NONE
         return OriginStats(
             origin, active, idle, waiting, dialling, max_open,
-            acquired, self.created, max(acquired - self.dialled, 0), dict(self.closed),
+            acquired, self.created, max(acquired - self.dialled, 0), ClosedCounts(self.closed),
             self.stale_found, self.replays, self.leaks, self.acquire_timeouts, waits,
             Histogram(tuple(self.hold_counts), self.hold_seconds),
             created_per_second, per_second, mean, advised_size(per_second, mean), self.peak,
         )  # fmt: skip
 
     def summary(self) -> OriginStats:
-        """Freeze the counters of what is forgotten: history without a state or a rate."""
+        """Freeze the counters of dropped keys: history without a present state or rate."""
         whole = self.snapshot(0.0, "", (0, 0, 0, 0), 0, None)
         return replace(whole, created_per_second=0.0, acquired_per_second=0.0, advised=0)
 
@@ -313,19 +360,19 @@ _SUMMED = (
 
 
 def merge_stats(origin: str, parts: Iterable[OriginStats], max_open: int | None) -> OriginStats:
-    """Sum several snapshots to one."""
+    """Sum several snapshots up to one."""
     parts = list(parts)
     sums = {name: sum(getattr(part, name) for part in parts) for name in _SUMMED}
-    closed: dict[str, int] = {}
+    closed = ClosedCounts()
     for part in parts:
         for reason, number in part.closed.items():
             closed[reason] = closed.get(reason, 0) + number
     rate = sums["acquired_per_second"]
-    busy = sum(part.acquired_per_second * part.mean_hold_seconds for part in parts)
+    in_use = sum(part.acquired_per_second * part.mean_hold_seconds for part in parts)
     return OriginStats(
         origin=origin,
         max_open=max_open,
-        mean_hold_seconds=busy / rate if rate else 0.0,
+        mean_hold_seconds=in_use / rate if rate else 0.0,
         closed=closed,
         wait=_sum_histograms([part.wait for part in parts]),
         hold=_sum_histograms([part.hold for part in parts]),

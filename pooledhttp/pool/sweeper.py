@@ -1,14 +1,15 @@
-"""One thread for all pools of the process, that closes what has been idle for too long.
+"""One thread for all pools of the process, which closes connections that are idle for too long.
 
-Pools are right without it: what expired is never given to anybody, and every release closes one
-idle place that is not needed any more. The sweeper is there for a pool that nobody uses: without it
-the last connections of a burst would stay open, half closed by their peers, until the next request.
+A pool works without it: no caller ever gets an expired resource, and each release closes one idle
+resource that is no longer needed. The sweeper serves pools that are not used. Without it the last
+connections of a burst would stay open, half closed by their peers, until the next request.
 
     no thread --a pool opens its first resource--> waits 1 s --> sweeps, waits for the next expiry
         ^                                                                      |
         '------------------------ no pool has anything open -------------------'
 
-It holds pools weakly and does not keep the interpreter alive. In a forked child it starts anew.
+It refers to pools weakly and does not keep the interpreter alive. A forked child starts without the
+thread; the first pool that opens something starts it again.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ import threading
 import weakref
 from typing import Protocol
 
-from pooledhttp.runtime import Runtime, Waiter, default_runtime
+from pooledhttp.runtime import Runtime, Waiter, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
 
 __all__ = ["Sweepable", "Sweeper", "process_sweeper"]
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-#: What is closed within its first second is not worth a look.
+#: To close a connection within a second of its expiry is early enough.
 _LEAST_PAUSE_SECONDS = 1.0
 
-#: Peers' hints may shorten what was the next expiry when the pause began.
+#: A peer can announce an idle limit during the pause, which is earlier than the next known expiry.
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
@@ -46,18 +47,19 @@ class Sweepable(Protocol):
 
 
 class Sweeper:
-    """The thread, when there is one, and the pools it looks after.
+    """The thread, while there is one, and the pools it sweeps.
 
     Args:
-        runtime: How it waits.
+        runtime: How it waits; None for the one that blocks its thread.
     """
 
     def __init__(self, runtime: Runtime | None = None) -> None:
         self._runtime = runtime or default_runtime()
-        self.reset()
+        self.reset_after_fork()
+        register_fork_reset(self)
 
-    def reset(self) -> None:
-        """Forget everything: the thread does not exist in a forked child."""
+    def reset_after_fork(self) -> None:
+        """Forget the thread and all pools: the thread does not exist in a forked child."""
         self._lock = threading.Lock()
         self._pools: list[weakref.ref[Sweepable]] = []
         self._signal: Waiter = self._runtime.waiter()
@@ -69,7 +71,7 @@ class Sweeper:
         return self._is_running
 
     def watch(self, pool: Sweepable) -> None:
-        """Look after a pool from now on, for as long as it has anything open."""
+        """Sweep a pool from now on, as long as it has anything open."""
         with self._lock:
             if pool.is_watched:
                 return
@@ -86,8 +88,8 @@ class Sweeper:
     def _start(self) -> None:
         try:
             self._runtime.spawn(self._run, "pooledhttp-sweeper")
-        except RuntimeError as exc:  # no more threads, or the interpreter is ending
-            _log.debug("The sweeper could not be started: %s", exc)
+        except RuntimeError as error:  # no more threads, or the interpreter is shutting down
+            logger.debug("The sweeper could not be started: %s", error)
             self._is_running = False
 
     def _run(self) -> None:
@@ -100,7 +102,7 @@ class Sweeper:
             pause = min([_LONGEST_PAUSE_SECONDS, *map(self._sweep, refs)])
             pause = max(pause, _LEAST_PAUSE_SECONDS)
             with self._lock:
-                self._pools = [ref for ref in self._pools if _is_to_be_watched(ref)]
+                self._pools = [ref for ref in self._pools if _must_watch(ref)]
                 if not self._pools:
                     self._is_running = False
                     return
@@ -112,18 +114,19 @@ class Sweeper:
             return _LONGEST_PAUSE_SECONDS
         try:
             seconds = pool.sweep()
-        except Exception:  # one pool's trouble is not the others'
-            _log.exception("Sweeping %r failed", pool)
+        except Exception:  # the other pools still have to be swept
+            logger.exception("Sweeping %r failed", pool)
             return _LONGEST_PAUSE_SECONDS
         return _LONGEST_PAUSE_SECONDS if seconds is None else seconds
 
 
-def _is_to_be_watched(ref: weakref.ref[Sweepable]) -> bool:
-    """Whether a pool has anything open; one that has not asks again when it opens something."""
+def _must_watch(ref: weakref.ref[Sweepable]) -> bool:
+    """Whether a pool has anything open. If not, it calls `watch` when it opens something."""
     pool = ref()
     if pool is None:
         return False
-    # In this order: whoever opens something sees that it is not watched, or is seen here.
+    # In this order: a thread that opens something either sees that the pool is not watched, or has
+    # made it non-empty before this looks.
     pool.is_watched = False
     if pool.is_empty:
         return False
@@ -135,5 +138,5 @@ _process_sweeper = Sweeper()
 
 
 def process_sweeper() -> Sweeper:
-    """Return the one that serves every pool of the process, unless it was given another."""
+    """Return the sweeper of all pools that were not given another."""
     return _process_sweeper

@@ -1,37 +1,79 @@
-"""One exchange on one leased connection, and the manager that keeps the parts together."""
+"""One exchange on one leased connection, the loop around it, and the pool as users see it.
+
+view                `PoolView`: `session.pool`
+urllib3_face        `OriginPool`: what urllib3's managers hand out
+  urllib3_settings  requests' settings as urllib3 and the network take them
+  urllib3_fallback  urllib3's own pools, while they are patched
+retrying            the only retry loop
+manager             `TransportManager`: the parts of one pool
+  warmer            keeps idle connections ready
+  transport         one exchange: acquire, dial, send, read the head, replay
+    body upgrade    the reader of a response, which ends its lease
+    tunnel          CONNECT
+"""
 
 from __future__ import annotations
 
-from pooledhttp.transport.manager import Holder, Hub, TransportManager
-from pooledhttp.transport.origin import OriginPool
-from pooledhttp.transport.patched import is_urllib3_patched, urllib3_pool
-from pooledhttp.transport.terms import (
-    key_of_socket,
+import warnings
+from typing import Any
+
+from pooledhttp.http1 import ResponseLimits
+from pooledhttp.transport.manager import TransportManager
+from pooledhttp.transport.retrying import Call
+from pooledhttp.transport.transport import Replay, Transport
+from pooledhttp.transport.urllib3_face import (
+    AdapterSettings,
+    OriginPool,
+    PoolMemory,
+    file_states,
+    hand_out_ours,
+)
+from pooledhttp.transport.urllib3_fallback import (
+    is_urllib3_patched,
+    send_over_urllib3,
+    urllib3_pool,
+)
+from pooledhttp.transport.urllib3_settings import (
+    SOCKSProxyManager,
     proxy_of,
     proxy_url,
     require_socks,
     tls_keywords,
-    urllib3_timeout,
     verify_attributes,
 )
-from pooledhttp.transport.transport import Replay, Transport
-from pooledhttp.transport.wire import Limits
+from pooledhttp.transport.view import PoolView, manager_for
 
 __all__ = [
-    "Holder",
-    "Hub",
-    "Limits",
+    "AdapterSettings",
+    "Call",
     "OriginPool",
+    "PoolMemory",
+    "PoolView",
     "Replay",
+    "ResponseLimits",
+    "SOCKSProxyManager",
     "Transport",
     "TransportManager",
+    "file_states",
+    "hand_out_ours",
     "is_urllib3_patched",
-    "key_of_socket",
+    "manager_for",
     "proxy_of",
     "proxy_url",
     "require_socks",
+    "send_over_urllib3",
     "tls_keywords",
     "urllib3_pool",
-    "urllib3_timeout",
     "verify_attributes",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Limits":
+        warnings.warn(
+            "`Limits` is now `ResponseLimits`; the old name is deprecated.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return ResponseLimits
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,15 +1,16 @@
-"""The body of an answer as a file, and the end of its lease.
+"""The body of a response as a file, and the end of its lease.
 
 `BodyReader` is what urllib3's `HTTPResponse` has as `_fp`. It pulls pieces from the connection and
-decides, once, what becomes of the lease::
+ends the lease, once::
 
-    end of the body, connection idle again -> release       back to the pool
+    end of the body, connection idle again   -> release      back to the pool
     end of the body, connection to be closed -> discard
-    closed before its end, or an error -> discard            its rest would answer the next request
+    closed before its end, or an error       -> discard      the rest would be taken for the next
+                                                             response
 
-A reader that is dropped without any of these drops its lease too, and the lease tells the pool that
-it was leaked. Reader, lease and connection point one way only, so that happens at once, without the
-cyclic collector.
+A reader that is dropped without any of these drops its lease too, and the lease reports a leak to
+the pool. References go one way only, from the reader to lease and connection, so that happens at
+once, without the cyclic collector.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from pooledhttp.transport.connection import Connection
-from pooledhttp.transport.faults import explain_total, without_frames
-from pooledhttp.transport.heads import Head
+from pooledhttp.http1 import Connection, Head, explain_total
+from pooledhttp.runtime import copy_without_tracebacks
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route
@@ -30,18 +30,18 @@ __all__ = ["BodyReader", "SocketHandle"]
 
 
 class SocketHandle:
-    """What `_fp.fp` is while a connection is held; `fp.raw._sock` is the socket."""
+    """What `_fp.fp` is while the body holds its connection; `fp.raw._sock` is the socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
 
     @property
     def raw(self) -> SocketHandle:
-        """The handle itself: http.client has a buffer between the two."""
+        """The handle itself; http.client has a buffer between the two."""
         return self
 
     def fileno(self) -> int:
-        """The descriptor of the socket."""
+        """Return the descriptor of the socket."""
         return self._sock.fileno()
 
 
@@ -49,22 +49,22 @@ class BodyReader:
     """Reads one body; ends its lease at the end, on an error, or when closed.
 
     Args:
-        connection: In state READING, or already complete for an answer without a body.
-        lease: What holds the connection.
-        plan: Read timeout per piece and the total, which runs on while the caller reads.
-        head: What came before the body. Whether the body is chunked is whether `read_piece` stops
-            at the ends of chunks.
+        connection: In state READING, or already complete for a response without a body.
+        lease: Holds the connection.
+        plan: Its read timeout holds for each piece; its total runs on while the caller reads.
+        head: The head that came before the body. If the body is chunked, `read_piece` stops at the
+            ends of chunks.
     """
 
     __slots__ = (
         "__weakref__",
+        "_buffer",
         "_connection",
         "_failure",
         "_head",
         "_is_chunked",
         "_lease",
         "_plan",
-        "_rest",
     )
 
     def __init__(
@@ -79,33 +79,33 @@ class BodyReader:
         self._plan = plan
         self._head = head
         self._is_chunked = head.is_chunked
-        self._rest = memoryview(b"")
+        self._buffer = memoryview(b"")
         self._failure: Exception | None = None
         if connection.is_complete:
-            self._settle(connection, lease)
+            self._end_lease(connection, lease)
 
     # ---- the lease
 
-    def _settle(self, connection: Connection, lease: Lease[Route, Connection]) -> None:
-        """Give the connection back at the end of the body, or close it if it cannot serve again."""
+    def _end_lease(self, connection: Connection, lease: Lease[Route, Connection]) -> None:
+        """Release the connection at the end of the body, or close it if it cannot be reused."""
         self._connection = self._lease = None
         if connection.is_reusable:
             lease.release(self._head.keep_seconds)
         else:
             lease.discard("not kept alive")
 
-    def hurry(self, seconds: float) -> None:
-        """Have all of what is left within `seconds` from now, or not at all."""
+    def limit_remaining_time(self, seconds: float) -> None:
+        """Allow at most `seconds` from now for the rest of the body."""
         self._plan = self._plan.within(seconds)
 
-    def _give_up(self, reason: str) -> None:
+    def _discard(self, reason: str) -> None:
         lease, self._connection, self._lease = self._lease, None, None
         if lease is not None:
             lease.discard(reason)
 
     @property
     def is_finished(self) -> bool:
-        """Whether the connection has been given back, whatever is still buffered here."""
+        """Whether the lease has ended; bytes may still be buffered here."""
         return self._lease is None
 
     # ---- reading
@@ -113,62 +113,62 @@ class BodyReader:
     def _pull(self) -> bytes:
         """Get the next piece from the connection, `b""` at the end."""
         if self._failure is not None:
-            raise without_frames(self._failure)
+            raise copy_without_tracebacks(self._failure)
         connection, lease = self._connection, self._lease
         if connection is None or lease is None:
             return b""
-        lease.busy = True
         spent = self._plan.spent
         if spent is not None:
             spent.begin("reading the body")
         try:
-            piece = connection.receive(self._plan)
+            with lease.in_use():
+                piece = connection.receive(self._plan)
         except Exception as error:
-            self._failure = without_frames(explain_total(error, self._plan))
-            self._give_up("failed in the body")
+            self._failure = copy_without_tracebacks(explain_total(error, self._plan))
+            self._discard("failed in the body")
             raise
         except BaseException:
-            self._give_up("interrupted")
+            self._discard("interrupted")
             raise
-        lease.busy = False
         if spent is not None:
             spent.begin(None)
         if connection.is_complete:
-            self._settle(connection, lease)
+            self._end_lease(connection, lease)
         return piece
 
     def read(self, amt: int | None = None, /) -> bytes:
         """Read `amt` bytes, fewer only at the end; all that is left for `None` or below zero."""
         if amt is None or amt < 0:
-            pieces = [bytes(self._rest)] if self._rest else []
-            self._rest = memoryview(b"")
+            pieces = [bytes(self._buffer)] if self._buffer else []
+            self._buffer = memoryview(b"")
             while piece := self._pull():
                 pieces.append(piece)
             return b"".join(pieces)
-        if amt <= len(self._rest) or amt == 0:
+        if amt <= len(self._buffer) or amt == 0:
             return self._take(amt)
         return self._gather(amt, to_chunk_end=False)
 
     def read_ahead(self) -> None:
-        """Read the whole body and keep it for whoever reads it; the connection goes back."""
-        self._rest = memoryview(self.read())
+        """Read the whole body and keep it for the caller; the connection goes back to the pool."""
+        self._buffer = memoryview(self.read())
 
     def read_piece(self, amt: int) -> bytes:
         """Read up to `amt` bytes, but not past the end of a chunk.
 
-        So a live stream is seen as it arrives. A body that is not chunked is read as by `read`.
+        The caller so sees a live stream as it arrives. A body that is not chunked is read as by
+        `read`.
         """
         return self._gather(amt, to_chunk_end=True) if self._is_chunked else self.read(amt)
 
     def _gather(self, amt: int, *, to_chunk_end: bool) -> bytes:
-        """Read up to `amt` bytes. What came before a failure is given; the failure comes next."""
+        """Read up to `amt` bytes. A failure behind some bytes is raised by the next call."""
         pieces: list[bytes] = []
         try:
             while amt > 0 and (piece := self._next(amt)):
                 pieces.append(piece)
                 amt -= len(piece)
                 connection = self._connection
-                if to_chunk_end and not self._rest:
+                if to_chunk_end and not self._buffer:
                     if connection is None or connection.chunk_ended:
                         break
         except Exception:
@@ -177,29 +177,29 @@ class BodyReader:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read1(self, amt: int = -1, /) -> bytes:
-        """Read what one look at the connection brings, at most `amt` bytes."""
+        """Read what one `recv` brings, at most `amt` bytes."""
         return self._next(amt if amt >= 0 else 64 * 1024)
 
     def _next(self, amt: int) -> bytes:
-        if not self._rest:
+        if not self._buffer:
             piece = self._pull()
             if len(piece) <= amt:
                 return piece
-            self._rest = memoryview(piece)
+            self._buffer = memoryview(piece)
         return self._take(amt)
 
     def _take(self, amt: int) -> bytes:
-        taken = bytes(self._rest[:amt])
-        self._rest = self._rest[amt:]
+        taken = bytes(self._buffer[:amt])
+        self._buffer = self._buffer[amt:]
         return taken
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:
-        """Read into a buffer, as `io` wants it."""
+        """Read into `buffer`; return how many bytes were read."""
         piece = self.read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
 
-    # ---- what http.client's response tells
+    # ---- what http.client's response has
 
     @property
     def status(self) -> int:
@@ -208,7 +208,7 @@ class BodyReader:
 
     @property
     def reason(self) -> str:
-        """The words after it."""
+        """The reason phrase."""
         return self._head.reason
 
     @property
@@ -217,27 +217,27 @@ class BodyReader:
         return self._head.version
 
     def getheaders(self) -> list[tuple[str, str]]:
-        """The fields in their order."""
+        """Return the fields in their order."""
         return list(self._head.headers)
 
     # ---- the file
 
     def readable(self) -> bool:
-        """Always."""
+        """Return `True`."""
         return True
 
     def close(self) -> None:
-        """End the lease; a body not read to its end costs its connection."""
-        self._rest = memoryview(b"")
-        self._give_up("closed before the end of the body")
+        """End the lease; close the connection if the body was not read to its end."""
+        self._buffer = memoryview(b"")
+        self._discard("closed before the end of the body")
 
     @property
     def closed(self) -> bool:
-        """Whether nothing is left to read, as http.client's response closes itself at its end."""
-        return self._lease is None and not self._rest and self._failure is None
+        """Whether nothing is left to read: http.client's response closes itself at its end."""
+        return self._lease is None and not self._buffer and self._failure is None
 
     def isclosed(self) -> bool:
-        """The same under http.client's name."""
+        """Return `closed`, under http.client's name."""
         return self.closed
 
     @property
@@ -247,8 +247,12 @@ class BodyReader:
         return None if connection is None else SocketHandle(connection.stream.sock)
 
     def fileno(self) -> int:
-        """The descriptor of the socket; `OSError` when the connection has been given back."""
+        """Return the descriptor of the socket.
+
+        Raises:
+            OSError: The lease has ended.
+        """
         connection = self._connection
         if connection is None:
-            raise OSError("the connection of this body has been given back")
+            raise OSError("the body no longer holds its connection")
         return connection.stream.sock.fileno()

@@ -1,47 +1,40 @@
-"""What `session.pool` is: the pool of one session, and what belongs to it.
+"""The parts of one pool of connections, put together.
 
-`TransportManager` puts the parts together: the generic pool with routes as keys and connections as
-resources, the connector that makes connections, the transport that uses them, and the retry budget
-and pauses of its origins. It is what users see of the pool: `stats()`, `warm()`, `evict()`,
-`drain()`, `shutdown()`.
+`TransportManager` holds the generic pool with routes as keys and connections as resources, the
+connector that makes connections, the transport that uses them, the warmer that keeps some ready,
+and the retry budget and pauses of its origins. It takes routes: a `PoolView` turns the URLs of a
+session into routes and passes them down.
 
-Adapters do not hold a manager but a `Hub` that leads to one. An adapter built without pool settings
-joins its session's manager when it is mounted; used alone it makes its own, when first needed.
+Several adapters, of one session or of several, may share a manager. It notes which of them use it,
+so that the last one to be closed closes the idle connections.
 """
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from pooledhttp.events import Listeners, RetryScheduled
 from pooledhttp.exceptions import PoolClosed
-from pooledhttp.message import DEFAULT_PORTS
-from pooledhttp.network import UNIX_SCHEME, Connector, Route, SocketOptions, socket_path
-from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig, renew_after_fork
+from pooledhttp.http1 import Connection, ResponseLimits
+from pooledhttp.network import Connector, Route, SocketOptions
+from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig
 from pooledhttp.retry import Pauses, RetryBudget
-from pooledhttp.runtime import Runtime, default_runtime
+from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
-from pooledhttp.transport.connection import Connection
-from pooledhttp.transport.keeper import Keeper
-from pooledhttp.transport.transport import Replay, Transport, open_connection
+from pooledhttp.transport.transport import Transport, open_connection
 from pooledhttp.transport.tunnel import open_tunnel
-from pooledhttp.transport.wire import Limits as WireLimits
+from pooledhttp.transport.warmer import Warmer
 
 if TYPE_CHECKING:
     from pooledhttp.events import Listener
     from pooledhttp.network import Resolver
     from pooledhttp.pool import PoolStats
 
-__all__ = ["Guide", "Holder", "Hub", "TransportManager"]
-
-#: Finds the route of a URL under the settings of an owner, a session or an adapter.
-Guide = Callable[[Any, str], Route]
+__all__ = ["TransportManager"]
 
 
 class TransportManager:
@@ -51,9 +44,9 @@ class TransportManager:
         config: Limits and lifetimes; the defaults of `PoolConfig` when `None`.
         runtime: How code waits; threads when `None`.
         listeners: Called with each event.
-        limits: Bounds on what a server may send.
+        limits: Bounds on what a server may send; the defaults of `ResponseLimits` when `None`.
         resolver: Looks names up; the system's when `None`.
-        socket_options: What is set on each socket; the defaults when `None`.
+        socket_options: What is set on each socket; the defaults of `SocketOptions` when `None`.
     """
 
     def __init__(
@@ -62,7 +55,7 @@ class TransportManager:
         *,
         runtime: Runtime | None = None,
         listeners: Iterable[Listener] = (),
-        limits: WireLimits | None = None,
+        limits: ResponseLimits | None = None,
         resolver: Resolver | None = None,
         socket_options: SocketOptions | None = None,
     ) -> None:
@@ -70,8 +63,8 @@ class TransportManager:
         self.runtime = runtime or default_runtime()
         self.listeners = Listeners(listeners)
         config = config or PoolConfig()
-        self._limits = _LimitsByUrl(config)
-        self._connections: Pool[Route, Connection] = Pool(
+        self._limits = _RouteLimits(config)
+        self.connections: Pool[Route, Connection] = Pool(
             config,
             close=Connection.close,
             abandon=Connection.abandon,
@@ -83,177 +76,140 @@ class TransportManager:
         )
         self.connector = Connector(self.runtime, resolver=resolver, tunnel=open_tunnel)
         self.transport = Transport(
-            self._connections, self.connector, limits=limits, listeners=self.listeners
+            self.connections, self.connector, limits=limits, listeners=self.listeners
         )
-        # Without a way to the pool: a keeper must not keep alive what it looks after.
+        # `dial` does not refer to the pool: the warmer must not keep its pool alive.
         dial = partial(open_connection, self.connector, self.transport.limits)
-        self.keeper = Keeper(self._connections, dial, self.runtime)
+        self.warmer = Warmer(self.connections, dial, self.runtime)
         self.budget = RetryBudget()
         self.pauses = Pauses()
-        self._guides: list[tuple[weakref.ref[Any], Guide]] = []
-        self.renew()
-        renew_after_fork(self)
+        self.reset_after_fork()
+        register_fork_reset(self)
 
-    def renew(self) -> None:
-        """Begin anew, in a forked child: nobody has used it there yet."""
-        #: Adapters that enter are given it; one that holds another has to enter again.
-        self.era = object()
-        #: Those that have entered and not left; one that is dropped has left.
+    def reset_after_fork(self) -> None:
+        """Start over in a forked child, where no adapter has used the pool yet."""
+        #: Given to each adapter that enters. One that holds another object has to enter again.
+        self.generation = object()
+        #: Adapters that have entered and not left. One that was dropped counts as having left.
         self._open_users: dict[int, weakref.ref[object]] = {}
 
     def __repr__(self) -> str:
-        return repr(self._connections)
+        return repr(self.connections)
 
-    # ---- what users ask of it
+    # ---- numbers and limits
 
     @property
     def config(self) -> PoolConfig:
         """The settings in force."""
-        return self._connections.config
+        return self.connections.config
 
     def stats(self) -> PoolStats:
-        """Counts per origin and in total, as frozen values."""
-        return self._connections.stats()
+        """Return counts per origin and in total, as frozen values."""
+        return self.connections.stats()
 
     def advise(self) -> dict[str, Advice]:
-        """How many connections each origin needs, by Little's law over what was measured."""
-        return self._connections.advise()
+        """Return how many connections each origin needs, by Little's law over what was measured."""
+        return self.connections.advise()
 
     def resize(self, config: PoolConfig) -> None:
-        """Put other limits into force; waiters are served where there is room now."""
+        """Apply other limits; waiting requests are served where there is room now."""
         self._limits.config = config
-        self._connections.resize(config)
+        self.connections.resize(config)
         self.note_use()
 
-    def warm(self, url: str, count: int = 1, timeout: float | None = 10.0) -> int:
-        """Open connections to the origin of `url` now, and keep that many ready from now on.
+    # ---- connections kept ready, and connections closed
+
+    def warm(self, route: Route, count: int, timeout: float | None) -> int:
+        """Open connections to `route` and keep them ready; see `PoolView.warm`.
 
         Args:
-            url: Any URL of the origin. The settings of the session that has this pool, of TLS and
-                proxies, decide what the connections are good for.
-            count: Idle connections to have, at least; 0 keeps none ready any more, beyond what the
-                settings of the pool say.
-            timeout: Seconds to wait for them; `None` for as long as it takes.
+            route: Where to, and on which terms.
+            count: Idle connections to have, at least; 0 keeps none ready any more.
+            timeout: Seconds to wait for them; `None` for no limit.
 
         Returns:
-            How many are idle. Why others could not be opened is in the log, and they are tried
-            again, with growing pauses. There are never more than the limits of the pool allow.
+            How many are idle.
 
         Raises:
-            TypeError, ValueError: `count` is not a whole number, or negative.
             PoolClosed: The pool was shut down.
         """
-        if isinstance(count, bool) or not isinstance(count, int):
-            raise TypeError(f"count must be a whole number of connections, not {count!r}")
-        if count < 0:
-            raise ValueError(f"count must be at least 0, not {count}")
-        route = self.locate(url)
-        if self._connections.is_closed:
+        pool = self.connections
+        if pool.is_closed:
             raise PoolClosed(
                 f"No connection to {route.origin} can be kept ready: the pool was shut down.",
                 origin=route.origin,
             )
         self._limits.keep(route, count)
-        self._connections.resize(self.config)
+        pool.resize(self.config)
         if count:
-            missing = count - self._connections.idle_count(route)
-            self.keeper.fill(route, missing, Deadline.after(timeout, self.runtime.now))
-        idle = self._connections.idle_count(route)
+            missing = count - pool.idle_count(route)
+            self.warmer.fill(route, missing, Deadline.after(timeout, self.runtime.now))
+        idle = pool.idle_count(route)
         self.note_use()
         return idle
 
-    def evict(self, url: str) -> int:
-        """Close the idle connections to the origin of `url`.
-
-        Those in use close when they are given back. Where plain http goes over a forward proxy,
-        connections belong to the proxy, and those of all its origins are closed.
+    def evict_origin(self, route: Route) -> int:
+        """Close the connections to the origin of `route`, whatever the terms they were made on.
 
         Returns:
-            How many connections that concerns.
+            How many connections that concerns. Those in use close when their lease ends.
         """
-        meant = self.locate(url)
-        return self._connections.evict(lambda route: route.origin == meant.origin or route == meant)
+        return self.connections.evict(lambda other: other.origin == route.origin or other == route)
 
     def evict_routes(self, routes: Iterable[Route]) -> None:
-        """Close the idle connections of these keys; those in use close when they are given back."""
+        """Close the idle connections of these keys; those in use close when their lease ends."""
         for route in routes:
-            self._connections.evict(route)
+            self.connections.evict(route)
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Let what is leased finish, then close for good, as `shutdown` does at once.
-
-        Args:
-            timeout: Seconds to wait for leases to end; `None` for ever.
-
-        Returns:
-            Whether all did. Those that did not are closed when they end.
-        """
-        self.keeper.stop()
-        return self._connections.drain(Deadline.after(timeout, self.runtime.now))
+        """Shut down once the connections in use have ended; see `PoolView.drain`."""
+        self.warmer.stop()
+        return self.connections.drain(Deadline.after(timeout, self.runtime.now))
 
     def close_idle(self) -> None:
-        """Empty the shelves and stop keeping connections warm.
-
-        What is leased lives until its body ends; the next request opens the pool again.
-        """
-        self.keeper.stop()
-        self._connections.close_idle()
+        """Close idle connections and stop the warmer; the next request opens the pool again."""
+        self.warmer.stop()
+        self.connections.close_idle()
 
     def shutdown(self) -> None:
-        """Close for good: who waits, and who comes later, gets `PoolClosed`."""
-        self.keeper.stop()
-        self._connections.shutdown()
+        """Close for good; see `PoolView.shutdown`."""
+        self.warmer.stop()
+        self.connections.shutdown()
 
-    # ---- what adapters tell it
+    # ---- for adapters
 
     def enter(self, user: object) -> object:
-        """An adapter uses the pool (again).
+        """Note that an adapter uses the pool (again).
 
         Returns:
-            The era in which it entered. Once `era` is another one, it has to enter again.
+            The generation in which it entered. Once `generation` is another one, it has to enter
+            again.
         """
         self._forget_dropped_users()
         self._open_users[id(user)] = weakref.ref(user)
         self.note_use()
-        return self.era
+        return self.generation
 
     def note_use(self) -> None:
-        """The pool is in use: connections are kept warm again, where the limits want any."""
-        if self._limits.want_warmth:
-            self.keeper.wake()
+        """Start the warmer, where the limits ask for idle connections."""
+        if self._limits.want_idle:
+            self.warmer.wake()
 
     def leave(self, user: object) -> None:
-        """An adapter was closed; the last one to be closed empties the shelves."""
+        """Note that an adapter was closed; the last one to be closed closes what is idle."""
         self._open_users.pop(id(user), None)
         self._forget_dropped_users()
         if not self._open_users:
             self.close_idle()
 
     def _forget_dropped_users(self) -> None:
-        """Adapters nobody has any more cannot be closed by anybody."""
+        """Forget adapters that no longer exist: they can never be closed."""
         for key, user in list(self._open_users.items()):
             if user() is None:
                 self._open_users.pop(key, None)
 
-    def ask(self, owner: object, guide: Guide) -> None:
-        """Have `guide(owner, url)` find routes from now on, for as long as `owner` is there.
-
-        Of several owners (sessions that share a pool) the last one is asked.
-        """
-        self._guides = [(there, known) for there, known in self._guides if there() is not None]
-        self._guides.append((weakref.ref(owner), guide))
-
-    def locate(self, url: str) -> Route:
-        """The route that requests to `url` take under the settings of whoever has this pool."""
-        for there, guide in reversed(self._guides):
-            owner = there()
-            if owner is not None:
-                route: Route = guide(owner, url)
-                return route
-        return _route_by_url(url)
-
     def on_retry(self, origin: str) -> Callable[[int, float, str], None] | None:
-        """What tells the listeners of retries to `origin`; `None` when nobody listens."""
+        """Return what tells the listeners of retries to `origin`; `None` without listeners."""
         listeners = self.listeners
         if not listeners:
             return None
@@ -262,96 +218,12 @@ class TransportManager:
         )
 
 
-class Holder:
-    """A place for one manager, made when first asked for.
-
-    Args:
-        make: Builds the manager.
-        owner: Whose settings decide about the routes of URLs; referred to weakly.
-        guide: Finds the route of a URL under the settings of the owner.
-    """
-
-    __slots__ = ("__weakref__", "_guide", "_lock", "_make", "_manager", "_owner")
-
-    def __init__(self, make: Callable[[], TransportManager], owner: object, guide: Guide) -> None:
-        self._make = make
-        self._owner = weakref.ref(owner)
-        self._guide = guide
-        self._manager: TransportManager | None = None
-        self.renew()
-        renew_after_fork(self)
-
-    def renew(self) -> None:
-        """Begin anew, in a forked child: nobody there is making the manager."""
-        self._lock = threading.Lock()
-
-    @property
-    def manager(self) -> TransportManager:
-        """The manager; the same one for all who ask."""
-        if self._manager is None:
-            with self._lock:
-                if self._manager is None:
-                    manager = self._make()
-                    owner = self._owner()
-                    if owner is not None:
-                        manager.ask(owner, self._guide)
-                    self._manager = manager
-        return self._manager
-
-
-class Hub:
-    """Leads from an adapter, and all it hands out, to the manager in use.
-
-    Mounting may change that manager. It stands between them so that what an adapter hands out does
-    not refer back to the adapter.
-
-    Args:
-        holder: Of the manager.
-        replay: What is sent again when a reused connection turns out dead.
-        resolver: The adapter's own; `None` for the manager's.
-        options: The adapter's own socket options; `None` for the manager's.
-    """
-
-    __slots__ = ("holder", "options", "replay", "resolver")
-
-    def __init__(
-        self,
-        holder: Holder,
-        replay: Replay,
-        resolver: Resolver | None = None,
-        options: SocketOptions | None = None,
-    ) -> None:
-        self.holder = holder
-        self.replay = replay
-        self.resolver = resolver
-        self.options = options
-
-    @property
-    def socket_options(self) -> SocketOptions:
-        """What is set on each socket."""
-        return self.manager.socket_options if self.options is None else self.options
-
-    @property
-    def manager(self) -> TransportManager:
-        """The manager in use."""
-        return self.holder.manager
-
-
-def _route_by_url(url: str) -> Route:
-    """The route to a URL's origin under default settings."""
-    parts = urlsplit(url)
-    if parts.scheme == UNIX_SCHEME:
-        return Route(UNIX_SCHEME, socket_path(parts.netloc), 0)
-    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
-    return Route(parts.scheme, (parts.hostname or "").lower(), port)
-
-
 def _origin_of(route: Route) -> str:
     return route.origin
 
 
-class _LimitsByUrl:
-    """Finds the limits of a route in the configuration in force, which is written in URLs."""
+class _RouteLimits:
+    """Finds the limits of a route in the configuration, whose overrides are written as URLs."""
 
     def __init__(self, config: PoolConfig) -> None:
         self.config = config
@@ -359,7 +231,7 @@ class _LimitsByUrl:
         self._warmed: dict[Route, int] = {}
 
     def keep(self, route: Route, count: int) -> None:
-        """Want at least `count` idle connections for a route."""
+        """Ask for at least `count` idle connections of a route; 0 takes that back."""
         if count:
             self._warmed[route] = count
         else:
@@ -372,8 +244,8 @@ class _LimitsByUrl:
         return replace(limits, min_idle=count) if count > limits.min_idle else limits
 
     @property
-    def want_warmth(self) -> bool:
-        """Whether any origin may have idle connections to be kept ready."""
+    def want_idle(self) -> bool:
+        """Whether idle connections are to be kept ready for any origin."""
         config = self.config
         overrides = config.overrides.values()
         return bool(config.min_idle or self._warmed) or any(

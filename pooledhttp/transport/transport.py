@@ -5,12 +5,12 @@
     lease is an empty place  -> dial and fill it
     send, read the head                   from here on the body's reader owns the lease
 
-A connection that the server closed while it was idle looks healthy until the close arrives, so a
-reused one may still die before the first byte of an answer. If the request may be sent again, it
-is, once, on a newly dialled connection: that cannot loop, and it is no retry, since nothing was
-answered that could be counted. Some servers say `408 Request Timeout` when they close an idle
-connection. One that crosses a request is no answer to it but such a close (RFC 9110, section
-15.5.9, lets it be repeated), and is met likewise.
+A connection that the server closed while it was idle looks healthy until the close arrives. So a
+reused connection may still die before the first byte of a response. If the request may be sent
+again, it is sent once more, on a newly dialled connection. That cannot loop. It is no retry either,
+because there was no response that could be counted. Some servers send `408 Request Timeout` when
+they close an idle connection. One that crosses a request is such a close, not a response to it (RFC
+9110, section 15.5.9, lets the request be repeated), and is handled the same way.
 """
 
 from __future__ import annotations
@@ -20,25 +20,30 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pooledhttp.events import Listeners, Replayed
 from pooledhttp.exceptions import ConnectionBroken
+from pooledhttp.http1 import Connection, Head, ResponseLimits, State, WireRequest
+from pooledhttp.message import Reader
 from pooledhttp.transport.body import BodyReader
-from pooledhttp.transport.connection import Connection
-from pooledhttp.transport.states import State
 from pooledhttp.transport.upgrade import SwitchedReader
-from pooledhttp.transport.wire import Limits, WireRequest, WireResponse
 
 if TYPE_CHECKING:
     from pooledhttp.network import Begin, Connector, Route
     from pooledhttp.pool import Lease, Pool
     from pooledhttp.timing import Deadline, TimeoutPlan
-    from pooledhttp.transport.heads import Head
 
-__all__ = ["Replay", "Transport", "open_connection"]
+__all__ = ["Replay", "Transport", "WireResponse", "open_connection"]
 
-#: What may be sent again on a fresh connection after a reused one died unanswered: requests that
+#: What is sent again on a new connection after a reused one died without a response: requests that
 #: are idempotent or were never written, all requests, or none.
 Replay = Literal["safe", "always", "off"]
 
 REQUEST_TIMEOUT = 408
+
+
+class WireResponse(NamedTuple):
+    """The head of a response, and what reads its body and owns the connection."""
+
+    head: Head
+    reader: Reader
 
 
 class Transport:
@@ -46,9 +51,9 @@ class Transport:
 
     Args:
         pool: Where connections are kept.
-        connector: What makes new ones.
-        limits: Bounds on what a server may send.
-        listeners: Told of replays.
+        connector: Makes new ones.
+        limits: Bounds on what a server may send; the defaults of `ResponseLimits` when `None`.
+        listeners: Told of replays; `None` for no listeners.
     """
 
     def __init__(
@@ -56,49 +61,66 @@ class Transport:
         pool: Pool[Route, Connection],
         connector: Connector,
         *,
-        limits: Limits | None = None,
+        limits: ResponseLimits | None = None,
         listeners: Listeners | None = None,
     ) -> None:
         self.pool = pool
         self.connector = connector
-        self.limits = limits or Limits()
+        self.limits = limits or ResponseLimits()
         self.listeners = listeners or Listeners(())
 
     def exchange(
         self, route: Route, request: WireRequest, plan: TimeoutPlan, replay: Replay = "safe"
     ) -> WireResponse:
-        """Send a request and read the head of its answer, whose reader then owns the connection.
+        """Send a request and read the head of its response, whose reader then owns the connection.
+
+        Args:
+            route: Where to.
+            request: What to send.
+            plan: The timeouts.
+            replay: What is sent again when a reused connection turns out dead.
 
         Raises:
-            PoolTimeout: No place became free in time.
+            PoolTimeout: No connection became free in time.
             PoolClosed: The pool was shut down.
-            urllib3.exceptions.HTTPError: What went wrong on the wire; see `exceptions`.
+            urllib3.exceptions.HTTPError: What failed on the wire; see `exceptions`.
         """
         if plan.spent is not None:
             plan.spent.begin("waiting for a connection")
         careful = replay != "always" and not request.is_idempotent
         lease = self.pool.acquire(route, plan.total.sooner(plan.pool), careful=careful)
-        lease.busy = True  # whoever waits for an answer has not forgotten it
         try:
-            connection = lease.resource or self.dial(lease, route, plan)
-            may_be_stale = lease.reused and replay != "off"
-            try:
-                answer = self._ask(connection, request, plan)
-                is_stale = may_be_stale and answer.is_farewell
-                if not (is_stale and _may_replay(connection, request, replay)):
-                    return answer.read_by(connection, lease)
-            except ConnectionBroken:
-                is_unanswered = may_be_stale and not connection.got_bytes
-                if not (is_unanswered and _may_replay(connection, request, replay)):
-                    raise
-            lease.found_stale()
-            self.pool.count_replay(route)
-            self.listeners.emit(Replayed(route.origin, request.method.decode("latin-1")))
-            connection = self.dial(lease, route, plan)
-            return self._ask(connection, request, plan).read_by(connection, lease)
+            with lease.in_use():
+                return self._exchange_on(lease, route, request, plan, replay)
         except BaseException as error:
             lease.discard(type(error).__name__)
             raise
+
+    def _exchange_on(
+        self,
+        lease: Lease[Route, Connection],
+        route: Route,
+        request: WireRequest,
+        plan: TimeoutPlan,
+        replay: Replay,
+    ) -> WireResponse:
+        """Send the request on a lease, and once more if its reused connection was dead."""
+        connection = lease.resource or self.dial(lease, route, plan)
+        may_be_stale = lease.reused and replay != "off"
+        try:
+            response = self._send(connection, request, plan)
+            is_stale = may_be_stale and _says_idle_timeout(response.head)
+            if not (is_stale and _may_replay(connection, request, replay)):
+                return response.read_by(connection, lease)
+        except ConnectionBroken:
+            is_stale = may_be_stale and not connection.got_bytes
+            if not (is_stale and _may_replay(connection, request, replay)):
+                raise
+        lease.found_stale()
+        self.pool.count_replay(route)
+        self.listeners.emit(Replayed(route.origin, request.method.decode("latin-1")))
+        connection = self.dial(lease, route, plan)
+        return self._send(connection, request, plan).read_by(connection, lease)
 
     def dial(self, lease: Lease[Route, Connection], route: Route, plan: TimeoutPlan) -> Connection:
         """Connect, and put the connection into the lease's empty place."""
@@ -108,75 +130,74 @@ class Transport:
         lease.fill(connection)
         return connection
 
-    def _ask(self, connection: Connection, request: WireRequest, plan: TimeoutPlan) -> _Answer:
-        """Send the request and read the head of what comes back."""
+    def _send(self, connection: Connection, request: WireRequest, plan: TimeoutPlan) -> _Received:
+        """Send the request and read the head of the response."""
         spent = plan.spent
         if spent is not None:
             spent.begin("sending")
         connection.send(request, plan)
         if spent is not None:
-            spent.begin("waiting for the answer")
+            spent.begin("waiting for the response")
         if plan.leftover is not None:
             plan = replace(plan, read=plan.read_limit(), leftover=None)
         head = connection.read_head(plan)
         connection.stream.remember_session()
         if spent is not None:
             spent.begin(None)
-        return _Answer(head, plan)
+        return _Received(head, plan)
 
 
-class _Answer(NamedTuple):
+class _Received(NamedTuple):
     """A head that was read, and the timeouts that hold for its body."""
 
     head: Head
     plan: TimeoutPlan
 
-    @property
-    def is_farewell(self) -> bool:
-        """Whether it is what a server says to a connection that was idle for too long."""
-        head = self.head
-        return head.status == REQUEST_TIMEOUT and (
-            head.version == 10
-            or any(
-                name.lower() == "connection" and "close" in value.lower()
-                for name, value in head.headers
-            )
-        )
-
     def read_by(self, connection: Connection, lease: Lease[Route, Connection]) -> WireResponse:
-        """The answer with a reader of its body, who owns the lease from here on."""
+        """Return the response with a reader of its body, which owns the lease from here on."""
         head, plan = self
         reader: BodyReader | SwitchedReader
         if connection.state is State.SWITCHED:
             reader = SwitchedReader(connection, lease, plan)
         else:
             reader = BodyReader(connection, lease, plan, head)
-        lease.busy = False
-        return WireResponse(
-            head.status, head.reason, head.version, head.headers, head.is_chunked, reader
-        )
+        return WireResponse(head, reader)
 
 
 def open_connection(
-    connector: Connector, limits: Limits, route: Route, deadline: Deadline, *account: Begin
+    connector: Connector, limits: ResponseLimits, route: Route, deadline: Deadline, *account: Begin
 ) -> Connection:
-    """Make a new connection; it is nobody's yet.
+    """Make a new connection that no lease holds yet.
 
     Args:
         connector: Makes the stream.
         limits: Bounds on what the server may send.
         route: Where to.
         deadline: When to give up.
-        *account: What is told of each step, if anything.
+        *account: Told of each step, if given.
+
+    Raises:
+        urllib3.exceptions.HTTPError: No connection could be made; see `exceptions`.
     """
     return Connection(connector.connect(route, deadline, *account), route.origin, limits)
 
 
-def _may_replay(connection: Connection, request: WireRequest, replay: Replay) -> bool:
-    """Whether a request may be sent again after its connection died without an answer to it.
+def _says_idle_timeout(head: Head) -> bool:
+    """Whether a head is what a server sends to a connection that was idle for too long."""
+    return head.status == REQUEST_TIMEOUT and (
+        head.version == 10
+        or any(
+            name.lower() == "connection" and "close" in value.lower()
+            for name, value in head.headers
+        )
+    )
 
-    If so, its body is back at its start. One that cannot be put there after all, as the file was
-    closed meanwhile, leaves the request with the error that it has.
+
+def _may_replay(connection: Connection, request: WireRequest, replay: Replay) -> bool:
+    """Whether a request may be sent again after its connection died without a response to it.
+
+    If so, its body is back at its start. A body that cannot be put there after all, because its
+    file was closed meanwhile, leaves the request with the error that it has.
     """
     if not request.can_be_sent:
         return False

@@ -1,6 +1,6 @@
-"""CONNECT: asking an HTTP proxy to pass bytes on (RFC 9110, section 9.3.6).
+"""CONNECT: asks an HTTP proxy to pass bytes on (RFC 9110, section 9.3.6).
 
-The proxy's answer is parsed by the same code as any other, on a connection that is thrown away
+The proxy's response is parsed by the same code as any other, on a `Connection` that is dropped
 afterwards: what follows a 2xx belongs to the tunnel.
 """
 
@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING
 from urllib3.exceptions import HTTPError
 
 from pooledhttp.exceptions import DialTimeout, ProxyFault
+from pooledhttp.http1 import ByteStream, Connection, State, WireRequest
 from pooledhttp.timing import TimeoutPlan
-from pooledhttp.transport.bytestream import ByteStream
-from pooledhttp.transport.connection import Connection
-from pooledhttp.transport.states import State
-from pooledhttp.transport.wire import WireRequest
 
 if TYPE_CHECKING:
     from pooledhttp.network import Proxy
@@ -25,7 +22,7 @@ __all__ = ["open_tunnel"]
 
 
 def open_tunnel(stream: ByteStream, proxy: Proxy, host: str, port: int, deadline: Deadline) -> None:
-    """Have `proxy` connect `stream` to `host`; afterwards the stream's bytes are the target's.
+    """Ask `proxy` to connect `stream` to `host`; afterwards the stream leads to the target.
 
     Args:
         stream: Connected to the proxy.
@@ -35,8 +32,8 @@ def open_tunnel(stream: ByteStream, proxy: Proxy, host: str, port: int, deadline
         deadline: When to give up.
 
     Raises:
-        ProxyFault: The proxy refused, or did not answer with HTTP.
-        DialTimeout: It did not answer in time.
+        ProxyFault: The proxy refused, or its response is not HTTP.
+        DialTimeout: The proxy did not respond in time.
     """
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     fields = [("Host", target), *proxy.headers]

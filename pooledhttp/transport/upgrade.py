@@ -1,16 +1,16 @@
-"""A connection that is no longer HTTP: 101, or 2xx to CONNECT.
+"""A connection that no longer speaks HTTP: after 101, or 2xx to CONNECT.
 
-The bytes belong to the caller from here on. `raw.read` reads what the other protocol sends,
-`raw._fp.fp.raw._sock` is the socket for those who speak it themselves; closing the response closes
-the connection.
+Its bytes belong to the caller. `raw.read` reads what the other protocol sends, and
+`raw._fp.fp.raw._sock` is the socket for a caller who speaks that protocol. Closing the response
+closes the connection.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pooledhttp.http1 import RECV_BYTES, Connection
 from pooledhttp.transport.body import SocketHandle
-from pooledhttp.transport.connection import RECV_BYTES, Connection
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route
@@ -25,8 +25,7 @@ class SwitchedReader:
 
     Args:
         connection: In state SWITCHED.
-        lease: What holds the connection; never released, since nobody knows what state the peer is
-            in.
+        lease: Holds the connection. It is never released: the state of the peer is unknown.
         plan: Read and write timeouts, and the total.
     """
 
@@ -36,10 +35,10 @@ class SwitchedReader:
         self._connection = connection
         self._lease: Lease[Route, Connection] | None = lease
         self._plan = plan
-        self._rest = connection.leftover()
+        self._buffer = connection.leftover()
 
     def read(self, amt: int | None = -1, /) -> bytes:
-        """Read what has arrived, at most `amt` bytes; all to the end for `None`.
+        """Read what has arrived, at most `amt` bytes; all to the end for `None` or below zero.
 
         Raises:
             TimeoutError: Nothing came within the read timeout.
@@ -49,49 +48,50 @@ class SwitchedReader:
             while piece := self.read(RECV_BYTES):
                 pieces.append(piece)
             return b"".join(pieces)
-        if not self._rest and self._lease is not None and amt:
+        lease = self._lease
+        if not self._buffer and lease is not None and amt:
             deadline = self._plan.total.sooner(self._plan.read)
-            self._lease.busy = True  # whoever waits for words of the peer has not forgotten it
-            try:
-                self._rest = self._connection.stream.recv(max(amt, RECV_BYTES), deadline)
-            finally:
-                if self._lease is not None:  # closed meanwhile by another thread
-                    self._lease.busy = False
-            if not self._rest:
+            with lease.in_use():
+                self._buffer = self._connection.stream.recv(max(amt, RECV_BYTES), deadline)
+            if not self._buffer:
                 self.close()
-        piece, self._rest = self._rest[:amt], self._rest[amt:]
+        piece, self._buffer = self._buffer[:amt], self._buffer[amt:]
         return piece
 
     def read_ahead(self) -> None:
         """Do nothing: what comes is no body, and may never end."""
 
-    def hurry(self, seconds: float) -> None:
-        """Give what is still to be read and written `seconds` from now."""
+    def limit_remaining_time(self, seconds: float) -> None:
+        """Allow at most `seconds` from now for all further reads and writes."""
         self._plan = self._plan.within(seconds)
 
     def read_piece(self, amt: int) -> bytes:
-        """The same as `read`: there are no chunks."""
+        """Do the same as `read`: there are no chunks."""
         return self.read(amt)
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:
-        """Read into a buffer, as `io` wants it."""
+        """Read into `buffer`; return how many bytes were read."""
         piece = self.read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
 
     def write(self, data: bytes, /) -> int:
-        """Write all of `data` to the peer."""
+        """Write all of `data` to the peer; return how many bytes that were.
+
+        Raises:
+            TimeoutError: The peer took no bytes within the write timeout.
+        """
         if self._lease is not None:
             self._lease.touch()
         self._connection.stream.send(data, self._plan.total.sooner(self._plan.write))
         return len(data)
 
     def readable(self) -> bool:
-        """Always."""
+        """Return `True`."""
         return True
 
     def writable(self) -> bool:
-        """Always."""
+        """Return `True`."""
         return True
 
     @property
@@ -105,7 +105,7 @@ class SwitchedReader:
         return None if self._lease is None else SocketHandle(self._connection.stream.sock)
 
     def fileno(self) -> int:
-        """The descriptor of the socket."""
+        """Return the descriptor of the socket."""
         return self._connection.stream.sock.fileno()
 
     @property
@@ -114,7 +114,7 @@ class SwitchedReader:
         return self._lease is None
 
     def isclosed(self) -> bool:
-        """The same under http.client's name."""
+        """Return `closed`, under http.client's name."""
         return self.closed
 
     def close(self) -> None:

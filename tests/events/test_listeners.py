@@ -10,9 +10,9 @@ import typing
 import pytest
 
 from pooledhttp import events
-from pooledhttp.events import Event, Listeners, Replayed, ShelfOverflow
+from pooledhttp.events import Event, IdleOverflow, Listeners, Replayed
 
-EVENT = ShelfOverflow("https://example.org:443")
+EVENT = IdleOverflow("https://example.org:443")
 
 
 def test_nobody_listening_is_false() -> None:

@@ -132,11 +132,11 @@ def test_failures_to_read_are_told_in_the_words_of_requests(
     assert caught.value.request is response.request  # type: ignore[attr-defined]
 
 
-def test_another_vocabulary_can_be_spoken() -> None:
+def test_a_subclass_can_name_other_error_classes() -> None:
     """A subclass may raise the classes of requests itself."""
 
     class Foreign(pooledhttp.Response):
-        _vocabulary = pooledhttp.Response._vocabulary._replace(
+        _errors = pooledhttp.Response._errors._replace(
             broken=requests.exceptions.ChunkedEncodingError,
             bad_status=requests.exceptions.HTTPError,
         )

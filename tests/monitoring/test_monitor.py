@@ -127,7 +127,7 @@ class TestCounted:
         [
             ("wait", {"wait": waited(10)}),  # 1 to 2.5 s
             ("exhaustion", {"acquire_timeouts": 1}),
-            ("exhaustion", {"closed": {"shelf_full": 1}}),
+            ("exhaustion", {"closed": {"idle_full": 1}}),
             ("leaks", {"leaks": 1}),
         ],
     )

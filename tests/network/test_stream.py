@@ -138,7 +138,7 @@ def test_end_of_stream_is_empty(opened: Opener, soon: Soon) -> None:
         assert stream.recv(100, soon()) == b""
 
 
-def test_tls_end_without_farewell_is_an_error(opened: Opener, soon: Soon) -> None:
+def test_tls_end_without_close_notify_is_an_error(opened: Opener, soon: Soon) -> None:
     """A TLS stream that just stops may have been cut: an error, never an end."""
 
     def handle(peer: Peer) -> None:
@@ -204,7 +204,7 @@ def test_upload_stops_at_an_early_answer(opened: Opener, soon: Soon) -> None:
 
     with opened(handle) as (stream, _):
         data = b"x" * 50_000_000
-        sent = stream.send_until_answer(data, soon())
+        sent = stream.send_until_response(data, soon())
         assert 0 < sent < len(data)
         assert stream.recv(100, soon()) == b"413"
         gates[0].open()
@@ -221,7 +221,7 @@ def test_upload_without_answer_is_sent_whole(opened: Opener, soon: Soon) -> None
         peer.sock.sendall(b"thanks")
 
     with opened(handle) as (stream, _):
-        assert stream.send_until_answer(data, soon()) == len(data)
+        assert stream.send_until_response(data, soon()) == len(data)
         assert stream.recv(100, soon()) == b"thanks"
     assert bytes(got) == data
 

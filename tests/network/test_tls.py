@@ -16,8 +16,8 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from pooledhttp.exceptions import Fault, TlsError
 from pooledhttp.network import Connector, Route, Stream, TlsSettings
-from pooledhttp.network.tls import credentials_for
-from pooledhttp.network.tls_contexts import MAX_CONTEXTS, _contexts
+from pooledhttp.network.tls.contexts import MAX_CONTEXTS, _contexts
+from pooledhttp.network.tls.verification import credentials_for
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority
 from tests.support.scripted import Handler, ScriptedServer

@@ -1,4 +1,4 @@
-"""Settings: what they refuse, and the two vocabularies they can be written in."""
+"""Settings: the values that they refuse, and the two other vocabularies for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pooledhttp.pool import HostLimits, Limits, PoolConfig, default_max_idle_tot
 
 
 def test_defaults_block_nothing() -> None:
-    """Nobody waits unless a maximum was set."""
+    """No request waits unless a maximum is set."""
     config = PoolConfig()
     assert config.max_per_host is None and config.max_total is None
     assert config.max_idle_per_host is None
@@ -43,26 +43,26 @@ def test_defaults_block_nothing() -> None:
     ],
 )
 def test_errors_name_the_field(field: str, value: Any) -> None:
-    """A wrong value is refused when the settings are built, by the name of its field."""
+    """A wrong value is refused when the settings are built; the error names the field."""
     with pytest.raises((TypeError, ValueError), match=field):
         PoolConfig(**{field: value})
 
 
 def test_minimum_above_maximum_is_refused() -> None:
-    """A host cannot be kept warmer than its maximum lets it."""
+    """A host cannot have more warm connections than its maximum allows."""
     with pytest.raises(ValueError, match="min_idle.*max_per_host"):
         PoolConfig(min_idle=3, max_per_host=2)
 
 
 def test_settings_pickle_and_hash() -> None:
-    """Settings travel to other processes and serve as keys."""
+    """Settings can be sent to other processes and used as keys."""
     config = PoolConfig(max_per_host=3, overrides={"https://a": HostLimits(max_per_host=1)})
     assert pickle.loads(pickle.dumps(config)) == config
     assert hash(config) == hash(pickle.loads(pickle.dumps(config)))
 
 
 def test_later_changes_of_the_overrides_do_not_reach_the_settings() -> None:
-    """What was checked stays as it was."""
+    """The settings keep a copy of what was checked."""
     overrides = {"https://a": HostLimits(max_per_host=1)}
     config = PoolConfig(overrides=overrides)
     overrides["nonsense"] = HostLimits()
@@ -86,7 +86,7 @@ def test_later_changes_of_the_overrides_do_not_reach_the_settings() -> None:
     ],
 )
 def test_sqlalchemy_vocabulary(arguments: dict[str, Any], expected: dict[str, Any]) -> None:
-    """The words of an engine mean here what they mean there, -1 and 0 included."""
+    """The arguments of an engine have the same meaning here, including -1 and 0."""
     config = PoolConfig.from_sqlalchemy(**arguments)
     assert {name: getattr(config, name) for name in expected} == expected
 
@@ -102,13 +102,13 @@ def test_sqlalchemy_vocabulary(arguments: dict[str, Any], expected: dict[str, An
     ],
 )
 def test_sqlalchemy_errors_name_the_argument(arguments: dict[str, Any], field: str) -> None:
-    """What is refused is named as the caller wrote it."""
+    """The error names the argument of the caller."""
     with pytest.raises((TypeError, ValueError), match=field):
         PoolConfig.from_sqlalchemy(**arguments)
 
 
 def test_adapter_vocabulary() -> None:
-    """`pool_maxsize` is what is kept; only `pool_block` makes it a maximum."""
+    """`pool_maxsize` is what is kept idle; only `pool_block` makes it a maximum."""
     config = PoolConfig.from_adapter(pool_connections=1, pool_maxsize=7)
     assert (config.max_idle_per_host, config.max_per_host, config.max_total) == (7, None, None)
     assert PoolConfig.from_adapter(pool_maxsize=7, pool_block=True).max_per_host == 7
@@ -132,8 +132,8 @@ def test_adapter_vocabulary() -> None:
         ("http://[::1]:80", 5),
     ],
 )
-def test_the_most_exact_override_wins(url: str, max_open: int) -> None:
-    """Overrides are found by scheme, host and port; a longer wildcard beats a shorter one."""
+def test_the_most_specific_override_wins(url: str, max_open: int) -> None:
+    """Overrides match by scheme, host and port; a longer wildcard wins over a shorter one."""
     config = PoolConfig(
         max_per_host=50,
         overrides={
@@ -148,8 +148,8 @@ def test_the_most_exact_override_wins(url: str, max_open: int) -> None:
     assert config.limits_for(url).max_open == max_open
 
 
-def test_an_override_inherits_what_it_leaves_out() -> None:
-    """None lifts a limit; leaving a field out keeps the pool's."""
+def test_an_override_inherits_the_fields_it_leaves_out() -> None:
+    """None removes a limit; a field left out keeps the setting of the pool."""
     config = PoolConfig(
         max_per_host=5,
         max_idle_per_host=2,

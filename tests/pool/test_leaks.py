@@ -1,4 +1,4 @@
-"""Leases that nobody uses: found once, named with the caller's line."""
+"""Leases that are not used: reported once, with the line of the caller."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 
 from pooledhttp.events import Leaked
 from pooledhttp.pool import PoolConfig
-from tests.pool.tools import Bench
+from tests.pool.tools import Bench, is_watched
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
 
-def test_a_lease_nobody_uses_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
-    """With origin, age, thread and the caller's file and line."""
+def test_an_unused_lease_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The report has the origin, age, thread, and the file and line of the caller."""
     bench = Bench(PoolConfig(leak_threshold=10))
     lease = bench.take()
     bench.clock.advance(11)
@@ -30,8 +30,8 @@ def test_a_lease_nobody_uses_is_reported_once(caplog: pytest.LogCaptureFixture) 
     assert bench.pool.stats().origins["a"].leaks == 1
 
 
-def test_any_acquire_looks_as_well(caplog: pytest.LogCaptureFixture) -> None:
-    """Leaks are found without a sweeper, by whoever uses the pool."""
+def test_acquire_also_looks_for_leaks(caplog: pytest.LogCaptureFixture) -> None:
+    """Leaks are found without a sweeper."""
     bench = Bench(PoolConfig(leak_threshold=10))
     lease = bench.take()
     bench.clock.advance(11)
@@ -40,8 +40,8 @@ def test_any_acquire_looks_as_well(caplog: pytest.LogCaptureFixture) -> None:
     lease.release()
 
 
-def test_touching_and_calls_in_progress_are_use(caplog: pytest.LogCaptureFixture) -> None:
-    """A slow answer is no leak, nor is a body that is read bit by bit."""
+def test_touching_and_calls_in_progress_count_as_use(caplog: pytest.LogCaptureFixture) -> None:
+    """A slow response is no leak, and neither is a body that is read slowly."""
     bench = Bench(PoolConfig(leak_threshold=10))
     lease = bench.take()
     lease.busy = True
@@ -59,8 +59,8 @@ def test_touching_and_calls_in_progress_are_use(caplog: pytest.LogCaptureFixture
     assert len(caplog.records) == 1
 
 
-def test_each_lease_of_a_resource_is_watched_anew() -> None:
-    """That an earlier lease was reported says nothing of the next."""
+def test_each_lease_of_a_resource_is_watched_separately() -> None:
+    """The report of an earlier lease does not affect the next one."""
     bench = Bench(PoolConfig(leak_threshold=10, idle_timeout=None))
     for leaks in (1, 2):
         lease = bench.take()
@@ -70,12 +70,55 @@ def test_each_lease_of_a_resource_is_watched_anew() -> None:
         lease.release()
 
 
-def test_nothing_is_looked_for_without_a_threshold() -> None:
-    """No frames are walked and no times are taken unless it was asked for."""
+def test_without_a_threshold_no_lease_is_watched() -> None:
+    """No frames are read and no times are taken."""
     bench = Bench()
     lease = bench.take()
     bench.clock.advance(1e6)
     bench.pool.sweep()
-    assert lease.place is not None and lease.place.watch is None and not lease.busy
+    assert not is_watched(lease) and not lease.busy
     assert bench.pool.stats().total.leaks == 0
     lease.release()
+
+
+def test_calls_in_progress_can_be_nested_and_raise() -> None:
+    """A lease is in use until the last call ends, however it ends."""
+    bench = Bench(PoolConfig(leak_threshold=10))
+    lease = bench.take()
+    with pytest.raises(ValueError), lease.in_use():
+        with lease.in_use():
+            pass
+        bench.clock.advance(60)
+        bench.pool.sweep()
+        assert lease.busy
+        raise ValueError
+    assert not lease.busy
+    bench.clock.advance(9)
+    bench.pool.sweep()
+    assert bench.pool.stats().total.leaks == 0, "the end of a call is use"
+    bench.clock.advance(2)
+    bench.pool.sweep()
+    assert bench.pool.stats().total.leaks == 1
+
+
+def test_a_call_in_progress_outlives_a_replaced_resource() -> None:
+    """A lease whose dead resource is replaced during a call is still in use."""
+    bench = Bench(PoolConfig(leak_threshold=10))
+    bench.add_idle()
+    lease = bench.take()
+    with lease.in_use():
+        lease.found_stale()
+        bench.clock.advance(60)
+        bench.pool.sweep()
+    assert not lease.busy and bench.pool.stats().total.leaks == 0
+
+
+def test_a_call_in_progress_costs_nothing_without_leak_detection() -> None:
+    """`in_use` works on any lease, also on one that has ended."""
+    bench = Bench()
+    lease = bench.take()
+    with lease.in_use():
+        assert not lease.busy
+    lease.release()
+    with lease.in_use():
+        pass

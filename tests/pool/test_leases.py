@@ -1,4 +1,4 @@
-"""One lease: how it is got, filled and ended, and that it ends once."""
+"""One lease: it is acquired, filled and ended, and it ends once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pooledhttp.events import (
 )
 from pooledhttp.exceptions import PoolClosed
 from pooledhttp.pool import PoolConfig
-from tests.pool.tools import Bench, check_books
+from tests.pool.tools import Bench, check_state, inside
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
 
-def test_a_new_place_is_filled_released_and_reused() -> None:
-    """What one caller gives back the next one gets."""
+def test_a_new_slot_is_filled_released_and_reused() -> None:
+    """The next caller gets what one caller gives back."""
     bench = Bench()
     lease = bench.pool.acquire("a", bench.clock.deadline(None))
     assert lease.resource is None and not lease.reused and not lease.is_ended
@@ -38,21 +38,21 @@ def test_a_new_place_is_filled_released_and_reused() -> None:
 
 
 def test_the_newest_idle_resource_is_taken_first() -> None:
-    """The others grow old and expire."""
+    """The newest idle resource goes first, so that the others grow old and expire."""
     bench = Bench()
-    numbers = bench.shelve(count=3)
+    numbers = bench.add_idle(count=3)
     assert bench.take().resource == numbers[-1]
 
 
 def test_keys_do_not_share() -> None:
-    """A resource serves its own key only."""
+    """A resource serves only its own key."""
     bench = Bench()
-    bench.shelve("a")
+    bench.add_idle("a")
     assert not bench.take("b").reused
 
 
 def test_a_second_end_does_nothing() -> None:
-    """Whatever comes after the first end is ignored, also when the place has a new holder."""
+    """Everything after the first end is ignored, even if another lease has the slot."""
     bench = Bench()
     first = bench.take()
     first.release()
@@ -65,7 +65,7 @@ def test_a_second_end_does_nothing() -> None:
 
 
 def test_discarding_closes_and_counts_the_reason() -> None:
-    """The place is free again once the resource is closed."""
+    """The slot is free when the resource has been closed."""
     bench = Bench(PoolConfig(max_per_host=1))
     bench.take().discard("broken")
     assert bench.closed == [1]
@@ -73,8 +73,8 @@ def test_discarding_closes_and_counts_the_reason() -> None:
     assert bench.take().resource == 2
 
 
-def test_an_empty_place_can_be_given_back() -> None:
-    """A failed dial frees the room it was counted in."""
+def test_an_empty_slot_can_be_given_back() -> None:
+    """A failed dial frees its slot."""
     bench = Bench(PoolConfig(max_per_host=1))
     bench.pool.acquire("a", bench.clock.deadline(None)).discard("dial failed")
     bench.pool.acquire("a", bench.clock.deadline(None)).release()
@@ -83,7 +83,7 @@ def test_an_empty_place_can_be_given_back() -> None:
 
 
 def test_filling_twice_is_an_error_and_filling_an_ended_lease_closes() -> None:
-    """A resource put where it cannot be kept is not lost."""
+    """A resource that cannot be kept is closed, not lost."""
     bench = Bench()
     lease = bench.take()
     with pytest.raises(ValueError, match="already"):
@@ -92,11 +92,11 @@ def test_filling_twice_is_an_error_and_filling_an_ended_lease_closes() -> None:
     with pytest.raises(PoolClosed):
         lease.fill(50)
     assert bench.closed == [50]
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_a_dropped_lease_is_reclaimed_without_the_collector() -> None:
-    """Its resource is closed at once, a warning says so, and it counts as a leak."""
+    """Its resource is closed at once, a warning is shown, and a leak is counted."""
     bench = Bench(PoolConfig(max_per_host=1))
     gc.disable()
     try:
@@ -110,8 +110,8 @@ def test_a_dropped_lease_is_reclaimed_without_the_collector() -> None:
     assert bench.take().resource == 2
 
 
-def test_a_dropped_lease_that_had_ended_is_silent() -> None:
-    """Only what was not ended is a leak."""
+def test_a_dropped_lease_that_has_ended_is_silent() -> None:
+    """Only a lease without an end is a leak."""
     bench = Bench()
     lease = bench.take()
     lease.release()
@@ -121,20 +121,20 @@ def test_a_dropped_lease_that_had_ended_is_silent() -> None:
     assert bench.pool.stats().total.leaks == 0
 
 
-def test_listeners_hear_of_a_leak_only_at_the_next_ordinary_step() -> None:
-    """A finalizer may run in the middle of anything; a listener must not run inside it."""
+def test_the_event_of_a_leak_comes_with_the_next_call() -> None:
+    """A finalizer can run anywhere, so listeners are not called inside it."""
     bench = Bench()
     lease = bench.take()
     bench.events.clear()
     with pytest.warns(ResourceWarning):
         del lease
     assert bench.events == []
-    bench.shelve("b")
+    bench.add_idle("b")
     assert any(isinstance(event, Leaked) for event in bench.events)
 
 
-def test_events_tell_the_story_in_order() -> None:
-    """A place is given, filled, given back, found stale and closed."""
+def test_events_come_in_the_order_of_what_happened() -> None:
+    """A slot is leased, filled, released, found stale and closed."""
     bench = Bench()
     lease = bench.pool.acquire("a", bench.clock.deadline(None))
     bench.clock.advance(0.25)
@@ -156,35 +156,35 @@ def test_events_tell_the_story_in_order() -> None:
 
 
 def test_a_failing_close_does_not_reach_the_caller() -> None:
-    """The place is free whatever closing says."""
+    """The slot becomes free although closing raises."""
 
     def fail(_: int) -> None:
         raise OSError("no")
 
     bench = Bench(PoolConfig(max_per_host=1))
-    bench.pool._desk.close_resource = fail
+    inside(bench.pool).close_with(fail)
     bench.take().discard("x")
     assert bench.pool.is_empty
 
 
 def test_an_interrupted_probe_leaves_nothing_behind() -> None:
-    """Ctrl-C while probing gives the place back."""
+    """Ctrl-C during a probe gives the slot back."""
 
     def interrupt(_: int) -> bool:
         raise KeyboardInterrupt
 
     bench = Bench(PoolConfig(max_per_host=1), is_alive=interrupt)
-    bench.shelve()
+    bench.add_idle()
     with pytest.raises(KeyboardInterrupt):
         bench.take()
     assert bench.pool.is_empty and bench.closed == [1]
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
 def test_a_stale_lease_becomes_empty_and_stays() -> None:
-    """The dead resource is closed, the room kept, and the next one dialled into it."""
+    """The dead resource is closed; the lease keeps its slot for the next one."""
     bench = Bench(PoolConfig(max_per_host=1))
-    bench.shelve()
+    bench.add_idle()
     lease = bench.take()
     lease.found_stale()
     assert (lease.resource, lease.reused, lease.is_ended) == (None, False, False)
@@ -193,4 +193,4 @@ def test_a_stale_lease_becomes_empty_and_stays() -> None:
     lease.release()
     stats = bench.pool.stats().origins["a"]
     assert (stats.acquired, stats.reused, stats.created, stats.stale_found) == (2, 0, 2, 1)
-    check_books(bench.pool)
+    check_state(bench.pool)

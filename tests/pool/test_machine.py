@@ -1,4 +1,4 @@
-"""Random histories of a pool: whatever happens in whatever order, the books are right."""
+"""Random histories of a pool: the counters are right after any operations in any order."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from hypothesis.stateful import (
 from pooledhttp.exceptions import PoolClosed, PoolTimeout
 from pooledhttp.pool import Lease, Limits, Pool, PoolConfig
 from pooledhttp.timing import Deadline
-from tests.pool.tools import check_books
+from tests.pool.tools import check_state, inside
 from tests.support.scheduler import Scheduler, SchedulerTask
 
-#: Steps made by all machines of this process; the long run prints it.
+#: Steps of all machines in this process; the long run prints the number.
 steps = itertools.count()
 
 KEYS = st.sampled_from("abcd")
@@ -36,11 +36,11 @@ PICK = st.integers(0, 1_000_000)
 
 
 class Cancelled(BaseException):
-    """Stands for Ctrl-C or a cancelled task."""
+    """Stands for Ctrl-C or the cancellation of a task."""
 
 
 def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Return a strategy for such a value or None."""
+    """Return a strategy for such a value, or None."""
     return st.none() | strategy
 
 
@@ -61,7 +61,7 @@ CONFIGS = st.builds(
 
 
 class PoolMachine(RuleBasedStateMachine):
-    """Callers are greenlets, so that some can wait; nothing runs between two rules."""
+    """Operations run one after the other; callers are greenlets, so that they can wait."""
 
     has_interleavings = False
 
@@ -104,14 +104,14 @@ class PoolMachine(RuleBasedStateMachine):
         return number
 
     def settle(self) -> None:
-        """Let whoever can go on do so; with interleavings only some, and not to the end."""
+        """Run the tasks that can run; with interleavings only some, and not to their end."""
         for _ in range(3 if self.has_interleavings else 30):
             if not self.scheduler._ready and not self._has_ended_parks():
                 return
             self.scheduler.checkpoint()
 
     def do(self, step: Callable[[], object]) -> None:
-        """Let something happen; with interleavings it may get stuck half-way, for a while."""
+        """Run an operation; with interleavings it may stop in the middle for a while."""
         if not self.has_interleavings:
             step()
         else:
@@ -124,7 +124,7 @@ class PoolMachine(RuleBasedStateMachine):
     def pick(self, number: int, things: list[Any]) -> Any:
         return things.pop(number % len(things))
 
-    # -- what can happen
+    # -- operations
 
     @rule(
         key=KEYS,
@@ -164,7 +164,7 @@ class PoolMachine(RuleBasedStateMachine):
 
         def call() -> None:
             lease.discard("test")
-            lease.release()  # a second end does nothing
+            lease.release()  # a second end has no effect
 
         self.do(call)
 
@@ -205,7 +205,7 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.live)
     @rule(number=PICK)
     def die(self, number: int) -> None:
-        """A peer closes."""
+        """Let a peer close a connection."""
         self.dead.add(sorted(self.live)[number % len(self.live)])
 
     @rule(seconds=st.sampled_from([0.01, 0.2, 0.6, 2.5, 15.0]))
@@ -264,33 +264,30 @@ class PoolMachine(RuleBasedStateMachine):
     # -- what is always true
 
     @invariant()
-    def books_are_right(self) -> None:
+    def counters_are_right(self) -> None:
         if not hasattr(self, "pool"):
             return
         next(steps)
         self.tasks = [task for task in self.tasks if not task.done]
         self.scheduler._raise_first_error()
         self.scheduler.tasks[:] = self.tasks
-        if self.pool._desk.lock.locked():
-            return  # somebody is in the middle of a step
-        check_books(self.pool)
-        ledger = self.pool._desk.ledger
-        known = {place.resource for r in ledger.records.values() for place in r.shelf}
-        if not self.has_interleavings:  # a holder closes a dead one before it says so
-            known |= {place.resource for place in ledger.held.values()}
+        if inside(self.pool).lock.locked():
+            return  # a task is in the middle of a step
+        check_state(self.pool)
+        view = inside(self.pool)
+        known = set(view.all_idle())
+        if not self.has_interleavings:  # a caller closes a dead one before it tells the pool
+            known |= set(view.held())
         assert known - {None} <= self.live
         opened, total_before = self.before
-        if self.resizing is not None:  # whatever was open when it took effect may stay open
-            opened = {r.key: r.open for r in ledger.records.values()}
-            total_before = ledger.open_total
+        if self.resizing is not None:  # what was open when it took effect may stay open
+            opened, total_before = view.open_by_key(), view.open_total
             self.resizing = None if self.resizing.done else self.resizing
-        for key, record in ledger.records.items():
-            assert record.open <= record.max_open or record.open <= opened.get(key, 0)
-        assert ledger.open_total <= ledger.max_total or ledger.open_total <= total_before
-        self.before = (
-            {key: record.open for key, record in ledger.records.items()},
-            ledger.open_total,
-        )
+        maxima = view.max_by_key()
+        for key, count in view.open_by_key().items():
+            assert count <= maxima[key] or count <= opened.get(key, 0)
+        assert view.open_total <= view.max_total or view.open_total <= total_before
+        self.before = (view.open_by_key(), view.open_total)
 
     def teardown(self) -> None:
         if not hasattr(self, "pool"):
@@ -304,21 +301,21 @@ class PoolMachine(RuleBasedStateMachine):
             for task in waiting:
                 task.join(Deadline.after(1.0, self.scheduler.now))
         assert all(task.done for task in self.tasks), f"{self.pool} {self.scheduler}"
-        check_books(self.pool)
-        ledger = self.pool._desk.ledger
-        assert not ledger.held
-        assert not ledger.waiting_total
-        assert not ledger.closing
+        check_state(self.pool)
+        view = inside(self.pool)
+        assert not view.held()
+        assert not view.waiting_total
+        assert not view.closing_count
         self.do(self.pool.shutdown)
         for task in self.tasks:
             task.join(Deadline.never(self.scheduler.now))
         assert self.live == set(), "a resource was lost without being closed"
-        assert not ledger.open_total
+        assert not view.open_total
         self.scheduler.close()
 
 
 class InterleavedPoolMachine(PoolMachine):
-    """Callers may be exchanged wherever one takes or frees the lock."""
+    """Tasks can be switched wherever one takes or releases the lock."""
 
     has_interleavings = True
 
@@ -340,23 +337,23 @@ def run(
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Leave the log of warnings to tests that look at it."""
+    """Ignore the warnings about dropped leases."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         yield
 
 
 @pytest.mark.parametrize("machine", [PoolMachine, InterleavedPoolMachine])
-def test_books_are_right_in_random_histories(machine: type[PoolMachine]) -> None:
-    """No limit is overshot, no caller forgotten, nothing lost or in two places."""
+def test_counters_are_right_in_random_histories(machine: type[PoolMachine]) -> None:
+    """No limit is exceeded, no caller forgotten, no resource lost or in two slots."""
     run(machine, 40, 30)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("machine", [PoolMachine, InterleavedPoolMachine])
-def test_books_are_right_in_long_random_histories(machine: type[PoolMachine]) -> None:
-    """The same for 200,000 steps and more in all; `POOL_STEPS` sets another number."""
+def test_counters_are_right_in_long_random_histories(machine: type[PoolMachine]) -> None:
+    """The same for at least 200,000 steps in all; `POOL_STEPS` sets another number."""
     wanted = int(os.environ.get("POOL_STEPS", "240000")) // 2
     first = next(steps)
     while (done := next(steps) - first) < wanted:

@@ -1,4 +1,4 @@
-"""Who gets a freed place when every line has lost patience: shares settle, and reuse lives."""
+"""Who gets a free slot when all callers wait longer than their patience."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import pytest
 from pooledhttp.pool import Lease, PoolConfig
 from pooledhttp.runtime import Waiter
 from pooledhttp.timing import Deadline
-from tests.pool.tools import Bench, check_books
+from tests.pool.tools import Bench, check_state
 from tests.support.scheduler import Scheduler
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
 
 @pytest.mark.parametrize("work_seconds", [0.02, 0.2])
-def test_under_a_load_that_outlasts_patience_nine_in_ten_are_reused(work_seconds: float) -> None:
-    """60 callers, five keys, eight places: all wait longer than patience, nobody for ever."""
+def test_reuse_stays_high_when_all_waits_exceed_the_patience(
+    work_seconds: float,
+) -> None:
+    """60 callers, five keys, eight slots: long waits, but no endless ones."""
     waits: list[float] = []
     with Scheduler(5) as scheduler:
         bench = Bench(PoolConfig(max_total=8), runtime=scheduler, listeners=None)
@@ -42,11 +44,11 @@ def test_under_a_load_that_outlasts_patience_nine_in_ten_are_reused(work_seconds
     assert waits[len(waits) // 2] > work_seconds
     assert total.reuse_rate > 0.85, total.closed
     assert waits[-1] < 10 * waits[len(waits) // 2]
-    check_books(bench.pool)
+    check_state(bench.pool)
 
 
-class _Line:
-    """Callers that stand in line and are served by hand."""
+class _Queue:
+    """Callers of one key, whose leases the test ends."""
 
     def __init__(self, scheduler: Scheduler, bench: Bench, key: str, count: int) -> None:
         self.served: deque[Lease[str, int]] = deque()
@@ -55,7 +57,7 @@ class _Line:
         scheduler.advance(0.01)
 
     def end(self) -> None:
-        """Give back what was served."""
+        """Release the leases of the callers that were served."""
         while self.served:
             self.served.popleft().release()
 
@@ -68,13 +70,13 @@ class _Line:
         gate.wait(Deadline.never(scheduler.now))
 
 
-def test_a_key_with_nothing_is_served_when_its_patience_is_over() -> None:
-    """However long and however old the line it overtakes is."""
+def test_a_key_without_slots_is_served_when_its_patience_is_over() -> None:
+    """It overtakes a queue of any length and age."""
     with Scheduler(2, haste=0.0) as scheduler:
         bench = Bench(PoolConfig(max_total=2), runtime=scheduler, listeners=None)
-        rich = _Line(scheduler, bench, "rich", 6)
+        rich = _Queue(scheduler, bench, "rich", 6)
         scheduler.advance(1)
-        poor = _Line(scheduler, bench, "poor", 1)
+        poor = _Queue(scheduler, bench, "poor", 1)
         rich.served.popleft().release()
         scheduler.advance(0.1)
         assert not poor.served
@@ -85,12 +87,12 @@ def test_a_key_with_nothing_is_served_when_its_patience_is_over() -> None:
         rich.end(), poor.end()
 
 
-def test_shares_become_even_and_stay_so() -> None:
-    """A key with fewer places gets one from a key with two more; with one more, it does not."""
+def test_shares_become_even_and_stay_even() -> None:
+    """A key gets a slot from a key that has two more, but not from one that has one more."""
     with Scheduler(2, haste=0.0) as scheduler:
         bench = Bench(PoolConfig(max_total=5), runtime=scheduler, listeners=None)
-        rich = _Line(scheduler, bench, "rich", 20)
-        poor = _Line(scheduler, bench, "poor", 20)
+        rich = _Queue(scheduler, bench, "rich", 20)
+        poor = _Queue(scheduler, bench, "poor", 20)
         for _ in range(12):
             scheduler.advance(0.3)
             (rich.served or poor.served).popleft().release()

@@ -1,4 +1,4 @@
-"""The sweeper: one thread for all pools, and only while something is open."""
+"""The sweeper: one thread for all pools, only while something is open."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import weakref
 from pooledhttp.pool import Pool, PoolConfig, Sweeper
 from pooledhttp.runtime import BlockingRuntime, Task
 from pooledhttp.timing import Deadline
-from tests.pool.tools import Bench
+from tests.pool.tools import Bench, inside
 from tests.support.garbage import collect
 from tests.support.scheduler import Scheduler
 
@@ -24,7 +24,7 @@ def use(pool: Pool[str, int], scheduler: Scheduler, number: int) -> None:
 
 
 def test_one_thread_sweeps_all_pools_and_ends_with_them() -> None:
-    """It closes what expired although nobody uses the pools, and is gone when nothing is open."""
+    """It closes what expired in pools that are not used, and ends when nothing is open."""
     with Scheduler(1) as scheduler:
         sweeper = Sweeper(scheduler)
         closed: list[int] = []
@@ -44,7 +44,7 @@ def test_one_thread_sweeps_all_pools_and_ends_with_them() -> None:
 
 
 def test_pools_are_held_weakly() -> None:
-    """A pool that is forgotten is not kept alive to be swept."""
+    """The sweeper does not keep a dropped pool alive."""
     with Scheduler(1) as scheduler:
         sweeper = Sweeper(scheduler)
         closed: list[int] = []
@@ -58,8 +58,8 @@ def test_pools_are_held_weakly() -> None:
         assert not sweeper.is_running
 
 
-def test_a_failing_sweep_does_not_end_it() -> None:
-    """One pool's trouble is not the others'."""
+def test_a_failing_sweep_does_not_end_the_sweeper() -> None:
+    """The other pools are still swept."""
     with Scheduler(1) as scheduler:
         sweeper = Sweeper(scheduler)
         closed: list[int] = []
@@ -75,14 +75,14 @@ def test_a_failing_sweep_does_not_end_it() -> None:
         assert closed == [2]
 
 
-def test_a_pool_on_a_clock_of_its_own_is_left_alone() -> None:
-    """The process's sweeper lives by the machine's clock."""
-    assert Bench().pool._sweeper is None
-    assert Pool[str, int](PoolConfig(), close=lambda _: None)._sweeper is not None
+def test_a_pool_with_its_own_clock_is_not_swept() -> None:
+    """The sweeper of the process uses the clock of the machine."""
+    assert inside(Bench().pool).sweeper is None
+    assert inside(Pool[str, int](PoolConfig(), close=lambda _: None)).sweeper is not None
 
 
-def test_a_thread_that_cannot_be_started_harms_nobody() -> None:
-    """Pools work without a sweeper."""
+def test_pools_work_if_the_thread_cannot_be_started() -> None:
+    """A RuntimeError from the start of the thread is not passed on."""
 
     class NoThreads(BlockingRuntime):
         def spawn(self, fn: object, name: str) -> Task:

@@ -1,4 +1,4 @@
-"""Real threads, the collector at its most eager, interrupts, and forks."""
+"""Real threads, a very eager garbage collector, interrupts, and forks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool import Pool, PoolConfig
 from pooledhttp.timing import Deadline
-from tests.pool.tools import check_books
+from tests.pool.tools import check_state, inside
 from tests.support.garbage import collect
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
 @pytest.fixture
 def eager_collector() -> Iterator[None]:
-    """Let the cyclic collector run at nearly every allocation, also inside the pool's lock."""
+    """Run the cyclic collector at nearly every allocation, also under the lock of the pool."""
     before = gc.get_threshold()
     gc.set_threshold(1)
     try:
@@ -51,8 +51,8 @@ def run_threads(count: int, call: object) -> None:
     assert not errors and not any(thread.is_alive() for thread in threads)
 
 
-def test_threads_never_overshoot_and_nobody_is_forgotten() -> None:
-    """Many threads on few places, per key and in all."""
+def test_threads_never_exceed_the_limits_and_all_are_served() -> None:
+    """Many threads on few slots, with limits per key and in all."""
     open_now: set[int] = set()
     most = 0
     numbers = itertools.count()
@@ -80,14 +80,14 @@ def test_threads_never_overshoot_and_nobody_is_forgotten() -> None:
                 lease.discard("test")
 
     run_threads(24, work)
-    check_books(pool)
+    check_state(pool)
     assert most <= 7 and pool.stats().total.active == 0
     pool.shutdown()
     assert not open_now
 
 
 def test_dropped_cycles_do_not_deadlock(eager_collector: None) -> None:
-    """Leases in reference cycles are reclaimed by a collector that runs inside the lock."""
+    """The collector reclaims leases in reference cycles while the lock is held."""
     pool: Pool[str, int] = Pool(PoolConfig(max_per_host=4), close=lambda _: None)
     numbers = itertools.count()
 
@@ -107,26 +107,26 @@ def test_dropped_cycles_do_not_deadlock(eager_collector: None) -> None:
         warnings.simplefilter("ignore", ResourceWarning)
         run_threads(6, work)
         collect()
-    check_books(pool)
+    check_state(pool)
     stats = pool.stats().total
     assert stats.active == 0 and stats.leaks == 6 * 30
 
 
-def test_a_finalizer_inside_the_lock_leaves_the_end_to_its_holder() -> None:
-    """A lease that ends in the thread that holds the lock is ended right after."""
+def test_an_end_under_the_lock_is_deferred() -> None:
+    """A lease ended in the thread that holds the lock is ended after its release."""
     pool: Pool[str, int] = Pool(PoolConfig(), close=lambda _: None)
     lease = pool.acquire("a", Deadline.never())
     lease.fill(1)
-    with pool._desk.lock:
+    with inside(pool).lock:
         lease.release()
         assert not lease.is_ended
-    pool.shortage()  # any operation looks
+    pool.shortage()  # any call does the deferred ends
     assert lease.is_ended and pool.stats().total.idle == 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
-def test_interrupts_at_any_moment_leave_the_books_right() -> None:
-    """Exceptions out of a signal handler, hundreds of them, wherever they hit."""
+def test_interrupts_at_any_moment_leave_the_counters_right() -> None:
+    """A signal handler raises 300 exceptions, at random moments."""
     pool: Pool[str, int] = Pool(PoolConfig(max_per_host=2, acquire_timeout=0), close=lambda _: None)
     numbers = itertools.count()
     is_armed = False
@@ -136,7 +136,7 @@ def test_interrupts_at_any_moment_leave_the_books_right() -> None:
         pass
 
     def interrupt(_: int, frame: FrameType | None) -> None:
-        while frame is not None:  # Python drops exceptions in finalizers, so they are left alone
+        while frame is not None:  # Python ignores exceptions in finalizers, so none is raised there
             if frame.f_code.co_name == "__del__":
                 return
             frame = frame.f_back
@@ -162,7 +162,7 @@ def test_interrupts_at_any_moment_leave_the_books_right() -> None:
                 is_armed = False
                 hits += 1
                 lease = None  # type: ignore[assignment]
-                assert not pool._desk.lock.locked(), "the lock was left taken"
+                assert not inside(pool).lock.locked(), "the lock was left taken"
             except PoolTimeout:
                 is_armed = False
                 lease = None  # type: ignore[assignment]
@@ -170,7 +170,7 @@ def test_interrupts_at_any_moment_leave_the_books_right() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     collect()
-    pool._desk.settle()
+    inside(pool).settle()
     stats = pool.stats().total
     assert (stats.active, stats.dialling, stats.waiting) == (0, 0, 0), repr(pool)
     leases = [pool.acquire("a", Deadline.never(), fresh=True) for _ in range(2)]
@@ -179,8 +179,8 @@ def test_interrupts_at_any_moment_leave_the_books_right() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_forked_child_begins_anew() -> None:
-    """It abandons what it inherited without closing it; the parent's leases and shelf live on."""
+def test_a_forked_child_begins_with_an_empty_pool() -> None:
+    """It abandons what it inherited and closes nothing; the parent keeps all it has."""
     abandoned: list[int] = []
     closed: list[int] = []
     pool: Pool[str, int] = Pool(
@@ -191,14 +191,14 @@ def test_a_forked_child_begins_anew() -> None:
     idle = pool.acquire("a", Deadline.never())
     idle.fill(2)
     idle.release()
-    with pool._desk.lock:  # as another thread of the parent may
+    with inside(pool).lock:  # as another thread of the parent could
         child = os.fork()
         if not child:
             status = 1
             try:
                 held.release()
                 held.discard("no-op")
-                status = _judge_child(pool, abandoned, closed, held.is_ended)
+                status = _check_child(pool, abandoned, closed, held.is_ended)
             finally:
                 os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
@@ -207,7 +207,7 @@ def test_a_forked_child_begins_anew() -> None:
     assert pool.stats().total.idle == 2
 
 
-def _judge_child(
+def _check_child(
     pool: Pool[str, int], abandoned: list[int], closed: list[int], is_ended: bool
 ) -> int:
     is_right = is_ended and sorted(abandoned) == [1, 2] and closed == []
@@ -220,14 +220,14 @@ def _judge_child(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_without_abandon_a_child_keeps_what_it_inherited_untouched() -> None:
-    """Nothing is closed and nothing is finalized in the child."""
+def test_without_abandon_a_child_keeps_inherited_resources_open() -> None:
+    """The child closes and finalizes nothing."""
     closed: list[int] = []
     pool: Pool[str, int] = Pool(close=closed.append)
     lease = pool.acquire("a", Deadline.never())
     lease.fill(1)
     child = os.fork()
     if not child:
-        os._exit(0 if pool._inherited == [1] and closed == [] else 1)
+        os._exit(0 if inside(pool).inherited == [1] and closed == [] else 1)
     assert os.waitpid(child, 0)[1] == 0
     lease.release()

@@ -1,23 +1,52 @@
-"""What tests of the pool share: integers to pool, a clock that is turned by hand, and a recount."""
+"""What the tests of the pool share: integers to pool, a clock turned by hand, and a recount.
+
+This is the only file in `tests/pool` that knows how the inside of a pool is cut into modules and
+objects. The tests look inside through `inside(pool)` and `check_state(pool)`.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
+import pooledhttp.pool
 from pooledhttp.events import Event, Listeners
 from pooledhttp.pool import Lease, Pool, PoolConfig
-from pooledhttp.pool.record import Record
+from pooledhttp.pool.keepalive import KeepAlive
+from pooledhttp.pool.key_state import KeyState
+from pooledhttp.pool.state import MAX_UNUSED_KEYS
 from pooledhttp.runtime import Interest, Task
 from pooledhttp.timing import Deadline
 from tests.support.clock import FakeClock
 
+__all__ = [
+    "LOCKED_FILES",
+    "MAX_UNUSED_KEYS",
+    "PACKAGE",
+    "STEP_MODULES",
+    "Bench",
+    "ClockRuntime",
+    "Inside",
+    "KeepAlive",
+    "check_state",
+    "inside",
+    "is_watched",
+]
+
 T = TypeVar("T")
+
+#: The source of the pool, and the modules that have only steps under the lock.
+PACKAGE = Path(pooledhttp.pool.__file__).parent
+STEP_MODULES = ("checkin", "checkout", "evict", "queue")
+
+#: The files whose code runs while the lock is held and changes the state.
+LOCKED_FILES = tuple(f"{name}.py" for name in (*STEP_MODULES, "state", "key_state"))
 
 
 class _Flag:
-    """A waiter in a test of one thread: what others would do meanwhile is done by `meanwhile`."""
+    """A waiter in a test of one thread: `meanwhile` does what other threads would do."""
 
     def __init__(self, runtime: ClockRuntime) -> None:
         self._runtime = runtime
@@ -35,10 +64,10 @@ class _Flag:
 
 
 class ClockRuntime:
-    """A runtime of one thread on a fake clock; a wait that nothing ends lasts to its deadline.
+    """A runtime of one thread on a fake clock; a wait that nothing ends lasts until its deadline.
 
     Attributes:
-        meanwhile: Called one after another, each when somebody waits.
+        meanwhile: Functions; each wait calls the next one.
     """
 
     name = "clock"
@@ -74,7 +103,7 @@ class ClockRuntime:
 
 
 class Bench:
-    """A pool of integers under test, and everything that happened to them."""
+    """A pool of integers under test, with a record of all that happened to them."""
 
     def __init__(self, config: PoolConfig | None = None, **settings: Any) -> None:
         self.clock = FakeClock()
@@ -94,14 +123,14 @@ class Bench:
         return number not in self.dead
 
     def take(self, key: str = "a", seconds: float | None = None, **how: bool) -> Lease[str, int]:
-        """Acquire, and fill the place if it is empty."""
+        """Acquire, and fill the slot if it is empty."""
         lease = self.pool.acquire(key, self.clock.deadline(seconds), **how)
         if lease.resource is None:
             lease.fill(next(self.numbers))
         return lease
 
-    def shelve(self, key: str = "a", count: int = 1) -> list[int]:
-        """Have that many new idle resources; return them, the oldest first."""
+    def add_idle(self, key: str = "a", count: int = 1) -> list[int]:
+        """Add so many new idle resources; return them, the oldest first."""
         leases = [self.take(key, fresh=True) for _ in range(count)]
         numbers = [lease.resource for lease in leases]
         for lease in leases:
@@ -109,51 +138,153 @@ class Bench:
         return [number for number in numbers if number is not None]
 
     def idle(self, key: str = "a") -> list[int | None]:
-        """Return what is on a key's shelf, the oldest first."""
-        record = self.pool._desk.ledger.records.get(key)
-        return [] if record is None else [place.resource for place in record.shelf]
+        """Return the idle resources of a key, the oldest first."""
+        return inside(self.pool).idle(key)
 
 
-def check_books(pool: Pool[Any, Any]) -> None:
-    """Recount everything, and compare it with what the pool believes."""
-    ledger = pool._desk.ledger
-    records = list(ledger.records.values())
-    in_use = list(ledger.held.values())
-    for record in records:
-        _check_record(record, [place for place in in_use if place.record is record])
-        assert record.closing == sum(place.record is record for place in ledger.closing)
-    assert ledger.open_total == sum(record.open for record in records)
-    assert ledger.idle_total == sum(len(record.shelf) for record in records)
-    assert ledger.waiting_total == sum(len(record.waiters) for record in records)
-    places = [*in_use, *ledger.closing, *(place for r in records for place in r.shelf)]
-    assert len({id(place) for place in places}) == len(places), "a place is in two containers"
-    resources = [place.resource for place in places if place.resource is not None]
-    assert len(set(resources)) == len(resources), "a resource is in two places"
-    assert all(ledger.records.get(place.record.key) is place.record for place in places)
-    _check_lines(pool)
+class Inside:
+    """What a test reads of the inside of a pool, and the few parts that it replaces."""
+
+    def __init__(self, pool: Pool[Any, Any]) -> None:
+        self._pool = pool
+        self._core = pool._core
+        self._state = pool._core.state
+
+    @property
+    def lock(self) -> Any:
+        """The lock that guards the state."""
+        return self._core.lock
+
+    @lock.setter
+    def lock(self, lock: Any) -> None:
+        self._core.lock = lock
+
+    def settle(self) -> None:
+        """Do the deferred work."""
+        self._core.settle()
+
+    def close_with(self, close: Callable[[Any], object]) -> None:
+        """Replace the function that closes a resource."""
+        self._core.close_resource = close
+
+    @property
+    def sweeper(self) -> object | None:
+        """The sweeper of the pool."""
+        return self._pool._sweeper
+
+    @property
+    def inherited(self) -> list[Any]:
+        """In a forked child: the resources of the parent that could not be abandoned."""
+        return self._pool._inherited
+
+    @property
+    def open_total(self) -> int:
+        """Slots of all keys."""
+        return self._state.open_total
+
+    @property
+    def idle_total(self) -> int:
+        """Idle slots of all keys."""
+        return self._state.idle_total
+
+    @property
+    def waiting_total(self) -> int:
+        """Callers that wait, of all keys."""
+        return self._state.waiting_total
+
+    @property
+    def max_total(self) -> int:
+        """The limit of the whole pool."""
+        return self._state.max_total
+
+    @property
+    def key_count(self) -> int:
+        """Keys with a state."""
+        return len(self._state.keys)
+
+    @property
+    def closing_count(self) -> int:
+        """Slots whose resource is being closed."""
+        return len(self._state.closing)
+
+    def held(self) -> list[Any]:
+        """Return the resources of all leases; `None` for an empty slot."""
+        return [slot.resource for slot in self._state.held.values()]
+
+    def idle(self, key: Any) -> list[Any]:
+        """Return the idle resources of a key, the oldest first."""
+        key_state = self._state.keys.get(key)
+        return [] if key_state is None else [slot.resource for slot in key_state.idle]
+
+    def all_idle(self) -> list[Any]:
+        """Return the idle resources of all keys."""
+        return [number for key in self._state.keys for number in self.idle(key)]
+
+    def open_by_key(self) -> dict[Any, int]:
+        """Return the number of slots of each key."""
+        return {key: key_state.open for key, key_state in self._state.keys.items()}
+
+    def max_by_key(self) -> dict[Any, int]:
+        """Return the limit of each key."""
+        return {key: key_state.max_open for key, key_state in self._state.keys.items()}
+
+    def first_waiting(self, key: Any) -> Lease[Any, Any]:
+        """Return the lease of the caller that has waited longest for a key."""
+        lease: Lease[Any, Any] = next(iter(self._state.keys[key].waiting.values())).lease
+        return lease
 
 
-def _check_record(record: Record[Any, Any], mine: list[Any]) -> None:
-    assert record.open == len(mine) + len(record.shelf) + record.closing
-    assert record.dialling == sum(place.resource is None for place in mine)
-    assert record.warming == sum(not place.counts for place in mine)
-    assert all(place.resource is not None for place in record.shelf)
-    tally = record.tally
-    gone = sum(tally.closed.values())
-    assert tally.created - gone == record.open - record.dialling - record.closing
-    assert 0 <= tally.dialled <= sum(tally.hold_counts) + record.leased
-    assert len(record.shelf) <= record.max_idle
+def inside(pool: Pool[Any, Any]) -> Inside:
+    """Look inside a pool."""
+    return Inside(pool)
 
 
-def _check_lines(pool: Pool[Any, Any]) -> None:
-    """Nobody stands in line who could go."""
-    ledger = pool._desk.ledger
-    for record in ledger.records.values():
-        if not record.waiters:
+def is_watched(lease: Lease[Any, Any]) -> bool:
+    """Whether leak detection watches a lease."""
+    return lease.slot is not None and lease.slot.watch is not None
+
+
+def check_state(pool: Pool[Any, Any]) -> None:
+    """Count everything again, and compare it with the counters of the pool."""
+    state = pool._core.state
+    assert not pool._core.in_step, "a step was interrupted and nothing has repaired it"
+    keys = list(state.keys.values())
+    in_use = list(state.held.values())
+    for key_state in keys:
+        _check_key(key_state, [slot for slot in in_use if slot.key_state is key_state])
+        assert key_state.closing == sum(slot.key_state is key_state for slot in state.closing)
+    assert state.open_total == sum(key_state.open for key_state in keys)
+    assert state.idle_total == sum(len(key_state.idle) for key_state in keys)
+    assert state.waiting_total == sum(len(key_state.waiting) for key_state in keys)
+    slots = [*in_use, *state.closing, *(slot for key_state in keys for slot in key_state.idle)]
+    assert len({id(slot) for slot in slots}) == len(slots), "a slot is in two containers"
+    resources = [slot.resource for slot in slots if slot.resource is not None]
+    assert len(set(resources)) == len(resources), "a resource is in two slots"
+    assert all(state.keys.get(slot.key_state.key) is slot.key_state for slot in slots)
+    _check_queues(pool)
+
+
+def _check_key(key_state: KeyState[Any, Any], own: list[Any]) -> None:
+    assert key_state.open == len(own) + len(key_state.idle) + key_state.closing
+    assert key_state.dialling == sum(slot.resource is None for slot in own)
+    assert key_state.warming == sum(not slot.is_request for slot in own)
+    assert all(slot.resource is not None for slot in key_state.idle)
+    counters = key_state.counters
+    closed = sum(counters.closed.values())
+    assert counters.created - closed == key_state.open - key_state.dialling - key_state.closing
+    assert 0 <= counters.dialled <= sum(counters.hold_counts) + key_state.leased
+    assert len(key_state.idle) <= key_state.max_idle
+
+
+def _check_queues(pool: Pool[Any, Any]) -> None:
+    """Check that no caller waits that could be served."""
+    state = pool._core.state
+    for key_state in state.keys.values():
+        if not key_state.waiting:
             continue
-        assert not ledger.is_closed
-        assert not record.shelf, "somebody waits, and something is idle"
-        if record.open < record.max_open:
-            assert ledger.open_total >= ledger.max_total, "somebody waits, and there is room"
-            assert not ledger.idle_total, "somebody waits for what another key has idle"
-            assert ledger.blocked.first() is not None, "somebody waits, and the heap forgot"
+        assert not state.is_closed
+        assert not key_state.idle, "a caller waits, and a resource is idle"
+        if key_state.open < key_state.max_open:
+            assert state.open_total >= state.max_total, "a caller waits, and there is room"
+            assert not state.idle_total, "a caller waits for what another key has idle"
+            assert state.blocked.longest_wait() is not None, "a caller waits, not in the index"

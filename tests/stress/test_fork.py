@@ -14,7 +14,7 @@ import pytest
 
 from pooledhttp import PoolConfig, Session
 from pooledhttp.network import Route
-from pooledhttp.transport.manager import Holder, TransportManager
+from pooledhttp.transport import PoolView, TransportManager
 from tests.support.apart import ServerApart
 from tests.support.certificates import Authority
 
@@ -183,14 +183,14 @@ def test_a_fork_amid_busy_threads(forks: int) -> None:
 def test_warmth_is_kept_in_a_child_too(
     server: ServerApart, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The keeper's thread is not in the child; the child's first request starts another."""
-    monkeypatch.setattr("pooledhttp.transport.keeper.INTERVAL_SECONDS", 0.05)
+    """The warmer's thread is not in the child; the child's first request starts another."""
+    monkeypatch.setattr("pooledhttp.transport.warmer.INTERVAL_SECONDS", 0.05)
     with Session(pool=PoolConfig(min_idle=3)) as session:
         session.verify = authority.bundle
         fetch(session, server, "parent", 1)
 
         def stay_warm() -> None:
-            assert not session.pool.keeper.is_running
+            assert not session.pool.manager.warmer.is_running
             before = server_side()
             fetch(session, server, "child", 1)
             pause = threading.Event()
@@ -218,14 +218,14 @@ def test_a_fork_while_the_manager_is_being_made() -> None:
         return TransportManager(PoolConfig())
 
     owner = threading.Event()  # anything that can be referred to weakly
-    holder = Holder(make, owner, lambda _, url: Route("http", url, 80))
-    thread = threading.Thread(target=lambda: holder.manager)
+    view = PoolView(make, owner, lambda _, url: Route("http", url, 80))
+    thread = threading.Thread(target=lambda: view.manager)
     thread.start()
     assert is_making.wait(20)
     try:
-        with child(lambda: holder.manager.shutdown()):
+        with child(lambda: view.manager.shutdown()):
             pass
     finally:
         may_finish.set()
         thread.join()
-    holder.manager.shutdown()
+    view.manager.shutdown()

@@ -62,11 +62,11 @@ def test_the_error_says_which_phase_used_what(
         runtime.stay_silent(peer)
 
     with ScriptedServer(slow_body) as server:
-        with pytest.raises(ConnectionError, match=r"waiting for the answer 0\.10 s") as caught:
+        with pytest.raises(ConnectionError, match=r"waiting for the response 0\.10 s") as caught:
             session.get(server.url(), timeout=Timeout(total=0.3))
         session.close()
     seconds = caught.value.args[0].spent_seconds
-    assert seconds["waiting for the answer"] == pytest.approx(0.1)
+    assert seconds["waiting for the response"] == pytest.approx(0.1)
     assert seconds["reading the body"] == pytest.approx(0.2)
 
 

@@ -76,7 +76,7 @@ def session() -> None:
         adapter: BaseAdapter = client.get_adapter("https://a.test/")
         prepared = client.prepare_request(requests.Request("GET", "https://a.test/"))
         reply: requests.Response = client.send(prepared, stream=True, timeout=3)
-        in_use: int = client.pool.stats().in_use
+        in_use: int = client.pool.stats().total.active
         client.pool.warm("https://a.test/", 2)
         print(adapter, reply, in_use)
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from urllib3.exceptions import HTTPError
 
 from pooledhttp.exceptions import Fault
-from pooledhttp.transport import Limits
-from pooledhttp.transport.connection import Connection
-from pooledhttp.transport.states import State
-from tests.transport.script import PLAN, ScriptedStream, get, post
+from pooledhttp.http1 import ResponseLimits
+from pooledhttp.http1.connection import Connection
+from pooledhttp.http1.states import State
+from tests.http1.script import PLAN, ScriptedStream, get, post
 
 HONEST = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
@@ -68,7 +68,9 @@ FRAGMENTS = [
 ]
 
 #: Small enough to be met by what the mutations make.
-LIMITS = Limits(head_bytes=2048, head_fields=20, interim_responses=3, chunk_overhead_bytes=100)
+LIMITS = ResponseLimits(
+    head_bytes=2048, head_fields=20, interim_responses=3, chunk_overhead_bytes=100
+)
 
 REQUESTS: list[Any] = [
     get,

@@ -30,9 +30,9 @@ def wait_for_idle(session: Session, count: int) -> None:
 
 
 @pytest.fixture
-def quick_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A keeper that looks every twentieth of a second, when nobody wakes it."""
-    monkeypatch.setattr("pooledhttp.transport.keeper.INTERVAL_SECONDS", 0.05)
+def quick_warmer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warmer that looks every twentieth of a second, when nothing wakes it."""
+    monkeypatch.setattr("pooledhttp.transport.warmer.INTERVAL_SECONDS", 0.05)
 
 
 # -- warm
@@ -110,7 +110,7 @@ def test_a_wrong_count_is_refused(count: Any, error: type[Exception]) -> None:
         session.pool.warm("http://127.0.0.1:1/", count)
 
 
-@pytest.mark.usefixtures("quick_keeper")
+@pytest.mark.usefixtures("quick_warmer")
 def test_warm_connections_are_replaced_when_the_server_closes_them() -> None:
     """A server that closes idle connections sees new ones, before any request comes."""
     with CountingServer(idle_seconds=0.2) as server, Session() as session:
@@ -120,7 +120,7 @@ def test_warm_connections_are_replaced_when_the_server_closes_them() -> None:
         session.pool.warm(server.url(), 0)
 
 
-@pytest.mark.usefixtures("quick_keeper")
+@pytest.mark.usefixtures("quick_warmer")
 def test_min_idle_is_kept_from_the_first_request_on() -> None:
     """One request, and the rest of the minimum is opened beside it; close ends all of it."""
     with CountingServer() as server:
@@ -133,8 +133,8 @@ def test_min_idle_is_kept_from_the_first_request_on() -> None:
         session.close()
 
 
-@pytest.mark.usefixtures("quick_keeper")
-def test_the_keeper_ends_with_its_session() -> None:
+@pytest.mark.usefixtures("quick_warmer")
+def test_the_warmer_ends_with_its_session() -> None:
     """A session that is dropped leaves neither a thread nor a connection."""
     with CountingServer() as server:
         session = Session(pool=PoolConfig(min_idle=1))
@@ -144,16 +144,16 @@ def test_the_keeper_ends_with_its_session() -> None:
         server.wait_until(lambda: server.open_count == 0, "the end of all connections")
 
         def is_over() -> bool:
-            return not any(thread.name == "pooledhttp-keeper" for thread in threading.enumerate())
+            return not any(thread.name == "pooledhttp-warmer" for thread in threading.enumerate())
 
-        wait_until(is_over, "the end of the keeper", PATIENCE_SECONDS)
+        wait_until(is_over, "the end of the warmer", PATIENCE_SECONDS)
 
 
 def test_warm_and_shared_pools_outlive_one_of_their_sessions() -> None:
-    """Of two sessions on one pool one may go; the other's settings are asked then."""
+    """Of two sessions on one pool one may go; each has a view of the pool with its own settings."""
     with CountingServer() as server, Session() as first:
         second = Session(pool=first.pool)
-        assert second.pool is first.pool
+        assert second.pool == first.pool and second.pool.manager is first.pool.manager
         second.get(server.url())
         second.close()
         del second

@@ -70,6 +70,6 @@ def test_reasons_of_closes_are_those_named(caplog: pytest.LogCaptureFixture) -> 
         with Session(pool=PoolConfig(max_total=1)) as session:
             session.get(server.url()), session.get(server.url(host="127.0.0.2"))
         seen |= session.pool.stats().total.closed.keys()
-    assert seen == {"max_requests", "shelf_full", "evicted", "closed", "made_room"}
+    assert seen == {"max_requests", "idle_full", "evicted", "closed", "made_room"}
     assert [reason for reason in seen if f"`{reason}`" not in PAGE] == []
     assert {event.outcome for event in events if isinstance(event, LeaseEnded)} == {"released"}

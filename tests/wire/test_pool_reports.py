@@ -22,11 +22,11 @@ from pooledhttp.events import (
     ConnectionClosed,
     ConnectionOpened,
     Event,
+    IdleOverflow,
     Leaked,
     LeaseAcquired,
     LeaseEnded,
     Replayed,
-    ShelfOverflow,
     StaleFound,
     WaitTimedOut,
 )
@@ -87,7 +87,7 @@ def test_reading_slowly_is_no_leak(caplog: pytest.LogCaptureFixture) -> None:
     def slow(peer: Peer) -> None:
         peer.read_request()
         runtime.take_time(peer, 0.8)
-        session.pool._connections.report_leaks()
+        session.pool.manager.connections.report_leaks()
         peer.send(LARGE)
         peer.wait_closed()
 
@@ -96,7 +96,7 @@ def test_reading_slowly_is_no_leak(caplog: pytest.LogCaptureFixture) -> None:
         with session.get(server.url(), stream=True) as answer:
             for _ in answer.iter_content(50_000):
                 runtime.sleep(0.15)
-                session.pool._connections.report_leaks()
+                session.pool.manager.connections.report_leaks()
             assert session.pool.stats().total.leaks == 0
     assert "has not been used" not in caplog.text
 
@@ -178,7 +178,7 @@ def test_events_of_a_first_and_a_second_request() -> None:
 def interesting(events: list[Event]) -> list[Event]:
     """Without what is not the pool's."""
     own = (ConnectionClosed, ConnectionOpened, LeaseAcquired, LeaseEnded, WaitTimedOut, Leaked)
-    return [event for event in events if isinstance(event, (*own, StaleFound, ShelfOverflow))]
+    return [event for event in events if isinstance(event, (*own, StaleFound, IdleOverflow))]
 
 
 def test_events_of_a_wait_in_vain_and_of_one_that_ends_well() -> None:

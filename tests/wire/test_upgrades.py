@@ -115,7 +115,7 @@ def test_waiting_for_the_other_protocol_is_no_leak(
         peer.read_head()
         peer.send(answer)
         threading.Event().wait(0.3)
-        session.pool._connections.sweep()
+        session.pool.manager.connections.sweep()
         peer.send(b"at last")
         peer.wait_closed()
 

@@ -1,0 +1,37 @@
+"""One HTTP/1.1 connection: requests to bytes, bytes to responses. No pool, no route, no policy.
+
+    request_encoding   method, fields and body of any kind -> `WireRequest`, framing decided
+    connection         one exchange after another over a `ByteStream`: states, waits, reuse
+      request_body     a body on its way out, while a response may already come in
+      response_body    the pieces of a body that comes in, and where it ends
+      parser           h11, the only module that imports it
+    response_head      `Head`: a response head and its framing as a value
+    messages           `WireRequest`, `ResponseLimits`
+    states             what a connection may do when
+    errors             urllib3's error classes, with the facts of the exchange
+
+Everything above this package works with `WireRequest`, `Head` and bytes, so that another parser can
+take h11's place and pass the same tests. This package imports nothing of its own layer.
+"""
+
+from __future__ import annotations
+
+from pooledhttp.http1.bytestream import ByteStream
+from pooledhttp.http1.connection import RECV_BYTES, Connection
+from pooledhttp.http1.errors import explain_total
+from pooledhttp.http1.messages import ResponseLimits, WireRequest
+from pooledhttp.http1.request_encoding import build_request
+from pooledhttp.http1.response_head import Head
+from pooledhttp.http1.states import State
+
+__all__ = [
+    "RECV_BYTES",
+    "ByteStream",
+    "Connection",
+    "Head",
+    "ResponseLimits",
+    "State",
+    "WireRequest",
+    "build_request",
+    "explain_total",
+]

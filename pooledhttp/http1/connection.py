@@ -1,0 +1,330 @@
+"""One HTTP/1.1 connection: the parser decides, the stream moves the bytes, this module waits.
+
+A connection carries one exchange at a time (no pipelining) and says after each whether it may carry
+another. The moves between its states stand in `states`.
+
+"Doubt" is anything after which the two sides could disagree on where the next response begins:
+bytes behind the end of a response, Content-Length beside Transfer-Encoding (RFC 9112, section 6.3),
+an upload that was cut short, a parse error. A connection in doubt is never reused.
+
+Errors that leave this module are urllib3's classes with facts (see `errors`), never the parser's
+and never OSError.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pooledhttp.exceptions import ConnectionBroken
+from pooledhttp.http1.errors import ExchangeErrors
+from pooledhttp.http1.messages import ResponseLimits, WireRequest
+from pooledhttp.http1.parser import NEED_DATA, Parser, Signal
+from pooledhttp.http1.request_body import PIECE_BYTES, Upload
+from pooledhttp.http1.response_body import RECV_BYTES, ResponseBody
+from pooledhttp.http1.response_head import Head
+from pooledhttp.http1.states import MOVES, State
+
+if TYPE_CHECKING:
+    from pooledhttp.http1.bytestream import ByteStream
+    from pooledhttp.timing import TimeoutPlan
+
+__all__ = ["RECV_BYTES", "Connection"]
+
+#: Seconds to wait for `100 Continue` before the body is sent anyway. RFC 9110, section 10.1.1: a
+#: client must not wait for ever, since old servers never send it; curl waits one second as well.
+CONTINUE_SECONDS = 1.0
+
+#: Where no other limits are given.
+_DEFAULT_LIMITS = ResponseLimits()
+
+
+class Connection:
+    """HTTP/1.1 over one stream, one exchange after another.
+
+    Args:
+        stream: The connected stream; the connection owns it from now on.
+        origin: For error messages, without credentials.
+        limits: Bounds on what the server may send; the defaults of `ResponseLimits` when `None`.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_body",
+        "_has_doubt",
+        "_head",
+        "_limits",
+        "_parser",
+        "errors",
+        "exchanges",
+        "origin",
+        "state",
+        "stream",
+    )
+
+    def __init__(
+        self, stream: ByteStream, origin: str, limits: ResponseLimits | None = None
+    ) -> None:
+        self.stream = stream
+        self.origin = origin
+        self.state = State.IDLE
+        #: Exchanges begun on this connection, the one in progress included.
+        self.exchanges = 0
+        self._limits = limits or _DEFAULT_LIMITS
+        self.errors = ExchangeErrors(origin)
+        self._parser = Parser(self.errors, self._limits)
+        self._begin_exchange("")
+
+    def _begin_exchange(self, url: str) -> None:
+        self.errors.begin(url, reused=self.exchanges > 1)
+        self._has_doubt = False
+        #: The final head, and the body behind it, as soon as they have come. A server may send them
+        #: before the request is out.
+        self._head: Head | None = None
+        self._body: ResponseBody | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"<Connection to {self.origin}, {self.state.name.lower()}, {self.exchanges} exchanges>"
+        )
+
+    # ---- life
+
+    def _move(self, state: State) -> None:
+        if state not in MOVES[self.state]:
+            raise RuntimeError(f"a connection cannot go from {self.state.name} to {state.name}")
+        self.state = state
+
+    @property
+    def got_bytes(self) -> bool:
+        """Whether any byte of the current response has arrived."""
+        return self.errors.got_bytes
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of the current request that were handed to the socket."""
+        return self.errors.bytes_sent
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the end of the current body has been found."""
+        return self._body is not None and self._body.is_complete
+
+    @property
+    def chunk_ended(self) -> bool:
+        """Whether the piece that `receive` returned last ended a chunk."""
+        return self._body is not None and self._body.chunk_ended
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the last exchange left nothing behind, so that another may follow."""
+        return self.state is State.IDLE
+
+    def is_alive(self) -> bool:
+        """Whether an idle connection may carry a request: nothing to read, no end, no error.
+
+        Does not wait. Bytes on an idle connection mean that the two sides disagree, so it is not
+        used again.
+        """
+        return self.state is State.IDLE and not self.stream.has_data_or_eof()
+
+    def close(self) -> None:
+        """Close the socket at once. Never raises, never waits, may be called again."""
+        self.state = State.CLOSED
+        self.stream.close()
+
+    def abandon(self) -> None:
+        """Close a descriptor inherited over `fork` without sending anything."""
+        self.state = State.CLOSED
+        self.stream.abandon()
+
+    # ---- the request
+
+    def send(self, request: WireRequest, plan: TimeoutPlan) -> None:
+        """Write a request, its body included, unless the server responds before the body is out.
+
+        Raises:
+            RequestRefused: It cannot be written as HTTP/1.1: a malformed field, or a body that does
+                not match its Content-Length.
+            SendTimeout: The peer took nothing for `plan.write` seconds, or the total ran out.
+            ConnectionBroken: The connection ended while writing, and no response was waiting.
+        """
+        self._move(State.SENDING)
+        self.exchanges += 1
+        self._begin_exchange(request.url)
+        parser = self._parser
+        body = request.body
+        head = parser.begin(request)
+        if body is None:
+            self._write(head + parser.frame(None), plan)
+        elif isinstance(body, bytes) and len(body) <= PIECE_BYTES and not request.expects_continue:
+            # Head and body in one write: two small writes would meet Nagle's algorithm and delayed
+            # acknowledgement.
+            data = parser.frame(body) if body else b""
+            self._write(head + data + parser.frame(None), plan)
+        elif self._write(head, plan):
+            if not request.expects_continue or self._is_told_to_continue(plan):
+                Upload(self, plan).send(request)
+        self._move(State.AWAITING)
+
+    def _write(self, data: bytes, plan: TimeoutPlan) -> bool:
+        """Hand `data`, a head and perhaps a small body, to the socket.
+
+        Returns:
+            `False` when the server has responded and takes no more of it: a head can be too large
+            for a server as well.
+        """
+        try:
+            count = self.stream.send_until_response(data, plan.total.sooner(plan.write))
+        except TimeoutError as error:
+            raise self.errors.send_timeout(plan) from error
+        except OSError as error:
+            self.survive_failed_write(error)
+            return False
+        self.errors.bytes_sent += count
+        return count == len(data) or Upload(self, plan).send_rest(memoryview(data)[count:])
+
+    def _is_told_to_continue(self, plan: TimeoutPlan) -> bool:
+        """Wait a short time for `100 Continue`; `False` when a final response came instead."""
+        wait = plan.total.sooner(plan.read).sooner(CONTINUE_SECONDS)
+        parser = self._parser
+        while parser.waits_for_continue:
+            if self._parse_head() is NEED_DATA:
+                try:
+                    data = self.stream.recv(RECV_BYTES, wait)
+                except TimeoutError:
+                    return True
+                except OSError as error:
+                    raise self.errors.broken(error, "head") from error
+                parser.feed_head(data)
+        self._has_doubt = self._head is not None
+        return self._head is None
+
+    # ---- for `Upload`: a response that comes before the request is out
+
+    def frame(self, piece: Any) -> bytes:
+        """Return a piece of the body as it is written, or its end for `None`."""
+        return self._parser.frame(piece)
+
+    @property
+    def early_status(self) -> int | None:
+        """The status of a response that came before the request was sent."""
+        return None if self._head is None else self._head.status
+
+    def has_early_response(self) -> bool:
+        """Read what has arrived, without waiting; tell whether it holds a final response head."""
+        while self._head is None:
+            if self._parse_head() is NEED_DATA:
+                try:
+                    data = self.stream.recv_now(RECV_BYTES)
+                except OSError as error:
+                    raise self.errors.broken(error, "send") from error
+                if data is None:
+                    return False
+                self._parser.feed_head(data)
+        self._has_doubt = True
+        return True
+
+    def read_ahead(self) -> bool:
+        """Read the body of an early response, so that its server does not block on it.
+
+        Returns:
+            `False` when it is complete or broken, or too large to keep more of it.
+        """
+        return self._body is not None and self._body.read_ahead(self.stream.recv_now)
+
+    def survive_failed_write(self, error: OSError) -> None:
+        """Keep the response that waits behind a failed write; raise if there is none.
+
+        A server may respond and close without reading all (413). On a reused connection whose first
+        write fails nothing is kept: what lies there was sent before our request, so it is no
+        response to it.
+        """
+        is_stale = self.errors.reused and not self.errors.bytes_sent
+        try:
+            has_response = not is_stale and self.has_early_response()
+        except ConnectionBroken:
+            has_response = False  # the failed write says more
+        if not has_response:
+            raise self.errors.broken(error, "send") from error
+
+    # ---- the head of the response
+
+    def read_head(self, plan: TimeoutPlan) -> Head:
+        """Read to the end of the final head; interim responses are passed over.
+
+        Raises:
+            RecvTimeout: Nothing came for `plan.read` seconds, or the total ran out.
+            ConnectionBroken: The connection ended before the head did.
+            BadAnswer: What came is not HTTP/1.x, or exceeds the limits.
+            ConflictingLength: The head names more than one length.
+        """
+        while self._head is None:
+            if self._parse_head() is NEED_DATA:
+                try:
+                    data = self.stream.recv(RECV_BYTES, plan.total.sooner(plan.read))
+                except TimeoutError as error:
+                    raise self.errors.recv_timeout(plan, "head") from error
+                except OSError as error:
+                    raise self.errors.broken(error, "head") from error
+                self._parser.feed_head(data)
+        head = self._head
+        if head.is_switch:
+            self._move(State.SWITCHED)
+            return head
+        self._move(State.READING)
+        body = self._body
+        if body is not None and head.body_length == 0:
+            body.look_ahead()
+            if body.is_complete:
+                self._finish()
+        return head
+
+    def _parse_head(self) -> Signal | None:
+        """Parse what has been read; note the final head and return `None` when it is there."""
+        found = self._parser.next_head()
+        if not isinstance(found, Head):
+            return found
+        self._head = found
+        self._body = ResponseBody(found, self._parser, self.errors, self._limits)
+        return None
+
+    # ---- the body of the response
+
+    def receive(self, plan: TimeoutPlan) -> bytes:
+        """Return the next piece of the body, `b""` at its end.
+
+        Raises:
+            RecvTimeout: Nothing came for `plan.read` seconds, or the total ran out.
+            BodyTruncated: The connection ended before the body did.
+            BadAnswer: Broken chunks, almost only framing, or an oversized trailer.
+        """
+        body = self._body
+        if body is None or body.is_complete or self.state is not State.READING:
+            return b""
+        while (piece := body.next_piece()) is None:
+            try:
+                data = self.stream.recv(RECV_BYTES, plan.total.sooner(plan.read))
+            except TimeoutError as error:
+                raise self.errors.recv_timeout(plan, "body") from error
+            except OSError as error:
+                # A TLS end without close_notify too: the body may have been cut short.
+                raise self.errors.truncated(error) from error
+            body.feed(data)
+        if body.is_complete:
+            self._finish()
+        return piece
+
+    def _finish(self) -> None:
+        """Become idle again if the connection may carry another exchange.
+
+        Otherwise the state stays READING, and the holder of the connection closes it.
+        """
+        head = self._head
+        if head is None or head.is_doubtful or self._has_doubt:
+            return
+        if self._parser.finish():
+            self._move(State.IDLE)
+
+    def leftover(self) -> bytes:
+        """Return the bytes behind the head of a switched connection: the new protocol's first."""
+        return self._parser.leftover()

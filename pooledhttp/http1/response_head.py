@@ -1,0 +1,78 @@
+"""A response head as a value, and what can be told of one without a parser.
+
+The parser makes a `Head` of what it has read; the rest of the package sees nothing else of a head.
+So a `Head` also says how the body is framed, and whether that is beyond doubt.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["OPENING_BYTES", "Head", "is_opening", "keep_alive_seconds", "name_protocol"]
+
+#: How a response begins (RFC 9112, section 4), and one beginning to complete shorter ones with.
+_OPENING = re.compile(rb"HTTP/1\.[0-9] [0-9]{3}")
+_SAMPLE = b"HTTP/1.1 200"
+OPENING_BYTES = len(_SAMPLE)
+
+
+@dataclass(slots=True)
+class Head:
+    """The status line and fields of a final response, and the framing of its body.
+
+    Attributes:
+        status: The status code.
+        reason: The reason phrase.
+        version: 10 or 11.
+        headers: Name and value pairs as the server wrote them, in its order, repeats included.
+        is_chunked: Whether the body comes in chunks, whose ends a reader of a live stream wants to
+            see.
+        keep_seconds: The server's `Keep-Alive: timeout=` hint; `None` without one.
+        body_length: Bytes of the body, 0 for none; `None` when chunks or the end of the connection
+            delimit it (RFC 9112, section 6.3).
+        is_doubtful: Whether two readers could disagree on where the body ends; then the connection
+            is not used again.
+        is_switch: Whether what follows is no body but another protocol.
+    """
+
+    status: int
+    reason: str
+    version: int
+    headers: list[tuple[str, str]]
+    is_chunked: bool
+    keep_seconds: float | None
+    body_length: int | None = None
+    is_doubtful: bool = False
+    is_switch: bool = False
+
+
+def is_opening(start: bytes) -> bool:
+    """Tell whether the first bytes of a response can be those of a status line.
+
+    What can never become one is found as it comes, also from a peer that sends no more.
+
+    Args:
+        start: At most `OPENING_BYTES` bytes.
+    """
+    return _OPENING.fullmatch(start + _SAMPLE[len(start) :]) is not None
+
+
+def name_protocol(data: bytes) -> str:
+    """Describe, for an error message, what a peer speaks that does not speak HTTP/1."""
+    if data[0] in (0x15, 0x16) and data[1:2] in (b"\x03", b""):
+        return "it speaks TLS; use https:// or another port"
+    if data[3:4] == b"\x04" and data[5:9] == bytes(4):
+        return "it speaks HTTP/2"
+    if data.startswith(b"SSH-"):
+        return "it speaks SSH"
+    return f"its response begins with {data[:20]!r}"
+
+
+def keep_alive_seconds(value: bytes) -> float | None:
+    """Read `timeout=N` from a Keep-Alive field; `None` when it has none that makes sense."""
+    for part in value.lower().split(b","):
+        name, _, number = part.strip().partition(b"=")
+        if name.strip() == b"timeout" and number.strip().isdigit() and len(number) < 10:
+            return float(number)
+    return None

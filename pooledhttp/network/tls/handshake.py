@@ -1,0 +1,295 @@
+"""The TLS handshake on a stream: make it, check what came of it, say what went wrong.
+
+`start_tls` takes a stream and gives back one that speaks TLS over it. `explain` turns an error of
+OpenSSL into a fault that names the certificate authority used and the way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pooledhttp.certs import where
+from pooledhttp.exceptions import DialError, Fault, TlsError
+from pooledhttp.network.stream import SecureStream, Stream, TlsStream, close_socket
+from pooledhttp.network.tls.contexts import wraps_its_own_way
+from pooledhttp.network.tls.nested import NestedTlsStream
+from pooledhttp.network.tls.sessions import SessionKey, SessionStore
+from pooledhttp.network.tls.verification import (
+    CertificateMismatch,
+    Credentials,
+    check_peer,
+    credentials_for,
+    server_name,
+)
+
+if TYPE_CHECKING:
+    from pooledhttp.network.route import Proxy, TlsSettings
+    from pooledhttp.runtime import Runtime
+    from pooledhttp.timing import Deadline
+
+__all__ = ["Handshake", "explain", "start_tls"]
+
+#: The part of a socket that Python code cannot leave half made.
+_BareSocket: Any = socket.socket.__base__
+
+#: OpenSSL's `verify_code`s (x509_vfy.h) for a chain that ends in nothing we trust.
+_UNTRUSTED = frozenset({18, 19, 20, 21})
+_EXPIRED, _NAME_MISMATCH, _ADDRESS_MISMATCH = 10, 62, 64
+
+
+class Handshake(NamedTuple):
+    """What is asked of a handshake.
+
+    Attributes:
+        host: The peer's name or address.
+        port: Its port.
+        settings: How it is verified.
+        way: The proxy in between; part of the key of its sessions.
+        sessions: Where earlier sessions are found and later ones kept.
+    """
+
+    host: str
+    port: int
+    settings: TlsSettings
+    way: Proxy | None
+    sessions: SessionStore
+
+
+def start_tls(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
+    """Make TLS over `stream`.
+
+    Args:
+        stream: Connected; the result owns it. On failure it is the caller's to close.
+        wish: With whom, and verified how.
+        deadline: When to give up.
+
+    Raises:
+        TimeoutError: The handshake was not done in time.
+        OSError: It failed, or a certificate or key file cannot be read (`ssl.SSLError` among them).
+        ValueError: The settings contradict each other.
+    """
+    credentials = credentials_for(wish.settings)
+    name = server_name(wish.host, wish.settings)
+    key = _session_key(wish, credentials, name)
+    session = wish.sessions.get(key) if key is not None else None
+    keep = partial(wish.sessions.put, key) if key is not None else None
+    begin = _on_socket if _can_take_socket(stream, credentials) else _on_stream
+    secured = begin(stream, credentials, name, session, keep, deadline)
+    try:
+        check_peer(secured._tls, wish.settings)
+        if key is not None and not wish.sessions.wants_another(
+            key, session is not None, secured.is_resumed
+        ):
+            secured.keep_no_session()
+    except BaseException:
+        if key is not None:
+            wish.sessions.forget(key)
+        secured.close()
+        raise
+    return secured
+
+
+def _session_key(wish: Handshake, credentials: Credentials, name: str) -> SessionKey | None:
+    if not credentials.can_resume:
+        return None
+    settings, context = wish.settings, credentials.context
+    return SessionKey(
+        context,
+        None if credentials.is_ours else (context.verify_mode, context.check_hostname),
+        name,
+        wish.port,
+        settings.assert_hostname,
+        settings.assert_fingerprint,
+        (settings.cert_file, settings.key_file),
+        wish.way,
+    )
+
+
+def _can_take_socket(stream: Stream, credentials: Credentials) -> bool:
+    """Whether the faster way is open: TLS on the socket itself.
+
+    Not when TLS is there already; not with a context that wraps sockets in its own way (such ones
+    check the certificate when wrapping, where a non-blocking handshake has not begun); and not with
+    one that hides an end without close_notify.
+    """
+    if stream.is_tls:
+        return False
+    if credentials.is_ours:  # and so neither; asking a context for its options is slow
+        return True
+    context = credentials.context
+    return not wraps_its_own_way(context) and not context.options & getattr(
+        ssl, "OP_IGNORE_UNEXPECTED_EOF", 0
+    )
+
+
+def _on_socket(
+    stream: Stream,
+    credentials: Credentials,
+    name: str,
+    session: ssl.SSLSession | None,
+    keep: Callable[[ssl.SSLSession], None] | None,
+    deadline: Deadline,
+) -> SecureStream:
+    stream.runtime.forget(stream.sock)  # wrapping detaches the descriptor from its socket
+    try:
+        sock = credentials.context.wrap_socket(
+            stream.sock,
+            do_handshake_on_connect=False,
+            suppress_ragged_eofs=False,
+            server_hostname=name,
+            session=session,
+        )
+    except BaseException as error:
+        _close_half_wrapped(error, stream.sock)
+        raise
+    try:
+        if credentials.trust is not None:
+            sock.context = credentials.trust
+        _handshake(sock, stream.runtime, deadline)
+        return TlsStream(sock, stream.runtime, keep)
+    except BaseException:
+        close_socket(sock, stream.runtime)
+        raise
+
+
+def _close_half_wrapped(error: BaseException, sock: socket.socket) -> None:
+    """Close the socket that was being wrapped when `ssl` failed, as where the peer had hung up.
+
+    `ssl` makes a new socket of the descriptor and then detaches the old one. The new one is nowhere
+    but in a frame of the error: its descriptor would stay open for as long as the error is kept. It
+    may be half made, where Ctrl-C came in between, so the methods of `ssl` cannot be trusted.
+
+    Args:
+        error: What `wrap_socket` raised.
+        sock: The old socket, which owns the descriptor until it is detached.
+    """
+    step = error.__traceback__
+    while step is not None:
+        wrapped = step.tb_frame.f_locals.get("self")
+        if isinstance(wrapped, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):
+                descriptor = _BareSocket.detach(wrapped)
+                if descriptor >= 0 and sock.fileno() < 0:
+                    os.close(descriptor)
+        step = step.tb_next
+
+
+def _handshake(sock: ssl.SSLSocket, runtime: Runtime, deadline: Deadline) -> None:
+    while True:
+        try:
+            sock.do_handshake()
+            return
+        except ssl.SSLWantReadError:
+            reading = True
+        except ssl.SSLWantWriteError:
+            reading = False
+        if deadline.expired or not any(runtime.wait(sock, reading, not reading, deadline)):
+            raise TimeoutError("the TLS handshake was not done in time")
+
+
+def _on_stream(
+    stream: Stream,
+    credentials: Credentials,
+    name: str,
+    session: ssl.SSLSession | None,
+    keep: Callable[[ssl.SSLSession], None] | None,
+    deadline: Deadline,
+) -> SecureStream:
+    nested = NestedTlsStream(
+        stream,
+        credentials.context,
+        name,
+        session=session,
+        trust=credentials.trust,
+        keep_session=keep,
+    )
+    nested.handshake(deadline)
+    return nested
+
+
+# -------------------------------------------------------------------------- explaining
+
+
+def explain(
+    error: OSError | ValueError, origin: str, host: str, port: int, settings: TlsSettings
+) -> Fault:
+    """Make the fault for a handshake that failed.
+
+    Args:
+        error: What failed.
+        origin: What the request was for; the peer is another one when it is a proxy.
+        host: The peer.
+        port: Its port.
+        settings: How it was to be verified.
+    """
+    peer = f"{host} port {port}"
+    if not isinstance(error, (ssl.SSLError, ssl.CertificateError)) and isinstance(
+        error, ConnectionError
+    ):
+        # The peer hung up before TLS had a word: the connection failed, not its security.
+        return DialError(
+            f"Failed to establish a new connection to {peer}: it was cut off in the TLS handshake "
+            f"({error}). The server may be overloaded, or a firewall is in between.",
+            origin=origin,
+            phase="tls",
+        )
+    return TlsError(
+        f"{_what_failed(error, peer)} {_what_to_do(error, host, settings)}".strip(),
+        error,
+        origin=origin,
+    )
+
+
+def _what_failed(error: OSError | ValueError, peer: str) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = getattr(error, "verify_message", "") or error.args[-1]
+        return f"certificate verify failed for {peer}: {reason}."
+    if isinstance(error, OSError) and error.filename:
+        return f"the TLS settings for {peer} cannot be used: {error}."
+    return f"TLS handshake with {peer} failed: {error}."
+
+
+def _what_to_do(error: OSError | ValueError, host: str, settings: TlsSettings) -> str:
+    if isinstance(error, CertificateMismatch):
+        return ""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _how_to_verify(error, host, settings)
+    if isinstance(error, ssl.SSLError):
+        text = str(error)
+        if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
+            return "It seems not to speak TLS on this port; is the URL meant to begin with http://?"
+        if isinstance(error, ssl.SSLEOFError):
+            return "The server hung up; it may want another protocol version or SNI name."
+        if "PROTOCOL_VERSION" in text or "UNSUPPORTED_PROTOCOL" in text:
+            return "TLS 1.2 is the oldest version spoken, unless a context of yours allows older."
+    return ""
+
+
+def _how_to_verify(error: ssl.SSLCertVerificationError, host: str, settings: TlsSettings) -> str:
+    code = getattr(error, "verify_code", 0)
+    if code in _UNTRUSTED:
+        return (
+            f"Trusted was {_trusted(settings)}; to trust the server's own authority, give its "
+            "certificate by verify='/path/to/ca.pem'."
+        )
+    if code in (_NAME_MISMATCH, _ADDRESS_MISMATCH):
+        return f"The server at {host} shows a certificate of another name."
+    if code == _EXPIRED:
+        return "Its certificate has to be renewed; or this machine's clock is wrong."
+    return ""
+
+
+def _trusted(settings: TlsSettings) -> str:
+    if settings.ca_certs or settings.ca_cert_dir:
+        return str(settings.ca_certs or settings.ca_cert_dir)
+    if settings.ca_cert_data:
+        return "the certificate data given"
+    if settings.ssl_context is not None:
+        return "what the ssl_context given has loaded"
+    return f"certifi's bundle ({where()})"

@@ -1,0 +1,220 @@
+"""TLS carried by another stream: to an origin through a proxy that itself is reached by TLS.
+
+`ssl` can wrap a socket only once. Inside, TLS is a machine with two buffers instead of a socket::
+
+    recv <── SSLObject <── incoming <── carrier.recv        (ciphertext of the origin's TLS ...
+    send ──> SSLObject ──> outgoing ──> carrier.send         ... goes through the proxy's)
+
+The same machine over a plain stream serves contexts that do not take a socket as `ssl` does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pooledhttp.network.stream import RECORD_BYTES, Buffer, SecureStream, Stream
+
+if TYPE_CHECKING:
+    from pooledhttp.timing import Deadline
+
+__all__ = ["NestedTlsStream"]
+
+#: How much ciphertext to ask the carrier for: several records, so that few calls move a large body.
+READ_BYTES = 65536
+
+
+class NestedTlsStream(SecureStream):
+    """TLS over a stream. Does its handshake when told (`handshake`).
+
+    Args:
+        carrier: What moves the ciphertext; owned from here on.
+        context: Makes the TLS connection.
+        server_hostname: Sent in SNI and checked. None for neither.
+        session: An earlier session to offer. None for a full handshake.
+        trust: A context to move the connection onto before the handshake. None leaves it.
+        keep_session: Called once with the session worth keeping. None keeps none.
+
+    Raises:
+        ValueError: The context and the name do not go together.
+    """
+
+    __slots__ = ("_carrier", "_incoming", "_object", "_outgoing", "_unsent")
+
+    def __init__(
+        self,
+        carrier: Stream,
+        context: ssl.SSLContext,
+        server_hostname: str | None,
+        *,
+        session: ssl.SSLSession | None = None,
+        trust: ssl.SSLContext | None = None,
+        keep_session: Callable[[ssl.SSLSession], None] | None = None,
+    ) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._object = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=server_hostname, session=session
+        )
+        if trust is not None:
+            self._object.context = trust
+        super().__init__(carrier.sock, carrier.runtime, self._object, keep_session)
+        self._carrier = carrier
+        self._unsent = memoryview(b"")  # ciphertext the carrier has not taken yet
+
+    def handshake(self, deadline: Deadline) -> None:
+        """Do the handshake.
+
+        Raises:
+            TimeoutError: It was not done in time.
+            OSError: It failed (`ssl.SSLError`), or the carrier did.
+        """
+        try:
+            while not self._step(self._object.do_handshake):
+                self._fill(deadline)
+            self._flush(deadline)
+        except OSError:
+            self._send_pending()  # the alert, if it can be sent at once
+            raise
+
+    def _step(self, act: Callable[[], object]) -> bool:
+        try:
+            act()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
+        """Read up to `max_bytes`; see `Stream.recv`."""
+        if self._ahead:
+            return self._take_ahead(max_bytes)
+        read = self._object.read
+        while True:
+            if deadline.expired:
+                raise TimeoutError("nothing arrived in time")
+            try:
+                return read(max_bytes)
+            except ssl.SSLWantReadError:
+                self._fill(deadline)
+            except ssl.SSLZeroReturnError:
+                return b""
+
+    def _fill(self, deadline: Deadline) -> None:
+        """Read more ciphertext, after sending what is pending."""
+        self._flush(deadline)
+        self._feed(self._carrier.recv(READ_BYTES, deadline))
+
+    def _feed(self, data: bytes) -> None:
+        if not data:
+            # TLS asked for more and there is none: no close_notify came. Raised here and not left
+            # to the context, whose options may let such an end pass for a good one.
+            raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
+        self._incoming.write(data)
+
+    def _flush(self, deadline: Deadline) -> None:
+        if self._unsent or self._outgoing.pending:
+            self._collect()
+            self._carrier.send(self._unsent, deadline)
+            self._unsent = memoryview(b"")
+
+    def _collect(self) -> None:
+        if self._outgoing.pending:
+            self._unsent = memoryview(bytes(self._unsent) + self._outgoing.read())
+
+    def send(self, data: Buffer, deadline: Deadline) -> None:
+        """Write all of `data`; see `Stream.send`."""
+        view = memoryview(data)
+        for start in range(0, len(view), READ_BYTES):
+            self._encrypt(view[start : start + READ_BYTES], deadline)
+            self._flush(deadline)
+
+    def _encrypt(self, view: memoryview, deadline: Deadline) -> None:
+        done = 0
+        while done < len(view):
+            try:
+                done += self._object.write(view[done : done + RECORD_BYTES])
+            except ssl.SSLWantReadError:  # a renegotiation has to be read first
+                self._fill(deadline)
+
+    def send_until_response(self, data: Buffer, deadline: Deadline) -> int:
+        """Write `data` until a response begins; see `Stream.send_until_response`."""
+        view, done = memoryview(data), 0
+        while True:
+            # What is left of an earlier call goes first; what is encrypted counts as accepted.
+            if not self._flush_until_response(deadline):
+                return done
+            if done == len(view):
+                return done
+            piece = view[done : done + RECORD_BYTES]
+            self._encrypt(piece, deadline)
+            done += len(piece)
+
+    def _flush_until_response(self, deadline: Deadline) -> bool:
+        """Send all ciphertext there is; False when a response came in between."""
+        self._collect()
+        while self._unsent:
+            sent = self._carrier.send_until_response(self._unsent, deadline)
+            self._unsent = self._unsent[sent:]
+            if self._unsent and self._has_response(deadline):
+                return False
+        return True
+
+    def _has_response(self, deadline: Deadline) -> bool:
+        """Whether what the carrier has to read is for us; if so it is kept for `recv`."""
+        try:
+            self._feed(self._carrier.recv(READ_BYTES, deadline))
+            self._ahead = self._object.read(RECORD_BYTES)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def has_data_or_eof(self) -> bool:
+        """Tell whether the idle connection is unfit for another request; see `Stream`."""
+        if self.is_closed or self._ahead:
+            return True
+        return not self._is_quiet()
+
+    def _is_quiet(self) -> bool:
+        try:
+            self._read_now(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except (OSError, ValueError):
+            pass
+        return False
+
+    def _read_now(self, max_bytes: int) -> bytes:
+        if self._ahead:
+            return self._take_ahead(max_bytes)
+        while True:
+            try:
+                return self._object.read(max_bytes)
+            except ssl.SSLWantReadError:
+                self._feed(self._carrier._read_now(READ_BYTES))
+            except ssl.SSLZeroReturnError:
+                return b""
+
+    def _close_notify(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._object.unwrap()
+        self._send_pending()
+        self._carrier._close_notify()
+
+    def _send_pending(self) -> None:
+        """Send pending ciphertext if that takes no waiting."""
+        with contextlib.suppress(OSError, ValueError):
+            self._collect()
+            self._carrier._write_now(self._unsent)
+
+    def close(self) -> None:
+        """Close at once; see `Stream.close`."""
+        super().close()
+        self._carrier.is_closed = True  # it shared the socket
+
+    def abandon(self) -> None:
+        """Close the descriptor without sending anything; see `Stream.abandon`."""
+        self.is_closed = True
+        self._carrier.abandon()

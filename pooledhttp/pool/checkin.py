@@ -1,0 +1,273 @@
+"""How a lease ends, and what becomes of its resource. Pure steps: see `state`.
+
+    release       the resource is good: keep it, or close it if it is old, evicted or one too many
+    discard       the resource is of no use: close it
+    reclaim       the lease was dropped without an end: discard, and count a leak
+    return        the slot was given to a caller that has left: as if nothing had happened
+
+Each looks the lease up by its serial number, so a second end finds nothing and does nothing. All of
+them free an empty slot.
+
+A good resource goes to the first waiting caller, else to the idle list of its key, else it is
+closed. The idle list has the newest slot at its end, which is taken first. So slots that are not
+needed grow old at the other end, and are closed there.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Hashable
+from math import inf
+from typing import TypeVar
+
+from pooledhttp.events import IdleOverflow, LeaseEnded
+from pooledhttp.pool.key_state import KeyState, Slot
+from pooledhttp.pool.leaks import count_leak_locked
+from pooledhttp.pool.queue import free_empty_slot_locked, hand_over_locked, overtaking_key_locked
+from pooledhttp.pool.state import PoolState
+from pooledhttp.pool.stats import BOUNDS_SECONDS, IDLE_FULL
+
+__all__ = [
+    "close_expired_locked",
+    "close_reason_locked",
+    "discard_locked",
+    "expire_idle_locked",
+    "must_close_locked",
+    "reclaim_locked",
+    "release_locked",
+    "return_unused_locked",
+]
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
+
+
+def release_locked(state: PoolState[K, R], now: float, serial: int, keep_for: float | None) -> None:
+    """End a lease whose resource can be used again.
+
+    This function is on the path of every request. It repeats what `_count_end_locked`,
+    `must_close_locked` and `_keep_locked` do for the rare ends, which saves their calls.
+    """
+    slot = state.held.pop(serial, None)
+    if slot is None:
+        return
+    key_state = slot.key_state
+    if slot.is_request:
+        hold_seconds = now - slot.taken_at
+        counters = key_state.counters
+        counters.hold_seconds += hold_seconds
+        counters.hold_counts[bisect.bisect_left(BOUNDS_SECONDS, hold_seconds)] += 1
+        if now >= counters.roll_at:
+            counters.roll_marks(now, key_state.leased)
+        if state.listeners:
+            state.events.append(LeaseEnded(key_state.origin, hold_seconds, "released"))
+    else:
+        state.end_warming_locked(slot)
+    if slot.resource is None:
+        free_empty_slot_locked(state, now, slot)
+        return
+    if slot.idle_before > key_state.alive_at:
+        key_state.saw_alive(slot.idle_before)
+    # All times are one object now. The old ones are freed while they are in the processor's cache;
+    # each would cost another trip to memory when the slot is taken again.
+    slot.idle_since = slot.taken_at = now
+    slot.idle_before = 0.0
+    slot.watch = None
+    slot.keep_until = slot.retire_at
+    if keep_for is not None:
+        _learn_announced_locked(slot, now, keep_for)
+    if (
+        now >= slot.retire_at
+        or slot.epoch != key_state.epoch
+        or slot.uses >= state.max_uses
+        or key_state.open > key_state.max_open
+        or state.open_total > state.max_total
+        or state.is_closed
+    ):
+        close_expired_locked(state, now, slot)
+        return
+    idle = key_state.idle
+    if state.waiting_total or idle or state.idle_total >= state.max_idle_total:
+        _keep_locked(state, now, slot)
+    elif key_state.max_idle:  # the common case: no caller waits, and it is the only idle one
+        idle.append(slot)
+        state.idle_total += 1
+        if not key_state.bucket:
+            state.idle_index.update(key_state)
+    else:
+        _keep_locked(state, now, slot)
+
+
+def _learn_announced_locked(slot: Slot[K, R], now: float, keep_for: float) -> None:
+    """Learn from the idle limit that the peer has announced."""
+    keepalive = slot.key_state.keepalive
+    keepalive.learn_announced(keep_for)
+    slot.keep_until = min(slot.retire_at, now + keepalive.usable_seconds(keep_for))
+
+
+def discard_locked(state: PoolState[K, R], now: float, serial: int, reason: str) -> None:
+    """End a lease whose resource is of no use."""
+    slot = state.held.pop(serial, None)
+    if slot is None:
+        return
+    _count_end_locked(state, now, slot, reason)
+    if slot.resource is None:
+        free_empty_slot_locked(state, now, slot)
+    else:
+        state.schedule_close_locked(now, slot, reason)
+
+
+def reclaim_locked(state: PoolState[K, R], now: float, serial: int, reason: str) -> None:
+    """End a lease that was dropped without an end, and count a leak."""
+    slot = state.held.get(serial)
+    if slot is None:
+        return
+    count_leak_locked(state, now, slot)
+    discard_locked(state, now, serial, reason)
+
+
+def return_unused_locked(state: PoolState[K, R], now: float, serial: int) -> None:
+    """End a lease that was given to a caller that never used it, as if nothing had happened."""
+    slot = state.held.pop(serial, None)
+    if slot is None:
+        return
+    if slot.resource is None:
+        slot.key_state.counters.dialled -= slot.is_request
+        state.end_warming_locked(slot)
+        free_empty_slot_locked(state, now, slot)
+        return
+    slot.uses -= slot.is_request
+    state.end_warming_locked(slot)
+    slot.idle_before = 0.0
+    slot.watch = None
+    if now >= slot.keep_until or must_close_locked(state, slot):
+        close_expired_locked(state, now, slot)
+    else:
+        _keep_locked(state, now, slot)
+
+
+def _count_end_locked(state: PoolState[K, R], now: float, slot: Slot[K, R], reason: str) -> None:
+    """Count how long a discarded lease was held, if it served a request."""
+    if not slot.is_request:
+        state.end_warming_locked(slot)
+        return
+    key_state = slot.key_state
+    hold_seconds = now - slot.taken_at
+    counters = key_state.counters
+    counters.hold_seconds += hold_seconds
+    counters.hold_counts[bisect.bisect_left(BOUNDS_SECONDS, hold_seconds)] += 1
+    if now >= counters.roll_at:
+        counters.roll_marks(now, key_state.leased)
+    if state.listeners:
+        state.events.append(LeaseEnded(key_state.origin, hold_seconds, "discarded", reason))
+
+
+# -- keeping a good resource, or not
+
+
+def _keep_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
+    """Hand a good resource to a waiting caller, or keep it idle."""
+    key_state = slot.key_state
+    if state.blocked and overtaking_key_locked(state, now, key_state, key_state.open) is not None:
+        # The room goes to the other key once the resource is closed.
+        state.schedule_close_locked(now, slot, "made_room")
+        return
+    if key_state.waiting:
+        first = next(iter(key_state.waiting.values()))
+        idle_seconds = now - slot.idle_since
+        if first.fresh or (first.careful and idle_seconds >= key_state.keepalive.trust):
+            state.schedule_close_locked(now, slot, "made_room")
+        else:
+            hand_over_locked(state, now, key_state, slot)
+        return
+    _add_idle_locked(state, now, slot)
+
+
+def _add_idle_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
+    """Add a slot to the idle list of its key, and close one that is too many or too old."""
+    key_state = slot.key_state
+    idle = key_state.idle
+    is_key_full = len(idle) >= key_state.max_idle
+    if is_key_full or state.idle_total >= state.max_idle_total:
+        victim = key_state if is_key_full else state.idle_index.largest()
+        if victim is None or not victim.idle:  # the limit is zero
+            _note_overflow_locked(state, key_state)
+            state.schedule_close_locked(now, slot, IDLE_FULL)
+            return
+        _note_overflow_locked(state, victim)
+        state.idle_total -= 1
+        state.schedule_close_locked(now, victim.idle.pop(0), IDLE_FULL)
+    elif len(idle) > key_state.min_idle and (
+        now >= idle[0].keep_until or now - idle[0].idle_since >= state.idle_timeout
+    ):
+        # Each release closes one slot that is no longer needed. So the idle list shrinks to what
+        # is used even if the pool is never swept.
+        state.idle_total -= 1
+        close_expired_locked(state, now, idle.pop(0))
+    idle.append(slot)
+    state.idle_total += 1
+    if key_state.bucket < len(idle):
+        state.idle_index.update(key_state)
+
+
+def _note_overflow_locked(state: PoolState[K, R], key_state: KeyState[K, R]) -> None:
+    """Note that a resource of a key is closed because the limit of idle ones is reached."""
+    state.overflowed = key_state
+    if state.listeners:
+        state.events.append(IdleOverflow(key_state.origin))
+
+
+def expire_idle_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> float:
+    """Close the expired idle slots of a key; return when the next one expires."""
+    idle = key_state.idle
+    if not idle:
+        return inf
+    key_state.forget_outdated(now)
+    limit = key_state.idle_limit
+    surplus = max(len(idle) - key_state.min_idle, 0) if key_state.min_idle else 0
+    soonest = inf
+    for slot in list(idle):
+        end = min(slot.keep_until, slot.idle_since + limit)
+        if surplus:  # a minimum exempts from the idle timeout, but not the oldest beyond it
+            end = min(end, slot.idle_since + state.idle_timeout)
+            surplus -= 1
+        if end > now:
+            soonest = min(soonest, end)
+            continue
+        idle.remove(slot)
+        state.idle_total -= 1
+        close_expired_locked(state, now, slot)
+    return soonest
+
+
+def close_expired_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
+    """Have a resource closed that must not be used again, and count the reason."""
+    state.schedule_close_locked(now, slot, close_reason_locked(state, now, slot))
+
+
+def must_close_locked(state: PoolState[K, R], slot: Slot[K, R]) -> bool:
+    """Whether a returned resource is closed although it is good and young."""
+    key_state = slot.key_state
+    return (
+        slot.epoch != key_state.epoch
+        or slot.uses >= state.max_uses
+        or state.is_closed
+        or key_state.open > key_state.max_open
+        or state.open_total > state.max_total
+    )
+
+
+def close_reason_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> str:
+    """Return why a resource must not be used again, in the word that statistics count by."""
+    key_state = slot.key_state
+    if slot.epoch != key_state.epoch:
+        return "evicted"
+    if state.is_closed:
+        return "closed"
+    if slot.uses >= state.max_uses:
+        return "max_requests"
+    if now >= slot.retire_at:
+        return "max_lifetime"
+    if key_state.open > key_state.max_open or state.open_total > state.max_total:
+        return "resized"
+    return "idle_timeout" if now - slot.idle_since >= state.idle_timeout else "idle_limit"

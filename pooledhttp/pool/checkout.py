@@ -1,0 +1,348 @@
+"""How a lease gets a slot, and what the outcome of a probe means. Pure steps: see `state`.
+
+`take_idle_locked` is the shortest way: the newest idle resource of the key, if it is usable as it
+is. `find_slot_locked` is the whole search:
+
+    1  the newest idle resource, if it is trusted               PLACED
+    2  an old idle resource that is not trusted, to be probed   PROBE    then it searches again
+    3  room within the limits, or made by closing an idle one   PLACED   with an empty slot
+    4  nothing                                                  WAIT     in the queue, if wanted
+
+Where an idle resource has to go to make room, its slot is freed at once and the resource is added
+to `to_close`. The caller closes it before it puts another one into its slot, so that no more are
+open than the limits allow.
+
+The probe itself runs without the lock, while a lease holds the resource. Its outcome teaches the
+pool about the origin: alive at an age means that younger ones can be trusted, dead at an age means
+that older ones must not be used. A careful request that does not trust an old idle resource borrows
+it only to learn that:
+
+    idle --lend_oldest--> lease --return_alive--> idle       the lease has no slot then
+                            |
+                            +--replace_dead-----> closed     the lease keeps the slot, empty
+                            '--discard_dead-----> closed     the lease ends (`probe_idle`)
+"""
+
+from __future__ import annotations
+
+import bisect
+import enum
+import operator
+from collections.abc import Hashable
+from typing import TypeVar
+
+from pooledhttp.events import StaleFound
+from pooledhttp.pool.checkin import (
+    close_expired_locked,
+    close_reason_locked,
+    discard_locked,
+    must_close_locked,
+)
+from pooledhttp.pool.key_state import KeyState, Slot, WaitingCaller
+from pooledhttp.pool.lease import Lease
+from pooledhttp.pool.queue import enqueue_locked, free_empty_slot_locked
+from pooledhttp.pool.state import PoolState
+
+__all__ = [
+    "Found",
+    "discard_dead_locked",
+    "fill_locked",
+    "find_slot_locked",
+    "lend_oldest_locked",
+    "replace_dead_locked",
+    "reserve_locked",
+    "return_alive_locked",
+    "swap_for_idle_locked",
+    "take_idle_locked",
+]
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
+
+
+#: The sort key of idle lists.
+_IDLE_SINCE = operator.attrgetter("idle_since")
+
+
+class Found(enum.Enum):
+    """The outcome of a search for a slot."""
+
+    PLACED = "placed"  #: the lease has a slot
+    PROBE = "probe"  #: the lease has an old idle resource that has to be probed first
+    WAIT = "wait"  #: nothing is free
+    CLOSED = "closed"  #: the pool is shut down
+
+
+def take_idle_locked(
+    state: PoolState[K, R], now: float, key_state: KeyState[K, R], lease: Lease[K, R]
+) -> bool:
+    """Give the newest idle slot to the lease, if it is usable as it is.
+
+    This is the common case and on the path of every request, so `attach_idle_locked` is written
+    out. For a moment the slot is in two containers, never in none: an interrupt between two lines
+    must not lose it.
+    """
+    idle = key_state.idle
+    if not idle:
+        return False
+    slot = idle[-1]
+    idle_seconds = now - slot.idle_since
+    if now >= slot.keep_until or idle_seconds >= key_state.idle_limit:
+        return False
+    state.held[lease.serial] = slot
+    idle.pop()
+    state.idle_total -= 1
+    lease.slot = slot
+    lease.resource = slot.resource
+    lease.reused = True
+    lease.idle_seconds = slot.idle_before = idle_seconds
+    slot.taken_at = now
+    slot.uses += 1
+    return True
+
+
+def find_slot_locked(
+    state: PoolState[K, R],
+    now: float,
+    key_state: KeyState[K, R],
+    lease: Lease[K, R],
+    to_close: list[R],
+    *,
+    careful: bool = False,
+    fresh: bool = False,
+    may_probe: bool = False,
+    caller: WaitingCaller[K, R] | None = None,
+) -> Found:
+    """Find a slot for the lease, in the order of the module docstring.
+
+    Args:
+        state: Of the pool.
+        now: The time.
+        key_state: Of the key of the lease.
+        lease: Gets the slot.
+        to_close: Gets the resources whose slots were freed. The caller closes them before it puts
+            another resource into its slot.
+        careful: Take an idle resource only if it is trusted.
+        fresh: Take an empty slot only.
+        may_probe: Whether an old idle resource may be lent out to be probed.
+        caller: Joins the queue if nothing is free; with None nothing joins.
+    """
+    if state.is_closed:
+        return Found.CLOSED
+    state.mark_used_locked(key_state)  # making room may drop other keys, but not this one
+    expired: Slot[K, R] | None = None
+    if key_state.idle and not fresh:
+        key_state.forget_outdated(now)
+        expired = _pop_expired_locked(state, now, key_state)
+        if _take_trusted_locked(state, now, key_state, lease, careful=careful):
+            if expired is not None:
+                close_expired_locked(state, now, expired)
+            return Found.PLACED
+        if key_state.idle and may_probe and expired is None:
+            lend_oldest_locked(state, now, key_state, lease)
+            return Found.PROBE
+    if expired is not None:
+        reason = close_reason_locked(state, now, expired)
+        _free_at_once_locked(state, now, expired, reason, to_close)
+    elif not _make_room_locked(state, now, key_state, to_close) and state.is_full_locked(key_state):
+        if caller is None:
+            state.mark_unused_locked(now, key_state)
+        else:
+            enqueue_locked(state, key_state, caller)
+        return Found.WAIT
+    state.attach_empty_locked(now, state.open_slot_locked(key_state), lease)
+    return Found.PLACED
+
+
+def _pop_expired_locked(
+    state: PoolState[K, R], now: float, key_state: KeyState[K, R]
+) -> Slot[K, R] | None:
+    """Remove the expired slots at the new end of the idle list; return one for its room."""
+    idle = key_state.idle
+    limit = key_state.idle_limit
+    spare: Slot[K, R] | None = None
+    while idle and (now >= idle[-1].keep_until or now - idle[-1].idle_since >= limit):
+        slot = idle.pop()
+        state.idle_total -= 1
+        if spare is not None:
+            close_expired_locked(state, now, spare)
+        spare = slot
+    return spare
+
+
+def _take_trusted_locked(
+    state: PoolState[K, R],
+    now: float,
+    key_state: KeyState[K, R],
+    lease: Lease[K, R],
+    *,
+    careful: bool,
+) -> bool:
+    """Give the newest idle slot to the lease; to a careful one only if it is trusted."""
+    idle = key_state.idle
+    if not idle or (careful and now - idle[-1].idle_since >= key_state.keepalive.trust):
+        return False
+    return take_idle_locked(state, now, key_state, lease)
+
+
+def _make_room_locked(
+    state: PoolState[K, R], now: float, key_state: KeyState[K, R], to_close: list[R]
+) -> bool:
+    """Free an idle slot for a lease of the key, if a limit is in its way; whether one was freed."""
+    if key_state.open >= key_state.max_open:
+        victim: KeyState[K, R] | None = key_state if key_state.idle else None
+    elif state.open_total >= state.max_total:
+        victim = state.idle_index.largest()
+    else:
+        return False
+    if victim is None:
+        return False
+    slot = victim.idle.pop(0)
+    state.idle_total -= 1
+    _free_at_once_locked(state, now, slot, "made_room", to_close)
+    return True
+
+
+def _free_at_once_locked(
+    state: PoolState[K, R], now: float, slot: Slot[K, R], reason: str, to_close: list[R]
+) -> None:
+    """Free a slot whose resource the caller closes right after this step."""
+    key_state = slot.key_state
+    assert slot.resource is not None
+    to_close.append(slot.resource)
+    state.count_close_locked(now, slot, reason)
+    key_state.open -= 1
+    state.open_total -= 1
+    state.mark_unused_locked(now, key_state)
+
+
+def fill_locked(
+    state: PoolState[K, R], now: float, lease: Lease[K, R], resource: R
+) -> Slot[K, R] | None:
+    """Put a resource into the empty slot of a lease; None if the lease has ended.
+
+    Raises:
+        ValueError: The slot is not empty.
+    """
+    slot = state.held.get(lease.serial)
+    if slot is None:
+        return None
+    if slot.resource is not None:
+        raise ValueError("The lease already holds a resource; release or discard it first.")
+    slot.resource = resource
+    slot.opened_at = now
+    slot.retire_at = state.draw_retire_at_locked(now)
+    slot.uses = 1 if slot.is_request else 0
+    slot.key_state.dialling -= 1
+    slot.key_state.counters.created += 1
+    lease.resource = resource
+    return slot
+
+
+def reserve_locked(
+    state: PoolState[K, R], now: float, key_state: KeyState[K, R], lease: Lease[K, R]
+) -> bool:
+    """Give an empty slot to a lease that warms the key, if no request needs the room."""
+    kept = len(key_state.idle) + key_state.warming
+    is_idle_full = kept >= key_state.max_idle or state.idle_total >= state.max_idle_total
+    if state.is_closed or is_idle_full or state.is_full_locked(key_state):
+        return False
+    state.mark_used_locked(key_state)
+    slot = state.open_slot_locked(key_state)
+    slot.is_request = False
+    state.attach_empty_locked(now, slot, lease)
+    return True
+
+
+def swap_for_idle_locked(
+    state: PoolState[K, R], now: float, lease: Lease[K, R], careful: bool
+) -> None:
+    """Exchange the empty slot of a lease for another idle one of its key, if there is one."""
+    slot = state.held.get(lease.serial)
+    if slot is None or not slot.key_state.idle or slot.key_state.waiting:
+        return
+    key_state = slot.key_state
+    if not _take_trusted_locked(state, now, key_state, lease, careful=careful):
+        return
+    key_state.counters.dialled -= 1
+    assert lease.slot is not None
+    lease.slot.watch = slot.watch
+    free_empty_slot_locked(state, now, slot)
+
+
+# -- the outcomes of probes
+
+
+def lend_oldest_locked(
+    state: PoolState[K, R], now: float, key_state: KeyState[K, R], lease: Lease[K, R]
+) -> bool:
+    """Lend the resource that has been idle longest to a lease; False if none is idle.
+
+    Until the outcome of its probe is known, the lease does not count as a request.
+    """
+    if not key_state.idle:
+        return False
+    slot = key_state.idle.pop(0)
+    state.idle_total -= 1
+    slot.is_request = False
+    state.attach_idle_locked(now, slot, lease)
+    return True
+
+
+def return_alive_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
+    """Take the probed resource back from a lease, which has no slot then."""
+    slot = state.held.pop(lease.serial, None)
+    if slot is None:
+        return
+    key_state = slot.key_state
+    key_state.saw_alive(slot.idle_before)
+    state.end_warming_locked(slot)
+    lease.slot = lease.resource = None
+    is_wanted = key_state.waiting or state.blocked.longest_wait() is not None
+    if is_wanted or must_close_locked(state, slot):
+        # A caller came meanwhile: the slot must not become idle while it waits. Closing the
+        # resource and freeing its room serves the first caller.
+        state.schedule_close_locked(now, slot, "made_room")
+        return
+    bisect.insort_left(key_state.idle, slot, key=_IDLE_SINCE)
+    state.idle_total += 1
+    if key_state.bucket < len(key_state.idle):
+        state.idle_index.update(key_state)
+
+
+def replace_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
+    """Give a lease an empty slot for the one whose dead resource has been closed."""
+    slot = state.held.get(lease.serial)
+    if slot is None:
+        return
+    key_state = slot.key_state
+    _count_dead_locked(state, now, slot)
+    state.count_close_locked(now, slot, "stale")
+    key_state.counters.dialled += 1
+    state.end_warming_locked(slot)  # for a lent resource, the request begins here
+    emptied: Slot[K, R] = Slot(key_state)
+    emptied.taken_at = slot.taken_at
+    emptied.watch = slot.watch
+    state.held[lease.serial] = emptied
+    key_state.dialling += 1
+    lease.slot = emptied
+    lease.resource = None
+    lease.reused = False
+
+
+def discard_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
+    """End a lease that has found an idle resource dead, and have it closed."""
+    slot = state.held.get(lease.serial)
+    if slot is None:
+        return
+    _count_dead_locked(state, now, slot)
+    discard_locked(state, now, lease.serial, "stale")
+
+
+def _count_dead_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
+    """Count a dead resource, and learn from the age at which it was found."""
+    key_state = slot.key_state
+    key_state.saw_closed(slot.idle_before, now)
+    key_state.counters.stale_found += 1
+    if state.listeners:
+        state.events.append(StaleFound(key_state.origin, slot.idle_before))

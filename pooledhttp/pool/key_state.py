@@ -1,0 +1,184 @@
+"""Everything a pool knows about one key: its limits, slots, waiting callers and counters.
+
+A `Slot` is counted against the limits from the moment it is given to its first lease until its
+resource has been closed:
+
+    empty ---fill---> in use ---release---> idle
+      |                 |  ^                  |
+      |                 |  +----acquire-------+
+      |                 v                     v
+      +-------------> closing <---------------+      gone when the close has returned
+
+These classes are plain containers, as a list is. They belong to one `PoolState` and are touched
+only while its lock is held.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections import OrderedDict
+from collections.abc import Hashable
+from math import inf
+from typing import Generic, TypeVar
+
+from pooledhttp.pool.keepalive import KeepAlive
+from pooledhttp.pool.lease import Lease, LeaseWatch
+from pooledhttp.pool.limits import Limits
+from pooledhttp.pool.stats import Counters
+from pooledhttp.runtime import Waiter
+
+__all__ = ["UNLIMITED", "KeyState", "Outcome", "Slot", "WaitingCaller"]
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
+
+#: Stands for "no limit", so that comparisons need no special case.
+UNLIMITED = sys.maxsize
+
+
+class Slot(Generic[K, R]):
+    """Room for one resource, and the resource in it."""
+
+    __slots__ = (
+        "epoch", "idle_before", "idle_since", "is_request", "keep_until", "key_state", "opened_at",
+        "resource", "retire_at", "taken_at", "uses", "watch",
+    )  # fmt: skip
+
+    def __init__(self, key_state: KeyState[K, R]) -> None:
+        self.key_state = key_state
+        self.resource: R | None = None
+        self.epoch = key_state.epoch  # below the key's epoch: evicted, close it after its lease
+        self.opened_at = 0.0
+        self.retire_at = inf  # no lease from then on, because of its age
+        self.keep_until = inf  # while idle: no lease from then on, for any reason
+        self.idle_since = 0.0
+        self.idle_before = 0.0  # how long it had been idle when the present lease got it
+        self.taken_at = 0.0
+        self.uses = 0
+        self.is_request = True  # False while the lease serves no request: it warms, or probes
+        self.watch: LeaseWatch | None = None  # of the present lease, while leaks are looked for
+
+    @property
+    def origin(self) -> str:
+        """The name of the key."""
+        return self.key_state.origin
+
+
+class Outcome(enum.Enum):
+    """What has become of a waiting caller."""
+
+    PENDING = "pending"  #: in the queue
+    SERVED = "served"  #: its lease has a slot
+    CLOSED = "closed"  #: the pool was shut down
+    LEFT = "left"  #: it gave up
+
+
+class WaitingCaller(Generic[K, R]):
+    """One caller in the queue of a key.
+
+    Args:
+        lease: Gets the slot.
+        signal: Wakes the caller.
+        since: When it began to wait, on the pool's clock.
+        patience: After so many seconds it may overtake other keys.
+        careful: It accepts only an idle resource that is trusted.
+        fresh: It accepts only an empty slot.
+    """
+
+    __slots__ = ("careful", "fresh", "lease", "outcome", "patience", "signal", "since")
+
+    def __init__(
+        self,
+        lease: Lease[K, R],
+        signal: Waiter,
+        since: float,
+        patience: float,
+        *,
+        careful: bool,
+        fresh: bool,
+    ) -> None:
+        self.lease = lease
+        self.signal = signal
+        self.since = since
+        self.patience = patience
+        self.careful = careful
+        self.fresh = fresh
+        self.outcome = Outcome.PENDING
+
+
+class KeyState(Generic[K, R]):
+    """The state of one key.
+
+    `open` counts all its slots: in use, idle and closing. `in_use` has the empty ones
+    (`dialling`) and those whose lease serves no request (`warming`) in it.
+    """
+
+    __slots__ = (
+        "alive_at", "blocked_serial", "bucket", "bucket_index", "closing", "counters", "dialling",
+        "epoch", "idle", "idle_limit", "idle_timeout", "keepalive", "key", "max_idle", "max_open",
+        "min_idle", "open", "origin", "waiting", "warming",
+    )  # fmt: skip
+
+    def __init__(self, key: K, origin: str, now: float) -> None:
+        self.key = key
+        self.origin = origin
+        self.open = 0
+        self.dialling = 0
+        self.closing = 0
+        self.warming = 0
+        # The newest slot is last. A deque removes from the old end without moving the others, but
+        # it starts with a block of 64 entries. For ten thousand keys with one slot each that is
+        # five megabytes, which have to stay in the caches. Moving some hundred pointers costs
+        # nothing beside the close of a connection, which follows each removal at the old end.
+        self.idle: list[Slot[K, R]] = []
+        self.waiting: OrderedDict[int, WaitingCaller[K, R]] = OrderedDict()  # by lease serial
+        self.epoch = 0  # raised by an eviction
+        self.bucket = 0  # where `IdleIndex` lists this key
+        self.bucket_index = 0
+        self.blocked_serial = -1  # the caller by which `BlockedIndex` lists this key
+        self.keepalive = KeepAlive()
+        # Copies for the path of every request: one object less to touch among ten thousand.
+        self.idle_limit = inf  # from this idle age on unusable: by the settings, or as learned
+        self.alive_at = 0.0  # found alive at this age: younger ones alive are no news
+        self.counters = Counters(now)
+        self.idle_timeout = inf
+        self.max_open = self.max_idle = UNLIMITED
+        self.min_idle = 0
+
+    def apply_limits(self, limits: Limits, idle_timeout: float) -> None:
+        """Take over new limits. A key with a minimum has no idle timeout."""
+        self.max_open = UNLIMITED if limits.max_open is None else limits.max_open
+        self.max_idle = UNLIMITED if limits.max_idle is None else limits.max_idle
+        self.min_idle = limits.min_idle
+        self.idle_timeout = inf if limits.min_idle else idle_timeout
+        self._update_idle_limit()
+
+    def saw_alive(self, age: float) -> None:
+        """Learn that a resource idle for `age` seconds was alive."""
+        self.alive_at = max(self.alive_at, age)
+        self.keepalive.saw_alive(age)
+
+    def saw_closed(self, age: float, now: float) -> None:
+        """Learn that a resource idle for `age` seconds was dead."""
+        self.alive_at = 0.0  # the next one found alive is news again
+        self.keepalive.saw_closed(age, now)
+        self._update_idle_limit()
+
+    def forget_outdated(self, now: float) -> None:
+        """Forget a learned idle limit that is too old."""
+        self.keepalive.forget_outdated(now)
+        self._update_idle_limit()
+
+    def _update_idle_limit(self) -> None:
+        self.idle_limit = min(self.keepalive.limit, self.idle_timeout)
+
+    @property
+    def in_use(self) -> int:
+        """Slots that leases have."""
+        return self.open - len(self.idle) - self.closing
+
+    @property
+    def leased(self) -> int:
+        """Slots that the leases of requests have."""
+        return self.in_use - self.warming

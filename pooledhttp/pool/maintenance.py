@@ -1,0 +1,310 @@
+"""The part of a pool that is not on the path of a request: expiry, leaks, settings, closing, stats.
+
+`PoolMaintenance` is the base class of `Pool`. Each of its methods is the whole of what a caller may
+ask for; what changes the state is a step of `evict`, `checkout` or `checkin`. A walk over all keys
+takes the lock for some of them at a time and settles in between, so that no request waits for the
+walk.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from math import inf
+from typing import Generic, TypeVar
+
+from pooledhttp.pool.checkin import expire_idle_locked
+from pooledhttp.pool.checkout import (
+    discard_dead_locked,
+    lend_oldest_locked,
+    reserve_locked,
+    return_alive_locked,
+)
+from pooledhttp.pool.config import PoolConfig
+from pooledhttp.pool.core import PoolCore
+from pooledhttp.pool.evict import evict_locked, resize_locked, shut_down_locked, snapshot_locked
+from pooledhttp.pool.key_state import KeyState
+from pooledhttp.pool.leaks import find_leaks_locked
+from pooledhttp.pool.lease import Lease
+from pooledhttp.pool.limits import Limits
+from pooledhttp.pool.state import PoolState
+from pooledhttp.pool.stats import Advice, OriginStats, PoolStats, merge_stats
+from pooledhttp.runtime import Waiter
+from pooledhttp.timing import Deadline
+
+__all__ = ["PoolMaintenance"]
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
+
+logger = logging.getLogger(__name__)
+
+#: Keys handled in one step by a walk over all keys.
+_KEYS_PER_STEP = 128
+
+
+class PoolMaintenance(Generic[K, R]):
+    """Looks after a pool. `Pool` sets `_core` and makes the leases."""
+
+    _core: PoolCore[K, R]
+
+    def _new_lease(self, key: K) -> Lease[K, R]:
+        """Make a lease that has no slot yet."""
+        raise NotImplementedError
+
+    # -- expiry and leaks
+
+    def sweep(self) -> float | None:
+        """Close the expired idle resources, and report leaks.
+
+        Returns:
+            Seconds to the next expiry; None when nothing is open.
+        """
+        core = self._core
+        soonest = inf
+        for keys in self._keys_in_parts():
+            soonest = min(soonest, core.step(_expire_locked, keys))
+        core.step(PoolState.drop_unused_locked)
+        if core.watches_leaks:
+            soonest = min(soonest, self.report_leaks())
+        core.emit_events()
+        return None if not core.state.open_total else max(soonest - core.now(), 0.0)
+
+    def report_leaks(self) -> float:
+        """Report the leases that have not been used for `leak_threshold`.
+
+        Each is reported once: as a warning in the log, as an event, and in the statistics.
+
+        Returns:
+            When to look again, on the pool's clock; `inf` without a threshold.
+        """
+        core = self._core
+        threshold = core.config.leak_threshold
+        if threshold is None:
+            return inf
+        found, soonest = core.step(find_leaks_locked, threshold)
+        now = core.now()
+        # A lease acquired later can become a leak before those seen now do.
+        core.leak_check_at = min(soonest, now + threshold)
+        for slot, unused_seconds in found:
+            logger.warning(
+                "A lease for %s has not been used for %.1f s (held for %.1f s%s)."
+                " Read the response to its end or close it.",
+                slot.origin, unused_seconds, now - slot.taken_at, slot.watch or "",
+            )  # fmt: skip
+        core.emit_events()
+        return core.leak_check_at
+
+    def _keys_in_parts(self) -> Iterator[list[KeyState[K, R]]]:
+        """Yield the states of all keys, as many at a time as one step may handle."""
+        keys = list(self._core.state.keys.values())
+        for start in range(0, len(keys), _KEYS_PER_STEP):
+            yield keys[start : start + _KEYS_PER_STEP]
+
+    # -- warm resources
+
+    def try_reserve(self, key: K) -> Lease[K, R] | None:
+        """Take an empty slot to fill and release at once, if no request needs the room.
+
+        It is meant for warming: the lease does not count as a request.
+
+        Returns:
+            The lease; None if there is no room.
+        """
+        core = self._core
+        lease = self._new_lease(key)
+        while True:
+            settings = core.settings
+            origin, limits = core.describe(key), core.limits(key)
+            is_placed = core.step(self._reserve_locked, settings, origin, limits, lease)
+            if is_placed is not None:
+                return lease if is_placed else None
+
+    def _reserve_locked(
+        self,
+        state: PoolState[K, R],
+        now: float,
+        settings: object,
+        origin: str,
+        limits: Limits,
+        lease: Lease[K, R],
+    ) -> bool | None:
+        """Reserve a slot; None if the pool was resized after its limits were looked up."""
+        if settings is not self._core.settings:
+            return None
+        key_state = state.add_key_locked(now, lease.key, origin, limits)
+        return reserve_locked(state, now, key_state, lease)
+
+    def shortage(self) -> list[tuple[K, int]]:
+        """Return the keys with fewer idle resources than `min_idle`, and how many are missing."""
+        return self._core.step(_shortage_locked)
+
+    def probe_idle(self) -> None:
+        """Close the dead ones among the idle resources of keys that have a minimum of them.
+
+        It is meant for warming: peers close connections that are idle for long, and otherwise the
+        next request would be the first to notice. Of each key the oldest are probed, up to the
+        first one alive: peers close by age, or all at once.
+        """
+        if self._core.is_alive is not None:
+            for key_state in self._core.state.keys_with_minimum():
+                while self._discard_oldest_if_dead(key_state):
+                    pass
+            self._core.emit_events()
+
+    def _discard_oldest_if_dead(self, key_state: KeyState[K, R]) -> bool:
+        """Probe the oldest idle resource of a key, and close it if it is dead; whether it was."""
+        core = self._core
+        # A lease holds the resource meanwhile, so that an interrupt cannot lose it.
+        lease = self._new_lease(key_state.key)
+        try:
+            if not core.step(lend_oldest_locked, key_state, lease):
+                return False
+            assert lease.resource is not None
+            is_alive = core.probe(lease.resource)
+            core.step(return_alive_locked if is_alive else discard_dead_locked, lease)
+        except BaseException:
+            lease.discard("interrupted")
+            raise
+        return not is_alive
+
+    # -- new settings, and closing
+
+    def resize(
+        self, config: PoolConfig, *, limits_for: Callable[[K], Limits] | None = None
+    ) -> None:
+        """Apply new settings: serve waiting callers if there is room now, and close the surplus.
+
+        Args:
+            config: The settings.
+            limits_for: Returns the limits of a key from now on; None keeps the present function.
+        """
+        core = self._core
+        if limits_for is not None:
+            core.limits_for = limits_for
+        core.apply_config(config)
+        limits: dict[K, Limits] = {}
+        is_done = False
+        while not is_done:  # once more if other keys were added meanwhile
+            for key in list(core.state.keys):
+                if key not in limits:
+                    limits[key] = core.limits(key)
+            is_done = core.step(resize_locked, config, limits)
+        core.emit_events()
+
+    def evict(self, which: K | Callable[[K], bool]) -> int:
+        """Close the idle resources of a key now, and those in use when they are given back.
+
+        Args:
+            which: A key, or a function that returns whether a key is meant.
+
+        Returns:
+            How many resources that concerns.
+        """
+        is_meant = which if callable(which) else None
+        keys = [
+            key_state
+            for key, key_state in list(self._core.state.keys.items())
+            if (is_meant(key) if is_meant is not None else key == which)
+        ]
+        return self._evict_keys(keys, "evicted")
+
+    def close_idle(self) -> None:
+        """Close all idle resources now, and those in use when they are given back.
+
+        The pool stays usable.
+        """
+        self._evict_keys(list(self._core.state.keys.values()), "closed")
+
+    def _evict_keys(self, keys: Iterable[KeyState[K, R]], reason: str) -> int:
+        count = sum(self._core.step(evict_locked, key_state, reason) for key_state in keys)
+        self._core.emit_events()
+        return count
+
+    def shutdown(self) -> None:
+        """Close the pool for good.
+
+        Waiting callers get `PoolClosed` at once. Leases live until they end.
+        """
+        self._core.step(shut_down_locked)
+        self._core.emit_events()
+
+    def drain(self, deadline: Deadline) -> bool:
+        """Shut down, and wait until all leases have ended and everything is closed.
+
+        Returns:
+            False if the deadline came first.
+        """
+        core = self._core
+        signal = core.runtime.waiter()
+        self.shutdown()
+        if core.step(_await_drain_locked, signal):
+            signal.wait(deadline)
+        return not core.state.open_total
+
+    # -- numbers
+
+    def stats(self) -> PoolStats:
+        """Return a snapshot.
+
+        The numbers of one origin fit together. Origins are read in turn, so that requests go on
+        meanwhile. Keys with the same name, such as routes to one origin, are one origin.
+        """
+        core = self._core
+        core.settle()  # deferred ends have happened, as their callers see it
+        parts: dict[str, list[OriginStats]] = {}
+        maxima: dict[str, int | None] = {}
+        for keys in self._keys_in_parts():
+            for part in core.step(_snapshots_locked, keys):
+                parts.setdefault(part.origin, []).append(part)
+                maxima[part.origin] = part.max_open
+        origins: Mapping[str, OriginStats] = {
+            origin: same[0] if len(same) == 1 else merge_stats(origin, same, maxima[origin])
+            for origin, same in parts.items()
+        }
+        dropped = core.step(_dropped_locked)
+        total = merge_stats("", [*origins.values(), dropped], core.config.max_total)
+        return PoolStats(total, origins)
+
+    def advise(self) -> dict[str, Advice]:
+        """Return how many resources each origin needs, by the load of the last minute."""
+        return {
+            origin: Advice(
+                origin,
+                stats.acquired_per_second,
+                stats.mean_hold_seconds,
+                max(stats.advised, 1),
+                stats.max_open,
+                stats.peak,
+            )
+            for origin, stats in self.stats().origins.items()
+            if stats.acquired_per_second
+        }
+
+
+# -- small steps of the methods above
+
+
+def _expire_locked(state: PoolState[K, R], now: float, keys: Iterable[KeyState[K, R]]) -> float:
+    return min((expire_idle_locked(state, now, key_state) for key_state in keys), default=inf)
+
+
+def _shortage_locked(state: PoolState[K, R], now: float) -> list[tuple[K, int]]:
+    return state.shortage_locked()
+
+
+def _await_drain_locked(state: PoolState[K, R], now: float, signal: Waiter) -> bool:
+    """Have `signal` set when nothing is open; False if that is so already."""
+    if state.open_total:
+        state.drainers.append(signal)
+    return bool(state.open_total)
+
+
+def _snapshots_locked(
+    state: PoolState[K, R], now: float, keys: Iterable[KeyState[K, R]]
+) -> list[OriginStats]:
+    return [snapshot_locked(state, now, key_state) for key_state in keys]
+
+
+def _dropped_locked(state: PoolState[K, R], now: float) -> OriginStats:
+    return state.dropped.summary()

@@ -1,0 +1,173 @@
+"""The queues: which callers wait, and who gets a free slot.
+
+Each key has its own queue, first come, first served. Queues of different keys compete only where
+the limit of the whole pool stops them. A free slot goes to the first caller in the queue of its own
+key, unless the first caller of another key is entitled to overtake (see `overtaking_key_locked`).
+
+A caller has its slot when the step that served it releases the lock. The wake-up that follows is
+only the news of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TypeVar
+
+from pooledhttp.pool.key_state import UNLIMITED, KeyState, Outcome, Slot, WaitingCaller
+from pooledhttp.pool.state import PoolState
+
+__all__ = [
+    "enqueue_locked",
+    "free_closed_slot_locked",
+    "free_empty_slot_locked",
+    "hand_over_locked",
+    "leave_queue_locked",
+    "overtaking_key_locked",
+    "repair_queue_locked",
+    "serve_locked",
+]
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
+
+
+def enqueue_locked(
+    state: PoolState[K, R], key_state: KeyState[K, R], caller: WaitingCaller[K, R]
+) -> None:
+    """Put a caller at the end of the queue of its key."""
+    key_state.waiting[caller.lease.serial] = caller
+    state.waiting_total += 1
+    if state.max_total != UNLIMITED:
+        state.blocked.update(key_state)
+
+
+def leave_queue_locked(
+    state: PoolState[K, R], now: float, key_state: KeyState[K, R], caller: WaitingCaller[K, R]
+) -> bool:
+    """Take a caller out of the queue; False if it was served or sent away before."""
+    if caller.outcome is not Outcome.PENDING:
+        return False
+    caller.outcome = Outcome.LEFT
+    del key_state.waiting[caller.lease.serial]
+    state.waiting_total -= 1
+    if state.max_total != UNLIMITED:
+        state.blocked.update(key_state)  # the next caller is first now
+    state.mark_unused_locked(now, key_state)
+    return True
+
+
+def serve_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> None:
+    """Give free room to the callers of a key, or to a key that may overtake it."""
+    blocked = state.blocked
+    if state.max_total != UNLIMITED:
+        blocked.update(key_state)
+    while state.open_total < state.max_total:
+        target: KeyState[K, R] | None = None
+        if key_state.waiting and key_state.open < key_state.max_open:
+            target = key_state
+        if blocked:
+            other = None
+            if target:
+                other = overtaking_key_locked(state, now, key_state, key_state.open + 1)
+            target = other or target or blocked.longest_wait()
+        if target is None:
+            return
+        hand_over_locked(state, now, target, state.open_slot_locked(target))
+
+
+def overtaking_key_locked(
+    state: PoolState[K, R], now: float, key_state: KeyState[K, R], open_before: int
+) -> KeyState[K, R] | None:
+    """Return the other key that gets a slot of `key_state`, or None.
+
+    A caller of another key that has waited longer than its patience overtakes in two cases: its key
+    has fewer slots, so that the shares become more even; or it has waited both `patience` longer
+    and twice as long as the first caller of `key_state`.
+
+    Under a load that makes all callers wait longer than their patience, the shares settle, and the
+    slots of each key serve its own queue. If only the waiting time counted, nearly every request
+    would close a connection.
+
+    Args:
+        state: Of the pool.
+        now: The time.
+        key_state: The key whose slot is free.
+        open_before: How many slots that key had, the free one included.
+    """
+    other = state.blocked.longest_wait_except(key_state)
+    if other is None or not key_state.waiting:
+        return other
+    first = next(iter(other.waiting.values()))
+    waited = now - first.since
+    if waited <= first.patience:
+        return None
+    own_wait = now - next(iter(key_state.waiting.values())).since
+    has_fewer = not other.open or other.open + 1 < open_before
+    return other if has_fewer or waited > own_wait + max(own_wait, first.patience) else None
+
+
+def hand_over_locked(
+    state: PoolState[K, R], now: float, key_state: KeyState[K, R], slot: Slot[K, R]
+) -> None:
+    """Give a slot to the first caller in the queue.
+
+    The caller leaves the queue last. If this step is interrupted, a caller that has a slot is still
+    in the queue, and `repair_queue_locked` completes the hand-over. Out of the queue it would wait
+    for ever.
+    """
+    serial, caller = next(iter(key_state.waiting.items()))
+    lease = caller.lease
+    lease.wait_seconds = now - caller.since
+    key_state.counters.count_wait(lease.wait_seconds)
+    if slot.resource is None:
+        state.attach_empty_locked(now, slot, lease)
+    else:
+        state.attach_idle_locked(now, slot, lease)
+    caller.outcome = Outcome.SERVED
+    state.deferred.append((None, caller.signal))
+    del key_state.waiting[serial]
+    state.waiting_total -= 1
+    if state.max_total != UNLIMITED:
+        state.blocked.update(key_state)
+
+
+def repair_queue_locked(state: PoolState[K, R], key_state: KeyState[K, R]) -> None:
+    """Complete the hand-overs that an interrupted step has begun."""
+    for serial, caller in list(key_state.waiting.items()):
+        slot, lease = state.held.get(serial), caller.lease
+        if slot is not None:
+            lease.slot, lease.resource = slot, slot.resource
+            lease.reused, lease.idle_seconds = slot.resource is not None, slot.idle_before
+            caller.outcome = Outcome.SERVED
+        if caller.outcome is not Outcome.PENDING:
+            state.deferred.append((None, caller.signal))
+            del key_state.waiting[serial]
+
+
+def free_empty_slot_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
+    """Free the empty slot of a lease that has ended."""
+    slot.key_state.dialling -= 1
+    _free_room_locked(state, now, slot.key_state)
+
+
+def free_closed_slot_locked(
+    state: PoolState[K, R], now: float, slot: Slot[K, R], _: object = None
+) -> None:
+    """Free a slot whose resource has been closed."""
+    if slot in state.closing:
+        state.closing.discard(slot)
+        slot.key_state.closing -= 1
+        _free_room_locked(state, now, slot.key_state)
+
+
+def _free_room_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> None:
+    """Count one slot less, and serve a caller that can use the room."""
+    key_state.open -= 1
+    state.open_total -= 1
+    if state.waiting_total:
+        serve_locked(state, now, key_state)
+    if not key_state.open:
+        state.mark_unused_locked(now, key_state)
+    if state.drainers and not state.open_total:
+        state.deferred.extend((None, signal) for signal in state.drainers)
+        state.drainers.clear()

@@ -1,0 +1,365 @@
+"""The state of a pool: its keys, slots and counters, and two indexes over the keys.
+
+    pure steps     evict                  evict, resize, shut down, recount
+                   checkout               how a lease gets a slot
+                   checkin                how a lease ends
+                   queue                  who waits, and who gets a free slot
+    what they      state                  PoolState, IdleIndex, BlockedIndex
+    change         key_state              KeyState, Slot, WaitingCaller
+
+The functions of these modules end in `_locked`: the caller holds the lock of the pool. They never
+lock, wait, close a resource or call back, and the caller passes the time. What has to happen after
+the lock is released is noted: closes and wake-ups in `deferred`, events in `events`. So each
+function is one indivisible step and can be tested as such.
+
+A slot is in exactly one of three containers: `held` (a lease has it), the `idle` list of its key,
+or `closing`. `open` counts all three. So connections that are being dialled or closed count too,
+and the limits hold for open sockets.
+
+What holds between two steps:
+
+    A key with waiting callers has no idle slot.           A returned slot goes to them.
+    If a key waits below its own limit, the pool is full   Free room goes to them, and idle slots
+        and has no idle slot.                                  of other keys are closed for them.
+    open <= max_open of the key, and <= max_total.         Except after a resize, until leases end.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from math import inf
+from typing import Generic, TypeVar
+
+from pooledhttp.events import ConnectionClosed, Event, Listeners
+from pooledhttp.pool.config import PoolConfig
+from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot
+from pooledhttp.pool.lease import Lease
+from pooledhttp.pool.limits import Limits
+from pooledhttp.pool.stats import Counters
+from pooledhttp.runtime import Waiter
+
+__all__ = ["MAX_UNUSED_KEYS", "BlockedIndex", "IdleIndex", "PoolState"]
+
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
+
+#: The state of a key without slots and callers is dropped after so many seconds, or when more than
+#: so many keys are unused.
+UNUSED_SECONDS = 600.0
+MAX_UNUSED_KEYS = 10_000
+
+#: `BlockedIndex` tolerates outdated entries up to this size.
+_TIDY_FROM = 64
+
+
+class IdleIndex(Generic[K, R]):
+    """Finds the key with most idle slots, at random among equals, without looking at all keys.
+
+    Keys stand in buckets by their number of idle slots. Only growth is recorded at once. A key
+    whose number fell stays in its old bucket until a search finds it there and moves it. Growth has
+    paid for each such move before, so an operation costs the same however many keys there are. The
+    common case, to take a slot and give it back, does not touch the buckets at all.
+    """
+
+    __slots__ = ("_buckets", "_random")
+
+    def __init__(self, random_source: random.Random) -> None:
+        self._buckets: list[list[KeyState[K, R]]] = [[]]  # number 0 stays empty
+        self._random = random_source
+
+    def update(self, key_state: KeyState[K, R]) -> None:
+        """Move a key to the bucket of its present number of idle slots."""
+        self.remove(key_state)
+        count = len(key_state.idle)
+        if not count:
+            return
+        buckets = self._buckets
+        while len(buckets) <= count:
+            buckets.append([])
+        key_state.bucket = count
+        key_state.bucket_index = len(buckets[count])
+        buckets[count].append(key_state)
+
+    def remove(self, key_state: KeyState[K, R]) -> None:
+        """Forget a key."""
+        if not key_state.bucket:
+            return
+        bucket = self._buckets[key_state.bucket]
+        last = bucket.pop()
+        if last is not key_state:  # the last one moves into the gap
+            bucket[key_state.bucket_index] = last
+            last.bucket_index = key_state.bucket_index
+        key_state.bucket = 0
+
+    def largest(self) -> KeyState[K, R] | None:
+        """Return the key with most idle slots, at random among equals; None if no slot is idle."""
+        buckets = self._buckets
+        while len(buckets) > 1:
+            bucket = buckets[-1]
+            if not bucket:
+                buckets.pop()
+                continue
+            key_state = bucket[self._random.randrange(len(bucket))]
+            if len(key_state.idle) == key_state.bucket:
+                return key_state
+            self.update(key_state)
+        return None
+
+
+class BlockedIndex(Generic[K, R]):
+    """Finds the longest wait among the keys that only the limit of the whole pool stops.
+
+    It is a heap with one entry per key, for the first caller in the key's queue. An entry is never
+    searched for and removed. When it reaches the top and is outdated, it is thrown away.
+    """
+
+    __slots__ = ("_heap", "_tidy_at")
+
+    def __init__(self) -> None:
+        # Serial numbers are never equal, so key states are never compared.
+        self._heap: list[tuple[float, int, KeyState[K, R]]] = []
+        self._tidy_at = _TIDY_FROM
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def update(self, key_state: KeyState[K, R]) -> None:
+        """Enter a key with its first caller, if only the limit of the whole pool stops it."""
+        if not key_state.waiting or key_state.open >= key_state.max_open:
+            return
+        serial, first = next(iter(key_state.waiting.items()))
+        if key_state.blocked_serial == serial:
+            return
+        key_state.blocked_serial = serial
+        heapq.heappush(self._heap, (first.since, serial, key_state))
+        if len(self._heap) > self._tidy_at:
+            self._tidy()
+
+    def longest_wait(self) -> KeyState[K, R] | None:
+        """Return the key whose first caller has waited longest, or None."""
+        heap = self._heap
+        while heap:
+            _, serial, key_state = heap[0]
+            if self._is_current(serial, key_state):
+                return key_state
+            if key_state.blocked_serial == serial:
+                key_state.blocked_serial = -1
+            heapq.heappop(heap)
+        return None
+
+    def longest_wait_except(self, key_state: KeyState[K, R]) -> KeyState[K, R] | None:
+        """Return the key other than this one whose first caller has waited longest, or None."""
+        first = self.longest_wait()
+        if first is not key_state:
+            return first
+        entry = heapq.heappop(self._heap)
+        second = self.longest_wait()
+        heapq.heappush(self._heap, entry)
+        return second
+
+    @staticmethod
+    def _is_current(serial: int, key_state: KeyState[K, R]) -> bool:
+        """Whether that caller is still first, and only the pool's limit stops it."""
+        return (
+            key_state.blocked_serial == serial
+            and key_state.open < key_state.max_open
+            and next(iter(key_state.waiting), -1) == serial
+        )
+
+    def _tidy(self) -> None:
+        """Throw away outdated entries below the top too; as many insertions have paid for it."""
+        kept = []
+        for entry in self._heap:
+            if self._is_current(entry[1], entry[2]):
+                kept.append(entry)
+            elif entry[2].blocked_serial == entry[1]:
+                entry[2].blocked_serial = -1
+        heapq.heapify(kept)
+        self._heap[:] = kept
+        self._tidy_at = 2 * len(kept) + _TIDY_FROM
+
+
+class PoolState(Generic[K, R]):
+    """The state that the lock of a pool guards; see the module docstring.
+
+    Args:
+        config: The settings.
+        listeners: Events are noted only while there is a listener.
+        random_source: For lifetimes, and for the choice among equals.
+        now: The time, for the first marks of the counters.
+    """
+
+    def __init__(
+        self, config: PoolConfig, listeners: Listeners, random_source: random.Random, now: float
+    ) -> None:
+        self.keys: dict[K, KeyState[K, R]] = {}
+        self.held: dict[int, Slot[K, R]] = {}  # by the serial number of the lease
+        self.closing: set[Slot[K, R]] = set()
+        self.drainers: list[Waiter] = []  # callers of `drain`
+        self.open_total = 0
+        self.idle_total = 0
+        self.waiting_total = 0
+        self.is_closed = False
+        self.deferred: deque[tuple[Slot[K, R] | None, Waiter | None]] = deque()
+        self.events: deque[Event] = deque()
+        self.dropped = Counters(now)  # of the keys whose state was dropped
+        self.overflowed: KeyState[K, R] | None = None  # to be mentioned in the log
+        self.listeners = listeners
+        self._random = random_source
+        self.idle_index: IdleIndex[K, R] = IdleIndex(random_source)
+        self.blocked: BlockedIndex[K, R] = BlockedIndex()
+        self._unused: OrderedDict[K, float] = OrderedDict()  # since when
+        self._with_minimum: dict[K, KeyState[K, R]] = {}
+        self.apply_config_locked(config)
+
+    def apply_config_locked(self, config: PoolConfig) -> None:
+        """Take over the settings of the whole pool."""
+        self.max_total = UNLIMITED if config.max_total is None else config.max_total
+        self.max_idle_total = UNLIMITED if config.max_idle_total is None else config.max_idle_total
+        self.max_uses = UNLIMITED if config.max_requests is None else config.max_requests
+        self.idle_timeout = inf if config.idle_timeout is None else config.idle_timeout
+        self.max_lifetime = inf if config.max_lifetime is None else config.max_lifetime
+        self.lifetime_jitter = config.lifetime_jitter
+
+    # -- keys
+
+    def add_key_locked(self, now: float, key: K, origin: str, limits: Limits) -> KeyState[K, R]:
+        """Return the state of a key; make it if there is none."""
+        key_state = self.keys.get(key)
+        if key_state is None:
+            key_state = self.keys[key] = KeyState(key, origin, now)
+            self.apply_limits_locked(key_state, limits)
+            self.mark_unused_locked(now, key_state)
+        return key_state
+
+    def apply_limits_locked(self, key_state: KeyState[K, R], limits: Limits) -> None:
+        """Give a key its limits."""
+        key_state.apply_limits(limits, self.idle_timeout)
+        if key_state.min_idle:
+            self._with_minimum[key_state.key] = key_state
+        else:
+            self._with_minimum.pop(key_state.key, None)
+
+    def shortage_locked(self) -> list[tuple[K, int]]:
+        """Return the keys with fewer idle slots than their minimum, and how many are missing."""
+        found = []
+        for key_state in self._with_minimum.values():
+            missing = key_state.min_idle - len(key_state.idle) - key_state.warming
+            missing = min(missing, key_state.max_open - key_state.open)
+            if missing > 0:
+                found.append((key_state.key, missing))
+        return found
+
+    def keys_with_minimum(self) -> list[KeyState[K, R]]:
+        """Return the keys with a minimum of idle resources: a copy, made in one step."""
+        return list(self._with_minimum.values())
+
+    def mark_unused_locked(self, now: float, key_state: KeyState[K, R]) -> None:
+        """Note since when a key is unused, if it is: its state is dropped after a while."""
+        if not key_state.open and not key_state.waiting:
+            self._unused[key_state.key] = now
+            self._unused.move_to_end(key_state.key)
+            self.drop_unused_locked(now, at_most=2)
+
+    def mark_used_locked(self, key_state: KeyState[K, R]) -> None:
+        """Note that a key is about to be used, so that its state is not dropped."""
+        self._unused.pop(key_state.key, None)
+
+    def drop_unused_locked(self, now: float, at_most: int = UNLIMITED) -> None:
+        """Drop the states of keys that are unused for long, or too many; their counts stay."""
+        unused = self._unused
+        while unused and at_most:
+            key = next(iter(unused))
+            if len(unused) <= MAX_UNUSED_KEYS and now - unused[key] < UNUSED_SECONDS:
+                return
+            del unused[key]
+            key_state = self.keys.pop(key)
+            self.idle_index.remove(key_state)
+            self._with_minimum.pop(key, None)
+            self.dropped.add(key_state.counters)
+            at_most -= 1
+
+    def clear_indexes_locked(self) -> None:
+        """Empty what is derived from the keys: an interrupted step may have damaged it."""
+        self.idle_index = IdleIndex(self._random)
+        self.blocked = BlockedIndex()
+        self._unused.clear()
+        for key_state in self.keys.values():
+            key_state.bucket = 0
+            key_state.blocked_serial = -1
+
+    # -- slots
+
+    def is_full_locked(self, key_state: KeyState[K, R]) -> bool:
+        """Whether the limit of the key or of the pool leaves no room for another slot."""
+        return key_state.open >= key_state.max_open or self.open_total >= self.max_total
+
+    def open_slot_locked(self, key_state: KeyState[K, R]) -> Slot[K, R]:
+        """Make one more slot, and count it."""
+        key_state.open += 1
+        self.open_total += 1
+        if key_state.open > key_state.counters.peak:
+            key_state.counters.peak = key_state.open
+        return Slot(key_state)
+
+    def attach_empty_locked(self, now: float, slot: Slot[K, R], lease: Lease[K, R]) -> None:
+        """Give a new, empty slot to a lease."""
+        self.held[lease.serial] = slot
+        lease.slot = slot
+        lease.resource = None
+        lease.reused = False
+        lease.idle_seconds = 0.0
+        slot.taken_at = now
+        key_state = slot.key_state
+        key_state.dialling += 1
+        if slot.is_request:
+            key_state.counters.dialled += 1
+        else:
+            key_state.warming += 1
+
+    def attach_idle_locked(self, now: float, slot: Slot[K, R], lease: Lease[K, R]) -> None:
+        """Give a slot whose resource was idle to a lease."""
+        self.held[lease.serial] = slot
+        lease.slot = slot
+        lease.resource = slot.resource
+        lease.reused = True
+        lease.idle_seconds = slot.idle_before = now - slot.idle_since
+        slot.taken_at = now
+        if slot.is_request:
+            slot.uses += 1
+        else:
+            slot.key_state.warming += 1
+
+    def end_warming_locked(self, slot: Slot[K, R]) -> None:
+        """Note that the next lease of a slot serves a request."""
+        if not slot.is_request:
+            slot.is_request = True
+            slot.key_state.warming -= 1
+
+    def draw_retire_at_locked(self, now: float) -> float:
+        """Draw when a resource opened now is too old: with jitter, so that not all end at once."""
+        life = self.max_lifetime
+        if life == inf:
+            return inf
+        return now + life * (1.0 - self.lifetime_jitter * self._random.random())
+
+    def schedule_close_locked(self, now: float, slot: Slot[K, R], reason: str) -> None:
+        """Have the resource of a slot closed; the slot counts until that is done."""
+        self.deferred.append((slot, None))  # first, so that an interrupt cannot lose the close
+        self.closing.add(slot)
+        slot.key_state.closing += 1
+        self.count_close_locked(now, slot, reason)
+
+    def count_close_locked(self, now: float, slot: Slot[K, R], reason: str) -> None:
+        """Count a close, and note the event."""
+        key_state = slot.key_state
+        key_state.counters.count_close(reason)
+        if self.listeners:
+            age = now - slot.opened_at
+            self.events.append(ConnectionClosed(key_state.origin, reason, age, slot.uses))

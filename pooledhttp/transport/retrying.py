@@ -1,0 +1,165 @@
+"""The only loop that sends a request more than once.
+
+    Call + Destination -> WireRequest
+    for attempt in Attempts(policy):     decides, and sleeps in between
+        transport.exchange               one exchange on one leased connection
+        -> RawResponse                   unless the policy refuses its status
+
+A response that is returned has its head read and its body unread, except where the caller does not
+stream and the policy retries reads: then the body is read here, so that a body cut short is tried
+again too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from urllib3.exceptions import HTTPError
+
+from pooledhttp.http1 import WireRequest, build_request, explain_total
+from pooledhttp.message import RawResponse
+from pooledhttp.retry import Attempts
+from pooledhttp.timing import monotonic
+
+if TYPE_CHECKING:
+    from urllib3.util.retry import Retry
+
+    from pooledhttp.network import Route
+    from pooledhttp.timing import TimeoutPlan
+    from pooledhttp.transport.manager import TransportManager
+    from pooledhttp.transport.transport import Replay, WireResponse
+
+__all__ = ["Call", "Destination", "send"]
+
+#: Statuses whose body is not read here: the session drops it, or reads it, when it follows them.
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(slots=True)
+class Call:
+    """One request as a caller wants it sent.
+
+    Attributes:
+        method: The method.
+        target: A path, or a whole URL over a forward proxy.
+        headers: Header fields.
+        body: `None`, str, bytes, a file or an iterable.
+        policy: What is tried again, how often, and after which time.
+        plan: The timeouts.
+        chunked: Send the body in chunks.
+        is_streamed: The caller reads the body as it comes.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[Any, Any]
+    body: Any
+    policy: Retry
+    plan: TimeoutPlan
+    chunked: bool
+    is_streamed: bool
+
+
+class Destination(NamedTuple):
+    """Where a call goes.
+
+    Attributes:
+        route: The key of its connections.
+        origin: The server it is for, whatever proxy it goes through.
+        host: What its `Host` field says where its headers have none.
+        url: Its target, for messages, without credentials.
+        label: Stands at the head of urllib3's error messages.
+    """
+
+    route: Route
+    origin: str
+    host: str
+    url: str
+    label: object
+
+
+def send(
+    call: Call, destination: Destination, manager: TransportManager, replay: Replay
+) -> RawResponse:
+    """Exchange until there is a response to return, or the policy gives up.
+
+    Args:
+        call: What to send.
+        destination: Where to.
+        manager: The pool, and the retry budget and pauses of its origins.
+        replay: What is sent again when a reused connection turns out dead.
+
+    Raises:
+        urllib3.exceptions.HTTPError: What failed, as `MaxRetryError` where the policy gave up.
+        PoolTimeout: No connection became free in time.
+        PoolClosed: The pool was shut down.
+    """
+    plan, policy = call.plan, call.policy
+    request = build_request(
+        call.method,
+        call.target,
+        destination.host,
+        call.headers,
+        call.body,
+        chunked=call.chunked,
+        url=destination.url,
+    )
+    attempts = _attempts(call, destination, manager, request)
+    # A count of `None` leaves the decision to the other count; `False` is 0.
+    reads_here = not call.is_streamed and policy.total != 0 and policy.read != 0
+    for attempt in attempts:
+        try:
+            response = manager.transport.exchange(destination.route, request, plan, replay)
+        except (HTTPError, OSError) as error:
+            attempt.failed(explain_total(error, plan))
+        else:
+            raw = _raw_response(response, call, attempts.policy)
+            # First the status: the body of a refused response may be endless.
+            if not attempt.refused(raw):
+                try:
+                    if reads_here and raw.status not in _REDIRECTS:
+                        response.reader.read_ahead()
+                    return raw
+                except (HTTPError, OSError) as error:
+                    attempt.failed(explain_total(error, plan))
+        if plan.spent is not None:
+            plan.spent.begin("pausing before a retry")
+    raise AssertionError("the attempts ended with neither a response nor an error")
+
+
+def _attempts(
+    call: Call, destination: Destination, manager: TransportManager, request: WireRequest
+) -> Attempts:
+    return Attempts(
+        call.policy,
+        method=call.method,
+        url=destination.url,
+        origin=destination.origin,
+        runtime=manager.runtime,
+        deadline=call.plan.total,
+        pool_label=destination.label,
+        budget=manager.budget,
+        pauses=manager.pauses,
+        can_resend=lambda: request.can_be_sent,
+        rewind=request.rewind_body,
+        on_retry=manager.on_retry(destination.origin),
+    )
+
+
+def _raw_response(response: WireResponse, call: Call, policy: Retry) -> RawResponse:
+    head, reader = response
+    raw = RawResponse(
+        reader,
+        head.headers,
+        head.status,
+        head.reason,
+        head.version,
+        request_method=call.method,
+        request_url=call.target,
+        is_chunked=head.is_chunked,
+        retries=policy,
+    )
+    raw.arrived_at = monotonic()
+    return raw

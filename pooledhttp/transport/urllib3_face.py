@@ -1,0 +1,404 @@
+"""What urllib3 calls a connection pool: one origin under one set of connection settings.
+
+Users subclass, patch and configure urllib3's managers, which hand out `HTTPConnectionPool` objects.
+`hand_out_ours` makes a manager hand out an `OriginPool` instead. It has the attributes that
+adapters set on such a pool (`cert_reqs`, `ca_certs`, ...) and its `urlopen`, but owns no
+connection: it turns its settings into a `Route` and sends over the shared transport.
+
+    attributes -> Route                  cached until one of them is set
+    send       -> Destination -> retrying.send
+
+`PoolMemory` remembers the pools that an adapter was given, so that a request does not ask urllib3's
+manager again.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from urllib3.util.retry import Retry
+
+from pooledhttp.message import DEFAULT_PORTS, without_credentials
+from pooledhttp.network import UNIX_SCHEME, Proxy, Route, TlsSettings, file_state
+from pooledhttp.timing import plan_timeout
+from pooledhttp.transport.retrying import Call, Destination, send
+from pooledhttp.transport.urllib3_settings import key_of_socket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pooledhttp.message import RawResponse
+    from pooledhttp.network import Resolver, SocketOptions
+    from pooledhttp.transport.transport import Replay
+    from pooledhttp.transport.view import PoolView
+
+__all__ = [
+    "TLS_SETTINGS",
+    "AdapterSettings",
+    "OriginPool",
+    "PoolMemory",
+    "file_states",
+    "hand_out_ours",
+]
+
+#: Settings under urllib3's names that go into `TlsSettings` under the same name.
+_SAME_NAMES = (
+    "ca_cert_data",
+    "ca_cert_dir",
+    "ca_certs",
+    "cert_file",
+    "key_file",
+    "key_password",
+    "ssl_context",
+    "assert_hostname",
+    "assert_fingerprint",
+    "server_hostname",
+    "ssl_version",
+)
+#: All settings of TLS.
+TLS_SETTINGS = frozenset({*_SAME_NAMES, "cert_reqs", "ssl_minimum_version", "ssl_maximum_version"})
+_SHAPES_ROUTE = TLS_SETTINGS | {"source_address", "socket_options"}
+
+_NO_RETRIES = Retry(0, read=False)
+
+
+class AdapterSettings:
+    """What an adapter shares with all pools that it hands out.
+
+    Mounting may change the pool of an adapter. The pools that it handed out before follow, because
+    they refer to this object, and not to the adapter.
+
+    Attributes:
+        view: The pool of connections in use.
+        replay: What is sent again when a reused connection turns out dead.
+        resolver: The adapter's own; `None` for the manager's.
+        socket_options: The adapter's own; `None` for the manager's.
+    """
+
+    __slots__ = ("replay", "resolver", "socket_options", "view")
+
+    def __init__(
+        self,
+        view: PoolView,
+        replay: Replay,
+        resolver: Resolver | None = None,
+        socket_options: SocketOptions | None = None,
+    ) -> None:
+        self.view = view
+        self.replay = replay
+        self.resolver = resolver
+        self.socket_options = socket_options
+
+
+class OriginPool:
+    """Sends requests to one origin, under settings named as urllib3 names them.
+
+    Args:
+        adapter: The settings of the adapter that hands it out.
+        scheme: `http` or `https`, of the origin, or of the proxy where plain http is forwarded; or
+            `http+unix`.
+        proxy: The proxy in between; `None` for none.
+        host: Name or address, or the path of the Unix socket.
+        port: `None` for the scheme's default. A Unix socket has none, whatever is given.
+        **settings: Keyword arguments of urllib3's pools. Those that shape urllib3's own pool
+            (`maxsize`, `block`, ...) are kept as attributes of no effect.
+    """
+
+    ca_cert_data: str | bytes | None = None
+    ca_cert_dir: str | None = None
+    ca_certs: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    key_password: str | None = None
+    cert_reqs: int | str | None = None
+    ssl_context: ssl.SSLContext | None = None
+    assert_hostname: str | bool | None = None
+    assert_fingerprint: str | None = None
+    server_hostname: str | None = None
+    ssl_version: int | None = None
+    ssl_minimum_version: ssl.TLSVersion | None = None
+    ssl_maximum_version: ssl.TLSVersion | None = None
+    source_address: tuple[str, int] | None = None
+    socket_options: Any = None
+
+    def __init__(
+        self,
+        adapter: AdapterSettings,
+        scheme: str,
+        proxy: Proxy | None,
+        host: str,
+        port: int | None = None,
+        **settings: Any,
+    ) -> None:
+        self._routes: dict[bool, Route] = {}
+        self.adapter = adapter
+        self.scheme = scheme
+        self.host = host if scheme == UNIX_SCHEME else host.strip("[]").lower()
+        if scheme == UNIX_SCHEME:
+            self.port = 0
+        else:
+            self.port = DEFAULT_PORTS[scheme] if port is None else port
+        self.proxy = proxy
+        for name, value in settings.items():
+            if not name.startswith("_"):  # `_proxy` and the like repeat `proxy`
+                setattr(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        changes_route = name in _SHAPES_ROUTE and getattr(self, name) != value
+        object.__setattr__(self, name, value)
+        if changes_route:
+            # A new dict, and only now: a thread that makes a route of the old value meanwhile puts
+            # it into the old dict, which is not read any more.
+            self._routes = {}
+
+    def __repr__(self) -> str:
+        # MaxRetryError's text begins with it, and programs match that text.
+        name = "HTTPSConnectionPool" if self.scheme == "https" else "HTTPConnectionPool"
+        return f"{name}(host={self.host!r}, port={self.port!r})"
+
+    # ---- the route
+
+    def route(self, *, is_forwarded: bool = False) -> Route:
+        """Return the key under which connections are shared.
+
+        Args:
+            is_forwarded: The request line carries a whole URL: plain http over a forward proxy.
+        """
+        routes = self._routes
+        route = routes.get(is_forwarded)
+        if route is None:
+            route = routes[is_forwarded] = self._make_route(is_forwarded)
+        return route
+
+    @property
+    def known_routes(self) -> tuple[Route, ...]:
+        """The keys that were made from the present settings."""
+        return tuple(self._routes.values())
+
+    def _make_route(self, is_forwarded: bool) -> Route:
+        adapter = self.adapter
+        options = adapter.socket_options
+        if options is None:
+            options = adapter.view.manager.socket_options
+        resolver = adapter.resolver
+        if self.socket_options is not None:
+            given = tuple(tuple(option) for option in self.socket_options)
+            options = replace(options, options=given)
+        if self.source_address is not None:
+            options = replace(options, source_address=self.source_address)
+        proxy = self._verified_proxy()
+        if is_forwarded and proxy is not None:
+            return Route.forwarded(proxy, options, resolver)
+        tls = self.tls_settings() if self.scheme == "https" else None
+        return Route(self.scheme, self.host, self.port, tls, proxy, options, resolver)
+
+    def _verified_proxy(self) -> Proxy | None:
+        """Return the proxy. One that is reached by TLS is verified like the origin.
+
+        It is shown no client certificate. What is asserted of the origin does not hold for it.
+        """
+        proxy = self.proxy
+        if proxy is None or proxy.scheme != "https" or proxy.tls is not None:
+            return proxy
+        own = self.tls_settings()
+        settings = TlsSettings(
+            verify=own.verify,
+            ca_certs=own.ca_certs,
+            ca_cert_dir=own.ca_cert_dir,
+            ca_cert_data=own.ca_cert_data,
+            ssl_context=own.ssl_context if own.context_rules else None,
+            context_rules=own.context_rules,
+        )
+        return replace(proxy, tls=settings)
+
+    def tls_settings(self) -> TlsSettings:
+        """Return the settings of TLS as the network takes them."""
+        reqs = self.cert_reqs
+        return TlsSettings(
+            verify=reqs not in ("CERT_NONE", "NONE", ssl.CERT_NONE),
+            # A context given as `verify=` comes without this setting and rules alone.
+            context_rules=reqs is None and self.ssl_context is not None,
+            minimum_version=self.ssl_minimum_version,
+            maximum_version=self.ssl_maximum_version,
+            **{name: getattr(self, name) for name in _SAME_NAMES},
+        )
+
+    def is_forwarded(self, target: str) -> bool:
+        """Whether a request line carries a whole URL: plain http over a forward proxy."""
+        return (
+            self.proxy is not None and not self.proxy.is_socks and target[:7].lower() == "http://"
+        )
+
+    def origin_of(self, target: str) -> str:
+        """Return the server that a request is for, whatever proxy it goes through."""
+        if not self.is_forwarded(target):
+            return self.route().origin
+        parts = urlsplit(without_credentials(target))
+        return Route("http", parts.hostname or "", parts.port or 80).origin
+
+    def _host_field(self, target: str) -> str:
+        """Return the `Host` field: the host, and a port unless it is the default.
+
+        RFC 9112, section 3.2.
+        """
+        if self.scheme == UNIX_SCHEME:
+            return "localhost"  # the path of a socket is no host, and servers require one
+        is_plain = target[:7].lower() == "http://"
+        if not is_plain and target[:8].lower() != "https://":
+            host, port, scheme = self.host, self.port, self.scheme
+            host = f"[{host.partition('%')[0]}]" if ":" in host else host
+            return host if port == DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
+        authority = without_credentials(target).partition("://")[2]
+        for end in "/?#":
+            authority = authority.partition(end)[0]
+        return authority.removesuffix(":80" if is_plain else ":443")
+
+    # ---- sending
+
+    def send(self, call: Call) -> RawResponse:
+        """Send a request and return its response, body unread.
+
+        Raises:
+            urllib3.exceptions.HTTPError: What failed, as `MaxRetryError` where the policy gave up.
+            PoolTimeout: No connection became free in time.
+        """
+        target = call.target
+        is_forwarded = self.is_forwarded(target)
+        destination = Destination(
+            self.route(is_forwarded=is_forwarded),
+            self.origin_of(target),
+            self._host_field(target),
+            without_credentials(target) if is_forwarded else target,
+            self,
+        )
+        return send(call, destination, self.adapter.view.manager, self.adapter.replay)
+
+    def urlopen(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Mapping[str, Any] | None = None,
+        retries: Retry | bool | int | None = None,
+        redirect: bool = True,
+        assert_same_host: bool = True,
+        timeout: Any = None,
+        pool_timeout: float | None = None,
+        release_conn: bool | None = None,
+        chunked: bool = False,
+        body_pos: Any = None,
+        preload_content: bool = True,
+        decode_content: bool = True,
+        **response_kw: Any,
+    ) -> RawResponse:
+        """Send a request as urllib3's pools do; see their `urlopen` for the arguments.
+
+        Redirects are not followed: that is left to the session. The arguments for urllib3's own
+        pool (`assert_same_host`, `pool_timeout`, `release_conn`, `body_pos`) have no effect.
+        """
+        policy = _NO_RETRIES if retries is None else Retry.from_int(retries)
+        plan = plan_timeout(timeout, self.adapter.view.manager.runtime.now)
+        raw = self.send(
+            Call(method, url, headers or {}, body, policy, plan, chunked, not preload_content)
+        )
+        if preload_content:
+            raw.read(decode_content=decode_content, cache_content=True)
+        return raw
+
+    def close(self) -> None:
+        """Do nothing: connections belong to the shared pool.
+
+        urllib3's managers call this for pools that they forget.
+        """
+
+
+def hand_out_ours(
+    manager: Any, settings: AdapterSettings, proxy: Callable[[], Proxy | None]
+) -> None:
+    """Make a urllib3 manager hand out `OriginPool`s.
+
+    Args:
+        manager: A `PoolManager` or `ProxyManager`.
+        settings: The settings of the adapter whose manager it is.
+        proxy: Returns the proxy that the manager stands for, `None` for none.
+    """
+    there = proxy()
+    manager.pool_classes_by_scheme = {
+        scheme: partial(OriginPool, settings, scheme, there) for scheme in ("http", "https")
+    }
+    if there is None:
+        manager.pool_classes_by_scheme[UNIX_SCHEME] = partial(
+            OriginPool, settings, UNIX_SCHEME, None
+        )
+        manager.key_fn_by_scheme[UNIX_SCHEME] = partial(
+            key_of_socket, manager.key_fn_by_scheme["http"]
+        )
+
+
+class PoolMemory:
+    """The pools that an adapter was given, by origin and settings.
+
+    A pool holds no connection, so what is remembered is only the way through urllib3's manager.
+    """
+
+    __slots__ = ("_made_by", "_made_with", "_pools")
+
+    def __init__(self) -> None:
+        self._pools: dict[Any, tuple[OriginPool, tuple[object, ...]]] = {}
+        self._made_by: Any = None
+        self._made_with: dict[str, Any] = {}
+
+    def find(self, manager: Any, key: Any) -> tuple[OriginPool | None, tuple[object, ...]]:
+        """Return the pool under `key` and the states of the files it was made with.
+
+        Args:
+            manager: The adapter's manager. All pools are forgotten if they were made by another
+            one,
+                or by this one under other settings.
+            key: Origin and settings.
+
+        Returns:
+            `None` for the pool if there is none.
+        """
+        settings = getattr(manager, "connection_pool_kw", None)
+        if manager is not self._made_by or settings != self._made_with:
+            self._pools.clear()
+            self._made_by = manager
+            self._made_with = dict(settings or {})
+        return self._pools.get(key, _NOT_FOUND)
+
+    def remember(self, key: Any, pool: OriginPool, files: tuple[object, ...]) -> None:
+        """Keep a pool, and the states of the files that its settings name."""
+        if len(self._pools) >= MAX_REMEMBERED:
+            self._pools.clear()
+        self._pools[key] = pool, files
+
+    def clear(self) -> None:
+        """Forget all pools."""
+        self._pools.clear()
+
+
+#: The most pools that one adapter remembers.
+MAX_REMEMBERED = 10_000
+
+_NOT_FOUND: tuple[None, tuple[object, ...]] = (None, ())
+
+
+def file_states(verify: Any, cert: Any) -> tuple[object, ...]:
+    """Return what tells whether the files named by `verify` and `cert` have changed.
+
+    It is asked for every request, so that the result does not depend on whether there happens to be
+    an open connection.
+
+    Returns:
+        A state for each file, `None` for one that does not exist.
+    """
+    if cert is None and (verify is True or verify is False or verify is None):
+        return ()
+    named = [verify, *(cert[:2] if isinstance(cert, tuple) else (cert,))]
+    return tuple(file_state(one) for one in named if isinstance(one, (str, bytes, os.PathLike)))

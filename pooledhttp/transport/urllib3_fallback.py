@@ -1,0 +1,104 @@
+"""Sends through urllib3's own pools: those of a subclass, and all while urllib3 is patched.
+
+An adapter's subclass may bring pools of urllib3; `send_over_urllib3` uses them as requests would.
+
+vcrpy replaces `HTTPConnectionPool.ConnectionCls` while a cassette is in use; pook and many tests
+replace `HTTPConnectionPool.urlopen`. Under requests that catches every request, and the purpose is
+that none reaches the network. So while urllib3 is not as it was when this module was imported,
+requests go through urllib3's own pools, made with the settings that ours would have used.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from urllib3 import ProxyManager
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.retry import Retry
+
+from pooledhttp.network import UNIX_SCHEME
+from pooledhttp.transport.urllib3_face import TLS_SETTINGS, OriginPool
+from pooledhttp.transport.urllib3_settings import urllib3_timeout
+
+__all__ = ["is_urllib3_patched", "send_over_urllib3", "urllib3_pool"]
+
+logger = logging.getLogger("pooledhttp.transport")
+
+_URLOPEN = HTTPConnectionPool.urlopen
+_PLAIN = HTTPConnectionPool.ConnectionCls
+_SECURE = HTTPSConnectionPool.ConnectionCls
+
+#: Settings of an `OriginPool` that urllib3's pools take under the same name, whatever the scheme.
+_PLAIN_SETTINGS = ("source_address", "socket_options")
+
+
+def is_urllib3_patched() -> bool:
+    """Whether the pools of urllib3 are not as they were when this module was imported."""
+    return not (
+        HTTPConnectionPool.urlopen is _URLOPEN
+        and HTTPSConnectionPool.urlopen is _URLOPEN
+        and HTTPConnectionPool.ConnectionCls is _PLAIN
+        and HTTPSConnectionPool.ConnectionCls is _SECURE
+    )
+
+
+def urllib3_pool(conn: OriginPool) -> Any:
+    """Make urllib3's pool for the destination and settings of `conn`.
+
+    Returns:
+        A new pool each time: a patch does not last, and must not find a connection from before. For
+        SOCKS proxies and Unix sockets, which are not patched this way, `conn` itself.
+    """
+    if conn.scheme == UNIX_SCHEME:
+        return conn
+    names: tuple[str, ...] = _PLAIN_SETTINGS
+    if conn.scheme == "https":
+        names = (*_PLAIN_SETTINGS, *sorted(TLS_SETTINGS))
+    given = {name: getattr(conn, name) for name in names}
+    settings = {name: value for name, value in given.items() if value is not None}
+    if conn.proxy is not None:
+        if conn.proxy.is_socks:
+            return conn
+        manager = ProxyManager(
+            conn.proxy.origin,
+            proxy_headers=dict(conn.proxy.headers),
+            proxy_ssl_context=None if conn.proxy.tls is None else conn.proxy.tls.ssl_context,
+            **settings,
+        )
+        return manager.connection_from_host(conn.host, conn.port, conn.scheme)
+    logger.debug("urllib3 is patched: a request to %s goes through its own pool", conn.host)
+    pool_class = HTTPSConnectionPool if conn.scheme == "https" else HTTPConnectionPool
+    return pool_class(conn.host, conn.port, **settings)
+
+
+def send_over_urllib3(conn: Any, request: Any, target: str, retries: Retry, timeout: Any) -> Any:
+    """Send a prepared request through a pool of urllib3, or an object with its `urlopen`.
+
+    Args:
+        conn: The pool.
+        request: The prepared request.
+        target: A path, or a whole URL over a forward proxy.
+        retries: What is tried again.
+        timeout: As users give it.
+
+    Returns:
+        The response of `urlopen`, body unread and not decoded.
+
+    Raises:
+        urllib3.exceptions.HTTPError: The request failed.
+        ValueError: The timeout is none.
+    """
+    return conn.urlopen(
+        method=request.method,
+        url=target,
+        body=request.body,
+        headers=request.headers,
+        redirect=False,
+        assert_same_host=False,
+        preload_content=False,
+        decode_content=False,
+        retries=retries,
+        timeout=urllib3_timeout(timeout),
+        chunked=not (request.body is None or "Content-Length" in request.headers),
+    )

@@ -1,0 +1,199 @@
+"""Translates the settings of requests' callers into those of urllib3's pools and of the network.
+
+`verify=` and `cert=` become keyword arguments for urllib3's managers, and attributes of the pools
+they hand out. URLs of proxies become `Proxy`. Timeouts become urllib3's, for the pools that a
+subclass brings. Files that are named are looked for here, so that a wrong path is an error before
+anything is dialled.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import urllib3
+from urllib3.poolmanager import PoolManager
+from urllib3.util import parse_url
+
+from pooledhttp.certs import extract_zipped_paths
+from pooledhttp.exceptions import InvalidProxyURL, InvalidSchema
+from pooledhttp.message import prepend_scheme_if_needed
+from pooledhttp.network import SOCKS_SCHEMES, Proxy, TlsSettings
+from pooledhttp.timing import Timeout, plan_timeout
+
+__all__ = [
+    "SOCKSProxyManager",
+    "key_of_socket",
+    "proxy_of",
+    "proxy_url",
+    "require_socks",
+    "tls_keywords",
+    "urllib3_timeout",
+    "verify_attributes",
+]
+
+
+def tls_keywords(verify: Any, cert: Any) -> dict[str, Any]:
+    """Return `verify` and `cert` as keyword arguments of urllib3's pools.
+
+    Args:
+        verify: As users give it. A path is not checked, only whether it is a directory.
+        cert: As users give it.
+    """
+    settings: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED"}
+    # Everything that `verify_attributes` will set on a pool has to be told apart here: two requests
+    # that differ in it must not get the same pool.
+    if not verify:
+        settings["cert_reqs"] = "CERT_NONE"
+    elif isinstance(verify, str | bytes | os.PathLike):
+        name = "ca_cert_dir" if os.path.isdir(verify) else "ca_certs"
+        settings[name] = os.fsdecode(verify)
+    elif hasattr(verify, "wrap_socket"):
+        settings = {"ssl_context": verify}
+    if cert is not None:
+        settings.update(_cert_keywords(cert))
+    return settings
+
+
+def _cert_keywords(cert: Any) -> dict[str, Any]:
+    if not isinstance(cert, tuple | list):
+        return {"cert_file": cert}
+    return dict(zip(("cert_file", "key_file", "key_password"), cert, strict=False))
+
+
+def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> dict[str, Any]:
+    """Return `verify` and `cert` as attributes of a pool, after a look for the files they name.
+
+    Args:
+        is_secure: Whether the pool uses TLS.
+        verify: As users give it.
+        cert: As users give it.
+        bundle: Path of the certificates that `verify=True` trusts.
+
+    Raises:
+        OSError: A file that is named there does not exist.
+    """
+    found: dict[str, Any] = {}
+    if is_secure and hasattr(verify, "wrap_socket"):
+        found["ssl_context"] = verify
+    elif is_secure and verify:
+        bundle = extract_zipped_paths(bundle if verify is True else os.fsdecode(verify))
+        if not bundle or not os.path.exists(bundle):
+            raise OSError(
+                f"Could not find a suitable TLS CA certificate bundle, invalid path: {bundle}"
+            )
+        is_directory = os.path.isdir(bundle)
+        found["cert_reqs"] = "CERT_REQUIRED"
+        found["ca_cert_dir" if is_directory else "ca_certs"] = bundle
+    else:
+        found.update(cert_reqs="CERT_NONE", ca_certs=None, ca_cert_dir=None)
+    if cert:
+        found.update({"key_file": None, **_cert_keywords(cert)})
+        for name, what in (("cert_file", "certificate"), ("key_file", "key")):
+            path = found[name]
+            if path and not os.path.exists(path):
+                raise OSError(f"Could not find the TLS {what} file, invalid path: {path}")
+    return found
+
+
+def key_of_socket(key_of: Callable[[dict[str, Any]], Any], context: dict[str, Any]) -> Any:
+    """Return urllib3's key for the pool of a Unix socket.
+
+    urllib3 would put the path, which stands in place of the host, into lower case.
+
+    Args:
+        key_of: urllib3's own function for the key.
+        context: The settings of the pool.
+    """
+    return key_of({**context, "host": os.fsencode(context["host"]).hex()})
+
+
+def urllib3_timeout(timeout: Any) -> urllib3.Timeout:
+    """Return what users give as `timeout=` as urllib3's pools take it.
+
+    Raises:
+        ValueError: It is no timeout.
+    """
+    if isinstance(timeout, urllib3.Timeout):
+        return timeout
+    if isinstance(timeout, Timeout):
+        left = timeout.deadline.remaining() if timeout.deadline else timeout.total
+        return urllib3.Timeout(total=left, connect=timeout.connect, read=timeout.read)
+    plan = plan_timeout(timeout)
+    return urllib3.Timeout(connect=plan.connect, read=plan.read)
+
+
+def proxy_url(proxy: str) -> str:
+    """Return a proxy's URL with a scheme, `http` if it has none.
+
+    Raises:
+        InvalidProxyURL: It has no host.
+    """
+    url = prepend_scheme_if_needed(proxy, "http")
+    if not parse_url(url).host:
+        raise InvalidProxyURL(
+            "Please check proxy URL. It is malformed and could be missing the host."
+        )
+    return url
+
+
+class SOCKSProxyManager(PoolManager):
+    """Hands out pools whose connections go through a SOCKS proxy.
+
+    Args:
+        proxy_url: `socks5h://user:password@host:port`, or another SOCKS version.
+        username: `None` takes that of the URL.
+        password: As `username`.
+        **settings: As urllib3's `PoolManager` takes them.
+    """
+
+    def __init__(
+        self,
+        proxy_url: str,
+        username: str | None = None,
+        password: str | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.proxy_url = proxy_url
+        self.username = username
+        self.password = password
+
+
+def require_socks() -> None:
+    """Check that the library for SOCKS is installed.
+
+    Raises:
+        InvalidSchema: It is not.
+    """
+    try:
+        import socksio  # noqa: F401
+    except ImportError as error:
+        raise InvalidSchema(
+            "Missing dependencies for SOCKS support. Install pooledhttp[socks]."
+        ) from error
+
+
+def proxy_of(url: str, manager: Any) -> Proxy:
+    """Return the proxy of a urllib3 manager as the network takes it.
+
+    Args:
+        url: Its URL.
+        manager: urllib3's `ProxyManager`, or a `SOCKSProxyManager`.
+    """
+    parts = parse_url(url)
+    scheme = (parts.scheme or "http").lower()
+    host = (parts.host or "").strip("[]").lower()
+    if scheme in SOCKS_SCHEMES:
+        return Proxy(
+            scheme, host, parts.port or 1080, manager.username or None, manager.password or None
+        )
+    context = getattr(getattr(manager, "proxy_config", None), "ssl_context", None)
+    return Proxy(
+        scheme,
+        host,
+        parts.port or (443 if scheme == "https" else 80),
+        headers=tuple((manager.proxy_headers or {}).items()),
+        tls=None if context is None else TlsSettings(ssl_context=context),
+    )

@@ -1,0 +1,192 @@
+"""`session.pool`: a pool of connections as the user of one session sees it.
+
+    session.pool.warm(url)  ->  the route of `url` with the session's settings
+                            ->  manager.warm(route)
+
+A view belongs to one session, or to one adapter that has a pool of its own. Only its owner knows
+the route of a URL: adapters, proxies and TLS settings decide. So the view asks its owner and passes
+the route down. Sessions that share a pool have a view each; equal views show the same pool.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pooledhttp.message import DEFAULT_PORTS
+from pooledhttp.network import UNIX_SCHEME, Route, socket_path
+from pooledhttp.pool import Advice, PoolConfig
+from pooledhttp.transport.manager import TransportManager
+
+if TYPE_CHECKING:
+    from pooledhttp.events import Listener
+    from pooledhttp.pool import PoolStats
+    from pooledhttp.runtime import Runtime
+
+__all__ = ["PoolView", "manager_for"]
+
+Owner = TypeVar("Owner")
+
+
+class PoolView:
+    """A pool of connections, with the settings of its owner for the routes of URLs.
+
+    Args:
+        make: Returns the manager of the pool. Called when the pool is first needed.
+        owner: The session or adapter; held weakly.
+        find_route: Returns the route that the owner's requests to a URL take.
+    """
+
+    # Of the class: `manager` puts the instance's own into `__dict__`.
+    _manager: TransportManager | None = None
+
+    def __init__(
+        self,
+        make: Callable[[], TransportManager],
+        owner: Owner,
+        find_route: Callable[[Owner, str], Route],
+    ) -> None:
+        self._make = make
+        self._owner: weakref.ref[Any] = weakref.ref(owner)
+        self._find_route: Callable[[Any, str], Route] = find_route
+
+    @property
+    def manager(self) -> TransportManager:
+        """The parts of the pool; the same object for all views of one pool."""
+        manager = self._manager
+        if manager is None:
+            # `setdefault` is one atomic step: all threads get the same manager, with no lock that
+            # another thread could hold during a fork.
+            manager = self.__dict__.setdefault("_manager", self._make())
+        return manager
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PoolView):
+            return NotImplemented
+        return self.manager is other.manager
+
+    def __hash__(self) -> int:
+        return hash(self.manager)
+
+    def __repr__(self) -> str:
+        return repr(self.manager)
+
+    # ---- numbers and limits
+
+    @property
+    def config(self) -> PoolConfig:
+        """The settings in force."""
+        return self.manager.config
+
+    def stats(self) -> PoolStats:
+        """Return counts per origin and in total, as frozen values."""
+        return self.manager.stats()
+
+    def advise(self) -> dict[str, Advice]:
+        """Return how many connections each origin needs, by Little's law over what was measured."""
+        return self.manager.advise()
+
+    def resize(self, config: PoolConfig) -> None:
+        """Apply other limits.
+
+        Waiting requests are served where there is room now. Idle connections above the new limits
+        are closed.
+
+        Args:
+            config: All settings; what it does not say has its default.
+        """
+        self.manager.resize(config)
+
+    # ---- connections kept ready, and connections closed
+
+    def warm(self, url: str, count: int = 1, timeout: float | None = 10.0) -> int:
+        """Open connections to the origin of `url` now, and keep that many ready from now on.
+
+        Args:
+            url: Any URL of the origin. The session's settings of TLS and proxies decide which
+                requests the connections can serve.
+            count: Idle connections to have, at least; 0 keeps none ready any more, beyond what the
+                settings of the pool say.
+            timeout: Seconds to wait for them; `None` for no limit.
+
+        Returns:
+            How many are idle. Why others could not be opened is in the log; they are tried again,
+            with growing pauses. There are never more than the limits of the pool allow.
+
+        Raises:
+            TypeError: `count` is not a whole number.
+            ValueError: `count` is negative.
+            InvalidSchema: The URL's adapter has no pool of this package.
+            PoolClosed: The pool was shut down.
+        """
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise TypeError(f"count must be a whole number of connections, not {count!r}")
+        if count < 0:
+            raise ValueError(f"count must be at least 0, not {count}")
+        return self.manager.warm(self._route(url), count, timeout)
+
+    def evict(self, url: str) -> int:
+        """Close the connections to the origin of `url`.
+
+        Idle ones close now, those in use when their response has been read or closed. Where plain
+        http goes over a forward proxy, connections belong to the proxy, and those of all its
+        origins are closed.
+
+        Returns:
+            How many connections that concerns.
+
+        Raises:
+            InvalidSchema: The URL's adapter has no pool of this package.
+        """
+        return self.manager.evict_origin(self._route(url))
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait until the connections in use have ended, then close for good, as `shutdown` does.
+
+        Args:
+            timeout: Seconds to wait for leases to end; `None` for no limit.
+
+        Returns:
+            Whether all ended. Those that did not are closed when they end.
+        """
+        return self.manager.drain(timeout)
+
+    def close_idle(self) -> None:
+        """Close idle connections and stop keeping connections ready.
+
+        Connections in use live until their body ends. The next request opens the pool again.
+        """
+        self.manager.close_idle()
+
+    def shutdown(self) -> None:
+        """Close for good: requests that wait, and later ones, raise `PoolClosed`."""
+        self.manager.shutdown()
+
+    def _route(self, url: str) -> Route:
+        owner = self._owner()
+        return _default_route(url) if owner is None else self._find_route(owner, url)
+
+
+def manager_for(
+    pool: PoolConfig | PoolView | TransportManager | None,
+    *,
+    runtime: Runtime | None = None,
+    listeners: Iterable[Listener] = (),
+) -> TransportManager:
+    """Return the manager of a pool that is to be shared, or make one with these settings."""
+    if isinstance(pool, PoolView):
+        return pool.manager
+    if isinstance(pool, TransportManager):
+        return pool
+    return TransportManager(pool, runtime=runtime, listeners=listeners)
+
+
+def _default_route(url: str) -> Route:
+    """Return the route to a URL's origin under default settings."""
+    parts = urlsplit(url)
+    if parts.scheme == UNIX_SCHEME:
+        return Route(UNIX_SCHEME, socket_path(parts.netloc), 0)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+    return Route(parts.scheme, (parts.hostname or "").lower(), port)
