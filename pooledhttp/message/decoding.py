@@ -387,11 +387,12 @@ def make_decoder(content_encoding: str) -> Decoder | None:
             matter, and `identity` says nothing.
 
     Returns:
-        A fresh decoder, or `None` when there is nothing to undo: no coding at all, or one of them
-        is unknown (or its library is not installed), so that the body is handed over as it came.
+        A fresh decoder, or `None` when there is nothing to undo: no coding at all, or none that is
+        known, as where a server puts a charset there. Then the body is handed over as it came.
 
     Raises:
-        DecodeError: More than `MAX_CODINGS` codings are stacked.
+        DecodeError: More than `MAX_CODINGS` codings are stacked, or one of several is unknown (or
+            its library is not installed).
     """
     names = (name.strip().lower() for name in content_encoding.split(","))
     codings = [name for name in names if name not in ("", "identity")]
@@ -402,8 +403,14 @@ def make_decoder(content_encoding: str) -> Decoder | None:
             f"Too many content encodings in the chain: {len(codings)} > {MAX_CODINGS}"
         )
     supported = supported_codings()
-    if not all(coding in supported for coding in codings):
+    unknown = [coding for coding in codings if coding not in supported]
+    if len(unknown) == len(codings):
         return None
+    if unknown:
+        raise DecodeError(
+            f"The content-encoding {', '.join(codings)} cannot be undone: {', '.join(unknown)} is"
+            " not known here. Read the bytes as they came from response.raw."
+        )
     return Decoder(codings)
 
 

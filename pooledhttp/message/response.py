@@ -343,7 +343,8 @@ class Response:
         content = self.content
         if not content:
             return ""
-        encoding = self.encoding or self.apparent_encoding
+        # An empty name, from `charset=` with nothing behind it, is no reason to guess.
+        encoding = self.apparent_encoding if self.encoding is None else self.encoding
         try:
             return str(content, encoding, errors="replace")  # type: ignore[arg-type]
         except (LookupError, TypeError, UnicodeError):

@@ -144,11 +144,11 @@ def _parse(url: str) -> _Parts:
     try:
         check_authority(url)
         scheme, auth, host, port, path, query, fragment = parse_url(url)
-    except LocationParseError as error:
+    except LocationParseError:
         # urllib3 rejects what it would have to convert by a stricter rule than ours (it does not
         # map letters first, so capital sharp s and the like fail): only for those, another look.
         if url.isascii():
-            raise InvalidURL(f"Failed to parse: {without_credentials(url)}") from error
+            raise InvalidURL(f"Failed to parse: {_without_userinfo(url)}") from None
         scheme, auth, host, port, path, query, fragment = _parse_international(url)
     if not scheme:
         shown = without_credentials(url)
@@ -169,14 +169,14 @@ def _parse_international(url: str) -> Any:
     """Parse a URL whose host has letters beyond ASCII, converting the host first."""
     match = _AUTHORITY.match(url)
     if match is None:
-        raise InvalidURL(f"Failed to parse: {without_credentials(url)}")
+        raise InvalidURL(f"Failed to parse: {_without_userinfo(url)}")
     userinfo, at, place = match[1].rpartition("@")
     host, colon, port = place.partition(":")
     authority = f"{userinfo}{at}{encode_host(host)}{colon}{port}"
     try:
         return parse_url(f"{url[: match.start(1)]}{authority}{url[match.end(1) :]}")
-    except LocationParseError as error:
-        raise InvalidURL(f"Failed to parse: {without_credentials(url)}") from error
+    except LocationParseError:
+        raise InvalidURL(f"Failed to parse: {_without_userinfo(url)}") from None
 
 
 def encode_host(host: str) -> str:
@@ -253,6 +253,17 @@ def check_authority(url: str) -> None:
             f"Invalid URL {without_credentials(url)!r}: a backslash, space or control character"
             " stands where the host belongs"
         )
+
+
+def _without_userinfo(url: str) -> str:
+    """Return a URL that cannot be parsed without all that may be a password.
+
+    A password with a slash in it ends the authority early: what follows, up to the last `@`, is
+    left out too. The error of the parser has the whole URL in its text, so it is no cause.
+    """
+    start = url.find("//")
+    at = url.rfind("@")
+    return url if start < 0 or at < start else url[: start + 2] + url[at + 1 :]
 
 
 def without_credentials(url: str) -> str:

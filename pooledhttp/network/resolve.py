@@ -163,7 +163,7 @@ class SystemResolver:
             while not call.is_over:
                 # Looking from time to time is what notices that a lookup has become slow: there is
                 # no thread that could.
-                if self._needs_worker(call, runtime.now()) and not self._wake_worker():
+                if self._needs_worker(runtime.now()) and not self._wake_worker():
                     return _ask(*key)
                 if not call.waiter.wait(deadline.sooner(SLOW_AFTER)) and deadline.expired:
                     break
@@ -176,12 +176,12 @@ class SystemResolver:
             raise TimeoutError("the name server sent no reply in time")
         return call.result()
 
-    def _needs_worker(self, call: _Call, now: float) -> bool:
-        """Tell whether a worker that is woken now would begin a lookup for this call."""
-        if call not in self._inbox:
+    def _needs_worker(self, now: float) -> bool:
+        """Tell whether a worker that is woken now would begin a lookup, for any caller."""
+        if not self._inbox or not self._has_room(now):
             return False
-        flight = self._flights.get(call.key)
-        return (flight is None or self._needs_another(flight, now)) and self._has_room(now)
+        flights = (self._flights.get(call.key) for call in tuple(self._inbox))
+        return any(flight is None or self._needs_another(flight, now) for flight in flights)
 
     def _needs_another(self, flight: _Flight, now: float) -> bool:
         lookups = tuple(flight.lookups)
@@ -227,7 +227,7 @@ class SystemResolver:
                 lookup = self._next_or_linger()
                 if lookup is None:
                     return
-                if self._inbox and self._has_room(default_runtime().now()):
+                if self._needs_worker(default_runtime().now()):
                     self._wake_worker()
                 self._run(lookup)
                 del lookup  # an idle worker keeps nothing alive

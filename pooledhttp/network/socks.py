@@ -120,7 +120,10 @@ def _authenticate_5(
         methods.append(socksio.SOCKS5AuthMethod.USERNAME_PASSWORD)
     machine.send(socksio.SOCKS5AuthMethodsRequest(methods))
     stream.send(machine.data_to_send(), deadline)
-    chosen = machine.receive_data(_read_exactly(stream, 2, deadline)).method
+    reply = _read_exactly(stream, 2, deadline)
+    if reply[0] != 5:
+        raise SocksRefused("its reply is not SOCKS 5")
+    chosen = machine.receive_data(reply).method
     if chosen not in methods:
         if proxy.username is None:
             raise SocksRefused("it wants a user name and password; put them into the proxy's URL")

@@ -78,6 +78,12 @@ def test_text_in_an_encoding_that_is_none_is_utf_8(encoding: str) -> None:
     assert "".join(response.iter_content(1, decode_unicode=True)) == "\u00e9\u2603\ufffd"
 
 
+@pytest.mark.parametrize("body", ["\u00e9".encode(), "\u00fcber".encode("latin-1"), b"\x81\x40"])
+def test_an_empty_charset_is_utf_8_as_for_requests(body: bytes) -> None:
+    """`charset=` with nothing behind it: nothing is guessed."""
+    _both(body, lambda r: r.text, encoding="")
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 512])
 @pytest.mark.parametrize("delimiter", [None, b"\n", b"--", b"b"])
 @pytest.mark.parametrize("body", BODIES, ids=repr)

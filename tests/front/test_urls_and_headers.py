@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pooledhttp
 from pooledhttp.exceptions import InvalidHeader, InvalidURL
 from pooledhttp.message.charset import (
     get_encoding_from_headers,
@@ -260,3 +262,24 @@ def test_small_text_helpers() -> None:
     assert to_native_string(b"a") == to_native_string("a") == "a"
     assert to_native_string("\u00fc".encode(), "utf-8") == "\u00fc"
     assert unicode_is_ascii("a") and not unicode_is_ascii("\u00fc")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:hush@[bad/",
+        "http://user:hu/sh@host/x",
+        "http://user:hush@h:port/",
+        "http://user:hush@stra\u00dfe:port/",
+        "http://user:hush@ex ample/",
+        "http://user:hush@*.x/",
+        "http://user:hush@",
+        "http://user:hush@a..b/",
+    ],
+)
+def test_no_password_in_the_error_of_a_url(url: str) -> None:
+    """Neither the text nor a chained cause shows it."""
+    with pytest.raises((pooledhttp.exceptions.InvalidURL, ValueError)) as caught:
+        pooledhttp.PreparedRequest().prepare_url(url, None)
+    shown = "".join(traceback.format_exception_only(caught.value)) + repr(caught.value.__cause__)
+    assert "hush" not in shown and "sh@" not in shown

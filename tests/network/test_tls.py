@@ -82,6 +82,7 @@ def test_certifi_is_trusted_by_default(server: ScriptedServer, dial: Dial) -> No
         dial(server)
     text = str(caught.value)
     assert "certifi" in text and "verify='/path" in text
+    assert "SSLError(" in text and "[SSL: CERTIFICATE_VERIFY_FAILED]" in text
     assert isinstance(caught.value.args[0], ssl.SSLCertVerificationError)
 
 

@@ -81,6 +81,7 @@ def start_tls(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStre
     keep = partial(wish.sessions.put, key) if key is not None else None
     begin = _on_socket if _can_take_socket(stream, credentials) else _on_stream
     secured = begin(stream, credentials, name, session, keep, deadline)
+    secured.allows_truncation = wish.settings.truncation == "allow"
     try:
         check_peer(secured._tls, wish.settings)
         if key is not None and not wish.sessions.wants_another(
@@ -239,11 +240,11 @@ def explain(
             origin=origin,
             phase="tls",
         )
-    return TlsError(
-        f"{_what_failed(error, peer)} {_what_to_do(error, host, settings)}".strip(),
-        error,
-        origin=origin,
-    )
+    text = f"{_what_failed(error, peer)} {_what_to_do(error, host, settings)}".strip()
+    if isinstance(error, ssl.SSLError):
+        # Programs look for both in the text: urllib3's name, and what OpenSSL calls the failure.
+        text = f"{text} OpenSSL: SSLError({error!r})"
+    return TlsError(text, error, origin=origin)
 
 
 def _what_failed(error: OSError | ValueError, peer: str) -> str:

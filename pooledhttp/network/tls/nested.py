@@ -96,14 +96,21 @@ class NestedTlsStream(SecureStream):
             try:
                 return read(max_bytes)
             except ssl.SSLWantReadError:
-                self._fill(deadline)
+                if not self._fill(deadline):
+                    return b""
             except ssl.SSLZeroReturnError:
                 return b""
 
-    def _fill(self, deadline: Deadline) -> None:
-        """Read more ciphertext, after sending what is pending."""
+    def _fill(self, deadline: Deadline) -> bool:
+        """Read more ciphertext, after sending what is pending; False at an end that is allowed."""
         self._flush(deadline)
-        self._feed(self._carrier.recv(READ_BYTES, deadline))
+        try:
+            self._feed(self._carrier.recv(READ_BYTES, deadline))
+        except ssl.SSLEOFError:  # of this layer, or of the proxy's
+            if self.allows_truncation:
+                return False
+            raise
+        return True
 
     def _feed(self, data: bytes) -> None:
         if not data:
@@ -135,7 +142,8 @@ class NestedTlsStream(SecureStream):
             try:
                 done += self._object.write(view[done : done + RECORD_BYTES])
             except ssl.SSLWantReadError:  # a renegotiation has to be read first
-                self._fill(deadline)
+                if not self._fill(deadline):
+                    raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the peer hung up") from None
 
     def send_until_response(self, data: Buffer, deadline: Deadline) -> int:
         """Write `data` until a response begins; see `Stream.send_until_response`."""
