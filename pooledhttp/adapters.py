@@ -650,11 +650,11 @@ _EXTENSION_POINTS = (
 _AS_DEFINED = tuple(getattr(HTTPAdapter, name) for name in _EXTENSION_POINTS)
 
 
-def session_pool(session: Any) -> PoolView:
+def session_pool(session: object) -> PoolView:
     """Return what `session.pool` is: the pool of its adapters that have none of their own."""
     view: PoolView | None = session.__dict__.get("_pool_view")
     if view is None:
-        extras = session._extras
+        extras = session._extras  # type: ignore[attr-defined]
         make = partial(manager_for, extras.pool, runtime=extras.runtime, listeners=extras.listeners)
         new = PoolView(make, session, _route_of_session)
         view = session.__dict__.setdefault("_pool_view", new)
