@@ -42,7 +42,7 @@ def session(authority: Authority) -> Iterator[Session]:
 
 
 def fetch(session: Session, server: ServerApart, name: str, count: int) -> None:
-    """GET that many times; every body is the right one."""
+    """Send so many GETs, and check each body."""
     for number in range(count):
         target = f"/{name}-{number}"
         body = session.get(server.url(target), timeout=20).content
@@ -50,21 +50,21 @@ def fetch(session: Session, server: ServerApart, name: str, count: int) -> None:
 
 
 def warm_up(session: Session, server: ServerApart, count: int) -> None:
-    """Have that many connections idle, all of them used."""
-    answers = [session.get(server.url("/warm"), stream=True, timeout=20) for _ in range(count)]
-    for answer in answers:
-        assert answer.content
+    """Leave so many idle connections, all of them used."""
+    responses = [session.get(server.url("/warm"), stream=True, timeout=20) for _ in range(count)]
+    for response in responses:
+        assert response.content
 
 
 @contextlib.contextmanager
 def child(work: Callable[[], object]) -> Iterator[None]:
-    """Run `work` in a forked child; at the end of the block it has to have gone well."""
+    """Run `work` in a forked child, and check at the end of the block that it succeeded."""
     pid = os.fork()
     if not pid:
         status = 1
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest-timeout has its own there
-            signal.alarm(30)  # ends a child that hangs, wherever it does
+            signal.alarm(30)  # ends a child that hangs
             work()
             status = 0
         except BaseException:
@@ -97,7 +97,7 @@ def test_children_and_parent_fetch_at_the_same_time(server: ServerApart, session
 def test_the_parents_connections_outlive_its_children(
     server: ServerApart, session: Session
 ) -> None:
-    """Whatever children do with the session, the parent goes on over the same connections."""
+    """The parent keeps its connections, whatever its children do with the session."""
     warm_up(session, server, 2)
 
     def misuse() -> None:
@@ -114,16 +114,16 @@ def test_the_parents_connections_outlive_its_children(
     assert server.facts()["odd"] == []
 
 
-def test_a_parent_that_closes_is_seen_while_children_live(
+def test_a_close_by_the_parent_is_seen_while_children_live(
     server: ServerApart, session: Session
 ) -> None:
-    """The children have no copy of the parent's connections left that would keep them open."""
+    """The children hold no copy of a connection of the parent, which would keep it open."""
     warm_up(session, server, 5)
     reading, writing = os.pipe()
 
     def live() -> None:
         os.close(writing)
-        os.read(reading, 1)  # until the parent says so
+        os.read(reading, 1)  # until the parent closes its end
 
     with contextlib.ExitStack() as stack:
         for _ in range(3):
@@ -134,14 +134,14 @@ def test_a_parent_that_closes_is_seen_while_children_live(
         os.close(writing)
 
 
-def test_a_body_that_is_being_read_stays_the_parents(server: ServerApart, session: Session) -> None:
-    """A child that drops or closes a response of its parent does nothing to it."""
-    answer = session.get(server.url("/half"), stream=True, timeout=20)
-    chunks = answer.iter_content(8)
+def test_a_body_being_read_stays_with_the_parent(server: ServerApart, session: Session) -> None:
+    """A child that drops or closes a response of its parent does not affect it."""
+    response = session.get(server.url("/half"), stream=True, timeout=20)
+    chunks = response.iter_content(8)
     first = next(chunks)
 
     def drop() -> None:
-        answer.close()
+        response.close()
         fetch(session, server, "child", 2)
 
     with child(drop):
@@ -152,10 +152,10 @@ def test_a_body_that_is_being_read_stays_the_parents(server: ServerApart, sessio
 
 
 @pytest.mark.parametrize("forks", [10, pytest.param(50, marks=pytest.mark.long)])
-def test_a_fork_amid_busy_threads(forks: int) -> None:
-    """Whatever locks other threads of the parent hold at that moment, the child can go on.
+def test_a_fork_while_threads_are_busy(forks: int) -> None:
+    """The child works, whatever locks other threads of the parent hold at the fork.
 
-    Over plain sockets: OpenSSL has locks of its own that nobody can set right in a child.
+    Plain sockets only: OpenSSL has its own locks, which a child cannot reset.
     """
     stop = threading.Event()
     with ServerApart() as server, Session(pool=PoolConfig(max_per_host=6, min_idle=1)) as session:
@@ -166,8 +166,8 @@ def test_a_fork_amid_busy_threads(forks: int) -> None:
                 fetch(session, server, f"t{number}-{turn}", 1)
                 turn += 1
 
-        crew = [threading.Thread(target=hammer, args=(number,)) for number in range(8)]
-        for thread in crew:
+        threads = [threading.Thread(target=hammer, args=(number,)) for number in range(8)]
+        for thread in threads:
             thread.start()
         try:
             for number in range(forks):
@@ -175,15 +175,15 @@ def test_a_fork_amid_busy_threads(forks: int) -> None:
                     pass
         finally:
             stop.set()
-            for thread in crew:
+            for thread in threads:
                 thread.join()
         assert server.facts()["odd"] == []
 
 
-def test_warmth_is_kept_in_a_child_too(
+def test_a_child_keeps_connections_warm_too(
     server: ServerApart, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The warmer's thread is not in the child; the child's first request starts another."""
+    """The child has no warming thread; its first request starts one."""
     monkeypatch.setattr("pooledhttp.transport.warmer.INTERVAL_SECONDS", 0.05)
     with Session(pool=PoolConfig(min_idle=3)) as session:
         session.verify = authority.bundle
@@ -208,7 +208,7 @@ def test_warmth_is_kept_in_a_child_too(
 
 
 def test_a_fork_while_the_manager_is_being_made() -> None:
-    """Another thread may be making it at that moment: the child makes its own."""
+    """Another thread of the parent makes it at the fork: the child makes its own."""
     parent, is_making, may_finish = os.getpid(), threading.Event(), threading.Event()
 
     def make() -> TransportManager:

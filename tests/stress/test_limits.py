@@ -1,4 +1,4 @@
-"""Two hundred threads against a few connections: limits hold, waits are fair, nothing is left."""
+"""Two hundred threads on a few connections: limits hold, waits are fair, nothing stays open."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DURATIONS = [1.0, pytest.param(30.0, marks=[LONG, pytest.mark.timeout(120)])]
 
 
 class Load:
-    """What many threads saw that asked one session for as long as they were told."""
+    """Many threads that send requests over one session for some seconds, and what they saw."""
 
     def __init__(self, session: Session, server: CountingServer, seconds: float) -> None:
         self.turns: list[int] = []
@@ -37,10 +37,10 @@ class Load:
         self._end = time.monotonic() + seconds
 
     def run(self, threads: int = THREADS) -> Load:
-        crew = [threading.Thread(target=self._work, args=(number,)) for number in range(threads)]
-        for thread in crew:
+        workers = [threading.Thread(target=self._work, args=(number,)) for number in range(threads)]
+        for thread in workers:
             thread.start()
-        for thread in crew:
+        for thread in workers:
             thread.join()
         return self
 
@@ -54,7 +54,7 @@ class Load:
                 body = self._session.get(self._server.url(target, host=host)).content
                 if body != f"GET {target}".encode():
                     self.wrong.append((target, body))
-            except Exception as error:  # counted; the test fails by it
+            except Exception as error:  # noted; the test fails because of it
                 self.wrong.append(error)
             turn += 1
         self.turns.append(turn)
@@ -85,7 +85,7 @@ def test_no_more_than_eight_sockets_to_one_host(seconds: float) -> None:
 
 @pytest.mark.parametrize("seconds", DURATIONS)
 def test_no_more_than_sixteen_sockets_to_five_hosts(seconds: float) -> None:
-    """200 threads, max_total=16: never a 17th, nine in ten reused, nobody waits out of measure."""
+    """200 threads, max_total=16: never a 17th, nine in ten reused, no wait far above the median."""
     before = open_descriptors()
     waits: list[Wait] = []
     with CountingServer([f"127.0.0.{last}" for last in range(1, 6)], work_seconds=0.002) as server:
@@ -99,20 +99,22 @@ def test_no_more_than_sixteen_sockets_to_five_hosts(seconds: float) -> None:
     report(load, server, stats, median, worst)
     assert not load.wrong, load.wrong[:3]
     assert server.peak <= 16
-    assert stats.total.reuse_rate >= 0.9 or len(waits) < 3_000  # too slow a machine to tell
+    assert (
+        stats.total.reuse_rate >= 0.9 or len(waits) < 3_000
+    )  # too few requests to judge, on a slow machine
     assert worst <= 10 * median
     assert not wait_until_closed(before)
 
 
 class Wait(NamedTuple):
-    """How long a request waited for its place, and when it got it."""
+    """How long a request waited for its slot, and when it got it."""
 
     seconds: float
     until: float
 
 
 def note_waits(note: Callable[[Wait], object]) -> Callable[[Event], None]:
-    """A listener that notes each request's wait for its place."""
+    """Return a listener that notes how long each request waited for its slot."""
 
     def listen(event: Event) -> None:
         if isinstance(event, LeaseAcquired):
@@ -122,7 +124,7 @@ def note_waits(note: Callable[[Wait], object]) -> Callable[[Event], None]:
 
 
 def served_meanwhile(waits: list[Wait]) -> list[int]:
-    """For each wait, how many got a place in its time: no number that a busy machine stretches."""
+    """Return for each wait how many others were served meanwhile: independent of the machine."""
     ends = sorted(wait.until for wait in waits)
     return [
         bisect_left(ends, one.until) - bisect_left(ends, one.until - one.seconds) for one in waits
@@ -141,10 +143,10 @@ def report(
 
 @pytest.mark.parametrize("count", [8, 32, pytest.param(64, marks=LONG)])
 def test_bursts_open_as_many_connections_as_are_used_at_once(count: int) -> None:
-    """Ten bursts of parallel GETs under default settings: the first burst's connections serve all.
+    """The connections of the first of ten bursts of parallel GETs serve all, by default settings.
 
-    Every thread of a burst stands at the barrier until the last response is there, unread, so each
-    holds a connection of its own.
+    The threads of a burst meet at a barrier before they read their response, so each holds its own
+    connection.
     """
     with CountingServer() as server, Session() as session:
         for _ in range(10):
@@ -154,24 +156,24 @@ def test_bursts_open_as_many_connections_as_are_used_at_once(count: int) -> None
 
 
 def burst(session: Session, server: CountingServer, count: int) -> None:
-    """Run `count` GETs at the same time, each with its connection in use until all have one."""
+    """Run `count` GETs at the same time; each holds its connection until all have one."""
     together = threading.Barrier(count)
 
     def one() -> None:
-        with session.get(server.url("/"), stream=True) as answer:
+        with session.get(server.url("/"), stream=True) as response:
             together.wait(20)
-            assert answer.content == b"GET /"
+            assert response.content == b"GET /"
 
-    crew = [threading.Thread(target=one) for _ in range(count)]
-    for thread in crew:
+    workers = [threading.Thread(target=one) for _ in range(count)]
+    for thread in workers:
         thread.start()
-    for thread in crew:
+    for thread in workers:
         thread.join()
 
 
 @pytest.fixture
 def many_descriptors() -> Iterator[None]:
-    """As many descriptors as this process may have: client and server are both in it."""
+    """Raise the limit of descriptors: client and server are in one process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
@@ -184,7 +186,7 @@ def many_descriptors() -> Iterator[None]:
     "count", [200, pytest.param(257, marks=LONG), pytest.param(900, marks=LONG)]
 )
 def test_origins_visited_in_turn_keep_their_connections(count: int) -> None:
-    """Five rounds over many origins under default settings: one connection each."""
+    """Five rounds over many origins, with default settings: one connection for each."""
     hosts = [f"127.{last // 250 + 1}.{last % 250 + 1}.7" for last in range(count)]
     with CountingServer(hosts) as server, Session() as session:
         for _ in range(5):

@@ -1,4 +1,4 @@
-"""Whatever happens to connections, a response belongs to its request."""
+"""Each response belongs to its request, whatever happens to the connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.scripted import Peer, ScriptedServer, SeenRequest, chunked, r
 
 
 def echo(seen: SeenRequest) -> bytes:
-    """Say the target back, framed in one of several ways."""
+    """Return a response with the target in its body, framed in one of two ways."""
     body = seen.target.encode() * 20
     if seen.target.endswith("0"):
         return chunked([body[:7], body[7:]])
@@ -22,13 +22,13 @@ def echo(seen: SeenRequest) -> bytes:
 
 
 def echoing(peer: Peer) -> None:
-    """Answer for ever."""
+    """Respond to any number of requests."""
     while True:
         peer.send(echo(peer.read_request()))
 
 
 def unreliable(peer: Peer) -> None:
-    """Answer a few times, then go: politely, rudely, with rubbish behind, or when asked again."""
+    """Respond a few times, then close in one of four ways."""
     dice = random.Random(peer.number)
     for _ in range(dice.randint(1, 30)):
         peer.send(echo(peer.read_request()))
@@ -48,24 +48,24 @@ def unreliable(peer: Peer) -> None:
 
 
 def fetch_all(server: ScriptedServer, count: int, threads: int) -> None:
-    """Every thread checks that each answer is the one to its own request."""
-    with pooledhttp.Session() as session, ThreadPoolExecutor(threads) as crew:
+    """Send requests from many threads, and check that each gets its own response."""
+    with pooledhttp.Session() as session, ThreadPoolExecutor(threads) as workers:
 
         def one(number: int) -> str | None:
             target = f"/token-{number}"
             if number % 7 == 0:
-                with session.get(server.url(target), stream=True, timeout=20) as answer:
-                    body = b"".join(answer.iter_content(13))
+                with session.get(server.url(target), stream=True, timeout=20) as response:
+                    body = b"".join(response.iter_content(13))
             else:
                 body = session.get(server.url(target), timeout=20).content
             return None if body == target.encode() * 20 else f"{target} got {body!r}"
 
-        wrong = [result for result in crew.map(one, range(count)) if result]
+        wrong = [result for result in workers.map(one, range(count)) if result]
     assert not wrong, wrong[:5]
 
 
 @pytest.mark.parametrize("handler", [echoing, unreliable])
-def test_each_response_is_its_own_requests(handler: object) -> None:
+def test_each_response_belongs_to_its_request(handler: object) -> None:
     """1,000 requests from 64 threads over one session."""
     before = open_descriptors()
     with ScriptedServer(handler) as server:  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ def test_each_response_is_its_own_requests(handler: object) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("handler", [echoing, unreliable])
-def test_each_of_20000_responses_is_its_own_requests(handler: object) -> None:
+def test_each_of_20000_responses_belongs_to_its_request(handler: object) -> None:
     """20,000 requests from 64 threads over one session."""
     with ScriptedServer(handler) as server:  # type: ignore[arg-type]
         fetch_all(server, 20_000, 64)
