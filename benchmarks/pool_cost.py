@@ -6,9 +6,9 @@
 
 1. One thread, with 1, 100 and 10,000 origins, and with 10 and 5,000 idle connections. The cost
    should not grow, so the ratios to the first line are printed. Origins are visited in turn. The
-   scattered line visits ten thousand of them in an order that no prefetching foresees. It costs more
-   because the memory is in no cache of the processor, not because the pool does more: the line that
-   visits one of the ten thousand again and again shows it.
+   scattered line visits ten thousand of them in an order that no prefetching foresees. It costs
+   more because the memory is in no cache of the processor, not because the pool does more: the line
+   that visits one of the ten thousand again and again shows it.
 2. The ways to guard a step, each with an empty step: why `PoolCore` has the one it has.
 3. 64 threads on 16 slots, beside SQLAlchemy's QueuePool with the same load, if it is installed.
 

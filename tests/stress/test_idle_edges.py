@@ -73,8 +73,8 @@ def test_requests_at_the_edge(method: str, hint: str | None, threads: int, turns
         total = session.pool.stats().total
     print(
         f"\n{method}: {len(senders.sent)} sent, {len(senders.errors)} failed,"
-        f" {server.idle_closes} idle closes, {total.stale_found} found dead, {total.replays} replayed,"
-        f" {total.reused} reused"
+        f" {server.idle_closes} idle closes, {total.stale_found} found dead,"
+        f" {total.replays} replayed, {total.reused} reused"
     )
     first = Counter({"GET /first": 2})
     twice = {what: count for what, count in (server.executed - first).items() if count > 1}

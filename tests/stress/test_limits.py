@@ -19,6 +19,7 @@ from tests.support.counting import CountingServer
 from tests.support.descriptors import open_descriptors, wait_until_closed
 
 THREADS = 200
+SLOTS = 16
 
 #: Seconds of load: by default, and under `-m long`.
 LONG = pytest.mark.long
@@ -90,15 +91,16 @@ def test_no_more_than_sixteen_sockets_to_five_hosts(seconds: float) -> None:
     waits: list[Wait] = []
     with CountingServer([f"127.0.0.{last}" for last in range(1, 6)], work_seconds=0.002) as server:
         listeners = [note_waits(waits.append)]
-        with Session(pool=PoolConfig(max_total=16), listeners=listeners) as session:
+        with Session(pool=PoolConfig(max_total=SLOTS), listeners=listeners) as session:
             load = Load(session, server, seconds).run()
             stats = session.pool.stats()
         server.wait_until(lambda: not server.open_count, "the end of all connections")
-    overtaken = served_meanwhile(waits)
-    median, worst = statistics.median(overtaken), max(overtaken)
+    served = served_meanwhile(waits)
+    # On a busy machine few requests wait at all. Then a round of all slots is the measure.
+    median, worst = max(statistics.median(served), SLOTS), max(served)
     report(load, server, stats, median, worst)
     assert not load.wrong, load.wrong[:3]
-    assert server.peak <= 16
+    assert server.peak <= SLOTS
     assert (
         stats.total.reuse_rate >= 0.9 or len(waits) < 3_000
     )  # too few requests to judge, on a slow machine
