@@ -5,8 +5,8 @@
     reclaim       the lease was dropped without an end: discard, and count a leak
     return        the slot was given to a caller that has left: as if nothing had happened
 
-Each looks the lease up by its serial number, so a second end finds nothing and does nothing. All of
-them free an empty slot.
+Each step looks the lease up by its serial number, so a second end finds nothing and does nothing.
+If the slot is empty, each step frees it.
 
 A good resource goes to the first waiting caller, else to the idle list of its key, else it is
 closed. The idle list has the newest slot at its end, which is taken first. So slots that are not

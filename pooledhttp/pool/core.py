@@ -8,13 +8,14 @@ step:
     step        waits for the lock, then settles
     try_step    gives up if the lock is taken; the caller settles
 
-Only `Pool.acquire` writes `step` out for its first look, which every request pays for.
+`Pool.acquire` alone does not call `step` for its first look, but repeats its lines, because every
+request pays for them.
 
 **Ending a lease never waits for the lock.** A finalizer or a signal handler can end a lease in the
-very thread that holds the lock. So `end` tries, and otherwise leaves the end in the deque `ended`.
-Each thread that releases the lock looks into the deque and takes the lock once more if it finds
-something. No end is lost: either the second try of the thread that left it succeeds, or the holder
-of the lock has not looked yet.
+very thread that holds the lock. So an end that finds the lock taken is noted in the deque `ended`.
+Each thread that releases the lock looks into the deque, and takes the lock once more if it finds
+something. The thread that noted the end tries the lock again. No end is lost: either that try
+succeeds, or the holder of the lock has not looked into the deque yet.
 
     step --> settle: --> ended? ---yes---> lock free? --yes--> end them
                  ^         | no                | no: its holder does it
@@ -27,11 +28,11 @@ Python code. Two rules make that safe.
 1. *A step that was interrupted is repaired by the next one.* `in_step` is set at the beginning of a
    step and cleared at its end, both under the lock. A step that finds it set knows that the step
    before was interrupted, and recounts the state first. So no code has to catch the exception.
-2. *The lock is taken in the same interpreter step that enters the block which releases it.* Waiting
-   for it, that is `with lock:`. Without waiting, it is a loop of at most one turn: `map` calls
-   `lock.acquire(False)`, and the loop binds the result, both within one instruction. After
+2. *No interrupt fits between taking the lock and entering the block that releases it.* `with lock:`
+   guarantees that where the code waits. Where it does not wait, it uses a loop of one turn: `map`
+   calls `lock.acquire(False)`, and the loop binds the result, both within one instruction. With
    `if lock.acquire(False):` an interrupt could come before the `try`, and the lock would stay taken
-   for ever. For the same reason an item is removed from a deque together with its use, or after it.
+   for ever. Items of a deque are removed in the same way, or only after they were used.
 
 Alternatives that were tried (`benchmarks/pool_cost.py` compares their cost):
 
@@ -218,12 +219,12 @@ class PoolCore(Generic[K, R]):
         serial: int,
         detail: A,
     ) -> None:
-        """End a lease without ever waiting for the lock, and settle.
+        """Note the end of a lease, and settle; never waits for the lock.
 
         Args:
             function: One of the steps of `checkin` that end a lease.
-            at: When it ends; None for the time at which the lock is free. A finalizer passes None,
-                because it must not call the clock before the end is noted.
+            at: When it ends; None for the time at which the step runs. Finalizers pass None, so
+                that the end is noted before any other call, which an interrupt could hit.
             serial: The number of the lease.
             detail: Passed to `function`.
         """
@@ -235,7 +236,8 @@ class PoolCore(Generic[K, R]):
     def settle(self) -> None:
         """Do the deferred work of the steps so far, and the ends that found the lock taken.
 
-        After an interrupt it starts once more: perhaps no other thread comes by while callers wait.
+        After an interrupt it starts once more, because perhaps no other thread uses the pool while
+        callers wait.
         """
         try:
             self._settle()

@@ -1,9 +1,8 @@
 """The part of a pool that is not on the path of a request: expiry, leaks, settings, closing, stats.
 
-`PoolMaintenance` is the base class of `Pool`. Each of its methods is the whole of what a caller may
-ask for; what changes the state is a step of `evict`, `checkout` or `checkin`. A walk over all keys
-takes the lock for some of them at a time and settles in between, so that no request waits for the
-walk.
+`PoolMaintenance` is the base class of `Pool` and has its public methods for all of that. Steps of
+`evict`, `checkout` and `checkin` change the state. A method that walks over all keys takes the lock
+for some of them at a time and settles in between, so that no request waits for the walk.
 """
 
 from __future__ import annotations
