@@ -42,7 +42,7 @@ from urllib3.util import parse_url
 from urllib3.util.retry import Retry
 
 from pooledhttp.auth import _basic_auth_str
-from pooledhttp.certs import extract_zipped_paths, where
+from pooledhttp.certs import CertInput, VerifyInput, extract_zipped_paths, where
 from pooledhttp.cookies import extract_cookies_to_jar
 from pooledhttp.events import RequestFinished
 from pooledhttp.exceptions import (
@@ -54,8 +54,10 @@ from pooledhttp.exceptions import (
 )
 from pooledhttp.message import (
     PreparedRequest,
+    ProxiesInput,
     RawResponse,
     Response,
+    TimeoutInput,
     border_for,
     get_auth_from_url,
     get_encoding_from_headers,
@@ -144,12 +146,12 @@ class BaseAdapter:
 
     def send(
         self,
-        request: Any,
+        request: PreparedRequest,
         stream: bool = False,
-        timeout: Any = None,
-        verify: Any = True,
-        cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
+        timeout: TimeoutInput = None,
+        verify: VerifyInput | None = True,
+        cert: CertInput = None,
+        proxies: ProxiesInput = None,
     ) -> Response:
         """Send a prepared request and return its response."""
         raise NotImplementedError
@@ -262,13 +264,13 @@ class HTTPAdapter(BaseAdapter):
 
     # ---- the pool
 
-    def attach(self, session: Any) -> None:
+    def attach(self, session: object) -> None:
         """Join the pool of a session, unless there is a pool already."""
         self._session = weakref.ref(session)
         if self._own_pool is None and self._era is None:
             self._hub.holder = _holder_of(session)
             if self._own_replay is None:
-                self._hub.replay = session._extras.replay
+                self._hub.replay = session._extras.replay  # type: ignore[attr-defined]
 
     @property
     def pool(self) -> TransportManager:
@@ -348,7 +350,7 @@ class HTTPAdapter(BaseAdapter):
         return manager
 
     def build_connection_pool_key_attributes(
-        self, request: Any, verify: Any, cert: Any = None
+        self, request: PreparedRequest, verify: VerifyInput | None, cert: CertInput = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what connections for a request are shared by: where they lead, and on which terms.
 
@@ -358,13 +360,21 @@ class HTTPAdapter(BaseAdapter):
         """
         parts = urlsplit(request.url)
         if parts.scheme == UNIX_SCHEME:
-            place = {"scheme": UNIX_SCHEME, "host": socket_path(parts.netloc), "port": None}
+            place: dict[str, Any] = {
+                "scheme": UNIX_SCHEME,
+                "host": socket_path(parts.netloc),
+                "port": None,
+            }
         else:
             place = {"scheme": parts.scheme.lower(), "host": parts.hostname, "port": parts.port}
         return place, tls_keywords(verify, cert)
 
     def get_connection_with_tls_context(
-        self, request: Any, verify: Any, proxies: Mapping[str, str] | None = None, cert: Any = None
+        self,
+        request: PreparedRequest,
+        verify: VerifyInput | None,
+        proxies: ProxiesInput = None,
+        cert: CertInput = None,
     ) -> Any:
         """Return the pool, ours or urllib3's, that a request is sent through.
 
@@ -380,7 +390,7 @@ class HTTPAdapter(BaseAdapter):
         manager = self.poolmanager if not proxy else self.proxy_manager_for(proxy_url(proxy))
         return manager.connection_from_host(**place, pool_kwargs=settings)
 
-    def get_connection(self, url: str, proxies: Mapping[str, str] | None = None) -> Any:
+    def get_connection(self, url: str, proxies: ProxiesInput = None) -> Any:
         """Deprecated: as `get_connection_with_tls_context`, without the settings of TLS."""
         warnings.warn(
             "`get_connection` is deprecated: it does not know the TLS settings of a request. Use "
@@ -392,7 +402,7 @@ class HTTPAdapter(BaseAdapter):
         manager = self.poolmanager if not proxy else self.proxy_manager_for(proxy_url(proxy))
         return manager.connection_from_url(url if proxy else urlparse(url).geturl())
 
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+    def cert_verify(self, conn: Any, url: str, verify: VerifyInput | None, cert: CertInput) -> None:
         """Put `verify` and `cert` onto a pool, ours or urllib3's.
 
         Raises:
@@ -406,7 +416,7 @@ class HTTPAdapter(BaseAdapter):
         for name, value in attributes.items():
             setattr(conn, name, value)
 
-    def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:
+    def request_url(self, request: PreparedRequest, proxies: ProxiesInput) -> str:
         """Return the request target: the path, or the whole URL for plain http over a proxy."""
         proxy = select_proxy(request.url, proxies)
         if proxy and urlsplit(request.url).scheme != "https":
@@ -415,7 +425,7 @@ class HTTPAdapter(BaseAdapter):
         target: str = request.path_url
         return target
 
-    def add_headers(self, request: Any, **kwargs: Any) -> None:
+    def add_headers(self, request: PreparedRequest, **kwargs: Any) -> None:
         """Do nothing: a place for subclasses to add header fields, called before each send."""
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
@@ -444,12 +454,12 @@ class HTTPAdapter(BaseAdapter):
 
     def send(
         self,
-        request: Any,
+        request: PreparedRequest,
         stream: bool = False,
-        timeout: Any = None,
-        verify: Any = True,
-        cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
+        timeout: TimeoutInput = None,
+        verify: VerifyInput | None = True,
+        cert: CertInput = None,
+        proxies: ProxiesInput = None,
     ) -> Response:
         """Send a prepared request and return its response, body unread.
 
@@ -522,7 +532,11 @@ class HTTPAdapter(BaseAdapter):
             listeners.emit(RequestFinished(origin, method, status, seconds, error))
 
     def route_for(
-        self, request: Any, verify: Any, proxies: Mapping[str, str] | None, cert: Any
+        self,
+        request: PreparedRequest,
+        verify: VerifyInput | None,
+        proxies: ProxiesInput,
+        cert: CertInput,
     ) -> Route:
         """Return the key under which connections for such a request are kept."""
         conn: OriginPool = self._connection_for(request, verify, proxies, cert)
@@ -624,7 +638,7 @@ class HTTPAdapter(BaseAdapter):
             chunked=not (request.body is None or "Content-Length" in request.headers),
         )
 
-    def build_response(self, req: Any, resp: Any) -> Response:
+    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         """Make a response out of a urllib3-like one.
 
         Args:
@@ -636,8 +650,8 @@ class HTTPAdapter(BaseAdapter):
         response.headers = CaseInsensitiveDict(getattr(resp, "headers", {}))
         response.encoding = get_encoding_from_headers(response.headers)
         response.raw = resp
-        response.reason = getattr(resp, "reason", None)
-        url = req.url
+        response.reason = getattr(resp, "reason", None)  # type: ignore[assignment]
+        url: str | bytes = req.url  # bytes only where a request was not prepared by this package
         response.url = url.decode("utf-8") if isinstance(url, bytes) else url
         extract_cookies_to_jar(response.cookies, req, resp)
         response.request = req
@@ -684,7 +698,7 @@ def make_manager(
     return TransportManager(pool, runtime=runtime, listeners=listeners)
 
 
-def session_pool(session: Any) -> TransportManager:
+def session_pool(session: object) -> TransportManager:
     """What `session.pool` is: the manager that the adapters without a pool of their own share."""
     return _holder_of(session).manager
 
