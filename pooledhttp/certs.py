@@ -15,11 +15,31 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from certifi import where
 
-__all__ = ["DEFAULT_CA_BUNDLE_PATH", "atomic_open", "extract_zipped_paths", "where"]
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = [
+    "DEFAULT_CA_BUNDLE_PATH",
+    "CertInput",
+    "VerifyInput",
+    "atomic_open",
+    "extract_zipped_paths",
+    "where",
+]
+
+_Path: TypeAlias = "str | os.PathLike[str]"
+
+#: What `verify=` takes: whether to verify, the path of a CA bundle, or a TLS context.
+VerifyInput: TypeAlias = "bool | _Path | ssl.SSLContext"
+
+#: What `cert=` takes: one file with certificate and key, or `(certificate, key[, password])`.
+CertInput: TypeAlias = (
+    "_Path | tuple[_Path, _Path] | tuple[_Path, _Path, str | bytes | None] | None"
+)
 
 #: The bundle used when nothing else is asked for.
 DEFAULT_CA_BUNDLE_PATH = where()

@@ -9,15 +9,23 @@ each on the result of the one before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, TypeAlias, TypeVar
 
-__all__ = ["HOOKS", "default_hooks", "dispatch_hook"]
+if TYPE_CHECKING:
+    from pooledhttp.message import Response
+
+__all__ = ["HOOKS", "Hook", "HooksInput", "default_hooks", "dispatch_hook"]
 
 #: The events there are.
 HOOKS = ["response"]
 
 T = TypeVar("T")
-Hook = Callable[..., Any]
+
+#: A callback: it gets the response, then the keyword arguments of the send.
+Hook: TypeAlias = "Callable[Concatenate[Response, ...], Any]"
+
+#: What `hooks=` takes: event to one callback or several.
+HooksInput: TypeAlias = "Mapping[str, Hook | Iterable[Hook]]"
 
 
 def default_hooks() -> dict[str, list[Hook]]:
@@ -26,7 +34,10 @@ def default_hooks() -> dict[str, list[Hook]]:
 
 
 def dispatch_hook(
-    key: str, hooks: Mapping[str, Hook | Iterable[Hook]] | None, hook_data: T, **kwargs: Any
+    key: str,
+    hooks: Mapping[str, Callable[..., Any] | Iterable[Callable[..., Any]]] | None,
+    hook_data: T,
+    **kwargs: Any,
 ) -> T:
     """Run the hooks of one event over a value.
 

@@ -39,7 +39,12 @@ from pooledhttp.message.payload import (
     super_len,
     to_key_val_list,
 )
-from pooledhttp.message.prepared import PreparedRequest, RequestEncodingMixin, RequestHooksMixin
+from pooledhttp.message.prepared import (
+    AuthInput,
+    PreparedRequest,
+    RequestEncodingMixin,
+    RequestHooksMixin,
+)
 from pooledhttp.message.raw import (
     MAX_DRAIN_BYTES,
     OriginalResponse,
@@ -60,6 +65,20 @@ from pooledhttp.message.target import (
     check_authority,
     check_host,
     without_credentials,
+)
+from pooledhttp.message.types import (
+    Body,
+    CookiesInput,
+    DataInput,
+    FilesInput,
+    FormInput,
+    HeadersInput,
+    JsonInput,
+    ParamsInput,
+    ProxiesInput,
+    Readable,
+    TimeoutInput,
+    UrlInput,
 )
 from pooledhttp.message.urls import (
     DEFAULT_PORTS,
@@ -126,6 +145,20 @@ __all__ = [
     "check_authority",
     "check_host",
     "without_credentials",
+    # types
+    "AuthInput",
+    "Body",
+    "CookiesInput",
+    "DataInput",
+    "FilesInput",
+    "FormInput",
+    "HeadersInput",
+    "JsonInput",
+    "ParamsInput",
+    "ProxiesInput",
+    "Readable",
+    "TimeoutInput",
+    "UrlInput",
     # urls
     "DEFAULT_PORTS",
     "UNRESERVED_SET",

@@ -18,7 +18,7 @@ import datetime
 import io
 import json
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, overload
 
 from urllib3.exceptions import DecodeError, ReadTimeoutError
 from urllib3.exceptions import HTTPError as TransportError
@@ -140,8 +140,8 @@ class Response:
         self.url: str = None  # type: ignore[assignment]
         self.encoding: str | None = None
         self.history: list[Response] = []
-        self.reason: Any = None
-        self.cookies: Any = RequestsCookieJar()
+        self.reason: str = None  # type: ignore[assignment]
+        self.cookies = RequestsCookieJar()
         self.elapsed = datetime.timedelta(0)
         self.request: PreparedRequest = None  # type: ignore[assignment]
 
@@ -154,13 +154,13 @@ class Response:
         """Whether the status is no error: the same as `ok`."""
         return self.ok
 
-    def __enter__(self) -> Response:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *args: object) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[bytes]:
         return self.iter_content(128)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class Response:
         status = self.status_code
         if not 400 <= status < 600:
             return
-        reason = self.reason
+        reason: Any = self.reason
         if isinstance(reason, bytes):
             # Meant to be ASCII; servers put local text there, in one of two encodings.
             try:
@@ -223,17 +223,18 @@ class Response:
         return self._next
 
     @property
-    def links(self) -> dict[Any, dict[str, str]]:
+    def links(self) -> dict[str, dict[str, str]]:
         """The `Link` header, by relation, or by URL for links without one."""
         header = self.headers.get("link")
         if not header:
             return {}
-        return {link.get("rel") or link.get("url"): link for link in parse_header_links(header)}
+        found = parse_header_links(header)
+        return {link.get("rel") or link.get("url"): link for link in found}  # type: ignore[misc]
 
     # --- body ------------------------------------------------------------------------------------
 
     @property
-    def content(self) -> Any:
+    def content(self) -> bytes:
         """The whole body, decoded; read on first use. None if there never was a response.
 
         Raises:
@@ -248,7 +249,7 @@ class Response:
             else:
                 self._content = self._read_whole()
         self._content_consumed = True
-        return self._content
+        return self._content  # type: ignore[no-any-return]
 
     def _read_whole(self) -> bytes:
         raw = self._source()
@@ -286,9 +287,17 @@ class Response:
         fields = {"content-encoding": self.headers["content-encoding"]}
         return HTTPResponse(io.BytesIO(self._encoded), headers=fields, preload_content=False)
 
+    @overload
+    def iter_content(
+        self, chunk_size: int | None = 1, decode_unicode: Literal[False] = False
+    ) -> Iterator[bytes]: ...
+    @overload
     def iter_content(
         self, chunk_size: int | None = 1, decode_unicode: bool = False
-    ) -> Iterator[Any]:
+    ) -> Iterator[str | bytes]: ...
+    def iter_content(
+        self, chunk_size: int | None = 1, decode_unicode: bool = False
+    ) -> Iterator[str | bytes]:
         """Iterate over the body, decoded, as it arrives.
 
         Args:
@@ -329,12 +338,26 @@ class Response:
                 yield piece
         self._content_consumed = True
 
+    @overload
+    def iter_lines(
+        self,
+        chunk_size: int | None = ITER_CHUNK_SIZE,
+        decode_unicode: Literal[False] = False,
+        delimiter: bytes | None = None,
+    ) -> Iterator[bytes]: ...
+    @overload
     def iter_lines(
         self,
         chunk_size: int | None = ITER_CHUNK_SIZE,
         decode_unicode: bool = False,
-        delimiter: Any = None,
-    ) -> Iterator[Any]:
+        delimiter: str | bytes | None = None,
+    ) -> Iterator[str | bytes]: ...
+    def iter_lines(
+        self,
+        chunk_size: int | None = ITER_CHUNK_SIZE,
+        decode_unicode: bool = False,
+        delimiter: str | bytes | None = None,
+    ) -> Iterator[str | bytes]:
         r"""Iterate over the lines of the body, without their ends.
 
         A `"\r\n"` that falls on the border of two pieces counts as two line ends, as in requests.
@@ -345,7 +368,8 @@ class Response:
             decode_unicode: Whether to yield text, if `encoding` is known.
             delimiter: What ends a line. None means what `splitlines` takes for an end.
         """
-        unfinished = None
+        unfinished: Any = None
+        piece: Any
         for piece in self.iter_content(chunk_size=chunk_size, decode_unicode=decode_unicode):
             if unfinished is not None:
                 piece = unfinished + piece
