@@ -6,15 +6,16 @@ used again, which these functions cannot do.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from pooledhttp import sessions
-from pooledhttp.message import Response
+from pooledhttp.client import GetOptions, PostOptions, PutOptions, RequestOptions
+from pooledhttp.message import DataInput, JsonInput, ParamsInput, Response, UrlInput
 
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]
 
 
-def request(method: Any, url: Any, **kwargs: Any) -> Response:
+def request(method: str | bytes, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
     """Send a request by a session of its own.
 
     Args:
@@ -30,37 +31,42 @@ def request(method: Any, url: Any, **kwargs: Any) -> Response:
         return session.request(method=method, url=url, **kwargs)
 
 
-def get(url: Any, params: Any = None, **kwargs: Any) -> Response:
+def get(url: UrlInput, params: ParamsInput = None, **kwargs: Unpack[GetOptions]) -> Response:
     """Send a GET; arguments as for `Session.request`."""
     return request("get", url, params=params, **kwargs)
 
 
-def options(url: Any, **kwargs: Any) -> Response:
+def options(url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
     """Send an OPTIONS; arguments as for `Session.request`."""
     return request("options", url, **kwargs)
 
 
-def head(url: Any, **kwargs: Any) -> Response:
+def head(url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
     """Send a HEAD; as `Session.request`, but redirects are not followed unless asked."""
     kwargs.setdefault("allow_redirects", False)
     return request("head", url, **kwargs)
 
 
-def post(url: Any, data: Any = None, json: Any = None, **kwargs: Any) -> Response:
+def post(
+    url: UrlInput,
+    data: DataInput = None,
+    json: JsonInput = None,
+    **kwargs: Unpack[PostOptions],
+) -> Response:
     """Send a POST; arguments as for `Session.request`."""
     return request("post", url, data=data, json=json, **kwargs)
 
 
-def put(url: Any, data: Any = None, **kwargs: Any) -> Response:
+def put(url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]) -> Response:
     """Send a PUT; arguments as for `Session.request`."""
     return request("put", url, data=data, **kwargs)
 
 
-def patch(url: Any, data: Any = None, **kwargs: Any) -> Response:
+def patch(url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]) -> Response:
     """Send a PATCH; arguments as for `Session.request`."""
     return request("patch", url, data=data, **kwargs)
 
 
-def delete(url: Any, **kwargs: Any) -> Response:
+def delete(url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
     """Send a DELETE; arguments as for `Session.request`."""
     return request("delete", url, **kwargs)

@@ -16,18 +16,23 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from http import cookiejar as cookielib
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from urllib.parse import urljoin, urlparse
 
 from pooledhttp import adapters as _adapters
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
 from pooledhttp.auth import _basic_auth_str
+from pooledhttp.certs import CertInput, VerifyInput
 from pooledhttp.client import (
     KEEPS_BODY,
     CallCookies,
+    GetOptions,
+    PostOptions,
+    PutOptions,
+    RequestOptions,
     SessionExtras,
     bundle_from_environment,
     decode_location,
@@ -52,14 +57,24 @@ from pooledhttp.exceptions import (
     RequestException,
     TooManyRedirects,
 )
-from pooledhttp.hooks import default_hooks, dispatch_hook
+from pooledhttp.hooks import Hook, HooksInput, default_hooks, dispatch_hook
 from pooledhttp.message import (
     DEFAULT_PORTS,
     REDIRECT_STATI,
+    AuthInput,
+    CookiesInput,
+    DataInput,
+    FilesInput,
+    HeadersInput,
+    JsonInput,
+    ParamsInput,
     PreparedRequest,
+    ProxiesInput,
     RawResponse,
     Request,
     Response,
+    TimeoutInput,
+    UrlInput,
     can_rewind,
     default_headers,
     get_auth_from_url,
@@ -81,6 +96,14 @@ from pooledhttp.network import (
 from pooledhttp.status_codes import codes
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout
+
+if TYPE_CHECKING:
+    from urllib3 import Retry
+
+    from pooledhttp.events import Listener
+    from pooledhttp.pool import PoolConfig
+    from pooledhttp.runtime import Runtime
+    from pooledhttp.transport import Replay, TransportManager
 
 __all__ = [
     "Session",
@@ -147,7 +170,7 @@ _BODY_HEADERS = ("Content-Length", "Content-Type", "Transfer-Encoding")
 class SessionRedirectMixin:
     """Following redirects, for anything with `send`, `cookies`, `max_redirects` and `trust_env`."""
 
-    cookies: Any
+    cookies: RequestsCookieJar
     max_redirects: int
     trust_env: bool
 
@@ -170,13 +193,13 @@ class SessionRedirectMixin:
         resp: Response,
         req: PreparedRequest,
         stream: bool = False,
-        timeout: Any = None,
-        verify: Any = True,
-        cert: Any = None,
-        proxies: Any = None,
+        timeout: TimeoutInput = None,
+        verify: VerifyInput | None = True,
+        cert: CertInput = None,
+        proxies: ProxiesInput = None,
         yield_requests: bool = False,
         **adapter_kwargs: Any,
-    ) -> Iterator[Any]:
+    ) -> Iterator[Response]:
         """Follow redirects, yielding the response of each hop; nothing happens before it is asked.
 
         Args:
@@ -201,7 +224,7 @@ class SessionRedirectMixin:
                     following, _ = self._follow(resp, req, location, call_cookies, proxies)
                 except (RequestException, ValueError):
                     return  # it cannot be followed, which nobody asked for
-                yield following
+                yield following  # type: ignore[misc]  # what `yield_requests` asks for
                 return
             pass_by(resp)
             if len(resp.history) >= self.max_redirects:
@@ -227,7 +250,7 @@ class SessionRedirectMixin:
         req: PreparedRequest,
         location: str,
         call_cookies: CallCookies,
-        proxies: Any,
+        proxies: ProxiesInput,
     ) -> tuple[PreparedRequest, dict[str, str]]:
         """Make the request that a redirect asks for, and the proxies for it."""
         following = req.copy()
@@ -280,7 +303,9 @@ class SessionRedirectMixin:
         if found is not None:
             prepared_request.prepare_auth(found)
 
-    def rebuild_proxies(self, prepared_request: PreparedRequest, proxies: Any) -> dict[str, str]:
+    def rebuild_proxies(
+        self, prepared_request: PreparedRequest, proxies: ProxiesInput
+    ) -> dict[str, str]:
         """Return the proxies for a request, and set `Proxy-Authorization` to what they need.
 
         One that stands there, from before a redirect or set by hand, is taken away. A new one is
@@ -326,7 +351,13 @@ def _store_cookies(jar: Any, request: Any, response: Response) -> None:
 class _SessionPool:
     """The attribute `Session.pool`; a subclass or user may store something else under the name."""
 
-    def __get__(self, owner: Session | None, kind: type[Session]) -> Any:
+    @overload
+    def __get__(self, owner: None, kind: type[Session]) -> _SessionPool: ...
+    @overload
+    def __get__(self, owner: Session, kind: type[Session]) -> TransportManager: ...
+    def __get__(
+        self, owner: Session | None, kind: type[Session]
+    ) -> _SessionPool | TransportManager:
         return self if owner is None else _adapters.session_pool(owner)
 
 
@@ -386,26 +417,28 @@ class Session(SessionRedirectMixin):
     def __init__(
         self,
         *,
-        pool: Any = None,
-        timeout: Any = None,
-        retries: Any = None,
-        listeners: Iterable[Callable[[Any], None]] = (),
-        replay: str = "safe",
-        runtime: Any = None,
+        pool: PoolConfig | TransportManager | None = None,
+        timeout: TimeoutInput = None,
+        retries: int | Retry | None = None,
+        listeners: Iterable[Listener] = (),
+        replay: Replay = "safe",
+        runtime: Runtime | None = None,
     ) -> None:
+        if not isinstance(listeners, Iterable):
+            raise TypeError(f"listeners must be an iterable of callables, not {listeners!r}")
         self._extras = SessionExtras(pool, timeout, retries, tuple(listeners), replay, runtime)
-        self.headers: Any = default_headers()
-        self.auth: Any = None
-        self.proxies: Any = {}
-        self.hooks: Any = default_hooks()
-        self.params: Any = {}
+        self.headers: CaseInsensitiveDict[str] = default_headers()  # type: ignore[assignment]
+        self.auth: AuthInput = None
+        self.proxies: MutableMapping[str, str] = {}
+        self.hooks: dict[str, list[Hook]] = default_hooks()
+        self.params: MutableMapping[str, Any] = {}
         self.stream = False
-        self.verify: Any = True
-        self.cert: Any = None
+        self.verify: VerifyInput | None = True
+        self.cert: CertInput = None
         self.max_redirects = DEFAULT_REDIRECT_LIMIT
         self.trust_env = True
         self.cookies = cookiejar_from_dict({})
-        self.adapters: Any = OrderedDict()
+        self.adapters: MutableMapping[str, BaseAdapter] = OrderedDict()
         self.mount("https://", self._default_adapter())
         self.mount("http://", self._default_adapter())
 
@@ -414,7 +447,7 @@ class Session(SessionRedirectMixin):
         retries = self._extras.retries
         return HTTPAdapter() if retries is None else HTTPAdapter(max_retries=retries)
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *args: object) -> None:
@@ -449,10 +482,10 @@ class Session(SessionRedirectMixin):
             jar = merge_cookies(jar, given)
         auth = request.auth
         if self.trust_env and not auth and not self.auth:
-            auth = get_netrc_auth(request.url)
+            auth = get_netrc_auth(request.url or "")
         prepared = PreparedRequest()
         prepared.prepare(
-            method=request.method.upper(),
+            method=request.method.upper(),  # type: ignore[union-attr]
             url=request.url,
             files=request.files,
             data=request.data,
@@ -466,7 +499,12 @@ class Session(SessionRedirectMixin):
         return prepared
 
     def merge_environment_settings(
-        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+        self,
+        url: str,
+        proxies: ProxiesInput,
+        stream: bool | None,
+        verify: VerifyInput | None,
+        cert: CertInput,
     ) -> dict[str, Any]:
         """Combine what a call says with the environment and with this session.
 
@@ -496,22 +534,22 @@ class Session(SessionRedirectMixin):
 
     def request(
         self,
-        method: Any,
-        url: Any,
-        params: Any = None,
-        data: Any = None,
-        headers: Any = None,
-        cookies: Any = None,
-        files: Any = None,
-        auth: Any = None,
-        timeout: Any = None,
+        method: str | bytes,
+        url: UrlInput,
+        params: ParamsInput = None,
+        data: DataInput = None,
+        headers: HeadersInput = None,
+        cookies: CookiesInput = None,
+        files: FilesInput = None,
+        auth: AuthInput = None,
+        timeout: TimeoutInput = None,
         allow_redirects: bool = True,
-        proxies: Any = None,
-        hooks: Any = None,
+        proxies: ProxiesInput = None,
+        hooks: HooksInput | None = None,
         stream: bool | None = None,
-        verify: Any = None,
-        cert: Any = None,
-        json: Any = None,
+        verify: VerifyInput | None = None,
+        cert: CertInput = None,
+        json: JsonInput = None,
     ) -> Response:
         """Prepare and send a request, and return the response.
 
@@ -558,32 +596,42 @@ class Session(SessionRedirectMixin):
             settings["verify"] = True
         return self.send(prepared, timeout=timeout, allow_redirects=allow_redirects, **settings)
 
-    def get(self, url: Any, params: Any = None, **kwargs: Any) -> Response:
+    def get(
+        self, url: UrlInput, params: ParamsInput = None, **kwargs: Unpack[GetOptions]
+    ) -> Response:
         """Send a GET; arguments as for `request`."""
         return self.request("GET", url, params=params, **kwargs)
 
-    def options(self, url: Any, **kwargs: Any) -> Response:
+    def options(self, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
         """Send an OPTIONS; arguments as for `request`."""
         return self.request("OPTIONS", url, **kwargs)
 
-    def head(self, url: Any, **kwargs: Any) -> Response:
+    def head(self, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
         """Send a HEAD; arguments as for `request`, but redirects are not followed unless asked."""
         kwargs.setdefault("allow_redirects", False)
         return self.request("HEAD", url, **kwargs)
 
-    def post(self, url: Any, data: Any = None, json: Any = None, **kwargs: Any) -> Response:
+    def post(
+        self,
+        url: UrlInput,
+        data: DataInput = None,
+        json: JsonInput = None,
+        **kwargs: Unpack[PostOptions],
+    ) -> Response:
         """Send a POST; arguments as for `request`."""
         return self.request("POST", url, data=data, json=json, **kwargs)
 
-    def put(self, url: Any, data: Any = None, **kwargs: Any) -> Response:
+    def put(self, url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]) -> Response:
         """Send a PUT; arguments as for `request`."""
         return self.request("PUT", url, data=data, **kwargs)
 
-    def patch(self, url: Any, data: Any = None, **kwargs: Any) -> Response:
+    def patch(
+        self, url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]
+    ) -> Response:
         """Send a PATCH; arguments as for `request`."""
         return self.request("PATCH", url, data=data, **kwargs)
 
-    def delete(self, url: Any, **kwargs: Any) -> Response:
+    def delete(self, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
         """Send a DELETE; arguments as for `request`."""
         return self.request("DELETE", url, **kwargs)
 
@@ -618,7 +666,7 @@ class Session(SessionRedirectMixin):
                     response.history = history
             elif not is_hop:
                 ahead = self.resolve_redirects(response, request, yield_requests=True, **kwargs)
-                response._next = next(ahead, None)
+                response._next = next(ahead, None)  # type: ignore[assignment]
             is_passed_by = is_hop and self.get_redirect_target(response) is not None
             if not kwargs["stream"] and not is_passed_by:
                 response.content  # noqa: B018  # read now, so that the connection is free

@@ -16,10 +16,17 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
-from pooledhttp.message import to_key_val_list
+import urllib3
+
+from pooledhttp.events import Listener
+from pooledhttp.message import TimeoutInput, to_key_val_list
+from pooledhttp.pool import PoolConfig
+from pooledhttp.runtime import Runtime
 from pooledhttp.structures import CaseInsensitiveDict
+from pooledhttp.timing import plan_timeout
+from pooledhttp.transport import Replay, TransportManager
 
 __all__ = ["SessionExtras", "bundle_from_environment", "merge_hooks", "merge_setting"]
 
@@ -35,24 +42,47 @@ class SessionExtras:
     `self.timeout` or `self.pool` gets in its way.
     """
 
-    pool: Any = None
-    timeout: Any = None
-    retries: Any = None
-    listeners: tuple[Callable[[Any], None], ...] = ()
-    replay: str = "safe"
-    runtime: Any = None
+    pool: PoolConfig | TransportManager | None = None
+    timeout: TimeoutInput = None
+    retries: int | urllib3.Retry | None = None
+    listeners: tuple[Listener, ...] = ()
+    replay: Replay = "safe"
+    runtime: Runtime | None = None
 
     def __post_init__(self) -> None:
-        if self.replay not in ("safe", "always", "off"):
+        """Check every argument, so that a mistake is found where the session is made.
+
+        Raises:
+            TypeError: An argument is of a type that it does not take.
+            ValueError: `replay` or `timeout` has a value that it does not take.
+        """
+        if not (self.pool is None or isinstance(self.pool, (PoolConfig, TransportManager))):
+            raise TypeError(
+                "pool must be a PoolConfig (its limits: pool=PoolConfig(max_per_host=8)), or the "
+                f"pool of another session to share, not {self.pool!r}"
+            )
+        if not (self.retries is None or isinstance(self.retries, (int, urllib3.Retry))):
+            raise TypeError(
+                f"retries must be a whole number or a Retry, not {self.retries!r}; None for never"
+            )
+        if self.replay not in get_args(Replay):
             raise ValueError(f'replay must be "safe", "always" or "off", not {self.replay!r}')
+        for listener in self.listeners:
+            if not callable(listener):
+                raise TypeError(
+                    f"listeners must be callables that take an event, and {listener!r} is not one"
+                )
+        if not (self.runtime is None or callable(getattr(self.runtime, "wait_any", None))):
+            raise TypeError(f"runtime must have the methods of Runtime, not be {self.runtime!r}")
+        plan_timeout(self.timeout)
 
     def portable(self) -> SessionExtras:
         """Return the part that means something in another process: no live pool, no callbacks.
 
         A pool is kept only if it is a configuration, which is a plain value.
         """
-        is_live = hasattr(self.pool, "acquire") or hasattr(self.pool, "shutdown")
-        return replace(self, pool=None if is_live else self.pool, listeners=(), runtime=None)
+        pool = self.pool if isinstance(self.pool, PoolConfig) else None
+        return replace(self, pool=pool, listeners=(), runtime=None)
 
 
 def merge_setting(
