@@ -520,7 +520,8 @@ class Session(SessionRedirectMixin):
             found = get_environ_proxies(url, no_proxy=no_proxy)
             if found:
                 proxies = {**found, **(proxies or {})}
-            # A session that was told what to verify with is not to be overruled by a variable.
+            # True says "verify", and the variable says with what: libraries hand True on with every
+            # call. A path, a context or False, of the call or of the session, beats the variable.
             if verify is True or (verify is None and (self.verify is True or self.verify is None)):
                 verify = bundle_from_environment() or verify
         return {
@@ -568,7 +569,8 @@ class Session(SessionRedirectMixin):
             proxies: Scheme (or `scheme://host`) to URL of a proxy.
             hooks: Event to callback or callbacks.
             stream: Whether the body is left unread until asked for. None for the session's.
-            verify: As the session's attribute. Given here, it also overrules the environment.
+            verify: As the session's attribute. A path, a context or False overrules
+                `REQUESTS_CA_BUNDLE`; True does not.
             cert: As the session's attribute.
             json: Sent as JSON, if there is no `data`.
 
@@ -592,8 +594,6 @@ class Session(SessionRedirectMixin):
         settings = self.merge_environment_settings(
             prepared.url, proxies or {}, stream, verify, cert
         )
-        if verify is True and settings["verify"] == bundle_from_environment():
-            settings["verify"] = True
         return self.send(prepared, timeout=timeout, allow_redirects=allow_redirects, **settings)
 
     def get(

@@ -110,6 +110,8 @@ def resolve_location(location: str, base_url: str, fragment: str) -> str:
     Raises:
         InvalidURL: It has no host, or one that cannot be right.
     """
+    # As the URL standard and `urlsplit` read it: a tab anywhere in a URL is not there.
+    location = location.replace("\t", "")
     try:
         if location.startswith("//"):
             location = f"{urlsplit(base_url).scheme}:{location}"
@@ -118,11 +120,13 @@ def resolve_location(location: str, base_url: str, fragment: str) -> str:
         parts = urlsplit(plain)
         if parts.netloc:
             url = _international(plain) if not plain.isascii() else requote_uri(plain)
+            url = parts.scheme + url[len(parts.scheme) :]  # in lower case, as in every URL we send
         elif parts.scheme in DEFAULT_PORTS and plain[len(parts.scheme) :].startswith("://"):
             # Browsers take the first word of the path for the host, `urljoin` takes it for a path.
             raise InvalidURL(f"A redirect leads to {location!r}, which has no host.")
         else:
-            url = _join(base_url, requote_uri(plain))
+            # RFC 3986, section 5.2.2: the fragment of the base takes no part.
+            url = _join(urldefrag(base_url).url, requote_uri(plain))
     except ValueError as exc:
         if isinstance(exc, InvalidURL):
             raise

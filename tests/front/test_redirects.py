@@ -102,7 +102,13 @@ def test_the_method_changes_as_in_requests(status: int, method: str) -> None:
         ("?q", "http://base/dir/page?q"),
         ("//other/y", "http://other/y"),
         ("https://Other/a b", "https://Other/a%20b"),
-        ("HTTP://other/", "HTTP://other/"),
+        ("HTTP://Other/", "http://Other/"),
+        ("HttpS://other:1/x", "https://other:1/x"),
+        ("/a\tb?\tc", "http://base/ab?c"),
+        ("http://ot\ther/\t", "http://other/"),
+        ("/\t/other/y", "http://other/y"),
+        ("\t", "http://base/dir/page"),
+        ("", "http://base/dir/page"),
         ("../up", "http://base/up"),
         ("/\u0161", "http://base/%C5%A1"),
         ("http://stra\u00dfe.de/x", "http://xn--strae-oqa.de/x"),
@@ -118,6 +124,22 @@ def test_a_fragment_is_carried_on() -> None:
     """Unless the server names one."""
     assert redirects.resolve_location("/x", "http://h/", "old") == "http://h/x#old"
     assert redirects.resolve_location("/x#new", "http://h/", "old") == "http://h/x#new"
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("#new", "http://h/p?q#new"),
+        ("#", "http://h/p?q#old"),
+        ("", "http://h/p?q#old"),
+        ("?r", "http://h/p?r#old"),
+        ("?r#new", "http://h/p?r#new"),
+        ("x#a%20b c", "http://h/x#a%20b%20c"),
+    ],
+)
+def test_the_fragment_of_the_base_takes_no_part(location: str, expected: str) -> None:
+    """A relative address is joined to the base without its fragment (RFC 3986, section 5.2.2)."""
+    assert redirects.resolve_location(location, "http://h/p?q#old", "old") == expected
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import pickle
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -183,17 +184,20 @@ def test_a_total_is_started_once_and_carried_along(session: pooledhttp.Session) 
 def test_a_bundle_of_the_environment_gives_way(
     monkeypatch: pytest.MonkeyPatch, session: pooledhttp.Session, recorder: Recorder, variable: str
 ) -> None:
-    """What the call or the session says to verify with beats the variable; silence does not."""
+    """A path, a context or False beats the variable; True and silence do not."""
     monkeypatch.setenv(variable, "/bundle")
-    session.get("https://h/")
-    assert recorder.sent["verify"] == "/bundle"
-    for verify in (True, False, "/own"):
+    for silent in (None, True):
+        session.get("https://h/", verify=silent)
+        assert recorder.sent["verify"] == "/bundle"
+    for verify in (False, "/own", ssl.create_default_context()):
         session.get("https://h/", verify=verify)
         assert recorder.sent["verify"] == verify
     for verify in (False, "/own"):
         session.verify = verify
         session.get("https://h/")
         assert recorder.sent["verify"] == verify
+        session.get("https://h/", verify=True)
+        assert recorder.sent["verify"] == "/bundle"
     session.verify = True
     merged = session.merge_environment_settings("https://h/", {}, None, True, None)
     assert merged["verify"] == "/bundle"
