@@ -474,11 +474,14 @@ class HTTPAdapter(BaseAdapter):
             proxies: Proxy URLs by scheme, or by scheme and host.
 
         Raises:
-            RequestException: Everything that may go wrong; see `message.border`.
+            RequestException: Everything that may go wrong on the way; see `message.border`.
+            OSError: A bundle or certificate that is named does not exist, or a method that a
+                subclass overrides raised it. It is not translated, as nothing was sent.
         """
         border = border_for(request)
         started = monotonic()
         conn = target = None
+        is_prepared = False
         try:
             conn = self._connection_for(request, verify, proxies, cert)
             if is_urllib3_patched() and isinstance(conn, OriginPool):
@@ -487,11 +490,14 @@ class HTTPAdapter(BaseAdapter):
             self.add_headers(
                 request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
             )
+            is_prepared = True
             if isinstance(conn, OriginPool):
                 raw = self._send_over_pool(conn, request, target, stream, timeout)
             else:
                 raw = self._send_over_urllib3(conn, request, target, timeout)
         except (HTTPError, OSError) as error:
+            if not (is_prepared or isinstance(error, (HTTPError, RequestException))):
+                raise  # not of the network: a missing file, or a method that a subclass overrides
             translated = border.translate(error, request)
             name = type(translated).__name__
             self._report(conn, request.method, target, monotonic() - started, error=name)
