@@ -119,8 +119,9 @@ def test_a_missing_file_is_a_plain_oserror(named: dict[str, Any]) -> None:
     with pytest.raises(OSError, match="/no/") as caught:
         pooledhttp.get("https://127.0.0.1:1/", **named)
     assert type(caught.value) is OSError
-    theirs = pytest.raises(OSError, requests.get, "https://127.0.0.1:1/", **named).value
-    assert str(caught.value) == str(theirs)
+    with pytest.raises(OSError) as theirs:
+        requests.get("https://127.0.0.1:1/", **named)
+    assert str(caught.value) == str(theirs.value)
 
 
 def test_errors_of_requests_own_kind_carry_the_request() -> None:
