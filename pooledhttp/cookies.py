@@ -16,23 +16,22 @@ from __future__ import annotations
 
 import calendar
 import copy
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
-from http.cookiejar import (  # type: ignore[attr-defined]
-    IPV4_RE,
-    Cookie,
-    CookieJar,
-    CookiePolicy,
-    DefaultCookiePolicy,
-    eff_request_host,
-    request_host,
-)
+from http.cookiejar import Cookie, CookieJar, CookiePolicy
 from http.cookies import Morsel
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 from urllib.parse import urlsplit, urlunsplit
 
+from pooledhttp.cookie_rules import (
+    CONTROL,
+    BoundedJar,
+    ReadableFields,
+    SitePolicy,
+    default_policy,
+    goes_by_domain,
+)
 from pooledhttp.exceptions import InvalidHeader
 
 __all__ = [
@@ -40,6 +39,7 @@ __all__ = [
     "MockRequest",
     "MockResponse",
     "RequestsCookieJar",
+    "SitePolicy",
     "add_dict_to_cookiejar",
     "cookiejar_from_dict",
     "create_cookie",
@@ -53,9 +53,6 @@ __all__ = [
 
 JarT = TypeVar("JarT", bound=CookieJar)
 D = TypeVar("D")
-
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_SECONDS = re.compile(r"[+-]?[0-9]+")
 
 
 class _Sent(Protocol):
@@ -172,52 +169,7 @@ class MockResponse:
         return self._headers.get_all(name)
 
 
-class SitePolicy(DefaultCookiePolicy):
-    """Whose cookie goes where, as RFC 6265 and its revision have it, where `http.cookiejar` is lax.
-
-    - A cookie set without `Domain` goes back to that host alone, not to hosts below it.
-    - An address is a host of its own: no part of it is a domain that others belong to.
-    - Nobody sets cookies for all of `co.uk` and its like.
-    - A name that begins with `__Secure-` or `__Host-` is a promise about how the cookie was set;
-      without that it is not stored.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(strict_domain=True)
-
-    def set_ok(self, cookie: Cookie, request: Any) -> bool:
-        """Return whether a cookie that a response sets may be stored."""
-        return super().set_ok(cookie, request) and _keeps_promise(cookie, request)
-
-    def set_ok_domain(self, cookie: Cookie, request: Any) -> bool:
-        """Return whether a response may set cookies for such a domain."""
-        host = request_host(request)
-        if cookie.domain_specified and IPV4_RE.search(host) and cookie.domain.lstrip(".") != host:
-            return False
-        return super().set_ok_domain(cookie, request)
-
-    def return_ok_domain(self, cookie: Cookie, request: Any) -> bool:
-        """Return whether a cookie is for the host of a request.
-
-        Cookies without any domain are for every host that the caller asks: only he can make them.
-        """
-        if cookie.domain and not cookie.domain_specified:
-            if cookie.domain != eff_request_host(request)[1]:
-                return False
-        return super().return_ok_domain(cookie, request)
-
-
-def _keeps_promise(cookie: Cookie, request: Any) -> bool:
-    name = cookie.name.lower()
-    if not name.startswith(("__secure-", "__host-")):
-        return True
-    is_secure = cookie.secure and request.type == "https"
-    if name.startswith("__secure-"):
-        return is_secure
-    return is_secure and not cookie.domain_specified and cookie.path == "/"
-
-
-class RequestsCookieJar(CookieJar, MutableMapping[str, str | None]):
+class RequestsCookieJar(BoundedJar, MutableMapping[str, str | None]):
     """A cookie jar that is also a dictionary of names and values.
 
     Iterating yields `Cookie` objects, as it does for every jar; `keys`, `values` and `items` are
@@ -226,11 +178,12 @@ class RequestsCookieJar(CookieJar, MutableMapping[str, str | None]):
     `domain` and `path` to choose.
 
     Args:
-        policy: What is stored and what is sent. `None` is a `SitePolicy`.
+        policy: What is stored and what is sent. `None` is a `SitePolicy`, or while
+            `http.cookiejar.DefaultCookiePolicy` is replaced, an instance of what replaces it.
     """
 
     def __init__(self, policy: CookiePolicy | None = None) -> None:
-        super().__init__(SitePolicy() if policy is None else policy)
+        super().__init__(default_policy() if policy is None else policy)
 
     @overload
     def get(
@@ -362,14 +315,13 @@ class RequestsCookieJar(CookieJar, MutableMapping[str, str | None]):
 
     def copy(self) -> RequestsCookieJar:
         """Return a new jar with copies of the cookies and the same policy."""
-        twin = RequestsCookieJar()
-        twin.set_policy(self.get_policy())
+        twin = RequestsCookieJar(self.get_policy())
         twin.update(self)
         return twin
 
     def get_policy(self) -> CookiePolicy:
         """Return the policy that decides what is stored and what is sent."""
-        return self._policy  # type: ignore[attr-defined, no-any-return]
+        return self._policy  # type: ignore[no-any-return]
 
     def _find(self, name: str, domain: str | None = None, path: str | None = None) -> str | None:
         """Return the value of the first cookie that matches.
@@ -569,7 +521,7 @@ def extract_cookies_to_jar(jar: CookieJar, request: _Sent, response: Any) -> Non
     original = getattr(response, "_original_response", None)
     if not original:
         return
-    headers = _ReadableFields(original.msg)
+    headers = ReadableFields(original.msg)
     if headers.any():
         # The jar is typed for urllib.request; what it really reads is what the two stand-ins have.
         jar.extract_cookies(MockResponse(headers), MockRequest(request))  # type: ignore[arg-type]
@@ -592,6 +544,34 @@ def get_cookie_header(jar: CookieJar, request: _Sent) -> str | None:
     if header is not None:
         _refuse_control("The cookies of this request", header)
     return header
+
+
+def jar_for(jar: Any, url: str, host: str | bytes | None = None) -> Any:
+    """Return a jar with copies of the cookies that a request may carry, and the same policy.
+
+    Cookies of other hosts are left out where that makes no difference to what is sent, so that the
+    cost of a request does not grow with them.
+
+    Args:
+        jar: A session's cookies: a jar of any kind, or a mapping.
+        url: Where the request goes, in its final form.
+        host: The `Host` field of the request, if it has one.
+    """
+    policy = getattr(jar, "_policy", None)
+    picked = RequestsCookieJar(policy)
+    if type(jar) is not RequestsCookieJar or not goes_by_domain(policy):
+        return merge_cookies(picked, jar)
+    if jar._cookies:
+        for cookie in jar.cookies_for(MockRequest(_Asked(url, {"Host": host} if host else {}))):
+            picked.set_cookie(copy.copy(cookie))
+    return picked
+
+
+class _Asked(NamedTuple):
+    """As much of a request as its cookies depend on."""
+
+    url: str
+    headers: Mapping[str, str | bytes]
 
 
 def _copy_cookie_jar(jar: Any) -> Any:
@@ -620,48 +600,9 @@ def _matching(
             yield cookie
 
 
-class _ReadableFields:
-    """Header fields of which `get_all` leaves out values with control characters in them."""
-
-    def __init__(self, fields: Any) -> None:
-        self._fields = fields
-
-    def get_all(self, name: str, default: Any = None) -> Any:
-        values = self._fields.get_all(name, None)
-        if values is None:
-            return default
-        lines = [value for value in values if not _CONTROL.search(str(value))]
-        return [_without_void_attributes(line) for line in lines] if name == "Set-Cookie" else lines
-
-    def any(self) -> bool:
-        """Return whether there is a cookie to be read at all."""
-        return bool(self.get_all("Set-Cookie") or self.get_all("Set-Cookie2"))
-
-
-def _without_void_attributes(line: str) -> str:
-    """Leave out of a `Set-Cookie` line the attributes that a browser passes over.
-
-    RFC 6265 (section 5.2) has an attribute that makes no sense ignored, and the cookie kept;
-    `http.cookiejar` drops the cookie.
-    """
-    pair, *attributes = str(line).split(";")
-    kept = [attribute for attribute in attributes if not _is_void(attribute)]
-    return line if len(kept) == len(attributes) else ";".join([pair, *kept])
-
-
-def _is_void(attribute: str) -> bool:
-    name, _, value = attribute.partition("=")
-    name, value = name.strip().lower(), value.strip(' \t"')
-    if name == "domain":
-        return not value
-    if name == "max-age":
-        return not _SECONDS.fullmatch(value)
-    return name == "path" and not value.startswith("/")
-
-
 def _refuse_control(subject: str, *parts: object) -> None:
     for part in parts:
-        if isinstance(part, str) and _CONTROL.search(part):
+        if isinstance(part, str) and CONTROL.search(part):
             raise InvalidHeader(
                 f"{subject} cannot be sent: there is a control character in it, such as a line "
                 "break or NUL. Encode the value first, for example with urllib.parse.quote."

@@ -48,6 +48,7 @@ from pooledhttp.cookies import (
     RequestsCookieJar,
     cookiejar_from_dict,
     extract_cookies_to_jar,
+    jar_for,
     merge_cookies,
 )
 from pooledhttp.exceptions import (
@@ -76,6 +77,7 @@ from pooledhttp.message import (
     TimeoutInput,
     UrlInput,
     can_rewind,
+    canonical_url,
     default_headers,
     get_auth_from_url,
     pass_by,
@@ -286,9 +288,9 @@ class SessionRedirectMixin:
         following.headers.pop("Cookie", None)
         jar = following._cookies
         if jar is None:  # prepared by hand
-            jar = RequestsCookieJar()
+            jar = RequestsCookieJar(getattr(self.cookies, "_policy", None))
         _store_cookies(jar, req, resp)
-        merge_cookies(jar, self.cookies)
+        merge_cookies(jar, jar_for(self.cookies, following.url, _host_field(following.headers)))
         # The session's own cookies without a domain, too: on their own they go to every server that
         # the caller asks, but not to one that another server points to.
         call_cookies.fit(jar, following.url)
@@ -346,6 +348,23 @@ def _store_cookies(jar: Any, request: Any, response: Response) -> None:
         if "set-cookie" not in raw.headers and "set-cookie2" not in raw.headers:
             return
     extract_cookies_to_jar(jar, request, raw)
+
+
+def _final_url(url: UrlInput | None, cookies: object) -> str:
+    """Return a URL in the form that its cookies are chosen by; empty if that cannot be told."""
+    if not getattr(cookies, "_cookies", None):
+        return ""  # no cookies, nothing to choose
+    try:
+        return canonical_url(url)
+    except (RequestException, ValueError):
+        return ""  # preparing the request is what fails with it
+
+
+def _host_field(headers: Any) -> Any:
+    """Return the `Host` field of a request: cookies are filed under that name."""
+    if not isinstance(headers, CaseInsensitiveDict):
+        headers = CaseInsensitiveDict(headers or {})
+    return headers.get("Host")
 
 
 class _SessionPool:
@@ -474,7 +493,8 @@ class Session(SessionRedirectMixin):
         Raises:
             RequestException: Something in it cannot be sent; the class says what.
         """
-        jar = merge_cookies(RequestsCookieJar(), self.cookies)
+        headers = merge_setting(request.headers, self.headers, dict_class=CaseInsensitiveDict)
+        jar = jar_for(self.cookies, _final_url(request.url, self.cookies), _host_field(headers))
         if request.cookies:
             given = request.cookies
             if not isinstance(given, cookielib.CookieJar):
@@ -490,7 +510,7 @@ class Session(SessionRedirectMixin):
             files=request.files,
             data=request.data,
             json=request.json,
-            headers=merge_setting(request.headers, self.headers, dict_class=CaseInsensitiveDict),
+            headers=headers,
             params=merge_setting(request.params, self.params),
             auth=merge_setting(auth, self.auth),
             cookies=jar,

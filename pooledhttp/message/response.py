@@ -27,6 +27,7 @@ from urllib3.exceptions import SSLError as TransportSSLError
 from urllib3.response import HTTPResponse
 
 from pooledhttp import exceptions
+from pooledhttp.cookie_rules import ShownPolicy, default_policy
 from pooledhttp.cookies import RequestsCookieJar
 from pooledhttp.message.charset import (
     guess_json_utf,
@@ -141,7 +142,7 @@ class Response:
         self.encoding: str | None = None
         self.history: list[Response] = []
         self.reason: str = None  # type: ignore[assignment]
-        self.cookies = RequestsCookieJar()
+        self.cookies = RequestsCookieJar(default_policy(ShownPolicy))
         self.elapsed = datetime.timedelta(0)
         self.request: PreparedRequest = None  # type: ignore[assignment]
 
