@@ -20,7 +20,7 @@ dropin, pytest_plugin
 4  client < sessions < api
 3  adapters
 2  transport
-1  cookie_rules < cookies < auth < message | retry | pool | network
+1  cookie_rules < cookies < digest < auth < message | retry | pool | network
 0  structures < status_codes, hooks, certs < exceptions < timing < events < runtime
 """
 

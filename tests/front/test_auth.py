@@ -24,6 +24,7 @@ from pooledhttp.auth import (
     unquote_header_value,
 )
 from pooledhttp.cookies import RequestsCookieJar
+from pooledhttp.digest import NonceCounts
 from pooledhttp.exceptions import InvalidHeader, UnrewindableBodyError
 from pooledhttp.structures import CaseInsensitiveDict
 
@@ -340,6 +341,37 @@ def test_each_thread_and_each_greenlet_counts_for_itself() -> None:
     greenlet.greenlet(look).switch()
     greenlet.greenlet(look).switch()
     assert seen == ["", "", ""] and auth._thread_local.last_nonce == "N1"
+
+
+def test_no_two_threads_send_the_same_count() -> None:
+    """A server takes a count that it has seen for a replay (RFC 7616, section 3.4)."""
+    auth = HTTPDigestAuth("u", "p")
+    seen: list[str] = []
+
+    def sign() -> None:
+        challenged(auth, FakeRequest())  # every thread is given the same nonce
+        for _ in range(50):
+            seen.append(fields_of(auth(FakeRequest()).headers["Authorization"])["nc"])
+
+    threads = [threading.Thread(target=sign) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    greenlet.greenlet(sign).switch()
+    assert len(seen) == len(set(seen)) == 250
+    assert max(seen) == f"{250 + 5:08x}"
+
+
+def test_nonces_are_counted_apart_and_within_bounds() -> None:
+    """Each nonce begins at one; of many only the newest are remembered."""
+    counts = NonceCounts()
+    assert [counts.next("a"), counts.next("b"), counts.next("a")] == [1, 1, 2]
+    for number in range(2000):
+        counts.next(f"n{number}")
+    assert len(counts._counters) <= 1000
+    assert counts.next("n1999") == 2
+    assert pickle.loads(pickle.dumps(counts)).next("n1999") == 1
 
 
 def test_state_of_a_greenlet_goes_with_it() -> None:
