@@ -21,7 +21,7 @@ dropin, pytest_plugin
 3  adapters
 2  transport
 1  cookie_rules < cookies < digest < auth < message | retry | pool | network
-0  structures < status_codes, hooks, certs < exceptions < timing < events < runtime
+0  structures < status_codes, hooks, certs < faults < exceptions < timing < events < runtime
 """
 
 #: Doors: they hand on names of rooms, and hand on a patched name to the very file that owns it.
