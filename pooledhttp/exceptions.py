@@ -54,7 +54,6 @@ from pooledhttp.faults import (
     ConnectionBroken,
     DialError,
     DialTimeout,
-    Facts as Facts,
     Fault,
     ProxyFault,
     RecvTimeout,
@@ -62,6 +61,9 @@ from pooledhttp.faults import (
     ResolveError,
     SendTimeout,
     TlsError,
+)
+from pooledhttp.faults import (
+    Facts as Facts,
 )
 
 if TYPE_CHECKING:
