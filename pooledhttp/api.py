@@ -1,7 +1,7 @@
-"""One request without keeping anything: each function opens a session, uses it once, closes it.
+"""Single requests: each function opens a session, sends one request and closes the session.
 
-A program that sends more than one request to a server should keep a `Session`: its connections are
-used again, which these functions cannot do.
+A program that sends more than one request to a server should keep a `Session`, which uses its
+connections again. These functions cannot do that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"
 
 
 def request(method: str | bytes, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
-    """Send a request by a session of its own.
+    """Send a request through a session of its own.
 
     Args:
         method: The method, in any case.
@@ -24,9 +24,9 @@ def request(method: str | bytes, url: UrlInput, **kwargs: Unpack[RequestOptions]
         **kwargs: As for `Session.request`.
 
     Raises:
-        RequestException: Anything that went wrong; the class says what.
+        RequestException: The request failed; the class says how.
     """
-    # Looked up in its module each time: replacing `sessions.Session` is how caches are put in.
+    # Looked up in its module each time: caches replace `sessions.Session`.
     with sessions.Session() as session:
         return session.request(method=method, url=url, **kwargs)
 
@@ -42,7 +42,7 @@ def options(url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
 
 
 def head(url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
-    """Send a HEAD; as `Session.request`, but redirects are not followed unless asked."""
+    """Send a HEAD; as `Session.request`, but redirects are not followed by default."""
     kwargs.setdefault("allow_redirects", False)
     return request("head", url, **kwargs)
 

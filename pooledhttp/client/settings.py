@@ -1,12 +1,12 @@
-"""What a session and a single call say together: merging, and the part the environment plays.
+"""Settings: how those of a session, of one call and of the environment are combined.
 
-All functions are pure but for `bundle_from_environment`, which reads two variables each time it is
-called: programs and tests set and unset them between requests.
+All functions are pure but for `bundle_from_environment`. It reads two variables each time, because
+programs and tests set and unset them between requests.
 
     of the call     of the session     result
     None            x                  x
     x               None               x
-    mapping         mapping            both; the call wins; a value of None takes the name away
+    mapping         mapping            both; the call wins; a value of None removes the name
     x               y                  x
 """
 
@@ -30,16 +30,16 @@ from pooledhttp.transport import Replay, TransportManager
 
 __all__ = ["SessionExtras", "bundle_from_environment", "merge_hooks", "merge_setting"]
 
-#: The variables that name a bundle of CA certificates, the first that is set counts.
+#: The variables that name a bundle of CA certificates; the first one that is set counts.
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 @dataclass(frozen=True, slots=True)
 class SessionExtras:
-    """What a `Session` can be told beyond what requests knows; see there for the meaning.
+    """The arguments of `Session` that requests does not have; see `Session` for the meaning.
 
-    It is one value beside the attributes of requests, so that nothing a subclass of `Session` calls
-    `self.timeout` or `self.pool` gets in its way.
+    They are one value beside the attributes of requests, so that a subclass can have attributes of
+    its own called `timeout` or `pool`.
     """
 
     pool: PoolConfig | TransportManager | None = None
@@ -77,9 +77,9 @@ class SessionExtras:
         plan_timeout(self.timeout)
 
     def portable(self) -> SessionExtras:
-        """Return the part that means something in another process: no live pool, no callbacks.
+        """Return the part that can go to another process: no live pool, no callbacks.
 
-        A pool is kept only if it is a configuration, which is a plain value.
+        Of `pool` only a configuration is kept, which is a plain value.
         """
         pool = self.pool if isinstance(self.pool, PoolConfig) else None
         return replace(self, pool=pool, listeners=(), runtime=None)
@@ -88,12 +88,12 @@ class SessionExtras:
 def merge_setting(
     request_setting: Any, session_setting: Any, dict_class: Callable[..., Any] = OrderedDict
 ) -> Any:
-    """Combine a setting of one call with that of its session, as drawn above.
+    """Combine a setting of one call with that of its session, by the table above.
 
     Args:
         request_setting: Of the call; None if it says nothing.
         session_setting: Of the session; None if it says nothing.
-        dict_class: What two mappings are merged into.
+        dict_class: The class of the mapping that two mappings are merged into.
     """
     if session_setting is None:
         return request_setting
@@ -119,7 +119,7 @@ def merge_hooks(
     session_hooks: Mapping[str, Any] | None,
     dict_class: Callable[..., Any] = OrderedDict,
 ) -> Any:
-    """Combine hooks: those of the call replace those of the session, unless there are none."""
+    """Combine hooks: those of the call replace those of the session, unless it has none."""
     if session_hooks is None or session_hooks.get("response") == []:
         return request_hooks
     if request_hooks is None or request_hooks.get("response") == []:

@@ -358,9 +358,8 @@ def test_no_two_threads_send_the_same_count() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    greenlet.greenlet(sign).switch()
-    assert len(seen) == len(set(seen)) == 250
-    assert max(seen) == f"{250 + 5:08x}"
+    assert len(seen) == len(set(seen)) == 200
+    assert max(seen) == f"{200 + 4:08x}"  # four more met the challenges
 
 
 def test_nonces_are_counted_apart_and_within_bounds() -> None:

@@ -472,3 +472,21 @@ def test_heavy_rooms_are_loaded_when_used() -> None:
         "assert pooledhttp.bulk.fetch\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("localhost:8000/x", "http://localhost:8000/x"),
+        ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("www.example.com:80/x", "http://www.example.com:80/x"),
+        ("user:secret@host/x", None),
+    ],
+)
+def test_a_host_and_port_is_no_url(url: str, meant: str | None) -> None:
+    """The message says what was forgotten, and shows no password."""
+    with pytest.raises(pooledhttp.exceptions.InvalidSchema) as caught:
+        pooledhttp.get(url)
+    assert "the URL has no scheme" in str(caught.value)
+    assert meant is None or f"Perhaps you meant {meant}?" in str(caught.value)
+    assert "secret" not in str(caught.value)
