@@ -1,15 +1,14 @@
 """Cookies: a jar that also works as a dictionary, and the bridge to `http.cookiejar`.
 
-`http.cookiejar` decides which cookie is stored and which is sent. It was written for
-`urllib.request`, so it wants requests and responses of that shape; `MockRequest` and
-`MockResponse` show it ours in them.
+`http.cookiejar` stores and selects cookies, by the rules of `pooledhttp.cookie_rules`. It was
+written for `urllib.request` and reads requests and responses of that form. `MockRequest` and
+`MockResponse` give it ours in that form.
 
     Response --MockResponse--> jar.extract_cookies     (extract_cookies_to_jar)
     Request <--MockRequest--- jar.add_cookie_header    (get_cookie_header)
 
-No control character goes through in either direction. A `Set-Cookie` line that holds one is
-ignored, as RFC 6265bis section 5.6 wants it: kept, it would spoil every later request to that
-server. One given by the caller is an `InvalidHeader`.
+No control character passes in either direction. A `Set-Cookie` line with one is ignored (RFC
+6265bis, section 5.6). A cookie of the caller with one is an `InvalidHeader`.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ D = TypeVar("D")
 
 
 class _Sent(Protocol):
-    """What is read of a request: where it goes and its header fields."""
+    """The part of a request that cookies depend on: its URL and its header fields."""
 
     @property
     def url(self) -> Any: ...
@@ -65,13 +64,13 @@ class _Sent(Protocol):
 
 
 class CookieConflictError(RuntimeError):
-    """More than one cookie answers to a name, and nothing was said to tell them apart."""
+    """More than one cookie has the name, and neither domain nor path was given to choose one."""
 
 
 class MockRequest:
-    """Our request, in the shape `http.cookiejar` reads.
+    """A request in the form that `http.cookiejar` reads.
 
-    New header fields are collected apart, see `get_new_headers`: the request itself is not touched.
+    New header fields are kept apart, see `get_new_headers`: the request itself is not changed.
 
     Args:
         request: A request that has a URL and header fields.
@@ -92,14 +91,13 @@ class MockRequest:
         return self._url.netloc
 
     def get_origin_req_host(self) -> str:
-        """Return the host the user asked for; a cookie's third party is judged against it."""
+        """Return the host that the user called; third parties are told from it."""
         return self.get_host()
 
     def get_full_url(self) -> str:
-        """Return the URL, under the host of the `Host` header field where there is one.
+        """Return the URL, with the host of the `Host` header field if there is one.
 
-        The server files its cookies under the name it was addressed by, and that is what the field
-        says.
+        Cookies belong to the name by which the server is addressed, which is that of the field.
         """
         host = self._r.headers.get("Host") if self._r.headers else None
         if not host:
@@ -107,11 +105,11 @@ class MockRequest:
         return urlunsplit(self._url._replace(netloc=_text(host)))
 
     def is_unverifiable(self) -> bool:
-        """Return whether nobody could approve this request beforehand: always true."""
+        """Return whether the user had no chance to approve this request: always true."""
         return True
 
     def has_header(self, name: str) -> bool:
-        """Return whether the request has the header field, or has been given it since."""
+        """Return whether the request has the header field, or got it since."""
         return name in self._r.headers or name in self._new_headers
 
     def get_header(self, name: str, default: str | None = None) -> Any:
@@ -124,10 +122,10 @@ class MockRequest:
         Raises:
             NotImplementedError: Always.
         """
-        raise NotImplementedError("cookies are handed over through add_unredirected_header()")
+        raise NotImplementedError("Cookie fields are added by add_unredirected_header().")
 
     def add_unredirected_header(self, name: str, value: str) -> None:
-        """Take a header field meant for this request and not for where it may be redirected."""
+        """Add a header field for this request, which is not for redirects that follow it."""
         self._new_headers[name] = value
 
     def get_new_headers(self) -> dict[str, str]:
@@ -151,7 +149,7 @@ class MockRequest:
 
 
 class MockResponse:
-    """A response's header fields, in the shape `http.cookiejar` reads.
+    """The header fields of a response, in the form that `http.cookiejar` reads.
 
     Args:
         headers: The fields, as an `email.message.Message` or something else with its `get_all`.
@@ -172,10 +170,9 @@ class MockResponse:
 class RequestsCookieJar(BoundedJar, MutableMapping[str, str | None]):
     """A cookie jar that is also a dictionary of names and values.
 
-    Iterating yields `Cookie` objects, as it does for every jar; `keys`, `values` and `items` are
-    lists of plain strings. As a dictionary it knows names only, and cookies of several domains and
-    paths may share one: then `jar[name]` raises `CookieConflictError`, and `get` and `set` take
-    `domain` and `path` to choose.
+    Iterating yields `Cookie` objects, as for every jar; `keys`, `values` and `items` are lists of
+    strings. Cookies of several domains and paths may have the same name: then `jar[name]` raises
+    `CookieConflictError`, and `get` and `set` take `domain` and `path` to choose one.
 
     Args:
         policy: What is stored and what is sent. `None` is a `SitePolicy`, or while
@@ -242,7 +239,7 @@ class RequestsCookieJar(BoundedJar, MutableMapping[str, str | None]):
         return (cookie.name for cookie in self)
 
     def keys(self) -> list[str]:  # type: ignore[override]
-        """Return the cookies' names; one used under several domains comes up as often."""
+        """Return the names of the cookies; one that several domains use is there several times."""
         return list(self.iterkeys())
 
     def itervalues(self) -> Iterator[str | None]:
@@ -299,7 +296,7 @@ class RequestsCookieJar(BoundedJar, MutableMapping[str, str | None]):
         remove_cookie_by_name(self, name)
 
     def set_cookie(self, cookie: Cookie, *args: Any, **kwargs: Any) -> None:
-        """Store a cookie object; escaped quotes are taken out of a value that is in quotes."""
+        """Store a cookie object; escaped quotes are removed from a value in quotes."""
         value = cookie.value
         if isinstance(value, str) and len(value) > 1 and value[0] == value[-1] == '"':
             cookie.value = value.replace('\\"', "")
@@ -363,13 +360,12 @@ def create_cookie(name: str, value: str, **kwargs: Any) -> Cookie:
     Args:
         name: The cookie's name.
         value: Its value.
-        **kwargs: Of `version port domain path secure expires discard comment comment_url rest
-            rfc2109`, those that shall differ from 0, `None`, `""`, `"/"`, `False`, `None`, `True`,
-            `None`, `None`, `{"HttpOnly": None}` and `False`. `expires` is in seconds since the
-            epoch.
+        **kwargs: Attributes that differ from the defaults: `version` 0, `port` None, `domain` `""`,
+            `path` `"/"`, `secure` False, `expires` None (seconds since the epoch), `discard` True,
+            `comment` None, `comment_url` None, `rest` `{"HttpOnly": None}`, `rfc2109` False.
 
     Raises:
-        TypeError: A keyword is none of these.
+        TypeError: A keyword is not one of these.
         InvalidHeader: The name or the value holds a control character.
     """
     facts: dict[str, Any] = {
@@ -402,7 +398,7 @@ def create_cookie(name: str, value: str, **kwargs: Any) -> Cookie:
 
 
 def morsel_to_cookie(morsel: Morsel[Any]) -> Cookie:
-    """Make a cookie of a `http.cookies.Morsel`.
+    """Make a cookie from an `http.cookies.Morsel`.
 
     Raises:
         TypeError: Its `max-age` is not a number of seconds.
@@ -445,7 +441,7 @@ def cookiejar_from_dict(
     cookiejar: CookieJar | None = None,
     overwrite: bool = True,
 ) -> CookieJar:
-    """Put names and values into a jar.
+    """Store names and values in a jar.
 
     Args:
         cookie_dict: Names and values. `None` adds nothing.
@@ -466,12 +462,12 @@ def cookiejar_from_dict(
 
 
 def add_dict_to_cookiejar(cj: JarT, cookie_dict: Mapping[str, Any]) -> JarT:
-    """Put names and values into a jar of any kind, over what it has, and return the jar."""
+    """Store names and values in a jar of any kind, and return it; they replace equal names."""
     return cookiejar_from_dict(cookie_dict, cj)
 
 
 def dict_from_cookiejar(cj: CookieJar) -> dict[str, str | None]:
-    """Return the names and values in a jar of any kind; of cookies that share a name the last."""
+    """Return the names and values in a jar; of several cookies of one name the last."""
     return {cookie.name: cookie.value for cookie in cj}
 
 
@@ -513,31 +509,31 @@ def extract_cookies_to_jar(jar: CookieJar, request: _Sent, response: Any) -> Non
     """Store the cookies a response sets.
 
     Args:
-        jar: Where to.
-        request: The request that was answered.
-        response: The raw response. One without a truthy `_original_response`, which is where its
-            header fields are, sets none.
+        jar: The jar to store them in.
+        request: The request.
+        response: The raw response to it. Its header fields are in `_original_response`; a response
+            without one sets no cookies.
     """
     original = getattr(response, "_original_response", None)
     if not original:
         return
     headers = ReadableFields(original.msg)
     if headers.any():
-        # The jar is typed for urllib.request; what it really reads is what the two stand-ins have.
+        # The jar is typed for urllib.request; it reads only what these two classes have.
         jar.extract_cookies(MockResponse(headers), MockRequest(request))  # type: ignore[arg-type]
 
 
 def get_cookie_header(jar: CookieJar, request: _Sent) -> str | None:
-    """Return the `Cookie` field with which a jar would have a request sent.
+    """Return the `Cookie` field that a jar gives a request.
 
     Returns:
-        The field's value, or `None` when no cookie of the jar is for that request.
+        The field's value, or `None` if no cookie of the jar is for that request.
 
     Raises:
-        InvalidHeader: A cookie that is due holds a control character.
+        InvalidHeader: A cookie for that request holds a control character.
     """
     if type(jar) in (RequestsCookieJar, CookieJar) and next(iter(jar), None) is None:
-        return None  # most requests: nothing to weigh
+        return None  # most requests: there is nothing to choose from
     asked = MockRequest(request)
     jar.add_cookie_header(asked)  # type: ignore[arg-type]
     header = asked.get_new_headers().get("Cookie")

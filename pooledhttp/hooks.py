@@ -1,9 +1,8 @@
-"""Callbacks a user hangs on a request.
+"""Callbacks of a request.
 
-There is one event, `"response"`: it fires with every response before the caller sees it. A hook
-gets the response and the keyword arguments of the send; what it returns stands in for the
-response, and `None` leaves the response as it is. Hooks run in the order in which they were added,
-each on the result of the one before.
+There is one event, `"response"`, for every response before the caller gets it. A hook gets the
+response and the keyword arguments of the send. What it returns replaces the response; `None` keeps
+it. Hooks run in the order in which they were added, each on the result of the one before.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HOOKS", "Hook", "HooksInput", "default_hooks", "dispatch_hook"]
 
-#: The events there are.
+#: The events.
 HOOKS = ["response"]
 
 T = TypeVar("T")
@@ -45,7 +44,7 @@ def dispatch_hook(
         key: The event.
         hooks: Event to one hook or several. `None` means there are none.
         hook_data: What the first hook receives.
-        **kwargs: Handed to every hook.
+        **kwargs: Passed to every hook.
 
     Returns:
         The value after the last hook.

@@ -1,6 +1,6 @@
-"""The helpers `requests.utils` has, under the names it has them.
+"""The helpers of `requests.utils`, under its names.
 
-A door: each one lives in the room it belongs to, and what is patched here takes effect there.
+Each is defined in the subpackage that uses it. What is patched here takes effect there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from urllib.request import (  # type: ignore[attr-defined]
 )
 
 from pooledhttp import certs, cookies
-from pooledhttp._internal_utils import become_door
+from pooledhttp._internal_utils import share_patches
 from pooledhttp.certs import DEFAULT_CA_BUNDLE_PATH, atomic_open, extract_zipped_paths
 from pooledhttp.client import netrc
 from pooledhttp.client.netrc import NETRC_FILES, get_netrc_auth
@@ -141,4 +141,4 @@ __all__ = [
     "UnrewindableBodyError",
 ]
 
-become_door(__name__, payload, urls, headers, charset, challenge, cookies, certs, netrc, proxies)
+share_patches(__name__, payload, urls, headers, charset, challenge, cookies, certs, netrc, proxies)

@@ -15,7 +15,7 @@ import requests
 import urllib3
 
 from pooledhttp import _internal_utils, certs, compat, help, packages, utils
-from pooledhttp._internal_utils import become_door
+from pooledhttp._internal_utils import share_patches
 from pooledhttp.network import proxies
 
 
@@ -61,7 +61,7 @@ def test_a_door_hands_on_promised_names_only() -> None:
     vars(home).update(shared=1, other=[1], unpromised=2)
     vars(door).update(shared=1, other=[2], unpromised=2, __all__=["shared", "other"])
     with mock.patch.dict(sys.modules, {"tests.door": door}):
-        become_door("tests.door", home)
+        share_patches("tests.door", home)
     door.shared = door.other = door.unpromised = door.new = "set"  # type: ignore[attr-defined]
     assert vars(home)["shared"] == "set"
     assert vars(home)["other"] == [1] and vars(home)["unpromised"] == 2 and "new" not in vars(home)

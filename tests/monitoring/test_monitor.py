@@ -294,4 +294,4 @@ class TestRunning:
         pool.stats = broken  # type: ignore[method-assign]
         with monitor:
             assert enough.wait(10)
-        assert any("Looking at the pool failed" in record.message for record in caplog.records)
+        assert any("Checking the pool failed" in record.message for record in caplog.records)
