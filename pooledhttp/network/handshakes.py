@@ -7,13 +7,13 @@ wait in line, first come, first served.
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Hashable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
+
+from pooledhttp.runtime import register_fork_reset
 
 if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime, Waiter
@@ -63,10 +63,11 @@ class Turnstile:
     def __init__(self, runtime: Runtime, limit: int | None = MAX_HANDSHAKES) -> None:
         self._runtime = runtime
         self._limit = limit
-        _turnstiles.add(self)
-        self._reset()
+        self.reset_after_fork()
+        register_fork_reset(self)
 
-    def _reset(self) -> None:
+    def reset_after_fork(self) -> None:
+        """Start with none inside and a lock of our own, in a forked child."""
         self._lock = threading.Lock()
         # Guarded by the lock; an origin is here only while somebody is inside.
         self._gates: dict[Hashable, _Gate] = {}
@@ -114,15 +115,3 @@ class Turnstile:
             gate.inside -= 1
             if not gate.inside and self._gates.get(key) is gate:
                 del self._gates[key]
-
-
-_turnstiles: weakref.WeakSet[Turnstile] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for turnstile in list(_turnstiles):
-        turnstile._reset()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -20,17 +20,15 @@ cached: how long an address is good is known to the system's resolver, not to us
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
-import weakref
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from urllib3.util import connection as urllib3_connection
 
-from pooledhttp.runtime import default_runtime
+from pooledhttp.runtime import default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
 
 if TYPE_CHECKING:
@@ -188,10 +186,11 @@ class SystemResolver:
         self._max_threads = max_threads
         self._max_per_name = max_per_name
         self._linger_seconds = linger_seconds
-        self._reset()
-        _resolvers.add(self)
+        self.reset_after_fork()
+        register_fork_reset(self)
 
-    def _reset(self) -> None:
+    def reset_after_fork(self) -> None:
+        """Start with no thread and no lookup: the child has neither, and the lock may be held."""
         self._lock = threading.Lock()
         # Guarded by the lock:
         self._flights: dict[tuple[str, int, int], _Flight] = {}
@@ -348,20 +347,9 @@ def _ask(host: str, port: int, family: int) -> list[Address]:
 
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
-_resolvers: weakref.WeakSet[SystemResolver] = weakref.WeakSet()
 _default = SystemResolver()
 
 
 def default_resolver() -> SystemResolver:
     """The resolver of this process, so that its bounds hold for all sessions together."""
     return _default
-
-
-def _after_fork_in_child() -> None:
-    # The threads are gone, and one of them may have held the lock.
-    for resolver in list(_resolvers):
-        resolver._reset()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

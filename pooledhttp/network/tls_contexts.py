@@ -25,6 +25,7 @@ from collections.abc import Callable
 
 from pooledhttp.certs import extract_zipped_paths, where
 from pooledhttp.network.route import TlsSettings
+from pooledhttp.runtime import register_fork_reset
 
 __all__ = [
     "checks_name",
@@ -54,8 +55,8 @@ class _ContextCache:
         self._filled: weakref.WeakKeyDictionary[ssl.SSLContext, object] = (
             weakref.WeakKeyDictionary()
         )
-        # Held while a context is made: 64 threads that start at once should read one bundle once.
-        self._lock = threading.Lock()
+        self.reset_after_fork()
+        register_fork_reset(self)
 
     def get(self, settings: TlsSettings) -> ssl.SSLContext:
         """The context of our own for `settings`."""
@@ -93,14 +94,13 @@ class _ContextCache:
         """Whether the certificates in `given` are of our putting there."""
         return given in self._filled
 
-    def start_over(self) -> None:
-        """After a fork: nobody in the child would free a lock held by a thread of the parent."""
+    def reset_after_fork(self) -> None:
+        """Replace the lock, which a thread of the parent may hold; the contexts stay usable."""
+        # Held while a context is made: 64 threads that start at once should read one bundle once.
         self._lock = threading.Lock()
 
 
 _contexts = _ContextCache()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_contexts.start_over)
 
 
 def _context_key(settings: TlsSettings) -> tuple[object, ...]:

@@ -9,14 +9,14 @@ address.
 
 from __future__ import annotations
 
-import os
 import ssl
 import threading
 import time
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
+
+from pooledhttp.runtime import register_fork_reset
 
 __all__ = ["SessionKey", "SessionStore"]
 
@@ -116,9 +116,13 @@ class SessionStore:
     ) -> None:
         self._max_sessions = max_sessions
         self._now = now
+        self.reset_after_fork()
+        register_fork_reset(self)
+
+    def reset_after_fork(self) -> None:
+        """Start empty, with a lock of our own: a thread of the parent may hold the old one."""
         self._lock = threading.Lock()  # guards the map, for the length of a dict operation
         self._sessions: OrderedDict[SessionKey, _Entry] = OrderedDict()
-        _stores.add(self)
 
     def get(self, key: SessionKey) -> ssl.SSLSession | None:
         """The session to offer, or None. One whose life is over is not worth its copying."""
@@ -181,20 +185,3 @@ class SessionStore:
 
     def __len__(self) -> int:
         return len(self._sessions)
-
-    def _start_over(self) -> None:
-        # Another thread of the parent may have held the lock: in the child nobody would free it.
-        self._lock = threading.Lock()
-        self._sessions = OrderedDict()
-
-
-_stores: weakref.WeakSet[SessionStore] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for store in list(_stores):
-        store._start_over()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -9,12 +9,12 @@ pool.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from typing import Protocol
 
 from pooledhttp.pool.sweeper import process_sweeper
+from pooledhttp.runtime import register_fork_reset
 
 __all__ = ["Forkable", "renew_after_fork"]
 
@@ -26,24 +26,28 @@ class Forkable(Protocol):
         """Begin anew, in a forked child."""
 
 
-_pools: weakref.WeakSet[Forkable] = weakref.WeakSet()
-_lock = threading.Lock()
-_is_registered = False
+class _Pools:
+    """The pools of the process, held weakly."""
+
+    def __init__(self) -> None:
+        self._pools: weakref.WeakSet[Forkable] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        register_fork_reset(self)
+
+    def add(self, pool: Forkable) -> None:
+        with self._lock:
+            self._pools.add(pool)
+
+    def reset_after_fork(self) -> None:
+        self._lock = threading.Lock()
+        process_sweeper().reset()
+        for pool in list(self._pools):
+            pool.renew()
+
+
+_pools = _Pools()
 
 
 def renew_after_fork(pool: Forkable) -> None:
     """Have `pool.renew` called in every process that is forked from this one."""
-    global _is_registered
-    with _lock:
-        _pools.add(pool)
-        if not _is_registered and hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_in_child)
-        _is_registered = True
-
-
-def _in_child() -> None:
-    global _lock
-    _lock = threading.Lock()
-    process_sweeper().reset()
-    for pool in list(_pools):
-        pool.renew()
+    _pools.add(pool)

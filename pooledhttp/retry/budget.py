@@ -16,10 +16,11 @@ clock; nothing here waits. Pickled, they arrive empty: another process has other
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict, deque
 from typing import Any, Generic, TypeVar
+
+from pooledhttp.runtime import register_fork_reset
 
 __all__ = ["Pauses", "RetryBudget"]
 
@@ -36,32 +37,28 @@ class _OriginTable(Generic[T]):
         if max_origins < 1:
             raise ValueError(f"max_origins must be at least 1, not {max_origins}")
         self._max_origins = max_origins
-        self._renew()
+        self.reset_after_fork()
+        register_fork_reset(self)
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("_lock", "_records", "_process"):
+        for name in ("_lock", "_records"):
             del state[name]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._renew()
+        self.reset_after_fork()
+        register_fork_reset(self)
 
-    def _renew(self) -> None:
+    def reset_after_fork(self) -> None:
+        """Start empty, with a lock of our own: a thread of the parent may hold the old one."""
         # Re-entrant, for the signal handler that makes a request while its thread is in here.
         self._lock = threading.RLock()
         self._records: OrderedDict[str, T] = OrderedDict()
-        self._process = os.getpid()
-
-    def _usable_lock(self) -> threading.RLock:
-        """The lock, in a forked child a new one: the old may be held by a thread left behind."""
-        if self._process != os.getpid():
-            self._renew()
-        return self._lock
 
     def _keep_locked(self, origin: str, record: T) -> None:
         self._records[origin] = record
@@ -126,7 +123,7 @@ class RetryBudget(_OriginTable[_Traffic]):
 
     def count_request(self, origin: str, now: float) -> None:
         """Note a request that is sent for the first time; it earns a part of a retry."""
-        with self._usable_lock():
+        with self._lock:
             record = self._record_locked(origin)
             record.current(now, self._window)[1] += 1
             record.requests += 1
@@ -137,7 +134,7 @@ class RetryBudget(_OriginTable[_Traffic]):
         Returns:
             Whether there was one; if not, nothing was spent and the retry should not be made.
         """
-        with self._usable_lock():
+        with self._lock:
             record = self._record_locked(origin)
             running = record.current(now, self._window)
             if self._left(record, running) < 1:
@@ -148,7 +145,7 @@ class RetryBudget(_OriginTable[_Traffic]):
 
     def remaining(self, origin: str, now: float) -> int:
         """Return how many retries could be spent now."""
-        with self._usable_lock():
+        with self._lock:
             record = self._records.get(origin)
             if record is None:
                 return int(self._reserve)
@@ -180,12 +177,12 @@ class Pauses(_OriginTable[float]):
 
     def pause(self, origin: str, until: float) -> None:
         """Leave an origin alone until then; an earlier end does not shorten a running pause."""
-        with self._usable_lock():
+        with self._lock:
             self._keep_locked(origin, max(until, self._records.get(origin, until)))
 
     def resume(self, origin: str) -> None:
         """End the pause of an origin, if there is one. Those already waiting wait on."""
-        with self._usable_lock():
+        with self._lock:
             self._records.pop(origin, None)
 
     def remaining(self, origin: str, now: float) -> float:
@@ -193,7 +190,7 @@ class Pauses(_OriginTable[float]):
         # Asked before every request, and nearly always without a single pause anywhere.
         if not self._records:
             return 0.0
-        with self._usable_lock():
+        with self._lock:
             until = self._records.get(origin)
             if until is None:
                 return 0.0

@@ -10,5 +10,15 @@ from __future__ import annotations
 
 from pooledhttp.runtime.base import Interest, Runtime, Task, Waiter
 from pooledhttp.runtime.blocking import BlockingRuntime, default_runtime
+from pooledhttp.runtime.fork import ForkResettable, register_fork_reset
 
-__all__ = ["BlockingRuntime", "Interest", "Runtime", "Task", "Waiter", "default_runtime"]
+__all__ = [
+    "BlockingRuntime",
+    "ForkResettable",
+    "Interest",
+    "Runtime",
+    "Task",
+    "Waiter",
+    "default_runtime",
+    "register_fork_reset",
+]

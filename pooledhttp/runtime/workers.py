@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from pooledhttp.runtime.fork import register_fork_reset
 from pooledhttp.timing import Deadline, monotonic
 
 __all__ = ["LockWaiter", "Workers", "shared"]
@@ -127,6 +128,11 @@ class Workers:
     def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
         self._name = name
+        self.reset_after_fork()
+        register_fork_reset(self)
+
+    def reset_after_fork(self) -> None:
+        """Start with no thread and no job: the child has neither, and the lock may be held."""
         self._lock = _thread.allocate_lock()
         # Guarded by the lock:
         self._line: deque[_Job[object]] = deque()
@@ -208,25 +214,9 @@ class Workers:
 #: Enough for a few stuck calls beside each other; more would only be more that are stuck.
 SHARED_LIMIT = 16
 
-_shared: Workers | None = None
-_shared_lock = _thread.allocate_lock()
-_is_hooked = False
+_shared = Workers(SHARED_LIMIT, "pooledhttp-worker")
 
 
 def shared() -> Workers:
-    """Return the workers of this process, made at the first call."""
-    global _shared, _is_hooked
-    with _shared_lock:
-        if _shared is None:
-            _shared = Workers(SHARED_LIMIT, "pooledhttp-worker")
-            if not _is_hooked and hasattr(os, "register_at_fork"):
-                _is_hooked = True
-                os.register_at_fork(after_in_child=_start_anew)
-        return _shared
-
-
-def _start_anew() -> None:
-    """In a forked child: the threads are gone, and the locks may be held by one of them."""
-    global _shared, _shared_lock
-    _shared = None
-    _shared_lock = _thread.allocate_lock()
+    """Return the workers of this process. They have no thread until the first call."""
+    return _shared

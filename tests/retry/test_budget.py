@@ -142,7 +142,7 @@ class TestRetryBudget:
         held, done = threading.Event(), threading.Event()
 
         def hold() -> None:
-            with budget._usable_lock():
+            with budget._lock:
                 held.set()
                 done.wait()
 

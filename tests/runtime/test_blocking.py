@@ -331,11 +331,11 @@ runtime = default_runtime()
 def call():
     return runtime.call_blocking(os.getpid, Deadline.after(5, runtime.now))
 assert call() == os.getpid()
-workers._shared_lock.acquire()  # as if another thread had been inside
+workers.shared()._lock.acquire()  # as if another thread had been inside
 child = os.fork()
 if child == 0:
     os._exit(0 if call() == os.getpid() else 1)
-workers._shared_lock.release()
+workers.shared()._lock.release()
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert call() == os.getpid()
 print("good")
