@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from pooledhttp.monitoring.metrics import StatsSource, difference
 from pooledhttp.pool import OriginStats, PoolStats
-from pooledhttp.runtime import Runtime, Task, Waiter, default_runtime
+from pooledhttp.runtime import Runtime, Task, Waiter, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
 
 __all__ = ["Alert", "PoolMonitor", "Rule", "default_rules"]
@@ -207,11 +207,23 @@ class PoolMonitor:
         self._on_alert = on_alert
         self._interval = interval
         self._runtime = runtime or default_runtime()
-        self._lock = threading.Lock()
-        self._before: PoolStats = pool.stats()
-        self._states: dict[tuple[str, str], _State] = {}
         self._stop: Waiter | None = None
         self._task: Task | None = None
+        self._begin()
+        register_fork_reset(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._before: PoolStats = self._pool.stats()
+        self._states: dict[tuple[str, str], _State] = {}
+
+    def reset_after_fork(self) -> None:
+        """Go on in a forked child, which has a pool without connections and none of the threads."""
+        is_started = self._stop is not None
+        self._stop = self._task = None
+        self._begin()
+        if is_started:
+            self.start()
 
     def __enter__(self) -> PoolMonitor:
         self.start()
