@@ -164,7 +164,7 @@ def test_reserved_names_stay_where_they_belong(tree: Tree) -> None:
             if _is_or_within(found.target, name) and not any(
                 _is_or_within(found.source, f"{PACKAGE}.{owner}") for owner in owners
             ):
-                wrong.append(f"{found}: {name} is for {sorted(owners) or 'nobody'}")
+                wrong.append(f"{found}: {name} is for {sorted(owners) or 'no module'}")
     assert wrong == []
 
 

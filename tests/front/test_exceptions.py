@@ -1,4 +1,4 @@
-"""Both trees of errors: the classes requests has, and the faults below the border."""
+"""Both trees of errors: the classes of requests, and the faults of the wire."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def bases(kind: type) -> list[str]:
     return [base.__name__ for base in kind.__mro__]
 
 
-# -- above the border
+# -- what callers catch
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,7 +66,7 @@ def test_ours_are_caught_by_the_names_people_use() -> None:
     assert not issubclass(ours.ConnectionError, ConnectionError)
 
 
-def answer() -> requests.Response:
+def failed_response() -> requests.Response:
     """A response that knows its request."""
     response = requests.Response()
     response.status_code = 404
@@ -77,7 +77,7 @@ def answer() -> requests.Response:
 @pytest.mark.parametrize("kind", [ours.HTTPError, theirs.HTTPError])
 def test_request_comes_from_the_response_when_not_given(kind: Any) -> None:
     """Both attributes are always there."""
-    response = answer()
+    response = failed_response()
     assert (kind().request, kind().response) == (None, None)
     assert kind("m", response=response).request is response.request
     assert kind("m", response=response, request="mine").request == "mine"
@@ -92,7 +92,7 @@ def test_request_comes_from_the_response_when_not_given(kind: Any) -> None:
 @pytest.mark.parametrize("kind", [ours.HTTPError, theirs.HTTPError])
 def test_errors_pickle_with_request_and_response(kind: Any) -> None:
     """They cross into another process whole."""
-    response = answer()
+    response = failed_response()
     response._content = b"body"
     thawed = pickle.loads(pickle.dumps(kind("m", response=response)))
     assert thawed.args == ("m",)
@@ -159,7 +159,7 @@ def test_warnings_can_be_told_apart() -> None:
     ]
 
 
-# -- below the border
+# -- what fails on the wire
 
 
 def faults() -> list[ours.Fault]:

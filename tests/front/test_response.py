@@ -82,7 +82,7 @@ def test_text_in_an_encoding_that_is_none_is_utf_8(encoding: str) -> None:
 @pytest.mark.parametrize("delimiter", [None, b"\n", b"--", b"b"])
 @pytest.mark.parametrize("body", BODIES, ids=repr)
 def test_lines_are_cut_as_by_requests(body: bytes, delimiter: bytes | None, size: int) -> None:
-    """At every piece size, the border of a CR LF included."""
+    """At every piece size, also where a piece ends within a CR LF."""
     _both(body, lambda r: list(r.iter_lines(chunk_size=size, delimiter=delimiter)))
 
 

@@ -22,17 +22,17 @@ from pooledhttp.timing import Timeout
 
 
 class Recorder(BaseAdapter):
-    """Answers 200 to everything, or what `answers` says, and keeps requests and arguments."""
+    """Responds with 200, or with the next of `responses`, and keeps requests and arguments."""
 
-    def __init__(self, *answers: tuple[int, dict[str, str], bytes]) -> None:
+    def __init__(self, *responses: tuple[int, dict[str, str], bytes]) -> None:
         super().__init__()
-        self.answers = list(answers)
+        self.responses = list(responses)
         self.calls: list[tuple[Any, dict[str, Any]]] = []
         self.closed = 0
 
     def send(self, request: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         self.calls.append((request, kwargs))
-        status, headers, body = self.answers.pop(0) if self.answers else (200, {}, b"body")
+        status, headers, body = self.responses.pop(0) if self.responses else (200, {}, b"body")
         raw = urllib3.HTTPResponse(
             io.BytesIO(body), headers=headers, status=status, preload_content=False
         )
@@ -225,7 +225,7 @@ def test_an_override_of_the_merging_is_respected(
 def test_proxies_of_the_environment_fill_gaps(
     monkeypatch: pytest.MonkeyPatch, session: pooledhttp.Session, recorder: Recorder
 ) -> None:
-    """They are read anew for each request, and the caller's table is not written to."""
+    """They are read for each request, and the caller's table does not change."""
     mine: dict[str, str] = {}
     session.get("http://h/", proxies=mine)
     assert recorder.sent["proxies"] == {}

@@ -154,7 +154,7 @@ def test_sound_header_fields_pass(field: tuple[str | bytes, str | bytes]) -> Non
     ],
 )
 def test_a_field_that_would_not_stay_one_field_is_refused(field: tuple[str, str]) -> None:
-    """Line breaks, NUL, stray spaces, names that are no token, values that are no text."""
+    """Line breaks, NUL, surplus spaces, names that are not tokens, values that are not text."""
     with pytest.raises(InvalidHeader):
         check_header_validity(field)
 

@@ -82,7 +82,7 @@ class TestUtilisation:
         assert watch.monitor.firing == ()
 
     def test_a_short_peak_is_not_told(self) -> None:
-        """Falling below the limit begins the count anew."""
+        """Falling below the limit starts the time again."""
         watch = Watch()
         for _ in range(10):
             watch.pool.set(active=10)
