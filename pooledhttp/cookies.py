@@ -28,6 +28,7 @@ from pooledhttp.cookie_rules import (
     BoundedJar,
     ReadableFields,
     SitePolicy,
+    copy_cookie,
     default_policy,
     goes_by_domain,
 )
@@ -306,7 +307,7 @@ class RequestsCookieJar(BoundedJar, MutableMapping[str, str | None]):
         """Store copies of another jar's cookies, or the names and values of a mapping."""
         if isinstance(other, CookieJar):
             for cookie in other:
-                self.set_cookie(copy.copy(cookie))
+                self.set_cookie(copy_cookie(cookie))
             other = ()
         super().update(other, **kwargs)
 
@@ -352,6 +353,7 @@ class RequestsCookieJar(BoundedJar, MutableMapping[str, str | None]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.__dict__.setdefault("_cookies_lock", threading.RLock())
+        self.__dict__.setdefault("_had_secure", True)  # not known of another release's pickle
 
 
 def create_cookie(name: str, value: str, **kwargs: Any) -> Cookie:
@@ -559,7 +561,7 @@ def jar_for(jar: Any, url: str, host: str | bytes | None = None) -> Any:
         return merge_cookies(picked, jar)
     if jar._cookies:
         for cookie in jar.cookies_for(MockRequest(_Asked(url, {"Host": host} if host else {}))):
-            picked.set_cookie(copy.copy(cookie))
+            picked.set_cookie(copy_cookie(cookie))
     return picked
 
 

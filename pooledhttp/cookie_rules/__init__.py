@@ -12,6 +12,7 @@ from pooledhttp.cookie_rules.bounded import (
     MAX_COOKIES,
     MAX_COOKIES_PER_DOMAIN,
     BoundedJar,
+    copy_cookie,
 )
 from pooledhttp.cookie_rules.fields import CONTROL, ReadableFields
 from pooledhttp.cookie_rules.policy import (
@@ -31,6 +32,7 @@ __all__ = [
     "ReadableFields",
     "ShownPolicy",
     "SitePolicy",
+    "copy_cookie",
     "default_policy",
     "goes_by_domain",
 ]

@@ -36,14 +36,19 @@ class ReadableFields:
 
     def __init__(self, fields: Any) -> None:
         self._fields = fields
+        self._read: dict[str, Any] = {}
 
     def get_all(self, name: str, default: Any = None) -> Any:
         """Return every value of a field, or `default` if there is none."""
-        values = self._fields.get_all(name, None)
-        if values is None:
-            return default
-        lines = [value for value in values if not CONTROL.search(str(value))]
-        return [_in_form(str(line)) for line in lines] if name == "Set-Cookie" else lines
+        if name not in self._read:
+            values = self._fields.get_all(name, None)
+            if values is not None:
+                values = [value for value in values if not CONTROL.search(str(value))]
+                if name == "Set-Cookie":
+                    values = [_in_form(str(value)) for value in values]
+            self._read[name] = values
+        found = self._read[name]
+        return default if found is None else found
 
     def any(self) -> bool:
         """Return whether there is a cookie to be read at all."""
@@ -61,6 +66,8 @@ def attributes_of(line: str) -> tuple[str, dict[str, str]]:
 
 def _in_form(line: str) -> str:
     pair, *attributes = line.split(";")
+    if not attributes:
+        return line
     kept: list[str] = []
     seen: set[str] = set()
     for attribute in reversed(attributes):
