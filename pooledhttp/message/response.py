@@ -432,7 +432,16 @@ class Response:
         try:
             return json.loads(text, **kwargs)
         except json.JSONDecodeError as exc:
-            raise self._vocabulary.not_json(exc.msg, exc.doc, exc.pos) from None
+            raise self._vocabulary.not_json(self._about(exc.msg), exc.doc, exc.pos) from None
+
+    def _about(self, message: str) -> str:
+        """Add to what the JSON parser says which response it is about, and what type it has."""
+        if not isinstance(self.url, str):
+            return message
+        kind = self.headers.get("content-type", "").partition(";")[0].strip()
+        is_other = kind and "json" not in kind.lower()
+        suffix = f", which is {kind}, not JSON" if is_other else ""
+        return f"{message} in the response from {without_credentials(self.url)}{suffix}"
 
     def close(self) -> None:
         """Give the connection back; it is closed if the body was not read to its end."""

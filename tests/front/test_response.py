@@ -272,3 +272,34 @@ def test_a_body_read_undecoded_is_decoded_when_asked_for() -> None:
     response._keep_encoded(b"plain")
     with pytest.raises(exceptions.ContentDecodingError):
         response.content  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("text/html; charset=utf-8", ", which is text/html, not JSON: line 1 column 1 (char 0)"),
+        ("application/problem+json", "h/page: line 1 column 1 (char 0)"),
+        (None, "h/page: line 1 column 1 (char 0)"),
+    ],
+)
+def test_a_body_that_is_not_json_is_named(kind: str | None, says: str) -> None:
+    """The error names the URL and the content type; a password in the URL is left out."""
+    response = pooledhttp.Response()
+    response._content = b"<html>Bad gateway</html>"
+    response.status_code, response.url = 502, "https://user:secret@h/page"
+    if kind is not None:
+        response.headers["Content-Type"] = kind
+    with pytest.raises(pooledhttp.JSONDecodeError, match="Expecting value") as caught:
+        response.json()
+    assert says in str(caught.value) and "https://h/page" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert (caught.value.doc, caught.value.pos) == ("<html>Bad gateway</html>", 0)
+
+
+def test_a_response_made_by_hand_has_no_url_to_name() -> None:
+    """The parser's own words remain."""
+    response = pooledhttp.Response()
+    response._content = b"<"
+    with pytest.raises(pooledhttp.JSONDecodeError) as caught:
+        response.json()
+    assert str(caught.value) == "Expecting value: line 1 column 1 (char 0)"
