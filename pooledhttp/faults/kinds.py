@@ -22,6 +22,7 @@ it, with the facts as attributes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http.client import RemoteDisconnected
 from types import MappingProxyType
 from typing import Any, TypedDict, Unpack
 
@@ -250,6 +251,8 @@ class ConnectionBroken(Fault, _urllib3.ProtocolError):
             text = f"{first} {facts['origin']} did not finish its response"
         if cause is not None:
             text = f"{text} ({type(cause).__name__}: {cause})"
+        if _is_perhaps_tls(cause, facts):
+            text = f"{text}. If the server speaks TLS on this port, the URL begins with https://."
         self._state((first, cause), text, facts)
 
 
@@ -305,6 +308,16 @@ class BodyTruncated(Fault, _urllib3.ProtocolError):
         first = "Connection broken." if cause is None else f"Connection broken: {cause!r}"
         rest = message.removeprefix("Connection broken").lstrip(".: ")
         self._state((first, cause), f"{first.rstrip('.')}. {rest}" if rest else first, facts)
+
+
+def _is_perhaps_tls(cause: BaseException | None, facts: Facts) -> bool:
+    """Whether a connection ended as one does that sends plain HTTP to a port of TLS."""
+    origin = facts.get("origin") or ""
+    is_first_use = not facts.get("reused") and facts.get("phase", "head") in ("send", "head")
+    if not is_first_use or not origin.startswith("http://") or origin.endswith(":80"):
+        return False
+    is_closed = isinstance(cause, RemoteDisconnected) and str(cause).endswith("without response")
+    return is_closed or type(cause) is ConnectionResetError
 
 
 def _headed(first: str, rest: str) -> str:

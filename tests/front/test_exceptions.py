@@ -9,6 +9,7 @@ import pickle
 import socket
 import ssl
 import warnings
+from http.client import RemoteDisconnected
 from typing import Any
 
 import pytest
@@ -305,3 +306,27 @@ def test_a_resolver_error_is_kept_as_cause() -> None:
             ) from exc
     assert isinstance(caught.value.__cause__, socket.gaierror)
     assert not isinstance(caught.value, OSError)
+
+
+@pytest.mark.parametrize(
+    ("origin", "cause", "facts", "is_hinted"),
+    [
+        ("http://h:8443", ConnectionResetError(104, "reset"), {}, True),
+        ("http://h:8443", RemoteDisconnected("Remote end closed connection without response"), {},
+         True),
+        ("http://h:8443", ConnectionResetError(104, "reset"), {"phase": "send"}, True),
+        ("http://h:8443", ConnectionResetError(104, "reset"), {"reused": True}, False),
+        ("http://h:8443", RemoteDisconnected("closed within its response head"), {}, False),
+        ("http://h:8443", OSError("other"), {}, False),
+        ("http://h:80", ConnectionResetError(104, "reset"), {}, False),
+        ("https://h:8443", ConnectionResetError(104, "reset"), {}, False),
+        (None, ConnectionResetError(104, "reset"), {}, False),
+    ],
+)  # fmt: skip
+def test_plain_http_to_a_port_of_tls_is_named(
+    origin: str | None, cause: Exception, facts: Any, is_hinted: bool
+) -> None:
+    """A server of TLS closes without a response: the message says what the URL may lack."""
+    error = ours.ConnectionBroken("", cause, origin=origin, **facts)
+    assert ("the URL begins with https://" in str(error)) is is_hinted
+    assert str(error).startswith("Connection aborted.")
