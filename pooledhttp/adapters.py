@@ -58,10 +58,11 @@ from pooledhttp.message import (
     RawResponse,
     Response,
     TimeoutInput,
-    border_for,
     get_auth_from_url,
     get_encoding_from_headers,
     prepend_scheme_if_needed,
+    response_class_for,
+    translation_for,
     urldefragauth,
 )
 from pooledhttp.network import (
@@ -474,11 +475,12 @@ class HTTPAdapter(BaseAdapter):
             proxies: Proxy URLs by scheme, or by scheme and host.
 
         Raises:
-            RequestException: Everything that may go wrong on the way; see `message.border`.
+            RequestException: Everything that may go wrong on the way; see
+                `message.error_translation`.
             OSError: A bundle or certificate that is named does not exist, or a method that a
                 subclass overrides raised it. It is not translated, as nothing was sent.
         """
-        border = border_for(request)
+        translation = translation_for(request)
         started = monotonic()
         conn = target = None
         is_prepared = False
@@ -498,7 +500,7 @@ class HTTPAdapter(BaseAdapter):
         except (HTTPError, OSError) as error:
             if not (is_prepared or isinstance(error, (HTTPError, RequestException))):
                 raise  # not of the network: a missing file, or a method that a subclass overrides
-            translated = border.translate(error, request)
+            translated = translation.translate(error, request)
             name = type(translated).__name__
             self._report(conn, request.method, target, monotonic() - started, error=name)
             try:
@@ -651,7 +653,7 @@ class HTTPAdapter(BaseAdapter):
             req: The prepared request.
             resp: urllib3's response, ours, or anything with some of its attributes.
         """
-        response: Response = border_for(req).response()
+        response: Response = response_class_for(req)()
         response.status_code = getattr(resp, "status", None)  # type: ignore[assignment]
         response.headers = CaseInsensitiveDict(getattr(resp, "headers", {}))
         response.encoding = get_encoding_from_headers(response.headers)

@@ -33,6 +33,7 @@ from pooledhttp.digest import (
     unquote_header_value,
 )
 from pooledhttp.exceptions import UnrewindableBodyError
+from pooledhttp.syntax import DEFAULT_PORTS
 
 __all__ = [
     "CONTENT_TYPE_FORM_URLENCODED",
@@ -48,8 +49,6 @@ __all__ = [
 
 CONTENT_TYPE_FORM_URLENCODED: Final = "application/x-www-form-urlencoded"
 CONTENT_TYPE_MULTI_PART: Final = "multipart/form-data"
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class AuthBase:
@@ -313,7 +312,7 @@ def _origin(url: str) -> str:
     """Return a URL's scheme, host and port; its text up to the path if it cannot be parsed."""
     try:
         parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
         return url
     return f"{parts.scheme}://{parts.hostname}:{port}"

@@ -37,7 +37,7 @@ from pooledhttp.exceptions import (
 )
 from pooledhttp.exceptions import SSLError as RequestsSSLError
 from pooledhttp.hooks import default_hooks
-from pooledhttp.message import payload, prepared, request, response, target
+from pooledhttp.message import payload, prepared, request, response, urls
 from pooledhttp.message.charset import guess_json_utf, iter_slices, stream_decode_response_unicode
 from pooledhttp.message.headers import check_header_validity, parse_header_links
 from pooledhttp.message.payload import guess_filename, super_len, to_key_val_list
@@ -111,4 +111,4 @@ __all__ = [
     "urlunparse",
 ]
 
-share_patches(__name__, payload, target, prepared, request, response)
+share_patches(__name__, payload, urls, prepared, request, response)

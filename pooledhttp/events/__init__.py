@@ -1,4 +1,4 @@
-"""What happened, told sideways: frozen values given to whoever listens.
+"""What happened: frozen values given to listeners.
 
 Events carry facts and change nothing. They are emitted outside every lock, and no listener can make
 a request fail.

@@ -1,13 +1,13 @@
 """The kinds of event, in the order a request meets them.
 
-    LeaseAcquired or WaitTimedOut      the pool gave a place, or did not
-      ConnectionOpened                 the place was filled by a new connection
+    LeaseAcquired or WaitTimedOut      the pool gave a lease, or did not
+      ConnectionOpened                 the lease was filled with a new connection
       StaleFound, Replayed             the old connection was dead; the request went out once more
       RetryScheduled                   the policy wants another attempt
-    RequestFinished                    the head of the answer came, or an error
+    RequestFinished                    the head of the response came, or an error
     LeaseEnded                         the body was read, or the response dropped (then also Leaked)
       ShelfOverflow                    the connection was good, and there was no room to keep it
-      ConnectionClosed                 whenever a connection ends, also one that was idle
+      ConnectionClosed                 a connection ended; idle ones are reported too
 
 All of them name the origin they are about (`https://host:port`, without credentials) first. An
 error is given as the name of its class, since an exception would keep its frames alive.
@@ -54,7 +54,7 @@ class ConnectionClosed:
 
 @dataclass(frozen=True, slots=True)
 class LeaseAcquired:
-    """A request got a place: with an idle connection (`reused`), or one to fill (`dialling`)."""
+    """A request got a lease: with an idle connection (`reused`), or one to fill (`dialling`)."""
 
     origin: str
     wait_seconds: float
@@ -64,7 +64,7 @@ class LeaseAcquired:
 
 @dataclass(frozen=True, slots=True)
 class LeaseEnded:
-    """A place was given back; `reason` says why a connection was discarded."""
+    """A lease ended; `reason` says why its connection was discarded."""
 
     origin: str
     hold_seconds: float
@@ -74,7 +74,7 @@ class LeaseEnded:
 
 @dataclass(frozen=True, slots=True)
 class WaitTimedOut:
-    """A request gave up waiting for a place."""
+    """A request stopped waiting for a lease at its deadline."""
 
     origin: str
     wait_seconds: float
@@ -110,7 +110,7 @@ class Leaked:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A request was sent once more because its reused connection died before any answer."""
+    """A request was sent once more because its reused connection died before any response."""
 
     origin: str
     method: str

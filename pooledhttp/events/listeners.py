@@ -1,11 +1,11 @@
-"""Telling listeners, without ever being hurt by one.
+"""Calling listeners; an error of one never reaches the request.
 
 A listener is any callable that takes an event. It runs in the thread of the request, so it should
-be quick. What it raises is logged, loudly the first time and quietly after that (a listener that
-fails does so at every request), and goes no further.
+be quick. What it raises is logged, as a warning the first time and at DEBUG after that (a listener
+that fails does so at every request), and is then dropped.
 
-There is no lock: registering is one append to a list, and telling goes over a copy. Emitting costs
-nothing when nobody listens if the event is only built behind `if listeners:`.
+There is no lock: registering is one append to a list, and emitting iterates over a copy. Emitting
+costs nothing without listeners if the event is only built behind `if listeners:`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Listener", "Listeners"]
 
 Listener = Callable[[Event], object]
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class _Entry:
@@ -33,7 +33,7 @@ class _Entry:
 
 
 class Listeners:
-    """Those who want to hear of events. True when there is at least one.
+    """The listeners of a session or pool. True when there is at least one.
 
     Args:
         listeners: The first ones; each is called with every event, in this order.
@@ -51,11 +51,11 @@ class Listeners:
         return len(self._entries)
 
     def add(self, listener: Listener) -> None:
-        """Tell `listener` of every event from now on. Any thread may call this."""
+        """Call `listener` with every event from now on. Any thread may call this."""
         self._entries.append(_Entry(listener))
 
     def remove(self, listener: Listener) -> None:
-        """Stop telling `listener`; one that was added twice is still told once.
+        """Stop calling `listener`; one that was added twice is still called once.
 
         Raises:
             ValueError: It is not a listener.
@@ -71,10 +71,10 @@ class Listeners:
         for entry in tuple(self._entries):
             try:
                 entry.listener(event)
-            except Exception as exc:  # whatever it is, the request goes on
+            except Exception as error:  # the request goes on
                 level = logging.DEBUG if entry.has_failed else logging.WARNING
                 entry.has_failed = True
-                _log.log(level, "Listener %r failed on %r", entry.listener, event, exc_info=exc)
+                logger.log(level, "Listener %r failed on %r", entry.listener, event, exc_info=error)
 
     def __repr__(self) -> str:
         return f"<Listeners {len(self._entries)}>"

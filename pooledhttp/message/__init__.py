@@ -1,11 +1,10 @@
 """Requests and responses as values: what is sent, what came back, and how both are read.
 
-No socket is touched here. A body is read through `Response.raw`, whatever stands behind it.
+No socket is touched here. A body is read through `Response.raw`.
 """
 
 from __future__ import annotations
 
-from pooledhttp.message.border import Border, border_for
 from pooledhttp.message.charset import (
     get_encoding_from_headers,
     get_encodings_from_content,
@@ -16,6 +15,7 @@ from pooledhttp.message.charset import (
     to_native_string,
     unicode_is_ascii,
 )
+from pooledhttp.message.error_translation import BodyErrors, ErrorTranslation, translation_for
 from pooledhttp.message.headers import (
     DEFAULT_ACCEPT_ENCODING,
     FOLLOWED_RELEASE,
@@ -57,14 +57,8 @@ from pooledhttp.message.response import (
     ITER_CHUNK_SIZE,
     REDIRECT_STATI,
     Response,
-    Vocabulary,
     pass_by,
-)
-from pooledhttp.message.target import (
-    canonical_url,
-    check_authority,
-    check_host,
-    without_credentials,
+    response_class_for,
 )
 from pooledhttp.message.types import (
     Body,
@@ -83,17 +77,22 @@ from pooledhttp.message.types import (
 from pooledhttp.message.urls import (
     DEFAULT_PORTS,
     UNRESERVED_SET,
+    canonical_url,
+    check_authority,
+    check_host,
     get_auth_from_url,
     prepend_scheme_if_needed,
     requote_uri,
     unquote_unreserved,
     urldefragauth,
+    without_credentials,
 )
 
 __all__ = [
-    # border
-    "Border",
-    "border_for",
+    # error_translation
+    "BodyErrors",
+    "ErrorTranslation",
+    "translation_for",
     # charset
     "get_encoding_from_headers",
     "get_encodings_from_content",
@@ -138,13 +137,8 @@ __all__ = [
     "RequestEncodingMixin",
     "RequestHooksMixin",
     "Response",
-    "Vocabulary",
     "pass_by",
-    # target
-    "canonical_url",
-    "check_authority",
-    "check_host",
-    "without_credentials",
+    "response_class_for",
     # types
     "AuthInput",
     "Body",
@@ -162,9 +156,13 @@ __all__ = [
     # urls
     "DEFAULT_PORTS",
     "UNRESERVED_SET",
+    "canonical_url",
+    "check_authority",
+    "check_host",
     "get_auth_from_url",
     "prepend_scheme_if_needed",
     "requote_uri",
     "unquote_unreserved",
     "urldefragauth",
+    "without_credentials",
 ]

@@ -1,9 +1,8 @@
-"""Which characters a body's bytes stand for: what the header says, what the content says, what
-they look like.
+"""Which characters the bytes of a body stand for.
 
-    header    get_encoding_from_headers      `charset=`, else a default by media type
-    content   get_encodings_from_content     what HTML and XML say of themselves
-    bytes     guess_json_utf                 where the zeros are in the first four bytes
+header    get_encoding_from_headers      `charset=`, else a default by media type
+content   get_encodings_from_content     what HTML and XML say of themselves
+bytes     guess_json_utf                 where the zeros are in the first four bytes
 """
 
 from __future__ import annotations
@@ -115,7 +114,7 @@ def stream_decode_response_unicode(iterator: Iterable[bytes], r: Any) -> Iterato
     Args:
         iterator: The pieces.
         r: The response, for its `encoding`. With `None` the pieces come out as they are; one that
-            nobody knows counts as UTF-8, as for `Response.text`.
+            no codec has counts as UTF-8, as for `Response.text`.
     """
     if r.encoding is None:
         yield from iterator

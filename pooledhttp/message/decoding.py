@@ -5,7 +5,7 @@ brotli or zstd frame). A reader that only asks for "more bytes" never notices th
 come: half a page, or half a JSON array, looks like a whole one. So every decoder here remembers
 whether it was given anything and whether its stream is finished, and `flush` raises `DecodeError`
 when the first is true and the second is not. A body without a single byte (HEAD, 204,
-`Content-Length: 0`) is complete whatever its header promises.
+`Content-Length: 0`) is complete, even if its header promises a coding.
 
 How the parts fit:
 
@@ -19,7 +19,7 @@ How the parts fit:
 - A chain is *pulled*: the last stage asks the one before it only when it has nothing left of its
   own, so a stacked bomb never holds more than one `_STEP` between two stages.
 
-Whatever a library raises for bad input leaves here as urllib3's `DecodeError`. Nothing here knows
+What a library raises for bad input is raised here as urllib3's `DecodeError`. Nothing here knows
 about sockets, headers other than the one value, or responses.
 """
 
@@ -103,7 +103,7 @@ class _Inflater:
             return b""
         out = self._zlib.decompress(self._rest + data, max(room, 0))
         self._rest = self._zlib.unconsumed_tail
-        # A full answer may be cut in the middle of a match whose input zlib has already taken in.
+        # Full output may be cut in the middle of a match whose input zlib has already taken in.
         self._withholds = 0 < room <= len(out)
         return out
 
@@ -149,10 +149,10 @@ def _has_zlib_header(data: bytes) -> bool:
 
 
 class _Gzip:
-    """`gzip`: any number of members, then padding or rubbish, which is ignored as gzip itself does.
+    r"""`gzip`: any number of members, then padding, which is ignored as gzip itself does.
 
         first member -> (between) -> member -> (between) -> ... -> ignoring
-                             \\__ bytes that cannot start a member __/
+                             \__ bytes that cannot start a member __/
 
     The first member has to be one. Later bytes count as a member when they start like one; from
     then on an error in them, or their sudden end, is an error of the body.
@@ -387,11 +387,12 @@ def make_decoder(content_encoding: str) -> Decoder | None:
             matter, and `identity` says nothing.
 
     Returns:
-        A fresh decoder, or `None` when there is nothing to undo: no coding at all, or one of them
-        is unknown (or its library is not installed), so that the body is handed over as it came.
+        A fresh decoder, or `None` when there is nothing to undo: no coding at all, or none that is
+        known, as where a server puts a charset there. Then the body is handed over as it came.
 
     Raises:
-        DecodeError: More than `MAX_CODINGS` codings are stacked.
+        DecodeError: More than `MAX_CODINGS` codings are stacked, or one of several is unknown (or
+            its library is not installed).
     """
     names = (name.strip().lower() for name in content_encoding.split(","))
     codings = [name for name in names if name not in ("", "identity")]
@@ -402,8 +403,14 @@ def make_decoder(content_encoding: str) -> Decoder | None:
             f"Too many content encodings in the chain: {len(codings)} > {MAX_CODINGS}"
         )
     supported = supported_codings()
-    if not all(coding in supported for coding in codings):
+    unknown = [coding for coding in codings if coding not in supported]
+    if len(unknown) == len(codings):
         return None
+    if unknown:
+        raise DecodeError(
+            f"The content-encoding {', '.join(codings)} cannot be undone: {', '.join(unknown)} is"
+            " not known here. Read the bytes as they came from response.raw."
+        )
     return Decoder(codings)
 
 

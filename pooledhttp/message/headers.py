@@ -8,7 +8,7 @@ wire leaves it off.)
 
 The default `User-Agent` names requests and the release of it that is followed here, because
 servers that look at it at all know that one, and a program that changes its client should see no
-other answers.
+other responses.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from urllib3.util import make_headers
 
 from pooledhttp.exceptions import InvalidHeader
 from pooledhttp.structures import CaseInsensitiveDict
+from pooledhttp.syntax import TOKEN
 
 __all__ = [
     "DEFAULT_ACCEPT_ENCODING",
@@ -40,7 +41,7 @@ DEFAULT_ACCEPT_ENCODING: Final = ", ".join(
     coding.strip() for coding in make_headers(accept_encoding=True)["accept-encoding"].split(",")
 )
 
-_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z"
+_NAME = rf"{TOKEN}\Z"
 _VALUE = r"(?:[^\x00-\x20\x7f][^\x00-\x08\x0a-\x1f\x7f]*)?\Z"
 
 _STR_VALIDATORS = (re.compile(_NAME), re.compile(_VALUE))

@@ -7,8 +7,8 @@
     files=...  (with data=form)        multipart/form-data, built in memory
 
 A stream can be spent. `can_rewind` says whether a body can be sent a second time at all, and
-`rewind_body` puts it back to where it stood; whoever sends a request again asks here first, because
-a spent stream that is sent anyway looks to the server like an empty upload.
+`rewind_body` puts it back to where it stood; code that sends a request again asks here first,
+because a spent stream that is sent anyway looks to the server like an empty upload.
 
 Nothing here sends, and nothing here knows of headers other than those of a multipart section.
 """
@@ -156,8 +156,8 @@ def encode_json(value: Any) -> bytes:
     """
     try:
         return json.dumps(value, allow_nan=False).encode("utf-8")
-    except ValueError as exc:
-        raise InvalidJSONError(exc) from exc
+    except ValueError as error:
+        raise InvalidJSONError(error) from error
 
 
 def encode_files(files: Any, data: Any) -> tuple[bytes, str]:
@@ -344,7 +344,7 @@ def can_rewind(body: Any, position: Any) -> bool:
         return bool(seekable()) if callable(seekable) else True
     if hasattr(body, "read") or hasattr(body, "__next__"):
         return False
-    # An iterable that is no iterator begins anew each time: a list, or an object with `__iter__`.
+    # An iterable that is no iterator begins again each time: a list, or an object with `__iter__`.
     return position is None and hasattr(body, "__iter__")
 
 
@@ -363,7 +363,7 @@ def rewind_body(prepared_request: Sendable) -> None:
         )
     try:
         seek(position)
-    except OSError as exc:
+    except OSError as error:
         raise UnrewindableBodyError(
-            f"An error occurred when rewinding request body to position {position}: {exc}"
-        ) from exc
+            f"An error occurred when rewinding request body to position {position}: {error}"
+        ) from error

@@ -27,7 +27,7 @@ from pooledhttp.auth import HTTPBasicAuth
 from pooledhttp.cookies import _copy_cookie_jar, cookiejar_from_dict, get_cookie_header
 from pooledhttp.exceptions import InvalidHeader, InvalidJSONError
 from pooledhttp.hooks import Hook, HooksInput, default_hooks
-from pooledhttp.message import payload, target
+from pooledhttp.message import payload, urls
 from pooledhttp.message.headers import check_header_validity
 from pooledhttp.message.types import (
     Body,
@@ -41,6 +41,7 @@ from pooledhttp.message.types import (
 )
 from pooledhttp.message.urls import get_auth_from_url
 from pooledhttp.structures import CaseInsensitiveDict
+from pooledhttp.syntax import TOKEN
 
 __all__ = ["AuthInput", "PreparedRequest", "RequestEncodingMixin", "RequestHooksMixin"]
 
@@ -49,9 +50,8 @@ AuthInput: TypeAlias = (
     "tuple[str | bytes, str | bytes] | Callable[[PreparedRequest], PreparedRequest] | None"
 )
 
-#: RFC 9110, section 5.6.2: what a method may be made of. A space or line break in it would write
-#: the rest of the request line, or a second request.
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: A space or line break in a method would write the rest of the request line, or a second request.
+_TOKEN = re.compile(TOKEN)
 
 #: Methods whose meaning does not expect a body, so that a missing one needs no `Content-Length: 0`.
 _BODILESS = ("GET", "HEAD")
@@ -188,7 +188,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
 
     @staticmethod
     def _get_idna_encoded_host(host: str) -> str:
-        return target.encode_idna(host)
+        return urls.encode_idna(host)
 
     def prepare_url(self, url: UrlInput | None, params: ParamsInput) -> None:
         """Set the URL in its final form; see `canonical_url`.
@@ -197,7 +197,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
             MissingSchema: It has no scheme.
             InvalidURL: It has no host, or one that cannot be right.
         """
-        self.url = target.canonical_url(url, params)
+        self.url = urls.canonical_url(url, params)
 
     def prepare_headers(self, headers: HeadersInput) -> None:
         """Set the header fields; names become `str`, values stay what they are.
@@ -263,8 +263,8 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
     def _json_body(self, value: Any) -> bytes:
         try:
             return payload.encode_json(value)
-        except InvalidJSONError as exc:
-            exc.request = self
+        except InvalidJSONError as error:
+            error.request = self
             raise
 
     def _prepare_stream(self, stream: Any) -> None:
@@ -289,7 +289,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         try:
             self._body_position = body.tell()
         except OSError:
-            # Not None: "there is a position that nobody knows" must not read as "no position".
+            # Not None: an unknown position must not read as "no position".
             self._body_position = object()
 
     def prepare_content_length(self, body: Body) -> None:

@@ -2,9 +2,9 @@
 
 Code built on requests looks deep into `raw`, so it is the real class, with everything read through
 the replaceable `_fp`: a library may wrap it to watch the bytes go by, or put a `BytesIO` there to
-have the body read anew. What differs from a response that urllib3 made itself:
+have the body read again. What differs from a response that urllib3 made itself:
 
-- The parser has taken chunks apart already, so `chunked` is false whatever the header says, and
+- The parser has taken chunks apart already, so `chunked` is false even for a chunked body, and
   `stream` keeps the ends of chunks visible by asking the reader for pieces.
 - A compressed body that is cut short is an error (see `decoding`).
 - The connection is not ours to give back: the reader does it at the end of the body. `close` and
@@ -38,7 +38,7 @@ __all__ = [
     "drain",
 ]
 
-#: The most of a body nobody wants that is read so that its connection can be used again. Reading
+#: How much of an unwanted body is read so that its connection can be used again. Reading
 #: more costs more than a new connection, and a server could make it endless.
 MAX_DRAIN_BYTES = 64 * 1024
 #: The longest that such a body is waited for, which is longer than a new connection takes.
@@ -201,6 +201,9 @@ class RawResponse(HTTPResponse):
 
     # ---- decoding
 
+    #: urllib3 has it since 2.8. Here it tells "no decoder needed" from "not looked yet".
+    _decoder_initialized = False
+
     def _init_decoder(self) -> None:
         if self._decoder_initialized:
             return
@@ -208,7 +211,7 @@ class RawResponse(HTTPResponse):
             try:
                 self._decoder = make_decoder(self.headers.get("content-encoding", ""))
             except DecodeError as error:
-                # Whoever wants the bytes as they came, or none of them, need not know.
+                # A caller that wants the raw bytes, or none, needs no decoder.
                 self._decoder = _Refusal(error)
         self._decoder_initialized = True
 
@@ -360,7 +363,7 @@ def drain(raw: Any) -> bytes | None:
         The bytes; None if there are too many of them, and the connection is to be closed.
 
     Raises:
-        Exception: Whatever reading raises.
+        Exception: Reading failed.
     """
     announced = getattr(raw, "length_remaining", None)
     if isinstance(announced, int) and announced > MAX_DRAIN_BYTES:

@@ -4,9 +4,9 @@
     _content is False, consumed         read as a stream and gone
     _content is bytes (or None)         kept; every accessor works from it
 
-`raw` is urllib3's response or anything with part of its interface, down to an open file. What it
-raises is in urllib3's vocabulary, and this file is where readers of a body meet requests' words
-instead: see `Vocabulary`.
+`raw` is urllib3's response or anything with part of its interface, down to an open file. It
+raises urllib3's errors; readers of a body get requests' errors instead (see
+`error_translation.BodyErrors`).
 
 The attributes can all be set by hand, and tools that record and replay traffic do so: no method
 relies on how the object was made.
@@ -17,16 +17,13 @@ from __future__ import annotations
 import datetime
 import io
 import json
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, overload
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
-from urllib3.exceptions import DecodeError, ReadTimeoutError
 from urllib3.exceptions import HTTPError as TransportError
-from urllib3.exceptions import ProtocolError as BrokenBody
-from urllib3.exceptions import SSLError as TransportSSLError
 from urllib3.response import HTTPResponse
 
-from pooledhttp import exceptions
 from pooledhttp.cookie_rules import ShownPolicy, default_policy
 from pooledhttp.cookies import RequestsCookieJar
 from pooledhttp.message.charset import (
@@ -34,9 +31,10 @@ from pooledhttp.message.charset import (
     iter_slices,
     stream_decode_response_unicode,
 )
+from pooledhttp.message.error_translation import OURS, BodyErrors, translation_for
 from pooledhttp.message.headers import parse_header_links
 from pooledhttp.message.raw import RawResponse, drain
-from pooledhttp.message.target import without_credentials
+from pooledhttp.message.urls import without_credentials
 from pooledhttp.structures import CaseInsensitiveDict
 
 if TYPE_CHECKING:
@@ -47,8 +45,8 @@ __all__ = [
     "ITER_CHUNK_SIZE",
     "REDIRECT_STATI",
     "Response",
-    "Vocabulary",
     "pass_by",
+    "response_class_for",
 ]
 
 #: Statuses that, with a `Location`, mean "ask there".
@@ -62,51 +60,20 @@ CONTENT_CHUNK_SIZE = 10 * 1024
 ITER_CHUNK_SIZE = 512
 
 
-class Vocabulary(NamedTuple):
-    """The exception classes a `Response` raises, by what went wrong below it.
-
-    A subclass of `Response` can name others, for example those of requests itself.
-    """
-
-    broken: Callable[..., Exception] = exceptions.ChunkedEncodingError
-    decoding: Callable[..., Exception] = exceptions.ContentDecodingError
-    timeout: Callable[..., Exception] = exceptions.BodyTimeout
-    tls: Callable[..., Exception] = exceptions.SSLError
-    other: Callable[..., Exception] = exceptions.ConnectionError
-    consumed: Callable[..., Exception] = exceptions.StreamConsumedError
-    not_json: Callable[[str, str, int], Exception] = exceptions.JSONDecodeError
-    bad_status: Callable[..., Exception] = exceptions.HTTPError
-
-    def translate(self, error: Exception, request: PreparedRequest | None) -> Exception:
-        """Return the exception to raise for a failure to read, with that failure as `args[0]`."""
-        if isinstance(error, BrokenBody):
-            kind = self.broken
-        elif isinstance(error, DecodeError):
-            kind = self.decoding
-        elif isinstance(error, ReadTimeoutError):
-            # In requests a ConnectionError; that it is a timeout is what people expect.
-            kind = self.timeout
-        elif isinstance(error, TransportSSLError):
-            kind = self.tls
-        else:
-            kind = self.other
-        return kind(error, request=request)
-
-
 class Response:
-    """An answer to a request.
+    """The response to a request.
 
     Attributes:
         status_code: For example 200; None on an object that was never filled.
         headers: `CaseInsensitiveDict`; fields sent repeatedly are joined with ", ".
         raw: The urllib3-like response the body is read from; None after unpickling.
-        url: The URL that answered, after redirects.
+        url: The URL of the response, after redirects.
         encoding: What `text` decodes with; None lets `text` guess. May be set.
         history: The redirects that led here, oldest first.
         reason: The words after the status.
         cookies: The cookies that this response sets.
         elapsed: Time from sending until the head was there.
-        request: The `PreparedRequest` that was answered.
+        request: The `PreparedRequest` that it belongs to.
     """
 
     #: What pickling keeps.
@@ -123,7 +90,7 @@ class Response:
         "request",
     ]
 
-    _vocabulary: ClassVar[Vocabulary] = Vocabulary()
+    _errors: ClassVar[BodyErrors] = BodyErrors()
 
     #: The body as it came, where it was read without being asked for; see `_keep_encoded`.
     _encoded: bytes | None = None
@@ -182,7 +149,7 @@ class Response:
         """Whether `raise_for_status` would let this pass: no 4xx and no 5xx."""
         try:
             self.raise_for_status()
-        except self._vocabulary.bad_status:  # type: ignore[misc]
+        except self._errors.bad_status:  # type: ignore[misc]
             return False
         return True
 
@@ -204,7 +171,7 @@ class Response:
                 reason = reason.decode("iso-8859-1")
         side = "Client" if status < 500 else "Server"
         shown = without_credentials(self.url) if isinstance(self.url, str) else self.url
-        raise self._vocabulary.bad_status(
+        raise self._errors.bad_status(
             f"{status} {side} Error: {reason} for url: {shown}", response=self
         )
 
@@ -257,14 +224,14 @@ class Response:
         if not isinstance(raw, RawResponse) or type(self).iter_content is not Response.iter_content:
             return b"".join(self.iter_content(CONTENT_CHUNK_SIZE))
         if raw.is_switched:
-            # There is no body. Whoever wants the other protocol's bytes streams, and takes `raw`.
+            # There is no body. The bytes of the other protocol are read from `raw`.
             raw.close()
             return b""
         # Our own reader knows best how to read all there is: no generator, one join.
         try:
             return raw.read(decode_content=True)
-        except TransportError as exc:
-            raise self._vocabulary.translate(exc, self.request) from exc
+        except TransportError as error:
+            raise self._errors.translate(error, self.request) from error
 
     def _keep_encoded(self, body: bytes) -> None:
         """Take over a body that was read from `raw` without undoing its encoding.
@@ -278,7 +245,7 @@ class Response:
             self._content, self._content_consumed = body, True
 
     def _pass_by(self) -> None:
-        """Have done with this answer; for handlers of authentication, which ask once more."""
+        """Discard the body; for handlers of authentication, which send the request again."""
         pass_by(self)
 
     def _source(self) -> Any:
@@ -315,7 +282,7 @@ class Response:
             SSLError: While iterating: the TLS connection broke.
         """
         if self._content_consumed and isinstance(self._content, bool):
-            raise self._vocabulary.consumed()
+            raise self._errors.consumed()
         if chunk_size is not None and not isinstance(chunk_size, int):
             raise TypeError(
                 f"chunk_size must be an int (bytes) or None, not a {type(chunk_size).__name__}"
@@ -332,8 +299,8 @@ class Response:
         if hasattr(raw, "stream"):
             try:
                 yield from raw.stream(chunk_size, decode_content=True)
-            except TransportError as exc:
-                raise self._vocabulary.translate(exc, self.request) from exc
+            except TransportError as error:
+                raise self._errors.translate(error, self.request) from error
         else:
             while piece := raw.read(chunk_size):
                 yield piece
@@ -361,7 +328,7 @@ class Response:
     ) -> Iterator[str | bytes]:
         r"""Iterate over the lines of the body, without their ends.
 
-        A `"\r\n"` that falls on the border of two pieces counts as two line ends, as in requests.
+        A `"\r\n"` that falls between two pieces counts as two line ends, as in requests.
         One iterator at a time: each keeps the unfinished line for itself.
 
         Args:
@@ -401,7 +368,8 @@ class Response:
         content = self.content
         if not content:
             return ""
-        encoding = self.encoding or self.apparent_encoding
+        # An empty name, from `charset=` with nothing behind it, is no reason to guess.
+        encoding = self.apparent_encoding if self.encoding is None else self.encoding
         try:
             return str(content, encoding, errors="replace")  # type: ignore[arg-type]
         except (LookupError, TypeError, UnicodeError):
@@ -431,8 +399,8 @@ class Response:
     def _loads(self, text: str, kwargs: dict[str, Any]) -> Any:
         try:
             return json.loads(text, **kwargs)
-        except json.JSONDecodeError as exc:
-            raise self._vocabulary.not_json(self._about(exc.msg), exc.doc, exc.pos) from None
+        except json.JSONDecodeError as error:
+            raise self._errors.not_json(self._about(error.msg), error.doc, error.pos) from None
 
     def _about(self, message: str) -> str:
         """Add to what the JSON parser says which response it is about, and what type it has."""
@@ -456,11 +424,11 @@ class Response:
 
 
 def pass_by(response: Any) -> None:
-    """Have done with an answer that is not the last one: a redirect, or a challenge.
+    """Discard the body of a response that is not the last: a redirect, or a challenge.
 
     Its body is read if it is small, and the connection given back.
 
-    What was read is kept for whoever looks at the history. A body that is large, or that cannot be
+    What was read is kept for `history`. A body that is large, or that cannot be
     read, costs its connection.
     """
     body: bytes | None = None
@@ -480,3 +448,8 @@ def pass_by(response: Any) -> None:
             if not response.headers.get("content-encoding"):
                 response._content = body
     response.close()
+
+
+def response_class_for(request: Any) -> Any:
+    """Return the class of the response to a request: requests' own for a request of requests."""
+    return Response if translation_for(request) is OURS else sys.modules["requests"].Response

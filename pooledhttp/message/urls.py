@@ -1,32 +1,272 @@
-"""URLs as text: quoting, credentials in them, and schemes that were left out.
+"""URLs: the one form that is sent, compared and kept, and URLs as text.
 
-Nothing here connects or resolves. `requote_uri` is the last step of preparing a URL: after it,
-everything that may not stand in a request line is percent-encoded, and what was encoded without
-need is not.
+    given                           kept
+    "http://Example.com"            "http://example.com/"
+    "http://ex.com/a b?c=é#top"     "http://ex.com/a%20b?c=%C3%A9#top"
+    "http://straße.de"              "http://xn--strae-oqa.de/"
+    "mailto:a@b"                    as it is: only names beginning with "http" are understood
+
+The cookie jar, credentials, proxies and the wire take host and port out of the kept form, each
+with its own parser. So the authority is held to a form on which no two parsers differ: a
+backslash, a space or a control character in it is refused, not repaired, and so is a host that no
+resolver could look up. In the path the same characters are percent-encoded: `requote_uri` is the
+last step of preparing a URL.
+
+Most URLs are in their final form already. One regular expression recognises those; the others are
+parsed by urllib3 and the result is remembered, unless it holds a password.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, urlparse, urlsplit, urlunparse
 
+from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from pooledhttp.exceptions import InvalidURL
+from pooledhttp.exceptions import InvalidURL, MissingSchema
+from pooledhttp.message.payload import encode_params
+from pooledhttp.syntax import DEFAULT_PORTS
 
 __all__ = [
     "DEFAULT_PORTS",
     "UNRESERVED_SET",
+    "canonical_url",
+    "check_authority",
+    "check_host",
+    "encode_host",
     "get_auth_from_url",
     "prepend_scheme_if_needed",
     "requote_uri",
     "unquote_unreserved",
     "urldefragauth",
+    "without_credentials",
 ]
 
-#: The port a scheme stands for when a URL names none.
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_PATH = r"A-Za-z0-9\-._~!$&'()*+,;=:@/"
+
+#: A URL that canonicalising would leave alone but for an empty path: lower-case name or IPv4
+#: address, a port without leading zeros and safely below 65536, nothing percent-encoded.
+#: Dot segments need care and are excluded by `_DOTS`.
+_FINAL = re.compile(
+    r"(https?://[a-z0-9][a-z0-9-]{0,62}(?:\.[a-z0-9][a-z0-9-]{0,62})*"
+    r"(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?)"
+    rf"(/[{_PATH}]*)?(?:\?([{_PATH}?]+))?(?:\#([{_PATH}?]+))?"
+)
+_DOTS = "/."
+
+#: Authority of a hierarchical URL: up to the first of these, as RFC 3986 reads it. Browsers end it
+#: at a backslash too, and that difference is what crafted URLs live on.
+_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
+_UNSAFE_IN_AUTHORITY = re.compile(r"[\x00-\x20\x7f\\]")
+
+#: Characters that no host name has, after unreserved ones were decoded. An underscore, though not
+#: allowed by RFC 952, is in wide use.
+_UNSAFE_IN_HOST = re.compile(r"[\x00-\x20\x7f-\U0010ffff\"#%/:<>?@\[\\\]^`{|}]")
+
+#: The last label of what resolvers take for an IPv4 address, in all its old forms (`0x7f.1`).
+#: The mapping of UTS 46 makes such digits out of fullwidth, circled and raised ones: a host that
+#: passes a filter of addresses as a name and is none.
+_NUMERIC = re.compile(r"(?:^|\.)(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?$")
+
+#: Limits of the domain name system: bytes of a label, and of a whole name as text.
+_MAX_LABEL, _MAX_NAME = 63, 253
+
+
+class _Parts(NamedTuple):
+    """A URL in its kept form, cut where parameters have to go in."""
+
+    head: str  # scheme, "://" and authority
+    path: str
+    query: str
+    fragment: str
+
+
+def canonical_url(url: Any, params: Any = None) -> str:
+    """Bring a URL into the form that is sent, with parameters added to its query.
+
+    Args:
+        url: A string, bytes in UTF-8, or anything whose `str()` is a URL. Leading white space is
+            dropped.
+        params: What `encode_params` takes. Ignored for URLs of a scheme that does not begin with
+            "http", which are returned as they are.
+
+    Raises:
+        MissingSchema: There is no scheme.
+        InvalidURL: There is no host, or host, port or user information cannot be right.
+    """
+    text = url.decode("utf-8") if isinstance(url, bytes) else str(url)
+    text = text.lstrip()
+    final = None if _DOTS in text else _FINAL.fullmatch(text)
+    # Everything in `_FINAL` but the dot between labels is bounded; only the whole name is not.
+    if final is not None and final.end(1) <= _MAX_NAME:
+        if not params and final[2]:
+            return text
+        parts = _Parts(final[1], final[2] or "/", final[3] or "", final[4] or "")
+    elif ":" in text and text[:4].lower() != "http":
+        return text
+    elif params and isinstance(params, (str, bytes)):
+        # One lone percent sign in text given as parameters decides how all others are read, so
+        # this is quoted as a whole.
+        return requote_uri(_join(_parse(text), params))
+    else:
+        # A URL with a password is not kept in memory longer than its request.
+        parts = _parse_and_quote(text) if "@" in text else _remembered(text)
+    joined = _join(parts, params)
+    return requote_uri(joined) if isinstance(params, (str, bytes)) else joined
+
+
+def _join(parts: _Parts, params: Any) -> str:
+    head, path, query, fragment = parts
+    added = encode_params(params) if params else ""
+    if isinstance(added, bytes):
+        added = added.decode("utf-8")
+    if added:
+        query = f"{query}&{added}" if query else added
+    url = head + path
+    if query:
+        url = f"{url}?{query}"
+    if fragment:
+        url = f"{url}#{fragment}"
+    return url
+
+
+def _parse_and_quote(url: str) -> _Parts:
+    return _Parts(*map(requote_uri, _parse(url)))
+
+
+_remembered = lru_cache(maxsize=512)(_parse_and_quote)
+
+
+def _parse(url: str) -> _Parts:
+    try:
+        check_authority(url)
+        scheme, auth, host, port, path, query, fragment = parse_url(url)
+    except LocationParseError as error:
+        # urllib3 rejects what it would have to convert by a stricter rule than ours (it does not
+        # map letters first, so capital sharp s and the like fail): only for those, another look.
+        if url.isascii():
+            raise InvalidURL(f"Failed to parse: {without_credentials(url)}") from error
+        scheme, auth, host, port, path, query, fragment = _parse_international(url)
+    if not scheme:
+        shown = without_credentials(url)
+        raise MissingSchema(
+            f"Invalid URL {shown!r}: No scheme supplied. Perhaps you meant https://{shown}?"
+        )
+    if not host:
+        raise InvalidURL(f"Invalid URL {without_credentials(url)!r}: No host supplied")
+    if scheme in ("http", "https"):
+        host = _checked_host(requote_uri(host).lower() if "%" in host else host, url)
+    elif not host.isascii():
+        host = encode_host(host)
+    head = f"{scheme}://{f'{auth}@' if auth else ''}{host}{'' if port is None else f':{port}'}"
+    return _Parts(head, path or "/", query or "", fragment or "")
+
+
+def _parse_international(url: str) -> Any:
+    """Parse a URL whose host has letters beyond ASCII, converting the host first."""
+    match = _AUTHORITY.match(url)
+    if match is None:
+        raise InvalidURL(f"Failed to parse: {without_credentials(url)}")
+    userinfo, at, place = match[1].rpartition("@")
+    host, colon, port = place.partition(":")
+    authority = f"{userinfo}{at}{encode_host(host)}{colon}{port}"
+    try:
+        return parse_url(f"{url[: match.start(1)]}{authority}{url[match.end(1) :]}")
+    except LocationParseError as error:
+        raise InvalidURL(f"Failed to parse: {without_credentials(url)}") from error
+
+
+def encode_host(host: str) -> str:
+    """Convert a host name with letters beyond ASCII to the form the name system knows.
+
+    Raises:
+        InvalidURL: It is no name by IDNA 2008 with the mapping of UTS 46, or an address by it.
+    """
+    try:
+        return encode_idna(host)
+    except UnicodeError as error:
+        raise InvalidURL(f"URL has an invalid label: host {host!r}: {error}") from error
+
+
+def encode_idna(host: str) -> str:
+    """As `encode_host`, raising `UnicodeError`."""
+    import idna  # loads tables of its own; most programs never meet such a name
+
+    try:
+        name: str = idna.encode(host, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise UnicodeError(str(error)) from error
+    if _NUMERIC.search(name):
+        raise UnicodeError("its letters stand for an address, where other parsers see a name")
+    return name
+
+
+def _checked_host(host: str, url: str) -> str:
+    """Return a host that can be looked up, or raise `InvalidURL`."""
+    if host.startswith("["):
+        return host
+    if not host.isascii():
+        host = encode_host(host)
+    name = host.removesuffix(".")
+    labels = name.split(".")
+    if (
+        host[0] in "*."
+        or _UNSAFE_IN_HOST.search(host)
+        or len(name) > _MAX_NAME
+        or not all(0 < len(label) <= _MAX_LABEL for label in labels)
+    ):
+        raise InvalidURL(
+            f"URL has an invalid label: host {host!r} of {without_credentials(url)!r} is not a"
+            " name that can be looked up"
+        )
+    return host
+
+
+def check_host(host: str, url: str) -> None:
+    """Refuse a host that cannot be looked up.
+
+    Args:
+        host: Name or address, without brackets.
+        url: Where it stands, for the message.
+
+    Raises:
+        InvalidURL: It has a label that no name has. Also for an empty host.
+    """
+    if not host:
+        raise InvalidURL(f"Invalid URL {without_credentials(url)!r}: No host supplied")
+    if ":" not in host:
+        _checked_host(host, url)
+
+
+def check_authority(url: str) -> None:
+    """Refuse a URL between whose "//" and path stands what parsers read differently.
+
+    Raises:
+        InvalidURL: There is a backslash, a space or a control character.
+    """
+    match = _AUTHORITY.match(url)
+    if match is not None and _UNSAFE_IN_AUTHORITY.search(match[1]):
+        raise InvalidURL(
+            f"Invalid URL {without_credentials(url)!r}: a backslash, space or control character"
+            " stands where the host belongs"
+        )
+
+
+def without_credentials(url: str) -> str:
+    """Return a URL without its user name and password, for messages."""
+    start = url.find("//")
+    if start < 0 or "@" not in url:
+        return url
+    start += 2
+    end = min((i for i in (url.find(c, start) for c in "/?#") if i >= 0), default=len(url))
+    at = url.rfind("@", start, end)
+    return url if at < 0 else url[:start] + url[at + 1 :]
+
+
+# ---------------------------------------------------------------------- URLs as text
 
 #: Characters that mean the same encoded and bare (RFC 3986 section 2.3).
 UNRESERVED_SET: Final = frozenset(

@@ -1,11 +1,12 @@
 """Reaching a server by names, addresses, sockets, TLS and proxies; the result is a byte stream.
 
-Everything goes through `Connector.connect(route, deadline)`. This room knows no HTTP: CONNECT is
-spoken by a function that is passed in.
+Everything goes through `Connector.connect(route, deadline)`. This subpackage knows no HTTP:
+the function that speaks CONNECT is passed in.
 """
 
 from __future__ import annotations
 
+from pooledhttp.network.addresses import Address, Resolver, StaticResolver
 from pooledhttp.network.connector import Begin, Connector, TunnelFn
 from pooledhttp.network.proxies import (
     address_in_network,
@@ -21,13 +22,7 @@ from pooledhttp.network.proxies import (
     should_bypass_proxies,
     without_bypassed,
 )
-from pooledhttp.network.resolve import (
-    Address,
-    Resolver,
-    StaticResolver,
-    SystemResolver,
-    default_resolver,
-)
+from pooledhttp.network.resolve import SystemResolver, default_resolver
 from pooledhttp.network.route import (
     SOCKS_SCHEMES,
     UNIX_SCHEME,
@@ -39,8 +34,8 @@ from pooledhttp.network.route import (
     socket_path,
 )
 from pooledhttp.network.stream import Stream
-from pooledhttp.network.tls_contexts import file_state
-from pooledhttp.network.tls_sessions import SessionStore
+from pooledhttp.network.tls.contexts import file_state
+from pooledhttp.network.tls.sessions import SessionStore
 
 __all__ = [
     "SOCKS_SCHEMES",

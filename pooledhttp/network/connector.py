@@ -1,13 +1,13 @@
-"""From a route to a connected stream: everything between "there is room" and "send the request".
+"""From a route to a connected stream: all steps from an empty lease to "send the request".
 
     direct        resolve ─> race ─────────────────────────────────> [TLS]
     http proxy    resolve ─> race ─> (forwarded) | CONNECT ────────> [TLS]
     https proxy   resolve ─> race ─> TLS to it ─> (as above) ──────> [TLS in TLS]
     socks proxy   resolve ─> race ─> SOCKS (resolve target) ───────> [TLS]
 
-All steps share one deadline. Whatever fails, by error, deadline, Ctrl-C or cancellation, the socket
-is closed before the error leaves. Errors are faults (`exceptions`) that name the origin, the step,
-and what to do.
+All steps share one deadline. When a step fails, by error, deadline, Ctrl-C or cancellation, the
+socket is closed before the error leaves. Errors are faults (`exceptions`) that name the origin, the
+step, and what to do.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pooledhttp.exceptions import DialError, DialTimeout, Fault, ProxyFault, ResolveError
-from pooledhttp.network import secure
+from pooledhttp.network.addresses import Address, Resolver, literal
 from pooledhttp.network.dial import connect_unix
-from pooledhttp.network.handshakes import MAX_HANDSHAKES, Turnstile
 from pooledhttp.network.happy_eyeballs import ATTEMPT_DELAY, AllFailed, race
-from pooledhttp.network.resolve import Address, Resolver, default_resolver, literal
+from pooledhttp.network.resolve import default_resolver
 from pooledhttp.network.route import UNIX_SCHEME, Proxy, Route, TlsSettings
 from pooledhttp.network.socks import open_tunnel
 from pooledhttp.network.stream import Stream
-from pooledhttp.network.tls_sessions import SessionStore
+from pooledhttp.network.tls.handshake import Handshake, explain, start_tls
+from pooledhttp.network.tls.sessions import SessionStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,18 +34,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Begin", "Connector", "TunnelFn"]
 
-#: Sends CONNECT over the stream and reads the answer: (stream, proxy, host, port, deadline).
+#: Sends CONNECT over the stream and reads the response: (stream, proxy, host, port, deadline).
 TunnelFn = Callable[[Stream, Proxy, str, int, "Deadline"], None]
 
 #: Is told when a step begins, for accounts of where the time went.
 Begin = Callable[[str], None]
 
 LOOKING_UP, DIALLING = "looking up", "connecting"
-TUNNELLING, SHAKING_HANDS = "opening the tunnel", "TLS handshake"
+TUNNELLING, HANDSHAKING = "opening the tunnel", "TLS handshake"
 
 
-def _unheard(step: str) -> None:
-    """Nobody wants to know."""
+#: What else a lookup may raise while the interpreter ends: no thread, no import, no codec.
+_WHILE_ENDING = (RuntimeError, ImportError, LookupError)
+
+
+def _ignore_step(step: str) -> None:
+    """No-op step callback."""
 
 
 class Connector:
@@ -56,7 +60,6 @@ class Connector:
         resolver: Looks names up for routes that bring no resolver. None asks the system.
         tunnel: Speaks CONNECT to HTTP proxies, which takes an HTTP parser and so lives above. It
             raises a `Fault` or `OSError` when the proxy refuses. None: no tunnels.
-        max_handshakes: TLS handshakes with one origin at a time; None for any number.
         sessions: Where TLS sessions are remembered. None makes a store of this connector's own.
         attempt_delay: Seconds between the starts of attempts at a host's addresses.
     """
@@ -67,7 +70,6 @@ class Connector:
         *,
         resolver: Resolver | None = None,
         tunnel: TunnelFn | None = None,
-        max_handshakes: int | None = MAX_HANDSHAKES,
         sessions: SessionStore | None = None,
         attempt_delay: float = ATTEMPT_DELAY,
     ) -> None:
@@ -75,10 +77,9 @@ class Connector:
         self.resolver: Resolver = default_resolver() if resolver is None else resolver
         self.sessions = SessionStore() if sessions is None else sessions
         self._tunnel = tunnel
-        self._turnstile = Turnstile(runtime, max_handshakes)
         self._attempt_delay = attempt_delay
 
-    def connect(self, route: Route, deadline: Deadline, begin: Begin = _unheard) -> Stream:
+    def connect(self, route: Route, deadline: Deadline, begin: Begin = _ignore_step) -> Stream:
         """Connect as `route` says.
 
         Args:
@@ -99,7 +100,7 @@ class Connector:
         stream = self._reach(route, deadline, begin)
         if route.tls is None:
             return stream
-        begin(SHAKING_HANDS)
+        begin(HANDSHAKING)
         return self._secured(stream, route, route.host, route.port, route.tls, deadline)
 
     def _reach(self, route: Route, deadline: Deadline, begin: Begin) -> Stream:
@@ -126,29 +127,29 @@ class Connector:
         begin(DIALLING)
         try:
             sock = race(addresses, route.options, self.runtime, deadline, self._attempt_delay)
-        except TimeoutError as exc:
-            raise _timed_out(route, f"connecting to {host}", "connect", len(addresses)) from exc
-        except AllFailed as exc:
+        except TimeoutError as error:
+            raise _timed_out(route, f"connecting to {host}", "connect", len(addresses)) from error
+        except AllFailed as error:
             raise DialError(
                 f"Failed to establish a new connection to {host} port {port}: "
-                f"{_reasons(exc)}. Check that the server runs and that the port is right.",
+                f"{_reasons(error)}. Check that the server runs and that the port is right.",
                 route,
                 origin=route.origin,
-            ) from exc
+            ) from error
         return Stream(sock, self.runtime)
 
     def _dial_unix(self, route: Route, deadline: Deadline) -> Stream:
         try:
             sock = connect_unix(route.host, route.options, self.runtime, deadline)
-        except TimeoutError as exc:
-            raise _timed_out(route, f"connecting to {route.host}", "connect", 1) from exc
-        except (OSError, ValueError) as exc:
+        except TimeoutError as error:
+            raise _timed_out(route, f"connecting to {route.host}", "connect", 1) from error
+        except (OSError, ValueError) as error:
             raise DialError(
-                f"Failed to establish a new connection to the Unix socket {route.host}: {exc}. "
+                f"Failed to establish a new connection to the Unix socket {route.host}: {error}. "
                 "Check that its server runs and that you may write to it.",
                 route,
                 origin=route.origin,
-            ) from exc
+            ) from error
         return Stream(sock, self.runtime)
 
     def _resolve(self, route: Route, host: str, port: int, deadline: Deadline) -> Sequence[Address]:
@@ -157,10 +158,10 @@ class Connector:
                 return (address,)
             resolver = self.resolver if route.resolver is None else route.resolver
             addresses = resolver.resolve(host, port, deadline, self.runtime)
-        except TimeoutError as exc:
-            raise _timed_out(route, f"looking up {host}", "resolve", 0) from exc
-        except (OSError, UnicodeError) as exc:
-            raise _unresolved(route, host, str(exc)) from exc
+        except TimeoutError as error:
+            raise _timed_out(route, f"looking up {host}", "resolve", 0) from error
+        except (OSError, UnicodeError, *_WHILE_ENDING) as error:
+            raise _unresolved(route, host, str(error)) from error
         if not addresses:
             raise _unresolved(route, host, "the name has no address")
         return addresses
@@ -172,15 +173,15 @@ class Connector:
             stream = self._dial(route, proxy.host, proxy.port, deadline, begin)
             if proxy.scheme != "https":
                 return stream
-            begin(SHAKING_HANDS)
+            begin(HANDSHAKING)
             settings = proxy.tls if proxy.tls is not None else TlsSettings()
             return self._secured(stream, route, proxy.host, proxy.port, settings, deadline)
-        except Fault as exc:
-            if proxy.is_socks and isinstance(exc, DialTimeout):
+        except Fault as error:
+            if proxy.is_socks and isinstance(error, DialTimeout):
                 raise  # what times out over SOCKS is a timeout to requests' users
             raise ProxyFault(
-                f"Unable to connect to proxy {proxy.origin}: {exc}", exc, origin=route.origin
-            ) from exc
+                f"Unable to connect to proxy {proxy.origin}: {error}", error, origin=route.origin
+            ) from error
 
     def _target(self, route: Route, proxy: Proxy, deadline: Deadline) -> str:
         """What to ask the proxy for: the name, or an address where it looks none up."""
@@ -210,16 +211,17 @@ class Connector:
                 raise OSError("this connector was made without tunnels")
         except Fault:
             raise
-        except TimeoutError as exc:
+        except TimeoutError as error:
             what = f"waiting for proxy {proxy.origin} to connect to {route.host}"
-            raise _timed_out(route, what, "tunnel", 0) from exc
-        except (OSError, ValueError) as exc:
+            raise _timed_out(route, what, "tunnel", 0) from error
+        except (OSError, ValueError) as error:
             raise ProxyFault(
-                f"Proxy {proxy.origin} made no connection to {route.host} port {route.port}: {exc}",
-                exc,
+                f"Proxy {proxy.origin} made no connection to {route.host} port {route.port}: "
+                f"{error}",
+                error,
                 origin=route.origin,
                 phase="tunnel",
-            ) from exc
+            ) from error
 
     # ---------------------------------------------------------------------------- TLS
 
@@ -234,16 +236,15 @@ class Connector:
     ) -> Stream:
         """TLS over `stream`, which is closed when it fails."""
         way = route.proxy if (host, port) == (route.host, route.port) else None
-        wish = secure.Handshake(host, port, settings, way, self.sessions)
+        wish = Handshake(host, port, settings, way, self.sessions)
         try:
-            with self._turnstile.passing((host, port), deadline):
-                return secure.secure(stream, wish, deadline)
-        except BaseException as exc:
+            return start_tls(stream, wish, deadline)
+        except BaseException as error:
             stream.close()
-            if isinstance(exc, TimeoutError):
-                raise _timed_out(route, f"in the TLS handshake with {host}", "tls", 0) from exc
-            if isinstance(exc, (OSError, ValueError)):
-                raise secure.explain(exc, route.origin, host, port, settings) from exc
+            if isinstance(error, TimeoutError):
+                raise _timed_out(route, f"in the TLS handshake with {host}", "tls", 0) from error
+            if isinstance(error, (OSError, ValueError)):
+                raise explain(error, route.origin, host, port, settings) from error
             raise
 
 
@@ -266,7 +267,7 @@ def _timed_out(route: Route, doing: str, phase: str, addresses: int) -> DialTime
     )
 
 
-def _reasons(exc: AllFailed) -> str:
-    """What the addresses said; each distinct answer once."""
-    texts = dict.fromkeys(str(error) for _, error in exc.failures)
-    return "; ".join(texts) or str(exc)
+def _reasons(error: AllFailed) -> str:
+    """Return the errors of all addresses, each distinct text once."""
+    texts = dict.fromkeys(str(failure) for _, failure in error.failures)
+    return "; ".join(texts) or str(error)

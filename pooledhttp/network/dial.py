@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pooledhttp.network.resolve import Address
+from pooledhttp.network.addresses import Address
+from pooledhttp.network.stream import close_socket
 
 if TYPE_CHECKING:
     from pooledhttp.network.route import KeepAlive, SocketOptions
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
-__all__ = ["Attempt", "connect_unix", "discard"]
+__all__ = ["Attempt", "connect_unix"]
 
 #: `connect` has begun and goes on without us.
 _UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR)
@@ -71,7 +71,7 @@ class Attempt:
 
     def _refuse_self(self) -> None:
         # Dialling a free port of this machine, the kernel may pick that very port as the local one:
-        # the socket is then connected to itself and echoes whatever is written.
+        # the socket is then connected to itself and echoes what is written.
         if self.sock.getsockname() == self.sock.getpeername():
             raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
@@ -117,8 +117,8 @@ def connect_unix(
         deadline: When to give up.
 
     Raises:
-        OSError: Nobody listens there, or the path is too long for the system.
-        TimeoutError: Whoever listens did not accept in time.
+        OSError: No socket listens there, or the path is too long for the system.
+        TimeoutError: The listener did not accept in time.
     """
     if _AF_UNIX is None:
         raise OSError(errno.EAFNOSUPPORT, "this system has no Unix sockets")
@@ -136,15 +136,6 @@ def connect_unix(
         if code:
             raise OSError(code, os.strerror(code), path)
     except BaseException:
-        discard(sock, runtime)
+        close_socket(sock, runtime)
         raise
     return sock
-
-
-def discard(sock: socket.socket, runtime: Runtime) -> None:
-    """Close a socket that led nowhere."""
-    try:
-        runtime.forget(sock)
-    finally:
-        with contextlib.suppress(OSError):
-            sock.close()

@@ -1,4 +1,4 @@
-"""Which of a host's addresses answers first (RFC 8305, "Happy Eyeballs").
+"""Which of a host's addresses accepts first (RFC 8305, "Happy Eyeballs").
 
 Addresses are tried in the order of the resolver, the families taking turns, each 250 ms after the
 one before it or at once when that one has failed. Earlier ones go on meanwhile; the first to
@@ -17,9 +17,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pooledhttp.network.dial import Attempt, discard
-from pooledhttp.network.resolve import Address
-from pooledhttp.runtime import Interest
+from pooledhttp.network.addresses import Address
+from pooledhttp.network.dial import Attempt
+from pooledhttp.network.stream import close_socket
+from pooledhttp.runtime import Interest, remove_tracebacks
 
 if TYPE_CHECKING:
     from pooledhttp.network.route import SocketOptions
@@ -67,7 +68,7 @@ def race(
     deadline: Deadline,
     delay: float = ATTEMPT_DELAY,
 ) -> socket.socket:
-    """Connect to whichever address answers first.
+    """Connect to the address that accepts first.
 
     Args:
         addresses: In order of preference.
@@ -78,7 +79,7 @@ def race(
 
     Raises:
         AllFailed: Every address refused.
-        TimeoutError: None answered in time.
+        TimeoutError: None accepted in time.
     """
     runners = _Race(interleave(addresses), options, runtime)
     try:
@@ -108,22 +109,21 @@ class _Race:
             if winner is not None:
                 return winner
             if deadline.expired and self._in_flight:
-                raise TimeoutError("no address answered in time")
+                raise TimeoutError("no address accepted in time")
         raise AllFailed(self._failures)
 
     def _start(self) -> None:
         address = self._to_try.popleft()
         try:
             self._in_flight.append(Attempt(address, self._options))
-        except OSError as exc:
-            self._note(address, exc)
-        except (OverflowError, ValueError) as exc:  # a port or scope that cannot be
-            self._note(address, OSError(str(exc)))
+        except OSError as error:
+            self._note(address, error)
+        except (OverflowError, ValueError) as error:  # a port or scope that cannot be
+            self._note(address, OSError(str(error)))
 
     def _note(self, address: Address, failure: OSError) -> None:
-        # Without its traceback, whose frames lead back here: a cycle that keeps the whole dial
-        # alive.
-        self._failures.append((address, failure.with_traceback(None)))
+        # The frames of its traceback refer to this object.
+        self._failures.append((address, remove_tracebacks(failure)))
 
     def _watch(self, step: Deadline) -> socket.socket | None:
         """Wait until something is decided or it is time for the next address."""
@@ -137,10 +137,10 @@ class _Race:
         for attempt in ready:
             try:
                 attempt.settle()
-            except OSError as exc:
-                self._note(attempt.address, exc)
+            except OSError as error:
+                self._note(attempt.address, error)
                 self._in_flight.remove(attempt)
-                discard(attempt.sock, self._runtime)
+                close_socket(attempt.sock, self._runtime)
             else:
                 return self._won(attempt)
         return None
@@ -151,4 +151,4 @@ class _Race:
 
     def close_losers(self) -> None:
         while self._in_flight:
-            discard(self._in_flight.pop().sock, self._runtime)
+            close_socket(self._in_flight.pop().sock, self._runtime)

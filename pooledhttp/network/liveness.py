@@ -1,7 +1,7 @@
-"""Is an idle connection still fit for a request? Asked in zero time, without waiting.
+"""Whether an idle connection is still fit for a request, told without waiting.
 
 Between two requests an HTTP/1.1 server has nothing to say. A socket that is readable while idle
-has been closed by its peer, or carries bytes nobody asked for: either way the next answer could not
+has been closed by its peer, or carries bytes of no request: either way the next response could not
 be trusted, so readable means unusable. TLS has one exception: tickets and key updates arrive
 whenever the peer likes. There the TLS layer itself is asked to read, without blocking: it takes in
 what is its own and says whether anything is left for us.

@@ -5,7 +5,7 @@
         should_bypass_proxies     whether the URL is one of the exceptions (`no_proxy`)
     select_proxy            the one entry of a table that a URL goes by
 
-The environment is read anew for each request and never written: a variable set for a moment would
+The environment is read again for each request and never written: a variable set for a moment would
 be seen by every other thread. Only names and addresses are compared here; nothing is resolved,
 nothing connected.
 """

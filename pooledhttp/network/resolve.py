@@ -1,44 +1,54 @@
-"""From a host name to addresses, on threads of our own.
+"""Names looked up by the operating system, on threads of our own.
 
-`getaddrinfo` blocks and cannot be told to stop, so it runs on daemon threads that nobody joins: a
-caller whose deadline comes leaves, and neither the next lookup nor the interpreter's exit waits for
-what he left behind. Callers who ask for the same name share one lookup (a *flight*).
+`getaddrinfo` blocks and cannot be told to stop, so it runs on daemon threads that are never joined:
+a caller whose deadline comes leaves, and neither the next lookup nor the interpreter's exit waits
+for the lookup that was left behind. Callers that ask for the same name share one lookup (a
+*flight*).
 
-    caller -> flight of that name (new or joined) -> line -> thread -> result for all who wait
+    caller   puts a call into the inbox, wakes or starts a worker, waits for the outcome
+    worker   takes calls out of the inbox, looks a name up, gives the outcome to its callers
 
-    A flight's lookup counts against `max_threads` while it is fresh. One that has run for
-    `SLOW_AFTER` seconds is stuck, as far as others are concerned: it counts no longer, so that a
-    few names whose servers are silent do not stand in the way of all others; `HARD_LIMIT` bounds
-    the threads in all. A caller who joins a stuck flight may start a second lookup, as the first
-    packet may just have been lost; whichever ends first serves everybody.
+An exception can reach the caller at any point: Ctrl-C, a signal handler, a timeout that another
+thread throws. So the caller takes no lock, and each of its steps is one operation on a dict, a list
+or an attribute. What a step that was not reached would have done is done at the next look: callers
+look every `SLOW_AFTER` seconds. The lock is taken by workers alone.
 
-A thread that finds nothing in line stays for a few seconds, since starting one costs as much CPU as
-several lookups in /etc/hosts: the next lookup is handed to it under the lock. Threads are started
-only when none is idle, so idle and running ones together stay below `HARD_LIMIT` too. Nothing is
-cached: how long an address is good is known to the system's resolver, not to us.
+A flight's lookup counts against `max_threads` while it is fresh. One that has run for `SLOW_AFTER`
+seconds is stuck, as far as others are concerned: it counts no longer, so that a few names whose
+servers are silent do not stand in the way of all others; `HARD_LIMIT` bounds the threads in all. A
+caller that joins a stuck flight may start a second lookup, as the first packet may just have been
+lost; the one that ends first serves all callers.
+
+A worker that finds nothing to do stays for a few seconds, since starting a thread costs as much CPU
+as several lookups in /etc/hosts. Nothing is cached: how long an address is good is known to the
+system's resolver, not to us.
+
+Where no thread can be started, because of a limit or because the interpreter is ending, the name is
+looked up in the thread of the caller. The deadline does not bound that.
 """
 
 from __future__ import annotations
 
 import socket
+import sys
 import threading
-from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 from urllib3.util import connection as urllib3_connection
 
+from pooledhttp.network.addresses import Address
 from pooledhttp.runtime import default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
 
 if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime, Waiter
 
-__all__ = ["Address", "Resolver", "StaticResolver", "SystemResolver", "default_resolver", "literal"]
+__all__ = ["SystemResolver", "default_resolver"]
 
 MAX_THREADS = 16
 MAX_PER_NAME = 2
-#: Lookups that are answered at all are nearly always answered within this many seconds.
+#: Lookups that end at all nearly always end within this many seconds.
 SLOW_AFTER = 0.25
 HARD_LIMIT = 64
 #: How long a thread with nothing to do stays: across the pauses of a script, no longer.
@@ -46,126 +56,59 @@ LINGER_SECONDS = 5.0
 #: Threads that stay; more of them are needed only by a burst of new names, which can start them.
 MAX_IDLE = 4
 
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
-class Address(NamedTuple):
-    """One place to dial.
-
-    Attributes:
-        family: `socket.AF_INET` or `socket.AF_INET6`.
-        sockaddr: What `connect` takes.
-    """
-
-    family: int
-    sockaddr: tuple[object, ...]
+#: Host, port and address family.
+_Key = tuple[str, int, int]
 
 
-class Resolver(Protocol):
-    """What turns names into addresses. One of your own may wait through `runtime` only."""
+class _Call:
+    """One caller that waits for a name."""
 
-    def resolve(
-        self, host: str, port: int, deadline: Deadline, runtime: Runtime
-    ) -> Sequence[Address]:
-        """Look up `host`.
+    __slots__ = ("addresses", "error", "flight", "is_over", "key", "waiter")
 
-        Raises:
-            OSError: There is no such name, or nobody could tell (`socket.gaierror`).
-            TimeoutError: The deadline came first.
-        """
-
-
-def literal(host: str, port: int) -> Address | None:
-    """The address that `host` is, when it is one; looking up a name takes a resolver.
-
-    Args:
-        host: Name, IPv4 address, or IPv6 address without brackets; a zone id is understood.
-        port: TCP port.
-    """
-    if ":" in host:
-        bare, _, zone = host.partition("%")
-        # The URL form of a zone id is "%25eth0" (RFC 6874).
-        zone = zone.removeprefix("25") if zone.startswith("25") and len(zone) > 2 else zone
-        try:
-            socket.inet_pton(socket.AF_INET6, bare)
-            return Address(socket.AF_INET6, (bare, port, 0, _scope(zone)))
-        except (OSError, ValueError):
-            return None
-    try:
-        socket.inet_pton(socket.AF_INET, host)
-    except (OSError, ValueError):
-        return None
-    return Address(socket.AF_INET, (host, port))
-
-
-def _scope(zone: str) -> int:
-    if not zone:
-        return 0
-    return int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
-
-
-class StaticResolver:
-    """Answers from a table first, from another resolver for the rest.
-
-    Args:
-        table: Addresses (IP literals) by name.
-        fallback: Asked for names that are not in the table. None refuses them.
-    """
-
-    def __init__(self, table: dict[str, Sequence[str]], fallback: Resolver | None = None) -> None:
-        self._table = {name.lower(): tuple(found) for name, found in table.items()}
-        self._fallback = fallback
-
-    def resolve(
-        self, host: str, port: int, deadline: Deadline, runtime: Runtime
-    ) -> Sequence[Address]:
-        """Look up `host`; see `Resolver`."""
-        found = self._table.get(host.lower())
-        if found is not None:
-            return [address for one in found if (address := literal(one, port)) is not None]
-        if self._fallback is None:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return self._fallback.resolve(host, port, deadline, runtime)
-
-
-class _Flight:
-    """A name being looked up, and who waits for it."""
-
-    __slots__ = ("addresses", "error", "family", "host", "is_over", "lookups", "port", "waiters")
-
-    def __init__(self, host: str, port: int, family: int) -> None:
-        self.host = host
-        self.port = port
-        self.family = family
-        self.lookups: list[_Lookup] = []
-        self.waiters: list[Waiter] = []
+    def __init__(self, key: _Key, waiter: Waiter) -> None:
+        self.key = key
+        self.waiter = waiter
+        self.flight: _Flight | None = None
         self.addresses: list[Address] = []
         self.error: BaseException | None = None
         self.is_over = False
 
     def result(self) -> list[Address]:
-        if self.error is not None:
-            raise self.error
-        return self.addresses
+        """Return the addresses, or raise what the lookup raised."""
+        error, self.error = self.error, None
+        if error is None:
+            return self.addresses
+        try:
+            raise error
+        finally:
+            del error  # its traceback refers to this frame
+
+
+class _Flight:
+    """A name being looked up, its lookups and its callers. Changed by workers alone."""
+
+    __slots__ = ("calls", "key", "lookups")
+
+    def __init__(self, key: _Key) -> None:
+        self.key = key
+        self.lookups: list[_Lookup] = []
+        self.calls: dict[_Call, None] = {}
 
 
 class _Lookup:
-    """One call of `getaddrinfo`, in line or running."""
+    """One call of `getaddrinfo`."""
 
     __slots__ = ("flight", "started_at")
 
-    def __init__(self, flight: _Flight) -> None:
+    def __init__(self, flight: _Flight, started_at: float) -> None:
         self.flight = flight
-        self.started_at: float | None = None
+        self.started_at = started_at
 
-
-class _Idle:
-    """A thread that waits for a lookup, which is put here before the bell is rung."""
-
-    __slots__ = ("bell", "lookup")
-
-    def __init__(self) -> None:
-        # A thread waits here whatever the callers are, greenlets for example.
-        self.bell = default_runtime().waiter()
-        self.lookup: _Lookup | None = None
+    def is_slow(self, now: float) -> bool:
+        """Whether it has run for so long that it no longer counts."""
+        return now - self.started_at >= SLOW_AFTER
 
 
 class SystemResolver:
@@ -191,165 +134,185 @@ class SystemResolver:
 
     def reset_after_fork(self) -> None:
         """Start with no thread and no lookup: the child has neither, and the lock may be held."""
+        # Callers put in and take out; workers take out.
+        self._inbox: dict[_Call, None] = {}
+        # Workers that wait for work; a caller takes one out and wakes it.
+        self._idle: list[Waiter] = []
+        # When a caller began to start a worker that does not run yet.
+        self._starting_since: float | None = None
+        # Changed by workers under their lock; callers read copies.
         self._lock = threading.Lock()
-        # Guarded by the lock:
-        self._flights: dict[tuple[str, int, int], _Flight] = {}
-        self._line: deque[_Lookup] = deque()
+        self._flights: dict[_Key, _Flight] = {}
         self._running: set[_Lookup] = set()
-        self._idle: list[_Idle] = []
+        self._workers: set[int] = set()
+
+    # ------------------------------------------------------------------ the caller's side
 
     def resolve(
         self, host: str, port: int, deadline: Deadline, runtime: Runtime
     ) -> Sequence[Address]:
         """Look up `host`; see `Resolver`."""
         # urllib3 is asked for the family because that is where people switch IPv6 off.
-        family = int(urllib3_connection.allowed_gai_family())
-        waiter = runtime.waiter()
-        flight = self._join(host, port, family, waiter, runtime.now())
+        key = host, port, int(urllib3_connection.allowed_gai_family())
+        # A finalizer may run in a worker, where waiting for a worker could wait for itself.
+        if sys.is_finalizing() or threading.get_ident() in self._workers:
+            return _ask(*key)
+        call = _Call(key, runtime.waiter())
         try:
-            while not flight.is_over:
-                # Looking up from time to time is what notices that a lookup has become slow: there
-                # is no thread that could.
-                self._start_threads(runtime.now())
-                if not waiter.wait(deadline.sooner(SLOW_AFTER)) and deadline.expired:
+            self._inbox[call] = None
+            while not call.is_over:
+                # Looking from time to time is what notices that a lookup has become slow: there is
+                # no thread that could.
+                if self._needs_worker(runtime.now()) and not self._wake_worker():
+                    return _ask(*key)
+                if not call.waiter.wait(deadline.sooner(SLOW_AFTER)) and deadline.expired:
                     break
         finally:
-            self._leave(flight, waiter)
-        if not flight.is_over:
-            raise TimeoutError("the name server gave no answer in time")
-        return flight.result()
+            self._inbox.pop(call, None)
+            flight = call.flight
+            if flight is not None:
+                flight.calls.pop(call, None)
+        if not call.is_over:
+            raise TimeoutError("the name server sent no reply in time")
+        return call.result()
 
-    def _join(self, host: str, port: int, family: int, waiter: Waiter, now: float) -> _Flight:
-        key = (host, port, family)
-        with self._lock:
-            flight = self._flights.get(key)
-            if flight is None:
-                flight = self._flights[key] = _Flight(host, port, family)
-            flight.waiters.append(waiter)
-            all_stuck = all(_is_slow(lookup, now) for lookup in flight.lookups)
-            if all_stuck and len(flight.lookups) < self._max_per_name:
-                lookup = _Lookup(flight)
-                flight.lookups.append(lookup)
-                self._line.append(lookup)
-            return flight
+    def _needs_worker(self, now: float) -> bool:
+        """Tell whether a worker that is woken now would begin a lookup, for any caller."""
+        if not self._inbox or not self._has_room(now):
+            return False
+        flights = (self._flights.get(call.key) for call in tuple(self._inbox))
+        return any(flight is None or self._needs_another(flight, now) for flight in flights)
 
-    def _leave(self, flight: _Flight, waiter: Waiter) -> None:
-        with self._lock:
-            flight.waiters.remove(waiter)
-            if flight.waiters or flight.is_over:
-                return
-            # Nobody wants what has not begun yet; what runs cannot be stopped.
-            for lookup in [one for one in flight.lookups if one.started_at is None]:
-                self._line.remove(lookup)
-                flight.lookups.remove(lookup)
-            if not flight.lookups:
-                self._flights.pop((flight.host, flight.port, flight.family), None)
+    def _needs_another(self, flight: _Flight, now: float) -> bool:
+        lookups = tuple(flight.lookups)
+        return len(lookups) < self._max_per_name and all(one.is_slow(now) for one in lookups)
 
-    def _start_threads(self, now: float) -> None:
-        """Have all lookups run that there is room for."""
-        while True:
-            with self._lock:
-                lookup = self._next_locked(now)
+    def _has_room(self, now: float) -> bool:
+        running = tuple(self._running)
+        if len(running) < self._max_threads:
+            return True
+        fresh = sum(not lookup.is_slow(now) for lookup in running)
+        return fresh < self._max_threads and len(running) < HARD_LIMIT
+
+    def _wake_worker(self) -> bool:
+        """Wake an idle worker or start one; False when no thread can be started."""
+        try:
+            # The worker that was busy last, so that the others leave sooner.
+            idle = self._idle.pop()
+        except IndexError:
+            return self._start_worker()
+        idle.set()
+        return True
+
+    def _start_worker(self) -> bool:
+        now, since = default_runtime().now(), self._starting_since
+        if since is not None and now - since < SLOW_AFTER:
+            return True  # that worker will find the call, and start others if they are needed
+        self._starting_since = now
+        try:
+            threading.Thread(target=self._serve, name="pooledhttp-resolve", daemon=True).start()
+        except RuntimeError:  # a limit, or the interpreter is ending
+            self._starting_since = None
+            return False
+        return True
+
+    # ------------------------------------------------------------------ the worker's side
+
+    def _serve(self) -> None:
+        """Run one lookup after the other; what a thread of ours does."""
+        self._starting_since = None
+        self._workers.add(threading.get_ident())
+        try:
+            while True:
+                lookup = self._next_or_linger()
                 if lookup is None:
                     return
-                # The thread that was busy last: the others' time to leave comes the sooner.
-                idle = self._idle.pop() if self._idle else None
-                if idle is not None:
-                    idle.lookup = lookup
-            if idle is not None:
-                idle.bell.set()
-            else:
-                self._start_thread(lookup)
+                if self._needs_worker(default_runtime().now()):
+                    self._wake_worker()
+                self._run(lookup)
+                del lookup  # an idle worker keeps nothing alive
+        finally:
+            self._workers.discard(threading.get_ident())
 
-    def _start_thread(self, lookup: _Lookup) -> None:
-        thread = threading.Thread(
-            target=self._run, args=(lookup,), name="pooledhttp-resolve", daemon=True
-        )
-        try:
-            thread.start()
-        except BaseException as exc:
-            self._finish(lookup, [], exc)
-            raise
+    def _next_or_linger(self) -> _Lookup | None:
+        """Wait for a lookup to do; None when this worker is to end."""
+        while True:
+            with self._lock:
+                lookup = self._next_locked(default_runtime().now())
+                if lookup is not None or len(self._idle) >= MAX_IDLE:
+                    return lookup
+                # A thread waits here in any runtime, greenlets for example.
+                bell = default_runtime().waiter()
+                self._idle.append(bell)
+            bell.wait(Deadline.after(self._linger_seconds, default_runtime().now))
+            with self._lock:
+                if bell in self._idle:
+                    self._idle.remove(bell)
+                    return None
 
     def _next_locked(self, now: float) -> _Lookup | None:
-        """Take the first lookup in line, if there is room for it."""
-        if not self._line or len(self._running) >= HARD_LIMIT:
-            return None
-        if len(self._running) >= self._max_threads:
-            fresh = sum(not _is_slow(lookup, now) for lookup in self._running)
-            if fresh >= self._max_threads:
-                return None
-        lookup = self._line.popleft()
-        lookup.started_at = now
-        self._running.add(lookup)
-        return lookup
+        """Give calls to their flights, and begin at most one lookup."""
+        begun: _Lookup | None = None
+        has_room = self._has_room(now)
+        for call in tuple(self._inbox):
+            flight = self._flights.get(call.key)
+            if flight is None or self._needs_another(flight, now):
+                if begun is not None or not has_room:
+                    continue  # for the next worker
+                if flight is None:
+                    flight = self._flights[call.key] = _Flight(call.key)
+                begun = _Lookup(flight, now)
+                flight.lookups.append(begun)
+                self._running.add(begun)
+            flight.calls[call] = None
+            call.flight = flight
+            self._inbox.pop(call, None)
+        return begun
 
     def _run(self, lookup: _Lookup) -> None:
-        """Serve one lookup after the other, on a thread of its own."""
-        current: _Lookup | None = lookup
-        while current is not None:
-            flight = current.flight
-            addresses: list[Address] = []
-            error: BaseException | None = None
-            began_at = current.started_at or 0.0
-            try:
-                addresses = _ask(flight.host, flight.port, flight.family)
-            except BaseException as exc:  # it belongs to those who wait, not to this thread
-                error = exc
-            self._finish(current, addresses, error)
-            # Whoever is idle keeps nothing alive.
-            del flight, addresses, error
-            current = self._take_or_linger(began_at)
+        addresses: list[Address] = []
+        error: BaseException | None = None
+        try:
+            addresses = _ask(*lookup.flight.key)
+        except BaseException as raised:  # it belongs to the callers, not to this thread
+            error = raised
+        for call in self._finish(lookup):
+            call.addresses, call.error = addresses, error
+            call.is_over = True
+            call.waiter.set()
 
-    def _take_or_linger(self, now: float) -> _Lookup | None:
-        """The next lookup for this thread; None when it should end."""
-        with self._lock:
-            lookup = self._next_locked(now)
-            if lookup is not None or len(self._idle) >= MAX_IDLE:
-                return lookup
-            idle = _Idle()
-            self._idle.append(idle)
-        idle.bell.wait(Deadline.after(self._linger_seconds, default_runtime().now))
-        with self._lock:
-            if idle.lookup is None:
-                self._idle.remove(idle)
-            return idle.lookup
-
-    def _finish(
-        self, lookup: _Lookup, addresses: list[Address], error: BaseException | None
-    ) -> None:
+    def _finish(self, lookup: _Lookup) -> list[_Call]:
+        """End a lookup; returns the calls that it serves."""
         flight = lookup.flight
         with self._lock:
             self._running.discard(lookup)
-            if lookup in flight.lookups:
-                flight.lookups.remove(lookup)
-            if flight.is_over:
-                return
-            flight.addresses, flight.error, flight.is_over = addresses, error, True
-            for other in [one for one in flight.lookups if one.started_at is None]:
-                self._line.remove(other)
-            self._flights.pop((flight.host, flight.port, flight.family), None)
-            waiters = list(flight.waiters)
-        for waiter in waiters:
-            waiter.set()
-
-
-def _is_slow(lookup: _Lookup, now: float) -> bool:
-    return lookup.started_at is not None and now - lookup.started_at >= SLOW_AFTER
+            flight.lookups.remove(lookup)
+            if self._flights.get(flight.key) is not flight:
+                return []  # another lookup was faster
+            del self._flights[flight.key]
+            # Calls that came while this lookup ran, and that no worker has looked at.
+            late = [call for call in tuple(self._inbox) if call.key == flight.key]
+            for call in late:
+                self._inbox.pop(call, None)
+            served = [*tuple(flight.calls), *late]
+            flight.calls = {}
+            return served
 
 
 def _ask(host: str, port: int, family: int) -> list[Address]:
-    found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+    name: str | bytes = host
+    if sys.is_finalizing() and host.isascii():
+        name = host.encode()  # text takes the codec "idna", which can no longer be imported
+    found = socket.getaddrinfo(name, port, family, socket.SOCK_STREAM)
     unique = dict.fromkeys(
         Address(int(each[0]), tuple(each[4])) for each in found if each[0] in _FAMILIES
     )
     return list(unique)
 
 
-_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _default = SystemResolver()
 
 
 def default_resolver() -> SystemResolver:
-    """The resolver of this process, so that its bounds hold for all sessions together."""
+    """Return the resolver of this process, whose bounds hold for all sessions together."""
     return _default

@@ -19,11 +19,11 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
-    from pooledhttp.network.resolve import Resolver
+    from pooledhttp.network.addresses import Resolver
 
 __all__ = [
     "UNIX_SCHEME",
@@ -67,6 +67,8 @@ class TlsSettings:
         maximum_version: The newest protocol to speak. `None` means the newest known.
         ssl_version: A legacy `ssl.PROTOCOL_*` constant that pins one version.
         server_hostname: The name sent in SNI and checked, where it is not the host's.
+        truncation: What an end of the stream without close_notify is: `"error"`, or `"allow"` to
+            take it for an ordinary end. A body with a length or in chunks is checked in any case.
         ciphers: OpenSSL cipher string for TLS 1.2 and below. `None` means OpenSSL's default.
     """
 
@@ -86,6 +88,7 @@ class TlsSettings:
     ssl_version: int | None = None
     server_hostname: str | None = None
     ciphers: str | None = None
+    truncation: Literal["error", "allow"] = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +222,6 @@ class Route:
         """Whether the proxy is sent the whole URL and speaks HTTP to us."""
         proxy = self.proxy
         return proxy is not None and self.scheme == "http" and proxy.scheme in HTTP_SCHEMES
-
-    @property
-    def is_tunnelled(self) -> bool:
-        """Whether an HTTP proxy is asked by CONNECT to pass bytes on."""
-        proxy = self.proxy
-        return proxy is not None and self.scheme in TLS_SCHEMES and proxy.scheme in HTTP_SCHEMES
 
     def _facts(self) -> tuple[object, ...]:
         resolver = None if self.resolver is None else id(self.resolver)

@@ -28,7 +28,7 @@ _IPV4, _NAME, _IPV6 = 1, 3, 4
 
 
 class SocksRefused(OSError):
-    """The proxy answered, and the answer was no (or was not SOCKS)."""
+    """The proxy refused, or its reply was not SOCKS."""
 
 
 def load_socksio() -> Any:
@@ -60,7 +60,7 @@ def open_tunnel(
 
     Raises:
         SocksRefused: The proxy refused or does not speak SOCKS.
-        TimeoutError: It did not answer in time.
+        TimeoutError: It did not reply in time.
         OSError: The connection to it broke.
     """
     socksio = load_socksio()
@@ -69,8 +69,8 @@ def open_tunnel(
             _open_5(socksio, stream, proxy, target, port, deadline)
         else:
             _open_4(socksio, stream, proxy, target(), port, deadline)
-    except socksio.SOCKSError as exc:
-        raise SocksRefused(f"what it answers is not {proxy.scheme.upper()}: {exc}") from exc
+    except socksio.SOCKSError as error:
+        raise SocksRefused(f"its reply is not {proxy.scheme.upper()}: {error}") from error
 
 
 def _open_4(
@@ -120,7 +120,10 @@ def _authenticate_5(
         methods.append(socksio.SOCKS5AuthMethod.USERNAME_PASSWORD)
     machine.send(socksio.SOCKS5AuthMethodsRequest(methods))
     stream.send(machine.data_to_send(), deadline)
-    chosen = machine.receive_data(_read_exactly(stream, 2, deadline)).method
+    reply = _read_exactly(stream, 2, deadline)
+    if reply[0] != 5:
+        raise SocksRefused("its reply is not SOCKS 5")
+    chosen = machine.receive_data(reply).method
     if chosen not in methods:
         if proxy.username is None:
             raise SocksRefused("it wants a user name and password; put them into the proxy's URL")
@@ -138,7 +141,7 @@ def _read_reply_5(stream: Stream, deadline: Deadline) -> bytes:
     head = _read_exactly(stream, 4, deadline)
     kind = head[3]
     if head[0] != 5 or kind not in (_IPV4, _NAME, _IPV6):
-        raise SocksRefused("what it answers is not SOCKS 5")
+        raise SocksRefused("its reply is not SOCKS 5")
     if kind == _NAME:
         length = _read_exactly(stream, 1, deadline)[0]
     else:

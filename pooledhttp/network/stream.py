@@ -1,17 +1,17 @@
 """One connected byte stream, as the transport sees it: plain TCP, a Unix socket, or TLS.
 
     Stream                     plain: the socket itself
-    └── SecureStream           TLS, whatever carries it: pushed-back bytes, tickets, facts
+    └── SecureStream           TLS over anything: pushed-back bytes, tickets, facts
         ├── TlsStream          TLS spoken by the socket (`ssl.SSLSocket`)
-        └── NestedTlsStream    TLS inside another stream (see `tls_in_tls`)
+        └── NestedTlsStream    TLS inside another stream (see `tls.nested`)
 
-Every socket is non-blocking. Who has to wait asks the runtime, with a deadline, so the same code
-runs on threads and in greenlets. The order of try and wait differs on purpose: an answer is never
-there yet when we begin to read, so `recv` waits first and spares itself an exception; a send buffer
-is nearly always empty, so `send` tries first.
+Every socket is non-blocking. Code that has to wait asks the runtime, with a deadline, so the same
+code runs on threads and in greenlets. The order of try and wait differs on purpose: a response is
+never there yet when reading begins, so `recv` waits first and avoids an exception; a send buffer is
+nearly always empty, so `send` tries first.
 
 A stream is used by one exchange at a time and has no lock. Timeouts are the builtin TimeoutError;
-whatever else the socket or TLS says comes through as it is, for the transport to translate.
+other errors of the socket or of TLS pass unchanged; the transport translates them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
-__all__ = ["SecureStream", "Stream", "TlsStream"]
+__all__ = ["SecureStream", "Stream", "TlsStream", "close_socket"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -69,7 +69,7 @@ class Stream:
         Raises:
             TimeoutError: Nothing came in time.
             OSError: The connection broke.
-            ssl.SSLError: TLS failed; `ssl.SSLEOFError` when it ended without a farewell, which
+            ssl.SSLError: TLS failed; `ssl.SSLEOFError` when it ended without close_notify, which
                 may be an attacker's cut.
         """
         sock = self.sock
@@ -117,7 +117,7 @@ class Stream:
         if sent < len(data):
             self._send_rest(memoryview(data)[sent:], deadline, False)
 
-    def send_until_answer(self, data: Buffer, deadline: Deadline) -> int:
+    def send_until_response(self, data: Buffer, deadline: Deadline) -> int:
         """Write `data`, but stop early when we are blocked and the peer has said something.
 
         A server may answer before it has read the whole request and then read no further: who only
@@ -129,7 +129,7 @@ class Stream:
 
         Returns:
             How many bytes were accepted; fewer than `len(data)` means there is something to read,
-            an answer or the end.
+            a response or the end.
 
         Raises:
             TimeoutError: Neither happened in time.
@@ -138,7 +138,7 @@ class Stream:
         """
         return self._send_rest(memoryview(data), deadline, True)
 
-    def _send_rest(self, view: memoryview, deadline: Deadline, heeds_answer: bool) -> int:
+    def _send_rest(self, view: memoryview, deadline: Deadline, heeds_response: bool) -> int:
         sock, total, done = self.sock, len(view), 0
         while done < total:
             try:
@@ -147,11 +147,11 @@ class Stream:
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError:
-                if heeds_answer and done:
+                if heeds_response and done:
                     return done
                 raise
-            readable, writable = self._wait(sock, heeds_answer, True, deadline)
-            if heeds_answer and readable:
+            readable, writable = self._wait(sock, heeds_response, True, deadline)
+            if heeds_response and readable:
                 return done
             if deadline.expired or not writable:
                 raise TimeoutError("the peer took nothing more in time")
@@ -174,8 +174,10 @@ class Stream:
         return self.is_closed or not is_quiet(self.sock)
 
     def remember_session(self) -> None:
-        """Keep what lets the next connection skip the full handshake; to be called when the first
-        bytes of an answer have come, because TLS 1.3 tickets come with them."""
+        """Keep the TLS session, which lets the next connection skip the full handshake.
+
+        Call it when the first bytes of a response have come: TLS 1.3 tickets come with them.
+        """
 
     @property
     def tls_version(self) -> str | None:
@@ -206,14 +208,14 @@ class Stream:
         if self.is_closed:
             return
         self.is_closed = True
-        self._farewell()
-        _close_socket(self.sock, self.runtime)
+        self._close_notify()
+        close_socket(self.sock, self.runtime)
 
-    def _farewell(self) -> None:
+    def _close_notify(self) -> None:
         """Tell the peer that this was the end, if that takes no waiting."""
 
     def abandon(self) -> None:
-        """Give the descriptor back without a word to the peer.
+        """Close the descriptor without sending anything.
 
         For a forked child: the connection belongs to the parent, so nothing may be sent on it, and
         the parent's selector must not be touched.
@@ -237,11 +239,11 @@ class SecureStream(Stream):
     Args:
         sock: The socket at the bottom.
         runtime: How to wait.
-        tls: Whatever speaks TLS and can be asked for its facts.
+        tls: The object that speaks TLS.
         keep_session: Called once with the session worth keeping. None keeps none.
     """
 
-    __slots__ = ("_ahead", "_keep_session", "_tls")
+    __slots__ = ("_ahead", "_keep_session", "_tls", "allows_truncation")
 
     is_tls = True
 
@@ -255,7 +257,10 @@ class SecureStream(Stream):
         super().__init__(sock, runtime)
         self._tls = tls
         self._keep_session = keep_session
-        # Bytes that `send_until_answer` had to read to know that they are an answer, not a ticket.
+        #: Whether an end without close_notify counts as the end of the stream.
+        self.allows_truncation = False
+        # Bytes that `send_until_response` had to read to know that they are a response, not a
+        # ticket.
         self._ahead = b""
 
     def _take_ahead(self, max_bytes: int) -> bytes:
@@ -263,6 +268,7 @@ class SecureStream(Stream):
         return taken
 
     def remember_session(self) -> None:
+        """Keep the TLS session once, if it can be resumed; see `Stream.remember_session`."""
         keep = self._keep_session
         if keep is None:
             return
@@ -279,22 +285,27 @@ class SecureStream(Stream):
 
     @property
     def tls_version(self) -> str | None:
+        """Such as `TLSv1.3`."""
         return self._tls.version()
 
     @property
     def cipher(self) -> str | None:
+        """OpenSSL's name of the cipher."""
         chosen = self._tls.cipher()
         return chosen[0] if chosen else None
 
     @property
     def alpn(self) -> str | None:
+        """The protocol chosen by ALPN; None when none was."""
         return self._tls.selected_alpn_protocol()
 
     @property
     def is_resumed(self) -> bool:
+        """Whether the handshake was shortened by an earlier session."""
         return bool(self._tls.session_reused)
 
     def getpeercert(self, binary_form: bool = False) -> Any:
+        """Return the certificate of the peer, as `ssl.SSLSocket.getpeercert` gives it."""
         return self._tls.getpeercert(binary_form)
 
 
@@ -321,6 +332,7 @@ class TlsStream(SecureStream):
         self._read = sock.read
 
     def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
+        """Read up to `max_bytes`; see `Stream.recv`."""
         if self._ahead:
             return self._take_ahead(max_bytes)
         sock = self.sock
@@ -333,12 +345,17 @@ class TlsStream(SecureStream):
                 raise TimeoutError("nothing arrived in time")
             try:
                 return self._read(max_bytes)
+            except ssl.SSLEOFError:
+                if self.allows_truncation:
+                    return b""
+                raise
             except ssl.SSLWantReadError:  # half a record, or a ticket
                 reading, writing = True, False
-            except ssl.SSLWantWriteError:  # a renegotiation or key update has to answer first
+            except ssl.SSLWantWriteError:  # a renegotiation or key update has to be sent first
                 reading, writing = False, True
 
     def send(self, data: Buffer, deadline: Deadline) -> None:
+        """Write all of `data`; see `Stream.send`."""
         sent = 0
         if len(data) <= RECORD_BYTES:
             try:
@@ -348,10 +365,10 @@ class TlsStream(SecureStream):
         if sent < len(data):
             self._send_rest(memoryview(data)[sent:], deadline, False)
 
-    def _send_rest(self, view: memoryview, deadline: Deadline, heeds_answer: bool) -> int:
+    def _send_rest(self, view: memoryview, deadline: Deadline, heeds_response: bool) -> int:
         sock, total, done = self.sock, len(view), 0
         while done < total:
-            reading = heeds_answer
+            reading = heeds_response
             try:
                 done += sock.send(view[done : done + RECORD_BYTES])
                 continue
@@ -360,11 +377,11 @@ class TlsStream(SecureStream):
             except ssl.SSLWantReadError:
                 reading = True
             except OSError:
-                if heeds_answer and done:
+                if heeds_response and done:
                     return done
                 raise
             readable, writable = self._wait(sock, reading, True, deadline)
-            if readable and heeds_answer and self._has_answer():
+            if readable and heeds_response and self._has_response():
                 return done
             if deadline.expired or not (readable or writable):
                 raise TimeoutError("the peer took nothing more in time")
@@ -373,7 +390,7 @@ class TlsStream(SecureStream):
     def _read_now(self, max_bytes: int) -> bytes:
         return self._take_ahead(max_bytes) if self._ahead else self._read(max_bytes)
 
-    def _has_answer(self) -> bool:
+    def _has_response(self) -> bool:
         """Whether what made the socket readable is for us; if so it is kept for `recv`."""
         try:
             self._ahead = self._read(RECORD_BYTES)
@@ -384,15 +401,21 @@ class TlsStream(SecureStream):
         return True
 
     def has_data_or_eof(self) -> bool:
+        """Tell whether the idle connection is unfit for another request; see `Stream`."""
         return self.is_closed or bool(self._ahead) or not is_tls_quiet(self.sock)
 
-    def _farewell(self) -> None:
+    def _close_notify(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             self.sock.unwrap()
 
 
-def _close_socket(sock: socket.socket, runtime: Runtime) -> None:
-    """Close a socket of this runtime; nothing it says is of use to anyone."""
+def close_socket(sock: socket.socket, runtime: Runtime) -> None:
+    """Close a socket and have the runtime forget it. Errors of closing are ignored.
+
+    Args:
+        sock: The socket.
+        runtime: What waited for it.
+    """
     try:
         runtime.forget(sock)
     finally:

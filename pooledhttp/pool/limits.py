@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from pooledhttp.syntax import DEFAULT_PORTS
+
 __all__ = ["INHERIT", "HostLimits", "Inherit", "Limits", "check_count", "find_override"]
 
 
@@ -35,8 +37,6 @@ class Inherit(enum.Enum):
 
 
 INHERIT: Final = Inherit.INHERIT
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def check_count(field: str, value: object, least: int, *, unit: str = "resources") -> None:
@@ -141,7 +141,7 @@ def _parse(url: str) -> _Prefix:
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     host = (parts.hostname or "").rstrip(".")
-    port = parts.port if parts.port is not None else _DEFAULT_PORTS.get(scheme)
+    port = parts.port if parts.port is not None else DEFAULT_PORTS.get(scheme)
     return _Prefix(scheme, host, port)
 
 

@@ -5,14 +5,24 @@
     failures.py   which errors a policy may see                             sorts
     attempts.py   `Attempts`, the loop of one request                       waits
 
-This room knows urllib3's errors and answers' statuses. It knows no pool, socket or message.
+This subpackage knows urllib3's errors and the statuses of responses. It knows no pool, socket or
+message.
 """
 
 from __future__ import annotations
 
 from pooledhttp.retry.attempts import Attempt, Attempts
 from pooledhttp.retry.budget import Pauses, RetryBudget
-from pooledhttp.retry.failures import BodySpent, OriginPaused
+from pooledhttp.retry.failures import BodySpent, BudgetSpent, OriginPaused
 from pooledhttp.retry.policy import Retry
 
-__all__ = ["Attempt", "Attempts", "BodySpent", "OriginPaused", "Pauses", "Retry", "RetryBudget"]
+__all__ = [
+    "Attempt",
+    "Attempts",
+    "BodySpent",
+    "BudgetSpent",
+    "OriginPaused",
+    "Pauses",
+    "Retry",
+    "RetryBudget",
+]

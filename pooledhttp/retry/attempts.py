@@ -3,25 +3,27 @@
     attempts = Attempts(policy, method="GET", url="/", ...)
     for attempt in attempts:
         try:
-            answer = send()
+            response = send()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             attempt.failed(error)           # raises, or the loop goes on
         else:
-            if not attempt.refused(answer):
-                return answer
+            if not attempt.refused(response):
+                return response
 
-`failed` and `refused` decide; the loop's next turn waits. In between the caller's `answer` has been
-disposed of, so its connection is free while we sleep. The order of the questions:
+`failed` and `refused` decide; the loop's next turn waits. In between the caller's `response` has
+been disposed of, so its connection is free while we sleep. The order of the questions:
 
     1. is it an error a policy may see?         the pool's own errors pass through untouched
     2. was the request written, and is the
-       method one that may run twice?           whatever the kind of error
+       method one that may run twice?           for any kind of error
     3. does the policy have a retry left?       urllib3's `increment`, unchanged
-    4. is the wait over before the deadline?    else the error at hand, now
+    4. is the wait over before the deadline?    else the error at hand, now (a policy that
+                                                overrides urllib3's `sleep` waits as it likes, and
+                                                the deadline ends that)
     5. can the body be sent again?              else `BodySpent`
-    6. does the origin's budget allow it?       asked last, since asking spends
+    6. does the origin's budget allow it?       else `BudgetSpent`; asked last, since asking spends
 
-A server that answers is asked the sixth question at once: it is up, and busy, and "no" ends the
+After a response the sixth question is asked at once: the server is up, and busy, and "no" ends the
 loop. After an error it is asked when the wait is over: a request that finds the budget empty sends
 nothing, and waits for its next turn as if it had failed once more. So an outage is survived by as
 many requests as the policy's own patience allows, with no more traffic than the budget does.
@@ -34,6 +36,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import urllib3
@@ -43,27 +46,27 @@ from urllib3.response import BaseHTTPResponse
 from pooledhttp.retry.budget import Pauses, RetryBudget
 from pooledhttp.retry.failures import (
     BodySpent,
+    BudgetSpent,
     OriginPaused,
     as_urllib3,
     caused,
-    forget_frames,
     is_for_the_policy,
     may_have_been_written,
 )
-from pooledhttp.retry.policy import Retry, retry_after_seconds
-from pooledhttp.runtime import Runtime
+from pooledhttp.retry.policy import Retry, counts_itself, retry_after_seconds, sleeps_itself
+from pooledhttp.runtime import Runtime, remove_tracebacks
 from pooledhttp.timing import Deadline
 
 __all__ = ["Attempt", "Attempts"]
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Answers by which a server asks *everybody* to stay away, not only this request.
+#: Statuses whose `Retry-After` holds for all requests to the origin, not for this one alone.
 _PAUSING_STATUSES = frozenset({429, 503})
 
-#: Those who sat out a pause come back spread over a tenth of it, at most this many seconds.
+#: Requests that waited for a pause are spread over a tenth of it, at most this many seconds.
 _MAX_SPREAD = 1.0
 
 
@@ -82,7 +85,7 @@ class Attempt:
         """Decide about an error; returns when the request is to be sent again.
 
         Args:
-            error: What sending, or reading the answer, raised.
+            error: What sending, or reading the response, raised.
 
         Raises:
             MaxRetryError: The policy allows no more; `reason` is the error.
@@ -92,19 +95,19 @@ class Attempt:
         """
         self._attempts._failed(error, self.number)
 
-    def refused(self, answer: BaseHTTPResponse) -> bool:
-        """Decide about an answer; it has been disposed of when the request is to be sent again.
+    def refused(self, response: BaseHTTPResponse) -> bool:
+        """Decide about a response; it has been disposed of when the request is to be sent again.
 
         Returns:
-            False when this is the answer to give to the caller.
+            False when this is the response to give to the caller.
 
         Raises:
             MaxRetryError: Only another attempt could help, and no more are allowed;
                 `reason` is a `ResponseError`. Not with `raise_on_status=False`, which makes the
-                last answer the one to give.
+                last response the one to give.
             BodySpent: A retry was due and the body cannot be sent again; likewise.
         """
-        return self._attempts._refused(answer, self.number)
+        return self._attempts._refused(response, self.number)
 
 
 class Attempts:
@@ -122,7 +125,7 @@ class Attempts:
         pauses: The session's; used by policies that do not bring their own.
         can_resend: Whether the body can be sent (again) from its start.
         rewind: Put the body back to its start.
-        dispose: Get rid of an answer that will not be given to the caller; urllib3's
+        dispose: Get rid of a response that will not be given to the caller; urllib3's
             `drain_conn` by default.
         on_retry: Called before the wait with the retry's number (from 1), the seconds of the wait,
             and the reason in a few words.
@@ -162,6 +165,8 @@ class Attempts:
         self._on_retry = on_retry
         self._go_on = True
         self._delay = 0.0
+        #: The `sleep` of a policy that overrides it, and the error for the end of the deadline.
+        self._own_sleep: tuple[Callable[[], None], Exception] | None = None
         self._unpaid: Exception | None = None  # its retry is still to be taken from the budget
 
     def __iter__(self) -> Iterator[Attempt]:
@@ -171,8 +176,8 @@ class Attempts:
         while self._go_on:
             self._wait()
             if self._unpaid is not None and not self._pay():
-                log.info("The retry budget of %s is used up; waiting for a turn", self._origin)
-                self._decide(self._unpaid)
+                logger.info("The retry budget of %s is used up; waiting for a turn", self._origin)
+                self._decide_unpaid(self._unpaid)
                 continue
             self._go_on = False  # until `failed` or `refused` says so
             number += 1
@@ -184,54 +189,77 @@ class Attempts:
         error = as_urllib3(error)
         if not is_for_the_policy(error):
             raise error
-        if may_have_been_written(error) and not self.policy._is_method_retryable(self._method):
+        if (
+            may_have_been_written(error)
+            and not self.policy._is_method_retryable(self._method)
+            and not counts_itself(self.policy)
+        ):
             raise error
         self._decide(error)
-        forget_frames(error)
-        log.warning("Trying %s again in %.3f s after %r", self._origin, self._delay, error)
+        # The error stays in `history`, which the response keeps.
+        remove_tracebacks(error)
+        logger.warning("Trying %s again in %.3f s after %r", self._origin, self._delay, error)
         self._notify(number, type(error).__name__)
 
     def _decide(self, error: Exception) -> None:
         policy = self.policy.increment(
             self._method, self._url, error=error, _pool=self._pool, _stacktrace=error.__traceback__
         )
-        delay = policy.get_backoff_time()
+        delay = 0.0 if sleeps_itself(policy) else policy.get_backoff_time()
         obstacle = self._obstacle(delay, error, error)
         if obstacle is not None:
             raise obstacle
-        self._schedule(policy, delay, unpaid=error)
+        self._schedule(policy, delay, error, unpaid=error)
 
-    def _refused(self, answer: BaseHTTPResponse, number: int) -> bool:
-        status = answer.status
-        told_when = bool(answer.headers.get("Retry-After"))
+    def _decide_unpaid(self, error: Exception) -> None:
+        """Wait for another turn, as after one more failure; nothing was sent."""
+        try:
+            self._decide(error)
+        except MaxRetryError as exhausted:
+            raise self._budget_spent(exhausted.reason) from exhausted.reason
+
+    def _budget_spent(self, reason: Exception | None) -> BudgetSpent:
+        return BudgetSpent(self._pool, self._url, reason, self._origin)
+
+    def _refused(self, response: BaseHTTPResponse, number: int) -> bool:
+        status = response.status
+        told_when = bool(response.headers.get("Retry-After"))
         if told_when and status in _PAUSING_STATUSES:
-            self._pause_origin(answer)
+            self._pause_origin(response)
         if not self.policy.is_retry(self._method, status, told_when):
             return False
         try:
             policy = self.policy.increment(
-                self._method, self._url, response=answer, _pool=self._pool
+                self._method, self._url, response=response, _pool=self._pool
             )
-            # As urllib3: "Retry-After: 0" gives no time, so the backoff does.
-            delay = retry_after_seconds(policy, answer) or policy.get_backoff_time()
+            delay = self._delay_after(policy, response)
             reason = ResponseError(ResponseError.SPECIFIC_ERROR.format(status_code=status))
             exhausted = caused(MaxRetryError(self._pool, self._url, reason), reason)
             obstacle = self._obstacle(delay, reason, exhausted)
-            if obstacle is None and not self._pay():
-                log.info("The retry budget of %s is used up; giving up", self._origin)
-                obstacle = exhausted
+            # A 429 without Retry-After is retried because the user named it: the count is theirs.
+            is_free = status == 429 and not told_when
+            if obstacle is None and not self._pay() and not is_free:
+                logger.info("The retry budget of %s is used up; giving up", self._origin)
+                obstacle = caused(self._budget_spent(reason), reason)
             if obstacle is not None:
                 raise obstacle
         except (MaxRetryError, BodySpent):
             if not self.policy.raise_on_status:
                 return False
-            self._get_rid_of(answer)
+            self._discard(response)
             raise
-        self._get_rid_of(answer)
-        log.debug("Trying %s again in %.3f s after status %d", self._origin, delay, status)
-        self._schedule(policy, delay, unpaid=None)
+        self._discard(response)
+        logger.debug("Trying %s again in %.3f s after status %d", self._origin, delay, status)
+        self._schedule(policy, delay, exhausted, response=response)
         self._notify(number, f"status {status}")
         return True
+
+    @staticmethod
+    def _delay_after(policy: urllib3.Retry, response: BaseHTTPResponse) -> float:
+        if sleeps_itself(policy):
+            return 0.0
+        # As urllib3: "Retry-After: 0" gives no time, so the backoff does.
+        return retry_after_seconds(policy, response) or policy.get_backoff_time()
 
     def _obstacle(
         self, delay: float, reason: Exception, out_of_time: Exception
@@ -257,36 +285,49 @@ class Attempts:
         spent = BodySpent(
             f"{self._method} to {self._origin} failed and could be tried again, but its body was"
             " sent in part or whole and cannot be read from the start again. Pass bytes or a file"
-            f" that can seek, or make the request anew. What failed: {reason}",
+            f" that can seek, or make a new request. What failed: {reason}",
             reason,
             self._origin,
         )
         return caused(spent, cause)
 
-    def _schedule(self, policy: urllib3.Retry, delay: float, *, unpaid: Exception | None) -> None:
+    def _schedule(
+        self,
+        policy: urllib3.Retry,
+        delay: float,
+        out_of_time: Exception,
+        *,
+        unpaid: Exception | None = None,
+        response: BaseHTTPResponse | None = None,
+    ) -> None:
         self.policy = policy
         self._delay = delay
         self._unpaid = unpaid
+        if sleeps_itself(policy):
+            self._own_sleep = partial(policy.sleep, response), out_of_time
         self._go_on = True
 
     def _notify(self, number: int, reason: str) -> None:
         if self._on_retry is not None:
             self._on_retry(number, self._delay, reason)
 
-    def _get_rid_of(self, answer: BaseHTTPResponse) -> None:
+    def _discard(self, response: BaseHTTPResponse) -> None:
         try:
             if self._dispose is None:
-                answer.drain_conn()
+                response.drain_conn()
             else:
-                self._dispose(answer)
-        except (HTTPError, OSError) as error:  # of an answer that nobody wants
-            log.debug("The refused answer of %s broke off: %r", self._origin, error)
-            answer.close()
+                self._dispose(response)
+        except (HTTPError, OSError) as error:  # the response is not wanted
+            logger.debug("The refused response of %s broke off: %r", self._origin, error)
+            response.close()
 
     # ------------------------------------------------------------ waiting
 
     def _wait(self) -> None:
-        if self._delay > 0:
+        own, self._own_sleep = self._own_sleep, None
+        if own is not None:
+            self._sleep_as_overridden(*own)
+        elif self._delay > 0:
             self._runtime.sleep(self._delay)
         policy = self.policy
         if self._pauses is None or not isinstance(policy, Retry):
@@ -296,26 +337,34 @@ class Attempts:
             if left >= self._deadline.remaining():
                 paused = self._paused(left)
                 raise MaxRetryError(self._pool, self._url, paused) from paused
-            # Nobody was told a time of his own: spread out, or the origin meets all at once.
+            # These requests share one `Retry-After`: add jitter, or all of them arrive at once.
             nap = left + policy.uniform(min(_MAX_SPREAD, left / 10))
             self._runtime.sleep(min(nap, self._deadline.remaining()))
             waited += nap
+
+    def _sleep_as_overridden(self, sleep: Callable[[], None], out_of_time: Exception) -> None:
+        try:
+            self._runtime.call_blocking(sleep, self._deadline)
+        except TimeoutError:
+            if not self._deadline.expired:
+                raise  # it is the policy's own
+            raise out_of_time from out_of_time.__cause__
 
     def _pause_left(self) -> float:
         if self._pauses is None:
             return 0.0
         return self._pauses.remaining(self._origin, self._runtime.now())
 
-    def _pause_origin(self, answer: BaseHTTPResponse) -> None:
+    def _pause_origin(self, response: BaseHTTPResponse) -> None:
         if self._pauses is None:
             return
-        seconds = retry_after_seconds(self.policy, answer)
+        seconds = retry_after_seconds(self.policy, response)
         if seconds:
             self._pauses.pause(self._origin, self._runtime.now() + seconds)
 
     def _paused(self, left: float) -> OriginPaused:
         return OriginPaused(
-            f"{self._origin} asked to be left alone (Retry-After) for another {left:.1f} s, but"
+            f"{self._origin} asked clients to wait (Retry-After) for another {left:.1f} s, but"
             f" this request may last only {self._deadline.remaining():.1f} s more. Nothing was"
             " sent. Try later, or give it more time.",
             self._origin,

@@ -6,8 +6,8 @@ that no single request can know keep that from happening:
 
     RetryBudget   retries of the last 10 s may be at most 20 % of the requests of the last 10 s,
                   and 10 per second beside that, so that a quiet client may always try again
-    Pauses        an origin that answered 429 or 503 with `Retry-After` is left alone that long by
-                  all threads, not only by the one that got the answer
+    Pauses        an origin that sent 429 or 503 with `Retry-After` gets no request for that long
+                  from any thread, not only from the one that got the response
 
 Both are tables from origin to a small record, bounded (the origin untouched for longest goes
 first) and safe to use from any number of threads. Time is handed in as seconds of one monotonic
@@ -16,11 +16,10 @@ clock; nothing here waits. Pickled, they arrive empty: another process has other
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict, deque
 from typing import Any, Generic, TypeVar
 
-from pooledhttp.runtime import register_fork_reset
+from pooledhttp.runtime import ShortLock, register_fork_reset
 
 __all__ = ["Pauses", "RetryBudget"]
 
@@ -57,7 +56,7 @@ class _OriginTable(Generic[T]):
     def reset_after_fork(self) -> None:
         """Start empty, with a lock of our own: a thread of the parent may hold the old one."""
         # Re-entrant, for the signal handler that makes a request while its thread is in here.
-        self._lock = threading.RLock()
+        self._lock = ShortLock()
         self._records: OrderedDict[str, T] = OrderedDict()
 
     def _keep_locked(self, origin: str, record: T) -> None:
@@ -94,7 +93,7 @@ class RetryBudget(_OriginTable[_Traffic]):
 
     Args:
         ratio: Retries allowed per request sent; 0.2 adds at most 20 % to the traffic.
-        min_per_second: Retries allowed per second whatever the traffic, and whatever was spent
+        min_per_second: Retries allowed per second for any traffic, and for any number spent
             before: what a quiet second does not use can be used later in the window.
         window_seconds: What counts as recent, in whole seconds. Allowances that were not used
             are lost after that time.

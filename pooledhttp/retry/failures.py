@@ -1,11 +1,12 @@
-"""What went wrong, as far as trying again is concerned, and the errors this room adds.
+"""Which errors a policy may see, and the errors that retrying adds.
 
 Errors are sorted by urllib3's classes, which is all a policy knows, and by the facts that our own
 carry beside the class: `phase` tells whether the request had begun to leave.
 
     HTTPError
     ├── BodySpent       UnrewindableBodyError    a retry was due, and the body cannot be sent again
-    └── OriginPaused    ConnectTimeoutError      the origin wants to be left alone for too long
+    ├── BudgetSpent     MaxRetryError            the retry budget of the origin is used up
+    └── OriginPaused    ConnectTimeoutError      the origin asked clients to wait for too long
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    MaxRetryError,
     ProtocolError,
     ProxyError,
     SSLError,
@@ -28,10 +30,10 @@ from pooledhttp.exceptions import RequestException
 
 __all__ = [
     "BodySpent",
+    "BudgetSpent",
     "OriginPaused",
     "as_urllib3",
     "caused",
-    "forget_frames",
     "is_for_the_policy",
     "may_have_been_written",
 ]
@@ -57,6 +59,25 @@ class BodySpent(UnrewindableBodyError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (*self.args, self.original_error, self.origin)
+
+
+class BudgetSpent(MaxRetryError):
+    """The policy wanted another attempt, and the retry budget of the origin is used up.
+
+    Attributes:
+        origin: The server, without credentials.
+    """
+
+    def __init__(self, pool: Any, url: str, reason: Exception | None, origin: str) -> None:
+        super().__init__(pool, url, reason)
+        self.origin = origin
+        self.args = (
+            f"{self.args[0]}. The retry budget of {origin} is used up. Retry(budget=False) switches"
+            " it off; Retry(budget=RetryBudget(ratio=..., min_per_second=...)) sets a larger one.",
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (None, self.url, None, self.origin)
 
 
 class OriginPaused(ConnectTimeoutError):
@@ -97,22 +118,6 @@ def as_urllib3(error: Exception) -> Exception:
     return error
 
 
-def forget_frames(error: BaseException) -> None:
-    """Take the tracebacks off an error that was overcome, and off what caused it.
-
-    It stays in `history`, which the answer keeps; through its frames it would keep, in turn, the
-    answer and every local variable of the attempt, in a circle only the cyclic collector breaks.
-    """
-    found: list[object] = [error]
-    seen: set[int] = set()
-    while found:
-        one = found.pop()
-        if isinstance(one, BaseException) and id(one) not in seen:
-            seen.add(id(one))
-            one.__traceback__ = None
-            found += [one.__cause__, one.__context__, *one.args]
-
-
 def is_for_the_policy(error: Exception) -> bool:
     """Whether urllib3 would ask a policy about it; a contradictory header, say, is final."""
     return isinstance(error, (TimeoutError, ProtocolError, SSLError, ProxyError))
@@ -122,8 +127,8 @@ def may_have_been_written(error: Exception) -> bool:
     """Whether the server may have seen the request, as far as the error tells.
 
     urllib3 goes by classes, and takes a TLS failure for one of the handshake; in the middle of an
-    answer it is not, and a POST would run twice. Errors that state their phase are believed, those
-    that do not are suspected unless their class rules it out.
+    response it is not, and a POST would run twice. Errors that state their phase are believed,
+    those that do not are suspected unless their class rules it out.
     """
     phase = getattr(error, "phase", None)
     if phase is not None:

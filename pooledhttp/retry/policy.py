@@ -9,15 +9,16 @@ wherever a policy is. The subclass here changes *how long* and *how often in all
                           clients who failed together do not come back together
     Retry-After  capped by `max_retry_after`
     budget       retries of all requests to an origin are a share of its traffic; see `budget.py`
-    pause        a `Retry-After` of one thread's answer is kept by all threads; see `budget.py`
+    pause        a `Retry-After` of one thread's response is kept by all threads; see `budget.py`
 
-The policy only answers questions. `attempts.py` asks them, and sleeps.
+The policy only decides. `attempts.py` asks it, and sleeps.
 """
 
 from __future__ import annotations
 
 import random
 from itertools import takewhile
+from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 import urllib3
@@ -26,7 +27,13 @@ from urllib3.response import BaseHTTPResponse
 
 from pooledhttp.retry.budget import Pauses, RetryBudget
 
-__all__ = ["DEFAULT_MAX_RETRY_AFTER", "Retry", "retry_after_seconds"]
+__all__ = [
+    "DEFAULT_MAX_RETRY_AFTER",
+    "Retry",
+    "counts_itself",
+    "retry_after_seconds",
+    "sleeps_itself",
+]
 
 #: Longest `Retry-After` that is waited out unless set, in seconds; urllib3's own bound is 6 hours.
 DEFAULT_MAX_RETRY_AFTER = 120.0
@@ -42,7 +49,7 @@ class Retry(urllib3.Retry):
     kept. Policies are values; what they share lives in the `RetryBudget` and `Pauses` they name.
 
     Args:
-        total: Retries in all, of whatever kind; `None` leaves it to the other counts, `False`
+        total: Retries in all, of any kind; `None` leaves it to the other counts, `False`
             switches retrying off and raises the first error as it is.
         *counts: Further positional arguments of `urllib3.Retry`.
         max_retry_after: Longest time in seconds for which a `Retry-After` is obeyed; a longer one
@@ -118,16 +125,31 @@ class Retry(urllib3.Retry):
 
 Retry.DEFAULT = Retry(3)
 
+# As they were at import: a method that is overridden, or patched later, differs.
+_SLEEPERS = attrgetter("sleep", "sleep_for_retry", "_sleep_backoff")
+_URLLIB3_SLEEPERS = _SLEEPERS(urllib3.Retry)
+_URLLIB3_INCREMENT = urllib3.Retry.increment
 
-def retry_after_seconds(policy: urllib3.Retry, answer: BaseHTTPResponse) -> float | None:
-    """Return how long an answer asks to be left alone, or `None` if the policy does not listen.
+
+def sleeps_itself(policy: urllib3.Retry) -> bool:
+    """Whether a policy overrides a method of urllib3's that sleeps, and so is to be called."""
+    return bool(_SLEEPERS(type(policy)) != _URLLIB3_SLEEPERS)
+
+
+def counts_itself(policy: urllib3.Retry) -> bool:
+    """Whether a policy overrides `increment`, and so decides which errors are retried."""
+    return type(policy).increment is not _URLLIB3_INCREMENT
+
+
+def retry_after_seconds(policy: urllib3.Retry, response: BaseHTTPResponse) -> float | None:
+    """Return how long a response asks the client to wait, or `None` if the policy ignores it.
 
     A value that is neither seconds nor a date counts as not given: a request must not fail
-    because of advice that nobody can read.
+    because of advice that cannot be read.
     """
     if not policy.respect_retry_after_header:
         return None
     try:
-        return policy.get_retry_after(answer)
+        return policy.get_retry_after(response)
     except (InvalidHeader, ValueError, OverflowError):
         return None

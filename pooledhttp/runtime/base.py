@@ -107,7 +107,7 @@ class Runtime(Protocol):
         """Run `fn` beside the caller. It does not keep the interpreter alive."""
 
     def forget(self, sock: socket.socket) -> None:
-        """Drop whatever is kept for a socket that is about to be closed or detached."""
+        """Drop all that is kept for a socket that is about to be closed or detached."""
 
     def current(self) -> object:
         """Return a key that is the same for all code of one thread, or of one greenlet."""

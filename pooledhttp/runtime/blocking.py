@@ -5,6 +5,7 @@ There is no state in it, so one instance serves the whole process and survives a
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -72,7 +73,14 @@ class BlockingRuntime:
         return workers.shared().call(fn, deadline)
 
     def spawn(self, fn: Callable[[], None], name: str) -> Task:
-        """Run `fn` on a new daemon thread."""
+        """Run `fn` on a new daemon thread.
+
+        Raises:
+            RuntimeError: No thread can be started: a limit is reached, or the interpreter is
+                ending.
+        """
+        if sys.is_finalizing():  # Python 3.11 would wait for ever for the thread to start
+            raise RuntimeError("no thread can be started while the interpreter ends")
         thread = threading.Thread(target=fn, name=name, daemon=True)
         thread.start()
         return _ThreadTask(thread)

@@ -29,7 +29,7 @@ class ForkResettable(Protocol):
     """An object that holds something a forked child cannot use."""
 
     def reset_after_fork(self) -> None:
-        """Replace locks and whatever belongs to the parent; runs in the child."""
+        """Replace locks, threads and connections of the parent; runs in the child."""
 
 
 # No lock: each step is one operation on a dict, and a lock could be held at the moment of a fork.

@@ -42,7 +42,7 @@ def poll_one(sock: socket.socket, read: bool, write: bool, deadline: Deadline) -
     if fd < 0:
         return read, write
     poller = select.poll()
-    if not write:  # nearly every wait of a request is for the answer
+    if not write:  # nearly every wait of a request is for the response
         poller.register(fd, _IN)
         return bool(_poll(poller, deadline)), False
     poller.register(fd, _IN | _OUT if read else _OUT)

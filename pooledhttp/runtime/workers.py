@@ -1,28 +1,28 @@
 """Threads for calls that block and cannot be told to stop.
 
-    submit -> waiting in line -> running -> done
-                   |                |
-                   +-- abandoned ---+      the caller left at its deadline
+    waiting -> running -> done
+       |          |
+       +----------+-- abandoned      the caller left at its deadline
 
-A job left in line is not run; one left while running runs on, and its thread is free again when it
-returns. There are at most `limit` threads. When all are stuck, new jobs wait in line and their
-callers leave at their deadlines: nothing is worse than slow.
+A job abandoned while it waits is not run; one abandoned while it runs goes on, and its thread is
+free again when it returns. There are at most `limit` threads. When all are stuck, new jobs wait
+and their callers leave at their deadlines.
 
-The threads are daemons that nobody joins, unlike those of `concurrent.futures`, whose exit hook
-waits for every job. So a stuck call never delays the end of the interpreter.
-
-A fork copies the line but not the threads, so the child starts with nothing; see `shared`.
+The threads are daemons that are never joined, unlike those of `concurrent.futures`, whose exit hook
+waits for every job. So a stuck call never delays the end of the interpreter. A forked child starts
+without threads and jobs.
 """
 
 from __future__ import annotations
 
 import _thread
 import contextvars
+import itertools
 import os
+import sys
 import threading
-from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pooledhttp.runtime.fork import register_fork_reset
 from pooledhttp.timing import Deadline, monotonic
@@ -30,6 +30,8 @@ from pooledhttp.timing import Deadline, monotonic
 __all__ = ["LockWaiter", "Workers", "shared"]
 
 T = TypeVar("T")
+
+_TOO_LATE = "a blocking call did not return in time"
 
 #: How long a thread with nothing to do stays, in seconds: across the pauses inside one script.
 LINGER_SECONDS = 10.0
@@ -56,21 +58,23 @@ class LockWaiter:
     @property
     def is_set(self) -> bool:
         """Whether the flag is up."""
-        return self._is_set
+        return self._is_set or not self._gate.locked()
 
     def set(self) -> None:
         """Raise the flag; from anywhere, never blocking."""
-        self._is_set = True
+        # Opening the gate is what counts: an exception in between leaves nothing half done.
         self._open()
+        self._is_set = True
 
     def wait(self, deadline: Deadline) -> bool:
         """Wait until the flag is up; False when the deadline comes first."""
         while not self._is_set:
             left = deadline.remaining()
             if self._gate.acquire(timeout=min(left, _SLICE_SECONDS)):
-                self._open()  # for others who wait for the same flag
+                self._is_set = True
+                self._open()  # for others that wait for the same flag
             elif left <= _SLICE_SECONDS:
-                return self._is_set
+                return self.is_set
         return True
 
     def _open(self) -> None:
@@ -94,15 +98,15 @@ class _Job(Generic[T]):
         self.is_abandoned = False
 
     def run(self) -> None:
-        """Make the call, on whatever thread this is."""
+        """Make the call, on the current thread."""
         fn, self._fn = self._fn, None
         if fn is None or self.is_abandoned:
             return
         try:
             self._result = self._context.run(fn)
-        except BaseException as exc:  # it belongs to the caller, not to this thread
+        except BaseException as error:  # it belongs to the caller, not to this thread
             if not self.is_abandoned:
-                self._error = exc
+                self._error = error
         finally:
             self.finished.set()
 
@@ -120,6 +124,10 @@ class _Job(Generic[T]):
 class Workers:
     """A bounded set of daemon threads, started when needed.
 
+    A caller takes no lock: an exception may reach it at any point, and each of its steps is one
+    operation on a dict or a list. A job that a caller left behind is taken out by the caller or
+    skipped by a worker.
+
     Args:
         limit: The most threads at a time.
         name: What their names begin with.
@@ -132,83 +140,86 @@ class Workers:
         register_fork_reset(self)
 
     def reset_after_fork(self) -> None:
-        """Start with no thread and no job: the child has neither, and the lock may be held."""
-        self._lock = _thread.allocate_lock()
-        # Guarded by the lock:
-        self._line: deque[_Job[object]] = deque()
+        """Start with no thread and no job: the child has neither."""
+        self._waiting: dict[_Job[Any], None] = {}
         self._idle: list[LockWaiter] = []
-        self._threads = 0
-        self._started = 0
+        self._threads: set[int] = set()
+        self._lock = _thread.allocate_lock()  # of the workers, for counting themselves
+        self._numbers = itertools.count(1)
 
     def call(self, fn: Callable[[], T], deadline: Deadline) -> T:
-        """Run `fn` on a worker and wait for it.
+        """Run `fn` on a worker and wait for it; in place where no thread can be started.
 
         Raises:
             TimeoutError: The deadline came first.
         """
+        if deadline.expired:
+            raise TimeoutError(_TOO_LATE)
+        if sys.is_finalizing():  # threads no longer run
+            return fn()
         job = _Job(fn)
-        if not deadline.expired:
-            try:
-                self._submit(job)
-                if job.finished.wait(deadline):
-                    return job.outcome()
-            finally:  # Ctrl-C ends the wait, too
-                self._abandon(job)
-        raise TimeoutError("a blocking call did not return in time")
+        try:
+            self._waiting[job] = None
+            if not self._wake_worker():
+                self._waiting.pop(job, None)
+                job.run()
+            if job.finished.wait(deadline):
+                return job.outcome()
+        finally:  # Ctrl-C ends the wait, too
+            job.is_abandoned = True
+            self._waiting.pop(job, None)
+        raise TimeoutError(_TOO_LATE)
 
-    def _submit(self, job: _Job[T]) -> None:
-        with self._lock:
-            self._line.append(job)  # type: ignore[arg-type]
-            bell = self._idle.pop() if self._idle else None
-            is_new = bell is None and self._threads < self._limit
-            if is_new:
-                self._threads += 1
-                self._started += 1
-            number = self._started
-        if bell is not None:
-            bell.set()
-        elif is_new:
-            self._start(f"{self._name}-{number}")
+    def _wake_worker(self) -> bool:
+        """Have a worker look at what waits; False when there is none and none can be started."""
+        for bell in tuple(self._idle):
+            if not bell.is_set:
+                bell.set()  # the worker takes it out itself
+                return True
+        return len(self._threads) >= self._limit or self._start_worker()
 
-    def _abandon(self, job: _Job[T]) -> None:
-        job.is_abandoned = True
-        if job.finished.is_set:
-            return
-        with self._lock:
-            if job in self._line:
-                self._line.remove(job)  # type: ignore[arg-type]
-
-    def _start(self, name: str) -> None:
+    def _start_worker(self) -> bool:
+        name = f"{self._name}-{next(self._numbers)}"
         try:
             threading.Thread(target=self._serve, name=name, daemon=True).start()
-        except BaseException:
-            with self._lock:
-                self._threads -= 1
-            raise
+        except RuntimeError:  # a limit, or the interpreter is ending
+            return bool(self._threads)
+        return True
 
     def _serve(self) -> None:
-        while True:
-            job = self._next()
-            if job is None:
+        """Run jobs, then linger; what a worker does."""
+        while self._count_in():
+            while self._run_next() or self._linger():
+                pass
+            self._threads.discard(_thread.get_ident())
+            if not self._waiting:  # looked at last: a caller now finds this thread gone
                 return
-            job.run()
-            del job  # do not keep its result alive while idle
 
-    def _next(self) -> _Job[object] | None:
-        """Wait for a job; None when this thread should end."""
-        while True:
-            with self._lock:
-                if self._line:
-                    return self._line.popleft()
-                bell = LockWaiter()
-                self._idle.append(bell)
-            if bell.wait(Deadline.after(LINGER_SECONDS, monotonic)):
-                continue
-            with self._lock:
-                if bell in self._idle:
-                    self._idle.remove(bell)
-                    self._threads -= 1
-                    return None
+    def _count_in(self) -> bool:
+        with self._lock:
+            if len(self._threads) >= self._limit:
+                return False  # several callers started one at the same moment
+            self._threads.add(_thread.get_ident())
+            return True
+
+    def _run_next(self) -> bool:
+        """Run the job that has waited longest; False when none waits."""
+        for job in tuple(self._waiting):
+            if self._waiting.pop(job, self) is None:  # `self` where another worker was faster
+                if self._waiting:
+                    self._wake_worker()
+                job.run()
+                return True
+        return False
+
+    def _linger(self) -> bool:
+        """Wait for the next job; False when this worker is to end."""
+        bell = LockWaiter()
+        self._idle.append(bell)
+        if not self._waiting:  # looked at after the bell is there: no job is missed
+            bell.wait(Deadline.after(LINGER_SECONDS, monotonic))
+        self._idle.remove(bell)
+        return bell.is_set or bool(self._waiting)
 
 
 #: Enough for a few stuck calls beside each other; more would only be more that are stuck.

@@ -1,6 +1,6 @@
 """Time: one clock passed in, one deadline handed down, one plan made of any `timeout=`.
 
-This room knows seconds. It never waits; `runtime` does.
+This subpackage knows seconds. It never waits; `runtime` does.
 """
 
 from __future__ import annotations

@@ -66,10 +66,6 @@ class Deadline:
         at = self._now() + seconds
         return self if self.at <= at else Deadline(at, self._now)
 
-    def earliest(self, other: Deadline) -> Deadline:
-        """Return whichever of the two comes first; this one when they are the same."""
-        return other if other.at < self.at else self
-
     def __repr__(self) -> str:
         if self.at == inf:
             return "<Deadline never>"

@@ -1,4 +1,4 @@
-"""From whatever a caller passes as `timeout=` to the limits of one exchange.
+"""From any accepted `timeout=` to the limits of one exchange.
 
     timeout=                        connect    pool     read     write    total
     None                            -          -        -        -        -
@@ -91,7 +91,7 @@ class Timeout:
         """Return an equal timeout whose `total` is running.
 
         One that already runs, or that has no total, is returned as it is: a redirect or a retry
-        must not start the count anew.
+        must not start the count again.
         """
         total = _seconds("total", self.total)
         if total is None or self.deadline is not None:
@@ -188,16 +188,16 @@ def _pair(timeout: tuple[object, ...]) -> tuple[float | None, float | None]:
     try:
         connect, read = timeout
         return _seconds("connect", connect), _seconds("read", read)
-    except ValueError as exc:
+    except ValueError as error:
         raise ValueError(
-            f"timeout={timeout!r} cannot be used ({exc}). Pass a (connect, read) tuple of seconds, "
-            "or one number for both."
+            f"timeout={timeout!r} cannot be used ({error}). Pass a (connect, read) tuple of "
+            "seconds, or one number for both."
         ) from None
 
 
 def _plan_urllib3(timeout: urllib3.Timeout, now: Clock) -> TimeoutPlan:
     # `_connect` and `_read` are the values as given. The public properties mix in the module-wide
-    # socket default and, for reading, refuse to answer before urllib3's own timer was started.
+    # socket default and, for reading, raise before urllib3's own timer was started.
     total = _seconds("total", timeout.total)
     connect = _lesser(_seconds("connect", timeout._connect), total)
     read = _lesser(_seconds("read", timeout._read), total)

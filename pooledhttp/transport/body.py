@@ -17,8 +17,9 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
+from pooledhttp.runtime import copy_without_tracebacks
 from pooledhttp.transport.connection import Connection
-from pooledhttp.transport.faults import explain_total, without_frames
+from pooledhttp.transport.faults import explain_total
 from pooledhttp.transport.heads import Head
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class BodyReader:
     def _pull(self) -> bytes:
         """Get the next piece from the connection, `b""` at the end."""
         if self._failure is not None:
-            raise without_frames(self._failure)
+            raise copy_without_tracebacks(self._failure)
         connection, lease = self._connection, self._lease
         if connection is None or lease is None:
             return b""
@@ -124,7 +125,7 @@ class BodyReader:
         try:
             piece = connection.receive(self._plan)
         except Exception as error:
-            self._failure = without_frames(explain_total(error, self._plan))
+            self._failure = copy_without_tracebacks(explain_total(error, self._plan))
             self._give_up("failed in the body")
             raise
         except BaseException:

@@ -25,7 +25,7 @@ class ByteStream(Protocol):
     def send(self, data: bytes | memoryview, deadline: Deadline) -> None:
         """Write all of `data`."""
 
-    def send_until_answer(self, data: bytes | memoryview, deadline: Deadline) -> int:
+    def send_until_response(self, data: bytes | memoryview, deadline: Deadline) -> int:
         """Write until all is out or the peer answers while we are blocked; return the count."""
 
     def has_data_or_eof(self) -> bool:

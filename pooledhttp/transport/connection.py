@@ -25,7 +25,8 @@ import h11
 from urllib3.exceptions import HTTPError
 
 from pooledhttp.exceptions import ConnectionBroken
-from pooledhttp.transport.faults import Faults, without_frames
+from pooledhttp.runtime import copy_without_tracebacks, remove_tracebacks
+from pooledhttp.transport.faults import Faults
 from pooledhttp.transport.heads import (
     OPENING_BYTES,
     Head,
@@ -227,7 +228,7 @@ class Connection:
             for a server as well.
         """
         try:
-            count = self.stream.send_until_answer(data, plan.total.sooner(plan.write))
+            count = self.stream.send_until_response(data, plan.total.sooner(plan.write))
         except TimeoutError as error:
             raise self.faults.send_timeout(plan) from error
         except OSError as error:
@@ -303,7 +304,7 @@ class Connection:
         except OSError:
             pass  # whoever reads the body meets it again
         except HTTPError as error:
-            self._ahead.append(without_frames(error))
+            self._ahead.append(copy_without_tracebacks(error))
         return False
 
     def _is_told_to_continue(self, plan: TimeoutPlan) -> bool:
@@ -443,7 +444,7 @@ class Connection:
             BadAnswer: Broken chunks, almost only framing, or an oversized trailer.
         """
         if self._failure is not None:
-            raise without_frames(self._failure)
+            raise copy_without_tracebacks(self._failure)
         if self.is_complete or self.state is not State.READING:
             return b""
         event, self._pending = self._pending or self._next_body_event(), None
@@ -483,7 +484,7 @@ class Connection:
             elif event is not _NEED_DATA:
                 self._pending = event
         except Exception as error:  # to be raised in its turn, behind the data that came before it
-            self._failure = without_frames(error)
+            self._failure = copy_without_tracebacks(error)
 
     def _fill(self, plan: TimeoutPlan) -> None:
         """Read more of the body.
@@ -529,7 +530,7 @@ class Connection:
             return self._next_event("body")
         event = self._ahead.popleft()
         if isinstance(event, HTTPError):
-            raise without_frames(event)
+            raise copy_without_tracebacks(event)
         return event
 
     def _next_event(self, phase: str) -> object:
@@ -537,7 +538,7 @@ class Connection:
             return self._h11.next_event()
         except h11.RemoteProtocolError as error:
             # One of h11's frames has the error in a variable, and our readers further out.
-            error.__traceback__ = None
+            remove_tracebacks(error)
             text = str(error)
             if "closed connection" in text:
                 if phase == "head":

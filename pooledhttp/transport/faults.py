@@ -29,7 +29,7 @@ from pooledhttp.exceptions import (
 if TYPE_CHECKING:
     from pooledhttp.timing import TimeoutPlan
 
-__all__ = ["Faults", "explain_total", "without_frames"]
+__all__ = ["Faults", "explain_total"]
 
 E = TypeVar("E", bound=BaseException)
 
@@ -129,19 +129,3 @@ def explain_total(error: E, plan: TimeoutPlan) -> E:
         if not error.spent_seconds and isinstance(cause, TimeoutError):
             error.tell_spent(spent.by_phase(), str(spent))
     return error
-
-
-def without_frames(error: E) -> E:
-    """Copy an error, and what caused it, for somebody who keeps it to raise it later.
-
-    An error that was raised refers to the frames it went through, and those to their variables.
-    Kept by a connection or a reader it would keep, in turn, the reader and its lease: a circle
-    that only the cyclic collector breaks, or nobody while the pool holds the connection. So copies
-    are kept, and copies of those are raised.
-    """
-    args = (without_frames(one) if isinstance(one, BaseException) else one for one in error.args)
-    twin = type(error).__new__(type(error), *args)
-    twin.__dict__.update(error.__dict__)
-    if error.__cause__ is not None:
-        twin.__cause__ = without_frames(error.__cause__)
-    return twin

@@ -16,12 +16,12 @@ from urllib3.util.request import SKIP_HEADER
 from urllib3.util.url import _encode_target
 
 from pooledhttp.exceptions import InvalidHeader, InvalidURL
+from pooledhttp.syntax import TOKEN
 from pooledhttp.transport.wire import WireRequest
 
 __all__ = ["build_request"]
 
-#: RFC 9110, section 5.6.2: a method is a token.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN = re.compile(TOKEN)
 #: A request target that needs no encoding: visible ASCII without a percent sign.
 _PLAIN_TARGET = re.compile(r"[!\"$&-;=?-Z_a-z~]+")
 #: Methods for which a request without a body says so by `Content-Length: 0` (RFC 9110, section

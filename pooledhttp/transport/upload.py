@@ -100,7 +100,7 @@ class Upload:
             if sender.early_status is not None:
                 limit, piece = limit.sooner(ANSWERED_SECONDS), view[:ANSWERED_BYTES]
             try:
-                count = sender.stream.send_until_answer(piece, limit)
+                count = sender.stream.send_until_response(piece, limit)
             except TimeoutError as error:
                 if sender.early_status is not None:
                     return False

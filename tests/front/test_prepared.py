@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import pooledhttp
 from pooledhttp.exceptions import InvalidHeader, InvalidURL, MissingSchema
-from pooledhttp.message import target
+from pooledhttp.message import urls
 
 URLS: list[Any] = [
     "http://h", "http://h/", "HTTP://H/A", "http://h?q", "http://h#f", "http://h?#", "http://h/?",
@@ -102,13 +102,13 @@ def test_addresses_that_cannot_be_right_are_refused(url: Any, error: type[Except
 
 def test_a_host_in_other_letters_is_converted() -> None:
     """Full-width and capital letters come out as the name they mean."""
-    assert target.canonical_url("http://ex\uff0eample/") == "http://ex.ample/"
-    assert target.canonical_url("http://\uff11.example/") == "http://1.example/"
+    assert urls.canonical_url("http://ex\uff0eample/") == "http://ex.ample/"
+    assert urls.canonical_url("http://\uff11.example/") == "http://1.example/"
 
 
 def test_a_zone_does_not_spoil_the_parameters() -> None:
     """The percent sign of a zone is quoted by itself."""
-    url = target.canonical_url("http://[fe80::1%25eth0]/", {"a": "\u00e9"})
+    url = urls.canonical_url("http://[fe80::1%25eth0]/", {"a": "\u00e9"})
     assert url == "http://[fe80::1%25eth0]/?a=%C3%A9"
 
 

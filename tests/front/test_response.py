@@ -78,6 +78,12 @@ def test_text_in_an_encoding_that_is_none_is_utf_8(encoding: str) -> None:
     assert "".join(response.iter_content(1, decode_unicode=True)) == "\u00e9\u2603\ufffd"
 
 
+@pytest.mark.parametrize("body", ["\u00e9".encode(), "\u00fcber".encode("latin-1"), b"\x81\x40"])
+def test_an_empty_charset_is_utf_8_as_for_requests(body: bytes) -> None:
+    """`charset=` with nothing behind it: nothing is guessed."""
+    _both(body, lambda r: r.text, encoding="")
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 512])
 @pytest.mark.parametrize("delimiter", [None, b"\n", b"--", b"b"])
 @pytest.mark.parametrize("body", BODIES, ids=repr)
@@ -132,11 +138,11 @@ def test_failures_to_read_are_told_in_the_words_of_requests(
     assert caught.value.request is response.request  # type: ignore[attr-defined]
 
 
-def test_another_vocabulary_can_be_spoken() -> None:
+def test_a_subclass_can_name_other_error_classes() -> None:
     """A subclass may raise the classes of requests itself."""
 
     class Foreign(pooledhttp.Response):
-        _vocabulary = pooledhttp.Response._vocabulary._replace(
+        _errors = pooledhttp.Response._errors._replace(
             broken=requests.exceptions.ChunkedEncodingError,
             bad_status=requests.exceptions.HTTPError,
         )

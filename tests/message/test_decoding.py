@@ -246,12 +246,18 @@ class TestZstdFrames:
 class TestChoosing:
     """`make_decoder` reads the header's value."""
 
-    @pytest.mark.parametrize(
-        "value", ["", "identity", "x-unheard-of", "gzip, x-unheard-of", "x-unheard-of, gzip", " , "]
-    )
+    @pytest.mark.parametrize("value", ["", "identity", "x-unheard-of", " , ", "utf-8"])
     def test_nothing_to_undo(self, value: str) -> None:
-        """No coding, `identity`, and anything unknown leave the body as it came."""
+        """No coding, `identity`, and an unknown coding alone leave the body as it came."""
         assert make_decoder(value) is None
+
+    @pytest.mark.parametrize(
+        "value", ["gzip, x-unheard-of", "x-unheard-of, gzip", "gzip,aws-chunked"]
+    )
+    def test_a_chain_with_an_unknown_coding_is_an_error(self, value: str) -> None:
+        """The body is compressed and cannot be undone: handing it over would pass for content."""
+        with pytest.raises(DecodeError, match=r"cannot be undone: (x-unheard-of|aws-chunked)"):
+            make_decoder(value)
 
     @pytest.mark.parametrize(
         "value", ["GZIP", " gzip ", "identity, gzip", "gzip, identity", ",gzip"]

@@ -21,8 +21,8 @@ from pooledhttp.network import (
     Stream,
     TlsSettings,
 )
-from pooledhttp.network.secure import Handshake, secure
-from pooledhttp.network.tls_sessions import SessionStore
+from pooledhttp.network.tls.handshake import Handshake, start_tls
+from pooledhttp.network.tls.sessions import SessionStore
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority
@@ -147,7 +147,7 @@ def test_reset_before_the_handshake(runtime: Runtime, soon: Soon) -> None:
         assert runtime.wait(sock, True, False, soon())[0], "the reset is here"
         wish = Handshake("127.0.0.1", 443, TlsSettings(), None, SessionStore())
         try:
-            secure(stream, wish, soon())
+            start_tls(stream, wish, soon())
         except OSError as error:
             kept = error
         stream.close()

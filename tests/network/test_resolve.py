@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pooledhttp.network import Address, StaticResolver, SystemResolver, resolve
-from pooledhttp.network.resolve import HARD_LIMIT, LINGER_SECONDS, MAX_IDLE, literal
+from pooledhttp.network.addresses import literal
+from pooledhttp.network.resolve import HARD_LIMIT, LINGER_SECONDS, MAX_IDLE
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
 from tests.support.commands import run_python

@@ -130,7 +130,9 @@ def test_names_socks_4_cannot_reach(connector: Connector, soon: Soon, no_fd_leak
     assert set(asked) <= {b""}
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x05\x63", b"\x05", b""])
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x05\x63", b"\x05", b"", b"\x04\x00"]
+)
 @pytest.mark.parametrize("scheme", ["socks4", "socks5"])
 def test_not_a_socks_server(
     connector: Connector, soon: Soon, answer: bytes, scheme: str, no_fd_leak: None

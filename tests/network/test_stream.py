@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from pooledhttp.network import Connector, Proxy, Route, Stream, TlsSettings
+from pooledhttp.network.stream import SecureStream
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority
@@ -138,7 +139,7 @@ def test_end_of_stream_is_empty(opened: Opener, soon: Soon) -> None:
         assert stream.recv(100, soon()) == b""
 
 
-def test_tls_end_without_farewell_is_an_error(opened: Opener, soon: Soon) -> None:
+def test_tls_end_without_close_notify_is_an_error(opened: Opener, soon: Soon) -> None:
     """A TLS stream that just stops may have been cut: an error, never an end."""
 
     def handle(peer: Peer) -> None:
@@ -152,6 +153,20 @@ def test_tls_end_without_farewell_is_an_error(opened: Opener, soon: Soon) -> Non
                 stream.recv(100, soon())
         else:
             assert stream.recv(100, soon()) == b""
+
+
+def test_tls_end_without_close_notify_can_be_allowed(opened: Opener, soon: Soon) -> None:
+    """Where truncation is allowed it reads as no bytes, as the end of a plain stream does."""
+
+    def handle(peer: Peer) -> None:
+        peer.sock.sendall(b"whole")
+        peer.close(notify=False)
+
+    with opened(handle) as (stream, _):
+        if isinstance(stream, SecureStream):
+            stream.allows_truncation = True
+        assert stream.recv(100, soon()) == b"whole"
+        assert stream.recv(100, soon()) == b""
 
 
 def test_silence_times_out(opened: Opener, echo: Handler, soon: Soon) -> None:
@@ -204,7 +219,7 @@ def test_upload_stops_at_an_early_answer(opened: Opener, soon: Soon) -> None:
 
     with opened(handle) as (stream, _):
         data = b"x" * 50_000_000
-        sent = stream.send_until_answer(data, soon())
+        sent = stream.send_until_response(data, soon())
         assert 0 < sent < len(data)
         assert stream.recv(100, soon()) == b"413"
         gates[0].open()
@@ -221,7 +236,7 @@ def test_upload_without_answer_is_sent_whole(opened: Opener, soon: Soon) -> None
         peer.sock.sendall(b"thanks")
 
     with opened(handle) as (stream, _):
-        assert stream.send_until_answer(data, soon()) == len(data)
+        assert stream.send_until_response(data, soon()) == len(data)
         assert stream.recv(100, soon()) == b"thanks"
     assert bytes(got) == data
 

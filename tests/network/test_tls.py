@@ -16,8 +16,8 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from pooledhttp.exceptions import Fault, TlsError
 from pooledhttp.network import Connector, Route, Stream, TlsSettings
-from pooledhttp.network.tls import credentials_for
-from pooledhttp.network.tls_contexts import MAX_CONTEXTS, _contexts
+from pooledhttp.network.tls.contexts import MAX_CONTEXTS, _contexts
+from pooledhttp.network.tls.verification import credentials_for
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority
 from tests.support.scripted import Handler, ScriptedServer
@@ -82,6 +82,7 @@ def test_certifi_is_trusted_by_default(server: ScriptedServer, dial: Dial) -> No
         dial(server)
     text = str(caught.value)
     assert "certifi" in text and "verify='/path" in text
+    assert "SSLError(" in text and "[SSL: CERTIFICATE_VERIFY_FAILED]" in text
     assert isinstance(caught.value.args[0], ssl.SSLCertVerificationError)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pooledhttp.exceptions import TlsError
 from pooledhttp.network import Connector, Route, SessionStore, StaticResolver, TlsSettings
-from pooledhttp.network.tls_sessions import SessionKey
+from pooledhttp.network.tls.sessions import SessionKey
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority

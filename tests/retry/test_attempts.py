@@ -19,7 +19,16 @@ from urllib3 import exceptions as u3
 from urllib3.response import HTTPResponse
 
 from pooledhttp import exceptions as ours
-from pooledhttp.retry import Attempts, BodySpent, OriginPaused, Pauses, Retry, RetryBudget
+from pooledhttp.retry import (
+    Attempts,
+    BodySpent,
+    BudgetSpent,
+    OriginPaused,
+    Pauses,
+    Retry,
+    RetryBudget,
+)
+from pooledhttp.timing import Deadline
 from tests.support.clock import FakeClock
 
 ORIGIN = "http://example.test:80"
@@ -37,6 +46,12 @@ class Sleeper:
     def sleep(self, seconds: float) -> None:
         self.naps.append(seconds)
         self.clock.advance(seconds)
+
+    def call_blocking(self, fn: Callable[[], Any], deadline: Deadline) -> Any:
+        value = fn()
+        if deadline.expired:
+            raise TimeoutError("too late")
+        return value
 
 
 class Label:
@@ -474,6 +489,105 @@ class TestBodies:
         assert run.result().status == 500
 
 
+class Sleeping(urllib3.Retry):
+    """Has a runtime to sleep on, and gives it to the policies that follow."""
+
+    runtime: Sleeper
+
+    def new(self, **kw: Any) -> Any:
+        policy = super().new(**kw)
+        policy.runtime = self.runtime
+        return policy
+
+
+class OwnSleep(Sleeping):
+    """Overrides all of waiting."""
+
+    def sleep(self, response: Any = None) -> None:
+        self.runtime.sleep(7 if response is None else response.status)
+
+
+class OwnSleepForRetry(Sleeping):
+    """Overrides waiting after a response."""
+
+    def sleep_for_retry(self, response: Any) -> bool:
+        self.runtime.sleep(8)
+        return True
+
+
+class OwnBackoff(Sleeping):
+    """Overrides waiting without a Retry-After."""
+
+    def _sleep_backoff(self) -> None:
+        self.runtime.sleep(9)
+
+
+class TestOverriddenPolicies:
+    """Subclasses of urllib3's policy decide by the methods that they override."""
+
+    @pytest.mark.parametrize(
+        ("kind", "naps"),
+        [(OwnSleep, [503, 7]), (OwnSleepForRetry, [8]), (OwnBackoff, [9, 9])],
+        ids=lambda given: getattr(given, "__name__", None),
+    )
+    def test_methods_that_sleep(self, kind: type[Sleeping], naps: list[float]) -> None:
+        """They are called where urllib3 calls them, after a response and after an error."""
+        policy = kind(5, status_forcelist=[503], backoff_factor=100)
+        policy.runtime = runtime = Sleeper()
+        given = policy if kind is not OwnSleepForRetry else policy.new(backoff_factor=0)
+        run = Run(given, answer(503), broken(), answer(200), runtime=runtime)
+        assert run.result().status == 200
+        assert runtime.naps == naps
+
+    def test_the_deadline_bounds_them(self) -> None:
+        """A sleep beyond the deadline ends the request with the error at hand."""
+        policy = OwnSleep(5)
+        policy.runtime = runtime = Sleeper()
+        error = broken()
+        run = Run(policy, error, answer(200), runtime=runtime, total=5)
+        assert run.error() is error
+        assert run.sent == 1
+
+    def test_is_retry(self) -> None:
+        """It decides which responses are refused."""
+
+        class Picky(urllib3.Retry):
+            def is_retry(self, method: str, status: int, has_retry_after: bool = False) -> bool:
+                return status == 418
+
+        assert Run(Picky(2), answer(418), answer(503)).result().status == 503
+
+    def test_get_backoff_time(self) -> None:
+        """It decides how long to wait; the runtime waits."""
+
+        class Steady(urllib3.Retry):
+            def get_backoff_time(self) -> float:
+                return 4
+
+        run = Run(Steady(2), broken(), broken(), answer(200))
+        run.result()
+        assert run.runtime.naps == [4, 4]
+
+    def test_increment(self) -> None:
+        """It decides which errors are retried, also for a method that may not run twice."""
+
+        class Daring(urllib3.Retry):
+            def increment(self, method: Any = None, *args: Any, **kwargs: Any) -> Any:
+                return super().increment("GET", *args, **kwargs)
+
+        error = broken()
+        assert Run(urllib3.Retry(2), error, method="POST").error() is error
+        assert Run(Daring(2), broken(), answer(200), method="POST").result().status == 200
+
+    def test_a_method_that_is_patched_later_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A test that replaces urllib3's `sleep` keeps its effect."""
+        naps: list[object] = []
+        monkeypatch.setattr(urllib3.Retry, "sleep", lambda policy, response=None: naps.append(1))
+        run = Run(Retry(3, backoff_factor=50), broken(), answer(200))
+        assert run.result().status == 200
+        assert (naps, run.runtime.naps) == ([1], [])
+
+
 class TestBudget:
     """Retries of all requests together are bounded."""
 
@@ -518,6 +632,31 @@ class TestBudget:
         assert run.disposed == [500]
         run = Run(policy.new(raise_on_status=False), answer(500), budget=empty)
         assert run.result().status == 500
+
+    @pytest.mark.parametrize(
+        "outcomes", [[answer(500)] * 9, [broken()] * 9], ids=["status", "error"]
+    )
+    def test_the_error_names_the_budget(self, outcomes: list[Outcome]) -> None:
+        """A request that ends early for want of budget says so, and which setting it is."""
+        policy = Retry(4, status_forcelist=[500])
+        run = Run(policy, *outcomes, budget=RetryBudget(ratio=0, min_per_second=0))
+        error = run.error()
+        assert isinstance(error, BudgetSpent)
+        assert error.origin == ORIGIN
+        assert "retry budget" in str(error) and "Retry(budget=" in str(error)
+        copy = pickle.loads(pickle.dumps(error))
+        assert isinstance(copy, BudgetSpent) and copy.origin == ORIGIN
+        full = Run(policy, *outcomes, budget=RetryBudget())
+        assert "budget" not in str(full.error())
+
+    def test_the_count_holds_for_429_without_retry_after(self) -> None:
+        """The user named the status and the count; an empty budget does not cut it short."""
+        empty = RetryBudget(ratio=0, min_per_second=0)
+        policy = Retry(3, status_forcelist=[429])
+        run = Run(policy, answer(429), answer(429), answer(429), answer(200), budget=empty)
+        assert run.result().status == 200
+        told = Run(policy, answer(429, Retry_After="1"), budget=empty)
+        assert isinstance(told.error(), BudgetSpent)
 
     def test_an_outage_adds_a_fifth(self) -> None:
         """2,000 requests of a policy with ten retries each send 2,500 times, not 22,000."""
@@ -721,7 +860,7 @@ def test_outcome_history_and_waits_are_those_of_urllib3(
     """Random scripts through urllib3's `urlopen` and through this loop: nothing differs."""
     naps_of_urllib3.clear()
     pool = ScriptedPool([MAKERS[name]() for name in [*script, "ok"]])
-    run = Run(Recording(**policy), *[MAKERS[name]() for name in [*script, "ok"]], method=method)
+    run = Run(urllib3.Retry(**policy), *[MAKERS[name]() for name in [*script, "ok"]], method=method)
 
     def theirs() -> object:
         return pool.urlopen(

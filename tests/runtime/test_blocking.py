@@ -239,51 +239,51 @@ def test_workers_see_the_callers_context_variables() -> None:
 
 def test_workers_are_reused_and_bounded() -> None:
     """Calls one after the other share a thread; stuck ones take at most the limit."""
-    crew = workers.Workers(2, "test-crew")
-    assert len({crew.call(threading.get_ident, after(5)) for _ in range(20)}) == 1
+    group = workers.Workers(2, "test-group")
+    assert len({group.call(threading.get_ident, after(5)) for _ in range(20)}) == 1
     gate = runtime.waiter()
     for _ in range(4):
         with pytest.raises(TimeoutError):
-            crew.call(lambda: gate.wait(after(10)), after(0.02))
-    assert len([t for t in threading.enumerate() if t.name.startswith("test-crew")]) == 2
-    assert not crew._line  # what was abandoned in line is not kept
+            group.call(lambda: gate.wait(after(10)), after(0.02))
+    assert len([t for t in threading.enumerate() if t.name.startswith("test-group")]) == 2
+    assert not group._waiting  # what was abandoned in line is not kept
     gate.set()
-    assert crew.call(lambda: "again", after(5)) == "again"
+    assert group.call(lambda: "again", after(5)) == "again"
 
 
 def test_abandoned_call_in_line_is_never_made() -> None:
     """A caller that left before its turn has nothing done in its name."""
-    crew = workers.Workers(1, "test-line")
+    group = workers.Workers(1, "test-line")
     gate = runtime.waiter()
     made: list[str] = []
     with pytest.raises(TimeoutError):
-        crew.call(lambda: gate.wait(after(10)), after(0.02))
+        group.call(lambda: gate.wait(after(10)), after(0.02))
     with pytest.raises(TimeoutError):
-        crew.call(lambda: made.append("late"), after(0.02))
+        group.call(lambda: made.append("late"), after(0.02))
     gate.set()
-    crew.call(lambda: made.append("in time"), after(5))
+    group.call(lambda: made.append("in time"), after(5))
     assert made == ["in time"]
 
 
 def test_idle_workers_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that finds nothing to do for a while ends, and another is started when needed."""
     monkeypatch.setattr(workers, "LINGER_SECONDS", 0.01)
-    crew = workers.Workers(2, "test-leaves")
-    crew.call(lambda: None, after(5))
+    group = workers.Workers(2, "test-leaves")
+    group.call(lambda: None, after(5))
     for thread in [t for t in threading.enumerate() if t.name.startswith("test-leaves")]:
         thread.join(5)
         assert not thread.is_alive()
-    assert crew.call(lambda: 1, after(5)) == 1
+    assert group.call(lambda: 1, after(5)) == 1
 
 
 def test_many_callers_get_their_own_results() -> None:
     """Results do not cross between callers."""
-    crew = workers.Workers(4, "test-many")
+    group = workers.Workers(4, "test-many")
     wrong: list[int] = []
 
     def call(number: int) -> None:
         for turn in range(50):
-            if crew.call(lambda: (number, turn), after(5)) != (number, turn):  # noqa: B023
+            if group.call(lambda: (number, turn), after(5)) != (number, turn):  # noqa: B023
                 wrong.append(number)
 
     tasks = [runtime.spawn(lambda n=n: call(n), f"caller {n}") for n in range(8)]  # type: ignore[misc]

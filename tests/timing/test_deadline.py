@@ -52,15 +52,6 @@ def test_sooner_is_the_shorter_of_both() -> None:
     assert Deadline.never(clock.now).sooner(2).remaining() == 2
 
 
-def test_earliest_picks_one_of_the_two() -> None:
-    """The earlier object itself comes back."""
-    clock = FakeClock()
-    one, other = Deadline.after(1, clock.now), Deadline.after(2, clock.now)
-    assert one.earliest(other) is one
-    assert other.earliest(one) is one
-    assert Deadline.never(clock.now).earliest(other) is other
-
-
 def test_negative_durations_are_over_at_once() -> None:
     """What a computation leaves below zero is no time at all."""
     assert Deadline.after(-1, FakeClock().now).expired

@@ -52,10 +52,10 @@ class ScriptedStream:
         return self._next() if self.pieces else None
 
     def send(self, data: bytes, deadline: Deadline) -> None:
-        if self.send_until_answer(data, deadline) < len(data):
+        if self.send_until_response(data, deadline) < len(data):
             raise TimeoutError
 
-    def send_until_answer(self, data: bytes, deadline: Deadline) -> int:
+    def send_until_response(self, data: bytes, deadline: Deadline) -> int:
         self.writes += 1
         room = len(data) if self.accepts is None else min(len(data), self.accepts - len(self.sent))
         self.sent += data[:room]

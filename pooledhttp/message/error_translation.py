@@ -1,9 +1,11 @@
-"""The border: where errors of the wire become errors of the caller, once.
+"""Where urllib3's errors become requests' errors, once.
 
-Below stand urllib3's classes, which `urllib3.Retry` decides by; above stand requests' classes,
-which callers catch. Which requests: normally this package's own tree, but an adapter mounted on a
-session of the real requests answers in that one's terms, with its `Response` and its exceptions.
-Which of the two it is shows in the request that it is given.
+From `raw` down to the socket, failures are urllib3's classes, which `urllib3.Retry` decides by.
+Callers catch requests' classes. Normally that is this package's own tree. An adapter mounted on a
+session of the real requests raises the classes of requests, and returns its `Response`: which of
+the two it is shows in the class of the request.
+
+While a request is sent (`ErrorTranslation`):
 
     raised below                                  raised above
     MaxRetryError                                 as its reason; RetryError for a status
@@ -16,18 +18,28 @@ Which of the two it is shows in the request that it is given.
     UnrewindableBodyError                         the class of this name
     ProtocolError, PoolError, OSError             ConnectionError
     our own RequestException                      as it is; over there, its counterpart
+
+While a body is read (`BodyErrors`):
+
+    ProtocolError                                 ChunkedEncodingError
+    DecodeError                                   ContentDecodingError
+    ReadTimeoutError                              BodyTimeout, a ConnectionError as in requests
+    SSLError                                      SSLError
+    any other                                     ConnectionError
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from urllib3.exceptions import (
     ConnectTimeoutError,
+    DecodeError,
     HTTPError,
     LocationValueError,
     MaxRetryError,
@@ -45,17 +57,19 @@ from urllib3.exceptions import InvalidHeader as WireInvalidHeader
 from pooledhttp import exceptions
 from pooledhttp.exceptions import RequestException, SendTimeout
 from pooledhttp.message.prepared import PreparedRequest
-from pooledhttp.message.response import Response
 
-__all__ = ["Border", "border_for"]
+__all__ = ["OURS", "BodyErrors", "ErrorTranslation", "translation_for"]
 
 
 @dataclass(frozen=True, slots=True)
-class Border:
-    """One side's terms: its errors, and its class of response."""
+class ErrorTranslation:
+    """Turns an error of sending into one of a tree.
+
+    Attributes:
+        errors: The module with requests' exception classes: ours, or that of requests.
+    """
 
     errors: ModuleType
-    response: type[Any]
 
     def translate(self, error: Exception, request: Any) -> Exception:
         """Return the error to raise for `error`; it is `args[0]` of the new one.
@@ -133,20 +147,52 @@ def _make_counterpart(errors: ModuleType, ours: type[Exception]) -> Any:
     return type(ours.__name__, parents, {"__doc__": ours.__doc__})
 
 
-_OURS = Border(exceptions, Response)
+#: The translation into this package's own tree.
+OURS = ErrorTranslation(exceptions)
 
 
 @cache
-def _border_of(requests: ModuleType) -> Border:
-    return Border(requests.exceptions, requests.Response)
+def _into(errors: ModuleType) -> ErrorTranslation:
+    return ErrorTranslation(errors)
 
 
-def border_for(request: Any) -> Border:
-    """Tell by a request in whose terms its answer and its errors are to be given."""
+def translation_for(request: Any) -> ErrorTranslation:
+    """Return the translation for a request: into requests' tree for a request of requests."""
     if isinstance(request, PreparedRequest):
-        return _OURS
+        return OURS
     requests = sys.modules.get("requests")
     foreign = getattr(requests, "PreparedRequest", None)
     if requests is not None and foreign is not None and isinstance(request, foreign):
-        return _border_of(requests)
-    return _OURS
+        return _into(requests.exceptions)
+    return OURS
+
+
+class BodyErrors(NamedTuple):
+    """The exception classes a `Response` raises, by what went wrong below it.
+
+    A subclass of `Response` can name others, for example those of requests itself.
+    """
+
+    broken: Callable[..., Exception] = exceptions.ChunkedEncodingError
+    decoding: Callable[..., Exception] = exceptions.ContentDecodingError
+    timeout: Callable[..., Exception] = exceptions.BodyTimeout
+    tls: Callable[..., Exception] = exceptions.SSLError
+    other: Callable[..., Exception] = exceptions.ConnectionError
+    consumed: Callable[..., Exception] = exceptions.StreamConsumedError
+    not_json: Callable[[str, str, int], Exception] = exceptions.JSONDecodeError
+    bad_status: Callable[..., Exception] = exceptions.HTTPError
+
+    def translate(self, error: Exception, request: PreparedRequest | None) -> Exception:
+        """Return the exception to raise for a failure to read, with that failure as `args[0]`."""
+        if isinstance(error, ProtocolError):
+            kind = self.broken
+        elif isinstance(error, DecodeError):
+            kind = self.decoding
+        elif isinstance(error, ReadTimeoutError):
+            # In requests a ConnectionError; that it is a timeout is what people expect.
+            kind = self.timeout
+        elif isinstance(error, SSLError):
+            kind = self.tls
+        else:
+            kind = self.other
+        return kind(error, request=request)

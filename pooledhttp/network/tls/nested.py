@@ -75,7 +75,7 @@ class NestedTlsStream(SecureStream):
                 self._fill(deadline)
             self._flush(deadline)
         except OSError:
-            self._say_now()  # an alert that tells the peer why we refuse is worth a try, no more
+            self._send_pending()  # the alert, if it can be sent at once
             raise
 
     def _step(self, act: Callable[[], object]) -> bool:
@@ -86,6 +86,7 @@ class NestedTlsStream(SecureStream):
         return True
 
     def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
+        """Read up to `max_bytes`; see `Stream.recv`."""
         if self._ahead:
             return self._take_ahead(max_bytes)
         read = self._object.read
@@ -95,19 +96,26 @@ class NestedTlsStream(SecureStream):
             try:
                 return read(max_bytes)
             except ssl.SSLWantReadError:
-                self._fill(deadline)
+                if not self._fill(deadline):
+                    return b""
             except ssl.SSLZeroReturnError:
                 return b""
 
-    def _fill(self, deadline: Deadline) -> None:
-        """Get more ciphertext; what TLS wants said first is said first."""
+    def _fill(self, deadline: Deadline) -> bool:
+        """Read more ciphertext, after sending what is pending; False at an end that is allowed."""
         self._flush(deadline)
-        self._feed(self._carrier.recv(READ_BYTES, deadline))
+        try:
+            self._feed(self._carrier.recv(READ_BYTES, deadline))
+        except ssl.SSLEOFError:  # of this layer, or of the proxy's
+            if self.allows_truncation:
+                return False
+            raise
+        return True
 
     def _feed(self, data: bytes) -> None:
         if not data:
-            # TLS asked for more and there is none: no farewell came. Said here and not left to the
-            # context, whose options may have such an end pass for a good one.
+            # TLS asked for more and there is none: no close_notify came. Raised here and not left
+            # to the context, whose options may let such an end pass for a good one.
             raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
         self._incoming.write(data)
 
@@ -122,6 +130,7 @@ class NestedTlsStream(SecureStream):
             self._unsent = memoryview(bytes(self._unsent) + self._outgoing.read())
 
     def send(self, data: Buffer, deadline: Deadline) -> None:
+        """Write all of `data`; see `Stream.send`."""
         view = memoryview(data)
         for start in range(0, len(view), READ_BYTES):
             self._encrypt(view[start : start + READ_BYTES], deadline)
@@ -132,14 +141,16 @@ class NestedTlsStream(SecureStream):
         while done < len(view):
             try:
                 done += self._object.write(view[done : done + RECORD_BYTES])
-            except ssl.SSLWantReadError:  # a renegotiation wants an answer first
-                self._fill(deadline)
+            except ssl.SSLWantReadError:  # a renegotiation has to be read first
+                if not self._fill(deadline):
+                    raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the peer hung up") from None
 
-    def send_until_answer(self, data: Buffer, deadline: Deadline) -> int:
+    def send_until_response(self, data: Buffer, deadline: Deadline) -> int:
+        """Write `data` until a response begins; see `Stream.send_until_response`."""
         view, done = memoryview(data), 0
         while True:
             # What is left of an earlier call goes first; what is encrypted counts as accepted.
-            if not self._flush_until_answer(deadline):
+            if not self._flush_until_response(deadline):
                 return done
             if done == len(view):
                 return done
@@ -147,17 +158,17 @@ class NestedTlsStream(SecureStream):
             self._encrypt(piece, deadline)
             done += len(piece)
 
-    def _flush_until_answer(self, deadline: Deadline) -> bool:
-        """Send all ciphertext there is; False when an answer came in between."""
+    def _flush_until_response(self, deadline: Deadline) -> bool:
+        """Send all ciphertext there is; False when a response came in between."""
         self._collect()
         while self._unsent:
-            sent = self._carrier.send_until_answer(self._unsent, deadline)
+            sent = self._carrier.send_until_response(self._unsent, deadline)
             self._unsent = self._unsent[sent:]
-            if self._unsent and self._has_answer(deadline):
+            if self._unsent and self._has_response(deadline):
                 return False
         return True
 
-    def _has_answer(self, deadline: Deadline) -> bool:
+    def _has_response(self, deadline: Deadline) -> bool:
         """Whether what the carrier has to read is for us; if so it is kept for `recv`."""
         try:
             self._feed(self._carrier.recv(READ_BYTES, deadline))
@@ -169,6 +180,7 @@ class NestedTlsStream(SecureStream):
         return True
 
     def has_data_or_eof(self) -> bool:
+        """Tell whether the idle connection is unfit for another request; see `Stream`."""
         if self.is_closed or self._ahead:
             return True
         return not self._is_quiet()
@@ -193,22 +205,24 @@ class NestedTlsStream(SecureStream):
             except ssl.SSLZeroReturnError:
                 return b""
 
-    def _farewell(self) -> None:
+    def _close_notify(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             self._object.unwrap()
-        self._say_now()
-        self._carrier._farewell()
+        self._send_pending()
+        self._carrier._close_notify()
 
-    def _say_now(self) -> None:
-        """Send what TLS has to say if that takes no waiting."""
+    def _send_pending(self) -> None:
+        """Send pending ciphertext if that takes no waiting."""
         with contextlib.suppress(OSError, ValueError):
             self._collect()
             self._carrier._write_now(self._unsent)
 
     def close(self) -> None:
+        """Close at once; see `Stream.close`."""
         super().close()
         self._carrier.is_closed = True  # it shared the socket
 
     def abandon(self) -> None:
+        """Close the descriptor without sending anything; see `Stream.abandon`."""
         self.is_closed = True
         self._carrier.abandon()

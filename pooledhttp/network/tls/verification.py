@@ -1,6 +1,6 @@
 """TLS: which context a route is dialled with, and what is checked after the handshake.
 
-With no context of the caller's it is one of our own (`tls_contexts`). A caller's is used as it is
+With no context of the caller's it is one of our own (`contexts`). A caller's is used as it is
 where it says what the settings beside it say. Where they ask for something else (`verify=False`,
 another host name, more trusted certificates), a stand-in is used. Where trust and client
 certificate are to stay the caller's, the stand-in's connection is moved onto the caller's context
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast
 from urllib3.util.ssl_match_hostname import CertificateError, match_hostname
 
 from pooledhttp.network.route import TlsSettings
-from pooledhttp.network.tls_contexts import (
+from pooledhttp.network.tls.contexts import (
     checks_name,
     fill,
     merged_context,
@@ -52,7 +52,7 @@ class Credentials(NamedTuple):
         trust: The caller's context to move the connection onto before the handshake; None leaves
             it.
         can_resume: Whether sessions of `context` may be used again.
-        is_ours: Whether `context` is one that nobody else can change.
+        is_ours: Whether `context` is one that no other code can change.
     """
 
     context: ssl.SSLContext
@@ -107,14 +107,14 @@ def check_peer(tls: ssl.SSLSocket | ssl.SSLObject, settings: TlsSettings) -> Non
         return
     wanted = settings.assert_hostname
     if not isinstance(wanted, str):
-        return  # OpenSSL has checked the name, or nobody is to
+        return  # OpenSSL has checked the name, or it is not to be checked
     certificate = tls.getpeercert()
     if not certificate:
         return  # nothing was verified, so the name in it would prove nothing
     try:
         match_hostname(cast(Any, certificate), wanted.strip("[]").partition("%")[0])
-    except CertificateError as exc:
-        raise CertificateMismatch(f"Hostname mismatch: {exc}") from exc
+    except CertificateError as error:
+        raise CertificateMismatch(f"Hostname mismatch: {error}") from error
 
 
 def _check_fingerprint(certificate: bytes | None, wanted: str) -> None:
@@ -155,7 +155,7 @@ def _beside(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
 def _trusts(given: ssl.SSLContext, settings: TlsSettings) -> bool:
     """Whether the caller's context has what is to be trusted; an empty one is given it.
 
-    Where nobody names a bundle, what the caller loaded stands for it.
+    Without a named bundle, what the caller loaded is trusted.
     """
     return fill(given, settings) or (names_default_trust(settings) and not was_filled(given))
 

@@ -1,37 +1,42 @@
 """The TLS handshake on a stream: make it, check what came of it, say what went wrong.
 
-`secure` takes a stream and gives back one that speaks TLS over it; `explain` turns the terse errors
-of OpenSSL into a fault that names the certificate authority used and the way out.
+`start_tls` takes a stream and gives back one that speaks TLS over it. `explain` turns an error of
+OpenSSL into a fault that names the certificate authority used and the way out.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pooledhttp.certs import where
 from pooledhttp.exceptions import DialError, Fault, TlsError
-from pooledhttp.network.stream import SecureStream, Stream, TlsStream
-from pooledhttp.network.tls import (
+from pooledhttp.network.stream import SecureStream, Stream, TlsStream, close_socket
+from pooledhttp.network.tls.contexts import wraps_its_own_way
+from pooledhttp.network.tls.nested import NestedTlsStream
+from pooledhttp.network.tls.sessions import SessionKey, SessionStore
+from pooledhttp.network.tls.verification import (
     CertificateMismatch,
     Credentials,
     check_peer,
     credentials_for,
     server_name,
 )
-from pooledhttp.network.tls_contexts import wraps_its_own_way
-from pooledhttp.network.tls_in_tls import NestedTlsStream
-from pooledhttp.network.tls_sessions import SessionKey, SessionStore
 
 if TYPE_CHECKING:
     from pooledhttp.network.route import Proxy, TlsSettings
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
-__all__ = ["Handshake", "explain", "secure"]
+__all__ = ["Handshake", "explain", "start_tls"]
+
+#: The part of a socket that Python code cannot leave half made.
+_BareSocket: Any = socket.socket.__base__
 
 #: OpenSSL's `verify_code`s (x509_vfy.h) for a chain that ends in nothing we trust.
 _UNTRUSTED = frozenset({18, 19, 20, 21})
@@ -56,7 +61,7 @@ class Handshake(NamedTuple):
     sessions: SessionStore
 
 
-def secure(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
+def start_tls(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
     """Make TLS over `stream`.
 
     Args:
@@ -76,6 +81,7 @@ def secure(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
     keep = partial(wish.sessions.put, key) if key is not None else None
     begin = _on_socket if _can_take_socket(stream, credentials) else _on_stream
     secured = begin(stream, credentials, name, session, keep, deadline)
+    secured.allows_truncation = wish.settings.truncation == "allow"
     try:
         check_peer(secured._tls, wish.settings)
         if key is not None and not wish.sessions.wants_another(
@@ -111,7 +117,7 @@ def _can_take_socket(stream: Stream, credentials: Credentials) -> bool:
 
     Not when TLS is there already; not with a context that wraps sockets in its own way (such ones
     check the certificate when wrapping, where a non-blocking handshake has not begun); and not with
-    one that hides an end without farewell.
+    one that hides an end without close_notify.
     """
     if stream.is_tls:
         return False
@@ -141,38 +147,41 @@ def _on_socket(
             session=session,
         )
     except BaseException as error:
-        _close_half_wrapped(error)
+        _close_half_wrapped(error, stream.sock)
         raise
     try:
         if credentials.trust is not None:
             sock.context = credentials.trust
-        _shake_hands(sock, stream.runtime, deadline)
+        _handshake(sock, stream.runtime, deadline)
         return TlsStream(sock, stream.runtime, keep)
     except BaseException:
-        try:
-            stream.runtime.forget(sock)
-        finally:
-            with contextlib.suppress(OSError):
-                sock.close()
+        close_socket(sock, stream.runtime)
         raise
 
 
-def _close_half_wrapped(error: BaseException) -> None:
+def _close_half_wrapped(error: BaseException, sock: socket.socket) -> None:
     """Close the socket that was being wrapped when `ssl` failed, as where the peer had hung up.
 
-    The descriptor is the new socket's already, and that is nowhere but in a frame of the error: it
-    would stay open for as long as somebody keeps the error.
+    `ssl` makes a new socket of the descriptor and then detaches the old one. The new one is nowhere
+    but in a frame of the error: its descriptor would stay open for as long as the error is kept. It
+    may be half made, where Ctrl-C came in between, so the methods of `ssl` cannot be trusted.
+
+    Args:
+        error: What `wrap_socket` raised.
+        sock: The old socket, which owns the descriptor until it is detached.
     """
     step = error.__traceback__
     while step is not None:
         wrapped = step.tb_frame.f_locals.get("self")
         if isinstance(wrapped, ssl.SSLSocket):
-            with contextlib.suppress(OSError):
-                wrapped.close()
+            with contextlib.suppress(OSError, ValueError):
+                descriptor = _BareSocket.detach(wrapped)
+                if descriptor >= 0 and sock.fileno() < 0:
+                    os.close(descriptor)
         step = step.tb_next
 
 
-def _shake_hands(sock: ssl.SSLSocket, runtime: Runtime, deadline: Deadline) -> None:
+def _handshake(sock: ssl.SSLSocket, runtime: Runtime, deadline: Deadline) -> None:
     while True:
         try:
             sock.do_handshake()
@@ -209,67 +218,69 @@ def _on_stream(
 
 
 def explain(
-    exc: OSError | ValueError, origin: str, host: str, port: int, settings: TlsSettings
+    error: OSError | ValueError, origin: str, host: str, port: int, settings: TlsSettings
 ) -> Fault:
     """Make the fault for a handshake that failed.
 
     Args:
-        exc: What failed.
+        error: What failed.
         origin: What the request was for; the peer is another one when it is a proxy.
         host: The peer.
         port: Its port.
         settings: How it was to be verified.
     """
     peer = f"{host} port {port}"
-    if not isinstance(exc, (ssl.SSLError, ssl.CertificateError)) and isinstance(
-        exc, ConnectionError
+    if not isinstance(error, (ssl.SSLError, ssl.CertificateError)) and isinstance(
+        error, ConnectionError
     ):
         # The peer hung up before TLS had a word: the connection failed, not its security.
         return DialError(
             f"Failed to establish a new connection to {peer}: it was cut off in the TLS handshake "
-            f"({exc}). The server may be overloaded, or a firewall is in between.",
+            f"({error}). The server may be overloaded, or a firewall is in between.",
             origin=origin,
             phase="tls",
         )
-    return TlsError(
-        f"{_what_failed(exc, peer)} {_what_to_do(exc, host, settings)}".strip(), exc, origin=origin
-    )
+    text = f"{_what_failed(error, peer)} {_what_to_do(error, host, settings)}".strip()
+    if isinstance(error, ssl.SSLError):
+        # Programs look for both in the text: urllib3's name, and what OpenSSL calls the failure.
+        text = f"{text} OpenSSL: SSLError({error!r})"
+    return TlsError(text, error, origin=origin)
 
 
-def _what_failed(exc: OSError | ValueError, peer: str) -> str:
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        reason = getattr(exc, "verify_message", "") or exc.args[-1]
+def _what_failed(error: OSError | ValueError, peer: str) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = getattr(error, "verify_message", "") or error.args[-1]
         return f"certificate verify failed for {peer}: {reason}."
-    if isinstance(exc, OSError) and exc.filename:
-        return f"the TLS settings for {peer} cannot be used: {exc}."
-    return f"TLS handshake with {peer} failed: {exc}."
+    if isinstance(error, OSError) and error.filename:
+        return f"the TLS settings for {peer} cannot be used: {error}."
+    return f"TLS handshake with {peer} failed: {error}."
 
 
-def _what_to_do(exc: OSError | ValueError, host: str, settings: TlsSettings) -> str:
-    if isinstance(exc, CertificateMismatch):
+def _what_to_do(error: OSError | ValueError, host: str, settings: TlsSettings) -> str:
+    if isinstance(error, CertificateMismatch):
         return ""
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return _how_to_verify(exc, host, settings)
-    if isinstance(exc, ssl.SSLError):
-        text = str(exc)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _how_to_verify(error, host, settings)
+    if isinstance(error, ssl.SSLError):
+        text = str(error)
         if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
             return "It seems not to speak TLS on this port; is the URL meant to begin with http://?"
-        if isinstance(exc, ssl.SSLEOFError):
+        if isinstance(error, ssl.SSLEOFError):
             return "The server hung up; it may want another protocol version or SNI name."
         if "PROTOCOL_VERSION" in text or "UNSUPPORTED_PROTOCOL" in text:
             return "TLS 1.2 is the oldest version spoken, unless a context of yours allows older."
     return ""
 
 
-def _how_to_verify(exc: ssl.SSLCertVerificationError, host: str, settings: TlsSettings) -> str:
-    code = getattr(exc, "verify_code", 0)
+def _how_to_verify(error: ssl.SSLCertVerificationError, host: str, settings: TlsSettings) -> str:
+    code = getattr(error, "verify_code", 0)
     if code in _UNTRUSTED:
         return (
             f"Trusted was {_trusted(settings)}; to trust the server's own authority, give its "
             "certificate by verify='/path/to/ca.pem'."
         )
     if code in (_NAME_MISMATCH, _ADDRESS_MISMATCH):
-        return f"The server that answered for {host} shows a certificate of another name."
+        return f"The server at {host} shows a certificate of another name."
     if code == _EXPIRED:
         return "Its certificate has to be renewed; or this machine's clock is wrong."
     return ""

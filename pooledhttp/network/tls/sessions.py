@@ -10,13 +10,12 @@ address.
 from __future__ import annotations
 
 import ssl
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pooledhttp.runtime import register_fork_reset
+from pooledhttp.runtime import ShortLock, register_fork_reset
 
 __all__ = ["SessionKey", "SessionStore"]
 
@@ -103,8 +102,8 @@ class SessionStore:
     a new one is taken when half its life is over, or from every connection where a server took a
     session once and refused it the second time. From servers that refuse one session after the
     other, fewer and fewer are taken. The price: RFC 8446, appendix C.4, would have each
-    ticket used once, lest an observer sees by it that two connections come from the same client.
-    Here they come from one process, mostly from one address, and servers that mind enforce it.
+    ticket used once, so that an observer cannot tell that two connections come from one client.
+    Here they come from one process, mostly from one address, and strict servers enforce it.
 
     Args:
         max_sessions: How many are kept.
@@ -121,7 +120,7 @@ class SessionStore:
 
     def reset_after_fork(self) -> None:
         """Start empty, with a lock of our own: a thread of the parent may hold the old one."""
-        self._lock = threading.Lock()  # guards the map, for the length of a dict operation
+        self._lock = ShortLock()  # guards the map, for the length of a dict operation
         self._sessions: OrderedDict[SessionKey, _Entry] = OrderedDict()
 
     def get(self, key: SessionKey) -> ssl.SSLSession | None:
@@ -145,7 +144,7 @@ class SessionStore:
                 self._sessions.popitem(last=False)
 
     def wants_another(self, key: SessionKey, was_offered: bool, was_resumed: bool) -> bool:
-        """Whether the session of a new connection is to be kept when its answer comes.
+        """Whether the session of a new connection is to be kept when its response comes.
 
         Args:
             key: What the connection was made under.

@@ -9,8 +9,8 @@ A context the caller brings is not altered: it may serve others, who would find 
 changed. Where something else is wanted beside it, a *stand-in* is made: a context of our own with
 the caller's protocol settings, and either the caller's trusted certificates copied into it or none.
 
-One exception: a context that has loaded no trusted certificates at all, and so could verify nobody,
-is *filled* with the bundle it is first used with, as urllib3 fills it. It may hold a client
+One exception: a context that has loaded no trusted certificates at all, and so could verify no
+peer, is *filled* with the bundle it is first used with, as urllib3 fills it. It may hold a client
 certificate, which cannot be copied.
 """
 
@@ -18,14 +18,13 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 
 from pooledhttp.certs import extract_zipped_paths, where
 from pooledhttp.network.route import TlsSettings
-from pooledhttp.runtime import register_fork_reset
+from pooledhttp.runtime import ShortLock, register_fork_reset
 
 __all__ = [
     "checks_name",
@@ -97,7 +96,7 @@ class _ContextCache:
     def reset_after_fork(self) -> None:
         """Replace the lock, which a thread of the parent may hold; the contexts stay usable."""
         # Held while a context is made: 64 threads that start at once should read one bundle once.
-        self._lock = threading.Lock()
+        self._lock = ShortLock()
 
 
 _contexts = _ContextCache()
@@ -193,14 +192,14 @@ def _trust(context: ssl.SSLContext, settings: TlsSettings) -> None:
     if bundle or settings.ca_cert_dir or settings.ca_cert_data:
         try:
             context.load_verify_locations(bundle, settings.ca_cert_dir, _ca_data(settings))
-        except ssl.SSLError as exc:
+        except ssl.SSLError as error:
             raise ssl.SSLError(
-                f"no certificates could be read from {bundle or settings.ca_cert_dir}: {exc}"
-            ) from exc
-        except FileNotFoundError as exc:
+                f"no certificates could be read from {bundle or settings.ca_cert_dir}: {error}"
+            ) from error
+        except FileNotFoundError as error:
             raise FileNotFoundError(
-                exc.errno, "the CA bundle does not exist", bundle or settings.ca_cert_dir
-            ) from exc
+                error.errno, "the CA bundle does not exist", bundle or settings.ca_cert_dir
+            ) from error
 
 
 def _ca_data(settings: TlsSettings) -> str | bytes | None:
@@ -216,11 +215,11 @@ def _identify(context: ssl.SSLContext, settings: TlsSettings) -> None:
     password = settings.key_password if settings.key_password is not None else _no_password
     try:
         context.load_cert_chain(settings.cert_file, settings.key_file, password)
-    except ssl.SSLError as exc:
+    except ssl.SSLError as error:
         raise ssl.SSLError(
             f"the client certificate {settings.cert_file} (key "
-            f"{settings.key_file or 'in the same file'}) could not be loaded: {exc}"
-        ) from exc
+            f"{settings.key_file or 'in the same file'}) could not be loaded: {error}"
+        ) from error
 
 
 def _no_password() -> str:
@@ -299,14 +298,14 @@ def own_context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def names_default_trust(settings: TlsSettings) -> bool:
-    """Whether what is trusted is what is trusted when nobody says anything."""
+    """Whether the settings name no other trust than the default."""
     if settings.ca_cert_dir or settings.ca_cert_data:
         return False
     return settings.ca_certs is None or settings.ca_certs == extract_zipped_paths(where())
 
 
 def fill(given: ssl.SSLContext, settings: TlsSettings) -> bool:
-    """Load what `settings` name into a caller's context that trusts nobody yet.
+    """Load what `settings` name into a caller's context that trusts no authority yet.
 
     Returns:
         Whether `given` trusts just that: it was empty, or was filled with the same before.

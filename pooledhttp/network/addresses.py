@@ -1,0 +1,96 @@
+"""Addresses, and what turns names into them.
+
+An IP literal needs no resolver. `Resolver` is the Protocol; `StaticResolver` has a table;
+`resolve.SystemResolver` asks the operating system.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from pooledhttp.runtime import Runtime
+    from pooledhttp.timing import Deadline
+
+__all__ = ["Address", "Resolver", "StaticResolver", "literal"]
+
+
+class Address(NamedTuple):
+    """One place to dial.
+
+    Attributes:
+        family: `socket.AF_INET` or `socket.AF_INET6`.
+        sockaddr: What `connect` takes.
+    """
+
+    family: int
+    sockaddr: tuple[object, ...]
+
+
+class Resolver(Protocol):
+    """What turns names into addresses. An implementation may wait through `runtime` only."""
+
+    def resolve(
+        self, host: str, port: int, deadline: Deadline, runtime: Runtime
+    ) -> Sequence[Address]:
+        """Look up `host`.
+
+        Raises:
+            OSError: There is no such name, or no name server could tell (`socket.gaierror`).
+            TimeoutError: The deadline came first.
+        """
+
+
+def literal(host: str, port: int) -> Address | None:
+    """Return the address that `host` is, or None for a name, which takes a resolver.
+
+    Args:
+        host: Name, IPv4 address, or IPv6 address without brackets; a zone id is understood.
+        port: TCP port.
+    """
+    if ":" in host:
+        bare, _, zone = host.partition("%")
+        # The URL form of a zone id is "%25eth0" (RFC 6874).
+        zone = zone.removeprefix("25") if zone.startswith("25") and len(zone) > 2 else zone
+        try:
+            socket.inet_pton(socket.AF_INET6, bare)
+            return Address(socket.AF_INET6, (bare, port, 0, _scope(zone)))
+        except (OSError, ValueError):
+            return None
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except (OSError, ValueError):
+        return None
+    return Address(socket.AF_INET, (host, port))
+
+
+def _scope(zone: str) -> int:
+    if not zone:
+        return 0
+    return int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+
+
+class StaticResolver:
+    """Looks in a table first, and asks another resolver for the rest.
+
+    Args:
+        table: Addresses (IP literals) by name.
+        fallback: Asked for names that are not in the table. None refuses them.
+    """
+
+    def __init__(self, table: dict[str, Sequence[str]], fallback: Resolver | None = None) -> None:
+        self._table = {name.lower(): tuple(found) for name, found in table.items()}
+        self._fallback = fallback
+
+    def resolve(
+        self, host: str, port: int, deadline: Deadline, runtime: Runtime
+    ) -> Sequence[Address]:
+        """Look up `host`; see `Resolver`."""
+        found = self._table.get(host.lower())
+        if found is not None:
+            return [address for one in found if (address := literal(one, port)) is not None]
+        if self._fallback is None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return self._fallback.resolve(host, port, deadline, runtime)
