@@ -27,6 +27,7 @@ from pooledhttp.message.headers import (
     parse_header_links,
 )
 from pooledhttp.message.urls import (
+    canonical_url,
     get_auth_from_url,
     prepend_scheme_if_needed,
     requote_uri,
@@ -260,3 +261,10 @@ def test_small_text_helpers() -> None:
     assert to_native_string(b"a") == to_native_string("a") == "a"
     assert to_native_string("\u00fc".encode(), "utf-8") == "\u00fc"
     assert unicode_is_ascii("a") and not unicode_is_ascii("\u00fc")
+
+
+@pytest.mark.parametrize("url", ["http://a..b/", "http://a.b../", "https://example..com:8443/x"])
+def test_two_dots_in_a_row_are_named(url: str) -> None:
+    """The message says what is wrong with the name."""
+    with pytest.raises(InvalidURL, match="two dots in a row"):
+        canonical_url(url)
