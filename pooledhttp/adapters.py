@@ -77,6 +77,7 @@ from pooledhttp.network import (
     socket_path,
 )
 from pooledhttp.pool import PoolConfig
+from pooledhttp.runtime import remove_tracebacks
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout, monotonic, plan_timeout
 from pooledhttp.transport import (
@@ -500,6 +501,10 @@ class HTTPAdapter(BaseAdapter):
         except (HTTPError, OSError) as error:
             if not (is_prepared or isinstance(error, (HTTPError, RequestException))):
                 raise  # not of the network: a missing file, or a method that a subclass overrides
+            if isinstance(error, MaxRetryError) and isinstance(error.reason, NewConnectionError):
+                # The message says which addresses refused. The frames of dialling would make the
+                # traceback longer than that of requests, and say nothing to its reader.
+                remove_tracebacks(error.reason)
             translated = translation.translate(error, request)
             name = type(translated).__name__
             self._report(conn, request.method, target, monotonic() - started, error=name)

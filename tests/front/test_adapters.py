@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
+import traceback
 import weakref
 from pathlib import Path
 from typing import Any
@@ -136,3 +138,17 @@ def test_errors_of_requests_own_kind_carry_the_request() -> None:
     with pytest.raises(pooledhttp.exceptions.InvalidHeader, match="no") as caught:
         session.get("http://127.0.0.1:1/")
     assert caught.value.request is not None
+
+
+def test_the_traceback_of_a_refused_connection_is_no_longer_than_that_of_requests() -> None:
+    """The frames of dialling are left out: the message has what they would say."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # it does not listen
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+        lines = {}
+        for library in (requests, pooledhttp):
+            with pytest.raises(library.ConnectionError) as caught:
+                library.get(url)
+            lines[library] = "".join(traceback.format_exception(caught.value)).splitlines()
+    assert len(lines[pooledhttp]) <= len(lines[requests])
+    assert "Connection refused" in lines[pooledhttp][-1]
