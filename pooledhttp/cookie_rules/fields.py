@@ -23,6 +23,12 @@ CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 #: RFC 6265, section 5.2.2: a digit or a minus first, and digits behind it.
 _SECONDS = re.compile(r"-?[0-9]+")
 
+#: A line that needs no change: every attribute well-formed, and none of those below twice.
+_COMMON = re.compile(
+    r"[^;]*(?:; ?(?:Secure|HttpOnly|SameSite=[A-Za-z]+))*(?:; ?Max-Age=-?[0-9]+)?"
+    r"(?:; ?Domain=[^;\s\"]+)?(?:; ?Path=/[^;]*)?(?:; ?(?:Secure|HttpOnly|SameSite=[A-Za-z]+))*"
+)
+
 #: Attributes of which only the last one counts.
 _LAST_COUNTS = frozenset({"domain", "path", "max-age", "expires"})
 
@@ -65,9 +71,10 @@ def attributes_of(line: str) -> tuple[str, dict[str, str]]:
 
 
 def _in_form(line: str) -> str:
-    pair, *attributes = line.split(";")
-    if not attributes:
+    # Most lines are: at most one attribute of each kind, each with a value that makes sense.
+    if _COMMON.fullmatch(line):
         return line
+    pair, *attributes = line.split(";")
     kept: list[str] = []
     seen: set[str] = set()
     for attribute in reversed(attributes):
