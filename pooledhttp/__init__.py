@@ -1,18 +1,18 @@
-"""pooledhttp: the interface of requests over connection pools that behave like a database's.
+"""pooledhttp: the interface of requests, over connection pools like those of a database client.
 
     import pooledhttp as requests
 
     with requests.Session() as session:
         print(session.get("https://example.com/", timeout=10).status_code)
 
-All that requests has at this level is here under the same name. What is ours beside it:
+Every name that requests has at this level is here. In addition there are:
 
     PoolConfig             limits and lifetimes of a session's connections: Session(pool=...)
     HostLimits             the limits of one host among PoolConfig's overrides
     Retry                  a retry policy with jitter and a budget: Session(retries=...)
     Timeout(total=...)     one deadline for a whole request: get(url, timeout=...)
-    PoolTimeout, PoolClosed, WriteTimeout, BodyTimeout     what can go wrong in addition
-    bulk, monitoring, aio  rooms of their own, loaded when first used
+    PoolTimeout, PoolClosed, WriteTimeout, BodyTimeout     errors that requests does not have
+    bulk, monitoring       subpackages, imported when first used
 
 `Timeout` is one name with two uses, since requests took it first. It is the exception that `except
 pooledhttp.Timeout` catches; called with limits as keywords it makes the settings of a request.
@@ -130,14 +130,14 @@ __all__ = (
     "utils",
 )
 
-#: Rooms that cost time to load and that most programs do without.
+#: Subpackages that take time to import and that most programs do not use.
 _LOADED_WHEN_USED = ("aio", "bulk", "monitoring", "dropin")
 
 _LIMITS = frozenset(("total", "connect", "read", "write", "pool"))
 
 
 def _new_timeout(cls: type[Timeout], *args: Any, **keywords: Any) -> Any:
-    """Make an instance of the exception, or settings if there is nothing but limits."""
+    """Make an instance of the exception, or settings if all arguments are limits."""
     if cls is Timeout and keywords and not args and keywords.keys() <= _LIMITS:
         return _Limits(**keywords)
     return RequestException.__new__(cls, *args)
@@ -145,7 +145,7 @@ def _new_timeout(cls: type[Timeout], *args: Any, **keywords: Any) -> Any:
 
 Timeout.__new__ = _new_timeout  # type: ignore[method-assign,assignment]
 
-# A library stays silent unless the program asks it to speak.
+# A library does not log unless the program configures logging.
 logging.getLogger(__name__).addHandler(NullHandler())
 
 
@@ -153,9 +153,11 @@ def __getattr__(name: str) -> Any:
     if name in _LOADED_WHEN_USED:
         try:
             return importlib.import_module(f"{__name__}.{name}")
-        except ModuleNotFoundError as exc:
-            # What looks through a package expects this one, whatever a room may want installed.
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}: {exc}") from exc
+        except ModuleNotFoundError as error:
+            # Code that inspects a package expects this class, whatever is not installed.
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}: {error}"
+            ) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -177,14 +179,14 @@ def check_compatibility(
         AssertionError: One of them is too old or too new.
     """
     if not (2, 5) <= _numbers(urllib3_version) < (3,):
-        raise AssertionError(f"urllib3 {urllib3_version} does not serve; 2.5 or a later 2.x does")
+        raise AssertionError(f"urllib3 {urllib3_version} is not supported; install 2.6 or later")
     guesser = charset_normalizer_version
     if not chardet_version and guesser and not (2,) <= _numbers(guesser) < (4,):
-        raise AssertionError(f"charset-normalizer {guesser} does not serve; 2.x and 3.x do")
+        raise AssertionError(f"charset-normalizer {guesser} is not supported; install 2.x or 3.x")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: `2.8.0.dev1` is (2, 8, 0)."""
+    """Return the leading numbers of a version: (2, 8, 0) for `2.8.0.dev1`."""
     leading = []
     for part in version.split(".")[:3]:
         if not part.isdigit():

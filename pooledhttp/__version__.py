@@ -1,4 +1,4 @@
-"""Who we are, in the names a `requests` user looks for.
+"""The name and version of this package, under the names that requests uses.
 
 `__version__` is this package's own. `__build__` is the number of the requests release whose
 behaviour is followed, in requests' spelling (two hexadecimal digits for each part), because

@@ -1,18 +1,17 @@
-"""Doors: modules that hand on names whose homes are elsewhere.
+"""Re-export modules: names that are defined elsewhere, in the modules where users look for them.
 
-`pooledhttp.utils` and the like exist because users import names from there, and also *patch* them
-there:
+`pooledhttp.utils` and `pooledhttp.models` exist because users import names from there, and also
+*patch* them there:
 
     monkeypatch.setattr("pooledhttp.utils.proxy_bypass", lambda host: True)
 
-In requests the functions that would call `proxy_bypass` live in the same module, so they see it.
-Here they live in rooms and look the name up in a file of the room. A module turned into a `Door`
-therefore hands on what is set or deleted in it to each of the files it was told of that knew the
-same thing by the same name:
+In requests the functions that call `proxy_bypass` are in the same module, so they see the new one.
+Here they are in a subpackage and look the name up in a module of it. So a `ReexportModule` sets and
+deletes a name also in those modules that have the same object under that name:
 
     utils.proxy_bypass = f    ->    network.proxies.proxy_bypass = f
 
-A name is read straight off the door, at no extra cost.
+Reading a name costs nothing extra.
 """
 
 from __future__ import annotations
@@ -24,7 +23,13 @@ from typing import Any
 from pooledhttp.message.charset import to_native_string, unicode_is_ascii
 from pooledhttp.message.headers import HEADER_VALIDATORS
 
-__all__ = ["HEADER_VALIDATORS", "Door", "become_door", "to_native_string", "unicode_is_ascii"]
+__all__ = [
+    "HEADER_VALIDATORS",
+    "ReexportModule",
+    "share_patches",
+    "to_native_string",
+    "unicode_is_ascii",
+]
 
 builtin_str = str
 
@@ -34,41 +39,41 @@ _VALID_HEADER_NAME_RE_STR, _VALID_HEADER_VALUE_RE_STR = _HEADER_VALIDATORS_STR
 _VALID_HEADER_NAME_RE_BYTE, _VALID_HEADER_VALUE_RE_BYTE = _HEADER_VALIDATORS_BYTE
 
 
-class Door(ModuleType):
-    """A module that hands on what is set or deleted in it; see `become_door`."""
+class ReexportModule(ModuleType):
+    """A module whose changes take effect in others, too; see `share_patches`."""
 
-    #: Name to the modules that share it. An attribute of the module, written by `become_door`.
-    _homes: dict[str, tuple[ModuleType, ...]]
+    #: Name to the modules that share it. An attribute of the module, set by `share_patches`.
+    _owners: dict[str, tuple[ModuleType, ...]]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        for home in self._homes.get(name, ()):
-            setattr(home, name, value)
+        for owner in self._owners.get(name, ()):
+            setattr(owner, name, value)
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
-        for home in self._homes.get(name, ()):
-            vars(home).pop(name, None)
+        for owner in self._owners.get(name, ()):
+            vars(owner).pop(name, None)
         super().__delattr__(name)
 
 
-def become_door(name: str, *homes: ModuleType) -> None:
-    """Turn a module into a door to others.
+def share_patches(name: str, *owners: ModuleType) -> None:
+    """Make changes of a module's names take effect in the modules that define them.
 
-    To be called at the module's end, when all its names are there. Names that the module and a
-    home share by coincidence, such as `annotations` or `Any`, are not handed on, since they are no
-    promise of the module's `__all__`; a promised one is, if both have the same object under it.
+    It is called at the end of the module, when all its names are there. Only names in the module's
+    `__all__` are shared, and only with modules that have the same object under the name: two
+    modules have names such as `annotations` or `Any` in common without sharing them.
 
     Args:
         name: The module's `__name__`.
-        *homes: Where its names live, as files, not as rooms: a file's functions look names up in
-            the file.
+        *owners: The modules that define its names. Not packages: a function looks names up in the
+            module that it is defined in.
     """
-    door = sys.modules[name]
+    module = sys.modules[name]
     shared = {
-        promised: tuple(
-            home for home in homes if vars(home).get(promised, door) is vars(door)[promised]
+        exported: tuple(
+            owner for owner in owners if vars(owner).get(exported, module) is vars(module)[exported]
         )
-        for promised in vars(door)["__all__"]
+        for exported in vars(module)["__all__"]
     }
-    vars(door)["_homes"] = shared
-    door.__class__ = Door
+    vars(module)["_owners"] = shared
+    module.__class__ = ReexportModule

@@ -43,7 +43,7 @@ from urllib3.util import parse_url
 from urllib3.util.retry import Retry
 
 from pooledhttp.auth import _basic_auth_str
-from pooledhttp.certs import extract_zipped_paths, where
+from pooledhttp.certs import CertInput, VerifyInput, extract_zipped_paths, where
 from pooledhttp.cookies import extract_cookies_to_jar
 from pooledhttp.events import RequestFinished
 from pooledhttp.exceptions import (
@@ -55,8 +55,10 @@ from pooledhttp.exceptions import (
 )
 from pooledhttp.message import (
     PreparedRequest,
+    ProxiesInput,
     RawResponse,
     Response,
+    TimeoutInput,
     get_auth_from_url,
     get_encoding_from_headers,
     prepend_scheme_if_needed,
@@ -73,6 +75,7 @@ from pooledhttp.network import (
     socket_path,
 )
 from pooledhttp.pool import PoolConfig
+from pooledhttp.runtime import remove_tracebacks
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout, monotonic, plan_timeout
 from pooledhttp.transport import (
@@ -125,12 +128,12 @@ class BaseAdapter:
 
     def send(
         self,
-        request: Any,
+        request: PreparedRequest,
         stream: bool = False,
-        timeout: Any = None,
-        verify: Any = True,
-        cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
+        timeout: TimeoutInput = None,
+        verify: VerifyInput | None = True,
+        cert: CertInput = None,
+        proxies: ProxiesInput = None,
     ) -> Response:
         """Send a prepared request and return its response.
 
@@ -258,13 +261,13 @@ class HTTPAdapter(BaseAdapter):
 
     # ---- the pool
 
-    def attach(self, session: Any) -> None:
+    def attach(self, session: object) -> None:
         """Join the pool of a session, unless this adapter has a pool or is in use already."""
         self._session = weakref.ref(session)
         if self._own_pool is None and self._generation is None:
             self._settings.view = session_pool(session)
             if self._own_replay is None:
-                self._settings.replay = session._extras.replay
+                self._settings.replay = session._extras.replay  # type: ignore[attr-defined]
 
     @property
     def pool(self) -> PoolView:
@@ -331,7 +334,7 @@ class HTTPAdapter(BaseAdapter):
         return manager
 
     def build_connection_pool_key_attributes(
-        self, request: Any, verify: Any, cert: Any = None
+        self, request: PreparedRequest, verify: VerifyInput | None, cert: CertInput = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what has to be equal before requests share connections.
 
@@ -349,13 +352,21 @@ class HTTPAdapter(BaseAdapter):
         """
         parts = urlsplit(request.url)
         if parts.scheme == UNIX_SCHEME:
-            place = {"scheme": UNIX_SCHEME, "host": socket_path(parts.netloc), "port": None}
+            place: dict[str, Any] = {
+                "scheme": UNIX_SCHEME,
+                "host": socket_path(parts.netloc),
+                "port": None,
+            }
         else:
             place = {"scheme": parts.scheme.lower(), "host": parts.hostname, "port": parts.port}
         return place, tls_keywords(verify, cert)
 
     def get_connection_with_tls_context(
-        self, request: Any, verify: Any, proxies: Mapping[str, str] | None = None, cert: Any = None
+        self,
+        request: PreparedRequest,
+        verify: VerifyInput | None,
+        proxies: ProxiesInput = None,
+        cert: CertInput = None,
     ) -> Any:
         """Return the pool, ours or urllib3's, that a request is sent through.
 
@@ -377,7 +388,7 @@ class HTTPAdapter(BaseAdapter):
         manager = self.poolmanager if not proxy else self.proxy_manager_for(proxy_url(proxy))
         return manager.connection_from_host(**place, pool_kwargs=settings)
 
-    def get_connection(self, url: str, proxies: Mapping[str, str] | None = None) -> Any:
+    def get_connection(self, url: str, proxies: ProxiesInput = None) -> Any:
         """Do what `get_connection_with_tls_context` does, without TLS settings. Deprecated."""
         warnings.warn(
             "`get_connection` is deprecated: it does not know the TLS settings of a request. Use "
@@ -389,7 +400,7 @@ class HTTPAdapter(BaseAdapter):
         manager = self.poolmanager if not proxy else self.proxy_manager_for(proxy_url(proxy))
         return manager.connection_from_url(url if proxy else urlparse(url).geturl())
 
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+    def cert_verify(self, conn: Any, url: str, verify: VerifyInput | None, cert: CertInput) -> None:
         """Set `verify` and `cert` on a pool, ours or urllib3's.
 
         Args:
@@ -409,7 +420,7 @@ class HTTPAdapter(BaseAdapter):
         for name, value in attributes.items():
             setattr(conn, name, value)
 
-    def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:
+    def request_url(self, request: PreparedRequest, proxies: ProxiesInput) -> str:
         """Return the request target: the path, or the whole URL for plain http over a proxy."""
         proxy = select_proxy(request.url, proxies)
         if proxy and urlsplit(request.url).scheme != "https":
@@ -418,7 +429,7 @@ class HTTPAdapter(BaseAdapter):
         target: str = request.path_url
         return target
 
-    def add_headers(self, request: Any, **kwargs: Any) -> None:
+    def add_headers(self, request: PreparedRequest, **kwargs: Any) -> None:
         """Do nothing; a subclass may add header fields here. Called before each send.
 
         Args:
@@ -453,12 +464,12 @@ class HTTPAdapter(BaseAdapter):
 
     def send(
         self,
-        request: Any,
+        request: PreparedRequest,
         stream: bool = False,
-        timeout: Any = None,
-        verify: Any = True,
-        cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
+        timeout: TimeoutInput = None,
+        verify: VerifyInput | None = True,
+        cert: CertInput = None,
+        proxies: ProxiesInput = None,
     ) -> Response:
         """Send a prepared request and return its response, body unread.
 
@@ -474,10 +485,13 @@ class HTTPAdapter(BaseAdapter):
 
         Raises:
             RequestException: The request failed; see `message.error_translation`.
+            OSError: A bundle or certificate that is named does not exist, or a method that a
+                subclass overrides raised it. It is not translated, as nothing was sent.
         """
         translation = translation_for(request)
         started = monotonic()
         conn = target = None
+        is_prepared = False
         try:
             conn = self._connection_for(request, verify, proxies, cert)
             if is_urllib3_patched() and isinstance(conn, OriginPool):
@@ -486,11 +500,18 @@ class HTTPAdapter(BaseAdapter):
             self.add_headers(
                 request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
             )
+            is_prepared = True
             if isinstance(conn, OriginPool):
                 raw = self._send_over_pool(conn, request, target, stream, timeout)
             else:
                 raw = send_over_urllib3(conn, request, target, self.max_retries, timeout)
         except (HTTPError, OSError) as error:
+            if not (is_prepared or isinstance(error, (HTTPError, RequestException))):
+                raise  # not of the network: a missing file, or a method that a subclass overrides
+            if isinstance(error, MaxRetryError) and isinstance(error.reason, NewConnectionError):
+                # The message says which addresses refused. The frames of dialling would make the
+                # traceback longer than that of requests, and say nothing to its reader.
+                remove_tracebacks(error.reason)
             translated = translation.translate(error, request)
             name = type(translated).__name__
             self._report(conn, request.method, target, monotonic() - started, error=name)
@@ -531,7 +552,11 @@ class HTTPAdapter(BaseAdapter):
             listeners.emit(RequestFinished(origin, method, status, seconds, error))
 
     def route_for(
-        self, request: Any, verify: Any, proxies: Mapping[str, str] | None, cert: Any
+        self,
+        request: PreparedRequest,
+        verify: VerifyInput | None,
+        proxies: ProxiesInput,
+        cert: CertInput,
     ) -> Route:
         """Return the key under which connections for such a request are kept."""
         conn: OriginPool = self._connection_for(request, verify, proxies, cert)
@@ -618,7 +643,7 @@ class HTTPAdapter(BaseAdapter):
             )
         )
 
-    def build_response(self, req: Any, resp: Any) -> Response:
+    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         """Make a response from a urllib3-like one.
 
         Args:
@@ -630,8 +655,8 @@ class HTTPAdapter(BaseAdapter):
         response.headers = CaseInsensitiveDict(getattr(resp, "headers", {}))
         response.encoding = get_encoding_from_headers(response.headers)
         response.raw = resp
-        response.reason = getattr(resp, "reason", None)
-        url = req.url
+        response.reason = getattr(resp, "reason", None)  # type: ignore[assignment]
+        url: str | bytes = req.url  # bytes only where a request was not prepared by this package
         response.url = url.decode("utf-8") if isinstance(url, bytes) else url
         extract_cookies_to_jar(response.cookies, req, resp)
         response.request = req

@@ -1,21 +1,22 @@
-"""One request without keeping anything: each function opens a session, uses it once, closes it.
+"""Single requests: each function opens a session, sends one request and closes the session.
 
-A program that sends more than one request to a server should keep a `Session`: its connections are
-used again, which these functions cannot do.
+A program that sends more than one request to a server should keep a `Session`, which uses its
+connections again. These functions cannot do that.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from pooledhttp import sessions
-from pooledhttp.message import Response
+from pooledhttp.client import GetOptions, PostOptions, PutOptions, RequestOptions
+from pooledhttp.message import DataInput, JsonInput, ParamsInput, Response, UrlInput
 
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]
 
 
-def request(method: Any, url: Any, **kwargs: Any) -> Response:
-    """Send a request by a session of its own.
+def request(method: str | bytes, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
+    """Send a request through a session of its own.
 
     Args:
         method: The method, in any case.
@@ -23,44 +24,49 @@ def request(method: Any, url: Any, **kwargs: Any) -> Response:
         **kwargs: As for `Session.request`.
 
     Raises:
-        RequestException: Anything that went wrong; the class says what.
+        RequestException: The request failed; the class says how.
     """
-    # Looked up in its module each time: replacing `sessions.Session` is how caches are put in.
+    # Looked up in its module each time: caches replace `sessions.Session`.
     with sessions.Session() as session:
         return session.request(method=method, url=url, **kwargs)
 
 
-def get(url: Any, params: Any = None, **kwargs: Any) -> Response:
+def get(url: UrlInput, params: ParamsInput = None, **kwargs: Unpack[GetOptions]) -> Response:
     """Send a GET; arguments as for `Session.request`."""
     return request("get", url, params=params, **kwargs)
 
 
-def options(url: Any, **kwargs: Any) -> Response:
+def options(url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
     """Send an OPTIONS; arguments as for `Session.request`."""
     return request("options", url, **kwargs)
 
 
-def head(url: Any, **kwargs: Any) -> Response:
-    """Send a HEAD; as `Session.request`, but redirects are not followed unless asked."""
+def head(url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
+    """Send a HEAD; as `Session.request`, but redirects are not followed by default."""
     kwargs.setdefault("allow_redirects", False)
     return request("head", url, **kwargs)
 
 
-def post(url: Any, data: Any = None, json: Any = None, **kwargs: Any) -> Response:
+def post(
+    url: UrlInput,
+    data: DataInput = None,
+    json: JsonInput = None,
+    **kwargs: Unpack[PostOptions],
+) -> Response:
     """Send a POST; arguments as for `Session.request`."""
     return request("post", url, data=data, json=json, **kwargs)
 
 
-def put(url: Any, data: Any = None, **kwargs: Any) -> Response:
+def put(url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]) -> Response:
     """Send a PUT; arguments as for `Session.request`."""
     return request("put", url, data=data, **kwargs)
 
 
-def patch(url: Any, data: Any = None, **kwargs: Any) -> Response:
+def patch(url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]) -> Response:
     """Send a PATCH; arguments as for `Session.request`."""
     return request("patch", url, data=data, **kwargs)
 
 
-def delete(url: Any, **kwargs: Any) -> Response:
+def delete(url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
     """Send a DELETE; arguments as for `Session.request`."""
     return request("delete", url, **kwargs)

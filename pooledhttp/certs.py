@@ -1,9 +1,9 @@
-"""Where trust comes from: certifi's bundle, as a path that can be opened.
+"""CA certificates: certifi's bundle, as a path that can be opened.
 
 TLS libraries want a file, and a Python application packed into a zip archive has none.
 `extract_zipped_paths` makes one: it unpacks a member into a directory that only this user can
-enter and that goes away with the process. A fixed name in the shared temporary directory would let
-another user of the machine lay out a bundle of his own there beforehand.
+enter and that is removed at the end of the process. With a fixed name in the shared temporary
+directory another user of the machine could put a bundle there beforehand.
 """
 
 from __future__ import annotations
@@ -15,17 +15,37 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from certifi import where
 
-__all__ = ["DEFAULT_CA_BUNDLE_PATH", "atomic_open", "extract_zipped_paths", "where"]
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = [
+    "DEFAULT_CA_BUNDLE_PATH",
+    "CertInput",
+    "VerifyInput",
+    "atomic_open",
+    "extract_zipped_paths",
+    "where",
+]
+
+_Path: TypeAlias = "str | os.PathLike[str]"
+
+#: What `verify=` takes: whether to verify, the path of a CA bundle, or a TLS context.
+VerifyInput: TypeAlias = "bool | _Path | ssl.SSLContext"
+
+#: What `cert=` takes: one file with certificate and key, or `(certificate, key[, password])`.
+CertInput: TypeAlias = (
+    "_Path | tuple[_Path, _Path] | tuple[_Path, _Path, str | bytes | None] | None"
+)
 
 #: The bundle used when nothing else is asked for.
 DEFAULT_CA_BUNDLE_PATH = where()
 
-# (archive, its mtime in ns, its size, member) -> the extracted copy. As long as the bundles in
-# use: one or two.
+# (archive, its mtime in ns, its size, member) -> the extracted copy. It has as many entries as
+# bundles are in use: one or two.
 _extracted: dict[tuple[str, int, int, str], str] = {}
 
 
@@ -34,11 +54,11 @@ def atomic_open(filename: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name only when it is complete.
 
     The bytes go into a temporary file beside `filename`; leaving the block renames it, so a reader
-    sees the old content or the new one, never half of it. When the block raises, `filename` is
-    left alone.
+    sees the old content or the new one, never a part of it. If the block raises, `filename` does
+    not change.
 
     Args:
-        filename: Where the content is to appear. Its directory must exist.
+        filename: The file to write. Its directory must exist.
     """
     target = os.fspath(filename)
     handle, unfinished = tempfile.mkstemp(dir=os.path.dirname(target) or ".")

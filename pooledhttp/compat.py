@@ -1,6 +1,6 @@
-"""Names that once papered over differences between Pythons, and are imported from here to this day.
+"""Names that once hid differences between versions of Python; code still imports them from here.
 
-On the Pythons served there is nothing left to paper over: each name is the standard library's.
+The supported versions do not differ: each name is that of the standard library.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ numeric_types = (int, float)
 
 
 def __getattr__(name: builtin_str) -> ModuleType:
-    # Guessing a charset is rare and its tables are big, so they are loaded when somebody asks.
+    # Guessing a charset is rare and its tables are large: they are imported on first access.
     if name == "chardet":
         import charset_normalizer
 

@@ -1,38 +1,37 @@
 """Cookies: a jar that also works as a dictionary, and the bridge to `http.cookiejar`.
 
-`http.cookiejar` decides which cookie is stored and which is sent. It was written for
-`urllib.request`, so it wants requests and responses of that shape; `MockRequest` and
-`MockResponse` show it ours in them.
+`http.cookiejar` stores and selects cookies, by the rules of `pooledhttp.cookie_rules`. It was
+written for `urllib.request` and reads requests and responses of that form. `MockRequest` and
+`MockResponse` give it ours in that form.
 
     Response --MockResponse--> jar.extract_cookies     (extract_cookies_to_jar)
     Request <--MockRequest--- jar.add_cookie_header    (get_cookie_header)
 
-No control character goes through in either direction. A `Set-Cookie` line that holds one is
-ignored, as RFC 6265bis section 5.6 wants it: kept, it would spoil every later request to that
-server. One given by the caller is an `InvalidHeader`.
+No control character passes in either direction. A `Set-Cookie` line with one is ignored (RFC
+6265bis, section 5.6). A cookie of the caller with one is an `InvalidHeader`.
 """
 
 from __future__ import annotations
 
 import calendar
 import copy
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
-from http.cookiejar import (  # type: ignore[attr-defined]
-    IPV4_RE,
-    Cookie,
-    CookieJar,
-    CookiePolicy,
-    DefaultCookiePolicy,
-    eff_request_host,
-    request_host,
-)
+from http.cookiejar import Cookie, CookieJar, CookiePolicy
 from http.cookies import Morsel
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 from urllib.parse import urlsplit, urlunsplit
 
+from pooledhttp.cookie_rules import (
+    CONTROL,
+    BoundedJar,
+    ReadableFields,
+    SitePolicy,
+    copy_cookie,
+    default_policy,
+    goes_by_domain,
+)
 from pooledhttp.exceptions import InvalidHeader
 
 __all__ = [
@@ -40,6 +39,7 @@ __all__ = [
     "MockRequest",
     "MockResponse",
     "RequestsCookieJar",
+    "SitePolicy",
     "add_dict_to_cookiejar",
     "cookiejar_from_dict",
     "create_cookie",
@@ -54,12 +54,9 @@ __all__ = [
 JarT = TypeVar("JarT", bound=CookieJar)
 D = TypeVar("D")
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_SECONDS = re.compile(r"[+-]?[0-9]+")
-
 
 class _Sent(Protocol):
-    """What is read of a request: where it goes and its header fields."""
+    """The part of a request that cookies depend on: its URL and its header fields."""
 
     @property
     def url(self) -> Any: ...
@@ -68,13 +65,13 @@ class _Sent(Protocol):
 
 
 class CookieConflictError(RuntimeError):
-    """More than one cookie answers to a name, and nothing was said to tell them apart."""
+    """More than one cookie has the name, and neither domain nor path was given to choose one."""
 
 
 class MockRequest:
-    """Our request, in the shape `http.cookiejar` reads.
+    """A request in the form that `http.cookiejar` reads.
 
-    New header fields are collected apart, see `get_new_headers`: the request itself is not touched.
+    New header fields are kept apart, see `get_new_headers`: the request itself is not changed.
 
     Args:
         request: A request that has a URL and header fields.
@@ -95,14 +92,13 @@ class MockRequest:
         return self._url.netloc
 
     def get_origin_req_host(self) -> str:
-        """Return the host the user asked for; a cookie's third party is judged against it."""
+        """Return the host that the user called; third parties are told from it."""
         return self.get_host()
 
     def get_full_url(self) -> str:
-        """Return the URL, under the host of the `Host` header field where there is one.
+        """Return the URL, with the host of the `Host` header field if there is one.
 
-        The server files its cookies under the name it was addressed by, and that is what the field
-        says.
+        Cookies belong to the name by which the server is addressed, which is that of the field.
         """
         host = self._r.headers.get("Host") if self._r.headers else None
         if not host:
@@ -110,11 +106,11 @@ class MockRequest:
         return urlunsplit(self._url._replace(netloc=_text(host)))
 
     def is_unverifiable(self) -> bool:
-        """Return whether nobody could approve this request beforehand: always true."""
+        """Return whether the user had no chance to approve this request: always true."""
         return True
 
     def has_header(self, name: str) -> bool:
-        """Return whether the request has the header field, or has been given it since."""
+        """Return whether the request has the header field, or got it since."""
         return name in self._r.headers or name in self._new_headers
 
     def get_header(self, name: str, default: str | None = None) -> Any:
@@ -127,10 +123,10 @@ class MockRequest:
         Raises:
             NotImplementedError: Always.
         """
-        raise NotImplementedError("cookies are handed over through add_unredirected_header()")
+        raise NotImplementedError("Cookie fields are added by add_unredirected_header().")
 
     def add_unredirected_header(self, name: str, value: str) -> None:
-        """Take a header field meant for this request and not for where it may be redirected."""
+        """Add a header field for this request, which is not for redirects that follow it."""
         self._new_headers[name] = value
 
     def get_new_headers(self) -> dict[str, str]:
@@ -154,7 +150,7 @@ class MockRequest:
 
 
 class MockResponse:
-    """A response's header fields, in the shape `http.cookiejar` reads.
+    """The header fields of a response, in the form that `http.cookiejar` reads.
 
     Args:
         headers: The fields, as an `email.message.Message` or something else with its `get_all`.
@@ -172,65 +168,20 @@ class MockResponse:
         return self._headers.get_all(name)
 
 
-class SitePolicy(DefaultCookiePolicy):
-    """Whose cookie goes where, as RFC 6265 and its revision have it, where `http.cookiejar` is lax.
-
-    - A cookie set without `Domain` goes back to that host alone, not to hosts below it.
-    - An address is a host of its own: no part of it is a domain that others belong to.
-    - Nobody sets cookies for all of `co.uk` and its like.
-    - A name that begins with `__Secure-` or `__Host-` is a promise about how the cookie was set;
-      without that it is not stored.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(strict_domain=True)
-
-    def set_ok(self, cookie: Cookie, request: Any) -> bool:
-        """Return whether a cookie that a response sets may be stored."""
-        return super().set_ok(cookie, request) and _keeps_promise(cookie, request)
-
-    def set_ok_domain(self, cookie: Cookie, request: Any) -> bool:
-        """Return whether a response may set cookies for such a domain."""
-        host = request_host(request)
-        if cookie.domain_specified and IPV4_RE.search(host) and cookie.domain.lstrip(".") != host:
-            return False
-        return super().set_ok_domain(cookie, request)
-
-    def return_ok_domain(self, cookie: Cookie, request: Any) -> bool:
-        """Return whether a cookie is for the host of a request.
-
-        Cookies without any domain are for every host that the caller asks: only he can make them.
-        """
-        if cookie.domain and not cookie.domain_specified:
-            if cookie.domain != eff_request_host(request)[1]:
-                return False
-        return super().return_ok_domain(cookie, request)
-
-
-def _keeps_promise(cookie: Cookie, request: Any) -> bool:
-    name = cookie.name.lower()
-    if not name.startswith(("__secure-", "__host-")):
-        return True
-    is_secure = cookie.secure and request.type == "https"
-    if name.startswith("__secure-"):
-        return is_secure
-    return is_secure and not cookie.domain_specified and cookie.path == "/"
-
-
-class RequestsCookieJar(CookieJar, MutableMapping[str, str | None]):
+class RequestsCookieJar(BoundedJar, MutableMapping[str, str | None]):
     """A cookie jar that is also a dictionary of names and values.
 
-    Iterating yields `Cookie` objects, as it does for every jar; `keys`, `values` and `items` are
-    lists of plain strings. As a dictionary it knows names only, and cookies of several domains and
-    paths may share one: then `jar[name]` raises `CookieConflictError`, and `get` and `set` take
-    `domain` and `path` to choose.
+    Iterating yields `Cookie` objects, as for every jar; `keys`, `values` and `items` are lists of
+    strings. Cookies of several domains and paths may have the same name: then `jar[name]` raises
+    `CookieConflictError`, and `get` and `set` take `domain` and `path` to choose one.
 
     Args:
-        policy: What is stored and what is sent. `None` is a `SitePolicy`.
+        policy: What is stored and what is sent. `None` is a `SitePolicy`, or while
+            `http.cookiejar.DefaultCookiePolicy` is replaced, an instance of what replaces it.
     """
 
     def __init__(self, policy: CookiePolicy | None = None) -> None:
-        super().__init__(SitePolicy() if policy is None else policy)
+        super().__init__(default_policy() if policy is None else policy)
 
     @overload
     def get(
@@ -289,7 +240,7 @@ class RequestsCookieJar(CookieJar, MutableMapping[str, str | None]):
         return (cookie.name for cookie in self)
 
     def keys(self) -> list[str]:  # type: ignore[override]
-        """Return the cookies' names; one used under several domains comes up as often."""
+        """Return the names of the cookies; one that several domains use is there several times."""
         return list(self.iterkeys())
 
     def itervalues(self) -> Iterator[str | None]:
@@ -346,7 +297,7 @@ class RequestsCookieJar(CookieJar, MutableMapping[str, str | None]):
         remove_cookie_by_name(self, name)
 
     def set_cookie(self, cookie: Cookie, *args: Any, **kwargs: Any) -> None:
-        """Store a cookie object; escaped quotes are taken out of a value that is in quotes."""
+        """Store a cookie object; escaped quotes are removed from a value in quotes."""
         value = cookie.value
         if isinstance(value, str) and len(value) > 1 and value[0] == value[-1] == '"':
             cookie.value = value.replace('\\"', "")
@@ -356,20 +307,19 @@ class RequestsCookieJar(CookieJar, MutableMapping[str, str | None]):
         """Store copies of another jar's cookies, or the names and values of a mapping."""
         if isinstance(other, CookieJar):
             for cookie in other:
-                self.set_cookie(copy.copy(cookie))
+                self.set_cookie(copy_cookie(cookie))
             other = ()
         super().update(other, **kwargs)
 
     def copy(self) -> RequestsCookieJar:
         """Return a new jar with copies of the cookies and the same policy."""
-        twin = RequestsCookieJar()
-        twin.set_policy(self.get_policy())
+        twin = RequestsCookieJar(self.get_policy())
         twin.update(self)
         return twin
 
     def get_policy(self) -> CookiePolicy:
         """Return the policy that decides what is stored and what is sent."""
-        return self._policy  # type: ignore[attr-defined, no-any-return]
+        return self._policy  # type: ignore[no-any-return]
 
     def _find(self, name: str, domain: str | None = None, path: str | None = None) -> str | None:
         """Return the value of the first cookie that matches.
@@ -403,6 +353,7 @@ class RequestsCookieJar(CookieJar, MutableMapping[str, str | None]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.__dict__.setdefault("_cookies_lock", threading.RLock())
+        self.__dict__.setdefault("_had_secure", True)  # not known of another release's pickle
 
 
 def create_cookie(name: str, value: str, **kwargs: Any) -> Cookie:
@@ -411,13 +362,12 @@ def create_cookie(name: str, value: str, **kwargs: Any) -> Cookie:
     Args:
         name: The cookie's name.
         value: Its value.
-        **kwargs: Of `version port domain path secure expires discard comment comment_url rest
-            rfc2109`, those that shall differ from 0, `None`, `""`, `"/"`, `False`, `None`, `True`,
-            `None`, `None`, `{"HttpOnly": None}` and `False`. `expires` is in seconds since the
-            epoch.
+        **kwargs: Attributes that differ from the defaults: `version` 0, `port` None, `domain` `""`,
+            `path` `"/"`, `secure` False, `expires` None (seconds since the epoch), `discard` True,
+            `comment` None, `comment_url` None, `rest` `{"HttpOnly": None}`, `rfc2109` False.
 
     Raises:
-        TypeError: A keyword is none of these.
+        TypeError: A keyword is not one of these.
         InvalidHeader: The name or the value holds a control character.
     """
     facts: dict[str, Any] = {
@@ -450,7 +400,7 @@ def create_cookie(name: str, value: str, **kwargs: Any) -> Cookie:
 
 
 def morsel_to_cookie(morsel: Morsel[Any]) -> Cookie:
-    """Make a cookie of a `http.cookies.Morsel`.
+    """Make a cookie from an `http.cookies.Morsel`.
 
     Raises:
         TypeError: Its `max-age` is not a number of seconds.
@@ -493,7 +443,7 @@ def cookiejar_from_dict(
     cookiejar: CookieJar | None = None,
     overwrite: bool = True,
 ) -> CookieJar:
-    """Put names and values into a jar.
+    """Store names and values in a jar.
 
     Args:
         cookie_dict: Names and values. `None` adds nothing.
@@ -514,12 +464,12 @@ def cookiejar_from_dict(
 
 
 def add_dict_to_cookiejar(cj: JarT, cookie_dict: Mapping[str, Any]) -> JarT:
-    """Put names and values into a jar of any kind, over what it has, and return the jar."""
+    """Store names and values in a jar of any kind, and return it; they replace equal names."""
     return cookiejar_from_dict(cookie_dict, cj)
 
 
 def dict_from_cookiejar(cj: CookieJar) -> dict[str, str | None]:
-    """Return the names and values in a jar of any kind; of cookies that share a name the last."""
+    """Return the names and values in a jar; of several cookies of one name the last."""
     return {cookie.name: cookie.value for cookie in cj}
 
 
@@ -561,37 +511,65 @@ def extract_cookies_to_jar(jar: CookieJar, request: _Sent, response: Any) -> Non
     """Store the cookies a response sets.
 
     Args:
-        jar: Where to.
-        request: The request that was answered.
-        response: The raw response. One without a truthy `_original_response`, which is where its
-            header fields are, sets none.
+        jar: The jar to store them in.
+        request: The request.
+        response: The raw response to it. Its header fields are in `_original_response`; a response
+            without one sets no cookies.
     """
     original = getattr(response, "_original_response", None)
     if not original:
         return
-    headers = _ReadableFields(original.msg)
+    headers = ReadableFields(original.msg)
     if headers.any():
-        # The jar is typed for urllib.request; what it really reads is what the two stand-ins have.
+        # The jar is typed for urllib.request; it reads only what these two classes have.
         jar.extract_cookies(MockResponse(headers), MockRequest(request))  # type: ignore[arg-type]
 
 
 def get_cookie_header(jar: CookieJar, request: _Sent) -> str | None:
-    """Return the `Cookie` field with which a jar would have a request sent.
+    """Return the `Cookie` field that a jar gives a request.
 
     Returns:
-        The field's value, or `None` when no cookie of the jar is for that request.
+        The field's value, or `None` if no cookie of the jar is for that request.
 
     Raises:
-        InvalidHeader: A cookie that is due holds a control character.
+        InvalidHeader: A cookie for that request holds a control character.
     """
     if type(jar) in (RequestsCookieJar, CookieJar) and next(iter(jar), None) is None:
-        return None  # most requests: nothing to weigh
+        return None  # most requests: there is nothing to choose from
     asked = MockRequest(request)
     jar.add_cookie_header(asked)  # type: ignore[arg-type]
     header = asked.get_new_headers().get("Cookie")
     if header is not None:
         _refuse_control("The cookies of this request", header)
     return header
+
+
+def jar_for(jar: Any, url: str, host: str | bytes | None = None) -> Any:
+    """Return a jar with copies of the cookies that a request may carry, and the same policy.
+
+    Cookies of other hosts are left out where that makes no difference to what is sent, so that the
+    cost of a request does not grow with them.
+
+    Args:
+        jar: A session's cookies: a jar of any kind, or a mapping.
+        url: Where the request goes, in its final form.
+        host: The `Host` field of the request, if it has one.
+    """
+    policy = getattr(jar, "_policy", None)
+    picked = RequestsCookieJar(policy)
+    if type(jar) is not RequestsCookieJar or not goes_by_domain(policy):
+        return merge_cookies(picked, jar)
+    if jar._cookies:
+        for cookie in jar.cookies_for(MockRequest(_Asked(url, {"Host": host} if host else {}))):
+            picked.set_cookie(copy_cookie(cookie))
+    return picked
+
+
+class _Asked(NamedTuple):
+    """As much of a request as its cookies depend on."""
+
+    url: str
+    headers: Mapping[str, str | bytes]
 
 
 def _copy_cookie_jar(jar: Any) -> Any:
@@ -620,48 +598,9 @@ def _matching(
             yield cookie
 
 
-class _ReadableFields:
-    """Header fields of which `get_all` leaves out values with control characters in them."""
-
-    def __init__(self, fields: Any) -> None:
-        self._fields = fields
-
-    def get_all(self, name: str, default: Any = None) -> Any:
-        values = self._fields.get_all(name, None)
-        if values is None:
-            return default
-        lines = [value for value in values if not _CONTROL.search(str(value))]
-        return [_without_void_attributes(line) for line in lines] if name == "Set-Cookie" else lines
-
-    def any(self) -> bool:
-        """Return whether there is a cookie to be read at all."""
-        return bool(self.get_all("Set-Cookie") or self.get_all("Set-Cookie2"))
-
-
-def _without_void_attributes(line: str) -> str:
-    """Leave out of a `Set-Cookie` line the attributes that a browser passes over.
-
-    RFC 6265 (section 5.2) has an attribute that makes no sense ignored, and the cookie kept;
-    `http.cookiejar` drops the cookie.
-    """
-    pair, *attributes = str(line).split(";")
-    kept = [attribute for attribute in attributes if not _is_void(attribute)]
-    return line if len(kept) == len(attributes) else ";".join([pair, *kept])
-
-
-def _is_void(attribute: str) -> bool:
-    name, _, value = attribute.partition("=")
-    name, value = name.strip().lower(), value.strip(' \t"')
-    if name == "domain":
-        return not value
-    if name == "max-age":
-        return not _SECONDS.fullmatch(value)
-    return name == "path" and not value.startswith("/")
-
-
 def _refuse_control(subject: str, *parts: object) -> None:
     for part in parts:
-        if isinstance(part, str) and _CONTROL.search(part):
+        if isinstance(part, str) and CONTROL.search(part):
             raise InvalidHeader(
                 f"{subject} cannot be sent: there is a control character in it, such as a line "
                 "break or NUL. Encode the value first, for example with urllib.parse.quote."

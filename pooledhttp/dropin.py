@@ -1,17 +1,16 @@
 """Runs code written for `requests` over pooledhttp, without changing that code.
 
 While the alias is installed, `import requests`, `import requests.adapters`, `from
-requests.packages.urllib3 import x` and the rest find pooledhttp. Three kinds of module stand under
-those names:
+requests.packages.urllib3 import x` and the rest find pooledhttp. There are three kinds of module
+under those names:
 
-    requests                  a stand-in: everything pooledhttp has, under requests' own version
-    requests.packages.X...    the very modules of X (urllib3, idna, chardet), as in requests
-    requests.Y...             the very modules of pooledhttp.Y, so patching one patches the other
+    requests                  a stand-in: every name of pooledhttp, with the version of requests
+    requests.packages.X...    the modules of X (urllib3, idna, chardet) themselves, as in requests
+    requests.Y...             the modules of pooledhttp.Y themselves: patching one patches the other
 
-Importing this file does nothing; `install` does, and only for this process, through `sys.modules`
-and one finder in front of `sys.meta_path`. On disk nothing is shadowed. A module that imported the
-real requests before `install` keeps it: install first, at the top of a program, or start the
-program with `pooledhttp run`.
+`install` works for this process alone, through `sys.modules` and one finder at the front of
+`sys.meta_path`; no file on disk changes. A module that imported the real requests before `install`
+keeps it: install first, at the top of a program, or start the program with `pooledhttp run`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ __all__ = ["install", "installed", "is_installed", "uninstall"]
 _ALIAS = "requests"
 _OURS = "pooledhttp"
 
-#: What the release we follow says of itself; code asks these to learn what it may use.
+#: The version and names of the release that is followed; code reads them to see what it may use.
 _FACTS: dict[str, object] = {
     "__title__": "requests",
     "__description__": "Python HTTP for Humans.",
@@ -46,27 +45,26 @@ _FACTS: dict[str, object] = {
 
 
 class _StandIn(ModuleType):
-    """The module `requests`: pooledhttp's names as they were, then its live ones.
+    """The module `requests`: the names that pooledhttp had at `install`, and those added since.
 
-    It is a module of its own because `__version__` has to differ. A name set here, as
-    `requests.get = ...`, is seen by everybody who asks `requests` for it and does not reach into
-    pooledhttp.
+    It is a module of its own because `__version__` has to differ. A name that is set here, such as
+    `requests.get = ...`, is set for all users of `requests`, and not in pooledhttp.
     """
 
     def __getattr__(self, name: str) -> object:
-        """Find what was added to pooledhttp since, submodules above all."""
+        """Find a name that was added to pooledhttp since, such as a submodule."""
         try:
             return getattr(importlib.import_module(_OURS), name)
         except AttributeError:
             raise AttributeError(f"module {_ALIAS!r} has no attribute {name!r}") from None
 
     def __dir__(self) -> list[str]:
-        """The names that need nothing loaded: `inspect.getmembers` asks for each."""
+        """Return the names that need no import: `inspect.getmembers` reads each."""
         return sorted(self.__dict__)
 
 
 def _real_name(alias: str) -> str:
-    """The module that a name below `requests` stands for."""
+    """Return the module for a name below `requests`."""
     head, _, rest = alias.partition(".")
     return (library_behind(rest) if head == "packages" else None) or f"{_OURS}.{alias}"
 
@@ -95,18 +93,18 @@ def _version_module() -> ModuleType:
 
 
 def _take_aliases() -> dict[str, ModuleType]:
-    """Take every module named `requests` or below out of `sys.modules`."""
+    """Remove `requests` and every module below it from `sys.modules`, and return them."""
     names = [name for name in sys.modules if name == _ALIAS or name.startswith(f"{_ALIAS}.")]
     return {name: sys.modules.pop(name) for name in names}
 
 
 def is_installed() -> bool:
-    """Whether `import requests` gives pooledhttp in this process."""
+    """Return whether `import requests` gives pooledhttp in this process."""
     return _finder in sys.meta_path
 
 
 def install() -> None:
-    """Let `requests` and all its submodules mean pooledhttp, from now on and in this process.
+    """Make `requests` and all its submodules mean pooledhttp in this process, from now on.
 
     `requests.__version__` is then "2.34.2" and `requests.__build__` 0x023402, while pooledhttp's
     own stay as they are. A second call does nothing.
@@ -117,10 +115,10 @@ def install() -> None:
     _replaced.update(_take_aliases())
     sys.meta_path.insert(0, _finder)
     sys.modules[_ALIAS] = stand_in
-    # Already there, or importing it would bind the module over the string `requests.__version__`.
+    # It has to be there: an import would replace the string `requests.__version__` by the module.
     sys.modules[f"{_ALIAS}.__version__"] = _version_module()
-    # `requests.packages` is no package to the import system, which would look no further; below
-    # these it does.
+    # `requests.packages` is not a package for the import system, which would not look below it.
+    # Below these modules it does.
     for name, library in ALIASES.items():
         sys.modules[f"{_ALIAS}.packages.{name}"] = importlib.import_module(library)
     _set_aside.update(_also_served())
@@ -128,7 +126,7 @@ def install() -> None:
 
 
 def _also_served() -> dict[str, str]:
-    """The prefixes that sessions serve without an adapter of their own, which requests does not."""
+    """Return the prefixes that sessions serve without an adapter; requests serves none."""
     served: dict[str, str] = importlib.import_module(f"{_OURS}.sessions").ALSO_SERVED
     return served
 
@@ -146,7 +144,7 @@ def uninstall() -> None:
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """Install for the length of a `with` block; one that was installed before stays so."""
+    """Install for the length of a `with` block; one installed before stays installed."""
     was_installed = is_installed()
     install()
     try:

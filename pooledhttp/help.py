@@ -1,7 +1,7 @@
-"""What a bug report should say: `python -m pooledhttp.help` prints it as JSON.
+"""Versions for a bug report: `python -m pooledhttp.help` prints them as JSON.
 
-The libraries are reported under names of this module (`help.idna`), which can be replaced. They are
-imported when asked for: some of them are large, and the program itself may never need them.
+The libraries are attributes of this module (`help.idna`), which can be replaced. They are imported
+on first access: some of them are large, and a program may never need them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pooledhttp.message.headers import FOLLOWED_RELEASE as requests_version
 
 __all__ = ["info", "main"]
 
-#: Name in this module to the module that is meant. None of them has to be installed.
+#: Name in this module to the module that it is. None of them has to be installed.
 _LIBRARIES = {
     "OpenSSL": "OpenSSL",
     "chardet": "chardet",
@@ -70,7 +70,7 @@ def _openssl() -> dict[str, str | None]:
 
 
 def info() -> dict[str, Any]:
-    """Return versions of everything that takes part in a request.
+    """Return the versions of everything that takes part in a request.
 
     `requests` is the release whose behaviour is followed, not one that is installed.
     """

@@ -1,23 +1,30 @@
-"""Callbacks a user hangs on a request.
+"""Callbacks of a request.
 
-There is one event, `"response"`: it fires with every response before the caller sees it. A hook
-gets the response and the keyword arguments of the send; what it returns stands in for the
-response, and `None` leaves the response as it is. Hooks run in the order in which they were added,
-each on the result of the one before.
+There is one event, `"response"`, for every response before the caller gets it. A hook gets the
+response and the keyword arguments of the send. What it returns replaces the response; `None` keeps
+it. Hooks run in the order in which they were added, each on the result of the one before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, TypeAlias, TypeVar
 
-__all__ = ["HOOKS", "default_hooks", "dispatch_hook"]
+if TYPE_CHECKING:
+    from pooledhttp.message import Response
 
-#: The events there are.
+__all__ = ["HOOKS", "Hook", "HooksInput", "default_hooks", "dispatch_hook"]
+
+#: The events.
 HOOKS = ["response"]
 
 T = TypeVar("T")
-Hook = Callable[..., Any]
+
+#: A callback: it gets the response, then the keyword arguments of the send.
+Hook: TypeAlias = "Callable[Concatenate[Response, ...], Any]"
+
+#: What `hooks=` takes: event to one callback or several.
+HooksInput: TypeAlias = "Mapping[str, Hook | Iterable[Hook]]"
 
 
 def default_hooks() -> dict[str, list[Hook]]:
@@ -26,7 +33,10 @@ def default_hooks() -> dict[str, list[Hook]]:
 
 
 def dispatch_hook(
-    key: str, hooks: Mapping[str, Hook | Iterable[Hook]] | None, hook_data: T, **kwargs: Any
+    key: str,
+    hooks: Mapping[str, Callable[..., Any] | Iterable[Callable[..., Any]]] | None,
+    hook_data: T,
+    **kwargs: Any,
 ) -> T:
     """Run the hooks of one event over a value.
 
@@ -34,7 +44,7 @@ def dispatch_hook(
         key: The event.
         hooks: Event to one hook or several. `None` means there are none.
         hook_data: What the first hook receives.
-        **kwargs: Handed to every hook.
+        **kwargs: Passed to every hook.
 
     Returns:
         The value after the last hook.

@@ -1,6 +1,6 @@
 """`Request`, `PreparedRequest` and `Response`, under the name of the module they have in requests.
 
-A door: each lives in a file of `pooledhttp.message`, and what is patched here takes effect there.
+Each is defined in a module of `pooledhttp.message`. What is patched here takes effect there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib3.fields import RequestField
 from urllib3.filepost import encode_multipart_formdata
 from urllib3.util import parse_url
 
-from pooledhttp._internal_utils import become_door, to_native_string, unicode_is_ascii
+from pooledhttp._internal_utils import share_patches, to_native_string, unicode_is_ascii
 from pooledhttp.auth import HTTPBasicAuth
 from pooledhttp.cookies import _copy_cookie_jar, cookiejar_from_dict, get_cookie_header
 from pooledhttp.exceptions import (
@@ -111,4 +111,4 @@ __all__ = [
     "urlunparse",
 ]
 
-become_door(__name__, payload, urls, prepared, request, response)
+share_patches(__name__, payload, urls, prepared, request, response)

@@ -1,15 +1,15 @@
-"""The libraries underneath, under the names requests once carried copies of them by.
+"""The libraries that requests once contained copies of, under the names of these copies.
 
-`from pooledhttp.packages.urllib3.poolmanager import PoolManager` gives the very class of the
-installed urllib3, and every module below it is the very module:
+`from pooledhttp.packages.urllib3.poolmanager import PoolManager` gives the class of the installed
+urllib3, and every module below these names is the module of the library itself:
 
     pooledhttp.packages.urllib3    urllib3
     pooledhttp.packages.idna       idna
     pooledhttp.packages.chardet    charset_normalizer
 
-Importing a module anew under a second name would make second classes, which `except` and
-`isinstance` do not recognise. So an import below this name is answered by the module of the other
-name, imported if need be; `AliasFinder` sees to that, and says nothing to any other import.
+A second import of a module under another name would make second classes, which `except` and
+`isinstance` do not recognise. So `AliasFinder` gives an import below these names the module of the
+library, and imports it if necessary. It does not take part in any other import.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ ALIASES = {
     "charset_normalizer": "charset_normalizer",
 }
 
-__path__: list[str] = []  # what makes the import system look for modules below this one
+__path__: list[str] = []  # makes the import system look for modules below this one
 
 
 class AliasFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Answers imports below one name with modules of other names.
+    """Gives imports below one name the modules of other names.
 
     Args:
         prefix: The module below which names are aliases, without a dot at the end.
-        real_name: What stands behind a dotted name below it; `None` for nothing.
+        real_name: Returns the module for a dotted name below it; `None` if there is none.
     """
 
     def __init__(self, prefix: str, real_name: Callable[[str], str | None]) -> None:
@@ -63,36 +63,36 @@ class AliasFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return None
         try:
             module = importlib.import_module(real)
-        except ModuleNotFoundError as exc:
-            if exc.name == real:
+        except ModuleNotFoundError as error:
+            if error.name == real:
                 return None
             raise
-        # The import system marks a module it has made with the spec it was made by. This one was
-        # made before and keeps its own, so the new spec carries it along.
+        # The import system gives a module the spec by which it was found. This module has a spec
+        # already and keeps it, so the new one holds it.
         return importlib.machinery.ModuleSpec(
             fullname, self, origin=real, loader_state=(module, module.__spec__)
         )
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        """Give the real module."""
+        """Return the real module."""
         module: ModuleType = spec.loader_state[0]
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run nothing; give the module back the spec it had."""
+        """Run nothing, and restore the module's own spec."""
         spec: Any = module.__spec__
         module.__spec__ = spec.loader_state[1]
 
 
 def library_behind(alias: str) -> str | None:
-    """Return the module that a dotted name below this one stands for, or `None` if it is none."""
+    """Return the module for a dotted name below this one, or `None` if there is none."""
     head, dot, rest = alias.partition(".")
     library = ALIASES.get(head)
     return None if library is None else library + dot + rest
 
 
 def alias_loaded(prefix: str, aliases: Mapping[str, str]) -> None:
-    """Enter the modules that are loaded already into `sys.modules` under their aliases, too.
+    """Add the modules that are imported already to `sys.modules` under their aliases.
 
     Args:
         prefix: As for `AliasFinder`.

@@ -2,18 +2,18 @@
 
     pytest --pooledhttp-leaks            or  pooledhttp_leaks = true  in the ini file
 
-A response that is neither read to its end nor closed keeps a connection from everybody else. A test
-fails if it
+A response that is neither read to its end nor closed holds a connection that no other request can
+use. A test that leaks one is reported:
 
-    drops one unread                             the test fails
-    still has one after its fixtures are gone    an error at its teardown
+    it drops one unread                             the test fails
+    it still has one after its fixtures are gone    an error at its teardown
 
-and the report names the line that sent the request. What a fixture opened before the test began may
-stay open: it may belong to the whole module. Of a test that failed anyway nothing is asked, since
+The report names the line that sent the request. A response that a fixture opened before the test
+began may stay open, as it may belong to the whole module. A test that failed is not checked, since
 its traceback keeps everything alive. A test that leaks on purpose is marked
 `@pytest.mark.pooledhttp_leaks_allowed`.
 
-The plugin is found by pytest through the package's entry point, and does nothing unless asked.
+pytest finds the plugin through the package's entry point. Without the option it does nothing.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _has_failed = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Make the option known."""
+    """Add the option."""
     text = "fail tests that neither read a response of pooledhttp to its end nor close it"
     parser.getgroup("pooledhttp").addoption("--pooledhttp-leaks", action="store_true", help=text)
     parser.addini(_OPTION, text, type="bool", default=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to look, if asked to."""
+    """Start the check if the option is given."""
     config.addinivalue_line("markers", f"{_ALLOWED}: may leak responses of pooledhttp")
     if config.getoption(_OPTION) or config.getini(_OPTION):
         lease_tracker.start()
@@ -50,18 +50,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class LeakCheck:
-    """What is asked before and after each step of a test."""
+    """Checks before and after each step of a test."""
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
-        """What earlier tests left behind is not this one's fault."""
+        """Forget the responses of earlier tests."""
         lease_tracker.begin()
         item.stash[_has_failed] = item.get_closest_marker(_ALLOWED) is not None
         return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """The test itself must not drop a response."""
+        """Fail a test that drops a response."""
         lease_tracker.begin_scope()
         try:
             result = yield
@@ -73,7 +73,7 @@ class LeakCheck:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Nor must it still have one when its fixtures are gone."""
+        """Fail a test that still has a response when its fixtures are gone."""
         result = yield
         self._judge(item, wants_held=True)
         return result
@@ -82,7 +82,7 @@ class LeakCheck:
         if item.stash.get(_has_failed, True):
             return
         if lease_tracker.held():
-            gc.collect()  # what only a circle of references keeps alive was dropped
+            gc.collect()  # a response that only a reference cycle keeps alive was dropped
         leaked = lease_tracker.dropped() + (lease_tracker.held() if wants_held else [])
         if leaked:
             item.stash[_has_failed] = True

@@ -1,4 +1,4 @@
-"""Sessions: settings that last over many requests, and the way of a request through them.
+"""Sessions: settings kept from one request to the next, and a request's way through them.
 
     request()                            the arguments of one call
       -> prepare_request()               + cookies, headers, auth, params, hooks of the session
@@ -9,25 +9,30 @@
 Each arrow is a call on `self`: subclasses override one step and keep the others. Helpers such as
 `get_netrc_auth` are called by their names in this module, so that replacing one here takes effect.
 
-A session may be used from any number of threads as long as its attributes are left alone meanwhile.
+Any number of threads may use a session, as long as none changes its attributes meanwhile.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from http import cookiejar as cookielib
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from urllib.parse import urljoin, urlparse
 
 from pooledhttp import adapters as _adapters
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
 from pooledhttp.auth import _basic_auth_str
+from pooledhttp.certs import CertInput, VerifyInput
 from pooledhttp.client import (
     KEEPS_BODY,
     CallCookies,
+    GetOptions,
+    PostOptions,
+    PutOptions,
+    RequestOptions,
     SessionExtras,
     bundle_from_environment,
     decode_location,
@@ -43,6 +48,7 @@ from pooledhttp.cookies import (
     RequestsCookieJar,
     cookiejar_from_dict,
     extract_cookies_to_jar,
+    jar_for,
     merge_cookies,
 )
 from pooledhttp.exceptions import (
@@ -52,15 +58,26 @@ from pooledhttp.exceptions import (
     RequestException,
     TooManyRedirects,
 )
-from pooledhttp.hooks import default_hooks, dispatch_hook
+from pooledhttp.hooks import Hook, HooksInput, default_hooks, dispatch_hook
 from pooledhttp.message import (
     DEFAULT_PORTS,
     REDIRECT_STATI,
+    AuthInput,
+    CookiesInput,
+    DataInput,
+    FilesInput,
+    HeadersInput,
+    JsonInput,
+    ParamsInput,
     PreparedRequest,
+    ProxiesInput,
     RawResponse,
     Request,
     Response,
+    TimeoutInput,
+    UrlInput,
     can_rewind,
+    canonical_url,
     default_headers,
     get_auth_from_url,
     pass_by,
@@ -81,7 +98,14 @@ from pooledhttp.network import (
 from pooledhttp.status_codes import codes
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout
-from pooledhttp.transport import PoolView
+
+if TYPE_CHECKING:
+    from urllib3 import Retry
+
+    from pooledhttp.events import Listener
+    from pooledhttp.pool import PoolConfig
+    from pooledhttp.runtime import Runtime
+    from pooledhttp.transport import PoolView, Replay, TransportManager
 
 __all__ = [
     "Session",
@@ -136,9 +160,9 @@ DEFAULT_REDIRECT_LIMIT = 30
 #: What `Response.elapsed` is measured with.
 preferred_clock = time.perf_counter
 
-#: Prefixes that the adapter of another one serves while none is mounted for them. They are not
-#: mounted, as what is mounted is looked through. Emptied while `requests` means this package: code
-#: written for it may count on what is not mounted being refused.
+#: Prefixes that the adapter of another prefix serves while none is mounted for them. They are not
+#: mounted, since programs look through what is. Empty while `requests` means this package: code
+#: written for it may rely on an error where nothing is mounted.
 ALSO_SERVED = {f"{UNIX_SCHEME}://": "http://"}
 
 #: Headers that describe a body, and go when it goes.
@@ -148,12 +172,12 @@ _BODY_HEADERS = ("Content-Length", "Content-Type", "Transfer-Encoding")
 class SessionRedirectMixin:
     """Following redirects, for anything with `send`, `cookies`, `max_redirects` and `trust_env`."""
 
-    cookies: Any
+    cookies: RequestsCookieJar
     max_redirects: int
     trust_env: bool
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        """Send one request; to be provided by whoever mixes this in."""
+        """Send one request; the class that this is mixed into provides it."""
         raise NotImplementedError
 
     def get_redirect_target(self, resp: Response) -> str | None:
@@ -163,7 +187,7 @@ class SessionRedirectMixin:
         return decode_location(resp.headers["location"])
 
     def should_strip_auth(self, old_url: str, new_url: str) -> bool:
-        """Whether an `Authorization` for one URL must not go to another."""
+        """Return whether an `Authorization` field for one URL must not be sent to another."""
         return is_other_origin(old_url, new_url)
 
     def resolve_redirects(
@@ -171,25 +195,30 @@ class SessionRedirectMixin:
         resp: Response,
         req: PreparedRequest,
         stream: bool = False,
-        timeout: Any = None,
-        verify: Any = True,
-        cert: Any = None,
-        proxies: Any = None,
+        timeout: TimeoutInput = None,
+        verify: VerifyInput | None = True,
+        cert: CertInput = None,
+        proxies: ProxiesInput = None,
         yield_requests: bool = False,
         **adapter_kwargs: Any,
-    ) -> Iterator[Any]:
-        """Follow redirects, yielding the response of each hop; nothing happens before it is asked.
+    ) -> Iterator[Response]:
+        """Follow redirects and yield the response of each hop, each when it is asked for.
 
         Args:
-            resp: What answered `req`; if it is no redirect, nothing is yielded.
-            req: The request that it answers.
-            stream: As for `send`; so are `timeout`, `verify`, `cert`, `proxies` and the rest.
+            resp: The response to `req`; if it is not a redirect, nothing is yielded.
+            req: The request.
+            stream: As for `send`.
+            timeout: As for `send`.
+            verify: As for `send`.
+            cert: As for `send`.
+            proxies: As for `send`.
             yield_requests: Yield the next request instead, unsent, and leave the body of `resp`
                 unread. Nothing is yielded if the redirect cannot be followed.
+            **adapter_kwargs: Handed to `send`.
 
         Raises:
             TooManyRedirects: There were more than `max_redirects`. The last response is on it.
-            InvalidURL: A redirect leads to an address that cannot be right.
+            InvalidURL: A redirect leads to an address that is not valid.
             UnrewindableBodyError: The body would have to be sent again and cannot be.
         """
         history: list[Response] = []
@@ -201,8 +230,8 @@ class SessionRedirectMixin:
                 try:
                     following, _ = self._follow(resp, req, location, call_cookies, proxies)
                 except (RequestException, ValueError):
-                    return  # it cannot be followed, which nobody asked for
-                yield following
+                    return  # it cannot be followed, and following was not asked for
+                yield following  # type: ignore[misc]  # what `yield_requests` asks for
                 return
             pass_by(resp)
             if len(resp.history) >= self.max_redirects:
@@ -228,7 +257,7 @@ class SessionRedirectMixin:
         req: PreparedRequest,
         location: str,
         call_cookies: CallCookies,
-        proxies: Any,
+        proxies: ProxiesInput,
     ) -> tuple[PreparedRequest, dict[str, str]]:
         """Make the request that a redirect asks for, and the proxies for it."""
         following = req.copy()
@@ -260,20 +289,20 @@ class SessionRedirectMixin:
         resp: Response,
         call_cookies: CallCookies,
     ) -> None:
-        """Choose the cookies anew: a header written for one URL says nothing of another."""
+        """Choose the cookies for the URL of the next hop, and set its `Cookie` field."""
         following.headers.pop("Cookie", None)
         jar = following._cookies
         if jar is None:  # prepared by hand
-            jar = RequestsCookieJar()
+            jar = RequestsCookieJar(getattr(self.cookies, "_policy", None))
         _store_cookies(jar, req, resp)
-        merge_cookies(jar, self.cookies)
-        # The session's own cookies without a domain, too: on their own they go to every server that
-        # the caller asks, but not to one that another server points to.
+        merge_cookies(jar, jar_for(self.cookies, following.url, _host_field(following.headers)))
+        # Also the session's cookies without a domain: they are for every server that the caller
+        # calls, but not for one to which another server redirects.
         call_cookies.fit(jar, following.url)
         following.prepare_cookies(jar)
 
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
-        """Take away what another origin must not see; add what the netrc has for it."""
+        """Remove credentials that are not for the new origin; add those of the netrc."""
         headers, url = prepared_request.headers, prepared_request.url
         if "Authorization" in headers and self.should_strip_auth(response.request.url, url):
             del headers["Authorization"]
@@ -281,11 +310,13 @@ class SessionRedirectMixin:
         if found is not None:
             prepared_request.prepare_auth(found)
 
-    def rebuild_proxies(self, prepared_request: PreparedRequest, proxies: Any) -> dict[str, str]:
+    def rebuild_proxies(
+        self, prepared_request: PreparedRequest, proxies: ProxiesInput
+    ) -> dict[str, str]:
         """Return the proxies for a request, and set `Proxy-Authorization` to what they need.
 
-        One that stands there, from before a redirect or set by hand, is taken away. A new one is
-        set only where the proxy reads the request itself: for plain HTTP by way of an HTTP proxy.
+        A former value, from before a redirect or set by hand, is removed. A new one is set only
+        where the proxy reads the request itself: for plain HTTP over an HTTP proxy.
         """
         headers, url = prepared_request.headers, prepared_request.url
         table = resolve_proxies(prepared_request, proxies, self.trust_env)
@@ -299,14 +330,14 @@ class SessionRedirectMixin:
         return table
 
     def rebuild_method(self, prepared_request: PreparedRequest, response: Response) -> None:
-        """Set the method that follows a redirect: often GET, whatever it was."""
+        """Set the method of the request that follows a redirect; often it is GET."""
         prepared_request.method = method_after(response.status_code, prepared_request.method)
 
 
 def _more_to_remove(response: Response) -> Iterable[str]:
-    """Name the fields that a policy wants left out where a redirect leads to another origin.
+    """Name the fields that a retry policy removes on a redirect to another origin.
 
-    urllib3 asks its policy about it where urllib3 follows the redirect; here it is the session.
+    urllib3 asks its policy when it follows a redirect. Here the session follows redirects.
     """
     policy = getattr(getattr(response, "connection", None), "max_retries", None)
     names: Iterable[str] = getattr(policy, "remove_headers_on_redirect", ())
@@ -314,14 +345,31 @@ def _more_to_remove(response: Response) -> Iterable[str]:
 
 
 def _store_cookies(jar: Any, request: Any, response: Response) -> None:
-    """Put into a jar what a response sets."""
+    """Store the cookies of a response in a jar."""
     raw = response.raw
-    # Every response comes by here and few set cookies. Its own header table answers that without
-    # the fields being parsed into the form that cookie jars want.
+    # Few responses set cookies. Their header table says so without the fields being parsed into the
+    # form that cookie jars read.
     if isinstance(raw, RawResponse):
         if "set-cookie" not in raw.headers and "set-cookie2" not in raw.headers:
             return
     extract_cookies_to_jar(jar, request, raw)
+
+
+def _final_url(url: UrlInput | None, cookies: object) -> str:
+    """Return a URL in the form that its cookies are chosen by; empty if that cannot be told."""
+    if not getattr(cookies, "_cookies", None):
+        return ""  # no cookies, nothing to choose
+    try:
+        return canonical_url(url)
+    except (RequestException, ValueError):
+        return ""  # preparing the request is what fails with it
+
+
+def _host_field(headers: Any) -> Any:
+    """Return the `Host` field of a request: cookies are filed under that name."""
+    if not isinstance(headers, CaseInsensitiveDict):
+        headers = CaseInsensitiveDict(headers or {})
+    return headers.get("Host")
 
 
 class _SessionPool:
@@ -343,16 +391,20 @@ class Session(SessionRedirectMixin):
     Use it as a context manager, or `close` it, so that idle connections are closed.
 
     Args:
-        pool: A `PoolConfig` with the limits of this session's pool of connections, or a pool to
-            share with others. None for the defaults, which never make a request wait.
+        pool: A `PoolConfig` with the limits of this session's pool of connections, or the pool of
+            another session to share. None for the defaults, which never make a request wait.
         timeout: What a call without a `timeout` uses: seconds, a `(connect, read)` tuple or a
             `Timeout`. None for no limit.
         retries: How often a failed request is repeated: a number, or a `Retry`. None for never.
         listeners: Called with each event of the pool and its connections.
         replay: Which requests are sent once more, on a new connection, when a kept one turns out
-            dead: `"safe"` (those that may be repeated by their method or an `Idempotency-Key`),
+            to be dead: `"safe"` (those whose method, or an `Idempotency-Key`, allows it),
             `"always"` or `"off"`.
         runtime: How this session waits. None for threads.
+
+    Raises:
+        TypeError: An argument is of a type that it does not take; the message names it.
+        ValueError: The same for a value.
 
     Attributes:
         headers: Sent with every request.
@@ -393,26 +445,28 @@ class Session(SessionRedirectMixin):
     def __init__(
         self,
         *,
-        pool: Any = None,
-        timeout: Any = None,
-        retries: Any = None,
-        listeners: Iterable[Callable[[Any], None]] = (),
-        replay: str = "safe",
-        runtime: Any = None,
+        pool: PoolConfig | PoolView | TransportManager | None = None,
+        timeout: TimeoutInput = None,
+        retries: int | Retry | None = None,
+        listeners: Iterable[Listener] = (),
+        replay: Replay = "safe",
+        runtime: Runtime | None = None,
     ) -> None:
+        if not isinstance(listeners, Iterable):
+            raise TypeError(f"listeners must be an iterable of callables, not {listeners!r}")
         self._extras = SessionExtras(pool, timeout, retries, tuple(listeners), replay, runtime)
-        self.headers: Any = default_headers()
-        self.auth: Any = None
-        self.proxies: Any = {}
-        self.hooks: Any = default_hooks()
-        self.params: Any = {}
+        self.headers: CaseInsensitiveDict[str] = default_headers()  # type: ignore[assignment]
+        self.auth: AuthInput = None
+        self.proxies: MutableMapping[str, str] = {}
+        self.hooks: dict[str, list[Hook]] = default_hooks()
+        self.params: MutableMapping[str, Any] = {}
         self.stream = False
-        self.verify: Any = True
-        self.cert: Any = None
+        self.verify: VerifyInput | None = True
+        self.cert: CertInput = None
         self.max_redirects = DEFAULT_REDIRECT_LIMIT
         self.trust_env = True
         self.cookies = cookiejar_from_dict({})
-        self.adapters: Any = OrderedDict()
+        self.adapters: MutableMapping[str, BaseAdapter] = OrderedDict()
         self.mount("https://", self._default_adapter())
         self.mount("http://", self._default_adapter())
 
@@ -421,7 +475,7 @@ class Session(SessionRedirectMixin):
         retries = self._extras.retries
         return HTTPAdapter() if retries is None else HTTPAdapter(max_retries=retries)
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *args: object) -> None:
@@ -448,7 +502,8 @@ class Session(SessionRedirectMixin):
         Raises:
             RequestException: Something in it cannot be sent; the class says what.
         """
-        jar = merge_cookies(RequestsCookieJar(), self.cookies)
+        headers = merge_setting(request.headers, self.headers, dict_class=CaseInsensitiveDict)
+        jar = jar_for(self.cookies, _final_url(request.url, self.cookies), _host_field(headers))
         if request.cookies:
             given = request.cookies
             if not isinstance(given, cookielib.CookieJar):
@@ -456,15 +511,15 @@ class Session(SessionRedirectMixin):
             jar = merge_cookies(jar, given)
         auth = request.auth
         if self.trust_env and not auth and not self.auth:
-            auth = get_netrc_auth(request.url)
+            auth = get_netrc_auth(request.url or "")
         prepared = PreparedRequest()
         prepared.prepare(
-            method=request.method.upper(),
+            method=request.method.upper(),  # type: ignore[union-attr]
             url=request.url,
             files=request.files,
             data=request.data,
             json=request.json,
-            headers=merge_setting(request.headers, self.headers, dict_class=CaseInsensitiveDict),
+            headers=headers,
             params=merge_setting(request.params, self.params),
             auth=merge_setting(auth, self.auth),
             cookies=jar,
@@ -473,23 +528,32 @@ class Session(SessionRedirectMixin):
         return prepared
 
     def merge_environment_settings(
-        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+        self,
+        url: str,
+        proxies: ProxiesInput,
+        stream: bool | None,
+        verify: VerifyInput | None,
+        cert: CertInput,
     ) -> dict[str, Any]:
         """Combine what a call says with the environment and with this session.
 
         Args:
             url: Where the request goes; it decides whether a proxy of the environment applies.
-            proxies: Of the call; so are `stream`, `verify` and `cert`. None says nothing.
+            proxies: Of the call. None if it says nothing.
+            stream: As `proxies`.
+            verify: As `proxies`.
+            cert: As `proxies`.
 
         Returns:
-            `proxies`, `stream`, `verify` and `cert`.
+            The four settings by name: `proxies`, `stream`, `verify` and `cert`.
         """
         if self.trust_env:
             no_proxy = proxies.get("no_proxy") if proxies is not None else None
             found = get_environ_proxies(url, no_proxy=no_proxy)
             if found:
                 proxies = {**found, **(proxies or {})}
-            # A session that was told what to verify with is not to be overruled by a variable.
+            # True says "verify", and the variable says with what: libraries hand True on with every
+            # call. A path, a context or False, of the call or of the session, beats the variable.
             if verify is True or (verify is None and (self.verify is True or self.verify is None)):
                 verify = bundle_from_environment() or verify
         return {
@@ -503,22 +567,22 @@ class Session(SessionRedirectMixin):
 
     def request(
         self,
-        method: Any,
-        url: Any,
-        params: Any = None,
-        data: Any = None,
-        headers: Any = None,
-        cookies: Any = None,
-        files: Any = None,
-        auth: Any = None,
-        timeout: Any = None,
+        method: str | bytes,
+        url: UrlInput,
+        params: ParamsInput = None,
+        data: DataInput = None,
+        headers: HeadersInput = None,
+        cookies: CookiesInput = None,
+        files: FilesInput = None,
+        auth: AuthInput = None,
+        timeout: TimeoutInput = None,
         allow_redirects: bool = True,
-        proxies: Any = None,
-        hooks: Any = None,
+        proxies: ProxiesInput = None,
+        hooks: HooksInput | None = None,
         stream: bool | None = None,
-        verify: Any = None,
-        cert: Any = None,
-        json: Any = None,
+        verify: VerifyInput | None = None,
+        cert: CertInput = None,
+        json: JsonInput = None,
     ) -> Response:
         """Prepare and send a request, and return the response.
 
@@ -527,9 +591,9 @@ class Session(SessionRedirectMixin):
             url: Where to.
             params: Added to the query: a mapping, pairs, or text.
             data: The body: a form (mapping or pairs), text, bytes, or a stream.
-            headers: Header fields; None as a value takes one of the session's away.
-            cookies: A mapping or a jar. A mapping's cookies go to the server called, and to no
-                other one that it redirects to.
+            headers: Header fields; None as a value removes the session's field of that name.
+            cookies: A mapping or a jar. The cookies of a mapping go to the server that is called,
+                and to no other one to which it redirects.
             files: Files to upload, as multipart.
             auth: `(user, password)` or a callable that alters the prepared request.
             timeout: Seconds, `(connect, read)`, or a `Timeout`. None for the session's.
@@ -537,12 +601,13 @@ class Session(SessionRedirectMixin):
             proxies: Scheme (or `scheme://host`) to URL of a proxy.
             hooks: Event to callback or callbacks.
             stream: Whether the body is left unread until asked for. None for the session's.
-            verify: As the session's attribute. Given here, it also overrules the environment.
+            verify: As the session's attribute. A path, a context or False overrules
+                `REQUESTS_CA_BUNDLE`; True does not.
             cert: As the session's attribute.
             json: Sent as JSON, if there is no `data`.
 
         Raises:
-            RequestException: Anything that went wrong; the class says what.
+            RequestException: The request failed; the class says how.
         """
         prepared = self.prepare_request(
             Request(
@@ -561,36 +626,44 @@ class Session(SessionRedirectMixin):
         settings = self.merge_environment_settings(
             prepared.url, proxies or {}, stream, verify, cert
         )
-        if verify is True and settings["verify"] == bundle_from_environment():
-            settings["verify"] = True
         return self.send(prepared, timeout=timeout, allow_redirects=allow_redirects, **settings)
 
-    def get(self, url: Any, params: Any = None, **kwargs: Any) -> Response:
+    def get(
+        self, url: UrlInput, params: ParamsInput = None, **kwargs: Unpack[GetOptions]
+    ) -> Response:
         """Send a GET; arguments as for `request`."""
         return self.request("GET", url, params=params, **kwargs)
 
-    def options(self, url: Any, **kwargs: Any) -> Response:
+    def options(self, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
         """Send an OPTIONS; arguments as for `request`."""
         return self.request("OPTIONS", url, **kwargs)
 
-    def head(self, url: Any, **kwargs: Any) -> Response:
-        """Send a HEAD; arguments as for `request`, but redirects are not followed unless asked."""
+    def head(self, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
+        """Send a HEAD; arguments as for `request`, but redirects are not followed by default."""
         kwargs.setdefault("allow_redirects", False)
         return self.request("HEAD", url, **kwargs)
 
-    def post(self, url: Any, data: Any = None, json: Any = None, **kwargs: Any) -> Response:
+    def post(
+        self,
+        url: UrlInput,
+        data: DataInput = None,
+        json: JsonInput = None,
+        **kwargs: Unpack[PostOptions],
+    ) -> Response:
         """Send a POST; arguments as for `request`."""
         return self.request("POST", url, data=data, json=json, **kwargs)
 
-    def put(self, url: Any, data: Any = None, **kwargs: Any) -> Response:
+    def put(self, url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]) -> Response:
         """Send a PUT; arguments as for `request`."""
         return self.request("PUT", url, data=data, **kwargs)
 
-    def patch(self, url: Any, data: Any = None, **kwargs: Any) -> Response:
+    def patch(
+        self, url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]
+    ) -> Response:
         """Send a PATCH; arguments as for `request`."""
         return self.request("PATCH", url, data=data, **kwargs)
 
-    def delete(self, url: Any, **kwargs: Any) -> Response:
+    def delete(self, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
         """Send a DELETE; arguments as for `request`."""
         return self.request("DELETE", url, **kwargs)
 
@@ -600,12 +673,12 @@ class Session(SessionRedirectMixin):
         Args:
             request: What to send, as it is.
             **kwargs: `stream`, `timeout`, `verify`, `cert`, `proxies` and `allow_redirects` as for
-                `request`; what is missing comes from the session. Anything else is handed to the
-                adapter.
+                `request`; those that are missing are taken from the session. Any other one is
+                handed to the adapter.
 
         Raises:
             ValueError: `request` is not prepared.
-            RequestException: Anything that went wrong; the class says what.
+            RequestException: The request failed; the class says how.
         """
         if isinstance(request, Request):
             raise ValueError("You can only send PreparedRequests.")
@@ -615,7 +688,7 @@ class Session(SessionRedirectMixin):
         response = self._exchange(request, kwargs)
         try:
             response = dispatch_hook("response", request.hooks, response, **kwargs)
-            for earlier in response.history:  # an auth hook asked twice
+            for earlier in response.history:  # an auth hook sent the request again
                 _store_cookies(self.cookies, earlier.request, earlier)
             _store_cookies(self.cookies, request, response)
             if allow_redirects:
@@ -625,17 +698,17 @@ class Session(SessionRedirectMixin):
                     response.history = history
             elif not is_hop:
                 ahead = self.resolve_redirects(response, request, yield_requests=True, **kwargs)
-                response._next = next(ahead, None)
+                response._next = next(ahead, None)  # type: ignore[assignment]
             is_passed_by = is_hop and self.get_redirect_target(response) is not None
             if not kwargs["stream"] and not is_passed_by:
                 response.content  # noqa: B018  # read now, so that the connection is free
-        except BaseException as exc:
-            _leave(response, exc, kwargs["stream"])
+        except BaseException as error:
+            _leave(response, error, kwargs["stream"])
             raise
         return response
 
     def _complete(self, request: PreparedRequest, kwargs: dict[str, Any]) -> None:
-        """Fill in the arguments of the adapter that the caller left out."""
+        """Fill in those arguments of the adapter that the caller did not give."""
         kwargs.setdefault("stream", self.stream)
         kwargs.setdefault("verify", self.verify)
         kwargs.setdefault("cert", self.cert)
@@ -645,7 +718,7 @@ class Session(SessionRedirectMixin):
         if timeout is None and self._extras.timeout is not None:
             timeout = kwargs["timeout"] = self._extras.timeout
         if isinstance(timeout, Timeout) and timeout.total is not None:
-            # Redirects, auth and retries get this running copy, and with it what is left of it.
+            # Redirects, auth and retries get this running copy: they share the time that is left.
             runtime = self._extras.runtime
             kwargs["timeout"] = timeout.start() if runtime is None else timeout.start(runtime.now)
 
@@ -654,7 +727,7 @@ class Session(SessionRedirectMixin):
         adapter = self.get_adapter(url=request.url)
         started = preferred_clock()
         response: Response = adapter.send(request, **kwargs)
-        # Ours stops the clock when the head is there, which may be before it returns.
+        # Our adapter measures up to the arrival of the head, which may be before it returns.
         if not (response.elapsed and isinstance(adapter, HTTPAdapter)):
             response.elapsed = timedelta(seconds=preferred_clock() - started)
         return response
@@ -662,10 +735,10 @@ class Session(SessionRedirectMixin):
     # --- adapters --------------------------------------------------------------------------------
 
     def get_adapter(self, url: str) -> BaseAdapter:
-        """Return the adapter with the longest prefix of a URL, in any case.
+        """Return the adapter whose prefix is the longest that a URL begins with, in any case.
 
-        Unix sockets (`http+unix://`) are reached by the one for `http://` unless one is mounted for
-        them. `dropin.install` ends that: in requests they have to be mounted.
+        The adapter for `http://` serves Unix sockets (`http+unix://`) too, unless one is mounted
+        for them. `dropin.install` ends that: in requests they have to be mounted.
 
         Raises:
             InvalidSchema: There is none.
@@ -679,15 +752,18 @@ class Session(SessionRedirectMixin):
             plain = self.adapters.get(other)
             if lowered.startswith(prefix) and isinstance(plain, HTTPAdapter):
                 return plain
-        raise InvalidSchema(
-            f"No connection adapters were found for {without_credentials(url)!r}: mount one for its"
-            " scheme, or check the beginning of the URL"
-        )
+        shown = without_credentials(url)
+        advice = "mount one for its scheme, or check the beginning of the URL"
+        if "://" not in url:
+            # `localhost:8000/x` reads as a URL of the scheme `localhost`. There may be a password.
+            shown = without_credentials(f"//{shown}").removeprefix("//")
+            advice = f"the URL has no scheme. Perhaps you meant http://{shown.lstrip('/')}?"
+        raise InvalidSchema(f"No connection adapters were found for {shown!r}: {advice}")
 
     def mount(self, prefix: str, adapter: BaseAdapter) -> None:
         """Send requests whose URL starts with `prefix` through an adapter.
 
-        An adapter of ours that has no pool of its own joins this session's.
+        An `HTTPAdapter` that has no pool of its own joins the session's.
         """
         self.adapters[prefix] = adapter
         for shorter in [known for known in self.adapters if len(known) < len(prefix)]:
@@ -709,10 +785,10 @@ class Session(SessionRedirectMixin):
 
 
 def _leave(response: Response, error: BaseException, stream: bool) -> None:
-    """Give back the connection of a response that an error keeps from being returned.
+    """Release the connection of a response that an error keeps from being returned.
 
-    The error's traceback keeps the response alive, perhaps for long. It may also be there to be
-    read: a hook that calls `raise_for_status` hands it over in the error.
+    The error's traceback keeps the response alive, perhaps for long. The caller may also want to
+    read it: a hook that calls `raise_for_status` hands it over in the error.
     """
     try:
         if getattr(error, "response", None) is not response:
@@ -720,7 +796,7 @@ def _leave(response: Response, error: BaseException, stream: bool) -> None:
         elif not stream:
             response.content  # noqa: B018  # read now, so that the connection is free
     except Exception:
-        pass  # what is already being raised says more
+        pass  # the error that is already being raised says more
 
 
 def session() -> Session:

@@ -1,8 +1,8 @@
-"""HTTP status codes by name.
+r"""HTTP status codes by name.
 
 `codes.not_found`, `codes["not_found"]` and `codes.NOT_FOUND` are all 404. One table says which
-names a code has, the first being the usual one; `codes` is made from it. Names that are words are
-there in capitals, too; the drawings (`codes["\\o/"]` is 200) are there as drawn.
+names a code has, the usual one first; `codes` is made from it. Names that are words are there in
+capitals, too, and drawings (`codes["\o/"]` is 200) as they are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pooledhttp.structures import LookupDict
 __all__ = ["codes"]
 
 _codes: dict[int, tuple[str, ...]] = {
-    # Interim answers.
+    # Interim responses.
     100: ("continue",),
     101: ("switching_protocols",),
     102: ("processing", "early-hints"),

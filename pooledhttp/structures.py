@@ -1,8 +1,8 @@
 """Two small containers: header fields, and names for numbers.
 
-`CaseInsensitiveDict` holds header fields. It looks names up without regard to case and gives each
-one back in the spelling it was last stored under, in the order names first came in. `LookupDict`
-holds names that are read as attributes or as items. Neither knows anything else of this package.
+`CaseInsensitiveDict` holds header fields. It finds names in any case, and gives each in the
+spelling in which it was last stored, in the order in which names were first stored. `LookupDict`
+holds names that are read as attributes or as items.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ D = TypeVar("D")
 
 
 class CaseInsensitiveDict(MutableMapping[str, V], Generic[V]):
-    """A mapping whose keys match in any case and keep the spelling they were last set with.
+    """A mapping whose keys match in any case and keep the spelling in which they were last set.
 
     Args:
-        data: What to start from: a mapping, or pairs of name and value. `None` starts empty.
+        data: The first entries: a mapping, or pairs of name and value. `None` for none.
         **kwargs: Further names and values, stored after `data`.
     """
 
@@ -72,7 +72,7 @@ class LookupDict(dict[str, V]):
     attribute raises `AttributeError`, a missing item gives `None`.
 
     Args:
-        name: What the table is called in its `repr`. `None` by default.
+        name: The name of the table in its `repr`.
     """
 
     def __init__(self, name: Any = None) -> None:
@@ -83,7 +83,7 @@ class LookupDict(dict[str, V]):
         return f"<lookup '{self.name}'>"
 
     def __getattr__(self, key: str) -> V:
-        # Reached for missing names only; it stands here so that a type checker accepts `codes.ok`.
+        # Called for missing names only. It is here so that a type checker accepts `codes.ok`.
         raise AttributeError(f"{self!r} has no name {key!r}")
 
     def __getitem__(self, key: str) -> V | None:  # type: ignore[override]

@@ -1,6 +1,6 @@
-"""The helpers `requests.utils` has, under the names it has them.
+"""The helpers of `requests.utils`, under its names.
 
-A door: each one lives in the room it belongs to, and what is patched here takes effect there.
+Each is defined in the subpackage that uses it. What is patched here takes effect there.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from urllib.request import (  # type: ignore[attr-defined]
     proxy_bypass_environment,
 )
 
-from pooledhttp import auth, certs, cookies
-from pooledhttp._internal_utils import become_door
-from pooledhttp.auth import parse_dict_header, parse_list_header, unquote_header_value
+from pooledhttp import certs, cookies
+from pooledhttp._internal_utils import share_patches
 from pooledhttp.certs import DEFAULT_CA_BUNDLE_PATH, atomic_open, extract_zipped_paths
 from pooledhttp.client import netrc
 from pooledhttp.client.netrc import NETRC_FILES, get_netrc_auth
@@ -21,6 +20,7 @@ from pooledhttp.cookies import (
     cookiejar_from_dict,
     dict_from_cookiejar,
 )
+from pooledhttp.digest import challenge, parse_dict_header, parse_list_header, unquote_header_value
 from pooledhttp.exceptions import FileModeWarning, InvalidHeader, InvalidURL, UnrewindableBodyError
 from pooledhttp.message import charset, headers, payload, urls
 from pooledhttp.message.charset import (
@@ -141,4 +141,4 @@ __all__ = [
     "UnrewindableBodyError",
 ]
 
-become_door(__name__, payload, urls, headers, charset, auth, cookies, certs, netrc, proxies)
+share_patches(__name__, payload, urls, headers, charset, challenge, cookies, certs, netrc, proxies)

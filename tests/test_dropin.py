@@ -109,7 +109,7 @@ def test_names_set_on_the_alias_stay_there() -> None:
 
 
 def test_everything_listed_can_be_had() -> None:
-    """Tools that look through a module find what `requests` has, and no room is loaded for it."""
+    """Tools that inspect a module find what `requests` has, and import no subpackage."""
     code = (
         "import inspect, sys, requests\n"
         "there = {name for name, _ in inspect.getmembers(requests)}\n"

@@ -20,12 +20,13 @@ dropin, pytest_plugin
 4  client < sessions < api
 3  adapters
 2  transport
-1  cookies < auth < message | retry | pool | network | http1
-0  syntax < structures < status_codes, hooks, certs < exceptions < timing < events < runtime
+1  cookie_rules < cookies < digest < auth < message | retry | pool | network | http1
+0  syntax < structures < status_codes, hooks, certs < faults < exceptions < timing < events \
+< runtime
 """
 
-#: Doors: they hand on names of rooms, and hand on a patched name to the very file that owns it.
-DOORS = {
+#: Re-export modules: they import from inside subpackages, to share patches of a name.
+REEXPORTS = {
     PACKAGE,
     *(f"{PACKAGE}.{name}" for name in ("models", "utils", "compat", "packages", "help")),
     f"{PACKAGE}._internal_utils",
@@ -38,7 +39,7 @@ EQUALS_AT_THE_TOP = 7
 #: The two whose annotations name classes that live above them.
 MAY_LOOK_UP_FOR_TYPES = {f"{PACKAGE}.exceptions", f"{PACKAGE}.hooks"}
 
-#: Outside names and the only modules or rooms that may use them.
+#: Outside names and the only modules or subpackages that may use them.
 RESERVED = {
     "h11": {"http1.parser"},
     "greenlet": {"runtime"},
@@ -88,7 +89,7 @@ PLACES = _read_table()
 
 
 def unit_of(module: str) -> str:
-    """The root file or the room a module belongs to."""
+    """The root file or the subpackage a module belongs to."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else parts[0]
 
@@ -103,20 +104,20 @@ def points_down(source: str, target: str) -> bool:
     return above[1] == below[1] and above[2] > below[2]
 
 
-def judge(found: Import, rooms: set[str]) -> str | None:
+def judge(found: Import, subpackages: set[str]) -> str | None:
     """What is wrong with an import inside the package, or None."""
     source, target = unit_of(found.source), unit_of(found.target)
     if source == target:
-        inside_room = f"{PACKAGE}.{source}" in rooms and found.source not in rooms
-        if inside_room and found.target in rooms and found.target.count(".") == 1:
-            return f"{found}: inside a room import the file"
+        inside_subpackage = f"{PACKAGE}.{source}" in subpackages and found.source not in subpackages
+        if inside_subpackage and found.target in subpackages and found.target.count(".") == 1:
+            return f"{found}: inside a subpackage import the file"
         return None
     if found.is_typing_only and found.source in MAY_LOOK_UP_FOR_TYPES:
         return None
     if not points_down(source, target):
         return f"{found}: imports point down"
-    if found.target.count(".") > 1 and found.source not in DOORS:
-        return f"{found}: from outside import the room"
+    if found.target.count(".") > 1 and found.source not in REEXPORTS:
+        return f"{found}: from outside import the subpackage"
     return None
 
 
@@ -131,20 +132,20 @@ def _ours(target: str) -> bool:
 
 
 def test_every_unit_stands_in_the_table(tree: Tree) -> None:
-    """A new root file or room has to be given its layer."""
+    """A new root file or subpackage has to be given its layer."""
     assert {unit_of(module) for module in tree.parsed} <= PLACES.keys()
 
 
 def test_imports_point_down(tree: Tree) -> None:
-    """No import points up or sideways, and rooms are entered by the door."""
+    """No import points up or sideways, and from outside only the subpackage is imported."""
     inside = [found for found in tree.imports() if _ours(found.target)]
-    assert [wrong for found in inside if (wrong := judge(found, tree.rooms))] == []
+    assert [wrong for found in inside if (wrong := judge(found, tree.subpackages))] == []
 
 
 def test_no_loops(tree: Tree) -> None:
     """No modules import each other in a circle, not even inside functions.
 
-    Two files of one room may name each other's classes in annotations: nothing is imported then.
+    Two files of one subpackage may name each other's classes in annotations.
     """
     edges: dict[str, set[str]] = {module: set() for module in tree.parsed}
     for found in tree.imports():
@@ -165,7 +166,7 @@ def test_reserved_names_stay_where_they_belong(tree: Tree) -> None:
             if _is_or_within(found.target, name) and not any(
                 _is_or_within(found.source, f"{PACKAGE}.{owner}") for owner in owners
             ):
-                wrong.append(f"{found}: {name} is for {sorted(owners) or 'nobody'}")
+                wrong.append(f"{found}: {name} is for {sorted(owners) or 'no module'}")
     assert wrong == []
 
 
@@ -204,13 +205,13 @@ def test_the_table_is_read_as_it_is_meant(source: str, target: str, allowed: boo
 
 def test_the_reader_sees_every_kind_of_import(tmp_path: Path) -> None:
     """Relative, absolute, nested and typing-only imports are resolved to modules."""
-    room = tmp_path / PACKAGE / "pool"
-    room.mkdir(parents=True)
+    pool = tmp_path / PACKAGE / "pool"
+    pool.mkdir(parents=True)
     (tmp_path / PACKAGE / "__init__.py").write_text("from . import hooks\nfrom .pool import Pool\n")
     (tmp_path / PACKAGE / "hooks.py").write_text("import threading as t\nt.Event()\n")
-    (room / "__init__.py").write_text("from .pool import Pool\n")
-    (room / "lease.py").write_text("from pooledhttp.pool import Pool\nfrom ..hooks import x\n")
-    (room / "pool.py").write_text(
+    (pool / "__init__.py").write_text("from .pool import Pool\n")
+    (pool / "lease.py").write_text("from pooledhttp.pool import Pool\nfrom ..hooks import x\n")
+    (pool / "pool.py").write_text(
         "from typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    from .lease import Lease\n"
         "def f():\n    import time\n    time.sleep(1)\n"
@@ -231,6 +232,12 @@ def test_the_reader_sees_every_kind_of_import(tmp_path: Path) -> None:
     assert {found.target for found in tree.uses()} == {"threading.Event", "time.sleep"}
     assert loops({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
     assert (
-        len([found for found in tree.imports() if _ours(found.target) and judge(found, tree.rooms)])
+        len(
+            [
+                found
+                for found in tree.imports()
+                if _ours(found.target) and judge(found, tree.subpackages)
+            ]
+        )
         == 1
     )

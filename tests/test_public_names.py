@@ -13,7 +13,7 @@ import requests
 import pooledhttp
 
 PACKAGE = Path(pooledhttp.__file__).parent
-ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+SUBPACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 FILES = sorted(
     path.stem for path in PACKAGE.glob("*.py") if path.stem not in ("__init__", "__main__")
 )
@@ -31,13 +31,13 @@ def _bound(path: Path) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_promises_all_it_hands_on(room: str) -> None:
-    """`__all__` of a room is exactly what its `__init__` binds, modules left out."""
-    module = importlib.import_module(f"pooledhttp.{room}")
+@pytest.mark.parametrize("subpackage", SUBPACKAGES)
+def test_a_subpackage_exports_all_that_it_binds(subpackage: str) -> None:
+    """`__all__` of a subpackage is exactly what its `__init__` binds, modules left out."""
+    module = importlib.import_module(f"pooledhttp.{subpackage}")
     public = {
         name
-        for name in _bound(PACKAGE / room / "__init__.py")
+        for name in _bound(PACKAGE / subpackage / "__init__.py")
         if not isinstance(getattr(module, name), types.ModuleType)
     }
     promised = {

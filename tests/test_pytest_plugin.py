@@ -134,22 +134,22 @@ def test_what_fixtures_close_is_no_leak(files: Files) -> None:
         """
     @pytest.fixture(scope="module")
     def live():
-        with pooledhttp.Session() as session, session.get(URL, stream=True) as answer:
-            yield answer
+        with pooledhttp.Session() as session, session.get(URL, stream=True) as response:
+            yield response
 
     @pytest.fixture
     def opened(session):
-        answers = []
-        yield lambda: answers.append(session.get(URL, stream=True))
-        for answer in answers:
-            answer.close()
+        responses = []
+        yield lambda: responses.append(session.get(URL, stream=True))
+        for response in responses:
+            response.close()
 
     def test_one(live, opened):
         opened()
 
     def test_two(live, session):
-        with session.get(URL, stream=True) as answer:
-            assert answer.content
+        with session.get(URL, stream=True) as response:
+            assert response.content
         session.get(URL, stream=True).close()
         """,
         "--pooledhttp-leaks",
@@ -162,8 +162,8 @@ def test_a_test_that_fails_anyway_is_asked_nothing(files: Files) -> None:
     result = files.run(
         """
     def test_fails(session):
-        answer = session.get(URL, stream=True)
-        assert answer is None
+        response = session.get(URL, stream=True)
+        assert response is None
 
     def test_next(session):
         gc.collect()

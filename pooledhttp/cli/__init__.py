@@ -7,6 +7,6 @@ for, and imports what it needs when it runs.
 
 from __future__ import annotations
 
-from .main import main
+from pooledhttp.cli.main import main
 
 __all__ = ["main"]

@@ -1,11 +1,11 @@
-"""`pooledhttp demo`: what a pool is worth when the server is some way off.
+"""`pooledhttp demo`: what a pool saves when the server is at a distance.
 
-The same files are fetched twice by the same engine, as many at a time, from the same server: once
-with a connection of its own for each request, once over the pool. The only difference is one header
-field, `Connection: close`. So what is measured is what a new connection costs, a round trip for TCP
-and one for TLS before the request can leave, and the work of the handshake.
+The same engine fetches the same files from the same server twice, the same number at a time: once
+with a new connection for each request, once over the pool. The only difference is one header field,
+`Connection: close`. So it measures the cost of a new connection: a round trip for TCP, one for TLS,
+and the work of the handshake.
 
-The server runs on this machine (see `origin.py`), with a certificate made for this run alone.
+The server runs on this machine (see `origin.py`), with a certificate made for this run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .numbers import count, positive_or_zero
+from pooledhttp.cli.numbers import count, positive_or_zero
 
 if TYPE_CHECKING:
     from pooledhttp.events import Event
@@ -33,15 +33,15 @@ __all__ = ["Measure", "add_parser", "main"]
 
 _FILE_BYTES = 8 * 1024
 
-#: How long the server may take to end before it is made to, in seconds.
-_PATIENCE = 5.0
+#: Seconds the server may take to end before it is killed.
+_EXIT_SECONDS = 5.0
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Describe the command's arguments."""
     parser = subparsers.add_parser(
         "demo",
-        help="measure what the pool is worth, on this machine",
+        help="measure what the pool saves, on this machine",
         description=(
             "Fetch files over HTTPS from a server on this machine behind an emulated round trip, "
             "without and with the pool. Needs no network and leaves nothing behind."
@@ -65,7 +65,7 @@ class _Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One run: its time, what opening connections took in sum, and the pool's counters."""
+    """One run: its time, the sum of the times to open connections, and the pool's counters."""
 
     seconds: float
     setup_seconds: float
@@ -96,8 +96,8 @@ def main(args: argparse.Namespace) -> int:
         certificate.private_key_and_cert_chain_pem.write_to_path(str(key))
         try:
             without, pooled = _compare(args, ca, key)
-        except _Failed as exc:
-            print(f"pooledhttp demo: {exc}", file=sys.stderr)
+        except _Failed as error:
+            print(f"pooledhttp demo: {error}", file=sys.stderr)
             return 1
     for line in report(without, pooled):
         print(line)
@@ -107,7 +107,7 @@ def main(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace, ca: Path, key: Path) -> tuple[Measure, Measure]:
     """Fetch the files without and with the pool."""
     with _origin(key, args.rtt / 1000) as base:
-        # What is imported and cached at a first request should count for neither.
+        # Imports and caches of a first request count for neither run.
         _measure(base, ca, files=1, jobs=1, is_pooled=True)
         return (
             _measure(base, ca, files=args.files, jobs=args.jobs, is_pooled=False),
@@ -128,9 +128,9 @@ def _origin(key: Path, round_trip: float) -> Iterator[str]:
                 raise _Failed("the demo's server did not start")
             yield f"https://127.0.0.1:{port}"
         finally:
-            process.stdin.close()  # it ends by itself
+            process.stdin.close()  # the server ends when it is closed
             try:
-                process.wait(_PATIENCE)
+                process.wait(_EXIT_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -139,7 +139,7 @@ def _measure(base: str, ca: Path, *, files: int, jobs: int, is_pooled: bool) -> 
     """Fetch the files once.
 
     Raises:
-        _Failed: A file did not come, or not as it should.
+        _Failed: A file did not arrive, or not completely.
     """
     from pooledhttp import bulk
     from pooledhttp.events import ConnectionOpened
@@ -153,7 +153,7 @@ def _measure(base: str, ca: Path, *, files: int, jobs: int, is_pooled: bool) -> 
 
     urls = (f"{base}/file-{number}.txt" for number in range(files))
     with Session(listeners=[heard]) as settings:
-        settings.trust_env = False  # a proxy of the environment has no business here
+        settings.trust_env = False  # no proxy of the environment
         settings.verify = str(ca)
         if not is_pooled:
             settings.headers["Connection"] = "close"
@@ -167,7 +167,7 @@ def _measure(base: str, ca: Path, *, files: int, jobs: int, is_pooled: bool) -> 
 
 
 def report(without: Measure, pooled: Measure) -> Iterator[str]:
-    """Yield the lines that tell both runs."""
+    """Yield the lines of the report on both runs."""
     before, after = without.stats.total, pooled.stats.total
     rows = [
         ("", "without pool", "with pool"),

@@ -1,6 +1,6 @@
-"""`pooledhttp info`: what is installed and in use here, for a bug report.
+"""`pooledhttp info`: versions and settings, for a bug report.
 
-Nothing in it is secret: no environment variable's value, no path but that of the CA bundle.
+Nothing in it is secret: no value of an environment variable, and no path but that of the CA bundle.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the facts."""
+    """Print the report."""
     facts = _facts()
     if args.json:
         print(json.dumps(facts, indent=2))
@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _facts() -> dict[str, str | dict[str, str | None]]:
-    """Collect what a bug report should say."""
+    """Collect what a bug report needs."""
     from pooledhttp import certs
     from pooledhttp.__version__ import __version__
 
@@ -77,7 +77,7 @@ def _facts() -> dict[str, str | dict[str, str | None]]:
 
 
 def _version(distribution: str) -> str | None:
-    """The installed version, if it is installed."""
+    """Return the installed version, or `None` if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

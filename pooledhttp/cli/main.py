@@ -1,9 +1,8 @@
-"""The command line's front: finds the subcommand, runs it, and turns how it ended into an exit
-status.
+"""Finds the subcommand, runs it, and returns its exit status.
 
-    0    all went well                     2    the command was used wrongly
-    1    something failed                130    ended by Ctrl-C
-                                         141    nobody reads the output any more
+0    success                           2    wrong arguments
+1    something failed                130    ended by Ctrl-C
+                                     141    the output was closed by its reader
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ __all__ = ["main"]
 
 _COMMANDS = ("fetch", "demo", "size", "run", "info")
 
-#: What a shell reports for a process that SIGINT or SIGPIPE has ended: 128 + the signal's number.
+#: The status a shell reports for a process that SIGINT or SIGPIPE ended: 128 and the signal number.
 _INTERRUPTED = 130
-_NOBODY_READS = 141
+_OUTPUT_CLOSED = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
     Args:
-        argv: The arguments; `None` means those of the process.
+        argv: The arguments; `None` for those of the process.
 
     Raises:
-        SystemExit: The arguments are wrong (2), or only help or the version was asked for (0).
+        SystemExit: The arguments are wrong (2), or help or the version was printed (0).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = _parser(arguments[:1]).parse_args(arguments)
@@ -43,12 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         _silence_stdout()
-        return _NOBODY_READS
+        return _OUTPUT_CLOSED
     return status
 
 
 def _parser(first: Sequence[str]) -> argparse.ArgumentParser:
-    """Build the parser, with all subcommands only when none is named: each costs an import."""
+    """Build the parser; with all subcommands only if none is named, as each takes an import."""
     parser = argparse.ArgumentParser(
         prog="pooledhttp", description="HTTP over a connection pool: fetch in bulk, and more."
     )
@@ -61,7 +60,7 @@ def _parser(first: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _silence_stdout() -> None:
-    """Keep the interpreter from complaining when it flushes a closed stdout at its end."""
+    """Keep the interpreter from reporting an error when it flushes a closed stdout at its end."""
     try:
         descriptor = sys.stdout.fileno()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Numbers as arguments, checked where they come in so that the message names the argument."""
+"""Numbers as arguments, checked by the parser so that the message names the argument."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def positive_or_zero(text: str) -> float:
 
 
 def _float(text: str) -> float:
-    """Read a number; what is none becomes not-a-number, which no bound lets through."""
+    """Read a number; other text gives NaN, which is within no bound."""
     try:
         return float(text)
     except ValueError:

@@ -5,13 +5,13 @@ client ---> relay ---> server      the relay holds every byte for half a round t
        <---       <---             and a connection's first one for a whole one more
 ```
 
-On loopback a TCP handshake costs nothing, so what it would cost over a distance is added to the
-connection's first byte. The relay sees TLS records only; it cannot tell a handshake from a request,
-no more than a distance can.
+On loopback a TCP handshake takes no time, so the time it would take over a distance is added to the
+first byte of each connection. The relay sees TLS records only and cannot tell a handshake from a
+request, as a distance cannot.
 
-This file is run by its path, in an isolated interpreter, and so uses the standard library only. A
-process of its own leaves the client's interpreter to the client. It tells its port on standard
-output and ends when its standard input does, so it cannot outlive whoever started it.
+This file is run by its path, in an isolated interpreter, and so uses the standard library only. It
+is a process of its own so that it does not share an interpreter with the client. It prints its port
+on standard output and ends when its standard input ends, so it does not outlive its parent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Relay", "Server", "serve"]
 
 
 class Server(asyncio.Protocol):
-    """Answers every GET with a file of one size, and keeps the connection unless told otherwise."""
+    """Responds to every GET with a file of one size, and closes the connection if asked to."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -35,16 +35,18 @@ class Server(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport to write to."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        """Respond to each request whose head is complete."""
         self._seen += data
         while (end := self._seen.find(b"\r\n\r\n")) >= 0:
             head = bytes(self._seen[:end])
             del self._seen[: end + 4]
-            self._answer(head)
+            self._respond(head)
 
-    def _answer(self, head: bytes) -> None:
+    def _respond(self, head: bytes) -> None:
         is_last = b"connection: close" in head.lower()
         target = head.split(b" ", 2)[1]
         body = (target + b"\n") * (self._size // (len(target) + 1) + 1)
@@ -57,7 +59,7 @@ class Server(asyncio.Protocol):
 
 
 class _Delay:
-    """One direction of a connection: what goes in comes out later, in order."""
+    """One direction of a connection: bytes that go in come out later, in order."""
 
     def __init__(self, seconds: float, not_before: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -67,13 +69,13 @@ class _Delay:
         self._exit: asyncio.Transport | None = None
 
     def opens_to(self, transport: asyncio.Transport) -> None:
-        """Let what comes out go there."""
+        """Set the transport that the bytes come out to."""
         self._exit = transport
         if self._waiting:
             self._loop.call_at(self._waiting[0][0], self._release)
 
     def put(self, data: bytes | None) -> None:
-        """Take bytes in; `None` is the end."""
+        """Add bytes; `None` is the end."""
         due = max(self._loop.time(), self._not_before) + self._seconds
         self._waiting.append((due, data))
         if len(self._waiting) == 1 and self._exit is not None:
@@ -95,7 +97,7 @@ class _Delay:
 
 
 class _Side(asyncio.Protocol):
-    """One side of a relayed connection: reads into one delay, is written to by the other."""
+    """One side of a relayed connection: it reads into one delay, and the other writes to it."""
 
     def __init__(self, relay: Relay, inward: _Delay, outward: _Delay) -> None:
         self._relay = relay
@@ -115,11 +117,11 @@ class _Side(asyncio.Protocol):
 
 
 class Relay:
-    """Accepts connections for a server and lets them take their time.
+    """Accepts connections for a server and delays their bytes.
 
     Args:
         port: The server's port on this machine.
-        round_trip: Seconds for there and back.
+        round_trip: Seconds to the server and back.
     """
 
     def __init__(self, port: int, round_trip: float) -> None:
@@ -165,4 +167,4 @@ if __name__ == "__main__":
     try:
         asyncio.run(serve(given.certificate, given.round_trip, given.size))
     except KeyboardInterrupt:
-        pass  # Ctrl-C goes to the whole group; the parent says what there is to say
+        pass  # Ctrl-C goes to the whole group; the parent reports it

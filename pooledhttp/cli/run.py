@@ -1,8 +1,8 @@
 """`pooledhttp run`: a program written for requests, over pooledhttp.
 
 The program runs in this process as `python script.py` or `python -m module` would run it: as
-`__main__`, with its own `sys.argv`, its folder first on `sys.path`, its exit status as ours. Only
-`import requests` differs. Processes it starts are not touched.
+`__main__`, with its own `sys.argv` and exit status, and its folder first on `sys.path`. Only
+`import requests` differs. Processes that it starts do not change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "main"]
 
-#: Frames of these files lie between the command and the program, and mean nothing to its author.
+#: Frames of these files are between the command and the program; a traceback leaves them out.
 _MACHINERY = (__file__, "<frozen runpy>", runpy.__file__)
 
 
@@ -43,8 +43,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> int:
     """Run the program and return its exit status.
 
-    `sys.argv`, `sys.path[0]` and the alias stay as the program had them: when it ends, so does the
-    process.
+    `sys.argv`, `sys.path[0]` and the alias are not restored: the process ends with the program.
     """
     dropin.install()
     try:
@@ -72,7 +71,7 @@ def _run(target: str, arguments: list[str], *, as_module: bool) -> None:
 
 
 def _status(code: object) -> int:
-    """The exit status that a `SystemExit` argument stands for."""
+    """Return the exit status for the argument of a `SystemExit`."""
     if code is None:
         return 0
     if isinstance(code, int):
@@ -82,7 +81,7 @@ def _status(code: object) -> int:
 
 
 def _without_machinery(traceback: TracebackType | None) -> TracebackType | None:
-    """The traceback from the program's first frame on; all of it when the program has none."""
+    """Return the traceback from the program's first frame on; all of it if there is none."""
     frame = traceback
     while frame is not None and frame.tb_frame.f_code.co_filename in _MACHINERY:
         frame = frame.tb_next

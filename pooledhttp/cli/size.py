@@ -1,7 +1,7 @@
 """`pooledhttp size`: how many connections a load needs.
 
-Little's law: what is in use on average is the arrival rate times how long each is held. Arrivals
-come in bursts, so the answer has half as much again.
+Little's law: the average number in use is the arrival rate times how long each is held. Requests
+arrive in bursts, so half as much is added.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .numbers import positive
+from pooledhttp.cli.numbers import positive
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from pooledhttp.client.arguments import (
+    CallOptions,
+    GetOptions,
+    PostOptions,
+    PutOptions,
+    RequestOptions,
+)
 from pooledhttp.client.netrc import NETRC_FILES, get_netrc_auth
 from pooledhttp.client.redirects import (
     KEEPS_BODY,
@@ -20,6 +27,12 @@ from pooledhttp.client.settings import (
 )
 
 __all__ = [
+    # arguments
+    "CallOptions",
+    "GetOptions",
+    "PostOptions",
+    "PutOptions",
+    "RequestOptions",
     # netrc
     "NETRC_FILES",
     "get_netrc_auth",

@@ -1,9 +1,9 @@
 """Credentials from the user's netrc file.
 
-The file is read anew every time: programs and tests change it, and the variable that names it,
-between two requests. The host looked up is the one the request will really go to, as urllib3's
-parser reads it off the URL. Any other reading can be talked into naming a host the connection is
-not made to: `http://example.com:@evil.example/` begins with one name and goes to another.
+The file is read each time: programs and tests change it, and the variable that names it, between
+two requests. The host that is looked up is the one that the request goes to, as urllib3's parser
+reads the URL. Another reading could be made to name a host to which no connection is made:
+`http://example.com:@evil.example/` begins with one name and goes to another.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ def get_netrc_auth(url: str | bytes, raise_errors: bool = False) -> tuple[str, s
     """Return the user name and password the netrc file has for a URL's host.
 
     Args:
-        url: The URL. Its port and its own credentials play no part.
-        raise_errors: Whether a file that cannot be read or parsed is an error, not an absent one.
+        url: The URL. Its port and its own credentials are ignored.
+        raise_errors: Whether a file that cannot be read or parsed is an error. Otherwise it counts
+            as absent.
 
     Returns:
         User name (the `account`, if no `login` is given) and password; `None` without an entry for
@@ -71,7 +72,7 @@ def _netrc_path() -> str | None:
 
 
 def _host_of(url: str) -> str | None:
-    """Return the host a request to `url` goes to, or `None` when that is not beyond doubt."""
+    """Return the host to which a request for `url` goes, or `None` where parsers disagree."""
     url = url.lstrip()
     authority = _AUTHORITY.match(url)
     if authority is None or _NEVER_IN_AN_AUTHORITY.search(authority[1]):
@@ -84,6 +85,6 @@ def _host_of(url: str) -> str | None:
     if not host or not also:
         return None
     host = host.strip("[]").lower()
-    # Two parsers that disagree mean a URL made to be read in two ways; only about international
-    # names they differ in good faith, one giving the spelling used in DNS.
+    # Two parsers disagree only about a URL that was made to be read in two ways. International
+    # names are the exception: one of the parsers gives the spelling used in DNS.
     return host if host == also or not also.isascii() else None

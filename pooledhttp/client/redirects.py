@@ -1,12 +1,12 @@
-"""Following redirects, the deciding part: where to, with which method, and what stays behind.
+"""Redirects, the decisions: where to, with which method, and what is not sent along.
 
     301 POST          -> GET, no body          303 any but HEAD -> GET, no body
     302 any but HEAD  -> GET, no body          307, 308         -> as before, body sent again
 
-Between two origins credentials stay behind. An origin is scheme, host and port; moving from http to
-https on the usual ports of one host is the one change that counts as staying.
+Credentials are not sent to another origin. An origin is scheme, host and port; the one change that
+does not count is from http to https on the usual ports of one host.
 
-Nothing here sends or reads; `SessionRedirectMixin` does, and asks here.
+Nothing here sends or reads; `SessionRedirectMixin` does.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pooledhttp.network import UNIX_SCHEME
 __all__ = [
     "KEEPS_BODY",
     "CallCookies",
-    "Whereabouts",
+    "Origin",
     "decode_location",
     "hooks_elsewhere",
     "is_other_origin",
@@ -42,7 +42,7 @@ __all__ = [
 KEEPS_BODY = (307, 308)
 
 
-class Whereabouts(NamedTuple):
+class Origin(NamedTuple):
     """An origin, with the port spelled out."""
 
     scheme: str
@@ -50,17 +50,17 @@ class Whereabouts(NamedTuple):
     port: int | None
 
     @classmethod
-    def of(cls, url: str) -> Whereabouts:
+    def of(cls, url: str) -> Origin:
         """Read the origin of a URL.
 
         Raises:
-            InvalidURL: Its port is no number, or out of range.
+            InvalidURL: Its port is not a number, or out of range.
         """
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError as exc:
-            raise InvalidURL(f"Failed to parse the address of a redirect: {exc}") from exc
+        except ValueError as error:
+            raise InvalidURL(f"Failed to parse the address of a redirect: {error}") from error
         scheme = parts.scheme.lower()
         if port is None:
             port = DEFAULT_PORTS.get(scheme)
@@ -68,8 +68,8 @@ class Whereabouts(NamedTuple):
 
 
 def is_other_origin(old_url: str, new_url: str) -> bool:
-    """Whether credentials for one URL must not be sent to another."""
-    old, new = Whereabouts.of(old_url), Whereabouts.of(new_url)
+    """Return whether credentials for one URL must not be sent to another."""
+    old, new = Origin.of(old_url), Origin.of(new_url)
     if old == new:
         return False
     steps = (old.scheme, old.port, new.scheme, new.port)
@@ -78,7 +78,7 @@ def is_other_origin(old_url: str, new_url: str) -> bool:
 
 def method_after(status: int, method: str) -> str:
     """Return the method of the request that follows a redirect."""
-    # RFC 9110 would allow to keep POST after 301 and 302; what browsers did became the rule.
+    # RFC 9110, section 15.4, allows POST to be kept after 301 and 302; browsers change it to GET.
     if status in (302, 303) and method != "HEAD":
         return "GET"
     if status == 301 and method == "POST":
@@ -87,15 +87,15 @@ def method_after(status: int, method: str) -> str:
 
 
 def decode_location(location: str) -> str:
-    """Undo the reading of a header as latin-1: addresses in headers are meant as UTF-8."""
+    """Read a header value as UTF-8, which addresses are meant as; it was read as latin-1."""
     try:
         octets = location.encode("latin-1")
     except UnicodeEncodeError:
-        return location  # not from the wire: it was text all along
+        return location  # not from the wire: it was text from the start
     try:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
-        # Some other encoding. The server will know its own bytes again.
+        # Some other encoding. The server gets back the bytes that it sent.
         return "".join(chr(octet) if octet < 0x80 else quote(bytes((octet,))) for octet in octets)
 
 
@@ -104,12 +104,14 @@ def resolve_location(location: str, base_url: str, fragment: str) -> str:
 
     Args:
         location: What the server sent: a full address, or one relative to `base_url`.
-        base_url: The address that answered.
-        fragment: The fragment to carry on, where `location` brings none of its own.
+        base_url: The URL of the response.
+        fragment: The fragment to keep if `location` has none of its own.
 
     Raises:
-        InvalidURL: It has no host, or one that cannot be right.
+        InvalidURL: It has no host, or one that is not valid.
     """
+    # As the URL standard and `urlsplit` read it: a tab anywhere in a URL is not there.
+    location = location.replace("\t", "")
     try:
         if location.startswith("//"):
             location = f"{urlsplit(base_url).scheme}:{location}"
@@ -118,19 +120,21 @@ def resolve_location(location: str, base_url: str, fragment: str) -> str:
         parts = urlsplit(plain)
         if parts.netloc:
             url = _international(plain) if not plain.isascii() else requote_uri(plain)
+            url = parts.scheme + url[len(parts.scheme) :]  # in lower case, as in every URL we send
         elif parts.scheme in DEFAULT_PORTS and plain[len(parts.scheme) :].startswith("://"):
-            # Browsers take the first word of the path for the host, `urljoin` takes it for a path.
+            # Browsers take the first part of the path for the host, `urljoin` for a path.
             raise InvalidURL(f"A redirect leads to {location!r}, which has no host.")
         else:
-            url = _join(base_url, requote_uri(plain))
-    except ValueError as exc:
-        if isinstance(exc, InvalidURL):
+            # RFC 3986, section 5.2.2: the fragment of the base takes no part.
+            url = _join(urldefrag(base_url).url, requote_uri(plain))
+    except ValueError as error:
+        if isinstance(error, InvalidURL):
             raise
-        raise InvalidURL(f"Failed to parse the address of a redirect: {exc}") from exc
+        raise InvalidURL(f"Failed to parse the address of a redirect: {error}") from error
     check_authority(url)
     _refuse_other_socket(url, base_url)
     if url[:4].lower() == "http" and urlsplit(url).scheme.lower() in DEFAULT_PORTS:
-        check_host(Whereabouts.of(url).host, url)
+        check_host(Origin.of(url).host, url)
     kept = own_fragment or fragment
     return f"{url}#{requote_uri(kept)}" if kept else url
 
@@ -143,10 +147,10 @@ def _join(base_url: str, location: str) -> str:
 
 
 def _refuse_other_socket(url: str, base_url: str) -> None:
-    """Unix sockets belong to this machine: no server may send a client to one, but to its own.
+    """Refuse a redirect to a Unix socket of this machine, but to the one that was called.
 
     Raises:
-        InvalidURL: It does.
+        InvalidURL: The URL is that of another socket.
     """
     there, here = urlsplit(url), urlsplit(base_url)
     if there.scheme == UNIX_SCHEME and (there.scheme, there.netloc) != (here.scheme, here.netloc):
@@ -154,19 +158,19 @@ def _refuse_other_socket(url: str, base_url: str) -> None:
 
 
 def _international(url: str) -> str:
-    """Quote a URL, taking a host beyond ASCII to its ASCII form instead of percent signs."""
+    """Quote a URL; a host beyond ASCII gets its ASCII form instead of percent signs."""
     is_host_ascii = urlsplit(url).netloc.isascii()
     return requote_uri(url) if is_host_ascii else canonical_url(url)
 
 
 class CallCookies:
-    """Keeps cookies that name no domain with the origin that was called.
+    """Keeps cookies without a domain from other origins than the one that was called.
 
     `cookies={...}`, of one call or of the session, makes such cookies. A jar sends them anywhere,
-    but the caller meant the server that was called, not one it points to.
+    but the caller meant the server that was called, not one to which it redirects.
 
     Args:
-        url: What was called.
+        url: The URL that was called.
     """
 
     __slots__ = ("_aside", "_url")
@@ -176,7 +180,7 @@ class CallCookies:
         self._aside: list[Cookie] = []
 
     def fit(self, jar: CookieJar, url: str) -> None:
-        """Take the cookies out of a jar that goes elsewhere, or put them back when it returns."""
+        """Take the cookies out of a jar for another origin, or put them back for this one."""
         if is_other_origin(self._url, url):
             loose = [cookie for cookie in jar if not cookie.domain]
             self._aside = loose or self._aside
@@ -189,9 +193,9 @@ class CallCookies:
 
 
 def hooks_elsewhere(hooks: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """Return the hooks that may go along to another origin: all but those that authenticate.
+    """Return the hooks for a request to another origin: all but those that authenticate.
 
-    A handler of digest or NTLM would answer whoever asks, with what only one server should get.
+    A handler of digest or NTLM would send its credentials to any server that asks for them.
     """
     return {
         event: [one for one in given if not isinstance(getattr(one, "__self__", None), AuthBase)]

@@ -1,12 +1,12 @@
-"""What a session and a single call say together: merging, and the part the environment plays.
+"""Settings: how those of a session, of one call and of the environment are combined.
 
-All functions are pure but for `bundle_from_environment`, which reads two variables each time it is
-called: programs and tests set and unset them between requests.
+All functions are pure but for `bundle_from_environment`. It reads two variables each time, because
+programs and tests set and unset them between requests.
 
     of the call     of the session     result
     None            x                  x
     x               None               x
-    mapping         mapping            both; the call wins; a value of None takes the name away
+    mapping         mapping            both; the call wins; a value of None removes the name
     x               y                  x
 """
 
@@ -16,54 +16,86 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
-from pooledhttp.message import to_key_val_list
+import urllib3
+
+from pooledhttp.events import Listener
+from pooledhttp.message import TimeoutInput, to_key_val_list
+from pooledhttp.pool import PoolConfig
+from pooledhttp.runtime import Runtime
 from pooledhttp.structures import CaseInsensitiveDict
+from pooledhttp.timing import plan_timeout
+from pooledhttp.transport import PoolView, Replay, TransportManager
 
 __all__ = ["SessionExtras", "bundle_from_environment", "merge_hooks", "merge_setting"]
 
-#: The variables that name a bundle of CA certificates, the first that is set counts.
+#: The variables that name a bundle of CA certificates; the first one that is set counts.
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 @dataclass(frozen=True, slots=True)
 class SessionExtras:
-    """What a `Session` can be told beyond what requests knows; see there for the meaning.
+    """The arguments of `Session` that requests does not have; see `Session` for the meaning.
 
-    It is one value beside the attributes of requests, so that nothing a subclass of `Session` calls
-    `self.timeout` or `self.pool` gets in its way.
+    They are one value beside the attributes of requests, so that a subclass can have attributes of
+    its own called `timeout` or `pool`.
     """
 
-    pool: Any = None
-    timeout: Any = None
-    retries: Any = None
-    listeners: tuple[Callable[[Any], None], ...] = ()
-    replay: str = "safe"
-    runtime: Any = None
+    pool: PoolConfig | PoolView | TransportManager | None = None
+    timeout: TimeoutInput = None
+    retries: int | urllib3.Retry | None = None
+    listeners: tuple[Listener, ...] = ()
+    replay: Replay = "safe"
+    runtime: Runtime | None = None
 
     def __post_init__(self) -> None:
-        if self.replay not in ("safe", "always", "off"):
+        """Check every argument, so that a mistake is found where the session is made.
+
+        Raises:
+            TypeError: An argument is of a type that it does not take.
+            ValueError: `replay` or `timeout` has a value that it does not take.
+        """
+        if not (
+            self.pool is None or isinstance(self.pool, (PoolConfig, PoolView, TransportManager))
+        ):
+            raise TypeError(
+                "pool must be a PoolConfig (its limits: pool=PoolConfig(max_per_host=8)), or the "
+                f"pool of another session to share, not {self.pool!r}"
+            )
+        if not (self.retries is None or isinstance(self.retries, (int, urllib3.Retry))):
+            raise TypeError(
+                f"retries must be a whole number or a Retry, not {self.retries!r}; None for never"
+            )
+        if self.replay not in get_args(Replay):
             raise ValueError(f'replay must be "safe", "always" or "off", not {self.replay!r}')
+        for listener in self.listeners:
+            if not callable(listener):
+                raise TypeError(
+                    f"listeners must be callables that take an event, and {listener!r} is not one"
+                )
+        if not (self.runtime is None or callable(getattr(self.runtime, "wait_any", None))):
+            raise TypeError(f"runtime must have the methods of Runtime, not be {self.runtime!r}")
+        plan_timeout(self.timeout)
 
     def portable(self) -> SessionExtras:
-        """Return the part that means something in another process: no live pool, no callbacks.
+        """Return the part that can go to another process: no live pool, no callbacks.
 
-        A pool is kept only if it is a configuration, which is a plain value.
+        Of `pool` only a configuration is kept, which is a plain value.
         """
-        is_live = hasattr(self.pool, "acquire") or hasattr(self.pool, "shutdown")
-        return replace(self, pool=None if is_live else self.pool, listeners=(), runtime=None)
+        pool = self.pool if isinstance(self.pool, PoolConfig) else None
+        return replace(self, pool=pool, listeners=(), runtime=None)
 
 
 def merge_setting(
     request_setting: Any, session_setting: Any, dict_class: Callable[..., Any] = OrderedDict
 ) -> Any:
-    """Combine a setting of one call with that of its session, as drawn above.
+    """Combine a setting of one call with that of its session, by the table above.
 
     Args:
         request_setting: Of the call; None if it says nothing.
         session_setting: Of the session; None if it says nothing.
-        dict_class: What two mappings are merged into.
+        dict_class: The class of the mapping that two mappings are merged into.
     """
     if session_setting is None:
         return request_setting
@@ -89,7 +121,7 @@ def merge_hooks(
     session_hooks: Mapping[str, Any] | None,
     dict_class: Callable[..., Any] = OrderedDict,
 ) -> Any:
-    """Combine hooks: those of the call replace those of the session, unless there are none."""
+    """Combine hooks: those of the call replace those of the session, unless it has none."""
     if session_hooks is None or session_hooks.get("response") == []:
         return request_hooks
     if request_hooks is None or request_hooks.get("response") == []:

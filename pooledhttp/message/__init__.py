@@ -39,7 +39,12 @@ from pooledhttp.message.payload import (
     super_len,
     to_key_val_list,
 )
-from pooledhttp.message.prepared import PreparedRequest, RequestEncodingMixin, RequestHooksMixin
+from pooledhttp.message.prepared import (
+    AuthInput,
+    PreparedRequest,
+    RequestEncodingMixin,
+    RequestHooksMixin,
+)
 from pooledhttp.message.raw import (
     MAX_DRAIN_BYTES,
     OriginalResponse,
@@ -54,6 +59,20 @@ from pooledhttp.message.response import (
     Response,
     pass_by,
     response_class_for,
+)
+from pooledhttp.message.types import (
+    Body,
+    CookiesInput,
+    DataInput,
+    FilesInput,
+    FormInput,
+    HeadersInput,
+    JsonInput,
+    ParamsInput,
+    ProxiesInput,
+    Readable,
+    TimeoutInput,
+    UrlInput,
 )
 from pooledhttp.message.urls import (
     DEFAULT_PORTS,
@@ -120,6 +139,20 @@ __all__ = [
     "Response",
     "pass_by",
     "response_class_for",
+    # types
+    "AuthInput",
+    "Body",
+    "CookiesInput",
+    "DataInput",
+    "FilesInput",
+    "FormInput",
+    "HeadersInput",
+    "JsonInput",
+    "ParamsInput",
+    "ProxiesInput",
+    "Readable",
+    "TimeoutInput",
+    "UrlInput",
     # urls
     "DEFAULT_PORTS",
     "UNRESERVED_SET",

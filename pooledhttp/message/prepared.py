@@ -18,30 +18,43 @@ second, unless the caller states its length.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from http.cookiejar import CookieJar
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from pooledhttp.auth import HTTPBasicAuth
 from pooledhttp.cookies import _copy_cookie_jar, cookiejar_from_dict, get_cookie_header
 from pooledhttp.exceptions import InvalidHeader, InvalidJSONError
-from pooledhttp.hooks import default_hooks
+from pooledhttp.hooks import Hook, HooksInput, default_hooks
 from pooledhttp.message import payload, urls
 from pooledhttp.message.headers import check_header_validity
+from pooledhttp.message.types import (
+    Body,
+    CookiesInput,
+    DataInput,
+    FilesInput,
+    HeadersInput,
+    JsonInput,
+    ParamsInput,
+    UrlInput,
+)
 from pooledhttp.message.urls import get_auth_from_url
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.syntax import TOKEN
 
-__all__ = ["PreparedRequest", "RequestEncodingMixin", "RequestHooksMixin"]
+__all__ = ["AuthInput", "PreparedRequest", "RequestEncodingMixin", "RequestHooksMixin"]
+
+#: What `auth=` takes: user name and password, or a callable that signs the prepared request.
+AuthInput: TypeAlias = (
+    "tuple[str | bytes, str | bytes] | Callable[[PreparedRequest], PreparedRequest] | None"
+)
 
 #: A space or line break in a method would write the rest of the request line, or a second request.
 _TOKEN = re.compile(TOKEN)
 
 #: Methods whose meaning does not expect a body, so that a missing one needs no `Content-Length: 0`.
 _BODILESS = ("GET", "HEAD")
-
-Hook = Callable[..., Any]
 
 
 class RequestHooksMixin:
@@ -74,7 +87,7 @@ class RequestHooksMixin:
 class RequestEncodingMixin:
     """The encoders, as the static methods that plugins call."""
 
-    url: Any
+    url: str
 
     @property
     def path_url(self) -> str:
@@ -104,12 +117,14 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
     """
 
     def __init__(self) -> None:
-        self.method: Any = None
-        self.url: Any = None
-        self.headers: Any = None
+        # None until prepared. Code that signs or logs a request reads them when they are set:
+        # `str | None` would make each such line an error in a strictly typed program.
+        self.method: str = None  # type: ignore[assignment]
+        self.url: str = None  # type: ignore[assignment]
+        self.headers: CaseInsensitiveDict[str] = None  # type: ignore[assignment]
         # The jar the Cookie header was made from; a redirect makes the next one from it.
         self._cookies: Any = None
-        self.body: Any = None
+        self.body: Body = None
         self.hooks = default_hooks()
         # Where a stream stood when it was prepared; an object() when it would not tell.
         self._body_position: Any = None
@@ -119,16 +134,16 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
 
     def prepare(
         self,
-        method: Any = None,
-        url: Any = None,
-        headers: Mapping[Any, Any] | None = None,
-        files: Any = None,
-        data: Any = None,
-        params: Any = None,
-        auth: Any = None,
-        cookies: Any = None,
-        hooks: Any = None,
-        json: Any = None,
+        method: str | bytes | None = None,
+        url: UrlInput | None = None,
+        headers: HeadersInput = None,
+        files: FilesInput = None,
+        data: DataInput = None,
+        params: ParamsInput = None,
+        auth: AuthInput = None,
+        cookies: CookiesInput = None,
+        hooks: HooksInput | None = None,
+        json: JsonInput = None,
     ) -> None:
         """Fill in everything from a caller's arguments, which are those of `Request`.
 
@@ -157,7 +172,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         twin._body_position = self._body_position
         return twin
 
-    def prepare_method(self, method: Any) -> None:
+    def prepare_method(self, method: str | bytes | None) -> None:
         """Set the method, in upper case.
 
         Raises:
@@ -165,16 +180,17 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
                 that it would change what the rest of the request line says. Also a ValueError.
         """
         if method is not None:
-            method = (method.decode("ascii") if isinstance(method, bytes) else method).upper()
-            if not _TOKEN.fullmatch(method):
-                raise InvalidHeader(f"Invalid method {method!r}: it must be a single word")
-        self.method = method
+            name = (method.decode("ascii") if isinstance(method, bytes) else method).upper()
+            if not _TOKEN.fullmatch(name):
+                raise InvalidHeader(f"Invalid method {name!r}: it must be a single word")
+            method = name
+        self.method = method  # type: ignore[assignment]
 
     @staticmethod
     def _get_idna_encoded_host(host: str) -> str:
         return urls.encode_idna(host)
 
-    def prepare_url(self, url: Any, params: Any) -> None:
+    def prepare_url(self, url: UrlInput | None, params: ParamsInput) -> None:
         """Set the URL in its final form; see `canonical_url`.
 
         Raises:
@@ -183,7 +199,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         """
         self.url = urls.canonical_url(url, params)
 
-    def prepare_headers(self, headers: Mapping[Any, Any] | None) -> None:
+    def prepare_headers(self, headers: HeadersInput) -> None:
         """Set the header fields; names become `str`, values stay what they are.
 
         Raises:
@@ -192,11 +208,11 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         """
         fields: CaseInsensitiveDict[Any] = CaseInsensitiveDict()
         for name, value in (headers or {}).items():
-            check_header_validity((name, value))
+            check_header_validity((name, value))  # type: ignore[arg-type]
             fields[name.decode("ascii") if isinstance(name, bytes) else name] = value
         self.headers = fields
 
-    def prepare_cookies(self, cookies: Any) -> None:
+    def prepare_cookies(self, cookies: CookiesInput) -> None:
         """Keep the jar, and set the `Cookie` header to what in it belongs to this URL.
 
         A `Cookie` header that stands already is kept, as a jar does: call this once per request.
@@ -213,7 +229,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         if header is not None:
             self.headers["Cookie"] = header
 
-    def prepare_body(self, data: Any, files: Any, json: Any = None) -> None:
+    def prepare_body(self, data: DataInput, files: FilesInput, json: JsonInput = None) -> None:
         """Set the body, and the headers that describe it.
 
         Raises:
@@ -276,7 +292,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
             # Not None: an unknown position must not read as "no position".
             self._body_position = object()
 
-    def prepare_content_length(self, body: Any) -> None:
+    def prepare_content_length(self, body: Body) -> None:
         """Set `Content-Length` for a body; for none, where a server would wait for it."""
         if body is not None:
             length = payload.super_len(body)
@@ -290,7 +306,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         self.headers.pop("Transfer-Encoding", None)
         self.headers["Content-Length"] = str(length)
 
-    def prepare_auth(self, auth: Any, url: Any = "") -> None:
+    def prepare_auth(self, auth: AuthInput, url: UrlInput | None = "") -> None:
         """Let credentials act on this request.
 
         Args:
@@ -311,11 +327,12 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         # It may have put in a body of another length.
         self.prepare_content_length(self.body)
 
-    def prepare_hooks(self, hooks: Any) -> None:
+    def prepare_hooks(self, hooks: HooksInput | None) -> None:
         """Add callbacks, event by event, to those that are there.
 
         Raises:
             ValueError: There is no such event.
         """
-        for event in hooks or ():
-            self.register_hook(event, hooks[event])
+        given = hooks or {}
+        for event in given:
+            self.register_hook(event, given[event])

@@ -6,11 +6,17 @@ A `Request` holds the caller's arguments unchanged and can be altered freely; `p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-from pooledhttp.hooks import default_hooks
-from pooledhttp.message.prepared import PreparedRequest, RequestHooksMixin
+from pooledhttp.hooks import HooksInput, default_hooks
+from pooledhttp.message.prepared import AuthInput, PreparedRequest, RequestHooksMixin
+from pooledhttp.message.types import (
+    CookiesInput,
+    DataInput,
+    FilesInput,
+    HeadersInput,
+    JsonInput,
+    ParamsInput,
+    UrlInput,
+)
 
 __all__ = ["Request"]
 
@@ -36,28 +42,28 @@ class Request(RequestHooksMixin):
 
     def __init__(
         self,
-        method: Any = None,
-        url: Any = None,
-        headers: Mapping[Any, Any] | None = None,
-        files: Any = None,
-        data: Any = None,
-        params: Any = None,
-        auth: Any = None,
-        cookies: Any = None,
-        hooks: Mapping[str, Callable[..., Any] | Iterable[Callable[..., Any]]] | None = None,
-        json: Any = None,
+        method: str | bytes | None = None,
+        url: UrlInput | None = None,
+        headers: HeadersInput = None,
+        files: FilesInput = None,
+        data: DataInput = None,
+        params: ParamsInput = None,
+        auth: AuthInput = None,
+        cookies: CookiesInput = None,
+        hooks: HooksInput | None = None,
+        json: JsonInput = None,
     ) -> None:
         self.hooks = default_hooks()
         if hooks:
             for event, hook in list(hooks.items()):
                 self.register_hook(event, hook)
-        self.method = method
+        self.method: str | None = method  # type: ignore[assignment]  # bytes are rare
         self.url = url
-        self.headers = {} if headers is None else headers
-        self.files = [] if files is None else files
-        self.data = [] if data is None else data
+        self.headers: HeadersInput = {} if headers is None else headers
+        self.files: FilesInput = [] if files is None else files
+        self.data: DataInput = [] if data is None else data
         self.json = json
-        self.params = {} if params is None else params
+        self.params: ParamsInput = {} if params is None else params
         self.auth = auth
         self.cookies = cookies
 

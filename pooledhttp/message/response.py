@@ -19,11 +19,12 @@ import io
 import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
 from urllib3.exceptions import HTTPError as TransportError
 from urllib3.response import HTTPResponse
 
+from pooledhttp.cookie_rules import ShownPolicy, default_policy
 from pooledhttp.cookies import RequestsCookieJar
 from pooledhttp.message.charset import (
     guess_json_utf,
@@ -107,8 +108,8 @@ class Response:
         self.url: str = None  # type: ignore[assignment]
         self.encoding: str | None = None
         self.history: list[Response] = []
-        self.reason: Any = None
-        self.cookies: Any = RequestsCookieJar()
+        self.reason: str = None  # type: ignore[assignment]
+        self.cookies = RequestsCookieJar(default_policy(ShownPolicy))
         self.elapsed = datetime.timedelta(0)
         self.request: PreparedRequest = None  # type: ignore[assignment]
 
@@ -121,13 +122,13 @@ class Response:
         """Whether the status is no error: the same as `ok`."""
         return self.ok
 
-    def __enter__(self) -> Response:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *args: object) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[bytes]:
         return self.iter_content(128)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -161,7 +162,7 @@ class Response:
         status = self.status_code
         if not 400 <= status < 600:
             return
-        reason = self.reason
+        reason: Any = self.reason
         if isinstance(reason, bytes):
             # Meant to be ASCII; servers put local text there, in one of two encodings.
             try:
@@ -190,17 +191,18 @@ class Response:
         return self._next
 
     @property
-    def links(self) -> dict[Any, dict[str, str]]:
+    def links(self) -> dict[str, dict[str, str]]:
         """The `Link` header, by relation, or by URL for links without one."""
         header = self.headers.get("link")
         if not header:
             return {}
-        return {link.get("rel") or link.get("url"): link for link in parse_header_links(header)}
+        found = parse_header_links(header)
+        return {link.get("rel") or link.get("url"): link for link in found}  # type: ignore[misc]
 
     # --- body ------------------------------------------------------------------------------------
 
     @property
-    def content(self) -> Any:
+    def content(self) -> bytes:
         """The whole body, decoded; read on first use. None if there never was a response.
 
         Raises:
@@ -215,7 +217,7 @@ class Response:
             else:
                 self._content = self._read_whole()
         self._content_consumed = True
-        return self._content
+        return self._content  # type: ignore[no-any-return]
 
     def _read_whole(self) -> bytes:
         raw = self._source()
@@ -253,9 +255,17 @@ class Response:
         fields = {"content-encoding": self.headers["content-encoding"]}
         return HTTPResponse(io.BytesIO(self._encoded), headers=fields, preload_content=False)
 
+    @overload
+    def iter_content(
+        self, chunk_size: int | None = 1, decode_unicode: Literal[False] = False
+    ) -> Iterator[bytes]: ...
+    @overload
     def iter_content(
         self, chunk_size: int | None = 1, decode_unicode: bool = False
-    ) -> Iterator[Any]:
+    ) -> Iterator[str | bytes]: ...
+    def iter_content(
+        self, chunk_size: int | None = 1, decode_unicode: bool = False
+    ) -> Iterator[str | bytes]:
         """Iterate over the body, decoded, as it arrives.
 
         Args:
@@ -296,12 +306,26 @@ class Response:
                 yield piece
         self._content_consumed = True
 
+    @overload
+    def iter_lines(
+        self,
+        chunk_size: int | None = ITER_CHUNK_SIZE,
+        decode_unicode: Literal[False] = False,
+        delimiter: bytes | None = None,
+    ) -> Iterator[bytes]: ...
+    @overload
     def iter_lines(
         self,
         chunk_size: int | None = ITER_CHUNK_SIZE,
         decode_unicode: bool = False,
-        delimiter: Any = None,
-    ) -> Iterator[Any]:
+        delimiter: str | bytes | None = None,
+    ) -> Iterator[str | bytes]: ...
+    def iter_lines(
+        self,
+        chunk_size: int | None = ITER_CHUNK_SIZE,
+        decode_unicode: bool = False,
+        delimiter: str | bytes | None = None,
+    ) -> Iterator[str | bytes]:
         r"""Iterate over the lines of the body, without their ends.
 
         A `"\r\n"` that falls between two pieces counts as two line ends, as in requests.
@@ -312,7 +336,8 @@ class Response:
             decode_unicode: Whether to yield text, if `encoding` is known.
             delimiter: What ends a line. None means what `splitlines` takes for an end.
         """
-        unfinished = None
+        unfinished: Any = None
+        piece: Any
         for piece in self.iter_content(chunk_size=chunk_size, decode_unicode=decode_unicode):
             if unfinished is not None:
                 piece = unfinished + piece
@@ -375,7 +400,16 @@ class Response:
         try:
             return json.loads(text, **kwargs)
         except json.JSONDecodeError as error:
-            raise self._errors.not_json(error.msg, error.doc, error.pos) from None
+            raise self._errors.not_json(self._about(error.msg), error.doc, error.pos) from None
+
+    def _about(self, message: str) -> str:
+        """Add to what the JSON parser says which response it is about, and what type it has."""
+        if not isinstance(self.url, str):
+            return message
+        kind = self.headers.get("content-type", "").partition(";")[0].strip()
+        is_other = kind and "json" not in kind.lower()
+        suffix = f", which is {kind}, not JSON" if is_other else ""
+        return f"{message} in the response from {without_credentials(self.url)}{suffix}"
 
     def close(self) -> None:
         """Give the connection back; it is closed if the body was not read to its end."""

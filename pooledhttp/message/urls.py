@@ -218,9 +218,10 @@ def _checked_host(host: str, url: str) -> str:
         or len(name) > _MAX_NAME
         or not all(0 < len(label) <= _MAX_LABEL for label in labels)
     ):
+        why = ": it has two dots in a row" if ".." in host else ""
         raise InvalidURL(
             f"URL has an invalid label: host {host!r} of {without_credentials(url)!r} is not a"
-            " name that can be looked up"
+            f" name that can be looked up{why}"
         )
     return host
 

@@ -1,12 +1,12 @@
 """Watching a pool: alerts, sizing, and exporters.
 
-    metrics.py    differences between snapshots, and who gets a name in the output
+    metrics.py    differences between snapshots, and which origins have labels of their own
     monitor.py    `PoolMonitor`: rules that fire once and clear once
     sizing.py     Little's law, applied to what was measured
     export.py     Prometheus and OpenTelemetry
 
-All of it reads `pool.stats()` and, for OpenTelemetry, listens to events. Nothing in a request
-depends on this room.
+All of it reads `pool.stats()`; OpenTelemetry listens to events as well. No request depends on this
+subpackage.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Numbers for Prometheus and OpenTelemetry, read from a pool's snapshots and events.
+"""Metrics for Prometheus and OpenTelemetry, from snapshots and events of a pool.
 
-    PrometheusCollector     asked at each scrape          snapshots      extra "prometheus"
-    OpenTelemetryMetrics    asked at each collection      snapshots      extra "opentelemetry"
-                            and told as a listener        events
+    PrometheusCollector     read at each scrape           snapshots      extra "prometheus"
+    OpenTelemetryMetrics    read at each collection       snapshots      extra "opentelemetry"
+                            called as a listener          events
 
-Both report counters that the pool keeps anyway, so being watched costs nothing between two
-scrapes. Names of origins are bounded (`OriginLabels`): a crawler must not fill the metrics
-database with every host it ever saw. Names beyond the limit go under `"other"`.
+Both report counters that the pool keeps anyway, so they cost nothing between two scrapes. The
+number of origins with names of their own is bounded (`OriginLabels`), so that a crawler does not
+fill the metrics database with every host that it sees. The others are reported as `"other"`.
 
-OpenTelemetry's names are those of its semantic conventions for HTTP clients where it has one;
-what it has no name for is `pooledhttp.*`. Its libraries are imported when an exporter is made.
+Names are those of OpenTelemetry's semantic conventions for HTTP clients where these have one, and
+`pooledhttp.*` elsewhere. The libraries are imported when an exporter is made.
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ _COUNTERS = (
     ("stale_found", "connections_stale", "Idle connections that turned out to be dead."),
     ("replays", "requests_replayed", "Requests sent once more because of a dead connection."),
     ("leaks", "leaks", "Responses that were dropped or forgotten instead of closed."),
-    ("acquire_timeouts", "acquire_timeouts", "Requests that waited for a connection in vain."),
+    (
+        "acquire_timeouts",
+        "acquire_timeouts",
+        "Requests whose wait for a connection timed out.",
+    ),
 )
 
 #: Bounds in seconds that the conventions advise for requests, and ones that suit connections.
@@ -53,7 +57,7 @@ _METHODS = frozenset(
 
 
 class _Watched:
-    """Pools by name, each with its own choice of origins to name."""
+    """Pools by name, each with its own labels for origins."""
 
     def __init__(self, pools: Pools, max_origins: int) -> None:
         named = pools if isinstance(pools, Mapping) else {"default": pools}
@@ -61,7 +65,7 @@ class _Watched:
         self._lock = threading.Lock()  # for scrapes at the same time
 
     def parts(self) -> list[tuple[str, OriginStats]]:
-        """Take a snapshot of every pool, as (pool, origin's numbers)."""
+        """Take a snapshot of every pool; return (pool, counts of an origin) pairs."""
         snapshots = [(name, pool.stats()) for name, (pool, _) in self._pools.items()]
         with self._lock:
             return [
@@ -74,8 +78,8 @@ class _Watched:
 class PrometheusCollector:
     """A collector for `prometheus_client`: `REGISTRY.register(PrometheusCollector(session.pool))`.
 
-    Every sample has the labels `pool` and `origin`. All pools of a process belong into one
-    collector, since a metric may appear only once in a scrape.
+    Every sample has the labels `pool` and `origin`. One collector reports all pools of a process,
+    since a metric may appear only once in a scrape.
 
     Args:
         pools: A pool (`session.pool`), or several by name; one alone is called "default".
@@ -92,7 +96,7 @@ class PrometheusCollector:
         self._watched = _Watched(pools, max_origins)
 
     def describe(self) -> list[Metric]:
-        """Name nothing in advance: registering does not take a snapshot."""
+        """Return nothing: registering does not take a snapshot."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -162,7 +166,7 @@ _LABELS = ["pool", "origin"]
 
 
 def _cumulative(histogram: Histogram) -> Iterator[tuple[str, int]]:
-    """Buckets as Prometheus has them: each counts what the smaller ones count, too."""
+    """Yield the buckets of Prometheus: each includes the counts of the smaller ones."""
     seen = 0
     for bound, number in zip((*histogram.bounds_seconds, None), histogram.counts, strict=True):
         seen += number
@@ -170,7 +174,7 @@ def _cumulative(histogram: Histogram) -> Iterator[tuple[str, int]]:
 
 
 class OpenTelemetryMetrics:
-    """Reports a pool to OpenTelemetry; also a listener, for what only events tell.
+    """Reports a pool to OpenTelemetry; also a listener, for what only events say.
 
         metrics = OpenTelemetryMetrics()
         session = Session(listeners=[metrics])
@@ -179,11 +183,11 @@ class OpenTelemetryMetrics:
     From snapshots: `http.client.open_connections` (by `http.connection.state`),
     `http.client.active_requests`, and counters under `pooledhttp.`. From events:
     `http.client.connection.duration`, `http.client.request.time_in_queue`,
-    `http.client.request.duration` (to the head of the answer). All carry `server.address`,
+    `http.client.request.duration` (to the head of the response). All carry `server.address`,
     `server.port` and `url.scheme`.
 
     Args:
-        meter: Where the instruments are made; `None` asks the global provider for one.
+        meter: Makes the instruments; `None` for one of the global provider.
         max_origins: Origins reported by name.
 
     Raises:
@@ -210,7 +214,7 @@ class OpenTelemetryMetrics:
         )
         self._request = self._histogram(
             "http.client.request.duration",
-            "Time from sending a request to the head of its answer.",
+            "Time from sending a request to the head of its response.",
             _REQUEST_BOUNDS,
         )
 
@@ -218,10 +222,10 @@ class OpenTelemetryMetrics:
         """Report the snapshots of a pool, or of several by name, from now on.
 
         Raises:
-            RuntimeError: It was called before; instruments cannot be taken back.
+            RuntimeError: It was called before; instruments cannot be removed.
         """
         if self._watched is not None:
-            raise RuntimeError("watch() was called already; give it all pools at once, by name")
+            raise RuntimeError("watch() was called already; pass all pools in one call, by name")
         self._watched = _Watched(pools, self._max_origins)
         self._observe("http.client.open_connections", "{connection}", "Open connections.", _open)
         self._observe(
@@ -241,7 +245,7 @@ class OpenTelemetryMetrics:
         )
 
     def __call__(self, event: Event) -> None:
-        """Take an event; this is the listener."""
+        """Record an event; this is the listener."""
         if isinstance(event, LeaseAcquired):
             self._queue.record(event.wait_seconds, self._about(event.origin))
         elif isinstance(event, ConnectionClosed):
@@ -299,7 +303,7 @@ def _reader(field: str) -> Callable[[OriginStats], list[tuple[int, dict[str, str
 
 
 def _server(origin: str) -> dict[str, str | int]:
-    """The conventions' attributes for an origin."""
+    """Return the attributes of an origin, as the conventions name them."""
     try:
         parts = urlsplit(origin)
         host, port = parts.hostname, parts.port

@@ -1,14 +1,14 @@
-"""Arithmetic on snapshots: what happened between two of them, and who gets a label of his own.
+"""Arithmetic on snapshots: what happened between two, and which origins get labels of their own.
 
-A pool's counters only grow. Everything that watches a pool needs one of two things from them:
+The counters of a pool only grow. Code that watches a pool computes one of two things from them:
 
     difference(now, before)     what one origin did in a period, for alerts
     OriginLabels.split(stats)   at most N origins under their own names and the rest as one, for
-                                exporters, whose back ends pay for every name that ever appears
+                                exporters, whose back ends store every name that ever appears
 
-The second has to be careful. Every count may be reported under one name only, and what was reported
-never goes down: an origin that the pool forgets, or that gets a name of its own later, leaves a
-mark in the books, or the rest would jump and look like a burst of traffic.
+The second reports each count under one name only, and no count that it reported goes down. So it
+keeps sums for origins that the pool forgets, and for those that get a name later. Without them the
+rest would jump, which looks like a burst of traffic.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _RATES = ("created_per_second", "acquired_per_second")
 
 
 class StatsSource(Protocol):
-    """What is watched: `session.pool`, or any `Pool`."""
+    """A pool that can be watched: `session.pool`, or any `Pool`."""
 
     def stats(self) -> PoolStats:
         """Take a snapshot."""
@@ -64,13 +64,13 @@ def difference(now: OriginStats, before: OriginStats | None) -> OriginStats:
 
 
 class OriginLabels:
-    """Gives at most so many origins a name in the output, and keeps to it.
+    """Gives a limited number of origins a name in the output, and keeps the choice.
 
-    Not for use by two threads at once.
+    Two threads must not use it at the same time.
 
     Args:
-        max_origins: Names given at a time. When there are more origins, those with most leases
-            get the names that are free.
+        max_origins: Names at a time. If there are more origins, those with most leases get the
+            names that are free.
 
     Raises:
         ValueError: `max_origins` is negative.
@@ -96,7 +96,7 @@ class OriginLabels:
         return [*named, rest] if rest is not None else named
 
     def _retire(self, stats: PoolStats) -> None:
-        """Free the names of origins that are no longer there, or began anew."""
+        """Free the names of origins that are gone, or whose counts started again."""
         for origin, last in list(self._named.items()):
             now = stats.origins.get(origin)
             if now is None or now.acquired < last.acquired:

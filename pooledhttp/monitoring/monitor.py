@@ -1,19 +1,19 @@
-"""Alerts: five rules over what a pool did since the last look, each told once when it begins and
-once when it is over.
+r"""Alerts about a pool: each is sent once when it begins, and once when it is over.
 
-    rule          an origin breaks it when, since the last look                       for
+    rule          an origin breaks it when, since the last check                      for
     utilisation   more than 80 % of its maximum is in use at the moment               30 s
     wait          a request waited longer than a limit for a connection               at once
-    exhaustion    a request waited in vain, or the shelf was too full to keep one     at once
+    exhaustion    a request waited until its timeout, or an idle connection           at once
+                  was closed because too many were idle
     leaks         a response was dropped, or held and forgotten                       at once
     reuse         less than half of its requests found a connection open              30 s
 
     quiet --broken--> suspected --broken for that long--> FIRING --kept for a minute--> quiet
-                          \\__ kept: quiet                   \\__ broken: the minute begins anew
+                          \__ kept: quiet                   \__ broken: the minute starts again
 
-`check` does one look and can be called from anywhere, a test's clock included; `start` has it
-called regularly. Alerts go to the log (WARNING when one begins, INFO when it is over) and to a
-callback. The total of the pool is watched for utilisation as well, when it has a maximum.
+`check` checks once and can be called from anywhere, with the clock of a test too; `start` has it
+called at regular intervals. Alerts go to the log (WARNING when one begins, INFO when it is over)
+and to a callback. Utilisation is checked for the whole pool as well, if it has a maximum.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from dataclasses import dataclass
 
 from pooledhttp.monitoring.metrics import StatsSource, difference
 from pooledhttp.pool import OriginStats, PoolStats
-from pooledhttp.runtime import Runtime, Task, Waiter, default_runtime
+from pooledhttp.runtime import Runtime, Task, Waiter, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
 
 __all__ = ["Alert", "PoolMonitor", "Rule", "default_rules"]
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-#: How alerts about the pool as a whole are addressed.
+#: The `origin` of alerts about the pool as a whole.
 WHOLE_POOL = "the whole pool"
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A rule began or ceased to be broken.
+    """A rule began to be broken, or is kept again.
 
     Args:
         rule: The rule's name.
-        origin: Whose connections it is about; `"the whole pool"` for the total.
+        origin: The origin of the connections; `"the whole pool"` for the total.
         firing: True when it begins, False when it is over.
-        value: What was measured at this look; 0.0 when it is over and nothing was.
-        limit: What the rule compares it with.
-        message: All of it in a sentence, with what to do.
+        value: The measured value; 0.0 if the alert is over and nothing was measured.
+        limit: The limit of the rule.
+        message: The same as a sentence, with what to do.
     """
 
     rule: str
@@ -59,18 +59,18 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing to watch.
+    """One rule.
 
     Args:
-        name: For alerts.
-        measure: What to compare, out of an origin's numbers since the last look; `None` when
-            there is nothing to go by, which keeps the rule.
-        limit: The value that is still good.
+        name: Its name in alerts.
+        measure: Computes the value from the counts of an origin since the last check; `None` if
+            there is nothing to measure, which keeps the rule.
+        limit: The last value that keeps the rule.
         below: Whether values below the limit break the rule, instead of above.
-        advice: What to do, appended to the message.
-        for_seconds: How long it must be broken without a break before it fires.
-        clear_seconds: How long it must be kept before it is over.
-        whole_pool: Whether the pool's total is watched too, if that has a maximum.
+        advice: What to do; the end of the message.
+        for_seconds: How long it must be broken without interruption before it fires.
+        clear_seconds: How long it must be kept before the alert is over.
+        whole_pool: Whether the total of the pool is checked too, if it has a maximum.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Rule:
     whole_pool: bool = False
 
     def is_broken_by(self, value: float | None) -> bool:
-        """Whether a measured value breaks it."""
+        """Return whether a measured value breaks it."""
         if value is None:
             return False
         return value < self.limit if self.below else value > self.limit
@@ -102,12 +102,12 @@ def default_rules(
 
     Args:
         max_utilisation: Part of the maximum (without one: of the advised size) in use.
-        max_wait_seconds: Longest wait for a connection. Waits are known only by the bounds of the
-            pool's histogram (... 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60 s) and rounded up.
+        max_wait_seconds: Longest wait for a connection. Waits are known only as buckets of the
+            pool's histogram (... 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60 s), and rounded up.
         min_reuse_rate: Part of the requests that should find a connection open.
-        min_leases: Requests between two looks below which reuse says nothing.
-        sustained_seconds: How long utilisation and reuse have to be bad.
-        clear_seconds: How long every rule has to be kept before its alert is over.
+        min_leases: With fewer requests between two checks, reuse is not measured.
+        sustained_seconds: How long utilisation and reuse must break the rule before it fires.
+        clear_seconds: How long each rule must be kept before its alert is over.
     """
 
     def reuse(part: OriginStats) -> float | None:
@@ -161,7 +161,7 @@ def default_rules(
 
 
 class _State:
-    """Where one rule stands with one origin. Only states that are not quiet are kept."""
+    """The state of one rule for one origin. States that are quiet are not kept."""
 
     __slots__ = ("broken_since", "firing", "last_broken")
 
@@ -172,19 +172,18 @@ class _State:
 
 
 class PoolMonitor:
-    """Watches a pool and tells when something begins, or ceases, to be wrong.
+    """Watches a pool, and sends an alert when a rule begins to be broken or is kept again.
 
         monitor = PoolMonitor(session.pool, on_alert=page_somebody)
         with monitor:
             ...
 
     Args:
-        pool: What to watch: `session.pool`, or any pool. What happened before is not held
-            against it.
-        on_alert: Called with every alert, in the thread that looks. What it raises is logged.
-        rules: What to watch for; `None` is `default_rules()`.
-        interval: Seconds between two looks, once started.
-        runtime: How to wait; `None` is threads.
+        pool: The pool to watch: `session.pool`, or any pool. What happened before does not count.
+        on_alert: Called with every alert, in the thread that checks. What it raises is logged.
+        rules: The rules; `None` for `default_rules()`.
+        interval: Seconds between two checks, once started.
+        runtime: How to wait; `None` for threads.
 
     Raises:
         ValueError: The interval is not positive, or two rules have one name.
@@ -208,11 +207,23 @@ class PoolMonitor:
         self._on_alert = on_alert
         self._interval = interval
         self._runtime = runtime or default_runtime()
-        self._lock = threading.Lock()
-        self._before: PoolStats = pool.stats()
-        self._states: dict[tuple[str, str], _State] = {}
         self._stop: Waiter | None = None
         self._task: Task | None = None
+        self._begin()
+        register_fork_reset(self)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._before: PoolStats = self._pool.stats()
+        self._states: dict[tuple[str, str], _State] = {}
+
+    def reset_after_fork(self) -> None:
+        """Go on in a forked child, which has a pool without connections and none of the threads."""
+        is_started = self._stop is not None
+        self._stop = self._task = None
+        self._begin()
+        if is_started:
+            self.start()
 
     def __enter__(self) -> PoolMonitor:
         self.start()
@@ -223,42 +234,42 @@ class PoolMonitor:
 
     @property
     def firing(self) -> tuple[tuple[str, str], ...]:
-        """What is wrong at the moment, as pairs of rule and origin."""
+        """The alerts that are not over, as pairs of rule and origin."""
         return tuple(key for key, state in self._states.copy().items() if state.firing)
 
     def check(self) -> list[Alert]:
-        """Look once, and tell what began or ended since the last look.
+        """Check once, and send the alerts that began or ended since the last check.
 
         Returns:
-            The alerts, which were logged and given to the callback already.
+            The alerts; they were logged and passed to the callback already.
         """
         stats, now = self._pool.stats(), self._runtime.now()
         with self._lock:
             alerts = list(self._judge_locked(stats, now))
             self._before = stats
         for alert in alerts:
-            self._tell(alert)
+            self._send(alert)
         return alerts
 
     def start(self) -> None:
-        """Look at regular intervals, until stopped. Does not keep the interpreter alive."""
+        """Check at regular intervals until stopped. The thread does not keep the process alive."""
         if self._stop is None:
             self._stop = stop = self._runtime.waiter()
-            self._task = self._runtime.spawn(lambda: self._look_until(stop), "pooledhttp-monitor")
+            self._task = self._runtime.spawn(lambda: self._check_until(stop), "pooledhttp-monitor")
 
     def stop(self) -> None:
-        """Stop looking. May be started again; what fires stays so until a later look clears it."""
+        """Stop checking. It can be started again; alerts that fire stay so until a later check."""
         stop, task, self._stop, self._task = self._stop, self._task, None, None
         if stop is not None and task is not None:
             stop.set()
             task.join(Deadline.after(self._interval, self._runtime.now))
 
-    def _look_until(self, stop: Waiter) -> None:
+    def _check_until(self, stop: Waiter) -> None:
         while not stop.wait(Deadline.after(self._interval, self._runtime.now)):
             try:
                 self.check()
-            except Exception:  # a look that failed must not be the last one
-                log.exception("Looking at the pool failed")
+            except Exception:  # a check that failed must not be the last one
+                logger.exception("Checking the pool failed")
 
     def _judge_locked(self, stats: PoolStats, now: float) -> Iterator[Alert]:
         seen: set[tuple[str, str]] = set()
@@ -271,7 +282,7 @@ class PoolMonitor:
             if rule.whole_pool and stats.total.max_open is not None:
                 seen.add((rule.name, WHOLE_POOL))
                 yield from self._judge_rule(rule, WHOLE_POOL, stats.total, now)
-        # The pool forgets origins nobody uses; nothing can be wrong with them any more.
+        # The pool forgets origins that are not used. Their alerts are over.
         rules = {rule.name: rule for rule in self._rules}
         for name, origin in self._states.keys() - seen:
             yield from self._step(rules[name], origin, None, now)
@@ -284,7 +295,7 @@ class PoolMonitor:
             yield from self._step(rule, origin, value, now)
 
     def _step(self, rule: Rule, origin: str, value: float | None, now: float) -> Iterator[Alert]:
-        """Move one rule and origin along the states drawn above."""
+        """Move the state of one rule and origin on, as drawn above."""
         key = (rule.name, origin)
         state = self._states.get(key)
         if rule.is_broken_by(value):
@@ -300,14 +311,14 @@ class PoolMonitor:
             del self._states[key]
             yield _alert(rule, origin, value, firing=False)
 
-    def _tell(self, alert: Alert) -> None:
-        log.log(logging.WARNING if alert.firing else logging.INFO, "%s", alert.message)
+    def _send(self, alert: Alert) -> None:
+        logger.log(logging.WARNING if alert.firing else logging.INFO, "%s", alert.message)
         if self._on_alert is None:
             return
         try:
             self._on_alert(alert)
-        except Exception:  # the next alert has to be told as well
-            log.exception("The alert callback %r failed on %r", self._on_alert, alert)
+        except Exception:  # the next alert has to be sent as well
+            logger.exception("The alert callback %r failed on %r", self._on_alert, alert)
 
 
 def _alert(rule: Rule, origin: str, value: float | None, *, firing: bool) -> Alert:

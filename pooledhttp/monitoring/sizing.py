@@ -5,9 +5,9 @@ seconds each holds its connection. Arrivals come in bursts, so half as much agai
 
     100 requests/s * 0.1 s = 10 in use on average  ->  15
 
-The pool measures both factors per origin, and `pool.advise()` multiplies them. Here the result is
-put in order (`rank`) and into words with a number to set (`explain`); and a plan, before there is
-anything to measure, is `connections_needed`.
+The pool measures both factors per origin, and `pool.advise()` multiplies them. `rank` puts the
+results in order, and `explain` says what to set. `connections_needed` computes the same from a
+planned load, before anything was measured.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def connections_needed(per_second: float, hold_seconds: float) -> int:
 
 
 def rank(advice: Mapping[str, Advice]) -> list[Advice]:
-    """Put what `pool.advise()` gives in order: first the origins whose maximum is too small.
+    """Sort the results of `pool.advise()`: origins whose maximum is too small come first.
 
-    Among those, and among the rest, the one that needs most comes first.
+    Among these, and among the rest, the one that needs most connections comes first.
     """
     return sorted(advice.values(), key=lambda one: (one.is_enough, -one.advised, one.origin))
 

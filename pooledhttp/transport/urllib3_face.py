@@ -250,7 +250,8 @@ class OriginPool:
             return "localhost"  # the path of a socket is no host, and servers require one
         is_plain = target[:7].lower() == "http://"
         if not is_plain and target[:8].lower() != "https://":
-            host, port, scheme = self.host, self.port, self.scheme
+            # A dot at the end says that the name is complete; servers know themselves without it.
+            host, port, scheme = self.host.removesuffix("."), self.port, self.scheme
             host = f"[{host.partition('%')[0]}]" if ":" in host else host
             return host if port == DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
         authority = without_credentials(target).partition("://")[2]

@@ -35,7 +35,7 @@ def test_the_demo_shows_what_the_pool_is_worth(
     assert "acquired 40, created 4, reused 36" in lines[-1]
     assert list(tmp_path.iterdir()) == []
     left = {thread.name for thread in set(threading.enumerate()) - threads}
-    assert left <= {"pooledhttp-sweeper"}  # one for the process, whoever was first to need it
+    assert left <= {"pooledhttp-sweeper"}  # one for the process, started when first needed
     assert wait_until_closed(before) == {}
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
+import traceback
 import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 import pooledhttp
 from pooledhttp.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
@@ -87,3 +90,65 @@ def test_an_error_is_gone_when_nobody_has_it() -> None:
         assert fail()() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "method", ["add_headers", "cert_verify", "request_url", "get_connection_with_tls_context"]
+)
+def test_an_oserror_of_an_overridden_method_stays_what_it_is(method: str) -> None:
+    """Only what fails on the way to the server becomes a RequestException, as in requests."""
+
+    def fail(self: object, *args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "token file")
+
+    session = pooledhttp.Session()
+    session.mount("http://", type("Mine", (HTTPAdapter,), {method: fail})())
+    with pytest.raises(PermissionError) as caught:
+        session.get("http://127.0.0.1:1/")
+    assert type(caught.value) is PermissionError and caught.value.args == (13, "token file")
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"verify": "/no/ca.pem"},
+        {"cert": "/no/both.pem"},
+        {"cert": ("/no/cert.pem", "/no/key.pem")},
+    ],
+)
+def test_a_missing_file_is_a_plain_oserror(named: dict[str, Any]) -> None:
+    """google-auth repeats a RequestException and lets an OSError through: repeating is no help."""
+    with pytest.raises(OSError, match="/no/") as caught:
+        pooledhttp.get("https://127.0.0.1:1/", **named)
+    assert type(caught.value) is OSError
+    with pytest.raises(OSError) as theirs:
+        requests.get("https://127.0.0.1:1/", **named)
+    assert str(caught.value) == str(theirs.value)
+
+
+def test_errors_of_requests_own_kind_carry_the_request() -> None:
+    """What an overridden method raises of the package's own errors is completed, not replaced."""
+
+    class Mine(HTTPAdapter):
+        def add_headers(self, request: Any, **kwargs: Any) -> None:
+            raise pooledhttp.exceptions.InvalidHeader("no")
+
+    session = pooledhttp.Session()
+    session.mount("http://", Mine())
+    with pytest.raises(pooledhttp.exceptions.InvalidHeader, match="no") as caught:
+        session.get("http://127.0.0.1:1/")
+    assert caught.value.request is not None
+
+
+def test_the_traceback_of_a_refused_connection_is_no_longer_than_that_of_requests() -> None:
+    """The frames of dialling are left out: the message has what they would say."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # it does not listen
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+        lines = {}
+        for library in (requests, pooledhttp):
+            with pytest.raises(library.ConnectionError) as caught:
+                library.get(url)
+            lines[library] = "".join(traceback.format_exception(caught.value)).splitlines()
+    assert len(lines[pooledhttp]) <= len(lines[requests])
+    assert "Connection refused" in lines[pooledhttp][-1]

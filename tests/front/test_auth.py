@@ -24,6 +24,7 @@ from pooledhttp.auth import (
     unquote_header_value,
 )
 from pooledhttp.cookies import RequestsCookieJar
+from pooledhttp.digest import NonceCounts
 from pooledhttp.exceptions import InvalidHeader, UnrewindableBodyError
 from pooledhttp.structures import CaseInsensitiveDict
 
@@ -62,9 +63,9 @@ class FakeServer:
 
     def send(self, request: FakeRequest, **kwargs: Any) -> Any:
         self.seen.append(request)
-        return self.answer(request, 200)
+        return self.response(request, 200)
 
-    def answer(self, request: FakeRequest, status: int, challenge: str | None = None) -> Any:
+    def response(self, request: FakeRequest, status: int, challenge: str | None = None) -> Any:
         headers = CaseInsensitiveDict({} if challenge is None else {"WWW-Authenticate": challenge})
         return SimpleNamespace(
             status_code=status,
@@ -87,7 +88,7 @@ def fields_of(header: str) -> dict[str, str | None]:
 def challenged(auth: HTTPDigestAuth, request: FakeRequest, challenge: str = CHALLENGE) -> Any:
     """Sign a request, have it refused with a challenge, and return what the hook makes of that."""
     server = FakeServer()
-    refusal = server.answer(auth(request), 401, challenge)
+    refusal = server.response(auth(request), 401, challenge)
     return auth.handle_401(refusal, timeout=3)
 
 
@@ -157,8 +158,8 @@ def test_a_challenge_is_answered_as_rfc_7616_computes_it(algorithm: str, functio
 
     auth = HTTPDigestAuth('us"er', "p\u00e4ss")
     challenge = CHALLENGE.replace("MD5", algorithm)
-    answer = challenged(auth, FakeRequest("https://a.example/x;p?q=1#f"), challenge)
-    sent = fields_of(answer.request.headers["Authorization"])
+    response = challenged(auth, FakeRequest("https://a.example/x;p?q=1#f"), challenge)
+    sent = fields_of(response.request.headers["Authorization"])
     secret = digest('us"er', "R", "p\u00e4ss")
     if algorithm.lower().endswith("-sess"):
         secret = digest(secret, "N1", sent["cnonce"])
@@ -166,26 +167,26 @@ def test_a_challenge_is_answered_as_rfc_7616_computes_it(algorithm: str, functio
     assert sent["response"] == expected
     assert (sent["uri"], sent["opaque"], sent["nc"]) == ("/x;p?q=1", "O", "00000001")
     assert sent["username"] == 'us"er' and sent["algorithm"] == algorithm
-    assert 'qop="auth"' in answer.request.headers["Authorization"]
+    assert 'qop="auth"' in response.request.headers["Authorization"]
 
 
 def test_without_qop_the_old_formula_is_used() -> None:
     """RFC 2069: neither count nor client nonce."""
     auth = HTTPDigestAuth("u", "p")
-    answer = challenged(auth, FakeRequest(), 'Digest realm="R", nonce="N"')
-    sent = fields_of(answer.request.headers["Authorization"])
+    response = challenged(auth, FakeRequest(), 'Digest realm="R", nonce="N"')
+    sent = fields_of(response.request.headers["Authorization"])
     assert "nc" not in sent and "qop" not in sent and "algorithm" not in sent
     secret, asked = (hashlib.md5(text.encode()).hexdigest() for text in ("u:R:p", "GET:/x?q=1"))
     assert sent["response"] == hashlib.md5(f"{secret}:N:{asked}".encode()).hexdigest()
 
 
 def test_the_answer_carries_its_history() -> None:
-    """The refusal is in the history, and the signed request is the answer's."""
+    """The refusal is in the history, and `request` is the signed one."""
     request = FakeRequest()
-    answer = challenged(HTTPDigestAuth("u", "p"), request)
-    assert answer.status_code == 200
-    assert [refusal.status_code for refusal in answer.history] == [401]
-    assert answer.request is not request and "Authorization" not in request.headers
+    response = challenged(HTTPDigestAuth("u", "p"), request)
+    assert response.status_code == 200
+    assert [refusal.status_code for refusal in response.history] == [401]
+    assert response.request is not request and "Authorization" not in request.headers
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_the_answer_carries_its_history() -> None:
 def test_a_challenge_that_cannot_be_answered_is_handed_back(challenge: str | None) -> None:
     """The refusal itself is the result, and nothing is sent."""
     auth, server, request = HTTPDigestAuth("u", "p"), FakeServer(), FakeRequest()
-    refusal = server.answer(auth(request), 401, challenge)
+    refusal = server.response(auth(request), 401, challenge)
     assert auth.handle_401(refusal) is refusal and server.seen == []
 
 
@@ -219,20 +220,20 @@ def test_a_challenge_that_cannot_be_answered_is_handed_back(challenge: str | Non
     ],
 )
 def test_the_digest_challenge_is_found_among_others(challenge: str) -> None:
-    """Of several challenges the first digest one in a known algorithm is answered."""
-    answer = challenged(HTTPDigestAuth("u", "p"), FakeRequest(), challenge)
-    sent = fields_of(answer.request.headers["Authorization"])
+    """Of several challenges the first digest one with a known algorithm is used."""
+    response = challenged(HTTPDigestAuth("u", "p"), FakeRequest(), challenge)
+    sent = fields_of(response.request.headers["Authorization"])
     assert (sent["realm"], sent["nonce"]) == ("R", "N1")
 
 
 def test_the_second_refusal_is_final() -> None:
-    """An answer that is refused is not given again; the request after that starts anew."""
+    """A signed request that is refused is not sent again; the next one starts afresh."""
     auth, server, request = HTTPDigestAuth("u", "p"), FakeServer(), FakeRequest()
     auth(request)
-    auth.handle_401(server.answer(request, 401, CHALLENGE))
-    again = server.answer(request, 401, CHALLENGE)
+    auth.handle_401(server.response(request, 401, CHALLENGE))
+    again = server.response(request, 401, CHALLENGE)
     assert auth.handle_401(again) is again and len(server.seen) == 1
-    auth.handle_401(server.answer(request, 401, CHALLENGE))
+    auth.handle_401(server.response(request, 401, CHALLENGE))
     assert len(server.seen) == 2
 
 
@@ -254,12 +255,12 @@ def test_the_next_request_is_signed_at_once_and_counted() -> None:
         ("https://a.example:443/y", True),
     ],
 )
-def test_a_redirect_takes_no_answer_to_another_origin(elsewhere: str, may: bool) -> None:
-    """The hook travels along a redirect; a challenge from there is left unanswered."""
+def test_a_redirect_takes_no_credentials_to_another_origin(elsewhere: str, may: bool) -> None:
+    """The hook goes along on a redirect; a challenge from there is ignored."""
     auth, server = HTTPDigestAuth("u", "p"), FakeServer()
     auth(FakeRequest("https://a.example/x"))
     auth.handle_redirect(SimpleNamespace(is_redirect=True))
-    refusal = server.answer(FakeRequest(elsewhere), 401, CHALLENGE)
+    refusal = server.response(FakeRequest(elsewhere), 401, CHALLENGE)
     assert (auth.handle_401(refusal) is not refusal) is may
     assert bool(server.seen) is may
 
@@ -268,7 +269,7 @@ def test_an_upgrade_to_tls_keeps_the_credentials() -> None:
     """http to https on default ports is the same host, better protected."""
     auth, server = HTTPDigestAuth("u", "p"), FakeServer()
     auth(FakeRequest("http://a.example/x"))
-    auth.handle_401(server.answer(FakeRequest("https://a.example/x"), 401, CHALLENGE))
+    auth.handle_401(server.response(FakeRequest("https://a.example/x"), 401, CHALLENGE))
     assert len(server.seen) == 1
 
 
@@ -285,13 +286,13 @@ def test_a_file_is_sent_again_from_where_it_began() -> None:
     body.seek(8)
     request = FakeRequest(body=body)
     auth, server = HTTPDigestAuth("u", "p"), FakeServer()
-    refusal = server.answer(auth(request), 401, CHALLENGE)
+    refusal = server.response(auth(request), 401, CHALLENGE)
     body.read()
     auth.handle_401(refusal)
     assert body.tell() == 8
     request._body_position = 3  # the request's own memory is the better one
-    auth.handle_401(server.answer(request, 401, CHALLENGE))
-    auth.handle_401(server.answer(request, 401, CHALLENGE))
+    auth.handle_401(server.response(request, 401, CHALLENGE))
+    auth.handle_401(server.response(request, 401, CHALLENGE))
     assert body.tell() == 3
 
 
@@ -310,7 +311,7 @@ class _Pipe:
 def test_a_spent_stream_is_not_sent_again_as_an_empty_one(body: Any) -> None:
     """A clear error, and nothing on the wire."""
     auth, server, request = HTTPDigestAuth("u", "p"), FakeServer(), FakeRequest(body=body)
-    refusal = server.answer(auth(request), 401, CHALLENGE)
+    refusal = server.response(auth(request), 401, CHALLENGE)
     with pytest.raises(UnrewindableBodyError, match=r"https://a\.example:443") as caught:
         auth.handle_401(refusal)
     assert caught.value.response is refusal and server.seen == []
@@ -340,6 +341,36 @@ def test_each_thread_and_each_greenlet_counts_for_itself() -> None:
     greenlet.greenlet(look).switch()
     greenlet.greenlet(look).switch()
     assert seen == ["", "", ""] and auth._thread_local.last_nonce == "N1"
+
+
+def test_no_two_threads_send_the_same_count() -> None:
+    """A server takes a count that it has seen for a replay (RFC 7616, section 3.4)."""
+    auth = HTTPDigestAuth("u", "p")
+    seen: list[str] = []
+
+    def sign() -> None:
+        challenged(auth, FakeRequest())  # every thread is given the same nonce
+        for _ in range(50):
+            seen.append(fields_of(auth(FakeRequest()).headers["Authorization"])["nc"])
+
+    threads = [threading.Thread(target=sign) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == len(set(seen)) == 200
+    assert max(seen) == f"{200 + 4:08x}"  # four more met the challenges
+
+
+def test_nonces_are_counted_apart_and_within_bounds() -> None:
+    """Each nonce begins at one; of many only the newest are remembered."""
+    counts = NonceCounts()
+    assert [counts.next("a"), counts.next("b"), counts.next("a")] == [1, 1, 2]
+    for number in range(2000):
+        counts.next(f"n{number}")
+    assert len(counts._counters) <= 1000
+    assert counts.next("n1999") == 2
+    assert pickle.loads(pickle.dumps(counts)).next("n1999") == 1
 
 
 def test_state_of_a_greenlet_goes_with_it() -> None:

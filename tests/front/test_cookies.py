@@ -158,7 +158,7 @@ def test_a_morsel_becomes_a_cookie() -> None:
         ("expires", 100, TypeError),
     ],
 )
-def test_a_morsel_with_a_senseless_time_is_refused(
+def test_a_morsel_with_an_invalid_time_is_refused(
     attribute: str, value: Any, error: type[Exception]
 ) -> None:
     """Neither a number of seconds nor a date: an error."""
@@ -187,7 +187,7 @@ def test_a_response_without_header_fields_sets_nothing(raw: Any) -> None:
 
 
 def test_the_host_field_decides_whose_cookies_they_are() -> None:
-    """Under a `Host` field of the user's, cookies are filed by that name."""
+    """With a `Host` field of the user, cookies belong to that name."""
     asked = MockRequest(a_request("https://10.0.0.1/x?q#f", Host="site.example"))
     assert asked.get_full_url() == "https://site.example/x?q#f"
     assert asked.host == asked.origin_req_host == "10.0.0.1" and asked.unverifiable
@@ -248,7 +248,7 @@ def test_cookies_keep_to_the_hosts_they_are_for(
     )
 
 
-def test_cookies_of_the_caller_go_where_he_says() -> None:
+def test_cookies_of_the_caller_go_to_the_domain_given() -> None:
     """A domain given in code counts as one in `Domain`; without any, every host is meant."""
     jar = RequestsCookieJar()
     jar.set("below", "1", domain="example.com")
@@ -269,7 +269,7 @@ def test_cookies_of_the_caller_go_where_he_says() -> None:
         ("__Host-a=b; Path=/", "https://example.com/", False),
     ],
 )
-def test_names_that_promise_how_they_were_set(line: str, url: str, expected: bool) -> None:
+def test_prefixes_of_names_are_checked(line: str, url: str, expected: bool) -> None:
     """`__Secure-` and `__Host-` cookies that break the promise of their name are not stored."""
     jar = RequestsCookieJar()
     extract_cookies_to_jar(jar, a_request(url), a_raw_response(line))
@@ -289,8 +289,8 @@ def test_names_that_promise_how_they_were_set(line: str, url: str, expected: boo
         "Expires=x",
     ],
 )
-def test_attributes_without_a_sense_are_passed_over(attribute: str) -> None:
-    """The cookie is kept, as browsers keep it, with what else was said of it."""
+def test_attributes_that_make_no_sense_are_ignored(attribute: str) -> None:
+    """The cookie is kept, as browsers keep it, with its other attributes."""
     jar = RequestsCookieJar()
     line = f"a=b; {attribute}; Secure"
     extract_cookies_to_jar(jar, a_request("https://example.com/x"), a_raw_response(line))

@@ -1,4 +1,4 @@
-"""Both trees of errors: the classes requests has, and the faults below the border."""
+"""Both trees of errors: the classes of requests, and the faults of the wire."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pickle
 import socket
 import ssl
 import warnings
+from http.client import RemoteDisconnected
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ def bases(kind: type) -> list[str]:
     return [base.__name__ for base in kind.__mro__]
 
 
-# -- above the border
+# -- what callers catch
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,7 +67,7 @@ def test_ours_are_caught_by_the_names_people_use() -> None:
     assert not issubclass(ours.ConnectionError, ConnectionError)
 
 
-def answer() -> requests.Response:
+def failed_response() -> requests.Response:
     """A response that knows its request."""
     response = requests.Response()
     response.status_code = 404
@@ -77,7 +78,7 @@ def answer() -> requests.Response:
 @pytest.mark.parametrize("kind", [ours.HTTPError, theirs.HTTPError])
 def test_request_comes_from_the_response_when_not_given(kind: Any) -> None:
     """Both attributes are always there."""
-    response = answer()
+    response = failed_response()
     assert (kind().request, kind().response) == (None, None)
     assert kind("m", response=response).request is response.request
     assert kind("m", response=response, request="mine").request == "mine"
@@ -92,7 +93,7 @@ def test_request_comes_from_the_response_when_not_given(kind: Any) -> None:
 @pytest.mark.parametrize("kind", [ours.HTTPError, theirs.HTTPError])
 def test_errors_pickle_with_request_and_response(kind: Any) -> None:
     """They cross into another process whole."""
-    response = answer()
+    response = failed_response()
     response._content = b"body"
     thawed = pickle.loads(pickle.dumps(kind("m", response=response)))
     assert thawed.args == ("m",)
@@ -159,7 +160,7 @@ def test_warnings_can_be_told_apart() -> None:
     ]
 
 
-# -- below the border
+# -- what fails on the wire
 
 
 def faults() -> list[ours.Fault]:
@@ -305,3 +306,27 @@ def test_a_resolver_error_is_kept_as_cause() -> None:
             ) from exc
     assert isinstance(caught.value.__cause__, socket.gaierror)
     assert not isinstance(caught.value, OSError)
+
+
+@pytest.mark.parametrize(
+    ("origin", "cause", "facts", "is_hinted"),
+    [
+        ("http://h:8443", ConnectionResetError(104, "reset"), {}, True),
+        ("http://h:8443", RemoteDisconnected("Remote end closed connection without response"), {},
+         True),
+        ("http://h:8443", ConnectionResetError(104, "reset"), {"phase": "send"}, True),
+        ("http://h:8443", ConnectionResetError(104, "reset"), {"reused": True}, False),
+        ("http://h:8443", RemoteDisconnected("closed within its response head"), {}, False),
+        ("http://h:8443", OSError("other"), {}, False),
+        ("http://h:80", ConnectionResetError(104, "reset"), {}, False),
+        ("https://h:8443", ConnectionResetError(104, "reset"), {}, False),
+        (None, ConnectionResetError(104, "reset"), {}, False),
+    ],
+)  # fmt: skip
+def test_plain_http_to_a_port_of_tls_is_named(
+    origin: str | None, cause: Exception, facts: Any, is_hinted: bool
+) -> None:
+    """A server of TLS closes without a response: the message says what the URL may lack."""
+    error = ours.ConnectionBroken("", cause, origin=origin, **facts)
+    assert ("the URL begins with https://" in str(error)) is is_hinted
+    assert str(error).startswith("Connection aborted.")

@@ -246,7 +246,7 @@ def test_netrc_entries_may_be_partial(netrc_file: Path) -> None:
 
 
 def test_a_broken_netrc_is_ignored_unless_asked(netrc_file: Path) -> None:
-    """Errors are for those who want them; the file is read anew each time."""
+    """Errors are raised on request only; the file is read each time."""
     netrc_file.write_text("nonsense")
     assert get_netrc_auth("http://example.com/") is None
     with pytest.raises(Exception, match="nonsense"):
@@ -270,7 +270,7 @@ def test_without_the_variable_the_home_directory_is_searched(
 
 
 def test_a_file_in_an_archive_is_extracted_once_and_privately(tmp_path: Path) -> None:
-    """The copy lies where nobody else can write; it is made anew when it or the archive changed."""
+    """The copy is where no other user can write; it is replaced when it or the archive changed."""
     archive = tmp_path / "app.zip"
     with zipfile.ZipFile(archive, "w") as opened:
         opened.writestr("certifi/cacert.pem", "trust")

@@ -1,4 +1,4 @@
-"""Following redirects: where to, what goes along, and what stays behind."""
+"""Redirects: where they lead, and what is sent along."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from pooledhttp.message import MAX_DRAIN_BYTES
 from pooledhttp.sessions import SessionRedirectMixin
 from pooledhttp.structures import CaseInsensitiveDict
 
-Answer = tuple[int, dict[str, str]]
+Canned = tuple[int, dict[str, str]]
 
 
 class Site(BaseAdapter):
-    """Answers by URL; anything unknown is 200. Keeps what it was sent."""
+    """Responds by URL, to any other one with 200. Keeps the requests."""
 
-    def __init__(self, answers: dict[str, Answer], body: bytes = b"moved") -> None:
+    def __init__(self, responses: dict[str, Canned], body: bytes = b"moved") -> None:
         super().__init__()
-        self.answers = answers
+        self.responses = responses
         self.body = body
         self.requests: list[Any] = []
         self.raws: list[urllib3.HTTPResponse] = []
@@ -39,7 +39,7 @@ class Site(BaseAdapter):
         self.requests.append(request.copy())
         body = request.body
         self.bodies.append(body.read() if hasattr(body, "read") else body)
-        status, headers = self.answers.get(request.url.partition("#")[0], (200, {}))
+        status, headers = self.responses.get(request.url.partition("#")[0], (200, {}))
         raw = urllib3.HTTPResponse(
             io.BytesIO(self.body if status != 200 else b"end"),
             headers=headers,
@@ -53,15 +53,15 @@ class Site(BaseAdapter):
         pass
 
 
-def _session(answers: dict[str, Answer], **options: Any) -> tuple[pooledhttp.Session, Site]:
-    site = Site(answers, **options)
+def _session(responses: dict[str, Canned], **options: Any) -> tuple[pooledhttp.Session, Site]:
+    site = Site(responses, **options)
     session = pooledhttp.Session()
     session.mount("http://", site)
     session.mount("https://", site)
     return session, site
 
 
-def _to(location: str, status: int = 302) -> Answer:
+def _to(location: str, status: int = 302) -> Canned:
     return status, {"location": location}
 
 
@@ -102,7 +102,13 @@ def test_the_method_changes_as_in_requests(status: int, method: str) -> None:
         ("?q", "http://base/dir/page?q"),
         ("//other/y", "http://other/y"),
         ("https://Other/a b", "https://Other/a%20b"),
-        ("HTTP://other/", "HTTP://other/"),
+        ("HTTP://Other/", "http://Other/"),
+        ("HttpS://other:1/x", "https://other:1/x"),
+        ("/a\tb?\tc", "http://base/ab?c"),
+        ("http://ot\ther/\t", "http://other/"),
+        ("/\t/other/y", "http://other/y"),
+        ("\t", "http://base/dir/page"),
+        ("", "http://base/dir/page"),
         ("../up", "http://base/up"),
         ("/\u0161", "http://base/%C5%A1"),
         ("http://stra\u00dfe.de/x", "http://xn--strae-oqa.de/x"),
@@ -110,7 +116,7 @@ def test_the_method_changes_as_in_requests(status: int, method: str) -> None:
     ],
 )
 def test_locations_are_resolved(location: str, expected: str) -> None:
-    """Against the address that answered; the host is left as the server wrote it."""
+    """Against the URL of the response; the host stays as the server wrote it."""
     assert redirects.resolve_location(location, "http://base/dir/page", "") == expected
 
 
@@ -118,6 +124,22 @@ def test_a_fragment_is_carried_on() -> None:
     """Unless the server names one."""
     assert redirects.resolve_location("/x", "http://h/", "old") == "http://h/x#old"
     assert redirects.resolve_location("/x#new", "http://h/", "old") == "http://h/x#new"
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("#new", "http://h/p?q#new"),
+        ("#", "http://h/p?q#old"),
+        ("", "http://h/p?q#old"),
+        ("?r", "http://h/p?r#old"),
+        ("?r#new", "http://h/p?r#new"),
+        ("x#a%20b c", "http://h/x#a%20b%20c"),
+    ],
+)
+def test_the_fragment_of_the_base_takes_no_part(location: str, expected: str) -> None:
+    """A relative address is joined to the base without its fragment (RFC 3986, section 5.2.2)."""
+    assert redirects.resolve_location(location, "http://h/p?q#old", "old") == expected
 
 
 @pytest.mark.parametrize(
@@ -154,8 +176,8 @@ def test_headers_are_read_as_utf8() -> None:
 
 def test_a_chain_is_followed_and_kept() -> None:
     """The last response comes back; the others are its history, oldest first, each with its own."""
-    answers = {"http://a/": _to("/1"), "http://a/1": _to("/2#own"), "http://a/2": _to("/3")}
-    session, _ = _session(answers)
+    responses = {"http://a/": _to("/1"), "http://a/1": _to("/2#own"), "http://a/2": _to("/3")}
+    session, _ = _session(responses)
     response = session.get("http://a/#top")
     assert response.url == "http://a/3#own" and response.text == "end"
     hops = ["http://a/#top", "http://a/1#top", "http://a/2#own"]
@@ -277,7 +299,7 @@ def test_a_spent_body_is_not_sent_as_an_empty_one(make: Any) -> None:
 
 
 def test_a_redirect_with_a_wrong_encoding_is_followed() -> None:
-    """Its body is not decoded until somebody asks."""
+    """Its body is decoded only when it is read."""
     session, _ = _session({"http://a/": (302, {"location": "/1", "content-encoding": "gzip"})})
     response = session.get("http://a/")
     assert response.text == "end"
@@ -404,24 +426,24 @@ def test_the_netrc_is_asked_for_the_new_host(monkeypatch: pytest.MonkeyPatch) ->
     assert "Authorization" not in site.requests[-1].headers
 
 
-def test_handlers_of_authentication_do_not_answer_strangers() -> None:
+def test_handlers_of_authentication_serve_no_other_origin() -> None:
     """A hook that belongs to an auth object stays behind; the user's own hooks go along."""
 
     class Challenged(AuthBase):
         def __call__(self, request: Any) -> Any:
-            request.register_hook("response", self.answer)
+            request.register_hook("response", self.respond)
             return request
 
-        def answer(self, response: Any, **kwargs: Any) -> None:
-            answered.append(response.url)
+        def respond(self, response: Any, **kwargs: Any) -> None:
+            responded.append(response.url)
 
-    answered: list[str] = []
+    responded: list[str] = []
     mine: list[str] = []
     session, _ = _session({"http://a/": _to("/1"), "http://a/1": _to("http://b/")})
     session.get(
         "http://a/", auth=Challenged(), hooks={"response": lambda r, **kw: mine.append(r.url)}
     )
-    assert answered == ["http://a/", "http://a/1"]
+    assert responded == ["http://a/", "http://a/1"]
     assert mine == ["http://a/", "http://a/1", "http://b/"]
 
 

@@ -88,7 +88,7 @@ def test_an_empty_charset_is_utf_8_as_for_requests(body: bytes) -> None:
 @pytest.mark.parametrize("delimiter", [None, b"\n", b"--", b"b"])
 @pytest.mark.parametrize("body", BODIES, ids=repr)
 def test_lines_are_cut_as_by_requests(body: bytes, delimiter: bytes | None, size: int) -> None:
-    """At every piece size, the border of a CR LF included."""
+    """At every piece size, also where a piece ends within a CR LF."""
     _both(body, lambda r: list(r.iter_lines(chunk_size=size, delimiter=delimiter)))
 
 
@@ -278,3 +278,34 @@ def test_a_body_read_undecoded_is_decoded_when_asked_for() -> None:
     response._keep_encoded(b"plain")
     with pytest.raises(exceptions.ContentDecodingError):
         response.content  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("text/html; charset=utf-8", ", which is text/html, not JSON: line 1 column 1 (char 0)"),
+        ("application/problem+json", "h/page: line 1 column 1 (char 0)"),
+        (None, "h/page: line 1 column 1 (char 0)"),
+    ],
+)
+def test_a_body_that_is_not_json_is_named(kind: str | None, says: str) -> None:
+    """The error names the URL and the content type; a password in the URL is left out."""
+    response = pooledhttp.Response()
+    response._content = b"<html>Bad gateway</html>"
+    response.status_code, response.url = 502, "https://user:secret@h/page"
+    if kind is not None:
+        response.headers["Content-Type"] = kind
+    with pytest.raises(pooledhttp.JSONDecodeError, match="Expecting value") as caught:
+        response.json()
+    assert says in str(caught.value) and "https://h/page" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert (caught.value.doc, caught.value.pos) == ("<html>Bad gateway</html>", 0)
+
+
+def test_a_response_made_by_hand_has_no_url_to_name() -> None:
+    """The parser's own words remain."""
+    response = pooledhttp.Response()
+    response._content = b"<"
+    with pytest.raises(pooledhttp.JSONDecodeError) as caught:
+        response.json()
+    assert str(caught.value) == "Expecting value: line 1 column 1 (char 0)"

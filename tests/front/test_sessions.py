@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import pickle
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,17 +22,17 @@ from pooledhttp.timing import Timeout
 
 
 class Recorder(BaseAdapter):
-    """Answers 200 to everything, or what `answers` says, and keeps requests and arguments."""
+    """Responds with 200, or with the next of `responses`, and keeps requests and arguments."""
 
-    def __init__(self, *answers: tuple[int, dict[str, str], bytes]) -> None:
+    def __init__(self, *responses: tuple[int, dict[str, str], bytes]) -> None:
         super().__init__()
-        self.answers = list(answers)
+        self.responses = list(responses)
         self.calls: list[tuple[Any, dict[str, Any]]] = []
         self.closed = 0
 
     def send(self, request: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         self.calls.append((request, kwargs))
-        status, headers, body = self.answers.pop(0) if self.answers else (200, {}, b"body")
+        status, headers, body = self.responses.pop(0) if self.responses else (200, {}, b"body")
         raw = urllib3.HTTPResponse(
             io.BytesIO(body), headers=headers, status=status, preload_content=False
         )
@@ -183,17 +184,20 @@ def test_a_total_is_started_once_and_carried_along(session: pooledhttp.Session) 
 def test_a_bundle_of_the_environment_gives_way(
     monkeypatch: pytest.MonkeyPatch, session: pooledhttp.Session, recorder: Recorder, variable: str
 ) -> None:
-    """What the call or the session says to verify with beats the variable; silence does not."""
+    """A path, a context or False beats the variable; True and silence do not."""
     monkeypatch.setenv(variable, "/bundle")
-    session.get("https://h/")
-    assert recorder.sent["verify"] == "/bundle"
-    for verify in (True, False, "/own"):
+    for silent in (None, True):
+        session.get("https://h/", verify=silent)
+        assert recorder.sent["verify"] == "/bundle"
+    for verify in (False, "/own", ssl.create_default_context()):
         session.get("https://h/", verify=verify)
         assert recorder.sent["verify"] == verify
     for verify in (False, "/own"):
         session.verify = verify
         session.get("https://h/")
         assert recorder.sent["verify"] == verify
+        session.get("https://h/", verify=True)
+        assert recorder.sent["verify"] == "/bundle"
     session.verify = True
     merged = session.merge_environment_settings("https://h/", {}, None, True, None)
     assert merged["verify"] == "/bundle"
@@ -221,7 +225,7 @@ def test_an_override_of_the_merging_is_respected(
 def test_proxies_of_the_environment_fill_gaps(
     monkeypatch: pytest.MonkeyPatch, session: pooledhttp.Session, recorder: Recorder
 ) -> None:
-    """They are read anew for each request, and the caller's table is not written to."""
+    """They are read for each request, and the caller's table does not change."""
     mine: dict[str, str] = {}
     session.get("http://h/", proxies=mine)
     assert recorder.sent["proxies"] == {}
@@ -468,3 +472,21 @@ def test_heavy_rooms_are_loaded_when_used() -> None:
         "assert pooledhttp.bulk.fetch\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("localhost:8000/x", "http://localhost:8000/x"),
+        ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("www.example.com:80/x", "http://www.example.com:80/x"),
+        ("user:secret@host/x", None),
+    ],
+)
+def test_a_host_and_port_is_no_url(url: str, meant: str | None) -> None:
+    """The message says what was forgotten, and shows no password."""
+    with pytest.raises(pooledhttp.exceptions.InvalidSchema) as caught:
+        pooledhttp.get(url)
+    assert "the URL has no scheme" in str(caught.value)
+    assert meant is None or f"Perhaps you meant {meant}?" in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -13,7 +13,7 @@ from pooledhttp.structures import CaseInsensitiveDict, LookupDict
 
 
 def test_the_last_spelling_and_the_first_place_are_kept() -> None:
-    """Setting a name anew changes its spelling, not its place."""
+    """Setting a name again changes its spelling, not its place."""
     fields = CaseInsensitiveDict({"Accept": "1", "Host": "h"})
     fields["ACCEPT"] = "2"
     assert list(fields.items()) == [("ACCEPT", "2"), ("Host", "h")]

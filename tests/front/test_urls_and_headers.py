@@ -29,6 +29,7 @@ from pooledhttp.message.headers import (
     parse_header_links,
 )
 from pooledhttp.message.urls import (
+    canonical_url,
     get_auth_from_url,
     prepend_scheme_if_needed,
     requote_uri,
@@ -156,7 +157,7 @@ def test_sound_header_fields_pass(field: tuple[str | bytes, str | bytes]) -> Non
     ],
 )
 def test_a_field_that_would_not_stay_one_field_is_refused(field: tuple[str, str]) -> None:
-    """Line breaks, NUL, stray spaces, names that are no token, values that are no text."""
+    """Line breaks, NUL, surplus spaces, names that are not tokens, values that are not text."""
     with pytest.raises(InvalidHeader):
         check_header_validity(field)
 
@@ -283,3 +284,10 @@ def test_no_password_in_the_error_of_a_url(url: str) -> None:
         pooledhttp.PreparedRequest().prepare_url(url, None)
     shown = "".join(traceback.format_exception_only(caught.value)) + repr(caught.value.__cause__)
     assert "hush" not in shown and "sh@" not in shown
+
+
+@pytest.mark.parametrize("url", ["http://a..b/", "http://a.b../", "https://example..com:8443/x"])
+def test_two_dots_in_a_row_are_named(url: str) -> None:
+    """The message says what is wrong with the name."""
+    with pytest.raises(InvalidURL, match="two dots in a row"):
+        canonical_url(url)

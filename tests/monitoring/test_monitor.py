@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from dataclasses import replace
 from typing import Any
@@ -81,7 +82,7 @@ class TestUtilisation:
         assert watch.monitor.firing == ()
 
     def test_a_short_peak_is_not_told(self) -> None:
-        """Falling below the limit begins the count anew."""
+        """Falling below the limit starts the time again."""
         watch = Watch()
         for _ in range(10):
             watch.pool.set(active=10)
@@ -294,4 +295,27 @@ class TestRunning:
         pool.stats = broken  # type: ignore[method-assign]
         with monitor:
             assert enough.wait(10)
-        assert any("Looking at the pool failed" in record.message for record in caplog.records)
+        assert any("Checking the pool failed" in record.message for record in caplog.records)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+    @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+    @pytest.mark.parametrize("is_started", [True, False])
+    def test_it_goes_on_in_a_forked_child(self, is_started: bool) -> None:
+        """A monitor that was started checks there, too, and begins without alerts."""
+        pool, fired = FakePool(), threading.Event()
+        monitor = PoolMonitor(pool, on_alert=lambda alert: fired.set(), interval=0.01)
+        pool.set(acquired=1, leaks=1)
+        assert monitor.check() and monitor.firing
+        fired.clear()
+        if is_started:
+            monitor.start()
+        child = os.fork()
+        if child == 0:
+            was_quiet = not monitor.firing
+            pool.set(acquired=2, leaks=2)
+            if not is_started:
+                monitor.check()
+            os._exit(0 if was_quiet and fired.wait(10) else 1)
+        _, status = os.waitpid(child, 0)
+        monitor.stop()
+        assert os.waitstatus_to_exitcode(status) == 0

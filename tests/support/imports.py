@@ -33,12 +33,12 @@ class Tree:
     def __init__(self, root: Path, package: str = PACKAGE) -> None:
         self.package = package
         self.parsed: dict[str, ast.Module] = {}
-        self.rooms: set[str] = set()
+        self.subpackages: set[str] = set()
         for path in sorted((root / package).rglob("*.py")):
             parts = list(path.relative_to(root).with_suffix("").parts)
             if parts[-1] == "__init__":
                 parts.pop()
-                self.rooms.add(".".join(parts))
+                self.subpackages.add(".".join(parts))
             self.parsed[".".join(parts)] = ast.parse(path.read_text(), str(path))
 
     def imports(self) -> list[Import]:
@@ -64,7 +64,7 @@ class Tree:
         base = node.module or ""
         if node.level:
             parts = module.split(".")
-            keep = len(parts) - node.level + (module in self.rooms)
+            keep = len(parts) - node.level + (module in self.subpackages)
             base = ".".join([*parts[:keep], *([base] if base else [])])
         if base.split(".")[0] != self.package:
             return [f"{base}.{alias.name}" for alias in node.names]

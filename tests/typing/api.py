@@ -7,9 +7,11 @@ checkers report such a comment when nothing is silenced by it.
 
 from __future__ import annotations
 
+import io
 import ssl
 from collections.abc import Iterator
 from http.cookiejar import CookieJar
+from pathlib import Path
 
 import urllib3
 
@@ -51,13 +53,14 @@ def response(reply: requests.Response) -> None:
     following: requests.PreparedRequest | None = reply.next
     pieces: Iterator[bytes] = reply.iter_content(1024)
     lines: Iterator[bytes] = reply.iter_lines()
+    texts: Iterator[str | bytes] = reply.iter_lines(decode_unicode=True)
     reply.raise_for_status()
     with reply as same:
         body: bytes = same.content
         anything = same.json()
         print(anything["key"])
     print(status, text, is_ok, url, encoding, history, seconds, kind, fields, request, following)
-    print(pieces, lines, body)
+    print(pieces, lines, texts, body)
 
 
 def session() -> None:
@@ -77,8 +80,32 @@ def session() -> None:
         prepared = client.prepare_request(requests.Request("GET", "https://a.test/"))
         reply: requests.Response = client.send(prepared, stream=True, timeout=3)
         in_use: int = client.pool.stats().total.active
+        idle: int = client.pool.stats().total.idle
         client.pool.warm("https://a.test/", 2)
-        print(adapter, reply, in_use)
+        print(adapter, reply, in_use, idle)
+
+
+def arguments(client: Session) -> None:
+    """What requests accepts, in its many forms."""
+    client.headers["A"] = "b"
+    client.proxies["https"] = "http://p.test:1"
+    client.hooks["response"].append(note)
+    client.get("https://a.test/", params=[("a", 1), ("a", "b")], headers={"Accept": None})
+    client.get("https://a.test/", params={"a": [1, 2], "b": None}, hooks={"response": note})
+    client.get("https://a.test/", timeout=urllib3.Timeout(3), cookies=RequestsCookieJar())
+    client.get(b"https://a.test/", params="a=b", verify=Path("ca.pem"), cert="both.pem")
+    client.post("https://a.test/", data=[("a", "b")], files=[("f", io.BytesIO(b"x"))])
+    client.post("https://a.test/", data=io.BytesIO(b"x"), hooks={"response": [note]})
+    client.put("https://a.test/", data=(piece for piece in (b"a", b"b")))
+    client.patch("https://a.test/", json={"a": [1, {"b": None}], "c": True})
+    client.request(b"GET", "https://a.test/", proxies=None, auth=lambda request: request)
+    request = requests.Request("POST", "https://a.test/", data={"a": 1}, auth=("u", "p")).prepare()
+    print(request.url.upper(), request.method.lower(), request.headers["Content-Type"].lower())
+
+
+def note(reply: requests.Response, *args: object, **kwargs: object) -> None:
+    """Look at a response."""
+    print(reply.status_code, args, kwargs)
 
 
 class Token(AuthBase):

@@ -2,47 +2,143 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 PROGRAM = Path(__file__).with_name("api.py")
+MISTAKES = Path(__file__).with_name("wrong_calls.py")
 ROOT = PROGRAM.parents[2]
 
+#: Public modules whose parameters are counted, and the files of ours that define their classes.
+COUNTED = {
+    "sessions": ("sessions.py",),
+    "api": ("api.py",),
+    "adapters": ("adapters.py",),
+    "models": ("message/request.py", "message/prepared.py", "message/response.py"),
+}
 
-def run(*command: str, cwd: Path) -> str:
-    """The output of a type checker that found nothing."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=110)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+#: Parameters that are `Any`, each with its reason.
+KNOWN_ANY = {
+    "SessionRedirectMixin.send kwargs": "handed to the adapter as they are",
+    "SessionRedirectMixin.resolve_redirects adapter_kwargs": "handed to the adapter as they are",
+    "Session.send kwargs": "handed to the adapter as they are; adapters may take their own",
+    "SOCKSProxyManager.__init__ settings": "handed to urllib3, which types them",
+    "HTTPAdapter.init_poolmanager pool_kwargs": "handed to urllib3, which types them",
+    "HTTPAdapter.proxy_manager_for proxy_kwargs": "handed to urllib3, which types them",
+    "HTTPAdapter.cert_verify conn": "a pool of ours, urllib3's, or a stand-in with its attributes",
+    "HTTPAdapter.add_headers kwargs": "the keywords of `send`",
+    "HTTPAdapter.build_response resp": "anything with some attributes of urllib3's response",
+    "Response.json kwargs": "handed to `json.loads`",
+}
 
 
-def test_mypy(tmp_path: Path) -> None:
-    """Strict, and with a complaint about every ignored error that is none."""
+def lines_marked(path: Path) -> set[int]:
+    """The numbers of the lines that end in `# error`."""
+    lines = path.read_text().splitlines()
+    return {number for number, line in enumerate(lines, 1) if line.endswith("# error")}
+
+
+def mypy(path: Path, cache: Path) -> tuple[int, str]:
+    """Run mypy as a user would who has pooledhttp installed."""
     if importlib.util.find_spec("mypy") is None:
         pytest.skip("mypy is not installed: pip install 'pooledhttp[dev]'")
-    options = ["--strict", "--warn-unused-ignores", "--cache-dir", str(tmp_path)]
-    run(sys.executable, "-m", "mypy", *options, str(PROGRAM), cwd=ROOT)
+    options = ["--strict", "--warn-unused-ignores", "--cache-dir", str(cache)]
+    return _run(sys.executable, "-m", "mypy", *options, str(path), cwd=ROOT)
 
 
-def test_pyright(tmp_path: Path) -> None:
-    """The same; pyright comes from the package index and fetches itself for node."""
+def pyright(path: Path, directory: Path) -> tuple[int, str]:
+    """Run pyright in strict mode; it comes from the package index and fetches itself for node."""
     if importlib.util.find_spec("pyright") is None or shutil.which("node") is None:
         pytest.skip("needs node, and pyright: pip install pyright")
     settings = {
-        "include": ["api.py"],
+        "include": [path.name],
         "typeCheckingMode": "strict",
         "pythonVersion": "3.11",
         "extraPaths": [str(ROOT)],
         "enableTypeIgnoreComments": True,
         "reportUnnecessaryTypeIgnoreComment": True,
     }
-    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
-    shutil.copy(PROGRAM, tmp_path)
+    (directory / "pyrightconfig.json").write_text(json.dumps(settings))
+    shutil.copy(path, directory)
     options = ["--pythonpath", sys.executable]
-    run(sys.executable, "-m", "pyright", *options, "-p", str(tmp_path), cwd=tmp_path)
+    return _run(sys.executable, "-m", "pyright", *options, "-p", str(directory), cwd=directory)
+
+
+def _run(*command: str, cwd: Path) -> tuple[int, str]:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=110)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_mypy_accepts_a_program(tmp_path: Path) -> None:
+    """Strict, and with a complaint about every ignored error that is none."""
+    code, output = mypy(PROGRAM, tmp_path)
+    assert code == 0, output
+
+
+def test_pyright_accepts_a_program(tmp_path: Path) -> None:
+    """The same program, in pyright's strict mode."""
+    code, output = pyright(PROGRAM, tmp_path)
+    assert code == 0, output
+
+
+def test_mypy_finds_each_mistake(tmp_path: Path) -> None:
+    """mypy reports the marked lines and no others."""
+    _, output = mypy(MISTAKES, tmp_path)
+    found = re.findall(rf"{MISTAKES.name}:(\d+): error", output)
+    assert {int(line) for line in found} == lines_marked(MISTAKES), output
+
+
+def test_pyright_finds_each_mistake(tmp_path: Path) -> None:
+    """pyright reports the marked lines and no others."""
+    _, output = pyright(MISTAKES, tmp_path)
+    found = re.findall(rf"{MISTAKES.name}:(\d+):\d+ - error", output)
+    assert {int(line) for line in found} == lines_marked(MISTAKES), output
+
+
+def test_public_parameters_have_types() -> None:
+    """A public parameter is `Any` only where a reason is given, and not more often than there."""
+    import requests
+
+    theirs, ours = Path(requests.__file__).parent, ROOT / "pooledhttp"
+    any_there, any_here = [], []
+    for name, files in COUNTED.items():
+        public = dir(importlib.import_module(f"pooledhttp.{name}"))
+        any_there += _any_in(theirs / f"{name}.py", public)
+        any_here += [found for file in files for found in _any_in(ours / file, public)]
+    assert set(any_here) == set(KNOWN_ANY)
+    assert len(any_here) <= len(any_there) == 11
+
+
+def _any_in(path: Path, public: list[str]) -> Iterator[str]:
+    """Name the parameters of a file's public functions that are `Any`, or have no type."""
+    for owner, function in _functions(ast.parse(path.read_text()).body):
+        if (owner.partition(".")[0] or function.name) not in public:
+            continue
+        given = function.args
+        every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+        for argument in every:
+            if argument is None or argument.arg in ("self", "cls"):
+                continue
+            if argument.annotation is None or ast.unparse(argument.annotation) == "Any":
+                yield f"{owner}{function.name} {argument.arg}"
+
+
+def _functions(body: list[ast.stmt], owner: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from _functions(node.body, f"{owner}{node.name}.")
+        elif isinstance(node, ast.FunctionDef):
+            is_overload = any(ast.unparse(one) == "overload" for one in node.decorator_list)
+            is_public = not node.name.startswith("_") or node.name == "__init__"
+            if is_public and not is_overload:
+                yield owner, node

@@ -264,6 +264,17 @@ def test_a_resolver_for_the_whole_session() -> None:
             assert own.pool.config.max_per_host == 2
 
 
+def test_a_dot_at_the_end_of_a_name_is_for_the_lookup_alone(session: Session) -> None:
+    """The name is looked up with the dot, as given; `Host` is sent without it, as requests does."""
+    with ScriptedServer(answering(respond(b"x"))) as server:
+        resolver = _Counting(Address(socket.AF_INET, ("127.0.0.1", server.port)))
+        session.mount("http://", HTTPAdapter(resolver=resolver))
+        assert session.get(server.url(host="a.example."), timeout=5).content == b"x"
+        assert resolver.asked == ["a.example."]
+        assert server.requests[0].header("host") == f"a.example:{server.port}"
+        session.close()
+
+
 def test_a_proxy_is_looked_up_by_the_resolver_too(session: Session) -> None:
     """The name of a proxy is a name like others."""
     with ScriptedServer(answering(respond(b"x"))) as proxy:

@@ -1,4 +1,4 @@
-"""The doors: names users import and patch, and the libraries underneath."""
+"""Re-export modules: names that users import and patch, and the libraries under other names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import requests
 import urllib3
 
 from pooledhttp import _internal_utils, certs, compat, help, packages, utils
-from pooledhttp._internal_utils import become_door
+from pooledhttp._internal_utils import share_patches
 from pooledhttp.network import proxies
 
 
@@ -56,19 +56,21 @@ def test_mock_patches_through_a_door() -> None:
 
 
 def test_a_door_hands_on_promised_names_only() -> None:
-    """Names of its `__all__` that a home has under the same name; the rest stays its own."""
-    home, door = ModuleType("tests.home"), ModuleType("tests.door")
-    vars(home).update(shared=1, other=[1], unpromised=2)
-    vars(door).update(shared=1, other=[2], unpromised=2, __all__=["shared", "other"])
-    with mock.patch.dict(sys.modules, {"tests.door": door}):
-        become_door("tests.door", home)
-    door.shared = door.other = door.unpromised = door.new = "set"  # type: ignore[attr-defined]
-    assert vars(home)["shared"] == "set"
-    assert vars(home)["other"] == [1] and vars(home)["unpromised"] == 2 and "new" not in vars(home)
-    del door.shared
-    assert "shared" not in vars(home) and not hasattr(door, "shared")
-    door.shared = 1
-    assert vars(home)["shared"] == 1
+    """Names of its `__all__` that a owner has under the same name; the rest stays its own."""
+    owner, reexport = ModuleType("tests.owner"), ModuleType("tests.reexport")
+    vars(owner).update(shared=1, other=[1], unpromised=2)
+    vars(reexport).update(shared=1, other=[2], unpromised=2, __all__=["shared", "other"])
+    with mock.patch.dict(sys.modules, {"tests.reexport": reexport}):
+        share_patches("tests.reexport", owner)
+    reexport.shared = reexport.other = reexport.unpromised = reexport.new = "set"  # type: ignore[attr-defined]
+    assert vars(owner)["shared"] == "set"
+    assert (
+        vars(owner)["other"] == [1] and vars(owner)["unpromised"] == 2 and "new" not in vars(owner)
+    )
+    del reexport.shared
+    assert "shared" not in vars(owner) and not hasattr(reexport, "shared")
+    reexport.shared = 1
+    assert vars(owner)["shared"] == 1
 
 
 def test_the_internal_names_are_there() -> None:
@@ -110,7 +112,7 @@ def test_packages_are_the_installed_libraries() -> None:
 
 
 def test_a_submodule_loaded_later_is_no_second_copy() -> None:
-    """What nobody has imported yet is imported under its own name and keeps its own spec."""
+    """A module that was not imported yet is imported under its own name and keeps its spec."""
     script = (
         "import sys, pooledhttp.packages as p\n"
         "assert 'charset_normalizer' not in sys.modules, 'loaded for nothing'\n"

@@ -1,0 +1,69 @@
+"""The keyword arguments of one call, as types: what `get`, `post` and the others hand on.
+
+The functions name the arguments that requests names and collect the others in `**kwargs`. These
+classes say which those are, so that a type checker finds a misspelt name or a wrong value.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from pooledhttp.certs import CertInput, VerifyInput
+from pooledhttp.hooks import HooksInput
+from pooledhttp.message import (
+    AuthInput,
+    CookiesInput,
+    DataInput,
+    FilesInput,
+    HeadersInput,
+    JsonInput,
+    ParamsInput,
+    ProxiesInput,
+    TimeoutInput,
+)
+
+__all__ = ["CallOptions", "GetOptions", "PostOptions", "PutOptions", "RequestOptions"]
+
+
+class CallOptions(TypedDict, total=False):
+    """What every method takes; see `Session.request` for the meaning."""
+
+    headers: HeadersInput
+    cookies: CookiesInput
+    files: FilesInput
+    auth: AuthInput
+    timeout: TimeoutInput
+    allow_redirects: bool
+    proxies: ProxiesInput
+    hooks: HooksInput | None
+    stream: bool | None
+    verify: VerifyInput | None
+    cert: CertInput
+
+
+class RequestOptions(CallOptions, total=False):
+    """What `request`, `options`, `head` and `delete` take besides the URL."""
+
+    params: ParamsInput
+    data: DataInput
+    json: JsonInput
+
+
+class GetOptions(CallOptions, total=False):
+    """What `get` takes besides the URL and `params`."""
+
+    data: DataInput
+    json: JsonInput
+
+
+class PostOptions(CallOptions, total=False):
+    """What `post` takes besides the URL, `data` and `json`."""
+
+    params: ParamsInput
+
+
+class PutOptions(CallOptions, total=False):
+    """What `put` and `patch` take besides the URL and `data`."""
+
+    params: ParamsInput
+    json: JsonInput
