@@ -32,7 +32,6 @@ KNOWN_ANY = {
     "SessionRedirectMixin.send kwargs": "handed to the adapter as they are",
     "SessionRedirectMixin.resolve_redirects adapter_kwargs": "handed to the adapter as they are",
     "Session.send kwargs": "handed to the adapter as they are; adapters may take their own",
-    "SOCKSProxyManager.__init__ settings": "handed to urllib3, which types them",
     "HTTPAdapter.init_poolmanager pool_kwargs": "handed to urllib3, which types them",
     "HTTPAdapter.proxy_manager_for proxy_kwargs": "handed to urllib3, which types them",
     "HTTPAdapter.cert_verify conn": "a pool of ours, urllib3's, or a stand-in with its attributes",
