@@ -1,4 +1,4 @@
-"""Code on the pages passes `mypy --strict`, as a reader's program would."""
+"""Code on the pages and in the examples passes `mypy --strict`, as a user's program would."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def program(page: Path) -> str:
     return "\n".join(parts)
 
 
-def test_blocks_type_check(tmp_path: Path) -> None:
-    """The blocks of each page are one program without errors."""
+def test_code_type_checks(tmp_path: Path) -> None:
+    """The blocks of each page are one program without errors, and so is each example."""
     if importlib.util.find_spec("mypy") is None:
         pytest.skip("mypy is not installed: pip install 'pooledhttp[dev]'")
-    files = []
+    files = sorted((ROOT / "examples").glob("*.py"))
     for page in PAGES:
         name = str(page.relative_to(ROOT))
         if "```python" in page.read_text() and name not in LEFT_OUT:
