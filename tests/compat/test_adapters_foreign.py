@@ -1,4 +1,4 @@
-"""Adapters across the border: those written for requests on our Session, ours on theirs.
+"""Adapters of one package on the other's Session: requests' on ours, ours on requests'.
 
 On a session of the real requests our adapter speaks in that one's terms: its `Response`, its
 exceptions, also where a body breaks off while it is streamed.
@@ -27,7 +27,7 @@ TIMEOUT = 20
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    """Answers everything with 200."""
+    """Responds to everything with 200."""
     with ScriptedServer(answering(respond(b"ok"))) as running:
         yield running
 
@@ -42,7 +42,7 @@ def session() -> Iterator[requests.Session]:
 
 
 class Canned(requests.adapters.BaseAdapter):
-    """Answers without a network, as requests-file and many a test double do."""
+    """Responds without a network, as requests-file and many test doubles do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class TestOursOnTheirs:
                 session.get(running.url(), timeout=0.2)
 
     def test_not_trusted(self, session: requests.Session, authority: Authority) -> None:
-        """`requests.exceptions.SSLError`, and an answer with the right bundle."""
+        """It is `requests.exceptions.SSLError`, or a response if the bundle is right."""
         with ScriptedServer(answering(respond(b"ok")), tls=authority.server_context()) as running:
             with pytest.raises(requests.exceptions.SSLError):
                 session.get(running.url(), timeout=TIMEOUT)

@@ -62,7 +62,7 @@ def test_secrets_stay_with_their_origin(
     how: dict[str, Any],
     host: str,
 ) -> None:
-    """No credential follows a redirect to another origin, whatever the status."""
+    """No credential follows a redirect to another origin, with any status."""
     target = elsewhere.url("/there", host=host)
     with ScriptedServer(answering(to(target, status))) as server:
         assert session.get(server.url(), timeout=5, **how).content == b"there"
@@ -93,7 +93,7 @@ def test_secrets_do_not_return_by_a_detour(session: pooledhttp.Session) -> None:
 
 
 def test_credentials_of_a_url_stay(session: pooledhttp.Session, elsewhere: ScriptedServer) -> None:
-    """User information of a URL is sent as a header to its host and to nobody else."""
+    """User information of a URL is sent as a field to its host and to no other."""
     with ScriptedServer(answering(to(elsewhere.url("/")))) as server:
         answer = session.get(server.url().replace("//", "//user:hunter2@"), timeout=5)
         assert leaked(server.requests[0])
@@ -152,7 +152,7 @@ def test_netrc_goes_by_the_real_host(
     monkeypatch: pytest.MonkeyPatch,
     url: str,
 ) -> None:
-    """User information that looks like a host fetches nobody's password (CVE-2024-47081)."""
+    """User information that looks like a host gets no password from netrc (CVE-2024-47081)."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine trusted.example login u password hunter2\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -184,7 +184,7 @@ def test_netrc_on_redirects(
 
 
 def test_digest_answers_no_other_host(session: pooledhttp.Session) -> None:
-    """A challenge from where a redirect leads is not answered with the first host's password."""
+    """A challenge by the target of a redirect does not get the password of the first host."""
     challenge = respond(
         b"", {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth"'}, status=401
     )
@@ -200,7 +200,7 @@ def test_digest_answers_no_other_host(session: pooledhttp.Session) -> None:
 def test_the_body_of_a_challenge_is_not_waited_for(
     session: pooledhttp.Session, monkeypatch: pytest.MonkeyPatch, body: str
 ) -> None:
-    """It is answered whatever comes behind its head, on a new connection if need be."""
+    """A digest challenge gets its reply whatever its body is, on a new connection if needed."""
     monkeypatch.setattr("pooledhttp.message.raw.MAX_DRAIN_SECONDS", 0.05)
     head = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Digest realm=r, nonce=n\r\n"
 

@@ -39,14 +39,14 @@ def _no_collector() -> Iterator[None]:
 
 
 def unused_port() -> int:
-    """A port nobody listens on."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as there:
         port: int = there.getsockname()[1]
         return port
 
 
 def test_connect_refused(session: pooledhttp.Session) -> None:
-    """Nobody listens: a ConnectionError with host and port, and what to look at."""
+    """A refused connection is a ConnectionError with host and port, and what to check."""
     port = unused_port()
     with prompt(), pytest.raises(ConnectionError, match=f"{port}.*[Cc]heck") as caught:
         session.get(f"http://127.0.0.1:{port}/")
@@ -100,7 +100,7 @@ def test_tls_failures(session: pooledhttp.Session, authority: Authority, error: 
 
 
 def test_read_timeout(session: pooledhttp.Session) -> None:
-    """No answer in time is a ReadTimeout which says how long was waited for whom."""
+    """No response in time is a ReadTimeout with the time and the origin."""
     with ScriptedServer(lambda peer: peer.wait_closed()) as server:  # type: ignore[arg-type, return-value]
         with prompt(1), pytest.raises(ReadTimeout, match=r"Read timed out.*0\.1") as caught:
             session.get(server.url(), timeout=0.1)
@@ -110,7 +110,7 @@ def test_read_timeout(session: pooledhttp.Session) -> None:
 
 
 def test_connect_timeout(session: pooledhttp.Session) -> None:
-    """A backlog that is full answers nothing: a ConnectTimeout, which is a ConnectionError too."""
+    """A full backlog does not reply: a ConnectTimeout, which is also a ConnectionError."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -266,7 +266,7 @@ BIG = b"0123456789\n" * 100_000
 def test_a_dropped_response_gives_its_place_back(
     way: Callable[[pooledhttp.Session, str], None], sends: bytes
 ) -> None:
-    """However a body is abandoned, its connection is closed and its place is free at once."""
+    """However a body is abandoned, its connection is closed and its slot is free at once."""
     before = len(open_descriptors())
     config = pooledhttp.PoolConfig(max_per_host=1, acquire_timeout=1)
     with ScriptedServer(answering(sends)) as server, pooledhttp.Session(pool=config) as session:

@@ -31,7 +31,7 @@ def wait_for_idle(session: Session, count: int) -> None:
 
 @pytest.fixture
 def quick_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A keeper that looks every twentieth of a second, when nobody wakes it."""
+    """A keeper that checks every twentieth of a second, unless it is woken."""
     monkeypatch.setattr("pooledhttp.transport.keeper.INTERVAL_SECONDS", 0.05)
 
 
@@ -213,7 +213,7 @@ def test_close_leaves_what_is_in_use_to_its_reader() -> None:
 
 
 def test_a_stream_of_the_one_off_functions_can_be_read() -> None:
-    """`pooledhttp.get(url, stream=True)` closes its session before anybody has read the body."""
+    """`pooledhttp.get(url, stream=True)` closes its session before the body is read."""
     with CountingServer() as server:
         answer = pooledhttp.get(server.url("/x"), stream=True)
         assert answer.content == b"GET /x"
@@ -255,7 +255,7 @@ def test_clearing_the_poolmanager_empties_the_shelves() -> None:
 
 
 def test_shutdown_sends_waiters_away_at_once() -> None:
-    """Whoever waits gets `PoolClosed`, at once; whoever comes later as well; readers finish."""
+    """Waiters get `PoolClosed` at once, later requests too; readers finish."""
     with ScriptedServer(HELLO) as server, Session(pool=PoolConfig(max_per_host=1)) as session:
         answer = session.get(server.url(), stream=True)
         errors: list[BaseException] = []
@@ -300,7 +300,7 @@ def test_drain_waits_for_readers() -> None:
 
 
 def test_resize_takes_effect_on_waiters_and_on_what_is_idle() -> None:
-    """Growing serves who waits; shrinking closes what is too much."""
+    """A larger pool serves waiters; a smaller one closes the excess."""
     with CountingServer() as server, Session(pool=PoolConfig(max_per_host=1)) as session:
         held = session.get(server.url(), stream=True)
         bodies: list[bytes] = []
@@ -322,7 +322,7 @@ def test_resize_takes_effect_on_waiters_and_on_what_is_idle() -> None:
 
 
 def busy_forever(gate: Gate) -> Any:
-    """A handler whose first answer ends when a gate is opened."""
+    """A handler whose first response ends when a gate is opened."""
 
     def handle(peer: Peer) -> None:
         peer.read_request()

@@ -81,7 +81,7 @@ def test_a_response_nobody_reads_is_reported_once(
 
 
 def test_reading_slowly_is_no_leak(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither a body read bit by bit, nor an answer that takes its time."""
+    """A body that is read bit by bit, and a slow response, are not leaks."""
     runtime = SkippingRuntime(stands=True)
 
     def slow(peer: Peer) -> None:
@@ -142,7 +142,7 @@ def test_a_dropped_response_is_reclaimed_at_once() -> None:
     ],
 )
 def test_half_read_ones_are_reclaimed_too(use: Callable[[pooledhttp.Response], object]) -> None:
-    """Whatever had been looked at before."""
+    """A response that is dropped half-read is counted as a leak."""
     with ScriptedServer(answering(LARGE)) as server, Session() as session:
         answer = session.get(server.url(), stream=True)
         with warnings.catch_warnings():
@@ -157,7 +157,7 @@ def test_half_read_ones_are_reclaimed_too(use: Callable[[pooledhttp.Response], o
 
 
 def test_events_of_a_first_and_a_second_request() -> None:
-    """A place to fill, a new connection, its return; then the same connection again; its end."""
+    """An empty lease, a new connection, its return; then the same connection again; its end."""
     events: list[Event] = []
     with CountingServer() as server:
         with Session(listeners=[events.append]) as session:
@@ -299,7 +299,7 @@ def test_a_listener_may_use_the_session() -> None:
 
 
 def test_a_full_shelf_is_one_line_that_says_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
-    """Fifty connections closed for want of room: one line, with the number that helps."""
+    """Fifty connections closed over the idle limit give one line, with the number to set."""
     config = PoolConfig(max_idle_per_host=2)
     with CountingServer() as server, Session(pool=config) as session:
         for _ in range(10):

@@ -39,7 +39,7 @@ def connects(peer: Peer) -> None:
 
 
 def forwards(body: bytes = b"forwarded") -> Handler:
-    """An HTTP proxy that answers itself."""
+    """An HTTP proxy that responds itself."""
     return answering(lambda seen: respond(body))
 
 
@@ -76,7 +76,7 @@ def test_forwarding(session: pooledhttp.Session) -> None:
 
 @pytest.mark.parametrize("status", [407, 502, 503, 504])
 def test_answers_of_a_forward_proxy(session: pooledhttp.Session, status: int) -> None:
-    """What the proxy says to a plain request is the answer."""
+    """The proxy's own response to a forwarded request is returned to the caller."""
     with ScriptedServer(answering(respond(b"no", status=status))) as proxy:
         answer = session.get("http://a.example/", proxies={"http": proxy_url(proxy)}, timeout=5)
         assert (answer.status_code, answer.content) == (status, b"no")
@@ -163,7 +163,7 @@ def test_an_unverified_https_proxy_is_refused(
 def test_the_origin_behind_a_tunnel_is_verified(
     session: pooledhttp.Session, authority: Authority
 ) -> None:
-    """A proxy that sends us to somebody else is found out."""
+    """A proxy that leads to another server is detected."""
     with ScriptedServer(OK, tls=authority.server_context("other.example")) as origin:
         with ScriptedServer(connects) as proxy:
             with prompt(), pytest.raises(SSLError) as caught:
@@ -179,7 +179,7 @@ def test_the_origin_behind_a_tunnel_is_verified(
 
 
 def says(data: bytes, *, then: Callable[[Peer], Any] = Peer.wait_closed) -> Handler:
-    """A proxy that answers CONNECT like this."""
+    """A proxy with this response to CONNECT."""
 
     def handle(peer: Peer) -> None:
         peer.read_head()
@@ -224,7 +224,7 @@ def test_refused_tunnels(session: pooledhttp.Session, handler: Handler) -> None:
 def test_a_tunnel_whose_answer_claims_a_body(
     session: pooledhttp.Session, authority: Authority, secure: ScriptedServer, fields: str
 ) -> None:
-    """A 2xx to CONNECT has no body, whatever its head says (RFC 9110, section 9.3.6)."""
+    """A 2xx to CONNECT has no body, even if its head has a length (RFC 9110, section 9.3.6)."""
 
     def handle(peer: Peer) -> None:
         port = int(peer.read_head().target.rpartition(":")[2])
@@ -254,7 +254,7 @@ def test_407_in_other_words_says_nothing_of_passwords(session: pooledhttp.Sessio
 
 
 def test_credentials_for_a_proxy_go_out_once(session: pooledhttp.Session) -> None:
-    """Those of its URL stand for the caller's own field, whatever the case of its name."""
+    """Credentials of the proxy URL replace the caller's field, in any case of its name."""
     with ScriptedServer(forwards()) as proxy:
         session.get(
             "http://a.example/",
@@ -390,7 +390,7 @@ def test_a_redirect_to_an_exception_goes_past_the_proxy(
 def test_proxies_of_the_environment(
     session: pooledhttp.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`http_proxy` is used, `no_proxy` heeded, both read anew for each request."""
+    """`http_proxy` and `no_proxy` are applied, and read again for each request."""
     with ScriptedServer(forwards()) as proxy, ScriptedServer(OK) as origin:
         monkeypatch.setenv("http_proxy", proxy_url(proxy))
         assert session.get("http://a.example/", timeout=5).content == b"forwarded"
@@ -488,7 +488,7 @@ def socks5(
 def test_where_a_socks5_proxy_is_bound_does_not_matter(
     session: pooledhttp.Session, bound: bytes
 ) -> None:
-    """Of the address in the answer only the length counts."""
+    """Only the length of the address in the reply matters."""
     with ScriptedServer(OK) as origin, ScriptedServer(socks5(bound=bound)) as proxy:
         proxies = {"http": proxy_url(proxy, "socks5h")}
         assert session.get(origin.url("/x"), proxies=proxies, timeout=5).content == b"origin /x"

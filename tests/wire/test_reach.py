@@ -28,7 +28,7 @@ from tests.wire.tools import prompt
 
 
 class _Application(http.server.BaseHTTPRequestHandler):
-    """Answers with what it was asked, on a connection that is kept alive."""
+    """Responds with the target of the request, on a connection that is kept alive."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1
@@ -101,7 +101,7 @@ def test_a_unix_socket_is_reached_and_its_connection_kept(
 
 @pytest.mark.parametrize("prefix", ["http+unix://", "http+"])
 def test_an_adapter_may_be_mounted_for_them(app: _UnixServer, prefix: str) -> None:
-    """Ours works there with settings of its own; whoever else's is asked instead of ours."""
+    """Our adapter works there with its own settings; a foreign one is used instead of ours."""
     with Session() as session:
         session.mount(prefix, HTTPAdapter(pool=PoolConfig(max_per_host=1)))
         assert session.get(_url(app), timeout=5).text == "GET / localhost"
@@ -120,7 +120,7 @@ def test_an_adapter_may_be_mounted_for_them(app: _UnixServer, prefix: str) -> No
 
 
 def test_without_our_adapter_for_http_there_is_none_for_sockets(app: _UnixServer) -> None:
-    """Who took the adapter for http:// away, or put another there, meant it."""
+    """A removed or replaced adapter for http:// is respected."""
     with Session() as session:
         del session.adapters["http://"]
         with pytest.raises(InvalidSchema):
@@ -139,7 +139,7 @@ def test_sockets_are_told_apart_by_case(session: Session, tmp_path: Path) -> Non
 def test_no_proxy_is_asked_for_a_unix_socket(
     monkeypatch: pytest.MonkeyPatch, session: Session, app: _UnixServer
 ) -> None:
-    """A socket of this machine is not behind a proxy, whatever the environment says."""
+    """A Unix socket is never behind a proxy, even if the environment names one."""
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     session.proxies = {"all": "http://127.0.0.1:1", "http+unix": "http://127.0.0.1:1"}
     assert session.get(_url(app), timeout=5).ok
@@ -304,7 +304,7 @@ def test_a_unix_socket_under_a_patched_urllib3(
 
 @contextlib.contextmanager
 def _black_hole() -> Iterator[Address]:
-    """An address that answers no SYN: its queue is full."""
+    """An address that does not reply to a SYN: its queue is full."""
     with socket.socket() as listener, contextlib.ExitStack() as crowd:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)

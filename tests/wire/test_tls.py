@@ -101,7 +101,7 @@ def server_with(certificate: trustme.LeafCert) -> ssl.SSLContext:
 def test_certificates_that_prove_nothing(
     session: pooledhttp.Session, authority: Authority, kind: str
 ) -> None:
-    """Expired, from tomorrow, by somebody else, or with a name in the wrong place."""
+    """Expired, not yet valid, of another authority, or with the name in the wrong field."""
     issue = authority.ca.issue_cert
     certificate = {
         "expired": lambda: issue("127.0.0.1", not_before=NOW - FAR, not_after=NOW - FAR / 2),
@@ -302,7 +302,7 @@ def wants_certificate(authority: Authority) -> ssl.SSLContext:
 def test_client_certificates(
     session: pooledhttp.Session, authority: Authority, version: str
 ) -> None:
-    """With a certificate the server answers; without, the error says that TLS was refused."""
+    """With a certificate the server responds; without, the error says that TLS was refused."""
     context = wants_certificate(authority)
     context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
     pair = authority.write_certificate("client", stem="client")
@@ -393,7 +393,7 @@ def hello_then(*sends: bytes, rst: bool = False) -> Handler:
     ],
 )
 def test_broken_handshakes(session: pooledhttp.Session, handler: Handler) -> None:
-    """Whatever is said instead of a handshake is a ConnectionError at once."""
+    """Any bytes in place of a handshake are a ConnectionError at once."""
     with ScriptedServer(handler) as server:
         with prompt(), pytest.raises(ConnectionError) as caught:
             session.get(url_of(server, "127.0.0.1"), timeout=5)
@@ -470,7 +470,7 @@ def test_tickets_do_not_spoil_reuse(
 
 
 def test_data_on_an_idle_tls_connection(session: pooledhttp.Session, authority: Authority) -> None:
-    """Bytes that nobody asked for cost the connection, over TLS too."""
+    """Unexpected bytes on an idle connection close it, over TLS too."""
 
     def handle(peer: Peer) -> None:
         peer.read_request()
