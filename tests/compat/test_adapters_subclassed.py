@@ -71,7 +71,7 @@ class TestKeywords:
     def test_a_context_is_trusted(
         self, http: Any, secure: ScriptedServer, authority: Authority
     ) -> None:
-        """What the context trusts is trusted, with no word about it in the call."""
+        """What the context trusts is trusted, without `verify=` in the call."""
         adapter = with_keywords(http, ssl_context=authority.client_context())
         assert fetch(http, adapter, secure.url()).content == b"ok"
         with pytest.raises(http.exceptions.SSLError):
@@ -188,7 +188,7 @@ class TestKeywords:
     def test_the_call_overrules_cert_reqs(
         self, http: Any, secure: ScriptedServer, reqs: Any
     ) -> None:
-        """`verify=True` of the call is stronger than `cert_reqs`."""
+        """`verify=True` of the call overrides `cert_reqs`."""
         with pytest.raises(http.exceptions.SSLError):
             fetch(http, with_keywords(http, cert_reqs=reqs), secure.url())
 
@@ -290,7 +290,7 @@ class TestOwnPools:
         session.close()
 
     def test_errors_of_own_pools_are_translated(self, http: Any) -> None:
-        """In requests' words, with urllib3's error within."""
+        """The error is of requests' class, with urllib3's error inside."""
         adapter = http.adapters.HTTPAdapter(max_retries=1)
         adapter.poolmanager = urllib3.PoolManager()
         with pytest.raises(http.exceptions.ConnectionError) as caught:

@@ -1,4 +1,4 @@
-"""A runtime on which every interleaving can be had again.
+"""A runtime that can replay every interleaving of tasks.
 
 Tasks are greenlets in one thread. Only one runs, and it is exchanged for another only where it
 waits through the runtime or passes a `checkpoint()`; which one is next is drawn from a seeded

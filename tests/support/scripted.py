@@ -1,4 +1,4 @@
-"""A server that says on the wire exactly what a test scripted, byte for byte.
+"""A server that sends exactly what a test scripted, byte for byte.
 
 A *handler* is a function that gets a `Peer`, one accepted connection, and does what it likes with
 it in a thread of its own: read requests, send bytes, close, reset. What happened is recorded

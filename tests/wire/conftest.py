@@ -1,4 +1,4 @@
-"""What every test against a misbehaving server checks besides its own matter."""
+"""Fixtures for all tests against misbehaving servers."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def test_an_empty_body_needs_no_decoding(
 
 
 def test_garbage_behind_gzip_is_ignored(session: pooledhttp.Session) -> None:
-    """As gzip and browsers do."""
+    """Bytes after the last gzip member are ignored, as gzip and browsers do."""
     body = gzip.compress(TEXT) + b"\0" * 20
     with ScriptedServer(answering(respond(body, {"Content-Encoding": "gzip"}))) as server:
         assert session.get(server.url(), timeout=5).content == TEXT
@@ -203,7 +203,7 @@ def bomb() -> bytes:
 def test_bombs_are_bounded_while_streaming(
     session: pooledhttp.Session, bomb: bytes, frame: Any, stacked: bool, read: Any
 ) -> None:
-    """What is asked for is what is decompressed, not what a small body can grow to."""
+    """A read decompresses only as much as it returns."""
     body, coding = (gzip.compress(bomb), "gzip, gzip") if stacked else (bomb, "gzip")
     with ScriptedServer(answering(frame(body, coding))) as server:
         tracemalloc.start()
@@ -268,7 +268,7 @@ def test_a_redirect_with_a_wrong_coding_is_followed(
 def test_an_endless_redirect_body_is_not_read(
     session: pooledhttp.Session, framing: str, hops: int
 ) -> None:
-    """A large body of a redirect costs its connection, not the caller's time."""
+    """A large body of a redirect closes the connection and is not waited for."""
 
     def endless(peer: Peer) -> None:
         peer.read_request()
@@ -311,7 +311,7 @@ def test_a_redirect_body_that_does_not_come_is_not_waited_for(framing: str, says
 def test_a_redirect_body_that_trickles_is_not_waited_for(
     session: pooledhttp.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its bytes keep within the read timeout for ever; there is one bound on all of them."""
+    """Each byte comes within the read timeout; one limit bounds all of them."""
     monkeypatch.setattr("pooledhttp.message.raw.MAX_DRAIN_SECONDS", 0.05)
 
     def trickles(peer: Peer) -> None:
@@ -352,7 +352,7 @@ CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def follow(server: ScriptedServer, gates: list[Gate], pieces: Iterator[Any]) -> list[Any]:
-    """Take piece by piece, letting the server go on after each."""
+    """Take piece by piece, and let the server go on after each."""
     seen = []
     for gate in gates:
         seen.append(next(pieces))

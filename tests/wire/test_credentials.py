@@ -1,4 +1,4 @@
-"""Redirects, and what stays behind when they lead elsewhere."""
+"""Redirects, and what is not sent when they lead to another origin."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_secrets_go_on_to_the_same_origin(session: pooledhttp.Session, how: dict
 
 
 def test_secrets_do_not_return_by_a_detour(session: pooledhttp.Session) -> None:
-    """There and back again: what was taken away stays away."""
+    """A secret that was removed on a redirect is not sent again when it leads back."""
     with ScriptedServer(answering(lambda seen: to(first.url("/back")))) as second:
         with ScriptedServer(answering(to(second.url("/")), respond(b"x"))) as first:
             session.get(first.url(), timeout=5, headers={"Authorization": "Bearer hunter2"})
@@ -128,7 +128,7 @@ def test_downgrade_strips(session: pooledhttp.Session, authority: Authority) -> 
 def test_secure_cookies_stay_off_plain_http(
     session: pooledhttp.Session, authority: Authority
 ) -> None:
-    """A cookie set `Secure` over TLS is not shown to a plain server on the same host."""
+    """A `Secure` cookie set over TLS is not sent to a plain server on the same host."""
     with ScriptedServer(answering(respond(b"x"))) as plain:
         sets = to(plain.url("/"), 302, ("Set-Cookie", "a=hunter2; Secure"))
         with ScriptedServer(answering(sets), tls=authority.server_context()) as secure:
@@ -246,7 +246,7 @@ def test_the_body_of_a_challenge_is_not_waited_for(
 def test_redirects_that_lead_nowhere(
     session: pooledhttp.Session, location: str, error: type[Exception]
 ) -> None:
-    """An address that cannot be right, or of another scheme, is an error that is clear."""
+    """An invalid address, or one of another scheme, is a clear error."""
     with ScriptedServer(answering(to(location))) as server:
         with prompt(), pytest.raises(error):
             session.get(server.url(), timeout=5)
@@ -358,7 +358,7 @@ def test_methods_and_bodies_of_hops(
 
 
 def test_a_hop_that_breaks_in_its_body_is_followed(session: pooledhttp.Session) -> None:
-    """The body of a redirect that ends early does not stand in the way."""
+    """A truncated body of a redirect does not stop the redirect."""
 
     def breaks(peer: Peer) -> None:
         peer.read_request()

@@ -237,7 +237,7 @@ def answer(
 
 @trial(("all", None), ("bytes", 1), ("pieces", 100))
 def streamed_answer(trial: Trial, session: pooledhttp.Session, chunk_size: int | None) -> None:
-    """The total goes on while the caller reads, and ends a trickle in the middle of iteration."""
+    """The total runs while the caller reads, and ends a trickle in the middle of iteration."""
     with ScriptedServer(says(HEAD + b"\r\n", slowly=LONG)) as server:
         with trial.ends(ConnectionError, "total"):
             answer = session.get(server.url(), stream=True, timeout=Timeout(total=TOTAL))
@@ -456,7 +456,7 @@ def timeout_object_used_many_times(trial: Trial, session: pooledhttp.Session) ->
 
 @pytest.mark.parametrize("name", TRIALS)
 def test_over_in_time(played: dict[str, Trial], name: str) -> None:
-    """What takes for ever is over when its second is, by the right error, all kinds at once."""
+    """Every kind of slowness ends after its second with the right error, all at once."""
     over = played[name]
     if over.failure is not None:
         raise over.failure

@@ -261,13 +261,13 @@ def test_content_length(case: Case, session: pooledhttp.Session) -> None:
 
 @table(*CHUNKED)
 def test_chunks(case: Case, session: pooledhttp.Session) -> None:
-    """Chunks are taken strictly; what is behind the last one costs the connection."""
+    """Chunks are parsed strictly; bytes after the last one close the connection."""
     play(case, session)
 
 
 @table(*CODINGS)
 def test_transfer_codings(case: Case, session: pooledhttp.Session) -> None:
-    """`chunked` alone is understood; beside a length it wins, and costs the connection."""
+    """Only `chunked` is supported; beside a length it wins, and the connection is closed."""
     play(case, session)
 
 
@@ -279,7 +279,7 @@ def test_answers_without_a_body(case: Case, session: pooledhttp.Session) -> None
 
 @table(*TO_THE_END)
 def test_answers_that_end_with_the_connection(case: Case, session: pooledhttp.Session) -> None:
-    """A body without a length ends with the connection, in good order."""
+    """A body without a length ends with the regular end of the connection."""
     play(case, session)
 
 

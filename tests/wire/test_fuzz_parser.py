@@ -230,7 +230,7 @@ def test_honest_answers_cut_anywhere(data: bytes, number: int) -> None:
 
 @pytest.mark.parametrize("number", range(len(REQUESTS)))
 def test_two_lengths_are_never_believed(number: int) -> None:
-    """Found by mutation: a HEAD has no body to disagree about, and its server is no better."""
+    """Found by mutation: a length and a coding in a response to HEAD close the connection, too."""
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     check(data, [data], [], number)
     check(data[:-5], [data[:-5]], [], number)
@@ -238,7 +238,7 @@ def test_two_lengths_are_never_believed(number: int) -> None:
 
 @pytest.mark.parametrize("data", [one for one in HONEST if b"/1.1 101" not in one])
 def test_honest_answers_are_answers(data: bytes) -> None:
-    """What is mutated is fine without mutation, or the mutations would show nothing."""
+    """The responses are valid before they are mutated, or the mutations would show nothing."""
     connection = Connection(ScriptedStream([data, b""]), "http://example.test:80", LIMITS)  # type: ignore[arg-type]
     connection.send(get(), PLAN)
     assert connection.read_head(PLAN).status >= 200

@@ -208,7 +208,7 @@ def test_status_line(case: Case, session: pooledhttp.Session) -> None:
 
 @table(*STRANGERS)
 def test_other_protocols(case: Case, session: pooledhttp.Session) -> None:
-    """What is not HTTP/1 is told by its first bytes, without waiting for more."""
+    """A response that is not HTTP/1 is recognised by its first bytes, without waiting for more."""
     play(case, session)
 
 
@@ -220,7 +220,7 @@ def test_end_inside_the_head(case: Case, session: pooledhttp.Session) -> None:
 
 @table(*FIELDS)
 def test_fields(case: Case, session: pooledhttp.Session) -> None:
-    """Malformed fields are refused; odd but legal ones are no trouble."""
+    """Malformed fields are refused; odd but legal ones are accepted."""
     play(case, session)
 
 

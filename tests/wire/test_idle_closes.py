@@ -91,7 +91,7 @@ def test_a_thousand_gets_over_connections_that_close(
 def test_a_server_that_closes_when_the_next_request_arrives(
     authority: Authority, tls: bool
 ) -> None:
-    """The close that crosses a request on its way is met by one replay on a new connection."""
+    """A close that crosses a request leads to one replay on a new connection."""
     context = authority.server_context() if tls else None
     events: list[Event] = []
     with ScriptedServer(goes_when_asked_again, tls=context) as server:
@@ -182,7 +182,7 @@ def test_unsafe_requests_are_not(stale: Stale, method: str) -> None:
 def test_a_tls_connection_that_ends_by_an_alert(
     session: pooledhttp.Session, authority: Authority, leaves: bytes
 ) -> None:
-    """What a TLS server blurts out on a reused connection before it goes is met by the replay."""
+    """An alert of a TLS server that closes a reused connection leads to the replay."""
 
     def blurts(peer: Peer) -> None:
         peer.read_request()
@@ -439,7 +439,7 @@ def test_the_choice_of_replay_holds_for_408(replay: str, method: str, status: in
 
 
 def test_a_408_on_a_new_connection_is_an_answer(session: pooledhttp.Session) -> None:
-    """Nothing was stale there; and so a second 408 is the caller's."""
+    """A new connection is not stale, so the caller gets the 408, also a second one."""
 
     def times_out(peer: Peer) -> None:
         peer.read_request()

@@ -1,6 +1,6 @@
 """The everyday failures: the right class, a message that names the origin, nothing left open.
 
-All of it with the cyclic collector off: what is dropped is given back at once.
+All tests run with the cyclic collector off: what is dropped is given back at once.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def test_connect_timeout(session: pooledhttp.Session) -> None:
     ],
 )
 def test_bad_urls(session: pooledhttp.Session, url: str, error: type[Exception]) -> None:
-    """A URL that cannot be right is refused before anything is connected, as a ValueError too."""
+    """An invalid URL is refused before a connection is made; the error is also a ValueError."""
     with prompt(), pytest.raises(error) as caught:
         session.get(url, timeout=2)
     assert isinstance(caught.value, ValueError)
@@ -169,17 +169,17 @@ def test_bad_urls(session: pooledhttp.Session, url: str, error: type[Exception])
 
 
 def drop_unread(session: pooledhttp.Session, url: str) -> None:
-    """Let a response go before anything of its body was read."""
+    """Drop a response before its body is read."""
     session.get(url, stream=True, timeout=5)
 
 
 def drop_half_read(session: pooledhttp.Session, url: str) -> None:
-    """Let a response go in the middle of its body."""
+    """Drop a response in the middle of its body."""
     next(session.get(url, stream=True, timeout=5).iter_content(10))
 
 
 def drop_iterator(session: pooledhttp.Session, url: str) -> None:
-    """Let an iterator of lines go in the middle."""
+    """Drop an iterator of lines in the middle."""
     lines = session.get(url, stream=True, timeout=5).iter_lines()
     next(lines)
     del lines
@@ -229,7 +229,7 @@ def interrupted(session: pooledhttp.Session, url: str) -> None:
 
 
 def raise_for_status_with_body(session: pooledhttp.Session, url: str) -> None:
-    """An exception that carries the response is kept, then let go."""
+    """An exception that carries the response is kept, then dropped."""
     with pytest.raises(ZeroDivisionError):
         answer = session.get(url, stream=True, timeout=5)
         answer.raise_for_status()
@@ -292,7 +292,7 @@ def test_a_leak_is_reported_with_a_warning() -> None:
 
 
 def test_session_and_response_form_no_cycle() -> None:
-    """A session that is merely dropped closes its idle connections with the collector off."""
+    """A session that is dropped closes its idle connections with the collector off."""
     with ScriptedServer(answering(respond(b"x"))) as server:
         session = pooledhttp.Session()
         session.get(server.url())

@@ -202,7 +202,7 @@ def test_retries_do_not_repeat_a_wait(narrow: pooledhttp.Session) -> None:
 
 
 def test_shutdown_wakes_all_who_wait(narrow: pooledhttp.Session) -> None:
-    """Waiters hear of a shutdown at once."""
+    """A shutdown wakes waiters at once."""
     with ScriptedServer(answering(respond(BIG))) as server:
         held = narrow.get(server.url(), stream=True, timeout=5)
         with ThreadPoolExecutor(3) as crew, prompt(1):
@@ -270,7 +270,7 @@ def test_adapters_that_block(size: int) -> None:
 
 
 def test_idle_connections_of_many_hosts_are_bounded() -> None:
-    """`max_idle_total` closes the surplus, and errors nowhere."""
+    """`max_idle_total` closes the excess connections, without errors."""
     servers = [ScriptedServer(answering(respond(b"x"))) for _ in range(6)]
     with pooledhttp.Session(pool=PoolConfig(max_idle_total=2)) as session:
         for server in servers:
@@ -283,7 +283,7 @@ def test_idle_connections_of_many_hosts_are_bounded() -> None:
 
 
 def test_connections_live_for_so_many_requests() -> None:
-    """`max_requests` closes a connection after its share."""
+    """`max_requests` closes a connection after that many requests."""
     with ScriptedServer(answering(respond(b"x"))) as server:
         with pooledhttp.Session(pool=PoolConfig(max_requests=3)) as session:
             for _ in range(9):
@@ -321,7 +321,7 @@ def test_one_session_many_threads_many_faults() -> None:
 
 
 def test_a_body_found_broken_is_dropped_like_any_other(narrow: pooledhttp.Session) -> None:
-    """What was read ahead and is wrong keeps nothing alive, with the cyclic collector off."""
+    """An invalid body that was read ahead keeps nothing alive, with the cyclic collector off."""
     broken = once(chunked([b"hello"], end=False) + b"zz\r\n")
     with ScriptedServer([broken, answering(respond(b"fine"))]) as server, prompt():
         gc.disable()

@@ -1,4 +1,4 @@
-"""What users ask of `session.pool`, on real sockets: warm, evict, close, drain, shut down."""
+"""The calls of `session.pool` on real sockets: warm, evict, close, drain, shut down."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def quick_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_warm_connections_serve_the_next_requests() -> None:
-    """They are open before the first request, and it opens no other."""
+    """Warm connections are open before the first request, and it opens no other."""
     with CountingServer() as server, Session() as session:
         assert session.pool.warm(server.url("/anything"), 3) == 3
         server.wait_until(lambda: server.accepted.total() == 3, "three connections")
@@ -70,7 +70,7 @@ def test_warm_counts_what_its_own_requests_may_use(authority: Authority) -> None
 
 @pytest.mark.parametrize("is_mounted", [True, False])
 def test_warm_of_an_adapters_own_pool(authority: Authority, is_mounted: bool) -> None:
-    """`adapter.pool` finds the way its requests take, with the session's settings if it has one."""
+    """`adapter.pool` uses the route of its requests, with the session's settings if it has one."""
     with CountingServer() as plain, ScriptedServer(HELLO, tls=authority.server_context()) as server:
         adapter = HTTPAdapter(pool=PoolConfig())
         with Session() as session:

@@ -1,4 +1,4 @@
-"""What the pool tells while it works: leaks, events in their order, the log; and what it survives:
+"""What the pool reports: leaks, events in their order, the log; and what it survives:
 pickling, listeners that fail, threads."""
 
 from __future__ import annotations
@@ -176,13 +176,13 @@ def test_events_of_a_first_and_a_second_request() -> None:
 
 
 def interesting(events: list[Event]) -> list[Event]:
-    """Without what is not the pool's."""
+    """The events of the pool alone."""
     own = (ConnectionClosed, ConnectionOpened, LeaseAcquired, LeaseEnded, WaitTimedOut, Leaked)
     return [event for event in events if isinstance(event, (*own, StaleFound, ShelfOverflow))]
 
 
 def test_events_of_a_wait_in_vain_and_of_one_that_ends_well() -> None:
-    """A timed-out wait acquires nothing; a served one tells how long it took."""
+    """A wait that timed out acquires nothing; a served one reports its time."""
     events: list[Event] = []
     config = PoolConfig(max_per_host=1)
     with CountingServer() as server, Session(pool=config, listeners=[events.append]) as session:
@@ -253,7 +253,7 @@ def test_events_of_a_connection_found_dead() -> None:
 
 
 def test_a_listener_that_fails_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """Requests go on, others hear everything, and the log has one line at WARNING."""
+    """Requests go on, other listeners get all events, and the log has one line at WARNING."""
 
     def fail(event: Event) -> None:
         raise ZeroDivisionError("of the listener")

@@ -1,4 +1,4 @@
-"""Proxies of every kind: what they are told, what they refuse, and what they never see."""
+"""Proxies of every kind: what is sent to them, what they refuse, and what they never see."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_forward_connection_that_went_stale(session: pooledhttp.Session) -> No
 def test_tunnels(
     session: pooledhttp.Session, authority: Authority, secure: ScriptedServer, proxy_scheme: str
 ) -> None:
-    """CONNECT, then TLS with the origin: reused, and blind to what passes."""
+    """CONNECT, then TLS with the origin: the tunnel is reused, and the proxy sees no plain text."""
     tls = authority.server_context() if proxy_scheme == "https" else None
     with ScriptedServer(connects, tls=tls) as proxy:
         proxies = {"https": proxy_url(proxy, proxy_scheme, "user:hunter2@")}
@@ -150,7 +150,7 @@ def _trust_proxy(session: pooledhttp.Session, authority: Authority) -> None:
 def test_an_unverified_https_proxy_is_refused(
     session: pooledhttp.Session, authority: Authority, secure: ScriptedServer
 ) -> None:
-    """The proxy's own certificate is checked, and nothing is told to one that fails."""
+    """The proxy's own certificate is checked, and nothing is sent to one that fails."""
     with ScriptedServer(connects, tls=authority.server_context("other.example")) as proxy:
         with prompt(), pytest.raises((ProxyError, SSLError)):
             session.get(
@@ -403,7 +403,7 @@ def test_proxies_of_the_environment(
 
 
 def test_a_header_does_not_make_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`HTTP_PROXY` in a CGI script is the client's `Proxy` header: not believed (httpoxy)."""
+    """`HTTP_PROXY` in a CGI script is the client's `Proxy` field: it is ignored (httpoxy)."""
     with ScriptedServer(forwards()) as proxy, ScriptedServer(OK) as origin:
         monkeypatch.setenv("REQUEST_METHOD", "GET")
         monkeypatch.setenv("HTTP_PROXY", proxy_url(proxy))
@@ -427,7 +427,7 @@ def test_a_header_does_not_make_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None
 )
 @pytest.mark.parametrize("target", ["http", "https"])
 def test_bad_proxy_urls(session: pooledhttp.Session, url: str, target: str, error: Any) -> None:
-    """A proxy that cannot be is refused in requests' terms."""
+    """An invalid proxy URL raises the class that requests raises."""
     with prompt(), pytest.raises(error) as caught:
         session.get(f"{target}://127.0.0.1:1/", proxies={"all": url}, timeout=2)
     assert isinstance(caught.value, pooledhttp.RequestException)

@@ -1,4 +1,4 @@
-"""Ways to a server beside a name and a port: Unix sockets, addresses, resolvers, socket options."""
+"""Other ways to a server than a name and a port: Unix sockets, addresses, resolvers, options."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_a_unix_socket_that_is_not_there(session: Session, tmp_path: Path) -> No
 
 
 def test_a_redirect_from_a_socket_drops_credentials(session: Session, app: _UnixServer) -> None:
-    """What authorises at the socket is not shown on the network."""
+    """Credentials for the socket are not sent over the network."""
     with ScriptedServer(answering(respond(b"x"))) as server:
         headers = {"X-To": server.url(), "Authorization": "Bearer secret"}
         assert session.get(_url(app, "/to"), headers=headers, timeout=5).content == b"x"
@@ -199,7 +199,7 @@ def test_ipv6_literals(session: Session) -> None:
 
 @pytest.mark.parametrize("spelled", ["%25lo", "%lo", "%251"])
 def test_zone_ids(session: Session, spelled: str) -> None:
-    """A zone id is for this machine: it is dialled with, and not told to the server."""
+    """A zone id is for this machine: it is used to connect, and not sent to the server."""
     index = socket.if_nametoindex("lo") if hasattr(socket, "if_nametoindex") else 1
     with ScriptedServer(answering(respond(b"x")), host="::1") as server:
         host = f"[::1{spelled.replace('1', str(index)) if '251' in spelled else spelled}]"
@@ -274,7 +274,7 @@ def test_a_proxy_is_looked_up_by_the_resolver_too(session: Session) -> None:
 
 
 def test_happy_eyeballs(session: Session) -> None:
-    """A first address that swallows everything costs a quarter of a second, not the timeout."""
+    """A first address that does not reply costs a quarter of a second, not the timeout."""
     with ScriptedServer(answering(respond(b"x"))) as server, _black_hole() as hole:
         resolver = _Counting(hole, Address(socket.AF_INET, ("127.0.0.1", server.port)))
         session.mount("http://", HTTPAdapter(resolver=resolver))
@@ -285,7 +285,7 @@ def test_happy_eyeballs(session: Session) -> None:
 
 
 def test_all_addresses_share_the_time(session: pooledhttp.Session) -> None:
-    """Three addresses that swallow everything take no longer than one."""
+    """Three addresses that do not reply take no longer than one."""
     with contextlib.ExitStack() as holes:
         addresses = [holes.enter_context(_black_hole()) for _ in range(3)]
         session.mount("http://", HTTPAdapter(resolver=_Counting(*addresses)))

@@ -1,4 +1,4 @@
-"""Trying again: as often as allowed, never what must not run twice, never what cannot be resent."""
+"""Retries: as often as allowed, never for what must not run twice or cannot be sent again."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def resets(peer: Peer) -> None:
 
 
 def stalls(peer: Peer) -> None:
-    """Read the request and say nothing."""
+    """Read the request and send nothing."""
     peer.read_request()
     RUNTIME.stay_silent(peer)
 
@@ -170,7 +170,7 @@ def test_a_post_the_caller_allows(policy: Policy, allowed: list[str] | None) -> 
     ids=["dies", "resets", "stalls", "truncates", "busy"],
 )
 def test_giving_up(policy: Policy, failure: Handler, error: type[Exception]) -> None:
-    """When the policy has had enough, its MaxRetryError is the cause, with its reason."""
+    """When retries run out, urllib3's MaxRetryError is the cause, with its reason."""
     with ScriptedServer([failure] * 3) as server:
         with session_with(policy(2, **QUICK)) as session, prompt():
             with pytest.raises(error) as caught:
@@ -185,7 +185,7 @@ def test_giving_up(policy: Policy, failure: Handler, error: type[Exception]) -> 
 
 @policies
 def test_no_policy_at_all(policy: Policy) -> None:
-    """Without retries an error is told as what it is."""
+    """Without retries the error is not wrapped."""
     with ScriptedServer(stalls) as server, session_with(policy(0, read=False)) as session:
         with pytest.raises(ReadTimeout):
             session.get(server.url(), timeout=5)
@@ -261,7 +261,7 @@ def test_the_whole_body_or_none(
 
 @policies
 def test_a_streamed_answer_is_not_read_ahead(policy: Policy) -> None:
-    """With `stream=True` a truncation is the reader's to meet."""
+    """With `stream=True` a truncation is an error for the reader."""
     with ScriptedServer([truncates]) as server, session_with(policy(3, **QUICK)) as session:
         answer = session.get(server.url(), stream=True, timeout=5)
         with pytest.raises(ChunkedEncodingError):
@@ -325,7 +325,7 @@ def test_a_broken_connection_after_reuse_takes_no_retry() -> None:
 
 
 def test_finished_requests_are_told() -> None:
-    """A listener hears of each request once: how it ended and how long it took."""
+    """A listener gets one event for each request: how it ended and how long it took."""
     events: list[Event] = []
     with ScriptedServer([BUSY, dies]) as server:
         with pooledhttp.Session(listeners=[events.append]) as session:
@@ -381,7 +381,7 @@ def test_a_refused_answer_that_stalls_is_not_waited_for_long(stream: bool) -> No
 
 
 def test_a_file_that_cannot_go_back_leaves_the_error_of_the_connection() -> None:
-    """The replay on a fresh connection is given up; what is raised says what went wrong."""
+    """A body that cannot be rewound is not replayed; the error is that of the connection."""
 
     class OneWay(io.BytesIO):
         is_sent = False

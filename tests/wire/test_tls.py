@@ -1,4 +1,4 @@
-"""TLS that fails, lies, breaks off or is verified on other terms."""
+"""TLS that fails, breaks off, shows a wrong certificate, or is verified on other terms."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_names(
     asked_for: str,
     is_right: bool | None,
 ) -> None:
-    """A certificate counts for the names in it alone; nothing of a request is sent otherwise."""
+    """A certificate is valid for its names only; otherwise nothing of a request is sent."""
     with ScriptedServer(OK, tls=authority.server_context(*issued_for)) as server:
         url = url_of(server, asked_for)
         if is_right:
@@ -156,7 +156,7 @@ def test_old_versions_are_refused(
 def test_terms_are_never_mixed(
     session: pooledhttp.Session, authority: Authority, first: Any
 ) -> None:
-    """A connection made with one `verify` is not used with another (CVE-2024-35195)."""
+    """A connection made with one `verify` is not reused with another (CVE-2024-35195)."""
     context = authority.server_context("other.example") if first is False else None
     with ScriptedServer(OK, tls=context or authority.server_context()) as server:
         with warnings.catch_warnings():
@@ -437,7 +437,7 @@ def test_ends(
     is_whole: bool,
     stream: bool,
 ) -> None:
-    """An end without close_notify may be an attacker's: it is a truncation where it matters."""
+    """An end without close_notify may be an attack: a body that it could cut short is an error."""
 
     def handle(peer: Peer) -> None:
         peer.read_request()

@@ -68,7 +68,7 @@ def test_who_does_not_stream_is_not_kept_waiting(
 def test_a_refused_switch_is_an_answer_as_any(
     session: pooledhttp.Session, method: str, fields: dict[str, str], answer: bytes
 ) -> None:
-    """The server says no, with a body, and the connection serves on."""
+    """A refused upgrade has a body, and the connection is reused."""
     with ScriptedServer(answering(respond(b"no", status=403))) as server:
         for _ in range(2):
             response = session.request(method, server.url(), headers=fields, timeout=5)

@@ -242,7 +242,7 @@ def test_an_end_without_an_answer_in_the_upload(
 
 
 def test_expect_waits_for_continue(session: pooledhttp.Session) -> None:
-    """With `Expect: 100-continue` the body follows the server's word."""
+    """With `Expect: 100-continue` the body is sent after the server's 100."""
 
     def handle(peer: Peer) -> None:
         head = peer.read_head()
@@ -358,7 +358,7 @@ def test_one_framing_goes_out(
 def test_a_length_that_does_not_fit_is_refused(
     session: pooledhttp.Session, length: str, data: Any
 ) -> None:
-    """A body of another length than was promised never becomes the next request."""
+    """A body of another length than announced never becomes the next request."""
     with ScriptedServer(answering(respond(b"x"))) as server:
         with prompt(), pytest.raises(RequestException):
             session.post(server.url(), data=data, headers={"Content-Length": length}, timeout=2)
@@ -384,7 +384,7 @@ def test_a_generator_that_fails(session: pooledhttp.Session) -> None:
 
 
 def test_a_generator_that_outlasts_the_total(session: pooledhttp.Session) -> None:
-    """Time is up between two pieces too, and the request is never completed."""
+    """The total also ends the request between two pieces, and it is never completed."""
 
     def dawdles() -> Iterator[bytes]:
         pause = threading.Event()
@@ -530,7 +530,7 @@ def test_targets(session: pooledhttp.Session, target: str, by_hand: bool) -> Non
 
 @pytest.mark.parametrize("text", BAD_TEXT)
 def test_params_auth_and_agents(session: pooledhttp.Session, text: str) -> None:
-    """What is encoded anyway carries nothing through."""
+    """Line breaks in encoded values do not reach the wire."""
     seen = sent(session, "GET", params={"q": text}, auth=("user", text))
     assert seen.header("x-evil") is None
     assert seen.version == "HTTP/1.1"
