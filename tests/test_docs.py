@@ -65,6 +65,21 @@ def test_every_page_is_in_the_index(folder: Path) -> None:
     assert names - linked == set()
 
 
+def test_the_design_page_shows_the_tree() -> None:
+    """The design page names every subpackage, and every file that it names exists."""
+    page = (DOCS / "design.md").read_text()
+    package = ROOT / "pooledhttp"
+    found = {str(path.parent.relative_to(package)) for path in package.rglob("*/__init__.py")}
+    assert set(re.findall(r"^  ([\w/]+)/ ", page, re.MULTILINE)) == found
+    inside = page.partition("### Inside the pool")[2].partition("```\n")[2].partition("```")[0]
+    listed = re.findall(r"^(\w+\.py(?: \w+\.py)*)", inside, re.MULTILINE)
+    files = {name for line in listed for name in line.split()} | {"__init__.py"}
+    assert files == {path.name for path in (package / "pool").glob("*.py")}
+    named = re.findall(r"^\|.*\|$", page, re.MULTILINE)
+    paths = {path for row in named for path in re.findall(r"`([\w/]+\.py)`", row)}
+    assert [path for path in sorted(paths) if not (package / path).exists()] == []
+
+
 def test_the_picture_shows_the_table() -> None:
     """`docs/layers.svg` is what `docs/draw_layers.py` draws now; run the script if it is not."""
     draw = runpy.run_path(str(DOCS / "draw_layers.py"))["draw"]
