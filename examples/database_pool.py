@@ -1,7 +1,7 @@
-"""The same pool, with database connections in it: SQLAlchemy's settings, sqlite3's connections.
+"""Pool database connections with the same `Pool`: SQLAlchemy's settings, sqlite3's connections.
 
-`Pool` knows no HTTP. It leases anything that can be closed, by any key: here the path of a
-database. Whoever gets an empty place connects, and puts the connection into it.
+`Pool` knows no HTTP. It leases anything that can be closed, by any key. Here the key is the path of
+a database. The holder of an empty lease connects, and fills the lease with the connection.
 
 Run it: python examples/database_pool.py
 """
@@ -20,7 +20,7 @@ from pooledhttp.timing import Deadline
 
 
 def is_alive(connection: sqlite3.Connection) -> bool:
-    """Ping: what `pool_pre_ping` does before a connection is used again."""
+    """Send a query, as `pool_pre_ping` does before a connection is reused."""
     try:
         connection.execute("SELECT 1")
     except sqlite3.Error:
@@ -32,7 +32,7 @@ class Database:
     """Connections to databases, at most `pool_size + max_overflow` to each.
 
     Args:
-        config: What the pool may do.
+        config: The limits of the pool.
     """
 
     def __init__(self, config: PoolConfig) -> None:
@@ -42,7 +42,7 @@ class Database:
 
     @contextmanager
     def connect(self, path: str) -> Iterator[sqlite3.Connection]:
-        """Lend a connection; commit at the end, or roll back and drop it after an error."""
+        """Lease a connection; commit at the end, or roll back and discard it after an error."""
         lease = self.pool.acquire(path, Deadline.never())
         try:
             if lease.resource is None:
@@ -58,7 +58,7 @@ class Database:
 
 
 def main() -> None:
-    """Let sixteen threads count together, over at most three connections."""
+    """Let sixteen threads increment one counter, over at most three connections."""
     config = PoolConfig.from_sqlalchemy(
         pool_size=2, max_overflow=1, pool_timeout=10, pool_recycle=1800, pool_pre_ping=True
     )

@@ -1,4 +1,7 @@
-"""A session that is watched: alerts while it runs, its numbers after, and what they advise."""
+"""Watch a session: alerts while it runs, its numbers afterwards, and advice on the pool size.
+
+Run it: python examples/monitoring.py
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,26 @@ from pooledhttp.monitoring import Alert, PoolMonitor, connections_needed
 
 
 def on_alert(alert: Alert) -> None:
-    """Page somebody; here: print."""
-    print("ALERT" if alert.firing else "over ", alert.message)
+    """Print an alert. A program would page its operator here."""
+    print("ALERT" if alert.firing else "clear", alert.message)
 
 
 def on_event(event: Event) -> None:
-    """Hear of what happens, as it happens."""
+    """Print each connection that is opened."""
     if isinstance(event, ConnectionOpened):
         print("opened a connection to", event.origin)
 
 
 def main() -> None:
-    """Make some requests, three of them at once with room to keep one connection, and look."""
+    """Send requests, three of them at once with room for one idle connection, and print numbers."""
     config = PoolConfig(max_idle_per_host=1)
     with local_server() as base, Session(pool=config, listeners=[on_event]) as session:
         with PoolMonitor(session.pool, on_alert=on_alert, interval=60) as monitor:
             for number in range(20):
                 session.get(f"{base}/{number}", timeout=5)
-            together = [session.get(f"{base}/{n}", stream=True, timeout=5) for n in range(3)]
-            for reply in together:
-                print("read", len(reply.content), "bytes")
+            responses = [session.get(f"{base}/{n}", stream=True, timeout=5) for n in range(3)]
+            for response in responses:
+                print("read", len(response.content), "bytes")
             monitor.check()
 
         for origin, numbers in session.pool.stats().origins.items():

@@ -1,8 +1,13 @@
-"""Adapters: other settings for one host, and a scheme of one's own."""
+"""Mount adapters: other settings for one host, and an adapter for a new scheme.
+
+Run it: python examples/mount_adapter.py
+"""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 from local_server import local_server
 
@@ -11,28 +16,35 @@ from pooledhttp.adapters import BaseAdapter, HTTPAdapter
 
 
 class MemoryAdapter(BaseAdapter):
-    """Answers `memory://name` from a dict, without any network."""
+    """Serves `memory://name` from a dict, without a network.
 
-    def __init__(self, documents: dict[str, bytes]) -> None:
+    Args:
+        documents: The bodies by name.
+    """
+
+    def __init__(self, documents: Mapping[str, bytes]) -> None:
         super().__init__()
         self.documents = documents
 
-    def send(self, request, stream=False, timeout=None, verify=True, cert=None, proxies=None):
-        """Answer with the document, or 404."""
-        body = self.documents.get(request.url.removeprefix("memory://"))
+    def send(
+        self, request: pooledhttp.PreparedRequest, *args: Any, **settings: Any
+    ) -> pooledhttp.Response:
+        """Return the document, or a response with status 404."""
+        url = request.url or ""
+        body = self.documents.get(url.removeprefix("memory://"))
         response = pooledhttp.Response()
         response.status_code = 404 if body is None else 200
-        response.url = request.url
+        response.url = url
         response.request = request
         response.raw = io.BytesIO(body or b"")
         return response
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
 def main() -> None:
-    """Mount both and use them."""
+    """Mount both kinds of adapter and use them."""
     with local_server() as base, pooledhttp.Session() as session:
         session.mount("memory://", MemoryAdapter({"greeting": b"hello from memory"}))
         session.mount(base, HTTPAdapter(pool_maxsize=2, pool_block=True, max_retries=3))

@@ -1,4 +1,7 @@
-"""The first ten minutes: one session, a few calls, an error caught, and what the pool did."""
+"""One session, a few calls, an error that is caught, and the numbers of the pool.
+
+Run it: python examples/quickstart.py
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,24 @@ import pooledhttp as requests
 
 
 def main() -> None:
-    """Fetch, post, fail, and look at the pool."""
+    """Send requests, catch an error, and print what the pool did."""
     with local_server() as base, requests.Session() as session:
         session.headers["X-Example"] = "quickstart"
 
-        reply = session.get(f"{base}/hello", params={"name": "you"}, timeout=5)
-        print(reply.status_code, reply.text)
+        response = session.get(f"{base}/hello", params={"name": "you"}, timeout=5)
+        print(response.status_code, response.text)
 
-        reply = session.post(f"{base}/echo", json={"n": 1}, timeout=5)
-        print(reply.status_code, reply.json())
+        response = session.post(f"{base}/echo", json={"n": 1}, timeout=5)
+        print(response.status_code, response.json())
 
+        response = session.get(f"{base}/missing", timeout=5)
         try:
-            session.get(f"{base}/missing", timeout=5).raise_for_status()
-        except requests.HTTPError as error:
-            print("as expected:", error.response.status_code)
+            response.raise_for_status()
+        except requests.HTTPError:
+            print("as expected:", response.status_code)
 
-        with session.get(f"{base}/streamed", stream=True, timeout=5) as reply:
-            print(b"".join(reply.iter_content(4)).decode())
+        with session.get(f"{base}/streamed", stream=True, timeout=5) as response:
+            print(b"".join(response.iter_content(4)).decode())
 
         print(session.pool.stats())
 

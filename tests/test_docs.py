@@ -1,33 +1,86 @@
-"""The documents hold together: links lead somewhere, and code in them is code."""
+"""The documents hold together: links lead somewhere, code compiles, the picture is up to date."""
 
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(DOCS.rglob("*.md")),
+    ROOT / "tests" / "README.md",
+]
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def links(page: Path) -> list[tuple[str, str]]:
+    """The links of a page to files of this repository, as path and anchor."""
+    found = re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text())
+    return [(path, anchor) for path, anchor in found if "://" not in path]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, spelled as GitHub spells them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+@each_page
 def test_links_lead_to_files(page: Path) -> None:
-    """Every relative link names a file that is there."""
-    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
-    local = [target for target in targets if "://" not in target]
-    assert [target for target in local if not (page.parent / target).exists()] == []
+    """Every relative link names a file that is there, and a heading that is in it."""
+    wrong = []
+    for path, anchor in links(page):
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            wrong.append(f"{path}#{anchor}")
+    assert wrong == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each_page
+def test_named_tests_exist(page: Path) -> None:
+    """Every file of `tests/` that a page names in code style is there."""
+    named = re.findall(r"`[^`\n]*`", page.read_text())
+    paths = {path for code in named for path in re.findall(r"\btests/[\w/]+\.\w+", code)}
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+@each_page
 def test_code_compiles(page: Path) -> None:
     """Every block marked as Python compiles."""
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
         compile(block, f"{page.name}: {block[:30]!r}", "exec")
 
 
-def test_every_page_is_in_the_index() -> None:
-    """Whoever reads the index finds all pages."""
-    index = (ROOT / "docs" / "index.md").read_text()
-    names = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
-    assert [name for name in sorted(names) if f"({name})" not in index] == []
+@pytest.mark.parametrize("folder", [DOCS, DOCS / "decisions"], ids=lambda folder: folder.name)
+def test_every_page_is_in_the_index(folder: Path) -> None:
+    """The index of a folder links to all its pages."""
+    linked = {path for path, _ in links(folder / "index.md")}
+    names = {page.name for page in folder.glob("*.md")} - {"index.md"}
+    assert names - linked == set()
+
+
+def test_the_design_page_shows_the_tree() -> None:
+    """The design page names every subpackage, and every file that it names exists."""
+    page = (DOCS / "design.md").read_text()
+    package = ROOT / "pooledhttp"
+    found = {str(path.parent.relative_to(package)) for path in package.rglob("*/__init__.py")}
+    assert set(re.findall(r"^  ([\w/]+)/ ", page, re.MULTILINE)) == found
+    inside = page.partition("### Inside the pool")[2].partition("```\n")[2].partition("```")[0]
+    listed = re.findall(r"^(\w+\.py(?: \w+\.py)*)", inside, re.MULTILINE)
+    files = {name for line in listed for name in line.split()} | {"__init__.py"}
+    assert files == {path.name for path in (package / "pool").glob("*.py")}
+    named = re.findall(r"^\|.*\|$", page, re.MULTILINE)
+    paths = {path for row in named for path in re.findall(r"`([\w/]+\.py)`", row)}
+    assert [path for path in sorted(paths) if not (package / path).exists()] == []
+
+
+def test_the_picture_shows_the_table() -> None:
+    """`docs/layers.svg` is what `docs/draw_layers.py` draws now; run the script if it is not."""
+    draw = runpy.run_path(str(DOCS / "draw_layers.py"))["draw"]
+    assert (DOCS / "layers.svg").read_text() == draw()

@@ -1,4 +1,4 @@
-"""Code in the pages on the network and on timeouts runs as it stands, on answers made up here."""
+"""Code on the pages about the network and timeouts runs as it stands, on made-up responses."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def prepare(library: Library, cache: Path, *, is_editable: bool) -> Bench:
     if not python.exists():
         venv.create(cache / "venv", with_pip=True)
         _do([*install, f"{library.name}=={library.version}", *library.needs])
-        # Last, so that it is this release whatever the others ask for.
+        # Last, so that this release is installed even if the others require another.
         _do([*install, f"requests[socks]=={RELEASE}", "pytest<10", "pytest-timeout"])
         _do([*install, f"{ROOT}[socks]"])
     # A second time for itself alone: pip takes an installed 0.1.0 for this checkout's.

@@ -1,6 +1,6 @@
-"""Adapters across the border: those written for requests on our Session, ours on theirs.
+"""Adapters of one package on the other's Session: requests' on ours, ours on requests'.
 
-On a session of the real requests our adapter speaks in that one's terms: its `Response`, its
+On a session of the real requests our adapter uses the classes of requests: its `Response`, its
 exceptions, also where a body breaks off while it is streamed.
 """
 
@@ -27,7 +27,7 @@ TIMEOUT = 20
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    """Answers everything with 200."""
+    """Responds to everything with 200."""
     with ScriptedServer(answering(respond(b"ok"))) as running:
         yield running
 
@@ -42,7 +42,7 @@ def session() -> Iterator[requests.Session]:
 
 
 class Canned(requests.adapters.BaseAdapter):
-    """Answers without a network, as requests-file and many a test double do."""
+    """Responds without a network, as requests-file and many test doubles do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class TestOursOnTheirs:
                 session.get(running.url(), timeout=0.2)
 
     def test_not_trusted(self, session: requests.Session, authority: Authority) -> None:
-        """`requests.exceptions.SSLError`, and an answer with the right bundle."""
+        """It is `requests.exceptions.SSLError`, or a response if the bundle is right."""
         with ScriptedServer(answering(respond(b"ok")), tls=authority.server_context()) as running:
             with pytest.raises(requests.exceptions.SSLError):
                 session.get(running.url(), timeout=TIMEOUT)
@@ -187,7 +187,7 @@ class TestOursOnTheirs:
     def test_while_reading(
         self, session: requests.Session, sends: bytes, error: Any, is_streamed: bool
     ) -> None:
-        """What goes wrong in the body is told in requests' words, too."""
+        """A failure in the body is an exception of requests, too."""
         with ScriptedServer(once(sends)) as running:
             with pytest.raises(error) as caught:
                 with session.get(running.url(), stream=is_streamed, timeout=TIMEOUT) as reply:
@@ -222,7 +222,7 @@ class TestOursOnTheirs:
         assert isinstance(caught.value.args[0], pooledhttp.PoolTimeout)
 
     def test_retries(self, session: requests.Session) -> None:
-        """`RetryError` of theirs when urllib3's policy has had enough."""
+        """`RetryError` of requests when the retries of urllib3's policy run out."""
         retries = urllib3.Retry(1, status_forcelist=[503], backoff_factor=0)
         session.mount("http://", HTTPAdapter(max_retries=retries))
         with ScriptedServer(answering(respond(status=503, reason="Busy"))) as running:
@@ -238,7 +238,7 @@ class TestOursOnTheirs:
 
 
 class TestPatchedUrllib3:
-    """While urllib3 is in the hands of a recorder or mock, no request gets past it."""
+    """While a recorder or mock has patched urllib3, every request goes through it."""
 
     def test_urlopen(
         self, http: Any, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""Every joint at which an adapter is bent by its subclasses has, in both packages, the same effect.
+"""Each method that subclasses of an adapter override has the same effect in both packages.
 
 The adapters here are the ones people write for requests, and run once on each package. Where the
 effect of a setting is none, because what the call says overrules it, that is part of the contract
@@ -29,7 +29,7 @@ TIMEOUT = 20
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    """Answers everything with 200."""
+    """Responds to everything with 200."""
     with ScriptedServer(answering(respond(b"ok"))) as running:
         yield running
 
@@ -71,7 +71,7 @@ class TestKeywords:
     def test_a_context_is_trusted(
         self, http: Any, secure: ScriptedServer, authority: Authority
     ) -> None:
-        """What the context trusts is trusted, with no word about it in the call."""
+        """What the context trusts is trusted, without `verify=` in the call."""
         adapter = with_keywords(http, ssl_context=authority.client_context())
         assert fetch(http, adapter, secure.url()).content == b"ok"
         with pytest.raises(http.exceptions.SSLError):
@@ -175,7 +175,7 @@ class TestKeywords:
     def test_assert_fingerprint(
         self, http: Any, secure: ScriptedServer, authority: Authority, verify: bool
     ) -> None:
-        """The very certificate is asked for, whoever signed it."""
+        """The fingerprint of the certificate is checked; its authority does not matter."""
         pem = ssl.get_server_certificate(("127.0.0.1", secure.port))
         right = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
         settings = {"verify": authority.bundle if verify else False}
@@ -188,7 +188,7 @@ class TestKeywords:
     def test_the_call_overrules_cert_reqs(
         self, http: Any, secure: ScriptedServer, reqs: Any
     ) -> None:
-        """`verify=True` of the call is stronger than `cert_reqs`."""
+        """`verify=True` of the call overrides `cert_reqs`."""
         with pytest.raises(http.exceptions.SSLError):
             fetch(http, with_keywords(http, cert_reqs=reqs), secure.url())
 
@@ -238,7 +238,7 @@ def only_pool(adapter: Any) -> Any:
 
 
 def tunnelling(peer: Peer) -> None:
-    """Answer CONNECT, then pass bytes on until one side has enough."""
+    """Respond to CONNECT, then relay bytes until one side closes."""
     head = peer.read_head()
     assert head.method == "CONNECT"
     host, _, port = head.target.rpartition(":")
@@ -290,7 +290,7 @@ class TestOwnPools:
         session.close()
 
     def test_errors_of_own_pools_are_translated(self, http: Any) -> None:
-        """In requests' words, with urllib3's error within."""
+        """The error is of requests' class, with urllib3's error inside."""
         adapter = http.adapters.HTTPAdapter(max_retries=1)
         adapter.poolmanager = urllib3.PoolManager()
         with pytest.raises(http.exceptions.ConnectionError) as caught:
@@ -407,7 +407,7 @@ class TestMethods:
         session.close()
 
     def test_get_connection_alone_is_not_asked(self, http: Any, server: ScriptedServer) -> None:
-        """The deprecated method of old adapters has no effect, and warns who calls it."""
+        """The deprecated method of old adapters has no effect, and warns its caller."""
 
         class Adapter(http.adapters.HTTPAdapter):  # type: ignore[misc, name-defined]
             def get_connection(self, url: Any, proxies: Any = None) -> Any:

@@ -17,7 +17,7 @@ from tests.support.scripted import ScriptedServer, SeenRequest, answering, chunk
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    """Answers everything with 200."""
+    """Responds to everything with 200."""
     with ScriptedServer(answering(respond(b"ok"))) as running:
         yield running
 

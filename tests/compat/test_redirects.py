@@ -20,7 +20,7 @@ def _to(url: str, status: int = 302, *, body: bytes = b"moved", **headers: str) 
 
 @pytest.fixture
 def target() -> Iterator[ScriptedServer]:
-    """Where redirects lead; answers everything with 200."""
+    """The target of redirects; responds to everything with 200."""
     with ScriptedServer(answering(respond(b"arrived"))) as running:
         yield running
 
@@ -42,7 +42,7 @@ def test_authorization_stays_with_its_host(http: Any, target: ScriptedServer) ->
 
 
 def test_authorization_does_not_go_to_another_port(http: Any, target: ScriptedServer) -> None:
-    """The same host at another port is somebody else."""
+    """The same host at another port is another origin."""
     with ScriptedServer(answering(_to(target.url("/")))) as first:
         http.get(first.url("/"), auth=("u", "p"), timeout=20)
     assert target.requests[0].header("authorization") is None

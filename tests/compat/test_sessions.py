@@ -13,7 +13,7 @@ from tests.support.scripted import ScriptedServer, answering, respond
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    """Answers everything with 200 and a body."""
+    """Responds to everything with 200 and a body."""
     with ScriptedServer(answering(respond(b"ok", {"X-A": "1"}))) as running:
         yield running
 
@@ -32,7 +32,7 @@ def test_header_order_on_the_wire(http: Any, server: ScriptedServer) -> None:
 
 
 def test_a_host_header_set_by_hand_is_sent_once(http: Any, server: ScriptedServer) -> None:
-    """In its place among the others, and no second one."""
+    """The caller's field is sent, and sent once."""
     http.get(server.url("/"), headers={"X-A": "1", "Host": "example.test"}, timeout=20)
     seen = server.requests[0]
     assert seen.names().count("Host") == 1
@@ -71,7 +71,7 @@ def test_connections_are_reused_when_bodies_were_read(http: Any, server: Scripte
 
 
 def test_a_hook_may_return_another_response(http: Any, server: ScriptedServer) -> None:
-    """What a hook returns takes the response's place; None leaves it; all run in order."""
+    """The return value of a hook replaces the response; None keeps it; all hooks run in order."""
     order = []
 
     def first(response: Any, **kwargs: Any) -> None:
@@ -180,7 +180,7 @@ def test_adapters_are_found_by_the_longest_prefix(http: Any, server: ScriptedSer
 def test_environment_proxies(
     http: Any, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Read anew for every request; `no_proxy` and `trust_env` are obeyed; absolute-form is sent."""
+    """The variables are read for every request; `no_proxy` and `trust_env` apply."""
     url = "http://unknown.invalid/path?q=1#f"
     with http.Session() as session:
         monkeypatch.setenv("http_proxy", server.url("").replace("//", "//u:p@"))
@@ -202,7 +202,7 @@ def test_environment_proxies(
 def test_a_proxy_given_in_the_call_beats_the_environment(
     http: Any, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`proxies=` is used, whatever the variables say."""
+    """`proxies=` overrides the variables."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     reply = http.get("http://a.invalid/", proxies={"http": server.url("")}, timeout=20)
     assert reply.content == b"ok"

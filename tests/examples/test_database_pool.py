@@ -39,7 +39,7 @@ def test_an_error_rolls_back_and_drops_the_connection(tmp_path: Path) -> None:
 
 
 def test_a_dead_connection_is_replaced_by_the_ping(tmp_path: Path) -> None:
-    """`pool_pre_ping` finds what was closed behind the pool's back."""
+    """`pool_pre_ping` finds a connection that was closed outside the pool."""
     example = runpy.run_path(str(EXAMPLE))
     database = example["Database"](PoolConfig.from_sqlalchemy(pool_pre_ping=True))
     path = str(tmp_path / "test.db")

@@ -1,4 +1,4 @@
-"""Every example runs as it stands, and says what it promises."""
+"""Every example runs as it stands, and prints what it promises."""
 
 from __future__ import annotations
 

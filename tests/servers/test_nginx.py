@@ -76,7 +76,7 @@ def test_a_server_that_closes_after_some_requests_is_no_error(
 
 
 def test_a_restart_between_requests_is_no_error(nginx: Nginx) -> None:
-    """Connections that died with the server while idle are replaced without a word."""
+    """Connections that died with the server while idle are replaced without an error."""
     with Nginx(nginx.authority) as restarted, Session() as session:
         restarted.write("x", b"x")
         session.verify = restarted.authority.bundle

@@ -23,7 +23,7 @@ from tests.support.scripted import ScriptedServer, SeenRequest, answering, respo
 
 @pytest.fixture(scope="module")
 def guarded(authority: Authority) -> Iterator[Nginx]:
-    """An nginx that lets in only who shows a certificate of the authority."""
+    """An nginx that requires a client certificate of the authority."""
     rules = f"ssl_client_certificate {authority.bundle}; ssl_verify_client on;"
     with Nginx(authority, server=rules) as server:
         server.write("x", b"x")
@@ -84,7 +84,7 @@ def test_a_connection_made_with_a_certificate_serves_nobody_else(
 def test_a_key_that_cannot_be_opened(
     guarded: Nginx, identity: tuple[str, str], encrypted_key: str, password: str | None
 ) -> None:
-    """A wrong password, or none, is an SSLError that names the certificate; nobody is asked."""
+    """A wrong or missing password is an SSLError that names the certificate; there is no prompt."""
     cert = (identity[0], encrypted_key, password) if password else (identity[0], encrypted_key)
     with Session() as session, pytest.raises(pooledhttp.exceptions.SSLError, match="client") as e:
         session.get(guarded.url("/x"), verify=guarded.authority.bundle, cert=cert, timeout=10)
@@ -175,7 +175,7 @@ def test_a_file_compressed_beforehand(zipping: Nginx) -> None:
 
 
 def test_ranges_heads_and_conditions(nginx: Nginx) -> None:
-    """206, 304 and HEAD leave the connection where the next answer begins."""
+    """After 206, 304 and HEAD the connection is reused for the next response."""
     nginx.write("x", bytes(range(256)))
     with Session() as session:
         url = nginx.plain_url("/x")
@@ -230,7 +230,7 @@ def test_uploads_arrive_whole(authority: Authority, is_chunked: bool) -> None:
 
 @pytest.mark.parametrize("tls", [True, False])
 def test_an_upload_that_is_too_large_is_answered(authority: Authority, tls: bool) -> None:
-    """nginx answers 413 and stops reading; the answer is returned and the next request works."""
+    """nginx sends 413 and stops reading; the 413 is returned and the next request works."""
     rules = "client_max_body_size 1k; location /up { proxy_pass http://127.0.0.1:9; }"
     with Nginx(authority, server=rules) as server, Session() as session:
         session.verify = authority.bundle
@@ -242,7 +242,7 @@ def test_an_upload_that_is_too_large_is_answered(authority: Authority, tls: bool
 
 
 def test_a_server_of_http_1_0() -> None:
-    """Answers that end with the connection, with a length and without, are read whole."""
+    """Responses that end with the connection, with and without a length, are read completely."""
 
     class Old(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -272,7 +272,7 @@ def test_a_server_of_http_1_0() -> None:
 
 
 def test_a_server_without_keep_alive(authority: Authority) -> None:
-    """`keepalive_timeout 0`: each answer ends its connection, on both sides."""
+    """`keepalive_timeout 0`: each response ends its connection, on both sides."""
     with Nginx(authority, keepalive_timeout="0") as server, Session() as session:
         server.write("x", b"x")
         for _ in range(3):

@@ -20,8 +20,8 @@ from pooledhttp import Retry, Session
 from tests.support.certificates import Authority
 from tests.support.nginx import Nginx
 
-#: nginx answers with what it was asked for, so that every answer can be told from any other.
-#: Lingering, it would end without logging what it answered while it was told to stop.
+#: nginx responds with the target of the request, so that every response is different.
+#: With lingering, it would exit without logging what it sent while it was being stopped.
 ECHO = 'lingering_close off; location ~ ^/echo/(.*)$ { return 200 "$1"; }'
 
 OUTAGE_SECONDS = 0.3
@@ -47,7 +47,7 @@ def in_threads(count: int, work: Callable[[int], None]) -> None:
 
 
 class Posts:
-    """What became of POSTs: answered or reported, by token."""
+    """The outcome of each POST, by token: a response, or a reported error."""
 
     def __init__(self) -> None:
         self.answered: set[str] = set()
@@ -64,7 +64,7 @@ class Posts:
             self.answered.add(token)
 
     def check(self, server: Nginx) -> None:
-        """Nothing ran twice, and what was answered ran."""
+        """No POST ran twice, and each one with a response ran."""
         server.log(requests=len(self.answered))
         lines = [line for line in server.log() if line["method"] == "POST"]
         executed = Counter(line["token"] for line in lines if line["status"] == 200)
@@ -175,7 +175,7 @@ def test_requests_at_the_edge_of_the_idle_timeout(
                 f"\n{count} {method}s at the edge: reported {len(posts.reported)}, "
                 f"{total.created} connections, {total.stale_found} stale, {total.replays} replays"
             )
-            # An origin's very first close may surprise those who send at that moment, all together;
+            # The first close of an origin may meet all requests that are sent at that moment;
             # what it teaches holds for the rest.
             moments = {token.rpartition("-")[2] for token in posts.reported}
             assert len(moments) <= max(1, (count - 1) // 1000)

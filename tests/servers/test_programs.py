@@ -34,7 +34,7 @@ def test_squid_forwards_and_tunnels(squid: Squid, nginx: Nginx) -> None:
 
 
 def test_squid_asks_for_its_password(squid_with_password: Squid, nginx: Nginx) -> None:
-    """Without credentials 407, with them the answer."""
+    """Without credentials the status is 407, with them the response of the origin."""
     nginx.write("hello", b"hello")
     url = nginx.plain_url("/hello")
     refused = requests.get(url, proxies={"http": squid_with_password.url}, timeout=20)

@@ -90,7 +90,7 @@ def test_credentials_stay_where_they_belong(
 def test_without_a_password_the_proxy_refuses(
     session: Session, squid_with_password: Squid, nginx: Nginx
 ) -> None:
-    """Forwarded: the proxy's 407 is the answer. Tunnelled: an error that says what to do."""
+    """Forwarded: the proxy's 407 is the response. Tunnelled: an error that says what to do."""
     proxies = _both(squid_with_password.url)
     assert session.get(nginx.plain_url("/"), proxies=proxies, timeout=10).status_code == 407
     with pytest.raises(ProxyError, match=r"407.*user name and password into its URL"):

@@ -8,7 +8,7 @@ nothing to do with them.
         client.get(server.url("/a"))
         server.facts()["open"]
 
-It answers every request with the request's method and target, and says on demand what it saw.
+It responds to every request with its method and target, and reports on demand what it saw.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ class FakeClock:
     """Seconds that pass only by `advance`.
 
     Args:
-        start: The first reading. Not zero, so that code that takes 0 for "not set" is found out.
+        start: The first reading. Not zero, so that a test finds code that takes 0 for "not set".
     """
 
     def __init__(self, start: float = 1000.0) -> None:

@@ -5,15 +5,15 @@ sockets is exact from the client's point of view: before a new one is counted, t
 has closed them already are taken off, although their end has not been read yet. So a client that
 closes one connection and then opens another is never seen with both.
 
-Whoever asks for a number waits until the thread has seen what clients did before: a `connect` has
-returned long before anybody accepts.
+A read of a number waits until the thread has seen what clients did before: a `connect` has
+returned long before the server accepts.
 
     with CountingServer(["127.0.0.1", "127.0.0.2"]) as server:
         client.get(server.url("/a", host="127.0.0.2"))
         assert server.accepted["127.0.0.2"] == 1
         assert server.executed["GET /a"] == 1
 
-The body of an answer is the request's method and target, so that it can be told whose it is.
+The body of a response is the request's method and target, so that a test can tell whose it is.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class CountingServer:
         idle_seconds: Close a connection that has been idle for that long; None for never.
         waits_for_first: Whether a connection may take as long as it likes until its first request.
         hint: What to say in `Keep-Alive`; None says nothing.
-        work_seconds: From a request to its answer.
+        work_seconds: From a request to its response.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class CountingServer:
         asked = self._serve(self._pause())
         if asked:
             waiting = [self._asking.popleft() for _ in range(len(self._asking))]
-            # What came with the bell, and then what those had sent who were accepted with it.
+            # What came with the wake-up, and then what the connections accepted with it had sent.
             for _ in range(2):
                 self._serve(0)
             for seen in waiting:
@@ -212,7 +212,7 @@ class CountingServer:
                     self._end(line)
 
     def _serve(self, pause: float | None) -> bool:
-        """Accept and read what is there; whether somebody rang meanwhile."""
+        """Accept and read what is there; return whether a wake-up came meanwhile."""
         asked = False
         for key, _ in self._selector.select(pause):
             if isinstance(key.data, _Line):

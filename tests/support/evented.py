@@ -1,7 +1,7 @@
 """A prototype of the runtime for event loops: the same Protocol, inside greenlets.
 
 Synchronous code runs in a greenlet. When it has to wait it makes an awaitable and switches to the
-coroutine that drives it, which awaits in its place and switches back with the outcome:
+coroutine that drives it, which awaits instead of it and switches back with the outcome:
 
     coroutine `run`            greenlet
         start ----------------->  session.get(...)
@@ -12,7 +12,7 @@ coroutine that drives it, which awaits in its place and switches back with the o
 
 So to asyncio there is nothing but a task that awaits: cancelling it raises `CancelledError` inside
 the wait, `current_task()` is right, and debug mode measures the truth. This one exists to prove
-that the Protocol fits; it registers with the loop for each wait anew, and does not cross threads
+that the Protocol fits; it registers with the loop again for each wait, and does not cross threads
 except in `Waiter.set`.
 """
 
@@ -60,7 +60,7 @@ def _seconds(deadline: Deadline) -> float | None:
 
 
 class _Waiter:
-    """A flag: a plain boolean for those who ask, a future for the one who waits."""
+    """A flag: a boolean to read, and a future for the task that waits."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

@@ -59,7 +59,7 @@ http {{
 
 
 class Nginx(ServerProgram):
-    """nginx over TLS and plainly, serving `folder/www`; POST to `/accept` is answered with 200.
+    """nginx with and without TLS, serving `folder/www`; a POST to `/accept` gets 200.
 
     Args:
         authority: Issues the server's certificate, which is for `localhost` alone.
@@ -97,7 +97,7 @@ class Nginx(ServerProgram):
             "workers": workers,
             "chain": chain,
             "key": key,
-            # Workers of a root's nginx become `nobody`, who may not read a private key.
+            # Workers of nginx started by root run as `nobody`, which may not read a private key.
             "user": "user root;" if os.geteuid() == 0 else "",
         }
 
@@ -138,7 +138,7 @@ class Nginx(ServerProgram):
 
         Args:
             requests: Wait until so many are logged: nginx writes a line after it has sent the
-                answer, so the client can be faster. None takes what is there.
+                response, so the client can be faster. None takes what is there.
         """
         path = self.folder / "access.log"
         if requests is not None:

@@ -1,4 +1,4 @@
-"""Waiting for what another thread is about to do."""
+"""Waiting for a fact that another thread brings about."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOK_SECONDS = 0.005
 
 
 def wait_until(happened: Callable[[], bool], what: str = "it", seconds: float = 10.0) -> None:
-    """Wait for a fact, looking again and again.
+    """Wait for a fact; check it again and again.
 
     Args:
         happened: Whether it is so.

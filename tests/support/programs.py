@@ -36,7 +36,7 @@ def require_program(name: str, package: str) -> str:
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on at this moment."""
+    """A loopback port without a listener at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -84,7 +84,7 @@ class ServerProgram:
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        """Start on fresh ports, on others if somebody was faster."""
+        """Start on fresh ports; take others if another process was faster."""
         for attempt in range(5):
             self.ports = [free_port() for _ in range(self.ports_needed)]
             self.configure()

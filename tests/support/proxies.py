@@ -43,14 +43,14 @@ class Squid(ServerProgram):
     """squid as a forward and CONNECT proxy.
 
     Args:
-        user: With a name every request needs it; None lets everybody in.
+        user: Every request needs this name; None needs no credentials.
         password: That user's.
         authority: Issues a certificate for `localhost`; clients have to speak TLS to the proxy.
             None speaks plainly.
     """
 
     name = "squid"
-    stop_signal = signal.SIGKILL  # asked politely it takes seconds, whatever its shutdown_lifetime
+    stop_signal = signal.SIGKILL  # on SIGTERM it takes seconds, despite its shutdown_lifetime
 
     def __init__(
         self, user: str | None = None, password: str = "", *, authority: Authority | None = None
@@ -115,7 +115,7 @@ class Squid(ServerProgram):
 
         Args:
             about: What no other test asks for: squid writes a line when the connection or the
-                answer has ended, so lines of other tests may still come.
+                response has ended, so lines of other tests may still come.
             requests: Wait until so many are logged.
         """
         path = self.folder / "access.log"

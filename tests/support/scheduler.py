@@ -1,9 +1,9 @@
-"""A runtime on which every interleaving can be had again.
+"""A runtime that can replay every interleaving of tasks.
 
 Tasks are greenlets in one thread. Only one runs, and it is exchanged for another only where it
 waits through the runtime or passes a `checkpoint()`; which one is next is drawn from a seeded
-source. The clock is virtual: it moves when nobody can run, to the next deadline, and now and then
-(`haste`) although somebody could, because real deadlines do not wait for anybody. A flag raised at
+source. The clock is virtual: it moves when no task can run, to the next deadline, and now and then
+(`haste`) although a task could run, because real deadlines do not wait. A flag raised at
 the very moment of a deadline is caught by some waits and missed by others, as on threads.
 
     with Scheduler(seed=7) as scheduler:
@@ -13,8 +13,8 @@ the very moment of a deadline is caught by some waits and missed by others, as o
         scheduler.run()                 # until all have ended; raises the first error of a task
         scheduler.trace                 # who ran, in order
 
-The same seed and the same code give the same trace. When everyone waits for what nobody left can
-do, `Deadlock` says who waits for what. The test itself may wait on the runtime as well: tasks run
+The same seed and the same code give the same trace. When all tasks wait for what no task can
+do, `Deadlock` says which task waits for what. The test itself may wait on the runtime: tasks run
 meanwhile.
 
       spawn          chosen             waits
@@ -85,7 +85,7 @@ class SchedulerTask:
             self._fn()
         except greenlet.GreenletExit:
             pass
-        except BaseException as exc:  # handed to whoever calls run()
+        except BaseException as exc:  # raised to the caller of run()
             self.error = exc
 
     def resume(self) -> None:
@@ -176,7 +176,7 @@ class SchedulerLock:
             self._scheduler.checkpoint()
 
     def locked(self) -> bool:
-        """Whether somebody holds it."""
+        """Whether a task holds it."""
         return self._is_locked
 
     def __enter__(self) -> bool:
@@ -268,14 +268,14 @@ class Scheduler:
         return results[0]
 
     def spawn(self, fn: Callable[[], object], name: str) -> SchedulerTask:
-        """Add a task. It does not run before somebody waits."""
+        """Add a task. It does not run before the running one waits."""
         task = SchedulerTask(self, fn, name)
         self.tasks.append(task)
         self._ready.append(task)
         return task
 
     def forget(self, sock: socket.socket) -> None:
-        """Do nothing: sockets are looked at anew each time."""
+        """Do nothing: sockets are checked again each time."""
 
     def current(self) -> object:
         """Return the running task, or "main" for the test itself."""
@@ -312,7 +312,7 @@ class Scheduler:
         self._raise_first_error()
 
     def advance(self, seconds: float) -> None:
-        """Let virtual time pass for the test; whoever can run then runs."""
+        """Let virtual time pass for the test; tasks that can run then run."""
         self.sleep(seconds)
 
     def close(self) -> None:
@@ -390,7 +390,7 @@ class Scheduler:
         return True
 
     def _wake(self) -> None:
-        """Make ready whoever has what it waited for, or has waited long enough."""
+        """Make the tasks ready that have what they waited for, or whose deadline has come."""
         for task in list(self._parked):
             park = task.park
             assert park is not None

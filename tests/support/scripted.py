@@ -1,10 +1,10 @@
-"""A server that says on the wire exactly what a test scripted, byte for byte.
+"""A server that sends exactly what a test scripted, byte for byte.
 
 A *handler* is a function that gets a `Peer`, one accepted connection, and does what it likes with
 it in a thread of its own: read requests, send bytes, close, reset. What happened is recorded
 (`connections`, `requests`), and a test waits for a recorded fact (`wait_for`), never for time to
-pass. Whoever asks for `connections` gets all that clients have made before, accepted or not yet; a
-request is recorded before it is answered, and one without an answer is to be waited for. Leaving
+pass. `connections` has all that clients have made before, accepted or not yet; a
+request is recorded before its response is sent; a test waits for one without a response. Leaving
 the `with` block ends every connection and joins every thread, so a handler that still waits for its
 peer is released rather than hanging the test; an assertion that failed inside a handler is raised
 there.
@@ -59,17 +59,17 @@ class PeerGone(ConnectionError):
 
 
 class Gate:
-    """A door a handler waits at until the test opens it; the server's end opens all of them."""
+    """A gate at which a handler waits until the test opens it; the server's end opens all gates."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def open(self) -> None:
-        """Let everybody pass, now and later."""
+        """Let all handlers pass, now and later."""
         self._event.set()
 
     def wait(self) -> None:
-        """Wait until somebody opens the gate."""
+        """Wait until the gate is opened."""
         if not self._event.wait(PATIENCE_SECONDS):
             raise AssertionError("nobody opened the gate")
 
@@ -235,7 +235,7 @@ class Peer:
     def close(self, *, notify: bool = True) -> None:
         """Close with FIN; over TLS a close_notify goes first unless `notify` is False."""
         if notify and isinstance(self.sock, ssl.SSLSocket):
-            # Without blocking: unwrap() would otherwise wait for the client's answer.
+            # Without blocking: unwrap() would otherwise wait for the client's close_notify.
             self.sock.settimeout(0)
             with contextlib.suppress(OSError, ValueError):
                 self.sock.unwrap()
@@ -263,7 +263,7 @@ Handler = Callable[[Peer], None]
 
 
 def answering(*responses: bytes | Callable[[SeenRequest], bytes]) -> Handler:
-    """A handler that answers each request with the next response, the last one for ever."""
+    """A handler that sends the next response to each request, the last one for ever."""
 
     def handle(peer: Peer) -> None:
         turn = 0
@@ -277,7 +277,7 @@ def answering(*responses: bytes | Callable[[SeenRequest], bytes]) -> Handler:
 
 
 def once(response: bytes, *, notify: bool = True) -> Handler:
-    """A handler that answers one request and closes."""
+    """A handler that responds to one request and closes."""
 
     def handle(peer: Peer) -> None:
         peer.read_request()
@@ -364,7 +364,7 @@ class ScriptedServer:
             self._knocks[number] = seen
             try:
                 knock.connect((self.host, self.port))
-            except OSError:  # nobody listens any more
+            except OSError:  # the listener is closed
                 del self._knocks[number]
                 return
             while not seen.wait(0.05) and acceptor.is_alive():

@@ -1,4 +1,4 @@
-"""A runtime that passes over silences, so that a timeout takes no time to come."""
+"""A runtime that skips silences, so that a timeout ends without a wait."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ LOOK_SECONDS = 0.005
 
 
 class SkippingRuntime(BlockingRuntime):
-    """Threads whose clock jumps where a peer lets them wait: nothing is really waited for.
+    """Threads whose clock jumps where a peer lets them wait: no real time passes.
 
-    So a timeout takes no time, and can be as long as a busy machine needs for everything else.
+    A timeout then takes no time, and can be as long as a busy machine needs for everything else.
 
         def stalls(peer: Peer) -> None:
             peer.read_request()
             runtime.stay_silent(peer)
 
     Args:
-        stands: Whether no other time passes but what is jumped over; sleeping is a jump then, and
+        stands: Whether time passes only by jumps; sleeping is a jump then, and
             what a test measures is exact.
     """
 
@@ -38,7 +38,7 @@ class SkippingRuntime(BlockingRuntime):
         self._held: dict[object, tuple[float, threading.Event]] = {}
 
     def now(self) -> float:  # type: ignore[override]
-        """Seconds, those passed over included."""
+        """Seconds, including those that were skipped."""
         return self._ahead if self._stands else monotonic() + self._ahead
 
     def sleep(self, seconds: float) -> None:
@@ -49,7 +49,7 @@ class SkippingRuntime(BlockingRuntime):
             super().sleep(seconds)
 
     def stay_silent(self, peer: Peer) -> None:
-        """Called by a handler that has nothing more to say: waits until the client closes."""
+        """Called by a handler that sends no more: waits until the client closes."""
         with self._holding(peer, inf):
             peer.wait_closed()
 
@@ -59,7 +59,7 @@ class SkippingRuntime(BlockingRuntime):
             peer.server.gate().wait()
 
     def take_time(self, peer: Peer, seconds: float) -> None:
-        """Called by a handler whose next words the client has to wait for, that long."""
+        """Called by a handler that lets the client wait that long for the next bytes."""
         with self._holding(peer, seconds) as seen:
             assert seen.wait(PATIENCE_SECONDS), "nobody waited"
 

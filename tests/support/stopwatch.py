@@ -1,4 +1,4 @@
-"""How long something took, not counting the time in which the machine let nothing here run.
+"""How long something took, less the time in which the machine did not run this process.
 
 An upper bound on wall time fails on a machine that is busy with something else. A thread that wakes
 every few milliseconds tells the two apart: while it comes late although this process has used no

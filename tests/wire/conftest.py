@@ -1,4 +1,4 @@
-"""What every test against a misbehaving server checks besides its own matter."""
+"""Fixtures for all tests against misbehaving servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.descriptors import open_descriptors, wait_until_closed
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_open() -> Iterator[None]:
-    """No test here may leave a descriptor open, whatever went wrong in it."""
+    """Fail a test that leaves a descriptor open, also when the test itself fails."""
     before = open_descriptors()
     yield
     # Collecting cycles takes longer than most tests here: only where something is left to explain.

@@ -1,4 +1,4 @@
-"""Holes that other clients had and that no other file here covers; see `docs/security.md`."""
+"""Vulnerabilities of other clients that no other file here covers; see `docs/security.md`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.wire.tools import prompt
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_a_cookie_of_a_hop_stays_with_its_host(session: pooledhttp.Session, host: str) -> None:
-    """A cookie that a redirect sets is not shown to where it leads (CVE-2015-2296)."""
+    """A cookie that a redirect sets is not sent to its target (CVE-2015-2296)."""
     other = "127.0.0.1" if host == "localhost" else "localhost"
     with ScriptedServer(answering(respond(b"x"))) as there:
         fields = [("Set-Cookie", "a=hunter2"), ("Location", there.url(host=other))]
@@ -44,7 +44,7 @@ def test_cookies_do_not_match_by_the_end_of_a_name() -> None:
 
 @pytest.mark.parametrize("value", ["a=\x01b", "a\x01=b", "a=b\x7f", "a=b\tc"])
 def test_control_characters_in_cookies(session: pooledhttp.Session, value: str) -> None:
-    """A server cannot spoil later requests by what it puts into a cookie (CVE-2022-35252)."""
+    """A cookie of a server cannot make later requests fail (CVE-2022-35252)."""
     answer = respond(b"x", {"Set-Cookie": value})
     with ScriptedServer(answering(answer, respond(b"y"))) as server:
         try:
@@ -60,7 +60,7 @@ def test_control_characters_in_cookies(session: pooledhttp.Session, value: str) 
 
 
 def test_a_length_is_not_believed_with_memory(session: pooledhttp.Session) -> None:
-    """A hundred terabytes that were promised are not allocated (CVE-2025-13836)."""
+    """A Content-Length of a hundred terabytes allocates nothing (CVE-2025-13836)."""
     with ScriptedServer(once(respond(b"hello", length=10**14))) as server:
         tracemalloc.start()
         with pytest.raises(ChunkedEncodingError):
@@ -75,7 +75,7 @@ def test_a_length_is_not_believed_with_memory(session: pooledhttp.Session) -> No
     "path", ["//evil.example/x", "///evil.example", "/\\evil.example", "//@evil.example/"]
 )
 def test_a_path_is_not_a_host(session: pooledhttp.Session, path: str) -> None:
-    """A path that begins like an authority still goes to the host named (CVE-2022-35949)."""
+    """A path that begins like an authority still goes to the host of the URL (CVE-2022-35949)."""
     with ScriptedServer(answering(respond(b"x"))) as server:
         try:
             session.get(server.url(path), timeout=5)
@@ -101,7 +101,7 @@ def test_a_path_is_not_a_host(session: pooledhttp.Session, path: str) -> None:
     ],
 )
 def test_encoded_separators_in_a_host(session: pooledhttp.Session, url: str) -> None:
-    """What another parser could take for the end of the host is refused (CVE-2022-27780)."""
+    """A character that another parser takes for the end of the host is refused (CVE-2022-27780)."""
     with prompt(), pytest.raises(InvalidURL):
         session.get(url, timeout=2)
 
@@ -121,7 +121,7 @@ def test_encoded_separators_in_a_host(session: pooledhttp.Session, url: str) -> 
     ],
 )
 def test_no_proxy_goes_by_the_host(url: str, no_proxy: str, bypasses: bool) -> None:
-    """A zone, user information or a path does not make a host one of ours (CVE-2025-22870)."""
+    """A zone, user information or a path does not make a host match NO_PROXY (CVE-2025-22870)."""
     assert bool(should_bypass_proxies(url, no_proxy)) is bypasses
 
 
@@ -129,7 +129,7 @@ def test_no_proxy_goes_by_the_host(url: str, no_proxy: str, bypasses: bool) -> N
 def test_redirects_that_are_switched_off(
     session: pooledhttp.Session, allow: dict[str, Any]
 ) -> None:
-    """Nothing below the session follows a redirect by itself (CVE-2025-50181)."""
+    """No code below the session follows a redirect (CVE-2025-50181)."""
     session.mount("http://", pooledhttp.adapters.HTTPAdapter(max_retries=pooledhttp.Retry(5)))
     hop = respond(b"", {"Location": "/there"}, status=302)
     with ScriptedServer(answering(hop)) as server:

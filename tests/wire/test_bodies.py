@@ -101,7 +101,7 @@ READERS: dict[str, Callable[[pooledhttp.Response], bytes]] = {
 def test_encoded_bodies(
     session: pooledhttp.Session, coding: str, squeeze: Squeeze, frame: Any, read: Any
 ) -> None:
-    """Every coding comes out as it went in, however framed and read, and the place is free."""
+    """Every coding is decoded, with each framing and way to read, and the slot is free."""
     with ScriptedServer(answering(frame(squeeze(TEXT), coding))) as server:
         assert read(session.get(server.url(), stream=True, timeout=5)) == TEXT
         assert session.get(server.url(), timeout=5).content == TEXT
@@ -134,7 +134,7 @@ SHORT: dict[str, tuple[str, bytes]] = {
 def test_damaged_encodings(
     session: pooledhttp.Session, coding: str, body: bytes, frame: Any, read: Any
 ) -> None:
-    """A compressed body cut short or damaged is an error, never half a page; the place is free."""
+    """A compressed body that is cut short or damaged is an error; the slot is free."""
     with ScriptedServer(answering(frame(body, coding))) as server:
         answer = session.get(server.url(), stream=True, timeout=5)
         with pytest.raises(
@@ -152,7 +152,7 @@ def test_damaged_encodings(
 def test_an_empty_body_needs_no_decoding(
     session: pooledhttp.Session, method: str, coding: str, sends: str
 ) -> None:
-    """A body of no bytes is empty whatever its coding."""
+    """A body of no bytes is empty with any coding."""
     field = {"Content-Encoding": coding}
     answer = {
         "length": respond(b"", field),
@@ -168,7 +168,7 @@ def test_an_empty_body_needs_no_decoding(
 
 
 def test_garbage_behind_gzip_is_ignored(session: pooledhttp.Session) -> None:
-    """As gzip and browsers do."""
+    """Bytes after the last gzip member are ignored, as gzip and browsers do."""
     body = gzip.compress(TEXT) + b"\0" * 20
     with ScriptedServer(answering(respond(body, {"Content-Encoding": "gzip"}))) as server:
         assert session.get(server.url(), timeout=5).content == TEXT
@@ -203,7 +203,7 @@ def bomb() -> bytes:
 def test_bombs_are_bounded_while_streaming(
     session: pooledhttp.Session, bomb: bytes, frame: Any, stacked: bool, read: Any
 ) -> None:
-    """What is asked for is what is decompressed, not what a small body can grow to."""
+    """A read decompresses only as much as it returns."""
     body, coding = (gzip.compress(bomb), "gzip, gzip") if stacked else (bomb, "gzip")
     with ScriptedServer(answering(frame(body, coding))) as server:
         tracemalloc.start()
@@ -254,7 +254,7 @@ def test_the_bomb_of_a_redirect_is_not_decoded(
 def test_a_redirect_with_a_wrong_coding_is_followed(
     session: pooledhttp.Session, coding: str
 ) -> None:
-    """Nobody asked for that body."""
+    """The body of a redirect is not decoded."""
     fields = {"Content-Encoding": coding, "Location": "/there"}
     hop = respond(b"not compressed", fields, status=301)
     with ScriptedServer(answering(hop, respond(b"x"))) as server:
@@ -268,7 +268,7 @@ def test_a_redirect_with_a_wrong_coding_is_followed(
 def test_an_endless_redirect_body_is_not_read(
     session: pooledhttp.Session, framing: str, hops: int
 ) -> None:
-    """A large body of a redirect costs its connection, not the caller's time."""
+    """A large body of a redirect closes the connection and is not waited for."""
 
     def endless(peer: Peer) -> None:
         peer.read_request()
@@ -311,7 +311,7 @@ def test_a_redirect_body_that_does_not_come_is_not_waited_for(framing: str, says
 def test_a_redirect_body_that_trickles_is_not_waited_for(
     session: pooledhttp.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its bytes keep within the read timeout for ever; there is one bound on all of them."""
+    """Each byte comes within the read timeout; one limit bounds all of them."""
     monkeypatch.setattr("pooledhttp.message.raw.MAX_DRAIN_SECONDS", 0.05)
 
     def trickles(peer: Peer) -> None:
@@ -352,7 +352,7 @@ CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def follow(server: ScriptedServer, gates: list[Gate], pieces: Iterator[Any]) -> list[Any]:
-    """Take piece by piece, letting the server go on after each."""
+    """Take piece by piece, and let the server go on after each."""
     seen = []
     for gate in gates:
         seen.append(next(pieces))
@@ -373,7 +373,7 @@ def follow(server: ScriptedServer, gates: list[Gate], pieces: Iterator[Any]) -> 
     ids=["iter_content", "iter_content-none", "stream", "iter", "read_chunked", "read1"],
 )
 def test_chunks_are_seen_as_they_come(session: pooledhttp.Session, read: Any) -> None:
-    """A live stream delivers each chunk when it arrives, whatever size was asked for."""
+    """A live stream delivers each chunk when it arrives, with any chunk size."""
     texts = [b"one", b"two", b"three"]
     gates: list[Gate] = []
     with ScriptedServer(
@@ -427,7 +427,7 @@ def test_a_response_outlives_its_session() -> None:
 
 
 def test_a_session_works_again_after_close(session: pooledhttp.Session) -> None:
-    """Closing empties the shelves and no more."""
+    """After `close`, the next request opens a connection again."""
     with ScriptedServer(answering(respond(b"x"))) as server:
         for _ in range(3):
             assert session.get(server.url(), timeout=5).content == b"x"
@@ -493,7 +493,7 @@ def test_reading_twice(session: pooledhttp.Session) -> None:
 def test_what_came_before_a_failure_is_given_first(
     session: pooledhttp.Session, read: Any, is_chunked: bool, cut: str
 ) -> None:
-    """Whoever goes on from there with a range request needs every byte there was."""
+    """All bytes that arrived are delivered: a caller may go on with a range request."""
 
     def breaks(peer: Peer) -> None:
         peer.read_request()

@@ -1,4 +1,4 @@
-"""Redirects, and what stays behind when they lead elsewhere."""
+"""Redirects, and what is not sent when they lead to another origin."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_secrets_stay_with_their_origin(
     how: dict[str, Any],
     host: str,
 ) -> None:
-    """No credential follows a redirect to another origin, whatever the status."""
+    """No credential follows a redirect to another origin, with any status."""
     target = elsewhere.url("/there", host=host)
     with ScriptedServer(answering(to(target, status))) as server:
         assert session.get(server.url(), timeout=5, **how).content == b"there"
@@ -82,7 +82,7 @@ def test_secrets_go_on_to_the_same_origin(session: pooledhttp.Session, how: dict
 
 
 def test_secrets_do_not_return_by_a_detour(session: pooledhttp.Session) -> None:
-    """There and back again: what was taken away stays away."""
+    """A secret that was removed on a redirect is not sent again when it leads back."""
     with ScriptedServer(answering(lambda seen: to(first.url("/back")))) as second:
         with ScriptedServer(answering(to(second.url("/")), respond(b"x"))) as first:
             session.get(first.url(), timeout=5, headers={"Authorization": "Bearer hunter2"})
@@ -93,7 +93,7 @@ def test_secrets_do_not_return_by_a_detour(session: pooledhttp.Session) -> None:
 
 
 def test_credentials_of_a_url_stay(session: pooledhttp.Session, elsewhere: ScriptedServer) -> None:
-    """User information of a URL is sent as a header to its host and to nobody else."""
+    """User information of a URL is sent as a field to its host and to no other."""
     with ScriptedServer(answering(to(elsewhere.url("/")))) as server:
         answer = session.get(server.url().replace("//", "//user:hunter2@"), timeout=5)
         assert leaked(server.requests[0])
@@ -128,7 +128,7 @@ def test_downgrade_strips(session: pooledhttp.Session, authority: Authority) -> 
 def test_secure_cookies_stay_off_plain_http(
     session: pooledhttp.Session, authority: Authority
 ) -> None:
-    """A cookie set `Secure` over TLS is not shown to a plain server on the same host."""
+    """A `Secure` cookie set over TLS is not sent to a plain server on the same host."""
     with ScriptedServer(answering(respond(b"x"))) as plain:
         sets = to(plain.url("/"), 302, ("Set-Cookie", "a=hunter2; Secure"))
         with ScriptedServer(answering(sets), tls=authority.server_context()) as secure:
@@ -152,7 +152,7 @@ def test_netrc_goes_by_the_real_host(
     monkeypatch: pytest.MonkeyPatch,
     url: str,
 ) -> None:
-    """User information that looks like a host fetches nobody's password (CVE-2024-47081)."""
+    """User information that looks like a host gets no password from netrc (CVE-2024-47081)."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine trusted.example login u password hunter2\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -184,7 +184,7 @@ def test_netrc_on_redirects(
 
 
 def test_digest_answers_no_other_host(session: pooledhttp.Session) -> None:
-    """A challenge from where a redirect leads is not answered with the first host's password."""
+    """A challenge by the target of a redirect does not get the password of the first host."""
     challenge = respond(
         b"", {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth"'}, status=401
     )
@@ -200,7 +200,7 @@ def test_digest_answers_no_other_host(session: pooledhttp.Session) -> None:
 def test_the_body_of_a_challenge_is_not_waited_for(
     session: pooledhttp.Session, monkeypatch: pytest.MonkeyPatch, body: str
 ) -> None:
-    """It is answered whatever comes behind its head, on a new connection if need be."""
+    """A digest challenge gets its reply whatever its body is, on a new connection if needed."""
     monkeypatch.setattr("pooledhttp.message.raw.MAX_DRAIN_SECONDS", 0.05)
     head = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Digest realm=r, nonce=n\r\n"
 
@@ -246,7 +246,7 @@ def test_the_body_of_a_challenge_is_not_waited_for(
 def test_redirects_that_lead_nowhere(
     session: pooledhttp.Session, location: str, error: type[Exception]
 ) -> None:
-    """An address that cannot be right, or of another scheme, is an error that is clear."""
+    """An invalid address, or one of another scheme, is a clear error."""
     with ScriptedServer(answering(to(location))) as server:
         with prompt(), pytest.raises(error):
             session.get(server.url(), timeout=5)
@@ -358,7 +358,7 @@ def test_methods_and_bodies_of_hops(
 
 
 def test_a_hop_that_breaks_in_its_body_is_followed(session: pooledhttp.Session) -> None:
-    """The body of a redirect that ends early does not stand in the way."""
+    """A truncated body of a redirect does not stop the redirect."""
 
     def breaks(peer: Peer) -> None:
         peer.read_request()

@@ -1,4 +1,4 @@
-"""One deadline for everything: whatever a server, a proxy or a name server holds back.
+"""One deadline for everything that a server, a proxy or a name server can delay.
 
 The peers here are slow on purpose. What costs a second each is tried side by side, every call on a
 thread of its own (`Trial`), while one stopwatch runs: all of it is over when the second is.
@@ -42,7 +42,7 @@ PACE = 0.05
 
 
 class Trial:
-    """One call that has to end in time, made with whatever it needs around it.
+    """One call that has to end in time, and what it needs around it.
 
     Args:
         play: Sets the peer up, makes the call under `ends`, and checks what is left to check.
@@ -144,7 +144,7 @@ def deaf(peer: Peer) -> None:
 
 
 def says(data: bytes, *, slowly: bytes = b"") -> Handler:
-    """Answer a request with `data` at once, then `slowly` byte by byte, then nothing."""
+    """Respond with `data` at once, then with `slowly` byte by byte, then with nothing."""
 
     def handle(peer: Peer) -> None:
         peer.read_request()
@@ -170,7 +170,7 @@ def tls_trickle(peer: Peer) -> None:
 
 @contextlib.contextmanager
 def slow_names() -> Iterator[None]:
-    """A name server in place of the system's: `slow...` names are not answered in time."""
+    """A name server in place of the system's: lookups of `slow...` names do not end in time."""
     released = threading.Event()
     real = socket.getaddrinfo
 
@@ -187,7 +187,7 @@ def slow_names() -> Iterator[None]:
 
 @contextlib.contextmanager
 def black_hole() -> Iterator[int]:
-    """A port whose host answers no SYN any more."""
+    """A port whose host no longer replies to a SYN."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -204,7 +204,7 @@ BIG = b"x" * 30_000_000
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n"
 LONG = b"y" * 1000
 
-# ---- the answer
+# ---- the response
 
 
 @trial(
@@ -237,7 +237,7 @@ def answer(
 
 @trial(("all", None), ("bytes", 1), ("pieces", 100))
 def streamed_answer(trial: Trial, session: pooledhttp.Session, chunk_size: int | None) -> None:
-    """The total goes on while the caller reads, and ends a trickle in the middle of iteration."""
+    """The total runs while the caller reads, and ends a trickle in the middle of iteration."""
     with ScriptedServer(says(HEAD + b"\r\n", slowly=LONG)) as server:
         with trial.ends(ConnectionError, "total"):
             answer = session.get(server.url(), stream=True, timeout=Timeout(total=TOTAL))
@@ -275,7 +275,7 @@ def silences_are_no_total(trial: Trial, session: pooledhttp.Session) -> None:
 def upload(
     trial: Trial, session: pooledhttp.Session, handler: Handler, body: Callable[[], Any]
 ) -> None:
-    """An upload nobody takes ends by an error that is a Timeout and a ConnectionError."""
+    """An upload that is not read ends with a Timeout that is also a ConnectionError."""
     with ScriptedServer(handler) as server:
         data = body()
         with trial.ends(WriteTimeout) as raised:
@@ -297,7 +297,7 @@ def stalled_upload_meets_the_read_timeout_too(trial: Trial, session: pooledhttp.
 
 @trial()
 def slow_upload_that_makes_progress(trial: Trial, session: pooledhttp.Session) -> None:
-    """Timeouts per operation start anew with each piece, so it is not cut off."""
+    """Timeouts per operation start again with each piece, so a slow body is not cut off."""
 
     def steady(peer: Peer) -> None:
         head = peer.read_head()
@@ -322,7 +322,7 @@ def slow_upload_that_makes_progress(trial: Trial, session: pooledhttp.Session) -
     ("connect", Timeout(connect=TOTAL)),
 )
 def into_a_black_hole(trial: Trial, session: pooledhttp.Session, timeout: Any) -> None:
-    """A host that answers nothing is a ConnectTimeout."""
+    """A host that does not reply is a ConnectTimeout."""
     with black_hole() as port, trial.ends(ConnectTimeout, str(port)):
         session.get(f"http://127.0.0.1:{port}/", timeout=timeout)
 
@@ -354,7 +354,7 @@ def tls_handshake(
 def proxy(
     trial: Trial, session: pooledhttp.Session, scheme: str, target: str, handler: Handler
 ) -> None:
-    """A proxy that holds its answer back does not outlive the total, whatever it speaks."""
+    """A proxy of any kind that delays its reply does not exceed the total."""
     with ScriptedServer(handler) as server:
         proxies = {"all": f"{scheme}://127.0.0.1:{server.port}"}
         with trial.ends(pooledhttp.RequestException) as raised:
@@ -393,7 +393,7 @@ def slow_name(trial: Trial, session: pooledhttp.Session, timeout: Any) -> None:
 
 @trial()
 def fast_name(trial: Trial, session: pooledhttp.Session) -> None:
-    """A name that is answered is found while all the slow ones hang."""
+    """A fast name is found while all the slow ones hang."""
     with ScriptedServer(answering(respond(b"x"))) as server, trial.ends():
         answer = session.get(f"http://fast.example:{server.port}/", timeout=Timeout(total=TOTAL))
         assert answer.content == b"x"
@@ -446,7 +446,7 @@ def sessions_timeout(trial: Trial, session: pooledhttp.Session) -> None:
 
 @trial()
 def timeout_object_used_many_times(trial: Trial, session: pooledhttp.Session) -> None:
-    """The total starts anew with every call."""
+    """The total starts again with every call."""
     timeout = Timeout(total=TOTAL)
     with ScriptedServer(answering(lambda seen: time.sleep(0.35) or respond(b"x"))) as server:
         for _ in range(4):
@@ -456,7 +456,7 @@ def timeout_object_used_many_times(trial: Trial, session: pooledhttp.Session) ->
 
 @pytest.mark.parametrize("name", TRIALS)
 def test_over_in_time(played: dict[str, Trial], name: str) -> None:
-    """What takes for ever is over when its second is, by the right error, all kinds at once."""
+    """Every kind of slowness ends after its second with the right error, all at once."""
     over = played[name]
     if over.failure is not None:
         raise over.failure
@@ -533,7 +533,7 @@ assert max(took.values()) < 1.2, took
 print(time.time(), flush=True)
 """
 
-#: Whoever waits for one of the abandoned calls waits for 20 s or more; a busy machine needs time.
+#: A wait for one of the abandoned calls takes 20 s or more; a busy machine needs time.
 AT_ONCE_SECONDS = 2.0
 
 

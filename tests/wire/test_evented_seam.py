@@ -26,7 +26,7 @@ from tests.support.scripted import (
 
 
 def echo(seen: SeenRequest) -> bytes:
-    """Answer with what was asked."""
+    """Respond with the target of the request."""
     return respond(f"{seen.method} {seen.target} ".encode() + seen.body)
 
 
@@ -48,7 +48,7 @@ def test_a_session_reuses_its_connection(authority: Authority, is_secure: bool) 
 
 
 def test_greenlets_share_a_bounded_pool() -> None:
-    """Who finds no place waits on the loop while the holder's exchange goes on."""
+    """A greenlet without a slot waits on the loop while the exchange of the holder goes on."""
     with ScriptedServer(answering(echo)) as server:
 
         async def main() -> list[str]:

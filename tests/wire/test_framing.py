@@ -1,4 +1,4 @@
-"""Where an answer ends (RFC 9112, section 6), told wrongly in every way there is."""
+"""Where a response ends (RFC 9112, section 6), when the framing is wrong in each known way."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def length(*values: str) -> bytes:
 
 
 def chunks(body: bytes, *fields: str) -> bytes:
-    """A chunked answer, its body's framing as given."""
+    """A chunked response, with the framing of its body as given."""
     return head("Transfer-Encoding: chunked", *fields) + body
 
 
@@ -255,38 +255,38 @@ TO_THE_END = [
 
 @table(*LENGTHS)
 def test_content_length(case: Case, session: pooledhttp.Session) -> None:
-    """A length is one number or the answer is refused; the rest of it is nobody's answer."""
+    """A length is one number or the response is refused; bytes after it belong to no response."""
     play(case, session)
 
 
 @table(*CHUNKED)
 def test_chunks(case: Case, session: pooledhttp.Session) -> None:
-    """Chunks are taken strictly; what is behind the last one costs the connection."""
+    """Chunks are parsed strictly; bytes after the last one close the connection."""
     play(case, session)
 
 
 @table(*CODINGS)
 def test_transfer_codings(case: Case, session: pooledhttp.Session) -> None:
-    """`chunked` alone is understood; beside a length it wins, and costs the connection."""
+    """Only `chunked` is supported; beside a length it wins, and the connection is closed."""
     play(case, session)
 
 
 @table(*BODILESS)
 def test_answers_without_a_body(case: Case, session: pooledhttp.Session) -> None:
-    """HEAD, 204 and 304 have no body, whatever their head says or the server sends."""
+    """Responses to HEAD, 204 and 304 have no body, whatever the head says or the server sends."""
     play(case, session)
 
 
 @table(*TO_THE_END)
 def test_answers_that_end_with_the_connection(case: Case, session: pooledhttp.Session) -> None:
-    """A body without a length ends with the connection, in good order."""
+    """A body without a length ends with the regular end of the connection."""
     play(case, session)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @table(*LENGTHS[:1], *CHUNKED[:2], *CHUNKED[8:11])
 def test_arrives_byte_by_byte(case: Case, session: pooledhttp.Session, stream: bool) -> None:
-    """Where the network cuts an answer makes no difference."""
+    """A response is the same wherever the network splits it."""
 
     def trickle(peer: Peer) -> None:
         peer.read_request()
@@ -303,7 +303,7 @@ def test_arrives_byte_by_byte(case: Case, session: pooledhttp.Session, stream: b
 
 
 def test_bytes_behind_an_answer_that_come_late_are_no_answer(session: pooledhttp.Session) -> None:
-    """An answer to no request, sent to an idle connection, is never given to the next one."""
+    """A response on an idle connection is never given to the next request."""
 
     def handle(peer: Peer) -> None:
         peer.read_request()

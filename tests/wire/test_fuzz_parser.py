@@ -1,6 +1,6 @@
-"""Answers mutated at random, cut at random: errors of ours, an end to it, no reuse after doubt.
+"""Responses mutated and split at random: only our errors, no hang, no reuse in doubt.
 
-An honest answer is taken, bytes of it are changed, removed, doubled and inserted, and what is left
+A valid response is taken, bytes of it are changed, removed, doubled and inserted, and the result
 is fed to a connection in pieces. No socket is in it, so a hundred thousand of them take minutes.
 """
 
@@ -92,7 +92,7 @@ mutation = st.tuples(
 
 
 def mutate(data: bytes, changes: list[tuple[str, float, int, bytes]]) -> bytes:
-    """Apply changes one after the other; a place is a part of the length."""
+    """Apply changes one after the other; a position is a fraction of the length."""
     for kind, place, count, fragment in changes:
         at = int(place * (len(data) + 1))
         if kind == "insert":
@@ -118,7 +118,7 @@ def cut(data: bytes, places: list[float]) -> list[bytes]:
 
 
 def read_all(connection: Connection) -> int:
-    """Read an answer to its end; returns how many pieces it took."""
+    """Read a response to its end; return how many pieces it took."""
     turns = 0
     while connection.receive(PLAN):
         turns += 1
@@ -127,7 +127,7 @@ def read_all(connection: Connection) -> int:
 
 
 def honest_length(data: bytes, is_head: bool) -> int | None:
-    """Where an answer ends, read by the letter of RFC 9112; None where it breaks the letter."""
+    """Where a response ends, by the letter of RFC 9112; None if it violates the RFC."""
     at = 0
     while True:
         head = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n\0]*\r\n((?:[^\r\n\0]+\r\n)*)\r\n").match(
@@ -162,7 +162,7 @@ def honest_length(data: bytes, is_head: bool) -> int | None:
 def check(
     data: bytes, pieces: list[bytes | Exception], ends: list[bytes | Exception], number: int
 ) -> None:
-    """Play one answer against a connection, and look at what it did."""
+    """Play one response against a connection, and check what the connection did."""
     stream = ScriptedStream([*pieces, *ends])
     connection = Connection(stream, "http://example.test:80", LIMITS)  # type: ignore[arg-type]
     request = REQUESTS[number]()
@@ -199,7 +199,7 @@ requests = st.integers(0, len(REQUESTS) - 1)
 def test_mutated_answers(
     data: bytes, places: list[float], ends: list[bytes | Exception], number: int
 ) -> None:
-    """Whatever comes: an answer or one of our errors, and reuse only of what was understood."""
+    """Any input gives a response or one of our errors, and reuse only if it was understood."""
     check(data, list(cut(data, places)), ends, number)
 
 
@@ -224,7 +224,7 @@ def test_a_hundred_thousand_mutated_answers(
 @pytest.mark.parametrize("number", range(len(REQUESTS)))
 @pytest.mark.parametrize("data", HONEST)
 def test_honest_answers_cut_anywhere(data: bytes, number: int) -> None:
-    """Unmutated answers come out the same however they are cut."""
+    """A valid response is the same wherever it is split."""
     for size in (1, 2, 3, 7, 50):
         pieces = [data[at : at + size] for at in range(0, len(data), size)]
         check(data, list(pieces), [b""], number)
@@ -232,7 +232,7 @@ def test_honest_answers_cut_anywhere(data: bytes, number: int) -> None:
 
 @pytest.mark.parametrize("number", range(len(REQUESTS)))
 def test_two_lengths_are_never_believed(number: int) -> None:
-    """Found by mutation: a HEAD has no body to disagree about, and its server is no better."""
+    """Found by mutation: a length and a coding in a response to HEAD close the connection, too."""
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     check(data, [data], [], number)
     check(data[:-5], [data[:-5]], [], number)
@@ -240,7 +240,7 @@ def test_two_lengths_are_never_believed(number: int) -> None:
 
 @pytest.mark.parametrize("data", [one for one in HONEST if b"/1.1 101" not in one])
 def test_honest_answers_are_answers(data: bytes) -> None:
-    """What is mutated is fine without mutation, or the mutations would show nothing."""
+    """The responses are valid before they are mutated, or the mutations would show nothing."""
     connection = Connection(ScriptedStream([data, b""]), "http://example.test:80", LIMITS)  # type: ignore[arg-type]
     connection.send(get(), PLAN)
     assert connection.read_head(PLAN).status >= 200

@@ -1,4 +1,4 @@
-"""Status lines, fields and interim answers (RFC 9112, sections 4 and 5), well formed and not."""
+"""Status lines, fields and interim responses (RFC 9112, sections 4 and 5), valid and invalid."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ OK = length("5")
 
 
 def line(text: str) -> bytes:
-    """An answer with this status line."""
+    """A response with this status line."""
     return text.encode("latin-1") + b"\r\nContent-Length: 5\r\n\r\nhello"
 
 
 def field(raw: bytes, end: bytes = b"\r\n") -> bytes:
-    """An answer with this line among its fields."""
+    """A response with this line among its fields."""
     return b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" + raw + end + b"\r\n" + HELLO
 
 
 def interim(*lines: str) -> bytes:
-    """Interim answers of these status lines."""
+    """Interim responses with these status lines."""
     return b"".join(f"HTTP/1.1 {each}\r\n\r\n".encode() for each in lines)
 
 
@@ -202,13 +202,13 @@ INTERIMS = [
 
 @table(*STATUS_LINES)
 def test_status_line(case: Case, session: pooledhttp.Session) -> None:
-    """A status line is HTTP/1.0 or 1.1 and a status of three digits, or no answer."""
+    """A status line is HTTP/1.0 or 1.1 and a status of three digits; anything else is an error."""
     play(case, session)
 
 
 @table(*STRANGERS)
 def test_other_protocols(case: Case, session: pooledhttp.Session) -> None:
-    """What is not HTTP/1 is told by its first bytes, without waiting for more."""
+    """A response that is not HTTP/1 is recognised by its first bytes, without waiting for more."""
     play(case, session)
 
 
@@ -220,7 +220,7 @@ def test_end_inside_the_head(case: Case, session: pooledhttp.Session) -> None:
 
 @table(*FIELDS)
 def test_fields(case: Case, session: pooledhttp.Session) -> None:
-    """Malformed fields are refused; odd but legal ones are no trouble."""
+    """Malformed fields are refused; odd but legal ones are accepted."""
     play(case, session)
 
 
@@ -232,7 +232,7 @@ def test_limits_on_heads(case: Case, session: pooledhttp.Session) -> None:
 
 @table(*INTERIMS)
 def test_interim_answers(case: Case, session: pooledhttp.Session) -> None:
-    """Interim answers are passed over, a bounded number of them."""
+    """A bounded number of interim responses is skipped."""
     play(case, session)
 
 
@@ -258,7 +258,7 @@ def test_a_head_without_end_is_given_up(session: pooledhttp.Session, endless: by
 
 
 def test_fields_come_through_as_sent(session: pooledhttp.Session) -> None:
-    """Case, repeats, folds and the order of fields are kept for those who look."""
+    """Case, repetition, folding and order of fields are kept in `raw`."""
     raw = (
         b"HTTP/1.1 200 OK\r\nX-Case: Kept\r\nx-repeat: one\r\nX-Repeat: two\r\n"
         b"X-Fold: one\r\n  two\r\nContent-Length: 0\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Connections that die while nobody uses them, and the one safe replay."""
+"""Connections that die while they are idle, and the one safe replay."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.wire.tools import names_origin, prompt
 
 
 def goes_after(end: Callable[[Peer], None]) -> Handler:
-    """Answer one request and end the connection."""
+    """Respond to one request and end the connection."""
 
     def handle(peer: Peer) -> None:
         seen = peer.read_request()
@@ -36,7 +36,7 @@ def goes_after(end: Callable[[Peer], None]) -> Handler:
 
 
 def goes_when_asked_again(peer: Peer) -> None:
-    """Answer one request, and end the connection when the next one arrives, unread."""
+    """Respond to one request, and end the connection when the next one arrives, unread."""
     seen = peer.read_request()
     peer.send(respond(seen.target.encode()))
     peer.sock.recv(1)
@@ -53,7 +53,7 @@ ENDINGS = {
 def get_many(
     server: ScriptedServer, count: int, verify: object = None
 ) -> pooledhttp.pool.PoolStats:
-    """GET one after the other; each is answered right and was executed once."""
+    """GET one after the other; each gets its own response and was executed once."""
     with pooledhttp.Session() as session:
         for number in range(count):
             answer = session.get(server.url(f"/{number}"), timeout=5, verify=verify)
@@ -91,7 +91,7 @@ def test_a_thousand_gets_over_connections_that_close(
 def test_a_server_that_closes_when_the_next_request_arrives(
     authority: Authority, tls: bool
 ) -> None:
-    """The close that crosses a request on its way is met by one replay on a new connection."""
+    """A close that crosses a request leads to one replay on a new connection."""
     context = authority.server_context() if tls else None
     events: list[Event] = []
     with ScriptedServer(goes_when_asked_again, tls=context) as server:
@@ -109,7 +109,7 @@ def test_a_server_that_closes_when_the_next_request_arrives(
 
 @pytest.fixture
 def stale() -> Iterator[tuple[ScriptedServer, list[bytes]]]:
-    """A server whose first connection reads its second request and closes without an answer."""
+    """A server whose first connection reads its second request and closes without a response."""
     executed: list[bytes] = []
 
     def dies(peer: Peer) -> None:
@@ -182,7 +182,7 @@ def test_unsafe_requests_are_not(stale: Stale, method: str) -> None:
 def test_a_tls_connection_that_ends_by_an_alert(
     session: pooledhttp.Session, authority: Authority, leaves: bytes
 ) -> None:
-    """What a TLS server blurts out on a reused connection before it goes is met by the replay."""
+    """An alert of a TLS server that closes a reused connection leads to the replay."""
 
     def blurts(peer: Peer) -> None:
         peer.read_request()
@@ -287,7 +287,7 @@ def test_the_replay_is_made_once(session: pooledhttp.Session) -> None:
 
 
 def test_no_replay_once_a_byte_of_the_answer_came(session: pooledhttp.Session) -> None:
-    """An answer that began and broke off is an error, not a reason to ask again."""
+    """A response that began and broke off is an error, and the request is not sent again."""
 
     def breaks_off(peer: Peer) -> None:
         peer.read_request()
@@ -305,7 +305,7 @@ def test_no_replay_once_a_byte_of_the_answer_came(session: pooledhttp.Session) -
 
 
 def test_no_replay_on_a_new_connection(session: pooledhttp.Session) -> None:
-    """A server that closes without an answer on a new connection did not go stale: it failed."""
+    """A new connection that is closed without a response is a failure, not a stale one."""
 
     def dies(peer: Peer) -> None:
         peer.read_request()
@@ -363,7 +363,7 @@ TIMED_OUT = respond(
 
 
 def crosses(answer: bytes) -> list[Handler]:
-    """A server that meets the second request on its first connection with `answer`, and closes."""
+    """A server that sends `answer` to the second request on its first connection, and closes."""
 
     def times_out(peer: Peer) -> None:
         peer.read_request()
@@ -418,7 +418,7 @@ def test_a_408_that_crosses_a_request_is_a_stale_connection(
 def test_other_408s_are_answers(
     session: pooledhttp.Session, method: str, body: Callable[[], object], answer: bytes
 ) -> None:
-    """What must not or cannot be sent again has its answer, as has who is not told to go."""
+    """The 408 is the response if no replay is possible, or the connection stays open."""
     with ScriptedServer(crosses(answer)) as server:
         session.get(server.url())
         got = session.request(method, server.url(), data=body(), timeout=5)
@@ -439,7 +439,7 @@ def test_the_choice_of_replay_holds_for_408(replay: str, method: str, status: in
 
 
 def test_a_408_on_a_new_connection_is_an_answer(session: pooledhttp.Session) -> None:
-    """Nothing was stale there; and so a second 408 is the caller's."""
+    """A new connection is not stale, so the caller gets the 408, also a second one."""
 
     def times_out(peer: Peer) -> None:
         peer.read_request()

@@ -1,6 +1,6 @@
 """The everyday failures: the right class, a message that names the origin, nothing left open.
 
-All of it with the cyclic collector off: what is dropped is given back at once.
+All tests run with the cyclic collector off: what is dropped is given back at once.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def _no_collector() -> Iterator[None]:
 
 
 def unused_port() -> int:
-    """A port nobody listens on."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as there:
         port: int = there.getsockname()[1]
         return port
 
 
 def test_connect_refused(session: pooledhttp.Session) -> None:
-    """Nobody listens: a ConnectionError with host and port, and what to look at."""
+    """A refused connection is a ConnectionError with host and port, and what to check."""
     port = unused_port()
     with prompt(), pytest.raises(ConnectionError, match=f"{port}.*[Cc]heck") as caught:
         session.get(f"http://127.0.0.1:{port}/")
@@ -100,7 +100,7 @@ def test_tls_failures(session: pooledhttp.Session, authority: Authority, error: 
 
 
 def test_read_timeout(session: pooledhttp.Session) -> None:
-    """No answer in time is a ReadTimeout which says how long was waited for whom."""
+    """No response in time is a ReadTimeout with the time and the origin."""
     with ScriptedServer(lambda peer: peer.wait_closed()) as server:  # type: ignore[arg-type, return-value]
         with prompt(1), pytest.raises(ReadTimeout, match=r"Read timed out.*0\.1") as caught:
             session.get(server.url(), timeout=0.1)
@@ -110,7 +110,7 @@ def test_read_timeout(session: pooledhttp.Session) -> None:
 
 
 def test_connect_timeout(session: pooledhttp.Session) -> None:
-    """A backlog that is full answers nothing: a ConnectTimeout, which is a ConnectionError too."""
+    """A full backlog does not reply: a ConnectTimeout, which is also a ConnectionError."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -158,7 +158,7 @@ def test_connect_timeout(session: pooledhttp.Session) -> None:
     ],
 )
 def test_bad_urls(session: pooledhttp.Session, url: str, error: type[Exception]) -> None:
-    """A URL that cannot be right is refused before anything is connected, as a ValueError too."""
+    """An invalid URL is refused before a connection is made; the error is also a ValueError."""
     with prompt(), pytest.raises(error) as caught:
         session.get(url, timeout=2)
     assert isinstance(caught.value, ValueError)
@@ -169,17 +169,17 @@ def test_bad_urls(session: pooledhttp.Session, url: str, error: type[Exception])
 
 
 def drop_unread(session: pooledhttp.Session, url: str) -> None:
-    """Let a response go before anything of its body was read."""
+    """Drop a response before its body is read."""
     session.get(url, stream=True, timeout=5)
 
 
 def drop_half_read(session: pooledhttp.Session, url: str) -> None:
-    """Let a response go in the middle of its body."""
+    """Drop a response in the middle of its body."""
     next(session.get(url, stream=True, timeout=5).iter_content(10))
 
 
 def drop_iterator(session: pooledhttp.Session, url: str) -> None:
-    """Let an iterator of lines go in the middle."""
+    """Drop an iterator of lines in the middle."""
     lines = session.get(url, stream=True, timeout=5).iter_lines()
     next(lines)
     del lines
@@ -229,7 +229,7 @@ def interrupted(session: pooledhttp.Session, url: str) -> None:
 
 
 def raise_for_status_with_body(session: pooledhttp.Session, url: str) -> None:
-    """An exception that carries the response is kept, then let go."""
+    """An exception that carries the response is kept, then dropped."""
     with pytest.raises(ZeroDivisionError):
         answer = session.get(url, stream=True, timeout=5)
         answer.raise_for_status()
@@ -266,7 +266,7 @@ BIG = b"0123456789\n" * 100_000
 def test_a_dropped_response_gives_its_place_back(
     way: Callable[[pooledhttp.Session, str], None], sends: bytes
 ) -> None:
-    """However a body is abandoned, its connection is closed and its place is free at once."""
+    """However a body is abandoned, its connection is closed and its slot is free at once."""
     before = len(open_descriptors())
     config = pooledhttp.PoolConfig(max_per_host=1, acquire_timeout=1)
     with ScriptedServer(answering(sends)) as server, pooledhttp.Session(pool=config) as session:
@@ -292,7 +292,7 @@ def test_a_leak_is_reported_with_a_warning() -> None:
 
 
 def test_session_and_response_form_no_cycle() -> None:
-    """A session that is merely dropped closes its idle connections with the collector off."""
+    """A session that is dropped closes its idle connections with the collector off."""
     with ScriptedServer(answering(respond(b"x"))) as server:
         session = pooledhttp.Session()
         session.get(server.url())

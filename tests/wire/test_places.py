@@ -1,4 +1,4 @@
-"""Places in the pool, when servers misbehave: none is lost, none is waited for in vain."""
+"""Slots of the pool when servers misbehave: none is lost, and no wait hangs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RUNTIME = SkippingRuntime()
 
 @pytest.fixture
 def narrow() -> Iterator[pooledhttp.Session]:
-    """A session with a single place per host, and little patience."""
+    """A session with one slot per host and a short acquire timeout."""
     with pooledhttp.Session(pool=PoolConfig(max_per_host=1, acquire_timeout=1)) as session:
         yield session
 
@@ -62,7 +62,7 @@ FAILURES: dict[str, Handler] = {
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
 def test_failures_cost_no_place(failure: Handler, stream: bool) -> None:
-    """After a row of failures the one place is free."""
+    """After a number of failures the one slot is free."""
     config = PoolConfig(max_per_host=1, acquire_timeout=1)
     narrow = pooledhttp.Session(pool=config, runtime=RUNTIME)
     fails = [True]
@@ -83,7 +83,7 @@ def test_failures_cost_no_place(failure: Handler, stream: bool) -> None:
 
 
 def test_one_place_is_enough_for_redirects(narrow: pooledhttp.Session) -> None:
-    """A hop gives its place back before the next one asks for it, whatever its body."""
+    """A redirect gives its slot back before the next hop needs it, whatever its body."""
     bodies = [b"", b"small", BIG]
     hops = [once(respond(body, {"Location": "/next"}, status=302)) for body in bodies]
     with ScriptedServer([*hops, answering(respond(b"fine"))]) as server, prompt():
@@ -93,7 +93,7 @@ def test_one_place_is_enough_for_redirects(narrow: pooledhttp.Session) -> None:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_one_place_is_enough_for_digest(narrow: pooledhttp.Session, stream: bool) -> None:
-    """The challenge is put away before it is answered."""
+    """The challenge gives its slot back before the second request."""
     ask = respond(BIG, {"WWW-Authenticate": 'Digest realm="r", nonce="n", qop="auth"'}, status=401)
 
     def answer_to(seen: SeenRequest) -> bytes:
@@ -107,7 +107,7 @@ def test_one_place_is_enough_for_digest(narrow: pooledhttp.Session, stream: bool
 
 
 def test_one_place_is_enough_for_retries() -> None:
-    """A refused answer is put away before the next attempt."""
+    """A refused response gives its slot back before the next attempt."""
     policy = pooledhttp.Retry(5, status_forcelist=[503], backoff_factor=0)
     busy = respond(b"busy" * 100_000, status=503)
     config = PoolConfig(max_per_host=1, acquire_timeout=1)
@@ -119,7 +119,7 @@ def test_one_place_is_enough_for_retries() -> None:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_one_place_is_enough_for_replays(narrow: pooledhttp.Session, stream: bool) -> None:
-    """A stale connection is replaced in its own place."""
+    """A stale connection is replaced in its own slot."""
 
     def goes(peer: Peer) -> None:
         peer.read_request()
@@ -136,7 +136,7 @@ def test_one_place_is_enough_for_replays(narrow: pooledhttp.Session, stream: boo
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("end", ["read", "close", "drop", "fail"])
 def test_a_waiter_gets_the_place_at_once(narrow: pooledhttp.Session, end: str) -> None:
-    """However the holder ends, the one who waits goes on."""
+    """However the holder ends, the waiter goes on."""
 
     def handle(peer: Peer) -> None:
         peer.read_request()
@@ -191,7 +191,7 @@ def test_waiting_in_vain_says_who_holds(narrow: pooledhttp.Session) -> None:
 
 
 def test_retries_do_not_repeat_a_wait(narrow: pooledhttp.Session) -> None:
-    """A wait in vain is no failure of the server: it is not tried again."""
+    """A wait that timed out is no failure of the server: it is not retried."""
     narrow.mount("http://", HTTPAdapter(1, 1, max_retries=5, pool_block=True))
     with ScriptedServer(answering(respond(BIG))) as server:
         held = narrow.get(server.url(), stream=True, timeout=5)
@@ -202,7 +202,7 @@ def test_retries_do_not_repeat_a_wait(narrow: pooledhttp.Session) -> None:
 
 
 def test_shutdown_wakes_all_who_wait(narrow: pooledhttp.Session) -> None:
-    """Waiters hear of a shutdown at once."""
+    """A shutdown wakes waiters at once."""
     with ScriptedServer(answering(respond(BIG))) as server:
         held = narrow.get(server.url(), stream=True, timeout=5)
         with ThreadPoolExecutor(3) as crew, prompt(1):
@@ -230,7 +230,7 @@ def test_close_lets_waiters_go_on(narrow: pooledhttp.Session) -> None:
 
 
 def test_a_slow_dial_takes_one_place(narrow: pooledhttp.Session) -> None:
-    """A handshake under way counts, and its failure gives the place to the next."""
+    """A running handshake counts, and its failure gives the slot to the next waiter."""
     with ScriptedServer(lambda peer: peer.wait_closed() and None) as server:
         url = f"https://127.0.0.1:{server.port}/"
         with ThreadPoolExecutor(2) as crew, prompt(2):
@@ -270,7 +270,7 @@ def test_adapters_that_block(size: int) -> None:
 
 
 def test_idle_connections_of_many_hosts_are_bounded() -> None:
-    """`max_idle_total` closes the surplus, and errors nowhere."""
+    """`max_idle_total` closes the excess connections, without errors."""
     servers = [ScriptedServer(answering(respond(b"x"))) for _ in range(6)]
     with pooledhttp.Session(pool=PoolConfig(max_idle_total=2)) as session:
         for server in servers:
@@ -283,7 +283,7 @@ def test_idle_connections_of_many_hosts_are_bounded() -> None:
 
 
 def test_connections_live_for_so_many_requests() -> None:
-    """`max_requests` closes a connection after its share."""
+    """`max_requests` closes a connection after that many requests."""
     with ScriptedServer(answering(respond(b"x"))) as server:
         with pooledhttp.Session(pool=PoolConfig(max_requests=3)) as session:
             for _ in range(9):
@@ -292,7 +292,7 @@ def test_connections_live_for_so_many_requests() -> None:
 
 
 def test_one_session_many_threads_many_faults() -> None:
-    """Mixed failures from many threads: every call ends, and no place is lost."""
+    """Mixed failures from many threads: every call ends, and no slot is lost."""
     handlers = [*FAILURES.values()]
     turn = iter(range(10**9))
 
@@ -321,7 +321,7 @@ def test_one_session_many_threads_many_faults() -> None:
 
 
 def test_a_body_found_broken_is_dropped_like_any_other(narrow: pooledhttp.Session) -> None:
-    """What was read ahead and is wrong keeps nothing alive, with the cyclic collector off."""
+    """An invalid body that was read ahead keeps nothing alive, with the cyclic collector off."""
     broken = once(chunked([b"hello"], end=False) + b"zz\r\n")
     with ScriptedServer([broken, answering(respond(b"fine"))]) as server, prompt():
         gc.disable()
@@ -338,7 +338,7 @@ def test_a_body_found_broken_is_dropped_like_any_other(narrow: pooledhttp.Sessio
 
 
 def test_an_answer_that_no_response_can_be_made_of() -> None:
-    """An adapter whose `build_response` raises gives the place back at once."""
+    """An adapter whose `build_response` raises gives the slot back at once."""
 
     class Picky(HTTPAdapter):
         def build_response(self, req: Any, resp: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What users ask of `session.pool`, on real sockets: warm, evict, close, drain, shut down."""
+"""The calls of `session.pool` on real sockets: warm, evict, close, drain, shut down."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wait_for_idle(session: Session, count: int) -> None:
 
 @pytest.fixture
 def quick_warmer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A warmer that looks every twentieth of a second, when nothing wakes it."""
+    """A warmer that checks every twentieth of a second, unless it is woken."""
     monkeypatch.setattr("pooledhttp.transport.warmer.INTERVAL_SECONDS", 0.05)
 
 
@@ -39,7 +39,7 @@ def quick_warmer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_warm_connections_serve_the_next_requests() -> None:
-    """They are open before the first request, and it opens no other."""
+    """Warm connections are open before the first request, and it opens no other."""
     with CountingServer() as server, Session() as session:
         assert session.pool.warm(server.url("/anything"), 3) == 3
         server.wait_until(lambda: server.accepted.total() == 3, "three connections")
@@ -70,7 +70,7 @@ def test_warm_counts_what_its_own_requests_may_use(authority: Authority) -> None
 
 @pytest.mark.parametrize("is_mounted", [True, False])
 def test_warm_of_an_adapters_own_pool(authority: Authority, is_mounted: bool) -> None:
-    """`adapter.pool` finds the way its requests take, with the session's settings if it has one."""
+    """`adapter.pool` uses the route of its requests, with the session's settings if it has one."""
     with CountingServer() as plain, ScriptedServer(HELLO, tls=authority.server_context()) as server:
         adapter = HTTPAdapter(pool=PoolConfig())
         with Session() as session:
@@ -213,7 +213,7 @@ def test_close_leaves_what_is_in_use_to_its_reader() -> None:
 
 
 def test_a_stream_of_the_one_off_functions_can_be_read() -> None:
-    """`pooledhttp.get(url, stream=True)` closes its session before anybody has read the body."""
+    """`pooledhttp.get(url, stream=True)` closes its session before the body is read."""
     with CountingServer() as server:
         answer = pooledhttp.get(server.url("/x"), stream=True)
         assert answer.content == b"GET /x"
@@ -255,7 +255,7 @@ def test_clearing_the_poolmanager_empties_the_shelves() -> None:
 
 
 def test_shutdown_sends_waiters_away_at_once() -> None:
-    """Whoever waits gets `PoolClosed`, at once; whoever comes later as well; readers finish."""
+    """Waiters get `PoolClosed` at once, later requests too; readers finish."""
     with ScriptedServer(HELLO) as server, Session(pool=PoolConfig(max_per_host=1)) as session:
         answer = session.get(server.url(), stream=True)
         errors: list[BaseException] = []
@@ -300,7 +300,7 @@ def test_drain_waits_for_readers() -> None:
 
 
 def test_resize_takes_effect_on_waiters_and_on_what_is_idle() -> None:
-    """Growing serves who waits; shrinking closes what is too much."""
+    """A larger pool serves waiters; a smaller one closes the excess."""
     with CountingServer() as server, Session(pool=PoolConfig(max_per_host=1)) as session:
         held = session.get(server.url(), stream=True)
         bodies: list[bytes] = []
@@ -322,7 +322,7 @@ def test_resize_takes_effect_on_waiters_and_on_what_is_idle() -> None:
 
 
 def busy_forever(gate: Gate) -> Any:
-    """A handler whose first answer ends when a gate is opened."""
+    """A handler whose first response ends when a gate is opened."""
 
     def handle(peer: Peer) -> None:
         peer.read_request()

@@ -1,4 +1,4 @@
-"""What `docs/pool.md` says in code is so."""
+"""The code in `docs/pool.md` runs, and its tables are complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "pool.md").read_text()
 
 
 def test_every_block_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """One after the other, as a reader would, with a local server for the one they name."""
+    """All blocks run one after the other, with a local server for the one they name."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len(blocks) >= 9
     names: dict[str, Any] = {}
@@ -55,7 +55,7 @@ def test_the_table_has_every_setting_and_its_default() -> None:
 
 
 def test_reasons_of_closes_are_those_named(caplog: pytest.LogCaptureFixture) -> None:
-    """Every reason the pool itself counts by is on the page."""
+    """Every reason that the pool itself counts is on the page."""
     caplog.set_level(logging.ERROR)
     events: list[Any] = []
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""What the pool tells while it works: leaks, events in their order, the log; and what it survives:
+"""What the pool reports: leaks, events in their order, the log; and what it survives:
 pickling, listeners that fail, threads."""
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def test_a_response_nobody_reads_is_reported_once(
 
 
 def test_reading_slowly_is_no_leak(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither a body read bit by bit, nor an answer that takes its time."""
+    """A body that is read bit by bit, and a slow response, are not leaks."""
     runtime = SkippingRuntime(stands=True)
 
     def slow(peer: Peer) -> None:
@@ -146,7 +146,7 @@ def test_a_dropped_response_is_reclaimed_at_once() -> None:
     ],
 )
 def test_half_read_ones_are_reclaimed_too(use: Callable[[pooledhttp.Response], object]) -> None:
-    """Whatever had been looked at before."""
+    """A response that is dropped half-read is counted as a leak."""
     with ScriptedServer(answering(LARGE)) as server, Session() as session:
         answer = session.get(server.url(), stream=True)
         with warnings.catch_warnings():
@@ -161,7 +161,7 @@ def test_half_read_ones_are_reclaimed_too(use: Callable[[pooledhttp.Response], o
 
 
 def test_events_of_a_first_and_a_second_request() -> None:
-    """A place to fill, a new connection, its return; then the same connection again; its end."""
+    """An empty lease, a new connection, its return; then the same connection again; its end."""
     events: list[Event] = []
     with CountingServer() as server:
         with Session(listeners=[events.append]) as session:
@@ -180,13 +180,13 @@ def test_events_of_a_first_and_a_second_request() -> None:
 
 
 def interesting(events: list[Event]) -> list[Event]:
-    """Without what is not the pool's."""
+    """The events of the pool alone."""
     own = (ConnectionClosed, ConnectionOpened, LeaseAcquired, LeaseEnded, WaitTimedOut, Leaked)
     return [event for event in events if isinstance(event, (*own, StaleFound, IdleOverflow))]
 
 
 def test_events_of_a_wait_in_vain_and_of_one_that_ends_well() -> None:
-    """A timed-out wait acquires nothing; a served one tells how long it took."""
+    """A wait that timed out acquires nothing; a served one reports its time."""
     events: list[Event] = []
     config = PoolConfig(max_per_host=1)
     with CountingServer() as server, Session(pool=config, listeners=[events.append]) as session:
@@ -257,7 +257,7 @@ def test_events_of_a_connection_found_dead() -> None:
 
 
 def test_a_listener_that_fails_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """Requests go on, others hear everything, and the log has one line at WARNING."""
+    """Requests go on, other listeners get all events, and the log has one line at WARNING."""
 
     def fail(event: Event) -> None:
         raise ZeroDivisionError("of the listener")
@@ -303,7 +303,7 @@ def test_a_listener_may_use_the_session() -> None:
 
 
 def test_a_full_shelf_is_one_line_that_says_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
-    """Fifty connections closed for want of room: one line, with the number that helps."""
+    """Fifty connections closed over the idle limit give one line, with the number to set."""
     config = PoolConfig(max_idle_per_host=2)
     with CountingServer() as server, Session(pool=config) as session:
         for _ in range(10):

@@ -1,4 +1,4 @@
-"""Proxies of every kind: what they are told, what they refuse, and what they never see."""
+"""Proxies of every kind: what is sent to them, what they refuse, and what they never see."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def connects(peer: Peer) -> None:
 
 
 def forwards(body: bytes = b"forwarded") -> Handler:
-    """An HTTP proxy that answers itself."""
+    """An HTTP proxy that responds itself."""
     return answering(lambda seen: respond(body))
 
 
@@ -76,7 +76,7 @@ def test_forwarding(session: pooledhttp.Session) -> None:
 
 @pytest.mark.parametrize("status", [407, 502, 503, 504])
 def test_answers_of_a_forward_proxy(session: pooledhttp.Session, status: int) -> None:
-    """What the proxy says to a plain request is the answer."""
+    """The proxy's own response to a forwarded request is returned to the caller."""
     with ScriptedServer(answering(respond(b"no", status=status))) as proxy:
         answer = session.get("http://a.example/", proxies={"http": proxy_url(proxy)}, timeout=5)
         assert (answer.status_code, answer.content) == (status, b"no")
@@ -111,7 +111,7 @@ def test_a_forward_connection_that_went_stale(session: pooledhttp.Session) -> No
 def test_tunnels(
     session: pooledhttp.Session, authority: Authority, secure: ScriptedServer, proxy_scheme: str
 ) -> None:
-    """CONNECT, then TLS with the origin: reused, and blind to what passes."""
+    """CONNECT, then TLS with the origin: the tunnel is reused, and the proxy sees no plain text."""
     tls = authority.server_context() if proxy_scheme == "https" else None
     with ScriptedServer(connects, tls=tls) as proxy:
         proxies = {"https": proxy_url(proxy, proxy_scheme, "user:hunter2@")}
@@ -150,7 +150,7 @@ def _trust_proxy(session: pooledhttp.Session, authority: Authority) -> None:
 def test_an_unverified_https_proxy_is_refused(
     session: pooledhttp.Session, authority: Authority, secure: ScriptedServer
 ) -> None:
-    """The proxy's own certificate is checked, and nothing is told to one that fails."""
+    """The proxy's own certificate is checked, and nothing is sent to one that fails."""
     with ScriptedServer(connects, tls=authority.server_context("other.example")) as proxy:
         with prompt(), pytest.raises((ProxyError, SSLError)):
             session.get(
@@ -163,7 +163,7 @@ def test_an_unverified_https_proxy_is_refused(
 def test_the_origin_behind_a_tunnel_is_verified(
     session: pooledhttp.Session, authority: Authority
 ) -> None:
-    """A proxy that sends us to somebody else is found out."""
+    """A proxy that leads to another server is detected."""
     with ScriptedServer(OK, tls=authority.server_context("other.example")) as origin:
         with ScriptedServer(connects) as proxy:
             with prompt(), pytest.raises(SSLError) as caught:
@@ -179,7 +179,7 @@ def test_the_origin_behind_a_tunnel_is_verified(
 
 
 def says(data: bytes, *, then: Callable[[Peer], Any] = Peer.wait_closed) -> Handler:
-    """A proxy that answers CONNECT like this."""
+    """A proxy with this response to CONNECT."""
 
     def handle(peer: Peer) -> None:
         peer.read_head()
@@ -224,7 +224,7 @@ def test_refused_tunnels(session: pooledhttp.Session, handler: Handler) -> None:
 def test_a_tunnel_whose_answer_claims_a_body(
     session: pooledhttp.Session, authority: Authority, secure: ScriptedServer, fields: str
 ) -> None:
-    """A 2xx to CONNECT has no body, whatever its head says (RFC 9110, section 9.3.6)."""
+    """A 2xx to CONNECT has no body, even if its head has a length (RFC 9110, section 9.3.6)."""
 
     def handle(peer: Peer) -> None:
         port = int(peer.read_head().target.rpartition(":")[2])
@@ -254,7 +254,7 @@ def test_407_in_other_words_says_nothing_of_passwords(session: pooledhttp.Sessio
 
 
 def test_credentials_for_a_proxy_go_out_once(session: pooledhttp.Session) -> None:
-    """Those of its URL stand for the caller's own field, whatever the case of its name."""
+    """Credentials of the proxy URL replace the caller's field, in any case of its name."""
     with ScriptedServer(forwards()) as proxy:
         session.get(
             "http://a.example/",
@@ -390,7 +390,7 @@ def test_a_redirect_to_an_exception_goes_past_the_proxy(
 def test_proxies_of_the_environment(
     session: pooledhttp.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`http_proxy` is used, `no_proxy` heeded, both read anew for each request."""
+    """`http_proxy` and `no_proxy` are applied, and read again for each request."""
     with ScriptedServer(forwards()) as proxy, ScriptedServer(OK) as origin:
         monkeypatch.setenv("http_proxy", proxy_url(proxy))
         assert session.get("http://a.example/", timeout=5).content == b"forwarded"
@@ -403,7 +403,7 @@ def test_proxies_of_the_environment(
 
 
 def test_a_header_does_not_make_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`HTTP_PROXY` in a CGI script is the client's `Proxy` header: not believed (httpoxy)."""
+    """`HTTP_PROXY` in a CGI script is the client's `Proxy` field: it is ignored (httpoxy)."""
     with ScriptedServer(forwards()) as proxy, ScriptedServer(OK) as origin:
         monkeypatch.setenv("REQUEST_METHOD", "GET")
         monkeypatch.setenv("HTTP_PROXY", proxy_url(proxy))
@@ -427,7 +427,7 @@ def test_a_header_does_not_make_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None
 )
 @pytest.mark.parametrize("target", ["http", "https"])
 def test_bad_proxy_urls(session: pooledhttp.Session, url: str, target: str, error: Any) -> None:
-    """A proxy that cannot be is refused in requests' terms."""
+    """An invalid proxy URL raises the class that requests raises."""
     with prompt(), pytest.raises(error) as caught:
         session.get(f"{target}://127.0.0.1:1/", proxies={"all": url}, timeout=2)
     assert isinstance(caught.value, pooledhttp.RequestException)
@@ -488,7 +488,7 @@ def socks5(
 def test_where_a_socks5_proxy_is_bound_does_not_matter(
     session: pooledhttp.Session, bound: bytes
 ) -> None:
-    """Of the address in the answer only the length counts."""
+    """Only the length of the address in the reply matters."""
     with ScriptedServer(OK) as origin, ScriptedServer(socks5(bound=bound)) as proxy:
         proxies = {"http": proxy_url(proxy, "socks5h")}
         assert session.get(origin.url("/x"), proxies=proxies, timeout=5).content == b"origin /x"

@@ -1,4 +1,4 @@
-"""Ways to a server beside a name and a port: Unix sockets, addresses, resolvers, socket options."""
+"""Other ways to a server than a name and a port: Unix sockets, addresses, resolvers, options."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.wire.tools import prompt
 
 
 class _Application(http.server.BaseHTTPRequestHandler):
-    """Answers with what it was asked, on a connection that is kept alive."""
+    """Responds with the target of the request, on a connection that is kept alive."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1
@@ -101,7 +101,7 @@ def test_a_unix_socket_is_reached_and_its_connection_kept(
 
 @pytest.mark.parametrize("prefix", ["http+unix://", "http+"])
 def test_an_adapter_may_be_mounted_for_them(app: _UnixServer, prefix: str) -> None:
-    """Ours works there with settings of its own; whoever else's is asked instead of ours."""
+    """Our adapter works there with its own settings; a foreign one is used instead of ours."""
     with Session() as session:
         session.mount(prefix, HTTPAdapter(pool=PoolConfig(max_per_host=1)))
         assert session.get(_url(app), timeout=5).text == "GET / localhost"
@@ -120,7 +120,7 @@ def test_an_adapter_may_be_mounted_for_them(app: _UnixServer, prefix: str) -> No
 
 
 def test_without_our_adapter_for_http_there_is_none_for_sockets(app: _UnixServer) -> None:
-    """Who took the adapter for http:// away, or put another there, meant it."""
+    """A removed or replaced adapter for http:// is respected."""
     with Session() as session:
         del session.adapters["http://"]
         with pytest.raises(InvalidSchema):
@@ -139,7 +139,7 @@ def test_sockets_are_told_apart_by_case(session: Session, tmp_path: Path) -> Non
 def test_no_proxy_is_asked_for_a_unix_socket(
     monkeypatch: pytest.MonkeyPatch, session: Session, app: _UnixServer
 ) -> None:
-    """A socket of this machine is not behind a proxy, whatever the environment says."""
+    """A Unix socket is never behind a proxy, even if the environment names one."""
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     session.proxies = {"all": "http://127.0.0.1:1", "http+unix": "http://127.0.0.1:1"}
     assert session.get(_url(app), timeout=5).ok
@@ -178,7 +178,7 @@ def test_a_unix_socket_that_is_not_there(session: Session, tmp_path: Path) -> No
 
 
 def test_a_redirect_from_a_socket_drops_credentials(session: Session, app: _UnixServer) -> None:
-    """What authorises at the socket is not shown on the network."""
+    """Credentials for the socket are not sent over the network."""
     with ScriptedServer(answering(respond(b"x"))) as server:
         headers = {"X-To": server.url(), "Authorization": "Bearer secret"}
         assert session.get(_url(app, "/to"), headers=headers, timeout=5).content == b"x"
@@ -199,7 +199,7 @@ def test_ipv6_literals(session: Session) -> None:
 
 @pytest.mark.parametrize("spelled", ["%25lo", "%lo", "%251"])
 def test_zone_ids(session: Session, spelled: str) -> None:
-    """A zone id is for this machine: it is dialled with, and not told to the server."""
+    """A zone id is for this machine: it is used to connect, and not sent to the server."""
     index = socket.if_nametoindex("lo") if hasattr(socket, "if_nametoindex") else 1
     with ScriptedServer(answering(respond(b"x")), host="::1") as server:
         host = f"[::1{spelled.replace('1', str(index)) if '251' in spelled else spelled}]"
@@ -285,7 +285,7 @@ def test_a_proxy_is_looked_up_by_the_resolver_too(session: Session) -> None:
 
 
 def test_happy_eyeballs(session: Session) -> None:
-    """A first address that swallows everything costs a quarter of a second, not the timeout."""
+    """A first address that does not reply costs a quarter of a second, not the timeout."""
     with ScriptedServer(answering(respond(b"x"))) as server, _black_hole() as hole:
         resolver = _Counting(hole, Address(socket.AF_INET, ("127.0.0.1", server.port)))
         session.mount("http://", HTTPAdapter(resolver=resolver))
@@ -296,7 +296,7 @@ def test_happy_eyeballs(session: Session) -> None:
 
 
 def test_all_addresses_share_the_time(session: pooledhttp.Session) -> None:
-    """Three addresses that swallow everything take no longer than one."""
+    """Three addresses that do not reply take no longer than one."""
     with contextlib.ExitStack() as holes:
         addresses = [holes.enter_context(_black_hole()) for _ in range(3)]
         session.mount("http://", HTTPAdapter(resolver=_Counting(*addresses)))
@@ -315,7 +315,7 @@ def test_a_unix_socket_under_a_patched_urllib3(
 
 @contextlib.contextmanager
 def _black_hole() -> Iterator[Address]:
-    """An address that answers no SYN: its queue is full."""
+    """An address that does not reply to a SYN: its queue is full."""
     with socket.socket() as listener, contextlib.ExitStack() as crowd:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)

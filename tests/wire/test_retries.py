@@ -1,4 +1,4 @@
-"""Trying again: as often as allowed, never what must not run twice, never what cannot be resent."""
+"""Retries: as often as allowed, never for what must not run twice or cannot be sent again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def dies(peer: Peer) -> None:
 
 
 def dies_in_the_head(peer: Peer) -> None:
-    """Begin an answer and close."""
+    """Begin a response and close."""
     peer.read_request()
     peer.send(b"HTTP/1.1 200 OK\r\n")
     peer.close()
@@ -57,34 +57,34 @@ def resets(peer: Peer) -> None:
 
 
 def stalls(peer: Peer) -> None:
-    """Read the request and say nothing."""
+    """Read the request and send nothing."""
     peer.read_request()
     RUNTIME.stay_silent(peer)
 
 
 def truncates(peer: Peer) -> None:
-    """Answer by half a body."""
+    """Send half a body and close."""
     peer.read_request()
     peer.send(respond(b"half", length=8))
     peer.close()
 
 
 def truncates_chunks(peer: Peer) -> None:
-    """Answer by half a chunked body."""
+    """Send half a chunked body and close."""
     peer.read_request()
     peer.send(chunked([b"half"], end=False))
     peer.close()
 
 
 def stalls_in_the_body(peer: Peer) -> None:
-    """Answer by half a body and stay."""
+    """Send half a body and keep the connection open."""
     peer.read_request()
     peer.send(respond(b"half", length=8))
     RUNTIME.stay_silent(peer)
 
 
 def speaks_rubbish(peer: Peer) -> None:
-    """Answer by something else."""
+    """Send something that is not HTTP."""
     peer.read_request()
     peer.send(b"rubbish\r\n")
     peer.wait_closed()
@@ -113,7 +113,7 @@ def session_with(policy: urllib3.Retry, **how: Any) -> pooledhttp.Session:
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
 def test_safe_methods_are_tried_again(policy: Policy, method: str, failure: Handler) -> None:
-    """Two failures of any kind, then an answer; a body cut short counts as one."""
+    """Two failures of any kind, then a response; a truncated body counts as a failure."""
     with ScriptedServer([failure, failure, OK]) as server:
         with session_with(policy(3, **QUICK)) as session, prompt():
             data = b"x" if method == "PUT" else None
@@ -170,7 +170,7 @@ def test_a_post_the_caller_allows(policy: Policy, allowed: list[str] | None) -> 
     ids=["dies", "resets", "stalls", "truncates", "busy"],
 )
 def test_giving_up(policy: Policy, failure: Handler, error: type[Exception]) -> None:
-    """When the policy has had enough, its MaxRetryError is the cause, with its reason."""
+    """When retries run out, urllib3's MaxRetryError is the cause, with its reason."""
     with ScriptedServer([failure] * 3) as server:
         with session_with(policy(2, **QUICK)) as session, prompt():
             with pytest.raises(error) as caught:
@@ -185,7 +185,7 @@ def test_giving_up(policy: Policy, failure: Handler, error: type[Exception]) -> 
 
 @policies
 def test_no_policy_at_all(policy: Policy) -> None:
-    """Without retries an error is told as what it is."""
+    """Without retries the error is not wrapped."""
     with ScriptedServer(stalls) as server, session_with(policy(0, read=False)) as session:
         with pytest.raises(ReadTimeout):
             session.get(server.url(), timeout=5)
@@ -197,7 +197,7 @@ def test_no_policy_at_all(policy: Policy) -> None:
 
 @policies
 def test_refused_connections_are_tried_again(policy: Policy) -> None:
-    """A POST that never left may be tried again whatever its method."""
+    """A request that was never sent may be retried, also a POST."""
     events: list[Event] = []
     with ScriptedServer(OK) as server:
         server.refuse()
@@ -261,7 +261,7 @@ def test_the_whole_body_or_none(
 
 @policies
 def test_a_streamed_answer_is_not_read_ahead(policy: Policy) -> None:
-    """With `stream=True` a truncation is the reader's to meet."""
+    """With `stream=True` a truncation is an error for the reader."""
     with ScriptedServer([truncates]) as server, session_with(policy(3, **QUICK)) as session:
         answer = session.get(server.url(), stream=True, timeout=5)
         with pytest.raises(ChunkedEncodingError):
@@ -299,7 +299,7 @@ def test_a_total_of_none_leaves_it_to_the_other_counts(policy: Policy) -> None:
 
 @pytest.mark.parametrize("value", ["soon", "-1", "1e9999", "99999999999999999999", "", "nan"])
 def test_an_unreadable_retry_after(value: str) -> None:
-    """Advice that nobody can read does not make a request fail, nor sleep for ever."""
+    """An invalid `Retry-After` neither fails a request nor makes it sleep for ever."""
     busy = respond(b"", {"Retry-After": value}, status=503)
     policy = pooledhttp.Retry(1, max_retry_after=0.01, **QUICK)
     with ScriptedServer(answering(busy, respond(b"fine"))) as server:
@@ -325,7 +325,7 @@ def test_a_broken_connection_after_reuse_takes_no_retry() -> None:
 
 
 def test_finished_requests_are_told() -> None:
-    """A listener hears of each request once: how it ended and how long it took."""
+    """A listener gets one event for each request: how it ended and how long it took."""
     events: list[Event] = []
     with ScriptedServer([BUSY, dies]) as server:
         with pooledhttp.Session(listeners=[events.append]) as session:
@@ -365,7 +365,7 @@ def test_a_refused_answer_without_end_is_not_waited_for(announced: bool, stream:
 
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 def test_a_refused_answer_that_stalls_is_not_waited_for_long(stream: bool) -> None:
-    """Also where the caller set no timeout: nobody wants that body."""
+    """The body of a refused response is not waited for, even without a timeout."""
 
     def stalls_in_the_body(peer: Peer) -> None:
         peer.read_request()
@@ -381,7 +381,7 @@ def test_a_refused_answer_that_stalls_is_not_waited_for_long(stream: bool) -> No
 
 
 def test_a_file_that_cannot_go_back_leaves_the_error_of_the_connection() -> None:
-    """The replay on a fresh connection is given up; what is raised says what went wrong."""
+    """A body that cannot be rewound is not replayed; the error is that of the connection."""
 
     class OneWay(io.BytesIO):
         is_sent = False

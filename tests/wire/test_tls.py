@@ -1,4 +1,4 @@
-"""TLS that fails, lies, breaks off or is verified on other terms."""
+"""TLS that fails, breaks off, shows a wrong certificate, or is verified on other terms."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_names(
     asked_for: str,
     is_right: bool | None,
 ) -> None:
-    """A certificate counts for the names in it alone; nothing of a request is sent otherwise."""
+    """A certificate is valid for its names only; otherwise nothing of a request is sent."""
     with ScriptedServer(OK, tls=authority.server_context(*issued_for)) as server:
         url = url_of(server, asked_for)
         if is_right:
@@ -101,7 +101,7 @@ def server_with(certificate: trustme.LeafCert) -> ssl.SSLContext:
 def test_certificates_that_prove_nothing(
     session: pooledhttp.Session, authority: Authority, kind: str
 ) -> None:
-    """Expired, from tomorrow, by somebody else, or with a name in the wrong place."""
+    """Expired, not yet valid, of another authority, or with the name in the wrong field."""
     issue = authority.ca.issue_cert
     certificate = {
         "expired": lambda: issue("127.0.0.1", not_before=NOW - FAR, not_after=NOW - FAR / 2),
@@ -156,7 +156,7 @@ def test_old_versions_are_refused(
 def test_terms_are_never_mixed(
     session: pooledhttp.Session, authority: Authority, first: Any
 ) -> None:
-    """A connection made with one `verify` is not used with another (CVE-2024-35195)."""
+    """A connection made with one `verify` is not reused with another (CVE-2024-35195)."""
     context = authority.server_context("other.example") if first is False else None
     with ScriptedServer(OK, tls=context or authority.server_context()) as server:
         with warnings.catch_warnings():
@@ -302,7 +302,7 @@ def wants_certificate(authority: Authority) -> ssl.SSLContext:
 def test_client_certificates(
     session: pooledhttp.Session, authority: Authority, version: str
 ) -> None:
-    """With a certificate the server answers; without, the error says that TLS was refused."""
+    """With a certificate the server responds; without, the error says that TLS was refused."""
     context = wants_certificate(authority)
     context.minimum_version = context.maximum_version = ssl.TLSVersion[version]
     pair = authority.write_certificate("client", stem="client")
@@ -393,7 +393,7 @@ def hello_then(*sends: bytes, rst: bool = False) -> Handler:
     ],
 )
 def test_broken_handshakes(session: pooledhttp.Session, handler: Handler) -> None:
-    """Whatever is said instead of a handshake is a ConnectionError at once."""
+    """Any bytes in place of a handshake are a ConnectionError at once."""
     with ScriptedServer(handler) as server:
         with prompt(), pytest.raises(ConnectionError) as caught:
             session.get(url_of(server, "127.0.0.1"), timeout=5)
@@ -437,7 +437,7 @@ def test_ends(
     is_whole: bool,
     stream: bool,
 ) -> None:
-    """An end without close_notify may be an attacker's: it is a truncation where it matters."""
+    """An end without close_notify may be an attack: a body that it could cut short is an error."""
 
     def handle(peer: Peer) -> None:
         peer.read_request()
@@ -470,7 +470,7 @@ def test_tickets_do_not_spoil_reuse(
 
 
 def test_data_on_an_idle_tls_connection(session: pooledhttp.Session, authority: Authority) -> None:
-    """Bytes that nobody asked for cost the connection, over TLS too."""
+    """Unexpected bytes on an idle connection close it, over TLS too."""
 
     def handle(peer: Peer) -> None:
         peer.read_request()

@@ -21,7 +21,7 @@ ways = pytest.mark.parametrize(("method", "fields", "answer"), WAYS.values(), id
 
 
 def echoes(answer: bytes) -> Callable[[Peer], None]:
-    """Switch, greet in the same packet, and say back whatever comes."""
+    """Switch, greet in the same packet, and echo what arrives."""
 
     def handle(peer: Peer) -> None:
         peer.read_head()
@@ -68,7 +68,7 @@ def test_who_does_not_stream_is_not_kept_waiting(
 def test_a_refused_switch_is_an_answer_as_any(
     session: pooledhttp.Session, method: str, fields: dict[str, str], answer: bytes
 ) -> None:
-    """The server says no, with a body, and the connection serves on."""
+    """A refused upgrade has a body, and the connection is reused."""
     with ScriptedServer(answering(respond(b"no", status=403))) as server:
         for _ in range(2):
             response = session.request(method, server.url(), headers=fields, timeout=5)
@@ -81,7 +81,7 @@ def test_a_refused_switch_is_an_answer_as_any(
 def test_a_dropped_switch_is_closed(
     session: pooledhttp.Session, method: str, fields: dict[str, str], answer: bytes
 ) -> None:
-    """A switched response that is let go gives its place back."""
+    """A switched response that is dropped gives its slot back."""
     with ScriptedServer(echoes(answer)) as server:
         with pytest.warns(ResourceWarning):
             session.request(method, server.url(), headers=fields, stream=True, timeout=5)

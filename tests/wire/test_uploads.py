@@ -1,4 +1,4 @@
-"""Requests going out: early answers, framing, `Expect`, and what must never reach the wire."""
+"""Requests going out: early responses, framing, `Expect`, and what must never reach the wire."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def answers_before_the_request(peer: Peer) -> None:
 def test_an_early_answer_is_returned(
     session: pooledhttp.Session, handler: Callable[[Peer], None], body: Any
 ) -> None:
-    """A 413 that comes while we upload is the answer: no broken pipe, no timeout."""
+    """A 413 that arrives during the upload is the response: no broken pipe, no timeout."""
     with ScriptedServer(first_then_new(handler)) as server:
         with prompt():
             answer = session.post(server.url(), data=body(), timeout=5)
@@ -82,7 +82,7 @@ def test_an_early_answer_is_returned(
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_an_early_answer_then_close(session: pooledhttp.Session, body: Any) -> None:
-    """The answer before a close is kept where the kernel kept it, else the error is clear."""
+    """The response before a close is returned if the kernel kept it, else a clear error."""
     with ScriptedServer(first_then_new(answers_and_closes)) as server:
         with prompt():
             try:
@@ -101,7 +101,7 @@ def test_an_early_answer_then_close(session: pooledhttp.Session, body: Any) -> N
 def test_an_early_answer_to_a_large_head(
     session: pooledhttp.Session, part: str, body: bytes | None
 ) -> None:
-    """A server reads no more of a head than it wants, and answers; the send of the rest blocks."""
+    """A server reads a part of a head and responds; the send of the rest blocks."""
 
     def refuses_the_head(peer: Peer) -> None:
         peer.sock.recv(1000)
@@ -119,7 +119,7 @@ def test_an_early_answer_to_a_large_head(
 
 
 def test_an_early_answer_to_a_small_body(session: pooledhttp.Session) -> None:
-    """One that fits into the buffers, over many rounds: always answered."""
+    """An upload that fits into the buffers gets its response in each of many rounds."""
     with ScriptedServer(answers_and_drains) as server:
         for _ in range(20):
             answer = session.post(server.url(), data=b"x" * 50_000, timeout=5)
@@ -128,14 +128,14 @@ def test_an_early_answer_to_a_small_body(session: pooledhttp.Session) -> None:
 
 
 def test_an_answer_before_the_request(session: pooledhttp.Session) -> None:
-    """A server that turns connections away is heard."""
+    """A response that arrives before the request is sent is returned."""
     with ScriptedServer(answers_before_the_request) as server, prompt():
         assert session.post(server.url(), data=BIG, timeout=5).status_code in (503,)
         session.close()
 
 
 def test_a_server_that_dies_in_the_upload(session: pooledhttp.Session) -> None:
-    """A reset while we write, with no answer, is a ConnectionError in time."""
+    """A reset during the upload, without a response, is a ConnectionError in time."""
 
     def dies(peer: Peer) -> None:
         peer.read_head()
@@ -150,7 +150,7 @@ def test_a_server_that_dies_in_the_upload(session: pooledhttp.Session) -> None:
 
 
 def test_an_endless_upload_hears_the_answer(session: pooledhttp.Session) -> None:
-    """A generator without end stops when the server has answered, though it reads on."""
+    """An endless generator stops when the server has responded, even if the server reads on."""
 
     def endless() -> Iterator[bytes]:
         while True:
@@ -189,7 +189,7 @@ def test_a_server_that_answers_while_it_reads(session: pooledhttp.Session, body:
 
 
 def test_a_server_that_says_back_what_it_reads(session: pooledhttp.Session) -> None:
-    """Both directions at once, more than any buffer between holds: nobody waits for the other."""
+    """Both directions at once, larger than all buffers between: neither side blocks the other."""
     data = BIG[:8_000_000]
 
     def echoes(peer: Peer) -> None:
@@ -205,7 +205,7 @@ def test_a_server_that_says_back_what_it_reads(session: pooledhttp.Session) -> N
 
 
 def test_success_then_deafness() -> None:
-    """A server that has answered and takes no more is not waited for beyond the write timeout."""
+    """A server that has responded and stops reading is not waited for beyond the write timeout."""
     runtime = SkippingRuntime()
 
     def succeeds_and_stays(peer: Peer) -> None:
@@ -223,7 +223,7 @@ def test_success_then_deafness() -> None:
 def test_an_end_without_an_answer_in_the_upload(
     session: pooledhttp.Session, body: Any, says: bytes
 ) -> None:
-    """A server that ends its side and neither reads nor closes will not answer any more."""
+    """A server that ends its side and neither reads nor closes will send no response."""
 
     def ends_its_side(peer: Peer) -> None:
         peer.read_head()
@@ -242,7 +242,7 @@ def test_an_end_without_an_answer_in_the_upload(
 
 
 def test_expect_waits_for_continue(session: pooledhttp.Session) -> None:
-    """With `Expect: 100-continue` the body follows the server's word."""
+    """With `Expect: 100-continue` the body is sent after the server's 100."""
 
     def handle(peer: Peer) -> None:
         head = peer.read_head()
@@ -265,7 +265,7 @@ def test_expect_waits_for_continue(session: pooledhttp.Session) -> None:
 
 @pytest.mark.parametrize("status", [413, 417, 401, 200])
 def test_expect_refused_sends_no_body(session: pooledhttp.Session, status: int) -> None:
-    """A final answer instead of 100 means that the body stays here, and the connection goes."""
+    """A final response instead of 100: the body is not sent, and the connection is closed."""
     seen: list[bytes] = []
 
     def handle(peer: Peer) -> None:
@@ -358,7 +358,7 @@ def test_one_framing_goes_out(
 def test_a_length_that_does_not_fit_is_refused(
     session: pooledhttp.Session, length: str, data: Any
 ) -> None:
-    """A body of another length than was promised never becomes the next request."""
+    """A body of another length than announced never becomes the next request."""
     with ScriptedServer(answering(respond(b"x"))) as server:
         with prompt(), pytest.raises(RequestException):
             session.post(server.url(), data=data, headers={"Content-Length": length}, timeout=2)
@@ -384,7 +384,7 @@ def test_a_generator_that_fails(session: pooledhttp.Session) -> None:
 
 
 def test_a_generator_that_outlasts_the_total(session: pooledhttp.Session) -> None:
-    """Time is up between two pieces too, and the request is never completed."""
+    """The total also ends the request between two pieces, and it is never completed."""
 
     def dawdles() -> Iterator[bytes]:
         pause = threading.Event()
@@ -530,7 +530,7 @@ def test_targets(session: pooledhttp.Session, target: str, by_hand: bool) -> Non
 
 @pytest.mark.parametrize("text", BAD_TEXT)
 def test_params_auth_and_agents(session: pooledhttp.Session, text: str) -> None:
-    """What is encoded anyway carries nothing through."""
+    """Line breaks in encoded values do not reach the wire."""
     seen = sent(session, "GET", params={"q": text}, auth=("user", text))
     assert seen.header("x-evil") is None
     assert seen.version == "HTTP/1.1"

@@ -14,10 +14,10 @@ from pooledhttp import exceptions
 from tests.support.scripted import Handler, Peer, ScriptedServer, answering, respond
 from tests.support.stopwatch import Stopwatch
 
-#: Longest time an exchange may take that ends by an answer or by its own error, not by a timeout.
+#: Longest time of an exchange that ends by a response or by its own error, not by a timeout.
 PROMPT_SECONDS = 2.0
 
-#: How an answer ends on the server's side: it stays for more requests, or closes in some way.
+#: How a response ends on the server's side: it waits for more requests, or closes in some way.
 Then = Callable[[Peer], None]
 
 Expected = bytes | type[BaseException] | tuple[type[BaseException], ...]
@@ -26,7 +26,7 @@ SAME, NEW = b"over the same connection", b"over a new connection"
 
 
 def keep(peer: Peer) -> None:
-    """Answer every later request on the same connection."""
+    """Respond to every later request on the same connection."""
     answering(respond(SAME))(peer)
 
 
@@ -46,12 +46,12 @@ class Case:
 
     Args:
         name: What is wrong with it; the test's id.
-        sends: The bytes of the answer.
+        sends: The bytes of the response.
         expect: The body, or the class of the error.
         reused: Whether the next request may go over the same connection; None where both are fine.
-        then: What the server does after its answer.
+        then: What the server does after its response.
         method: Of the request.
-        status: Of the answer, checked unless None.
+        status: Of the response, checked unless None.
     """
 
     name: str
@@ -69,12 +69,12 @@ def table(*cases: Case) -> Any:
 
 
 def first_then_new(first: Handler) -> list[Handler]:
-    """The first connection in the hands of `first`, a second one answered well."""
+    """`first` handles the first connection; a second one gets a good response."""
     return [first, answering(respond(NEW))]
 
 
 def play(case: Case, session: pooledhttp.Session, **how: Any) -> None:
-    """Run a case: the answer or error is as expected, in time, and reuse is not beyond doubt."""
+    """Run a case: the expected outcome comes in time, and no connection in doubt is reused."""
 
     def misbehave(peer: Peer) -> None:
         peer.read_request()
