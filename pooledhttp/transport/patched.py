@@ -3,7 +3,8 @@
 vcrpy replaces `HTTPConnectionPool.ConnectionCls` while a cassette is in use, pook and many a test
 replace `HTTPConnectionPool.urlopen`. Under requests that catches every request, and what they are
 there for is that none gets out. So while urllib3 is not as it was when this file was imported,
-requests go through urllib3's own pools, made with the settings ours would have used.
+requests go through urllib3's own pools, made with the settings ours would have used. The same holds
+while the socket class is a mock (mocket): only urllib3's connections can use its objects.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from urllib3 import ProxyManager
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from pooledhttp.network import UNIX_SCHEME
+from pooledhttp.network import UNIX_SCHEME, is_socket_mocked
 from pooledhttp.transport.origin import OriginPool
 
 __all__ = ["is_urllib3_patched", "urllib3_pool"]
@@ -46,8 +47,8 @@ _TLS_SETTINGS = (
 
 
 def is_urllib3_patched() -> bool:
-    """Whether somebody has put something of theirs into urllib3's pools."""
-    return not (
+    """Whether somebody has put something of theirs into urllib3's pools, or below them."""
+    return is_socket_mocked() or not (
         HTTPConnectionPool.urlopen is _URLOPEN
         and HTTPSConnectionPool.urlopen is _URLOPEN
         and HTTPConnectionPool.ConnectionCls is _PLAIN
