@@ -477,6 +477,10 @@ class TlsError(Fault, _urllib3.SSLError):
     ) -> None:
         self._state((message,) if cause is None else (cause,), message, facts)
 
+    def __repr__(self) -> str:
+        # Programs look for the name of urllib3's class in the text of a MaxRetryError.
+        return f"SSLError({self.message!r})"
+
 
 class ProxyFault(Fault, _urllib3.ProxyError):
     """The proxy could not be used.

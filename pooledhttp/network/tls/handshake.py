@@ -248,9 +248,8 @@ def explain(
 
 
 def _what_failed(error: OSError | ValueError, peer: str) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        reason = getattr(error, "verify_message", "") or error.args[-1]
-        return f"certificate verify failed for {peer}: {reason}."
+    if isinstance(error, CertificateMismatch):
+        return f"certificate verify failed for {peer}: {error.args[-1]}."
     if isinstance(error, OSError) and error.filename:
         return f"the TLS settings for {peer} cannot be used: {error}."
     return f"TLS handshake with {peer} failed: {error}."
