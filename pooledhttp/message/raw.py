@@ -271,7 +271,8 @@ class RawResponse(HTTPResponse):
     @property
     def connection(self) -> HeldConnection | None:  # type: ignore[override]
         """What stands for the connection while the body holds it, to find its socket by."""
-        return self._connection
+        held: HeldConnection | None = self._connection
+        return held
 
     def fileno(self) -> int:
         """The descriptor of the socket, while the body holds its connection."""
