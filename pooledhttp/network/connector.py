@@ -183,6 +183,9 @@ class Connector:
         except TimeoutError as error:
             raise _timed_out(route, f"looking up {host}", "resolve", 0) from error
         except (OSError, UnicodeError, *_WHILE_ENDING) as error:
+            # Code of the program's own stands in the place of getaddrinfo: a guard raises there.
+            if is_getaddrinfo_replaced() and not isinstance(error, (OSError, UnicodeError)):
+                raise
             raise _unresolved(route, host, str(error)) from error
         if not addresses:
             raise _unresolved(route, host, "the name has no address")
