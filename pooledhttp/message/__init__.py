@@ -26,6 +26,7 @@ from pooledhttp.message.headers import (
     parse_content_type,
     parse_header_links,
 )
+from pooledhttp.message.insides import BodyFile, OriginalResponse
 from pooledhttp.message.payload import (
     can_rewind,
     dict_to_sequence,
@@ -47,10 +48,9 @@ from pooledhttp.message.prepared import (
 )
 from pooledhttp.message.raw import (
     MAX_DRAIN_BYTES,
-    OriginalResponse,
     RawResponse,
-    Reader,
 )
+from pooledhttp.message.reader import Reader
 from pooledhttp.message.request import Request
 from pooledhttp.message.response import (
     CONTENT_CHUNK_SIZE,
@@ -89,6 +89,7 @@ from pooledhttp.message.urls import (
 )
 
 __all__ = [
+    "BodyFile",
     # error_translation
     "BodyErrors",
     "ErrorTranslation",

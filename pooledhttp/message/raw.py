@@ -4,8 +4,9 @@ Code built on requests looks deep into `raw`, so it is the real class, with ever
 the replaceable `_fp`: a library may wrap it to watch the bytes go by, or put a `BytesIO` there to
 have the body read again. What differs from a response that urllib3 made itself:
 
-- The parser has taken chunks apart already, so `chunked` is false even for a chunked body, and
-  `stream` keeps the ends of chunks visible by asking the reader for pieces.
+- The parser has taken chunks apart already. `chunked` tells how the body comes, and `stream` keeps
+  the ends of chunks visible by asking the reader for pieces; urllib3's own reading of chunks is
+  never used.
 - A compressed body that is cut short is an error (see `decoding`).
 - The connection is not ours to give back: the reader does it at the end of the body. `close` and
   `release_conn` close the reader; a response that is merely dropped does nothing, so that the
@@ -15,9 +16,8 @@ have the body read again. What differs from a response that urllib3 made itself:
 from __future__ import annotations
 
 import io
-from collections.abc import Generator, Iterable
-from http.client import HTTPMessage
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 from urllib3 import HTTPHeaderDict
 from urllib3.exceptions import DecodeError
@@ -26,6 +26,8 @@ from urllib3.response import ContentDecoder, HTTPResponse
 from urllib3.util.response import is_fp_closed
 
 from pooledhttp.message.decoding import make_decoder
+from pooledhttp.message.insides import ConnectionAttribute, HeldConnection, OriginalResponse
+from pooledhttp.message.reader import Reader
 
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
@@ -44,88 +46,6 @@ MAX_DRAIN_BYTES = 64 * 1024
 #: The longest that such a body is waited for, which is longer than a new connection takes.
 MAX_DRAIN_SECONDS = 1.0
 _DRAIN_PIECE_BYTES = 16 * 1024
-
-
-class Reader(Protocol):
-    """The body behind `raw`, as http.client's response offers it."""
-
-    def read(self, amt: int | None = None, /) -> bytes:
-        """Read `amt` bytes, all of them for `None`."""
-
-    def read_piece(self, amt: int) -> bytes:
-        """Read up to `amt` bytes without crossing the end of a chunk."""
-
-    def read_ahead(self) -> None:
-        """Read the whole body and keep it for whoever reads it."""
-
-    def limit_remaining_time(self, seconds: float) -> None:
-        """Allow at most `seconds` from now for the rest of the body."""
-
-    def close(self) -> None:
-        """End the body wherever it is."""
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the connection has been given back."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether there is nothing left to read."""
-
-
-class OriginalResponse:
-    """Stands where urllib3 keeps http.client's response: cookies and tools look at its `msg`.
-
-    Args:
-        headers: Name and value pairs as they came.
-        reader: The body.
-        status: Status code.
-        reason: Reason phrase.
-        version: 10 or 11.
-        method: The method of the request.
-    """
-
-    __slots__ = ("_headers", "_message", "_method", "_reader", "reason", "status", "version")
-
-    def __init__(
-        self,
-        headers: Iterable[tuple[str, str]],
-        reader: Reader,
-        status: int,
-        reason: str,
-        version: int,
-        method: str,
-    ) -> None:
-        self._headers = headers
-        self._message: HTTPMessage | None = None
-        self._reader = reader
-        self._method = method
-        self.status = status
-        self.reason = reason
-        self.version = version
-
-    @property
-    def msg(self) -> HTTPMessage:
-        """The fields as an email message, made when first asked for."""
-        if self._message is None:
-            self._message = HTTPMessage()
-            for name, value in self._headers:
-                self._message[name] = value
-        return self._message
-
-    headers = msg
-
-    def getheaders(self) -> list[tuple[str, str]]:
-        """The fields in their order."""
-        return list(self._headers)
-
-    def isclosed(self) -> bool:
-        """Whether the body has come to its end."""
-        return self._reader.closed
-
-    def close(self) -> None:
-        """Close the body."""
-        self._reader.close()
 
 
 class _Refusal(ContentDecoder):
@@ -191,7 +111,8 @@ class RawResponse(HTTPResponse):
             request_url=request_url,
             retries=retries,
         )
-        self.chunked = False
+        # Read by code that wants a connection; `ConnectionAttribute` makes it then.
+        del self._connection
         #: When the head was there, by `timing.monotonic`; the body may have been read since.
         self.arrived_at = 0.0
         #: Whether what follows is no body but another protocol.
@@ -256,7 +177,7 @@ class RawResponse(HTTPResponse):
         """Yield the body in pieces of up to `amt` bytes, chunks as they come."""
         source: object = self._fp
         if not self._is_chunked or source is not self._reader:
-            yield from super().stream(amt, decode_content)
+            yield from self._stream_pieces(amt, decode_content)
             return
         if amt != 0:
             yield from self._stream_chunks(amt, decode_content)
@@ -272,8 +193,15 @@ class RawResponse(HTTPResponse):
         source: object = self._fp
         if self._is_chunked and source is self._reader:
             yield from self._stream_chunks(amt, decode_content)
+        elif self._is_chunked:
+            yield from self._stream_pieces(amt if amt and amt > 0 else 2**16, decode_content)
         else:
             yield from super().read_chunked(amt, decode_content)
+
+    def _stream_pieces(self, amt: int | None, decode_content: bool | None) -> Generator[bytes]:
+        """As urllib3's `stream` where a body has no chunks: `_fp` may be a library's by now."""
+        self.chunked = False
+        yield from super().stream(amt, decode_content)
 
     def _stream_chunks(self, amt: int | None, decode_content: bool | None) -> Generator[bytes]:
         """As urllib3's `read_chunked`, over a reader that has the framing taken off already.
@@ -338,10 +266,13 @@ class RawResponse(HTTPResponse):
         self._reader.close()
         super().close()
 
+    _connection: Any = ConnectionAttribute()
+
     @property
-    def connection(self) -> None:
-        """Always `None`: the connection belongs to the pool."""
-        return None
+    def connection(self) -> HeldConnection | None:  # type: ignore[override]
+        """What stands for the connection while the body holds it, to find its socket by."""
+        held: HeldConnection | None = self._connection
+        return held
 
     def fileno(self) -> int:
         """The descriptor of the socket, while the body holds its connection."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pooledhttp.network.addresses import Address, Resolver, StaticResolver
 from pooledhttp.network.connector import Begin, Connector, TunnelFn
+from pooledhttp.network.overrides import is_socket_mocked
 from pooledhttp.network.proxies import (
     address_in_network,
     dotted_netmask,
@@ -61,6 +62,7 @@ __all__ = [
     "get_environ_proxies",
     "getproxies",
     "is_ipv4_address",
+    "is_socket_mocked",
     "is_valid_cidr",
     "proxy_bypass",
     "resolve_proxies",

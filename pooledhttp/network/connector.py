@@ -12,14 +12,16 @@ step, and what to do.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pooledhttp.exceptions import DialError, DialTimeout, Fault, ProxyFault, ResolveError
 from pooledhttp.network.addresses import Address, Resolver, literal
-from pooledhttp.network.dial import connect_unix
+from pooledhttp.network.dial import connect_by, connect_unix
 from pooledhttp.network.happy_eyeballs import ATTEMPT_DELAY, AllFailed, race
-from pooledhttp.network.resolve import default_resolver
+from pooledhttp.network.overrides import is_getaddrinfo_replaced, replaced_create_connection
+from pooledhttp.network.resolve import SystemResolver, default_resolver
 from pooledhttp.network.route import UNIX_SCHEME, Proxy, Route, TlsSettings
 from pooledhttp.network.socks import open_tunnel
 from pooledhttp.network.stream import Stream
@@ -29,6 +31,7 @@ from pooledhttp.network.tls.sessions import SessionStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pooledhttp.network.overrides import CreateConnection
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
@@ -122,6 +125,9 @@ class Connector:
     # ------------------------------------------------------------------- TCP and Unix
 
     def _dial(self, route: Route, host: str, port: int, deadline: Deadline, begin: Begin) -> Stream:
+        if (create_connection := replaced_create_connection()) is not None:
+            begin(DIALLING)
+            return self._dial_by(create_connection, route, host, port, deadline)
         begin(LOOKING_UP)
         addresses = self._resolve(route, host, port, deadline)
         begin(DIALLING)
@@ -130,12 +136,26 @@ class Connector:
         except TimeoutError as error:
             raise _timed_out(route, f"connecting to {host}", "connect", len(addresses)) from error
         except AllFailed as error:
-            raise DialError(
-                f"Failed to establish a new connection to {host} port {port}: "
-                f"{_reasons(error)}. Check that the server runs and that the port is right.",
-                route,
-                origin=route.origin,
-            ) from error
+            raise _not_connected(route, host, port, _reasons(error)) from error
+        return Stream(sock, self.runtime)
+
+    def _dial_by(
+        self,
+        create_connection: CreateConnection,
+        route: Route,
+        host: str,
+        port: int,
+        deadline: Deadline,
+    ) -> Stream:
+        """Dial by a replacement of urllib3's function, which decides also where to."""
+        try:
+            sock = connect_by(create_connection, host, port, route.options, deadline)
+        except TimeoutError as error:
+            raise _timed_out(route, f"connecting to {host}", "connect", 1) from error
+        except socket.gaierror as error:
+            raise _unresolved(route, host, str(error)) from error
+        except OSError as error:
+            raise _not_connected(route, host, port, str(error)) from error
         return Stream(sock, self.runtime)
 
     def _dial_unix(self, route: Route, deadline: Deadline) -> Stream:
@@ -154,13 +174,18 @@ class Connector:
 
     def _resolve(self, route: Route, host: str, port: int, deadline: Deadline) -> Sequence[Address]:
         try:
-            if (address := literal(host, port)) is not None:
-                return (address,)
             resolver = self.resolver if route.resolver is None else route.resolver
+            # Replaced, it has to see addresses too: it may forbid or redirect them.
+            if not (isinstance(resolver, SystemResolver) and is_getaddrinfo_replaced()):
+                if (address := literal(host, port)) is not None:
+                    return (address,)
             addresses = resolver.resolve(host, port, deadline, self.runtime)
         except TimeoutError as error:
             raise _timed_out(route, f"looking up {host}", "resolve", 0) from error
         except (OSError, UnicodeError, *_WHILE_ENDING) as error:
+            # Code of the program's own stands in the place of getaddrinfo: a guard raises there.
+            if is_getaddrinfo_replaced() and not isinstance(error, (OSError, UnicodeError)):
+                raise
             raise _unresolved(route, host, str(error)) from error
         if not addresses:
             raise _unresolved(route, host, "the name has no address")
@@ -252,6 +277,15 @@ def _unresolved(route: Route, host: str, why: str) -> ResolveError:
     return ResolveError(
         f"Failed to resolve '{host}' ({why}). Check the spelling of the host and that this machine "
         "has a working name server.",
+        route,
+        origin=route.origin,
+    )
+
+
+def _not_connected(route: Route, host: str, port: int, why: str) -> DialError:
+    return DialError(
+        f"Failed to establish a new connection to {host} port {port}: {why}. Check that the server "
+        "runs and that the port is right.",
         route,
         origin=route.origin,
     )

@@ -6,9 +6,17 @@ import errno
 import os
 import socket
 import sys
+from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.network.addresses import Address
+from pooledhttp.network.overrides import (
+    CreateConnection,
+    default_socket_options,
+    is_connect_replaced,
+)
+from pooledhttp.network.route import DEFAULT_OPTIONS
 from pooledhttp.network.stream import close_socket
 
 if TYPE_CHECKING:
@@ -16,7 +24,7 @@ if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
-__all__ = ["Attempt", "connect_unix"]
+__all__ = ["Attempt", "connect_by", "connect_unix"]
 
 #: `connect` has begun and goes on without us.
 _UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR)
@@ -31,6 +39,7 @@ class Attempt:
         address: Where to.
         options: Set before connecting; a receive buffer, for one, decides what the handshake
             offers.
+        deadline: Bounds a replaced `connect`, which blocks; the system's is only begun here.
 
     Raises:
         OSError: The socket could not be made, or connecting failed at once.
@@ -38,18 +47,23 @@ class Attempt:
 
     __slots__ = ("address", "is_connected", "sock")
 
-    def __init__(self, address: Address, options: SocketOptions) -> None:
+    def __init__(self, address: Address, options: SocketOptions, deadline: Deadline) -> None:
         self.address = address
         self.is_connected = False
         self.sock = socket.socket(address.family, socket.SOCK_STREAM)
         try:
             _prepare(self.sock, options)
-            self._begin()
+            self._begin(deadline)
         except BaseException:
             self.sock.close()
             raise
 
-    def _begin(self) -> None:
+    def _begin(self, deadline: Deadline) -> None:
+        if is_connect_replaced(self.sock):
+            connect_in_place(self.sock, self.address.sockaddr, deadline)
+            self.is_connected = True
+            self._refuse_self()
+            return
         code = self.sock.connect_ex(self.address.sockaddr)
         if code == 0:
             self.is_connected = True
@@ -76,9 +90,28 @@ class Attempt:
             raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
 
+def connect_in_place(sock: socket.socket, address: Any, deadline: Deadline) -> None:
+    """Call the `connect` of a socket while it blocks, as its replacement expects.
+
+    Args:
+        sock: Non-blocking, also afterwards.
+        address: What `connect` takes.
+        deadline: Becomes the socket's timeout meanwhile.
+
+    Raises:
+        OSError: It failed; `TimeoutError` when the deadline came first.
+        Exception: Whatever else a replacement raises to forbid the connection.
+    """
+    if deadline.expired:
+        raise TimeoutError("no time was left to connect")
+    sock.settimeout(None if deadline.at == inf else deadline.remaining())
+    sock.connect(address)
+    sock.setblocking(False)
+
+
 def _prepare(sock: socket.socket, options: SocketOptions) -> None:
     sock.setblocking(False)
-    for option in options.options:
+    for option in _options_to_set(options):
         # A Unix socket has no use for what tunes TCP and may refuse it.
         if sock.family != _AF_UNIX or option[0] == socket.SOL_SOCKET:
             sock.setsockopt(*option)
@@ -88,6 +121,11 @@ def _prepare(sock: socket.socket, options: SocketOptions) -> None:
         _keep_alive(sock, options.keepalive)
     if options.source_address is not None:
         sock.bind(options.source_address)
+
+
+def _options_to_set(options: SocketOptions) -> Sequence[tuple[int, int, int | bytes]]:
+    given = options.options
+    return default_socket_options() if given == DEFAULT_OPTIONS.options else given
 
 
 def _keep_alive(sock: socket.socket, wish: KeepAlive) -> None:
@@ -103,6 +141,42 @@ def _keep_alive(sock: socket.socket, wish: KeepAlive) -> None:
 
 
 _AF_UNIX: Any = getattr(socket, "AF_UNIX", None)
+
+
+def connect_by(
+    create_connection: CreateConnection,
+    host: str,
+    port: int,
+    options: SocketOptions,
+    deadline: Deadline,
+) -> socket.socket:
+    """Connect by what a program has put in the place of urllib3's `create_connection`.
+
+    It is called as urllib3 calls it, and blocks.
+
+    Args:
+        create_connection: The replacement.
+        host: Name or address; the replacement looks it up.
+        port: TCP port.
+        options: Socket settings.
+        deadline: Becomes the `timeout` that is passed.
+
+    Raises:
+        OSError: It failed; `TimeoutError` when the deadline came first.
+        Exception: Whatever else a replacement raises to forbid the connection.
+    """
+    if deadline.expired:
+        raise TimeoutError("no time was left to connect")
+    sock = create_connection(
+        (host, port),
+        None if deadline.at == inf else deadline.remaining(),
+        source_address=options.source_address,
+        socket_options=list(_options_to_set(options)),
+    )
+    sock.setblocking(False)
+    if options.keepalive is not None:
+        _keep_alive(sock, options.keepalive)
+    return sock
 
 
 def connect_unix(
@@ -125,6 +199,9 @@ def connect_unix(
     sock = socket.socket(_AF_UNIX, socket.SOCK_STREAM)
     try:
         _prepare(sock, options)
+        if is_connect_replaced(sock):
+            connect_in_place(sock, path, deadline)
+            return sock
         pause = _SHORTEST_PAUSE
         while (code := sock.connect_ex(path)) == errno.EAGAIN:
             # The listener's queue is full. Unlike with TCP nothing is under way, so there is

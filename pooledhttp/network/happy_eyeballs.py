@@ -103,7 +103,7 @@ class _Race:
     def run(self, deadline: Deadline, delay: float) -> socket.socket:
         while self._to_try or self._in_flight:
             if self._to_try:
-                self._start()
+                self._start(deadline)
             step = deadline.sooner(delay) if self._to_try else deadline
             winner = self._watch(step)
             if winner is not None:
@@ -112,10 +112,14 @@ class _Race:
                 raise TimeoutError("no address accepted in time")
         raise AllFailed(self._failures)
 
-    def _start(self) -> None:
+    def _start(self, deadline: Deadline) -> None:
         address = self._to_try.popleft()
         try:
-            self._in_flight.append(Attempt(address, self._options))
+            self._in_flight.append(Attempt(address, self._options, deadline))
+        except TimeoutError as error:
+            if deadline.expired:
+                raise
+            self._note(address, error)
         except OSError as error:
             self._note(address, error)
         except (OverflowError, ValueError) as error:  # a port or scope that cannot be

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 
 from urllib3.util import connection as urllib3_connection
 
-from pooledhttp.network.addresses import Address
+from pooledhttp.network.addresses import Address, literal
 from pooledhttp.runtime import default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
 
@@ -156,6 +156,8 @@ class SystemResolver:
         key = host, port, int(urllib3_connection.allowed_gai_family())
         # A finalizer may run in a worker, where waiting for a worker could wait for itself.
         if sys.is_finalizing() or threading.get_ident() in self._workers:
+            return _ask(*key)
+        if literal(host, port) is not None:  # a replaced getaddrinfo sees it; nothing is waited for
             return _ask(*key)
         call = _Call(key, runtime.waiter())
         try:

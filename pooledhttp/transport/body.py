@@ -15,10 +15,10 @@ once, without the cyclic collector.
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 from pooledhttp.http1 import Connection, Head, explain_total
+from pooledhttp.message import BodyFile
 from pooledhttp.runtime import copy_without_tracebacks
 
 if TYPE_CHECKING:
@@ -26,23 +26,7 @@ if TYPE_CHECKING:
     from pooledhttp.pool import Lease
     from pooledhttp.timing import TimeoutPlan
 
-__all__ = ["BodyReader", "SocketHandle"]
-
-
-class SocketHandle:
-    """What `_fp.fp` is while the body holds its connection; `fp.raw._sock` is the socket."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-
-    @property
-    def raw(self) -> SocketHandle:
-        """The handle itself; http.client has a buffer between the two."""
-        return self
-
-    def fileno(self) -> int:
-        """Return the descriptor of the socket."""
-        return self._sock.fileno()
+__all__ = ["BodyReader"]
 
 
 class BodyReader:
@@ -180,6 +164,12 @@ class BodyReader:
         """Read what one `recv` brings, at most `amt` bytes."""
         return self._next(amt if amt >= 0 else 64 * 1024)
 
+    def peek(self, amt: int = 0, /) -> bytes:
+        """Return what one look at the connection brings, and leave it unread."""
+        if not self._buffer:
+            self._buffer = memoryview(self._pull())
+        return bytes(self._buffer)
+
     def _next(self, amt: int) -> bytes:
         if not self._buffer:
             piece = self._pull()
@@ -241,10 +231,10 @@ class BodyReader:
         return self.closed
 
     @property
-    def fp(self) -> SocketHandle | None:
-        """A handle on the socket while the connection is held, `None` afterwards."""
+    def fp(self) -> BodyFile | None:
+        """A file of the body while the connection is held, `None` afterwards."""
         connection = self._connection
-        return None if connection is None else SocketHandle(connection.stream.sock)
+        return None if connection is None else BodyFile(self, connection.stream.sock)
 
     def fileno(self) -> int:
         """Return the descriptor of the socket.

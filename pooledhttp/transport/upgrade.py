@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pooledhttp.http1 import RECV_BYTES, Connection
-from pooledhttp.transport.body import SocketHandle
+from pooledhttp.message import BodyFile
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route
@@ -58,6 +58,16 @@ class SwitchedReader:
         piece, self._buffer = self._buffer[:amt], self._buffer[amt:]
         return piece
 
+    def read1(self, amt: int = -1, /) -> bytes:
+        """Read what has arrived, at most `amt` bytes; see `read`."""
+        return self.read(amt if amt >= 0 else RECV_BYTES)
+
+    def peek(self, amt: int = 0, /) -> bytes:
+        """Return what has arrived and leave it unread; see `read`."""
+        if not self._buffer:
+            self._buffer = self.read(RECV_BYTES) + self._buffer
+        return self._buffer
+
     def read_ahead(self) -> None:
         """Do nothing: what comes is no body, and may never end."""
 
@@ -100,9 +110,9 @@ class SwitchedReader:
         return self._lease is None
 
     @property
-    def fp(self) -> SocketHandle | None:
-        """A handle on the socket, `None` once closed."""
-        return None if self._lease is None else SocketHandle(self._connection.stream.sock)
+    def fp(self) -> BodyFile | None:
+        """A file of the bytes, `None` once closed."""
+        return None if self._lease is None else BodyFile(self, self._connection.stream.sock)
 
     def fileno(self) -> int:
         """Return the descriptor of the socket."""

@@ -5,7 +5,8 @@ An adapter's subclass may bring pools of urllib3; `send_over_urllib3` uses them 
 vcrpy replaces `HTTPConnectionPool.ConnectionCls` while a cassette is in use; pook and many tests
 replace `HTTPConnectionPool.urlopen`. Under requests that catches every request, and the purpose is
 that none reaches the network. So while urllib3 is not as it was when this module was imported,
-requests go through urllib3's own pools, made with the settings that ours would have used.
+requests go through urllib3's own pools, made with the settings that ours would have used. The same
+holds while the socket class is a mock (mocket): only urllib3's connections can use its objects.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from urllib3 import ProxyManager
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
-from pooledhttp.network import UNIX_SCHEME
+from pooledhttp.network import UNIX_SCHEME, is_socket_mocked
 from pooledhttp.transport.urllib3_face import TLS_SETTINGS, OriginPool
 from pooledhttp.transport.urllib3_settings import urllib3_timeout
 
@@ -34,8 +35,8 @@ _PLAIN_SETTINGS = ("source_address", "socket_options")
 
 
 def is_urllib3_patched() -> bool:
-    """Whether the pools of urllib3 are not as they were when this module was imported."""
-    return not (
+    """Whether urllib3's pools, or the sockets below them, have been replaced since the import."""
+    return is_socket_mocked() or not (
         HTTPConnectionPool.urlopen is _URLOPEN
         and HTTPSConnectionPool.urlopen is _URLOPEN
         and HTTPConnectionPool.ConnectionCls is _PLAIN

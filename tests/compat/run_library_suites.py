@@ -5,7 +5,7 @@ virtual environment of that library, once as they are, once with `requests` mean
 What fails on requests itself (no open network, a newer pytest) says nothing. What passes there has
 to pass here, but for what `differences.toml` lists under the library's name.
 
-    python -m tests.compat.run_library_suites                    # all: half an hour
+    python -m tests.compat.run_library_suites                    # all: three quarters of an hour
     python -m tests.compat.run_library_suites responses docker   # some of them
     python -m tests.compat.run_library_suites --here responses   # with this checkout, not a copy
 """
@@ -25,6 +25,7 @@ from tests.compat.run_requests_suite import (
     HERE,
     RELEASE,
     ROOT,
+    RUN_SECONDS,
     Bench,
     Outcomes,
     compare,
@@ -39,9 +40,11 @@ class Library:
     Args:
         name: On the package index.
         version: The release that is installed.
-        needs: What its tests import beyond itself and pytest.
+        needs: What its tests import beyond itself and pytest; `./...` is a package inside `tests`.
         tests: Folders and files of its source distribution that hold them.
+        run: What of them pytest is pointed at. Empty means all folders of `tests`.
         options: For pytest: what cannot run without a server, or hangs without a network.
+        seconds: What one run may take; the run ends there, as it hangs.
         suite: The release whose source distribution has the tests, where `version`'s has none.
     """
 
@@ -49,7 +52,9 @@ class Library:
     version: str
     needs: tuple[str, ...] = ()
     tests: tuple[str, ...] = ("tests",)
+    run: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    seconds: float = RUN_SECONDS
     suite: str = ""
 
 
@@ -97,19 +102,19 @@ def prepare(library: Library, cache: Path, *, is_editable: bool) -> Bench:
     install = [str(python), "-m", "pip", "install", "-q"]
     if not python.exists():
         venv.create(cache / "venv", with_pip=True)
-        _do([*install, f"{library.name}=={library.version}", *library.needs])
+        _do([*install, f"{library.name}=={library.version}", *library.needs], cwd=suite)
         # Last, so that this release is installed even if the others require another.
         _do([*install, f"requests[socks]=={RELEASE}", "pytest<10", "pytest-timeout"])
         _do([*install, f"{ROOT}[socks]"])
     # A second time for itself alone: pip takes an installed 0.1.0 for this checkout's.
     _do([*install, "--no-deps", "--force-reinstall", *(["-e"] if is_editable else []), str(ROOT)])
     options = ("--continue-on-collection-errors", *library.options)
-    return Bench(suite, python, cache, _test_paths(library), options)
+    return Bench(suite, python, cache, _test_paths(library), options, library.seconds)
 
 
 def _test_paths(library: Library) -> tuple[str, ...]:
     """What of a library's files pytest is pointed at."""
-    return tuple(path for path in library.tests if "." not in Path(path).name)
+    return library.run or tuple(path for path in library.tests if "." not in Path(path).name)
 
 
 def _fetch(library: Library, cache: Path) -> Path:
@@ -135,8 +140,8 @@ def _unpack(archive: Path, wanted: tuple[str, ...], suite: Path) -> None:
         (suite / "pytest.ini").write_text("[pytest]\n")
 
 
-def _do(command: list[str]) -> None:
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+def _do(command: list[str], cwd: Path | None = None) -> None:
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, cwd=cwd)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,44 @@
+"""What a response needs of its body, whichever connection it comes from."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+__all__ = ["Reader"]
+
+
+class Reader(Protocol):
+    """The body behind `raw`, as http.client's response offers it."""
+
+    def read(self, amt: int | None = None, /) -> bytes:
+        """Read `amt` bytes, all of them for `None`."""
+
+    def read1(self, amt: int = -1, /) -> bytes:
+        """Read what has arrived, at most `amt` bytes; wait only for the first."""
+
+    def peek(self, amt: int = 0, /) -> bytes:
+        """Return what has arrived and leave it unread; wait only for the first byte."""
+
+    def read_piece(self, amt: int) -> bytes:
+        """Read up to `amt` bytes without crossing the end of a chunk."""
+
+    def read_ahead(self) -> None:
+        """Read the whole body and keep it for a later `read`."""
+
+    def limit_remaining_time(self, seconds: float) -> None:
+        """Allow at most `seconds` from now for the rest of the body."""
+
+    def close(self) -> None:
+        """End the body wherever it is."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the lease has ended."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is nothing left to read."""
+
+    @property
+    def fp(self) -> Any:
+        """The file below the body while the connection is held; `None` afterwards."""

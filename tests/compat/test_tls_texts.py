@@ -1,0 +1,48 @@
+"""Programs look for parts of the text of a TLS failure: both packages have them."""
+
+from __future__ import annotations
+
+import pickle
+from types import ModuleType
+
+import pytest
+
+from tests.support.certificates import Authority
+from tests.support.scripted import Peer, ScriptedServer, answering, respond
+
+TIMEOUT = 20
+
+
+def once_anything_came(peer: Peer) -> None:
+    """Respond to the first bytes, whatever they are, in plain HTTP."""
+    peer.sock.recv(1)
+    peer.send(respond(b"", status=400))
+    peer.wait_closed()
+
+
+def test_text_of_a_certificate_that_is_not_trusted(http: ModuleType, authority: Authority) -> None:
+    """It names urllib3's class and has OpenSSL's words."""
+    with ScriptedServer(answering(respond(b"ok")), tls=authority.server_context()) as server:
+        with pytest.raises(http.exceptions.SSLError) as caught:
+            http.get(server.url(host="localhost"), timeout=TIMEOUT)
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert "SSLError(" in str(error)
+        assert "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: " in str(error)
+
+
+def test_text_of_a_certificate_of_another_name(http: ModuleType, authority: Authority) -> None:
+    """The name is verified by OpenSSL, and its words say so."""
+    context = authority.server_context("other.test")
+    with ScriptedServer(answering(respond(b"ok")), tls=context) as server:
+        with pytest.raises(http.exceptions.SSLError, match=r"\[SSL: CERTIFICATE_VERIFY_FAILED\]"):
+            url = server.url(host="localhost")
+            http.get(url, timeout=TIMEOUT, verify=authority.bundle)
+
+
+def test_text_of_a_port_without_tls(http: ModuleType) -> None:
+    """A handshake that fails for another reason names the class too."""
+    with ScriptedServer(once_anything_came) as server:
+        with pytest.raises(http.exceptions.SSLError) as caught:
+            http.get(server.url().replace("http:", "https:"), timeout=TIMEOUT)
+    assert "SSLError(" in str(caught.value)
+    assert "[SSL: " in str(caught.value)
