@@ -81,7 +81,7 @@ from pooledhttp.network import (
 from pooledhttp.status_codes import codes
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout
-from pooledhttp.transport import PoolView
+from pooledhttp.transport import PoolView, TlsTruncation
 
 __all__ = [
     "Session",
@@ -353,6 +353,12 @@ class Session(SessionRedirectMixin):
             dead: `"safe"` (those that may be repeated by their method or an `Idempotency-Key`),
             `"always"` or `"off"`.
         runtime: How this session waits. None for threads.
+        strict: Refuse every response head that breaks RFC 9112, instead of repairing what is
+            harmless (see the page on odd heads).
+        tls_truncation: What comes of a body without length over TLS whose server closes without
+            close_notify: `"error"`, since an attacker can cut such a body short, or `"allow"`.
+        max_response_fields: The most header fields of a response. None for 512, or
+            `http.client._MAXHEADERS` where a program has changed that.
 
     Attributes:
         headers: Sent with every request.
@@ -399,8 +405,21 @@ class Session(SessionRedirectMixin):
         listeners: Iterable[Callable[[Any], None]] = (),
         replay: str = "safe",
         runtime: Any = None,
+        strict: bool = False,
+        tls_truncation: TlsTruncation = "error",
+        max_response_fields: int | None = None,
     ) -> None:
-        self._extras = SessionExtras(pool, timeout, retries, tuple(listeners), replay, runtime)
+        self._extras = SessionExtras(
+            pool,
+            timeout,
+            retries,
+            tuple(listeners),
+            replay,
+            runtime,
+            strict,
+            tls_truncation,
+            max_response_fields,
+        )
         self.headers: Any = default_headers()
         self.auth: Any = None
         self.proxies: Any = {}

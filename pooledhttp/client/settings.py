@@ -20,6 +20,7 @@ from typing import Any
 
 from pooledhttp.message import to_key_val_list
 from pooledhttp.structures import CaseInsensitiveDict
+from pooledhttp.transport import ResponseLimits, TlsTruncation
 
 __all__ = ["SessionExtras", "bundle_from_environment", "merge_hooks", "merge_setting"]
 
@@ -41,10 +42,14 @@ class SessionExtras:
     listeners: tuple[Callable[[Any], None], ...] = ()
     replay: str = "safe"
     runtime: Any = None
+    strict: bool = False
+    tls_truncation: TlsTruncation = "error"
+    max_response_fields: int | None = None
 
     def __post_init__(self) -> None:
         if self.replay not in ("safe", "always", "off"):
             raise ValueError(f'replay must be "safe", "always" or "off", not {self.replay!r}')
+        ResponseLimits.chosen(self.strict, self.tls_truncation, self.max_response_fields)
 
     def portable(self) -> SessionExtras:
         """Return the part that means something in another process: no live pool, no callbacks.

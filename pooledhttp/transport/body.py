@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BodyReader", "SocketHandle", "mark_unused", "mark_used"]
 
+#: Why a connection is closed whose response head was repaired, whatever else would close it. So the
+#: counts of the pool show how many there were.
+ODD_HEAD = "odd head"
+
 
 def mark_used(lease: Lease[Route, Connection]) -> None:
     """Note that a call on the connection is in progress, so that its lease counts as no leak."""
@@ -101,7 +105,7 @@ class BodyReader:
         if connection.is_reusable:
             lease.release(self._head.keep_seconds)
         else:
-            lease.discard("not kept alive")
+            lease.discard(ODD_HEAD if self._head.repairs else "not kept alive")
 
     def limit_remaining_time(self, seconds: float) -> None:
         """Allow at most `seconds` from now for the rest of the body."""
@@ -110,7 +114,7 @@ class BodyReader:
     def _discard(self, reason: str) -> None:
         lease, self._connection, self._lease = self._lease, None, None
         if lease is not None:
-            lease.discard(reason)
+            lease.discard(ODD_HEAD if self._head.repairs else reason)
 
     @property
     def is_finished(self) -> bool:
