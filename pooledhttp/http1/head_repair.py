@@ -52,7 +52,8 @@ class RepairedHead:
     Attributes:
         data: Its bytes, the blank line included.
         deviations: The names of what was repaired, in order of appearance, each once.
-        values: The values of fields that `data` shows without VT and FF, by the index of the field.
+        values: The values of fields that `data` shows without VT and FF, by the index of the field
+            among those that are no Content-Length: h11 leaves repeats of that one out.
         reason: The reason phrase, if `data` has none for the same cause.
     """
 
@@ -60,6 +61,16 @@ class RepairedHead:
     deviations: tuple[str, ...]
     values: dict[int, bytes]
     reason: bytes | None
+
+    def with_real_values(self, fields: list[_Field]) -> list[_Field]:
+        """Put the values that `data` does not show back into the fields that h11 made of it."""
+        rest = iter(range(len(fields)))
+        return [
+            field
+            if field[0].lower() == b"content-length"
+            else (field[0], self.values.get(next(rest), field[1]))
+            for field in fields
+        ]
 
 
 def repair_head(head: bytes, max_lines: int) -> RepairedHead | None:
@@ -169,7 +180,8 @@ class _Work:
 
     def result(self) -> RepairedHead:
         """Return the head that has been put together."""
-        values = {at: value for at, (_, value) in enumerate(self.fields) if _VT_OR_FF.search(value)}
+        others = [value for name, value in self.fields if name.lower() != b"content-length"]
+        values = {at: value for at, value in enumerate(others) if _VT_OR_FF.search(value)}
         lines = [b"%s: %s" % (name, _VT_OR_FF.sub(b"", value)) for name, value in self.fields]
         data = b"\r\n".join([self._status_line, *lines, b"", b""])
         return RepairedHead(data, tuple(self.deviations), values, self._reason)

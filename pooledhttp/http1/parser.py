@@ -230,12 +230,6 @@ class Parser:
             ", ".join(deviations),
         )
 
-    def _with_real_values(self, raw: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Put back the values of the head that h11 would not have accepted."""
-        assert self._repaired is not None
-        values = self._repaired.values
-        return [(name, values.get(at, value)) for at, (name, value) in enumerate(raw)]
-
     # ---- the head as a value
 
     def _describe(self, event: h11.Response | h11.InformationalResponse) -> Head:
@@ -261,7 +255,7 @@ class Parser:
         if length is not None:
             self._check_length_is_said_once()
         if self._repaired is not None:
-            raw = self._with_real_values(raw)
+            raw = self._repaired.with_real_values(raw)
             reason = self._repaired.reason or reason
         status = event.status_code
         # A head that gives both lengths is not trusted, also where no body follows. 204 may have

@@ -235,7 +235,7 @@ class Route:
 
     def _facts(self) -> tuple[object, ...]:
         resolver = None if self.resolver is None else id(self.resolver)
-        terms = (self.tls, self.proxy, self.options, resolver, self.rules)
+        terms: tuple[object, ...] = (self.tls, self.proxy, self.options, resolver, self.rules)
         return (self.scheme, self.host, self.port, *terms)
 
     def __eq__(self, other: object) -> bool:
@@ -253,7 +253,8 @@ class Route:
 
     def __reduce__(self) -> tuple[object, ...]:
         # The hash of a str differs from process to process: the copy has to make its own.
-        return (Route, (*self._facts()[:-2], self.resolver, self.rules))
+        facts: list[object] = [*self._facts()[:-2], self.resolver, self.rules]
+        return (Route, tuple(facts))
 
 
 def socket_path(authority: str) -> str:
