@@ -354,7 +354,7 @@ class Session(SessionRedirectMixin):
             `"always"` or `"off"`.
         runtime: How this session waits. None for threads.
         strict: Refuse every response head that breaks RFC 9112, instead of repairing what is
-            harmless (see the page on odd heads).
+            harmless (see docs/odd-heads.md).
         tls_truncation: What comes of a body without length over TLS whose server closes without
             close_notify: `"error"`, since an attacker can cut such a body short, or `"allow"`.
         max_response_fields: The most header fields of a response. None for 512, or

@@ -253,7 +253,9 @@ class Parser:
             elif name == b"keep-alive":
                 keep_seconds = keep_alive_seconds(value)
         if length is not None:
-            self._check_length_is_said_once()
+            arrived = self._arrived
+            if says_length_twice(arrived[0] if len(arrived) == 1 else b"".join(arrived)):
+                self._take_repeated_length()
         if self._repaired is not None:
             raw = self._repaired.with_real_values(raw)
             reason = self._repaired.reason or reason
@@ -263,7 +265,7 @@ class Parser:
         is_doubtful = (
             (is_chunked and length is not None)
             or (status == 204 and bool(is_chunked or length))
-            or bool(self._repairs)
+            or self._repairs != ()
         )
         if status in (204, 304) or self._method == b"HEAD":
             length = 0
@@ -282,15 +284,12 @@ class Parser:
             self._repairs,
         )
 
-    def _check_length_is_said_once(self) -> None:
+    def _take_repeated_length(self) -> None:
         """Note a Content-Length that is said more than once; h11 accepts equal ones.
 
         Raises:
-            ConflictingLength: It is, and heads are read strictly.
+            ConflictingLength: Heads are read strictly.
         """
-        arrived = self._arrived
-        if not says_length_twice(arrived[0] if len(arrived) == 1 else b"".join(arrived)):
-            return
         if self._limits.is_strict:
             raise self._errors.conflicting_length("it is said more than once", "head")
         self._note_repair((EQUAL_LENGTHS.name,))
