@@ -197,6 +197,7 @@ def test_mutated_heads() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_many_mutated_heads() -> None:
     """Half a million, other ones each time; the message names the seed."""
     for _ in range(50):
