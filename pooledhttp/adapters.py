@@ -85,7 +85,9 @@ from pooledhttp.transport import (
     PoolMemory,
     PoolView,
     Replay,
+    ResponseLimits,
     SOCKSProxyManager,
+    TlsTruncation,
     TransportManager,
     file_states,
     hand_out_ours,
@@ -180,7 +182,13 @@ class HTTPAdapter(BaseAdapter):
             that has another one. `None` takes the pool's.
         socket_options: `network.SocketOptions` for this adapter's connections: options of the
             socket, TCP keep-alive, the source address. `None` takes the pool's.
+        strict: As a session takes it; `None` takes the session's.
+        tls_truncation: As a session takes it; `None` takes the session's.
+        max_response_fields: As a session takes it; `None` takes the session's.
     """
+
+    #: Of an adapter pickled before there were such settings.
+    _own_rules: tuple[bool | None, TlsTruncation | None, int | None] = (None, None, None)
 
     __attrs__ = ["max_retries", "config", "_pool_connections", "_pool_maxsize", "_pool_block"]
 
@@ -201,6 +209,9 @@ class HTTPAdapter(BaseAdapter):
         listeners: Iterable[Listener] = (),
         resolver: Resolver | None = None,
         socket_options: SocketOptions | None = None,
+        strict: bool | None = None,
+        tls_truncation: TlsTruncation | None = None,
+        max_response_fields: int | None = None,
     ) -> None:
         if max_retries == DEFAULT_RETRIES:
             self.max_retries = Retry(0, read=False)
@@ -214,6 +225,8 @@ class HTTPAdapter(BaseAdapter):
         self._pool_block = pool_block
         self._begin(pool, replay, runtime, listeners)
         self._settings.resolver, self._settings.socket_options = resolver, socket_options
+        self._own_rules = (strict, tls_truncation, max_response_fields)
+        self._settings.rules = ResponseLimits.chosen(*self._own_rules)
         self.init_poolmanager(pool_connections, pool_maxsize, block=pool_block)
 
     def _begin(
@@ -247,6 +260,7 @@ class HTTPAdapter(BaseAdapter):
         is_config = isinstance(self._own_pool, PoolConfig)
         state["_own_settings"] = (self._own_pool if is_config else None, self._own_replay)
         state["_own_network"] = (self._settings.resolver, self._settings.socket_options)
+        state["_own_rules"] = self._own_rules
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -257,6 +271,7 @@ class HTTPAdapter(BaseAdapter):
         self.__dict__.update(state)
         self._begin(pool, replay)
         self._settings.resolver, self._settings.socket_options = resolver, options
+        self._settings.rules = ResponseLimits.chosen(*self._own_rules)
         self.init_poolmanager(self._pool_connections, self._pool_maxsize, block=self._pool_block)
 
     # ---- the pool
@@ -268,6 +283,23 @@ class HTTPAdapter(BaseAdapter):
             self._settings.view = session_pool(session)
             if self._own_replay is None:
                 self._settings.replay = session._extras.replay  # type: ignore[attr-defined]
+        self._read_responses_as(session._extras)  # type: ignore[attr-defined]
+
+    def _read_responses_as(self, extras: Any) -> None:
+        """Follow a session in how responses are read, where this adapter has no settings for it."""
+        strict, tls_truncation, most = self._own_rules
+        rules = ResponseLimits.chosen(
+            extras.strict if strict is None else strict,
+            extras.tls_truncation if tls_truncation is None else tls_truncation,
+            extras.max_response_fields if most is None else most,
+        )
+        if rules != self._settings.rules:
+            self._settings.rules = rules
+            # Pools that were handed out have routes by the old rules.
+            self._memory.clear()
+            self.poolmanager.clear()
+            for manager in self.proxy_manager.values():
+                manager.clear()
 
     @property
     def pool(self) -> PoolView:

@@ -105,7 +105,7 @@ if TYPE_CHECKING:
     from pooledhttp.events import Listener
     from pooledhttp.pool import PoolConfig
     from pooledhttp.runtime import Runtime
-    from pooledhttp.transport import PoolView, Replay, TransportManager
+    from pooledhttp.transport import PoolView, Replay, TlsTruncation, TransportManager
 
 __all__ = [
     "Session",
@@ -401,6 +401,12 @@ class Session(SessionRedirectMixin):
             to be dead: `"safe"` (those whose method, or an `Idempotency-Key`, allows it),
             `"always"` or `"off"`.
         runtime: How this session waits. None for threads.
+        strict: Refuse every response head that breaks RFC 9112, instead of repairing what is
+            harmless (see docs/odd-heads.md).
+        tls_truncation: What comes of a body without length over TLS whose server closes without
+            close_notify: `"error"`, since an attacker can cut such a body short, or `"allow"`.
+        max_response_fields: The most header fields of a response. None for 512, or
+            `http.client._MAXHEADERS` where a program has changed that.
 
     Raises:
         TypeError: An argument is of a type that it does not take; the message names it.
@@ -451,10 +457,23 @@ class Session(SessionRedirectMixin):
         listeners: Iterable[Listener] = (),
         replay: Replay = "safe",
         runtime: Runtime | None = None,
+        strict: bool = False,
+        tls_truncation: TlsTruncation = "error",
+        max_response_fields: int | None = None,
     ) -> None:
         if not isinstance(listeners, Iterable):
             raise TypeError(f"listeners must be an iterable of callables, not {listeners!r}")
-        self._extras = SessionExtras(pool, timeout, retries, tuple(listeners), replay, runtime)
+        self._extras = SessionExtras(
+            pool,
+            timeout,
+            retries,
+            tuple(listeners),
+            replay,
+            runtime,
+            strict,
+            tls_truncation,
+            max_response_fields,
+        )
         self.headers: CaseInsensitiveDict[str] = default_headers()  # type: ignore[assignment]
         self.auth: AuthInput = None
         self.proxies: MutableMapping[str, str] = {}

@@ -71,6 +71,9 @@ class OwnSession:
             listeners=[self._attempts, *extras.listeners],
             replay=extras.replay,
             runtime=runtime,
+            strict=extras.strict,
+            tls_truncation=extras.tls_truncation,
+            max_response_fields=extras.max_response_fields,
         )
         self._borrowed: list[BaseAdapter] = []
         if settings is not None:

@@ -26,7 +26,13 @@ from pooledhttp.pool import PoolConfig
 from pooledhttp.runtime import Runtime
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import plan_timeout
-from pooledhttp.transport import PoolView, Replay, TransportManager
+from pooledhttp.transport import (
+    PoolView,
+    Replay,
+    ResponseLimits,
+    TlsTruncation,
+    TransportManager,
+)
 
 __all__ = ["SessionExtras", "bundle_from_environment", "merge_hooks", "merge_setting"]
 
@@ -48,6 +54,9 @@ class SessionExtras:
     listeners: tuple[Listener, ...] = ()
     replay: Replay = "safe"
     runtime: Runtime | None = None
+    strict: bool = False
+    tls_truncation: TlsTruncation = "error"
+    max_response_fields: int | None = None
 
     def __post_init__(self) -> None:
         """Check every argument, so that a mistake is found where the session is made.
@@ -77,6 +86,7 @@ class SessionExtras:
         if not (self.runtime is None or callable(getattr(self.runtime, "wait_any", None))):
             raise TypeError(f"runtime must have the methods of Runtime, not be {self.runtime!r}")
         plan_timeout(self.timeout)
+        ResponseLimits.chosen(self.strict, self.tls_truncation, self.max_response_fields)
 
     def portable(self) -> SessionExtras:
         """Return the part that can go to another process: no live pool, no callbacks.

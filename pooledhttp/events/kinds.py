@@ -3,6 +3,7 @@
     LeaseAcquired or WaitTimedOut      the pool gave a lease, or did not
       ConnectionOpened                 the lease was filled with a new connection
       StaleFound, Replayed             the old connection was dead; the request went out once more
+      HeadRepaired                     a response head broke RFC 9112 in a harmless way
       RetryScheduled                   the policy wants another attempt
     RequestFinished                    the head of the response came, or an error
     LeaseEnded                         the body was read, or the response dropped (then also Leaked)
@@ -22,6 +23,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionOpened",
     "Event",
+    "HeadRepaired",
     "Leaked",
     "LeaseAcquired",
     "LeaseEnded",
@@ -117,6 +119,14 @@ class Replayed:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadRepaired:
+    """A response head was repaired; `deviations` names what was odd in it."""
+
+    origin: str
+    deviations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RetryScheduled:
     """Attempt number `attempt` (the first retry is 1) starts after the delay."""
 
@@ -147,6 +157,7 @@ Event = (
     | IdleOverflow
     | Leaked
     | Replayed
+    | HeadRepaired
     | RetryScheduled
     | RequestFinished
 )

@@ -5,6 +5,7 @@
       request_body     a body on its way out, while a response may already come in
       response_body    the pieces of a body that comes in, and where it ends
       parser           h11, the only module that imports it
+      head_repair      a head that h11 refuses, brought into form by the table in `odd_heads`
     response_head      `Head`: a response head and its framing as a value
     messages           `WireRequest`, `ResponseLimits`
     states             what a connection may do when
@@ -19,7 +20,7 @@ from __future__ import annotations
 from pooledhttp.http1.bytestream import ByteStream
 from pooledhttp.http1.connection import RECV_BYTES, Connection
 from pooledhttp.http1.errors import explain_total
-from pooledhttp.http1.messages import ResponseLimits, WireRequest
+from pooledhttp.http1.messages import ResponseLimits, TlsTruncation, WireRequest
 from pooledhttp.http1.request_encoding import build_request
 from pooledhttp.http1.response_head import Head
 from pooledhttp.http1.states import State
@@ -31,6 +32,7 @@ __all__ = [
     "Head",
     "ResponseLimits",
     "State",
+    "TlsTruncation",
     "WireRequest",
     "build_request",
     "explain_total",

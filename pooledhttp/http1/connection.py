@@ -13,6 +13,7 @@ and never OSError.
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.exceptions import ConnectionBroken
@@ -307,12 +308,28 @@ class Connection:
             except TimeoutError as error:
                 raise self.errors.recv_timeout(plan, "body") from error
             except OSError as error:
-                # A TLS end without close_notify too: the body may have been cut short.
-                raise self.errors.truncated(error) from error
+                if not self._may_end_by(error):
+                    raise self.errors.truncated(error) from error
+                data = b""
             body.feed(data)
         if body.is_complete:
             self._finish()
         return piece
+
+    def _may_end_by(self, error: OSError) -> bool:
+        """Tell whether an end of TLS without close_notify may end the body.
+
+        The body may have been cut short. So it is accepted only where that is asked for and nothing
+        else says where the body ends.
+        """
+        head = self._head
+        return (
+            self._limits.allows_tls_truncation
+            and isinstance(error, ssl.SSLEOFError)
+            and head is not None
+            and head.body_length is None
+            and not head.is_chunked
+        )
 
     def _finish(self) -> None:
         """Become idle again if the connection may carry another exchange.

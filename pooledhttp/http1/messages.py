@@ -7,14 +7,22 @@ policy. Its counterpart, `Head`, is in `response_head`.
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
-__all__ = ["Readable", "ResponseLimits", "WireRequest"]
+__all__ = ["Readable", "ResponseLimits", "TlsTruncation", "WireRequest"]
 
 #: RFC 9110, section 9.2.2: sending these twice has the effect of sending them once.
 IDEMPOTENT_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+
+#: What comes of a TLS body without length that ends without close_notify.
+TlsTruncation = Literal["error", "allow"]
+
+#: The most fields of a head by default, and http.client's number, which programs change for want of
+#: a setting.
+_DEFAULT_FIELDS, _THEIR_DEFAULT = 512, 100
 
 
 class Readable(Protocol):
@@ -26,22 +34,67 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ResponseLimits:
-    """How much a server may send before its response counts as broken.
+    """What a server may send before its response counts as broken.
 
     Attributes:
         head_bytes: The status line and header fields together, in bytes. Real sites stay under 64
             KiB; the default leaves them room.
-        head_fields: Header fields in one head, and in the trailer of a chunked body.
+        head_fields: Header fields in one head, and in the trailer of a chunked body. `None` means
+            512, or `http.client._MAXHEADERS` where a program has changed that.
         interim_responses: 1xx responses before the final one (RFC 9110, section 15.2, sets no bound
             itself).
         chunk_overhead_bytes: Framing bytes (chunk sizes, extensions) above what the data can
             explain.
+        is_strict: Whether heads that break RFC 9112 are refused, also where `odd_heads` has a row
+            for them.
+        allows_tls_truncation: Whether a body without length may end without close_notify. Anyone
+            on the path can cut such a body short (RFC 9112, section 9.8).
     """
 
     head_bytes: int = 256 * 1024
-    head_fields: int = 512
+    head_fields: int | None = None
     interim_responses: int = 32
     chunk_overhead_bytes: int = 64 * 1024
+    is_strict: bool = False
+    allows_tls_truncation: bool = False
+
+    @classmethod
+    def chosen(
+        cls,
+        strict: bool | None,
+        tls_truncation: TlsTruncation | None,
+        max_response_fields: int | None,
+    ) -> ResponseLimits | None:
+        """Return the limits by the settings of a session or an adapter; `None` for the defaults.
+
+        Args:
+            strict: Refuse heads that break RFC 9112; `None` is `False`.
+            tls_truncation: What comes of a body without length that ends without close_notify;
+                `None` is `"error"`.
+            max_response_fields: The most header fields; `None` is the default of `head_fields`.
+
+        Raises:
+            ValueError: A setting has a value that it does not take.
+        """
+        if tls_truncation not in (None, *get_args(TlsTruncation)):
+            raise ValueError(f'tls_truncation must be "error" or "allow", not {tls_truncation!r}')
+        most = max_response_fields
+        if most is not None and (not isinstance(most, int) or most < 1):
+            raise ValueError(f"max_response_fields must be a number from 1, or None, not {most!r}")
+        limits = cls(
+            head_fields=most,
+            is_strict=bool(strict),
+            allows_tls_truncation=tls_truncation == "allow",
+        )
+        return None if limits == cls() else limits
+
+    @property
+    def max_fields(self) -> int:
+        """The most header fields, now."""
+        if self.head_fields is not None:
+            return self.head_fields
+        theirs: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
+        return _DEFAULT_FIELDS if theirs == _THEIR_DEFAULT else theirs
 
 
 @dataclass(slots=True)

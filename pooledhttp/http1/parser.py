@@ -5,17 +5,23 @@ state both sides are in and where a body ends. Here its events become `Head`, `P
 and its errors become ours. A second parser would have the methods of `Parser`, and nothing else of
 the package would change.
 
+A head that h11 refuses gets a second look: `head_repair` brings harmless deviations into form, and
+a fresh h11 reads the rest of the exchange. The connection is doubtful: it is not used again.
+
 h11 carries surplus bytes over into its next cycle, where they would be taken for the response to
 the next request. So `finish` starts a cycle only when no bytes are left over.
 """
 
 from __future__ import annotations
 
+import logging
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import h11
 
+from pooledhttp.http1.head_repair import RepairedHead, repair_head, says_length_twice
+from pooledhttp.http1.odd_heads import EQUAL_LENGTHS
 from pooledhttp.http1.request_encoding import head_bytes
 from pooledhttp.http1.response_head import (
     OPENING_BYTES,
@@ -32,11 +38,15 @@ if TYPE_CHECKING:
 
 __all__ = ["END", "INTERIM", "NEED_DATA", "SWITCHED", "Parser", "Piece", "Signal"]
 
+logger = logging.getLogger(__name__)
+
 _END = h11.EndOfMessage()
 
 #: Shown to h11 alone. Some servers respond 101 unasked (Docker's does); http.client accepts that,
 #: and h11 lets 101 pass only after a request for a change of protocol.
 _MAY_SWITCH = (b"Upgrade", b"unasked")
+#: For the request that a fresh h11 is shown. It is not sent.
+_ANY_HOST = (b"Host", b"")
 
 
 class Signal(Enum):
@@ -73,12 +83,28 @@ class Parser:
         limits: Bounds on what the server may send.
     """
 
-    __slots__ = ("_errors", "_h11", "_interim_count", "_is_head", "_limits", "_opening")
+    __slots__ = (
+        "_arrived",
+        "_errors",
+        "_h11",
+        "_interim_count",
+        "_limits",
+        "_method",
+        "_opening",
+        "_reader",
+        "_repaired",
+        "_repairs",
+    )
 
     def __init__(self, errors: ExchangeErrors, limits: ResponseLimits) -> None:
         self._errors = errors
         self._limits = limits
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head_bytes)
+        #: What reads the response. It is another one from the first repair on, and the connection
+        #: is not used again.
+        self._reader = self._h11
+        #: The names of what was repaired in the heads of this exchange.
+        self._repairs: tuple[str, ...] = ()
 
     # ---- the request
 
@@ -88,8 +114,12 @@ class Parser:
         Raises:
             RequestRefused: It cannot be written as HTTP/1.1.
         """
-        self._is_head = request.method == b"HEAD"
+        self._method = request.method
         self._interim_count = 0
+        #: What has arrived of the response since the end of its last interim head.
+        self._arrived: list[bytes] = []
+        #: The head that is about to be read, if it was repaired.
+        self._repaired: RepairedHead | None = None
         #: The first bytes of the response, as far as they have been looked at.
         self._opening = b""
         fields = [*request.headers, _MAY_SWITCH]
@@ -115,13 +145,13 @@ class Parser:
     @property
     def waits_for_continue(self) -> bool:
         """Whether the request announced `Expect: 100-continue` and nothing has come yet."""
-        return self._h11.client_is_waiting_for_100_continue
+        return self._reader.client_is_waiting_for_100_continue
 
     # ---- the response
 
     def feed(self, data: bytes) -> None:
         """Take bytes of a body; `b""` for the end of the stream."""
-        self._h11.receive_data(data)
+        self._reader.receive_data(data)
 
     def feed_head(self, data: bytes) -> None:
         """Take bytes of a head, after a check that the peer speaks HTTP/1 at all.
@@ -140,11 +170,16 @@ class Parser:
             if not is_opening(start[:OPENING_BYTES]):
                 raise self._errors.bad_response(name_protocol(start))
             self._opening = start[:OPENING_BYTES]
-        self._h11.receive_data(data)
+        self._arrived.append(data)
+        self._reader.receive_data(data)
 
     def next_head(self) -> Head | Signal:
         """Return the final head; `NEED_DATA`, or `INTERIM` for one that was passed over."""
-        event = self._next_event("head")
+        event: object
+        try:
+            event = self._reader.next_event()
+        except h11.RemoteProtocolError as error:
+            event = self._second_look(error)
         if event is h11.NEED_DATA:
             return NEED_DATA
         # `type` rather than `isinstance`: h11's events are ABCs, for which a miss is slow.
@@ -160,48 +195,105 @@ class Parser:
         most = self._limits.interim_responses
         if self._interim_count > most:
             raise self._errors.bad_response(f"more than {most} interim responses")
+        self._arrived = [self._reader.trailing_data[0]]
+        self._repaired = None
         return INTERIM
+
+    # ---- heads that h11 refuses
+
+    def _second_look(self, error: h11.RemoteProtocolError) -> object:
+        """Have a fresh h11 read the head that was refused with `error`, once it is repaired."""
+        # One of h11's frames has the error in a variable, and our readers further out: without its
+        # frames it keeps none of them alive.
+        error.__traceback__ = None
+        rest = self._reader.trailing_data[0]
+        arrived = b"".join(self._arrived)
+        head = arrived[: len(arrived) - len(rest)]
+        limits = self._limits
+        # Nothing was taken from the buffer if what is wrong is not the head: its size, or its end.
+        repaired = None if limits.is_strict or not head else repair_head(head, limits.max_fields)
+        if repaired is None:
+            raise self._translated(error, "head") from error
+        fresh = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head_bytes)
+        fresh.send(h11.Request(method=self._method, target=b"/", headers=[_ANY_HOST, _MAY_SWITCH]))
+        fresh.send(_END)
+        fresh.receive_data(repaired.data + rest)
+        self._reader = fresh
+        self._repaired = repaired
+        self._note_repair(repaired.deviations)
+        return self._next_event("head")
+
+    def _note_repair(self, deviations: tuple[str, ...]) -> None:
+        self._repairs = tuple(dict.fromkeys(self._repairs + deviations))
+        logger.debug(
+            "%s sent an odd response head (%s): the connection will not be used again.",
+            self._errors.origin,
+            ", ".join(deviations),
+        )
+
+    # ---- the head as a value
 
     def _describe(self, event: h11.Response | h11.InformationalResponse) -> Head:
         """Turn h11's event into a `Head`, framing included (RFC 9112, section 6.3)."""
         raw = event.headers.raw_items()
-        if len(raw) > self._limits.head_fields:
-            raise self._errors.bad_response(
-                f"the head has more than {self._limits.head_fields} fields"
-            )
-        if event.http_version[:1] != b"1":  # 2 and later do not look like this; 0.9 had no head
-            raise self._errors.bad_response(f"the version is {event.http_version.decode()}")
+        if len(raw) > (most := self._limits.max_fields):
+            raise self._errors.bad_response(f"the head has more than {most} fields")
+        version, reason = event.http_version, event.reason
+        if version[:1] != b"1":  # 2 and later do not look like this; 0.9 had no head
+            raise self._errors.bad_response(f"the version is {version.decode()}")
         length: int | None = None
         keep_seconds: float | None = None
         is_chunked = False
-        for name, value in event.headers:
+        # Not over `event.headers`, which calls `__getitem__` for each field.
+        for name, value in raw:
+            name = name.lower()
             if name == b"content-length":
                 length = int(value)
             elif name == b"transfer-encoding":
                 is_chunked = True
             elif name == b"keep-alive":
                 keep_seconds = keep_alive_seconds(value)
+        if length is not None:
+            arrived = self._arrived
+            if says_length_twice(arrived[0] if len(arrived) == 1 else b"".join(arrived)):
+                self._take_repeated_length()
+        if self._repaired is not None:
+            raw = self._repaired.with_real_values(raw)
+            reason = self._repaired.reason or reason
         status = event.status_code
         # A head that gives both lengths is not trusted, also where no body follows. 204 may have
         # neither (RFC 9110, section 8.6): a body may follow after all.
-        is_doubtful = (is_chunked and length is not None) or (
-            status == 204 and bool(is_chunked or length)
+        is_doubtful = (
+            (is_chunked and length is not None)
+            or (status == 204 and bool(is_chunked or length))
+            or self._repairs != ()
         )
-        if status in (204, 304) or self._is_head:
+        if status in (204, 304) or self._method == b"HEAD":
             length = 0
         elif is_chunked:
             length = None
         return Head(
             status,
-            event.reason.decode("latin-1"),
-            10 if event.http_version == b"1.0" else 11,
+            reason.decode("latin-1").strip(" \t"),
+            10 if version == b"1.0" else 11,
             [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw],
             is_chunked,
             keep_seconds,
             length,
             is_doubtful,
-            self._h11.their_state is h11.SWITCHED_PROTOCOL,
+            self._reader.their_state is h11.SWITCHED_PROTOCOL,
+            self._repairs,
         )
+
+    def _take_repeated_length(self) -> None:
+        """Note a Content-Length that is said more than once; h11 accepts equal ones.
+
+        Raises:
+            ConflictingLength: Heads are read strictly.
+        """
+        if self._limits.is_strict:
+            raise self._errors.conflicting_length("it is said more than once", "head")
+        self._note_repair((EQUAL_LENGTHS.name,))
 
     def next_piece(self) -> Piece | Signal:
         """Return the next piece of the body; `NEED_DATA`, `END`, or `SWITCHED` after a 101."""
@@ -211,7 +303,7 @@ class Parser:
         if type(event) is h11.Data:
             return Piece(bytes(event.data), event.chunk_end)
         if type(event) is h11.EndOfMessage:
-            if len(event.headers) > self._limits.head_fields:
+            if len(event.headers) > self._limits.max_fields:
                 raise self._errors.bad_response("the trailer has too many fields", "body")
             return END
         if event is h11.PAUSED:
@@ -229,20 +321,24 @@ class Parser:
 
     def leftover(self) -> bytes:
         """Return the bytes behind what was parsed."""
-        return self._h11.trailing_data[0]
+        return self._reader.trailing_data[0]
 
     def _next_event(self, phase: str) -> object:
         try:
-            return self._h11.next_event()
+            return self._reader.next_event()
         except h11.RemoteProtocolError as error:
             # One of h11's frames has the error in a variable, and our readers further out: without
             # its frames it keeps none of them alive.
             remove_tracebacks(error)
-            text = str(error)
-            if "closed connection" in text:
-                if phase == "head":
-                    raise self._errors.ended_before_response() from error
-                raise self._errors.truncated(error) from error
-            if "Content-Length" in text:
-                raise self._errors.conflicting_length(text, phase) from error
-            raise self._errors.bad_response(text, phase) from error
+            raise self._translated(error, phase) from error
+
+    def _translated(self, error: h11.RemoteProtocolError, phase: str) -> Exception:
+        """Return our error for one of h11."""
+        text = str(error)
+        if "closed connection" in text:
+            if phase == "head":
+                return self._errors.ended_before_response()
+            return self._errors.truncated(error)
+        if "Content-Length" in text:
+            return self._errors.conflicting_length(text, phase)
+        return self._errors.bad_response(text, phase)

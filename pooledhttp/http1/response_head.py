@@ -14,6 +14,8 @@ __all__ = ["OPENING_BYTES", "Head", "is_opening", "keep_alive_seconds", "name_pr
 #: How a response begins (RFC 9112, section 4), and one beginning to complete shorter ones with.
 _OPENING = re.compile(rb"HTTP/1\.[0-9] [0-9]{3}")
 _SAMPLE = b"HTTP/1.1 200"
+#: How one begins that has more than one space, or a tab, before the status: see `odd_heads`.
+_ODD_OPENING = re.compile(rb"HTTP/1\.[0-9][ \t]+[0-9]{0,3}")
 OPENING_BYTES = len(_SAMPLE)
 
 
@@ -31,9 +33,10 @@ class Head:
         keep_seconds: The server's `Keep-Alive: timeout=` hint; `None` without one.
         body_length: Bytes of the body, 0 for none; `None` when chunks or the end of the connection
             delimit it (RFC 9112, section 6.3).
-        is_doubtful: Whether two readers could disagree on where the body ends; then the connection
-            is not used again.
+        is_doubtful: Whether two readers could disagree on where the body ends, or the head was
+            repaired; then the connection is not used again.
         is_switch: Whether what follows is no body but another protocol.
+        repairs: What was odd in this head or in the interim ones before it: names of `odd_heads`.
     """
 
     status: int
@@ -45,6 +48,7 @@ class Head:
     body_length: int | None = None
     is_doubtful: bool = False
     is_switch: bool = False
+    repairs: tuple[str, ...] = ()
 
 
 def is_opening(start: bytes) -> bool:
@@ -55,7 +59,9 @@ def is_opening(start: bytes) -> bool:
     Args:
         start: At most `OPENING_BYTES` bytes.
     """
-    return _OPENING.fullmatch(start + _SAMPLE[len(start) :]) is not None
+    if _OPENING.fullmatch(start + _SAMPLE[len(start) :]):
+        return True
+    return _ODD_OPENING.fullmatch(start) is not None
 
 
 def name_protocol(data: bytes) -> str:

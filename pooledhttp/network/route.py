@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, unquote
@@ -142,6 +142,7 @@ class Proxy:
         password: For SOCKS 5.
         headers: For the CONNECT request of an HTTP proxy, credentials among them.
         tls: How an `https` proxy is verified. `None` means the defaults.
+        rules: How its response to CONNECT is read; see `Route`.
     """
 
     scheme: str
@@ -151,6 +152,7 @@ class Proxy:
     password: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     tls: TlsSettings | None = None
+    rules: Hashable = None
 
     @property
     def origin(self) -> str:
@@ -182,6 +184,8 @@ class Route:
         options: Socket settings.
         resolver: Looks the names of this route up. `None` means the connector's. Compared by
             identity, since another one may give the same name another meaning.
+        rules: How what the server sends is read. `None` means the pool's rules. A value of the
+            transport, opaque here.
     """
 
     scheme: str
@@ -191,6 +195,7 @@ class Route:
     proxy: Proxy | None = None
     options: SocketOptions = DEFAULT_OPTIONS
     resolver: Resolver | None = None
+    rules: Hashable = None
     origin: str = field(init=False, repr=False)
     _hash: int = field(init=False, repr=False)
 
@@ -207,6 +212,7 @@ class Route:
         proxy: Proxy,
         options: SocketOptions = DEFAULT_OPTIONS,
         resolver: Resolver | None = None,
+        rules: Hashable = None,
     ) -> Route:
         """The one route of every plain http request that goes over `proxy`.
 
@@ -214,8 +220,9 @@ class Route:
             proxy: An `http` or `https` proxy.
             options: Socket settings.
             resolver: Looks the proxy up. `None` means the connector's.
+            rules: How what the proxy sends is read. `None` means the pool's rules.
         """
-        return cls("http", proxy.host, proxy.port, None, proxy, options, resolver)
+        return cls("http", proxy.host, proxy.port, None, proxy, options, resolver, rules)
 
     @property
     def is_forwarded(self) -> bool:
@@ -225,7 +232,8 @@ class Route:
 
     def _facts(self) -> tuple[object, ...]:
         resolver = None if self.resolver is None else id(self.resolver)
-        return (self.scheme, self.host, self.port, self.tls, self.proxy, self.options, resolver)
+        terms: tuple[object, ...] = (self.tls, self.proxy, self.options, resolver, self.rules)
+        return (self.scheme, self.host, self.port, *terms)
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -242,7 +250,8 @@ class Route:
 
     def __reduce__(self) -> tuple[object, ...]:
         # The hash of a str differs from process to process: the copy has to make its own.
-        return (Route, (*self._facts()[:-1], self.resolver))
+        facts: list[object] = [*self._facts()[:-2], self.resolver, self.rules]
+        return (Route, tuple(facts))
 
 
 def socket_path(authority: str) -> str:

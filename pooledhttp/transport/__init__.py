@@ -17,7 +17,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from pooledhttp.http1 import ResponseLimits
+from pooledhttp.http1 import ResponseLimits, TlsTruncation
 from pooledhttp.transport.manager import TransportManager
 from pooledhttp.transport.retrying import Call
 from pooledhttp.transport.transport import Replay, Transport
@@ -52,6 +52,7 @@ __all__ = [
     "Replay",
     "ResponseLimits",
     "SOCKSProxyManager",
+    "TlsTruncation",
     "Transport",
     "TransportManager",
     "file_states",

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BodyReader"]
 
+#: Why a connection is closed whose response head was repaired, whatever else would close it. The
+#: counts of the pool then show how many there were.
+ODD_HEAD = "odd head"
+
 
 class BodyReader:
     """Reads one body; ends its lease at the end, on an error, or when closed.
@@ -76,7 +80,7 @@ class BodyReader:
         if connection.is_reusable:
             lease.release(self._head.keep_seconds)
         else:
-            lease.discard("not kept alive")
+            lease.discard(ODD_HEAD if self._head.repairs else "not kept alive")
 
     def limit_remaining_time(self, seconds: float) -> None:
         """Allow at most `seconds` from now for the rest of the body."""
@@ -85,7 +89,7 @@ class BodyReader:
     def _discard(self, reason: str) -> None:
         lease, self._connection, self._lease = self._lease, None, None
         if lease is not None:
-            lease.discard(reason)
+            lease.discard(ODD_HEAD if self._head.repairs else reason)
 
     @property
     def is_finished(self) -> bool:

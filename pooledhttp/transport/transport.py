@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pooledhttp.events import Listeners, Replayed
+from pooledhttp.events import HeadRepaired, Listeners, Replayed
 from pooledhttp.exceptions import ConnectionBroken
 from pooledhttp.http1 import Connection, Head, ResponseLimits, State, WireRequest
 from pooledhttp.message import Reader
@@ -142,6 +142,8 @@ class Transport:
             plan = replace(plan, read=plan.read_limit(), leftover=None)
         head = connection.read_head(plan)
         connection.stream.remember_session()
+        if head.repairs:
+            self.listeners.emit(HeadRepaired(connection.origin, head.repairs))
         if spent is not None:
             spent.begin(None)
         return _Received(head, plan)
@@ -171,7 +173,7 @@ def open_connection(
 
     Args:
         connector: Makes the stream.
-        limits: Bounds on what the server may send.
+        limits: Bounds on what the server may send, unless the route has its own.
         route: Where to.
         deadline: When to give up.
         *account: Told of each step, if given.
@@ -179,7 +181,8 @@ def open_connection(
     Raises:
         urllib3.exceptions.HTTPError: No connection could be made; see `exceptions`.
     """
-    return Connection(connector.connect(route, deadline, *account), route.origin, limits)
+    rules = route.rules if isinstance(route.rules, ResponseLimits) else limits
+    return Connection(connector.connect(route, deadline, *account), route.origin, rules)
 
 
 def _says_idle_timeout(head: Head) -> bool:

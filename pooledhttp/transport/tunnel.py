@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib3.exceptions import HTTPError
 
 from pooledhttp.exceptions import DialTimeout, ProxyFault
-from pooledhttp.http1 import ByteStream, Connection, State, WireRequest
+from pooledhttp.http1 import ByteStream, Connection, ResponseLimits, State, WireRequest
 from pooledhttp.timing import TimeoutPlan
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def open_tunnel(stream: ByteStream, proxy: Proxy, host: str, port: int, deadline
         url=target,
     )
     plan = TimeoutPlan(None, None, None, None, deadline)
-    connection = Connection(stream, proxy.origin)
+    rules = proxy.rules if isinstance(proxy.rules, ResponseLimits) else None
+    connection = Connection(stream, proxy.origin, rules)
     try:
         connection.send(request, plan)
         head = connection.read_head(plan)

@@ -32,6 +32,7 @@ from pooledhttp.transport.urllib3_settings import key_of_socket
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pooledhttp.http1 import ResponseLimits
     from pooledhttp.message import RawResponse
     from pooledhttp.network import Resolver, SocketOptions
     from pooledhttp.transport.transport import Replay
@@ -78,9 +79,10 @@ class AdapterSettings:
         replay: What is sent again when a reused connection turns out dead.
         resolver: The adapter's own; `None` for the manager's.
         socket_options: The adapter's own; `None` for the manager's.
+        rules: How responses are read; `None` for the manager's limits.
     """
 
-    __slots__ = ("replay", "resolver", "socket_options", "view")
+    __slots__ = ("replay", "resolver", "rules", "socket_options", "view")
 
     def __init__(
         self,
@@ -93,6 +95,7 @@ class AdapterSettings:
         self.replay = replay
         self.resolver = resolver
         self.socket_options = socket_options
+        self.rules: ResponseLimits | None = None
 
 
 class OriginPool:
@@ -185,17 +188,20 @@ class OriginPool:
         options = adapter.socket_options
         if options is None:
             options = adapter.view.manager.socket_options
-        resolver = adapter.resolver
+        resolver, rules = adapter.resolver, adapter.rules
         if self.socket_options is not None:
             given = tuple(tuple(option) for option in self.socket_options)
             options = replace(options, options=given)
         if self.source_address is not None:
             options = replace(options, source_address=self.source_address)
         proxy = self._verified_proxy()
+        if rules is not None and proxy is not None:
+            proxy = replace(proxy, rules=rules)
         if is_forwarded and proxy is not None:
-            return Route.forwarded(proxy, options, resolver)
+            return Route.forwarded(proxy, options, resolver, rules)
         tls = self.tls_settings() if self.scheme == "https" else None
-        return Route(self.scheme, self.host, self.port, tls, proxy, options, resolver)
+        place = (self.scheme, self.host, self.port)
+        return Route(*place, tls, proxy, options, resolver, rules)
 
     def _verified_proxy(self) -> Proxy | None:
         """Return the proxy. One that is reached by TLS is verified like the origin.

@@ -35,6 +35,8 @@ STATUS_LINES = [
     Case("reason-latin-1", line("HTTP/1.1 200 D\xe9j\xe0"), reused=True),
     Case("unknown-status", line("HTTP/1.1 299 X"), reused=True, status=299),
     Case("status-599", line("HTTP/1.1 599 X"), reused=True, status=599),
+    Case("two-spaces", line("HTTP/1.1  200 OK"), status=200),
+    Case("tab", line("HTTP/1.1\t200 OK"), status=200),
     Case("status-999", line("HTTP/1.1 999 X"), reused=None, status=999),
     *(
         Case(f"bad-{text!r}", line(text), ConnectionError)
@@ -46,8 +48,6 @@ STATUS_LINES = [
             "HTTP/1.1 +20 OK",
             "HTTP/1.1 099 OK",
             "HTTP/1.1 000 OK",
-            "HTTP/1.1  200 OK",
-            "HTTP/1.1\t200 OK",
             "HTTP/1.1 OK",
             "HTTP/1.1",
             "HTTP/1 200 OK",
@@ -126,15 +126,14 @@ FIELDS = [
     Case(
         "fold-first",
         b"HTTP/1.1 200 OK\r\n X-A: b\r\nContent-Length: 5\r\n\r\nhello",
-        ConnectionError,
     ),
-    Case("no-colon", field(b"X-A"), ConnectionError),
-    Case("no-name", field(b": a"), ConnectionError),
-    Case("space-in-name", field(b"X A: a"), ConnectionError),
-    Case("space-before-colon", field(b"X-A : a"), ConnectionError),
-    Case("tab-before-colon", field(b"X-A\t: a"), ConnectionError),
-    Case("control-in-name", field(b"X\x01A: a"), ConnectionError),
-    Case("latin-1-name", field(b"X-\xe9: a"), ConnectionError),
+    Case("no-colon", field(b"X-A")),
+    Case("no-name", field(b": a")),
+    Case("space-in-name", field(b"X A: a")),
+    Case("space-before-colon", field(b"X-A : a")),
+    Case("tab-before-colon", field(b"X-A\t: a")),
+    Case("control-in-name", field(b"X\x01A: a")),
+    Case("latin-1-name", field(b"X-\xe9: a")),
     Case("nul-in-name", field(b"X-\0A: a"), ConnectionError),
     Case("nul-in-value", field(b"X-A: a\0b"), ConnectionError),
     Case("bare-cr-in-value", field(b"X-A: a\rX-B: b"), ConnectionError),
@@ -220,7 +219,7 @@ def test_end_inside_the_head(case: Case, session: pooledhttp.Session) -> None:
 
 @table(*FIELDS)
 def test_fields(case: Case, session: pooledhttp.Session) -> None:
-    """Malformed fields are refused; odd but legal ones are accepted."""
+    """Odd fields do no harm, what may hide a field is refused; see `test_odd_heads`."""
     play(case, session)
 
 

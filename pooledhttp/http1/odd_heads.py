@@ -1,0 +1,168 @@
+"""The response heads that break RFC 9112, come from real servers and are repaired: the table.
+
+The table is closed: what it does not name stays an error. `head_repair` applies it, and only to
+heads that h11 has refused. Each row leaves no doubt about the other fields of the head, and none
+about where the body ends. What could is never repaired, whatever row would match:
+
+- CR or NUL anywhere in the head. A reader that takes a bare CR for a line end sees other fields.
+- A damaged line whose letters spell Content-Length, Transfer-Encoding or Connection. A reader that
+  is more tolerant would take its word on where the body ends.
+- A second status line with another status: it may begin another response.
+- A head with no field left after the repair. It may not be HTTP at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+__all__ = [
+    "CLEAN_LINE",
+    "CONTROL_IN_REASON",
+    "CONTROL_IN_VALUE",
+    "EQUAL_LENGTHS",
+    "FRAMING",
+    "INDENTED_FIRST_LINE",
+    "LINES",
+    "NO_NAME",
+    "SECOND_STATUS_LINE",
+    "STATUS_LINE",
+    "STATUS_LINE_SPACES",
+    "FramingRow",
+    "LineRow",
+    "Repair",
+]
+
+#: RFC 9110, section 5.6.2.
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+
+#: A status line with SP and HTAB where one SP belongs (RFC 9112, section 4).
+STATUS_LINE = re.compile(
+    rb"(?P<version>HTTP/1\.[0-9])[ \t]+(?P<status>[0-9]{3})(?:[ \t]+(?P<reason>.*))?", re.DOTALL
+)
+
+#: A line that h11 accepts. VT and FF are the only bytes, besides CR and NUL, that it refuses in a
+#: value.
+CLEAN_LINE = re.compile(_TOKEN + rb":[^\x0b\x0c]*")
+
+
+class Repair(Enum):
+    """What is done with an odd line."""
+
+    #: It becomes `LineRow.becomes`.
+    REWRITE = auto()
+    #: It is left out, with the lines that continue it.
+    DROP = auto()
+    #: It is kept as it is, although h11 refuses it.
+    KEEP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class LineRow:
+    """One kind of odd line.
+
+    Attributes:
+        name: For the DEBUG line, the event and the docs.
+        pattern: Matches the whole line, folds joined.
+        repair: What is done with the line.
+        example: Such a line.
+        becomes: The template of the line that replaces it.
+    """
+
+    name: str
+    pattern: re.Pattern[bytes]
+    repair: Repair
+    example: bytes
+    becomes: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class FramingRow:
+    """One kind of odd framing fields.
+
+    Attributes:
+        name: For the DEBUG line, the event and the docs.
+        field: The name of the field, lower case.
+        matches: Tells by the values of all fields of that name, trimmed and in lower case.
+        kept: How many of them are kept, from the first.
+        example: Such lines.
+    """
+
+    name: str
+    field: bytes
+    matches: Callable[[list[bytes]], bool]
+    kept: int
+    example: bytes
+
+
+def _row(
+    name: str, pattern: bytes, repair: Repair, example: bytes, becomes: bytes = b""
+) -> LineRow:
+    return LineRow(name, re.compile(pattern, re.DOTALL), repair, example, becomes)
+
+
+# ---- the status line
+
+STATUS_LINE_SPACES = LineRow(
+    "spaces-in-status-line", STATUS_LINE, Repair.REWRITE, b"HTTP/1.1  200\tOK"
+)
+CONTROL_IN_REASON = _row(
+    "control-in-reason", rb".*[\x0b\x0c].*", Repair.KEEP, b"HTTP/1.1 200 O\x0cK"
+)
+
+# ---- the lines behind it: the first row that matches is applied
+
+#: Lines that continue a field are joined with it before, so this is one behind the status line
+#: (RFC 9112, section 2.2).
+INDENTED_FIRST_LINE = _row("indented-first-line", rb"[ \t].*", Repair.DROP, b' "X-Type": text/html')
+#: With the status of the first one.
+SECOND_STATUS_LINE = _row("second-status-line", rb"(?i:HTTP/).*", Repair.DROP, b"HTTP/1.1 200 OK")
+CONTROL_IN_VALUE = _row("control-in-value", _TOKEN + rb":.*", Repair.KEEP, b"X-A: a\x0cb")
+NO_NAME = _row("no-name", rb":.*", Repair.DROP, b": x")
+
+LINES = (
+    INDENTED_FIRST_LINE,
+    SECOND_STATUS_LINE,
+    _row(  # a line that is rewritten goes on to the next row
+        "space-before-colon",
+        rb"(?P<name>" + _TOKEN + rb")[ \t]+:(?P<value>.*)",
+        Repair.REWRITE,
+        b"X-A : b",
+        rb"\g<name>:\g<value>",
+    ),
+    CONTROL_IN_VALUE,
+    _row("no-colon", rb"[^:]*", Repair.DROP, b"some debug text"),
+    NO_NAME,
+    _row("no-token", rb"[^:]+:.*", Repair.DROP, b"get-ban/forum.php: no"),
+)
+
+# ---- the fields about the framing
+
+FRAMING = (
+    FramingRow(
+        "coding-identity",
+        b"transfer-encoding",
+        lambda values: values == [b"identity"],
+        0,
+        b"Transfer-Encoding: identity\r\nContent-Length: 5",
+    ),
+    FramingRow(
+        "coding-twice",
+        b"transfer-encoding",
+        lambda values: len(values) > 1 and set(values) == {b"chunked"},
+        1,
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    ),
+)
+
+#: h11 accepts equal lengths and refuses others (RFC 9110, section 8.6), so nothing is left out. But
+#: not all readers know what to do with a list: http.client, for one, takes it for no length.
+EQUAL_LENGTHS = FramingRow(
+    "equal-lengths",
+    b"content-length",
+    lambda values: len(values) > 1 or any(b"," in value for value in values),
+    1,
+    b"Content-Length: 5\r\nContent-Length: 5",
+)
