@@ -205,7 +205,7 @@ class Parser:
         """Have a fresh h11 read the head that was refused with `error`, once it is repaired."""
         # One of h11's frames has the error in a variable, and our readers further out: without its
         # frames it keeps none of them alive.
-        error.__traceback__ = None
+        remove_tracebacks(error)
         rest = self._reader.trailing_data[0]
         arrived = b"".join(self._arrived)
         head = arrived[: len(arrived) - len(rest)]

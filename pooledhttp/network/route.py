@@ -19,7 +19,7 @@ import socket
 import ssl
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
@@ -67,8 +67,6 @@ class TlsSettings:
         maximum_version: The newest protocol to speak. `None` means the newest known.
         ssl_version: A legacy `ssl.PROTOCOL_*` constant that pins one version.
         server_hostname: The name sent in SNI and checked, where it is not the host's.
-        truncation: What an end of the stream without close_notify is: `"error"`, or `"allow"` to
-            take it for an ordinary end. A body with a length or in chunks is checked in any case.
         ciphers: OpenSSL cipher string for TLS 1.2 and below. `None` means OpenSSL's default.
     """
 
@@ -88,7 +86,6 @@ class TlsSettings:
     ssl_version: int | None = None
     server_hostname: str | None = None
     ciphers: str | None = None
-    truncation: Literal["error", "allow"] = "error"
 
 
 @dataclass(frozen=True, slots=True)

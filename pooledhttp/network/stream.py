@@ -243,7 +243,7 @@ class SecureStream(Stream):
         keep_session: Called once with the session worth keeping. None keeps none.
     """
 
-    __slots__ = ("_ahead", "_keep_session", "_tls", "allows_truncation")
+    __slots__ = ("_ahead", "_keep_session", "_tls")
 
     is_tls = True
 
@@ -257,8 +257,6 @@ class SecureStream(Stream):
         super().__init__(sock, runtime)
         self._tls = tls
         self._keep_session = keep_session
-        #: Whether an end without close_notify counts as the end of the stream.
-        self.allows_truncation = False
         # Bytes that `send_until_response` had to read to know that they are a response, not a
         # ticket.
         self._ahead = b""
@@ -345,10 +343,6 @@ class TlsStream(SecureStream):
                 raise TimeoutError("nothing arrived in time")
             try:
                 return self._read(max_bytes)
-            except ssl.SSLEOFError:
-                if self.allows_truncation:
-                    return b""
-                raise
             except ssl.SSLWantReadError:  # half a record, or a ticket
                 reading, writing = True, False
             except ssl.SSLWantWriteError:  # a renegotiation or key update has to be sent first

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 import pytest
 
 from pooledhttp.network import Connector, Proxy, Route, Stream, TlsSettings
-from pooledhttp.network.stream import SecureStream
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority
@@ -153,20 +152,6 @@ def test_tls_end_without_close_notify_is_an_error(opened: Opener, soon: Soon) ->
                 stream.recv(100, soon())
         else:
             assert stream.recv(100, soon()) == b""
-
-
-def test_tls_end_without_close_notify_can_be_allowed(opened: Opener, soon: Soon) -> None:
-    """Where truncation is allowed it reads as no bytes, as the end of a plain stream does."""
-
-    def handle(peer: Peer) -> None:
-        peer.sock.sendall(b"whole")
-        peer.close(notify=False)
-
-    with opened(handle) as (stream, _):
-        if isinstance(stream, SecureStream):
-            stream.allows_truncation = True
-        assert stream.recv(100, soon()) == b"whole"
-        assert stream.recv(100, soon()) == b""
 
 
 def test_silence_times_out(opened: Opener, echo: Handler, soon: Soon) -> None:

@@ -81,7 +81,6 @@ def start_tls(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStre
     keep = partial(wish.sessions.put, key) if key is not None else None
     begin = _on_socket if _can_take_socket(stream, credentials) else _on_stream
     secured = begin(stream, credentials, name, session, keep, deadline)
-    secured.allows_truncation = wish.settings.truncation == "allow"
     try:
         check_peer(secured._tls, wish.settings)
         if key is not None and not wish.sessions.wants_another(

@@ -96,21 +96,14 @@ class NestedTlsStream(SecureStream):
             try:
                 return read(max_bytes)
             except ssl.SSLWantReadError:
-                if not self._fill(deadline):
-                    return b""
+                self._fill(deadline)
             except ssl.SSLZeroReturnError:
                 return b""
 
-    def _fill(self, deadline: Deadline) -> bool:
-        """Read more ciphertext, after sending what is pending; False at an end that is allowed."""
+    def _fill(self, deadline: Deadline) -> None:
+        """Read more ciphertext, after sending what is pending."""
         self._flush(deadline)
-        try:
-            self._feed(self._carrier.recv(READ_BYTES, deadline))
-        except ssl.SSLEOFError:  # of this layer, or of the proxy's
-            if self.allows_truncation:
-                return False
-            raise
-        return True
+        self._feed(self._carrier.recv(READ_BYTES, deadline))
 
     def _feed(self, data: bytes) -> None:
         if not data:
@@ -142,8 +135,7 @@ class NestedTlsStream(SecureStream):
             try:
                 done += self._object.write(view[done : done + RECORD_BYTES])
             except ssl.SSLWantReadError:  # a renegotiation has to be read first
-                if not self._fill(deadline):
-                    raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the peer hung up") from None
+                self._fill(deadline)
 
     def send_until_response(self, data: Buffer, deadline: Deadline) -> int:
         """Write `data` until a response begins; see `Stream.send_until_response`."""
