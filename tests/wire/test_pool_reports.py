@@ -70,7 +70,7 @@ def test_a_response_nobody_reads_is_reported_once(
                 line = here().rpartition(":")
                 wait_until(lambda: any(isinstance(event, Leaked) for event in events))
                 for _ in range(3):
-                    session.pool._connections.report_leaks()
+                    session.pool.manager.connections.report_leaks()
                 age_limit = time.monotonic() - began
                 assert answer.content
             stats = session.pool.stats().total
