@@ -12,7 +12,6 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +24,6 @@ from tests.support.certificates import Authority
 from tests.support.scripted import Peer, ScriptedServer, answering, respond
 
 TIMEOUT = 20
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    """Responds to everything with 200."""
-    with ScriptedServer(answering(respond(b"ok"))) as running:
-        yield running
-
-
-@pytest.fixture
-def secure(authority: Authority) -> Iterator[ScriptedServer]:
-    """The same over TLS, as localhost."""
-    with ScriptedServer(answering(respond(b"ok")), tls=authority.server_context()) as running:
-        yield running
 
 
 def with_keywords(http: Any, **keywords: Any) -> Any:

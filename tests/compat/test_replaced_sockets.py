@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import socket
 import textwrap
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -25,20 +24,6 @@ TIMEOUT = 20
 
 class Blocked(RuntimeError):
     """What a guard raises; no `OSError`, so nothing may take it for a failed connection."""
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    """Responds to every request with 200."""
-    with ScriptedServer(answering(respond(b"ok"))) as running:
-        yield running
-
-
-@pytest.fixture
-def secure(authority: Authority) -> Iterator[ScriptedServer]:
-    """The same over TLS, as localhost."""
-    with ScriptedServer(answering(respond(b"ok")), tls=authority.server_context()) as running:
-        yield running
 
 
 # ------------------------------------------------------------- socket.socket.connect
