@@ -16,9 +16,10 @@ the bodies away and `report.py` tells the outcome.
 
 from __future__ import annotations
 
-from .fetching import Fetch, fetch
-from .jobs import Job
-from .report import Result, Tally
-from .sinks import Saved, Sink, UrlNames, to_files
+from pooledhttp.bulk.fetching import Fetch, fetch
+from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.report import Result, Tally
+from pooledhttp.bulk.names import UrlNames
+from pooledhttp.bulk.sinks import Saved, Sink, to_files
 
 __all__ = ["fetch", "Fetch", "Job", "Result", "Sink", "Saved", "UrlNames", "Tally", "to_files"]

@@ -14,12 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from pooledhttp.message import DEFAULT_PORTS
+from pooledhttp.bulk.places import origin_of
 
 if TYPE_CHECKING:
-    from .sinks import Sink
+    from pooledhttp.bulk.sinks import Sink
 
 __all__ = ["Job"]
 
@@ -65,14 +64,11 @@ class Job:
         )
 
     @property
+    def can_resend(self) -> bool:
+        """Whether the body can be sent a second time: not one that is read while it is sent."""
+        return not hasattr(self.data, "read") and not hasattr(self.data, "__next__")
+
+    @property
     def line(self) -> str:
         """The queue this job stands in: `scheme://host:port`, empty for a URL without one."""
-        try:
-            parts = urlsplit(self.url.strip())
-            host, port = parts.hostname, parts.port
-        except (ValueError, AttributeError):
-            return ""  # a bad URL fails when it is sent, with an error that says why
-        scheme = parts.scheme.lower()
-        if not host:
-            return ""
-        return f"{scheme}://{host}:{port or DEFAULT_PORTS.get(scheme, 0)}"
+        return origin_of(self.url)

@@ -78,8 +78,8 @@ class FakeSession:
     def stats(self) -> Any:
         return len(self.calls)
 
-    def attempts(self) -> int:
-        return 1
+    def leave(self) -> tuple[int, float]:
+        return 1, 0.0
 
 
 class Bench:

@@ -1,0 +1,467 @@
+"""The record of a directory: one row for each job that was ever in its input.
+
+```
+                    .--------- failed <----------.
+                    v                            |
+add --> pending --> running --> received --> done | unchanged
+          ^            |            |          |
+          '------------+------------'<---------'      (a part or a file is gone, or is asked again)
+```
+
+- `pending`: the job has a name and nothing else.
+- `running`: a part may exist, and the row says with which validator it can be resumed.
+- `received`: the part is complete and has `size` bytes. It may already stand under its name.
+- `done`, `unchanged`: the file stands under its name.
+- `failed`: `error` says why. It is tried again in the next run.
+
+The file is SQLite with `journal_mode=TRUNCATE`. A write-ahead log cannot be read on a full disk, nor
+on storage that two machines share. There is one writer: the process that holds the directory's lock.
+
+Threads hand in changes by `record`. Changes are committed together: the first thread that needs a
+commit writes all that has come in by then, and the others find theirs done. `synchronous=NORMAL`
+syncs at every commit; what a crash of the machine can lose is the last commit, never the file.
+
+Rows are found by 64-bit hashes, because an index over text would double the size of the file. A hash
+that fits is always compared with the text itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from errno import ENOSPC
+from typing import NamedTuple
+
+__all__ = ["Journal", "JournalError", "Row", "State", "Update", "hash64"]
+
+#: "phtp" in ASCII, so that `file` and we know the format.
+_APPLICATION_ID = 0x70687470
+_VERSION = 1
+
+#: Pages of the two indexes stay in memory; a million rows need about 40 MB.
+_CACHE_KIB = 48 * 1024
+
+#: A reader (`pooledhttp status`) may hold up a commit this long.
+_BUSY_SECONDS = 60.0
+
+_SCHEMA = """
+CREATE TABLE facts(name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE jobs(
+    id INTEGER PRIMARY KEY,
+    identity_hash INTEGER NOT NULL,
+    name_hash INTEGER,
+    url TEXT NOT NULL,
+    identity TEXT,
+    name TEXT,
+    host TEXT NOT NULL,
+    state INTEGER NOT NULL DEFAULT 0,
+    status INTEGER,
+    etag TEXT,
+    modified TEXT,
+    size INTEGER,
+    digest TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    error TEXT,
+    started REAL,
+    ended REAL
+);
+CREATE INDEX jobs_identity ON jobs(identity_hash);
+CREATE INDEX jobs_name ON jobs(name_hash) WHERE name_hash IS NOT NULL;
+CREATE INDEX jobs_under_way ON jobs(id) WHERE state IN (1, 2);
+CREATE TABLE folders(hash INTEGER NOT NULL, name TEXT NOT NULL);
+CREATE INDEX folders_hash ON folders(hash);
+"""
+
+_COLUMNS = (
+    "id, url, identity, name, host, state, status, etag, modified, size, digest, attempts,"
+    " error, started, ended"
+)
+
+
+class State(IntEnum):
+    """How far a job is; see the module's text."""
+
+    PENDING = 0
+    RUNNING = 1
+    RECEIVED = 2
+    DONE = 3
+    UNCHANGED = 4
+    FAILED = 5
+
+
+#: The states in which the file stands under its name.
+FETCHED = frozenset({State.DONE, State.UNCHANGED})
+
+
+class JournalError(OSError):
+    """The journal cannot be used: it is broken, from a newer version, or not a journal at all."""
+
+
+class Row(NamedTuple):
+    """What the journal knows of a job. Times are seconds since 1970, sizes bytes.
+
+    `identity` is None for a plain GET, whose identity is its URL. `name` is None for a line that is
+    no URL. `digest` is `algorithm:hex`.
+    """
+
+    id: int
+    url: str
+    identity: str | None
+    name: str | None
+    host: str
+    state: int
+    status: int | None
+    etag: str | None
+    modified: str | None
+    size: int | None
+    digest: str | None
+    attempts: int
+    error: str | None
+    started: float | None
+    ended: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A change of one row; what is None is written as unknown."""
+
+    id: int
+    state: State
+    status: int | None = None
+    etag: str | None = None
+    modified: str | None = None
+    size: int | None = None
+    digest: str | None = None
+    attempts: int = 0
+    error: str | None = None
+    started: float | None = None
+    ended: float | None = None
+
+    def values(self) -> tuple[object, ...]:
+        """Return the values in the order of the statement that writes them."""
+        return (
+            int(self.state),
+            self.status,
+            self.etag,
+            self.modified,
+            self.size,
+            self.digest,
+            self.attempts,
+            self.error,
+            self.started,
+            self.ended,
+            self.id,
+        )
+
+
+_UPDATE = (
+    "UPDATE jobs SET state=?, status=?, etag=?, modified=?, size=?, digest=?, attempts=?, error=?,"
+    " started=?, ended=? WHERE id=?"
+)
+
+
+def hash64(text: str) -> int:
+    """Return 64 bits of a text's digest, as the signed integer that SQLite stores."""
+    digest = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+class Journal:
+    """An open journal. Any thread may use it.
+
+    Args:
+        path: The file; made when it is missing, unless `read_only`.
+        read_only: Change nothing.
+
+    Raises:
+        JournalError: The file is broken, or a newer version made it.
+        OSError: It cannot be opened or made.
+    """
+
+    def __init__(self, path: str, *, read_only: bool = False) -> None:
+        self.path = path
+        self._lock = threading.RLock()  # guards the connection
+        self._gate = threading.Lock()  # guards the two below
+        self._changes: list[Update] = []
+        self._handed_in = 0
+        self._committed = 0
+        with self._errors():
+            self._db = self._connect(read_only)
+            try:
+                self._check_or_create(read_only)
+                self._next_id = 1 + (self._one("SELECT max(id) FROM jobs") or 0)
+            except BaseException:
+                self._db.close()
+                raise
+
+    # -- finding
+
+    def find(self, url: str, identity: str | None) -> Row | None:
+        """Return the row of a job, or None if it was never in the input."""
+        text = url if identity is None else identity
+        with self._lock, self._errors():
+            found = self._db.execute(
+                f"SELECT {_COLUMNS} FROM jobs WHERE identity_hash=?", (hash64(text),)
+            ).fetchall()
+        for values in found:
+            row = Row._make(values)
+            if row.identity == identity and (identity is not None or row.url == url):
+                return row
+        return None
+
+    def is_name_taken(self, name: str) -> bool:
+        """Whether a job has this name; `name` in the form that `folded` gives."""
+        return self._has_name("SELECT name FROM jobs WHERE name_hash=?", name)
+
+    def is_folder(self, name: str) -> bool:
+        """Whether names of jobs lie below this one; `name` in the form that `folded` gives."""
+        return self._has_name("SELECT name FROM folders WHERE hash=?", name)
+
+    def rows(self, *states: State) -> Iterator[Row]:
+        """Yield rows in the order in which they were added; without states, all of them.
+
+        The caller may change rows meanwhile.
+        """
+        where = f"state IN ({','.join(str(int(state)) for state in states)}) AND" if states else ""
+        query = f"SELECT {_COLUMNS} FROM jobs WHERE {where} id>? ORDER BY id LIMIT 1000"
+        last = 0
+        while True:
+            with self._lock, self._errors():
+                page = [Row._make(values) for values in self._db.execute(query, (last,))]
+            yield from page
+            if len(page) < 1000:
+                return
+            last = page[-1].id
+
+    def counts(self) -> dict[State, tuple[int, int]]:
+        """Return the number of jobs and of bytes for each state that occurs."""
+        with self._lock, self._errors():
+            found = self._db.execute(
+                "SELECT state, count(*), total(size) FROM jobs GROUP BY state"
+            ).fetchall()
+        return {State(state): (count, int(size)) for state, count, size in found}
+
+    def fact(self, name: str) -> str | None:
+        """Return a fact about the directory, or None."""
+        with self._lock, self._errors():
+            value = self._one("SELECT value FROM facts WHERE name=?", name)
+        return None if value is None else str(value)
+
+    # -- changing
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block adds, all of it or nothing, with the changes handed in before."""
+        with self._lock, self._errors():
+            upto, changes = self._handed_in_so_far()
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany(_UPDATE, [change.values() for change in changes])
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+            self._forget(upto, len(changes))
+
+    def add(
+        self,
+        url: str,
+        identity: str | None,
+        name: str | None,
+        folded_name: str | None,
+        host: str,
+    ) -> Row:
+        """Add a pending job, inside a `transaction`.
+
+        Args:
+            url: Its URL, without fragment.
+            identity: What tells it from others, or None if the URL does.
+            name: The name of its file; None for a line that is no URL.
+            folded_name: The same in the form that `folded` gives.
+            host: Its host, for counts.
+        """
+        number = self._next_id
+        self._db.execute(
+            "INSERT INTO jobs(id, identity_hash, name_hash, url, identity, name, host)"
+            " VALUES (?,?,?,?,?,?,?)",
+            (
+                number,
+                hash64(url if identity is None else identity),
+                None if folded_name is None else hash64(folded_name),
+                url,
+                identity,
+                name,
+                host,
+            ),
+        )
+        self._next_id += 1
+        nothing = (None,) * 5
+        return Row(number, url, identity, name, host, 0, *nothing, 0, None, None, None)
+
+    def add_folder(self, name: str) -> None:
+        """Note, inside a `transaction`, that names lie below this one."""
+        self._db.execute("INSERT INTO folders(hash, name) VALUES (?,?)", (hash64(name), name))
+
+    def set_url(self, number: int, url: str) -> None:
+        """Give a job that has a key its new URL, inside a `transaction`."""
+        self._db.execute("UPDATE jobs SET url=? WHERE id=?", (url, number))
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Store a fact about the directory, inside a `transaction`."""
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?,?)", (name, value))
+
+    def record(self, change: Update) -> int:
+        """Hand in a change, to be committed with others; returns its number for `commit`."""
+        with self._gate:
+            self._changes.append(change)
+            self._handed_in += 1
+            return self._handed_in
+
+    def commit(self, number: int | None = None) -> None:
+        """Return when a change, and all before it, are committed.
+
+        Args:
+            number: What `record` returned; None for the last change of all.
+
+        Raises:
+            OSError: They could not be written; `errno` is ENOSPC when the disk is full. The changes
+                are kept, and the next commit tries again.
+        """
+        if number is None:
+            with self._gate:
+                number = self._handed_in
+        if self._committed >= number:
+            return
+        with self._lock:
+            if self._committed < number:
+                with self.transaction():
+                    pass
+
+    def close(self) -> None:
+        """Close the file. What was recorded and not committed is lost."""
+        with self._lock:
+            self._db.close()
+
+    # -- inside
+
+    def _handed_in_so_far(self) -> tuple[int, list[Update]]:
+        with self._gate:
+            return self._handed_in, list(self._changes)
+
+    def _forget(self, upto: int, count: int) -> None:
+        # An interrupt before this line leaves changes that are written once more: no harm.
+        with self._gate:
+            del self._changes[:count]
+            self._committed = upto
+
+    def _has_name(self, query: str, name: str) -> bool:
+        from pooledhttp.bulk.names import folded
+
+        with self._lock, self._errors():
+            found = self._db.execute(query, (hash64(name),)).fetchall()
+        return any(folded(other) == name for (other,) in found)
+
+    def _connect(self, read_only: bool) -> sqlite3.Connection:
+        mode = "ro" if read_only else "rwc"
+        uri = "file:" + "".join(
+            f"%{ord(letter):02x}" if letter in "%?#" else letter for letter in self.path
+        )
+        return sqlite3.connect(
+            f"{uri}?mode={mode}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=32,
+        )
+
+    def _check_or_create(self, read_only: bool) -> None:
+        application = self._one("PRAGMA application_id")
+        version = self._one("PRAGMA user_version") or 0
+        is_new = not self._one("SELECT count(*) FROM sqlite_schema")
+        if not is_new and application != _APPLICATION_ID:
+            raise JournalError(f"{self.path} is not a journal of pooledhttp")
+        if version > _VERSION:
+            raise JournalError(
+                f"{self.path} was written by a newer version of pooledhttp (format {version}, this"
+                f" one knows {_VERSION}). Use that version for this directory."
+            )
+        if read_only:
+            if is_new:
+                raise JournalError(f"{self.path} is empty: no run has begun in this directory")
+            return
+        self._db.execute("PRAGMA journal_mode=TRUNCATE")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        if is_new:
+            self._create()
+
+    def _create(self) -> None:
+        self._db.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={_APPLICATION_ID};"
+            f" PRAGMA user_version={_VERSION}; COMMIT;"
+        )
+
+    def _one(self, query: str, *values: object) -> int | None:
+        row = self._db.execute(query, values).fetchone()
+        return None if row is None else row[0]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise SQLite's errors as errors of the operating system."""
+        try:
+            yield
+        except sqlite3.Error as exc:
+            raise _as_os_error(exc, self.path) from exc
+
+
+#: What SQLite's primary result codes mean here.
+_FULL = 13
+_IO_ERROR = 10
+_BROKEN = {11, 26}  # malformed, not a database
+
+
+def _as_os_error(exc: sqlite3.Error, path: str) -> OSError:
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    if code == _FULL or (code == _IO_ERROR and _is_disk_full(path)):
+        return OSError(ENOSPC, os.strerror(ENOSPC), path)
+    if code in _BROKEN:
+        return JournalError(
+            f"{path} is broken ({exc}). Move it away and run again with --rebuild, which takes over"
+            " the files that are there."
+        )
+    return OSError(f"{path}: {exc}")
+
+
+def _is_disk_full(path: str) -> bool:
+    """Whether there is no room for another page, which SQLite reports as an I/O error at times."""
+    try:
+        disk = os.statvfs(os.path.dirname(path) or ".")
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < 64 * 1024
+
+
+def read_copy(path: str, folder: str) -> str:
+    """Copy a journal and its rollback file into a folder, for a directory that cannot be written.
+
+    A journal whose last run was killed has to be rolled back when it is opened, which needs a file
+    that can be written.
+
+    Returns:
+        The path of the copy.
+    """
+    copy = os.path.join(folder, os.path.basename(path))
+    shutil.copyfile(path, copy)
+    with suppress(FileNotFoundError):
+        shutil.copyfile(f"{path}-journal", f"{copy}-journal")
+    return copy
