@@ -18,6 +18,7 @@ Where the file system knows no links, a check and a rename have to do.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,11 +34,16 @@ __all__ = ["OWN_FOLDER", "ForeignFile", "Part", "RunFolder"]
 OWN_FOLDER = ".pooledhttp"
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PART_NAME = re.compile(r"([0-9]+)\.([0-9]*)\.([0-9a-f]*)\.([0-9]*|any)")
 _NO_LINKS_HERE = {EPERM, ENOTSUP, EOPNOTSUPP, ENOSYS, EMLINK}
 
 
 class ForeignFile(FileExistsError):
     """A file that this run did not make stands where a file of it should go."""
+
+
+def _foreign(name: str) -> ForeignFile:
+    return ForeignFile(EEXIST, "a file that is not ours has the name", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +58,35 @@ class Part:
         total: The length of the whole body; None when the server did not say.
         mark: A digest of the strong validator; empty when there is none, and then the part is of no
             use to a later attempt.
+        replaces: The size of the file that it may replace, -1 for any file; None when it may
+            replace none.
     """
 
     row: int
     total: int | None
     mark: str
+    replaces: int | None = None
 
     @property
     def file_name(self) -> str:
         """Its name in `parts/`."""
-        return f"{self.row}.{'' if self.total is None else self.total}.{self.mark}"
+        total = "" if self.total is None else self.total
+        replaces = "" if self.replaces is None else "any" if self.replaces < 0 else self.replaces
+        return f"{self.row}.{total}.{self.mark}.{replaces}"
 
     @classmethod
     def parse(cls, name: str) -> Part | None:
         """Read a name; None when it is not the name of a part."""
-        pieces = name.split(".")
-        if len(pieces) != 3 or not pieces[0].isdecimal() or not (pieces[1] + "0").isdecimal():
+        found = _PART_NAME.fullmatch(name)
+        if found is None:
             return None
-        return cls(int(pieces[0]), int(pieces[1]) if pieces[1] else None, pieces[2])
+        row, total, mark, replaces = found.groups()
+        return cls(
+            int(row),
+            int(total) if total else None,
+            mark,
+            -1 if replaces == "any" else int(replaces) if replaces else None,
+        )
 
 
 class RunFolder:
@@ -143,42 +160,41 @@ class RunFolder:
             return False
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
-    def publish(self, part: Part, name: str, *, replace: bool = False) -> None:
+    def publish(self, part: Part, name: str) -> None:
         """Give a complete part its final name.
 
         Args:
             part: The part.
             name: The name, relative to the directory; its directories are made.
-            replace: Replace a file that has the name.
 
         Raises:
-            ForeignFile: There is a file of that name.
+            ForeignFile: There is a file of that name which the part must not replace.
             OSError: Anything else.
         """
         with self._parent(name, make=True) as (fd, last):
-            if replace:
+            if part.replaces is not None and self._may_replace(part, name):
                 os.rename(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
                 return
             try:
-                os.link(
-                    part.file_name,
-                    last,
-                    src_dir_fd=self._parts,
-                    dst_dir_fd=fd,
-                    follow_symlinks=False,
-                )
+                self._link(part, fd, last)
             except FileExistsError:
-                raise ForeignFile(EEXIST, "a file that is not ours has the name", name) from None
+                raise _foreign(name) from None
             except OSError as exc:
                 if exc.errno not in _NO_LINKS_HERE:
                     raise
                 if self.size_of(name) is not None:
-                    raise ForeignFile(
-                        EEXIST, "a file that is not ours has the name", name
-                    ) from None
+                    raise _foreign(name) from None
                 os.rename(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
                 return
         self.remove(part)
+
+    def _may_replace(self, part: Part, name: str) -> bool:
+        return part.replaces == -1 or part.replaces == self.size_of(name)
+
+    def _link(self, part: Part, fd: int, last: str) -> None:
+        os.link(
+            part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd, follow_symlinks=False
+        )
 
     # -- parts
 

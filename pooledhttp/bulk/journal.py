@@ -196,6 +196,8 @@ class Journal:
             self._db = self._connect(read_only)
             try:
                 self._check_or_create(read_only)
+                #: Whether a name has more than one part.
+                self.has_folders = bool(self._one("SELECT 1 FROM folders LIMIT 1"))
                 self._next_id = 1 + (self._one("SELECT max(id) FROM jobs") or 0)
             except BaseException:
                 self._db.close()
@@ -215,6 +217,14 @@ class Journal:
             if row.identity == identity and (identity is not None or row.url == url):
                 return row
         return None
+
+    def row(self, number: int) -> Row | None:
+        """Return the row with this number."""
+        with self._lock, self._errors():
+            found = self._db.execute(
+                f"SELECT {_COLUMNS} FROM jobs WHERE id=?", (number,)
+            ).fetchone()
+        return None if found is None else Row._make(found)
 
     def is_name_taken(self, name: str) -> bool:
         """Whether a job has this name; `name` in the form that `folded` gives."""
@@ -309,6 +319,7 @@ class Journal:
 
     def add_folder(self, name: str) -> None:
         """Note, inside a `transaction`, that names lie below this one."""
+        self.has_folders = True
         self._db.execute("INSERT INTO folders(hash, name) VALUES (?,?)", (hash64(name), name))
 
     def set_url(self, number: int, url: str) -> None:

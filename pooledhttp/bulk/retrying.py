@@ -166,8 +166,9 @@ class Tries:
         self._waited = 0.0
         #: Requests that were sent.
         self.sent = 0
-        #: Attempts that have ended, however.
+        #: Attempts that have ended, however, and those of them that failed.
         self.ended = 0
+        self._failures = 0
 
     def timeout(self) -> object:
         """Return the timeout of the next attempt."""
@@ -190,11 +191,13 @@ class Tries:
 
     def goes_on_after_error(self, error: BaseException) -> bool:
         """Wait and return True when there is another attempt after an error."""
-        return self._wait(self._again.after_error(error, self._method, self.ended))
+        self._failures += 1
+        return self._wait(self._again.after_error(error, self._method, self._failures))
 
     def goes_on_after(self, response: Response) -> bool:
         """Wait and return True when there is another attempt after a response."""
-        return self._wait(self._again.after_response(response, self._method, self.ended))
+        self._failures += 1
+        return self._wait(self._again.after_response(response, self._method, self._failures))
 
     def _wait(self, seconds: float | None) -> bool:
         if seconds is None or not self._can_resend or seconds >= self._left():
