@@ -19,7 +19,7 @@ touched). `run.py` reads what a directory remembers.
 
 from __future__ import annotations
 
-from pooledhttp.bulk.download import Download, download
+from pooledhttp.bulk.download import Download, download, set_journal_aside
 from pooledhttp.bulk.failures import FAILURES, is_failure_list
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch, fetch
 from pooledhttp.bulk.inputs import UrlList, read_urls
@@ -49,6 +49,7 @@ __all__ = [
     "Naming",
     "UrlList",
     "Run",
+    "set_journal_aside",
     "JobRecord",
     "State",
     # both

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pooledhttp.bulk.engine import Engine, Requester
 from pooledhttp.bulk.failures import FAILURES, FailureList
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, TimeoutLike, check_retries, item_timeout
-from pooledhttp.bulk.folder import OWN_FOLDER
+from pooledhttp.bulk.folder import OWN_FOLDER, RunFolder
 from pooledhttp.bulk.halt import HaltableRuntime, Halted
 from pooledhttp.bulk.inputs import UrlList
 from pooledhttp.bulk.jobs import Job
@@ -68,8 +68,11 @@ class Download(Results[DownloadResult]):
         workspace: Workspace,
         failures: FailureList | None,
         now: Callable[[], float],
+        received_bytes: Callable[[], int],
     ) -> None:
         super().__init__(engine, session)
+        #: Returns the bytes of bodies written so far, unfinished ones included.
+        self.received_bytes = received_bytes
         self._input = source
         self._source: Iterator[object] | None = iter(source)
         self._workspace = workspace
@@ -269,7 +272,9 @@ def open_download(
     again = Again(retries, only_bodies=getattr(session, "has_retry_policy", False))
     downloader = Downloader(session, haltable, workspace, limits, again)
     engine = Engine(session, haltable, pace, downloader)
-    return Download(source, engine, session, workspace, listed, base.now)
+    return Download(
+        source, engine, session, workspace, listed, base.now, lambda: downloader.received_bytes
+    )
 
 
 def _failure_list(
@@ -384,3 +389,23 @@ def _reserved(
         with suppress(ValueError):
             names.add(folded(Path(failures).relative_to(directory).as_posix()))
     return frozenset(names)
+
+
+def set_journal_aside(directory: str | os.PathLike[str]) -> str | None:
+    """Move a directory's journal out of the way, so that the next run begins a new one.
+
+    Args:
+        directory: The directory. With `adopt`, the next run takes over the files that are in it.
+
+    Returns:
+        The journal's new path; None when there was none.
+
+    Raises:
+        DirectoryInUse: A run works in the directory.
+        OSError: It could not be moved.
+    """
+    folder = RunFolder(directory)
+    try:
+        return folder.set_journal_aside()
+    finally:
+        folder.close()

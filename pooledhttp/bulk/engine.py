@@ -161,14 +161,15 @@ class Engine(Generic[W, R]):
         self._start_more()
         return result
 
-    def wait(self) -> None:
-        """Wait until `take` has something to say."""
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until `take` has something to say, or for so long; None for no limit."""
         waiter = self._runtime.waiter()
         with self._lock:
             if self._first_locked() is not None or self._crash is not None:
                 return
             self._caller = waiter
-        waiter.wait(Deadline.never(self._runtime.now))
+        now = self._runtime.now
+        waiter.wait(Deadline.never(now) if seconds is None else Deadline.after(seconds, now))
 
     def halt(self) -> None:
         """End all waits, the caller's too. Never blocks; a signal handler may call it."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -127,6 +128,16 @@ class RunFolder:
             os.close(fd)
         if self._lock is not None:
             self._lock.release()
+
+    def set_journal_aside(self) -> str | None:
+        """Rename the journal, with what belongs to it; returns its new path."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        moved = None
+        for suffix in ("-journal", ""):
+            with suppress(FileNotFoundError):
+                os.rename(f"{self.journal_path}{suffix}", f"{self.journal_path}.{stamp}{suffix}")
+                moved = f"{self.journal_path}.{stamp}"
+        return moved
 
     # -- files under their names
 

@@ -450,7 +450,7 @@ def _as_os_error(exc: sqlite3.Error, path: str) -> OSError:
             f"{path} is broken ({exc}). Move it away and run again with --rebuild, which takes over"
             " the files that are there."
         )
-    return OSError(f"{path}: {exc}")
+    return JournalError(f"{path}: {exc}")
 
 
 def _is_disk_full(path: str) -> bool:

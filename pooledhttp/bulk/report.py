@@ -192,6 +192,8 @@ class Tally:
         self.failed = 0
         self.size = 0
         self.attempts = 0
+        #: Bytes received, unfinished bodies included, where the caller keeps count of them.
+        self.received = 0
         #: Of those that are ok: files that were there before, and files found unchanged.
         self.there_before = 0
         self.unchanged = 0

@@ -7,7 +7,7 @@ an input need not be thread-safe, and is never read after the caller has stopped
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -32,6 +32,8 @@ _LEAST_WINDOW = 64
 #: Results in memory, so many for each worker, running and finished together.
 _CAPACITY_PER_JOB = 2
 
+_TICK_SECONDS = 0.5
+
 R = TypeVar("R", bound=Indexed)
 
 
@@ -49,6 +51,8 @@ class Results(Iterator[R], Generic[R]):
         self._index = 0
         self._input_error: Exception | None = None
         self._is_closed = False
+        #: Called twice a second while `next` waits, for a display of progress; None for nothing.
+        self.on_wait: Callable[[], None] | None = None
 
     def __next__(self) -> R:
         if self._is_closed:
@@ -61,7 +65,11 @@ class Results(Iterator[R], Generic[R]):
                     return result
                 if not self._has_input and self._engine.is_idle:
                     break
-                self._engine.wait()
+                if self.on_wait is None:
+                    self._engine.wait()
+                else:
+                    self._engine.wait(_TICK_SECONDS)
+                    self.on_wait()
         except Halted:  # closed by a signal handler or another thread
             self.close()
             raise StopIteration from None

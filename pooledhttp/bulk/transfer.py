@@ -102,6 +102,18 @@ class Downloader:
         self.workspace = workspace
         self.timeout = timeout
         self.again = again
+        # Each worker adds to its own number.
+        self._received: dict[object, int] = {}
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of bodies that were written, those of failed attempts included."""
+        return sum(list(self._received.values()))
+
+    def count_bytes(self, size: int) -> None:
+        """Count bytes that a worker has written."""
+        me = self.runtime.current()
+        self._received[me] = self._received.get(me, 0) + size
 
     def __call__(self, entry: Entry[Task]) -> DownloadResult:
         """Return the task's result, whatever becomes of it.
@@ -123,6 +135,7 @@ class _Transfer:
     """The attempts of one task."""
 
     def __init__(self, owner: Downloader, task: Task, index: int) -> None:
+        self._count_bytes = owner.count_bytes
         self._session = owner.session
         self._runtime = owner.runtime
         self._folder = owner.workspace.folder
@@ -345,6 +358,7 @@ class _Transfer:
             if digest is not None:
                 digest.update(piece)
             size += len(piece)
+            self._count_bytes(len(piece))
             if size >= _COMMIT_BYTES and not is_committed:
                 is_committed = True
                 self._journal.commit()

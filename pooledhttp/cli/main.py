@@ -2,8 +2,9 @@
 status.
 
     0    all went well                     2    the command was used wrongly
-    1    something failed                130    ended by Ctrl-C
-                                         141    nobody reads the output any more
+    1    something failed                  3    files or directories cannot be used
+  129    ended by SIGHUP                 130    ended by Ctrl-C
+  143    ended by SIGTERM                141    the reader of the output has gone
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pooledhttp.__version__ import __version__
 
 __all__ = ["main"]
 
-_COMMANDS = ("fetch", "demo", "size", "run", "info")
+_COMMANDS = ("fetch", "status", "demo", "size", "run", "info")
 
 #: What a shell reports for a process that SIGINT or SIGPIPE has ended: 128 + the signal's number.
 _INTERRUPTED = 130
@@ -38,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser(arguments[:1]).parse_args(arguments)
     try:
         status: int = args.entry(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed before we began: nothing was printed
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
