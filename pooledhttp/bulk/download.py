@@ -199,16 +199,19 @@ class Download(Results[DownloadResult]):
     # -- the end
 
     def _end(self) -> None:
-        folder, journal = self._workspace.folder, self._workspace.journal
-        folder.give_up_reserve()
-        self._workspace.drop_parts(everything_was_read=self._was_read_to_end)
+        workspace = self._workspace
+        workspace.folder.give_up_reserve()
         error: OSError | None = None
         try:
-            journal.commit()
+            workspace.finish_renames()
         except OSError as exc:
             if not is_disk_full(exc):
                 raise
             error = exc
+        workspace.drop_parts(everything_was_read=self._was_read_to_end)
+        if error is not None:
+            with suppress(OSError):  # what is not committed is done again by the next run
+                workspace.finish_renames()
         if self._failures is not None:
             self._list_failures(self._failures)
         if error is not None:

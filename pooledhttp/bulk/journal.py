@@ -382,7 +382,8 @@ class Journal:
         return any(folded(other) == name for (other,) in found)
 
     def _connect(self, read_only: bool) -> sqlite3.Connection:
-        mode = "ro" if read_only else "rwc"
+        # Also a reader may have to roll back what a killed run has begun, so it writes if it may.
+        mode = "rwc" if not read_only else "rw" if os.access(self.path, os.W_OK) else "ro"
         uri = "file:" + "".join(
             f"%{ord(letter):02x}" if letter in "%?#" else letter for letter in self.path
         )
@@ -409,6 +410,7 @@ class Journal:
         if read_only:
             if is_new:
                 raise JournalError(f"{self.path} is empty: no run has begun in this directory")
+            self._db.execute("PRAGMA query_only=ON")
             return
         self._db.execute("PRAGMA journal_mode=TRUNCATE")
         self._db.execute("PRAGMA synchronous=NORMAL")

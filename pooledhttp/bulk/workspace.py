@@ -182,6 +182,17 @@ class Workspace:
                     continue
             self.folder.remove_part_file(name)
 
+    def finish_renames(self) -> None:
+        """Commit, and give every part that is received its name.
+
+        Raises:
+            OSError: The disk is full, or cannot be written.
+        """
+        self.journal.commit()
+        for row in list(self.journal.rows(State.RECEIVED)):
+            self._finish_rename(row)
+        self.journal.commit()
+
     # -- inside
 
     def _next_step(self, job: Job, row: Row, index: int) -> Task | DownloadResult:
@@ -323,9 +334,7 @@ class Workspace:
                 self.folder.remove_part_file(name)
             else:
                 self.parts[part.row] = part
-        for row in list(self.journal.rows(State.RECEIVED)):
-            self._finish_rename(row)
-        self.journal.commit()
+        self.finish_renames()
 
     def _is_of_use(self, part: Part) -> bool:
         row = self.journal.row(part.row)
