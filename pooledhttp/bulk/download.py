@@ -365,7 +365,9 @@ def download(
     if decode not in ("auto", "never", "always"):
         raise ValueError(f"decode must be 'auto', 'never' or 'always', not {decode!r}")
     if digest is not None and digest not in hashlib.algorithms_available:
-        raise ValueError(f"digest must be the name of an algorithm such as 'sha256', not {digest!r}")
+        raise ValueError(
+            f"digest must be the name of an algorithm such as 'sha256', not {digest!r}"
+        )
     options = Options(
         naming(names), _reserved(directory, failures), refresh, overwrite, adopt, decode, digest
     )

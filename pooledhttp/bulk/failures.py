@@ -63,7 +63,9 @@ class FailureList:
         self._own_folder = own_folder
         is_source = source is not None and source.is_file(path)
         self._is_foreign = (
-            os.path.lexists(path) and not is_source and not (_is_file(path) and is_failure_list(path))
+            os.path.lexists(path)
+            and not is_source
+            and not (_is_file(path) and is_failure_list(path))
         )
         if self._is_foreign and must_be_ours:
             raise FileExistsError(

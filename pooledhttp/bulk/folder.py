@@ -203,9 +203,7 @@ class RunFolder:
         return part.replaces == -1 or part.replaces == self.size_of(name)
 
     def _link(self, part: Part, fd: int, last: str) -> None:
-        os.link(
-            part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd, follow_symlinks=False
-        )
+        os.link(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd, follow_symlinks=False)
 
     # -- parts
 

@@ -25,7 +25,15 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
-__all__ = ["Asked", "Decision", "Step", "decide", "mark_of", "stores_coded_form", "strong_validator"]
+__all__ = [
+    "Asked",
+    "Decision",
+    "Step",
+    "decide",
+    "mark_of",
+    "stores_coded_form",
+    "strong_validator",
+]
 
 #: RFC 9110, section 8.8.2.2: clocks and file systems are not exact, a minute is.
 _STRONG_AGE_SECONDS = 60

@@ -131,9 +131,7 @@ class Run:
 
     def size(self) -> int:
         """Return the bytes of all files that are there."""
-        return sum(
-            size for state, (_, size) in self._journal.counts().items() if state in FETCHED
-        )
+        return sum(size for state, (_, size) in self._journal.counts().items() if state in FETCHED)
 
     def failures(self) -> Counter[str]:
         """Return how many jobs failed by each kind of failure; they add up to those that failed."""
@@ -178,4 +176,3 @@ def _record(row: Row) -> JobRecord:
 
 def _when(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-

@@ -32,6 +32,7 @@ __all__ = ["Saved", "Sink", "to_files"]
 #: once.
 _PIECE_BYTES = 128 * 1024
 
+
 @dataclass(frozen=True, slots=True)
 class Saved:
     """What became of a body: `target` is for the caller (a path, say), `size` in bytes."""

@@ -324,9 +324,7 @@ class _Transfer:
         self._check_length(part, (self._folder.part_size(part) or 0), size)
         return digest
 
-    def _store(
-        self, decision: Decision, response: Response, old: Part | None
-    ) -> DownloadResult:
+    def _store(self, decision: Decision, response: Response, old: Part | None) -> DownloadResult:
         self._drop(old)
         headers = response.headers
         is_coded = stores_coded_form(self._row.name or "", headers, self._options.decode)
@@ -339,7 +337,7 @@ class _Transfer:
         with self._folder.create(part) as file:
             self._parts[self._row.id] = part
             size = self._write(file, response, digest, coded=is_coded)
-        self._check_length(part, size, size)
+        self._check_length(part, self._folder.part_size(part) or 0, size)
         return self._complete(part, digest)
 
     def _note_running(self, part: Part) -> None:
@@ -354,7 +352,7 @@ class _Transfer:
         size = 0
         is_committed = False
         for piece in _pieces(response, coded=coded):
-            file.write(piece)
+            _write_all(file, piece)
             if digest is not None:
                 digest.update(piece)
             size += len(piece)
@@ -518,6 +516,13 @@ def _pieces(response: Response, *, coded: bool) -> Iterator[bytes]:
         return response.iter_content(_PIECE_BYTES)
     pieces: Iterator[bytes] = response.raw.stream(_PIECE_BYTES, decode_content=False)
     return pieces
+
+
+def _write_all(file: BinaryIO, piece: bytes) -> None:
+    """Write a whole piece: on a disk that is nearly full, one call writes what still fits."""
+    left = memoryview(piece)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _stops_everything(exc: Exception) -> bool:

@@ -400,4 +400,3 @@ def failed(
         error=error,
         job=job,
     )
-

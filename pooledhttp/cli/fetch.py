@@ -456,4 +456,3 @@ def _header(text: str) -> tuple[str, str]:
     if not colon or not name.strip():
         raise argparse.ArgumentTypeError(f"'NAME: VALUE' is wanted, not {text!r}")
     return name.strip(), value.strip()
-

@@ -80,7 +80,9 @@ def main(args: argparse.Namespace) -> int:
 
 def _manifest_name(text: str) -> str:
     if text != "-" and not text.endswith((".jsonl", ".csv")):
-        raise argparse.ArgumentTypeError(f"a name ending with .jsonl or .csv is wanted, not {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"a name ending with .jsonl or .csv is wanted, not {text!r}"
+        )
     return text
 
 
