@@ -37,7 +37,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from errno import ENOSPC
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pooledhttp.bulk.names import folded
 
 __all__ = ["Journal", "JournalError", "Row", "State", "Update", "hash64"]
 
@@ -161,6 +163,8 @@ class Update:
         )
 
 
+_FIND = f"SELECT {_COLUMNS} FROM jobs WHERE identity_hash=?"
+
 _UPDATE = (
     "UPDATE jobs SET state=?, status=?, etag=?, modified=?, size=?, digest=?, attempts=?, error=?,"
     " started=?, ended=? WHERE id=?"
@@ -207,24 +211,16 @@ class Journal:
 
     def find(self, url: str, identity: str | None) -> Row | None:
         """Return the row of a job, or None if it was never in the input."""
-        text = url if identity is None else identity
-        with self._lock, self._errors():
-            found = self._db.execute(
-                f"SELECT {_COLUMNS} FROM jobs WHERE identity_hash=?", (hash64(text),)
-            ).fetchall()
+        found = self._found(_FIND, hash64(url if identity is None else identity))
         for values in found:
-            row = Row._make(values)
-            if row.identity == identity and (identity is not None or row.url == url):
-                return row
+            if values[2] == identity and (identity is not None or values[1] == url):
+                return Row._make(values)
         return None
 
     def row(self, number: int) -> Row | None:
         """Return the row with this number."""
-        with self._lock, self._errors():
-            found = self._db.execute(
-                f"SELECT {_COLUMNS} FROM jobs WHERE id=?", (number,)
-            ).fetchone()
-        return None if found is None else Row._make(found)
+        found = self._found(f"SELECT {_COLUMNS} FROM jobs WHERE id=?", number)
+        return Row._make(found[0]) if found else None
 
     def is_name_taken(self, name: str) -> bool:
         """Whether a job has this name; `name` in the form that `folded` gives."""
@@ -375,11 +371,16 @@ class Journal:
             self._committed = upto
 
     def _has_name(self, query: str, name: str) -> bool:
-        from pooledhttp.bulk.names import folded
+        found = self._found(query, hash64(name))
+        return any(folded(other) == name for (other,) in found) if found else False
 
-        with self._lock, self._errors():
-            found = self._db.execute(query, (hash64(name),)).fetchall()
-        return any(folded(other) == name for (other,) in found)
+    def _found(self, query: str, value: int) -> list[tuple[Any, ...]]:
+        # Called several times for every line of a list; a context manager would double its cost.
+        with self._lock:
+            try:
+                return self._db.execute(query, (value,)).fetchall()
+            except sqlite3.Error as exc:
+                raise _as_os_error(exc, self.path) from exc
 
     def _connect(self, read_only: bool) -> sqlite3.Connection:
         # Also a reader may have to roll back what a killed run has begun, so it writes if it may.

@@ -62,6 +62,11 @@ _BESIDE_SIGNING = frozenset(
     " saoid suoid scid sdd".split()
 )
 
+#: A query without any of these has nothing to leave out.
+_MAY_SIGN = re.compile(
+    "|".join(map(re.escape, (*_SIGNING_PREFIXES, *_SIGNING))), re.ASCII | re.IGNORECASE
+)
+
 _TEMPLATE_FIELDS = ("host", "dir", "name", "stem", "ext", "query", "key", "mark")
 
 
@@ -241,6 +246,8 @@ def _last(path: str, query: str) -> str:
 
 def _kept_query(query: str) -> str:
     """Decode a query and leave out what only signs the request."""
+    if "%" not in query and not _MAY_SIGN.search(query):
+        return query
     fields = query.split("&")
     names = [unquote(field.partition("=")[0]).lower() for field in fields]
     is_signed = any(_is_signing(name) for name in names)

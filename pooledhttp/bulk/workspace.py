@@ -198,12 +198,13 @@ class Workspace:
     def _next_step(self, job: Job, row: Row, index: int) -> Task | DownloadResult:
         options = self.options
         anything = -1 if options.overwrite else None
-        size = None if row.name is None else self._size(row)
         if row.state not in FETCHED:
-            if options.adopt and row.state in (State.PENDING, State.FAILED) and size is not None:
-                if size >= 0 and self._is_complete(job, row, size):
+            if options.adopt and row.state in (State.PENDING, State.FAILED):
+                size = self._size(row)
+                if size is not None and size >= 0 and self._is_complete(job, row, size):
                     return self._adopt(job, row, size, index)
             return Task(job, row, anything)
+        size = self._size(row)
         if size is None:
             return Task(job, row, anything)
         if size == row.size:

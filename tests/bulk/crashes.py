@@ -49,10 +49,10 @@ class Crashes:
         """Run the command, and kill it after so many seconds; returns its exit status."""
         listed = self.out.parent / "urls.txt"
         listed.write_text("".join(f"{self.site.base}{path}\n" for path in self.paths))
+        command = [sys.executable, "-m", "pooledhttp", "fetch", "-q"]
         asked_before = len(self.site.requests)
         process = subprocess.Popen(
-            [sys.executable, "-m", "pooledhttp", "fetch", "-q", "-i", str(listed)]
-            + ["-d", str(self.out), "--jobs", "16", "--per-host", "16"],
+            [*command, "-i", str(listed), "-d", str(self.out), "--jobs", "16", "--per-host", "16"],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -87,7 +87,7 @@ class Crashes:
             content = (self.out / self.names[path]).read_bytes()
             assert self.site.is_right(path, content), (path, len(content))
         there = {file.name for file in self.out.iterdir()} - {".pooledhttp"}
-        assert there == set(self.names[path] for path in self.fetched) | self.foreign
+        assert there == {self.names[path] for path in self.fetched} | self.foreign
         for name in self.foreign:
             assert (self.out / name).read_bytes() == FOREIGN
 
