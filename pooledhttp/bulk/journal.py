@@ -163,6 +163,9 @@ class Update:
         )
 
 
+#: Of a new row: status, etag, modified, size, digest; attempts; error, started, ended.
+_NOTHING_YET = (None, None, None, None, None, 0, None, None, None)
+
 _FIND = f"SELECT {_COLUMNS} FROM jobs WHERE identity_hash=?"
 
 _UPDATE = (
@@ -310,8 +313,7 @@ class Journal:
             ),
         )
         self._next_id += 1
-        nothing = (None,) * 5
-        return Row(number, url, identity, name, host, 0, *nothing, 0, None, None, None)
+        return Row(number, url, identity, name, host, 0, *_NOTHING_YET)
 
     def add_folder(self, name: str) -> None:
         """Note, inside a `transaction`, that names lie below this one."""

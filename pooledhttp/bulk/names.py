@@ -45,6 +45,11 @@ _UNSAFE = re.compile(
     r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028\u2029\ud800-\udfff'
     r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
 )
+#: What `urlsplit` would take apart in the same way, at five times the cost.
+_PLAIN_URL = re.compile(
+    r"https?://([A-Za-z0-9.\-]+(?::[0-9]+)?)((?:/[!-\"$->@-~]*)?)(?:\?([!-\"$-~]*))?"
+)
+
 #: A name of these characters alone is safe unless it begins or ends badly or is a device name.
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_\-.=&,+@~ ]*")
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
@@ -72,11 +77,26 @@ _TEMPLATE_FIELDS = ("host", "dir", "name", "stem", "ext", "query", "key", "mark"
 
 def plain_name(url: str) -> str:
     """Return the name of a URL: the last segment of its path, with its query before the suffix."""
+    plain = _PLAIN_URL.fullmatch(url)
+    if plain is not None:
+        return safe_part(_last(plain[2], plain[3] or ""))
     try:
         parts = urlsplit(url.strip())
     except ValueError:
         return "invalid"
     return safe_part(_last(parts.path, parts.query))
+
+
+def network_location(url: str) -> str:
+    """Return the host of a URL, with the port as it is written; empty for what is no URL."""
+    plain = _PLAIN_URL.fullmatch(url)
+    if plain is not None:
+        return plain[1]
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts.netloc.rpartition("@")[2] if parts.scheme else ""
 
 
 def safe_part(text: str) -> str:
@@ -154,8 +174,7 @@ def checked(name: str) -> str:
     """
     if not isinstance(name, str):
         raise TypeError(f"a file name must be a str, not {type(name).__name__}")
-    parts = name.split("/")
-    if any(not part or part.startswith(".") or "\0" in part for part in parts):
+    if not name or "\0" in name or f"/{name}".find("/.") >= 0 or "//" in f"/{name}/":
         raise ValueError(f"{name!r} is not the name of a file inside the directory")
     return name
 

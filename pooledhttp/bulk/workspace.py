@@ -23,12 +23,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pooledhttp.bulk.folder import ForeignFile, Part, RunFolder
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.journal import FETCHED, Journal, Row, State, Update
-from pooledhttp.bulk.names import Naming, candidates, checked, folded
+from pooledhttp.bulk.names import Naming, candidates, checked, folded, network_location
 from pooledhttp.bulk.report import DownloadResult, error_text
 
 __all__ = ["Options", "Task", "Workspace", "failed"]
@@ -223,14 +222,11 @@ class Workspace:
         return failed(job, index, exc, row.name, self._path(row))
 
     def _add(self, job: Job, url: str, identity: str | None) -> Row:
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            return self.journal.add(url, identity, None, None, "")
-        if not parts.scheme or not parts.netloc:
+        host = network_location(url)
+        if not host:
             return self.journal.add(url, identity, None, None, "")  # it fails when it is sent
         name = self._claim(job, (identity or url).encode("utf-8", "surrogatepass"))
-        return self.journal.add(url, identity, name, folded(name), parts.netloc.rpartition("@")[2])
+        return self.journal.add(url, identity, name, folded(name), host)
 
     def _claim(self, job: Job, identity: bytes) -> str:
         """Return a name that no other job has, and no foreign file."""
@@ -240,6 +236,7 @@ class Workspace:
         name = plain
         for name in candidates(plain, identity):
             key = folded(name)
+            # In the order of their cost; nearly every name is free.
             if key in self.options.reserved or self.journal.is_name_taken(key):
                 continue
             if self.journal.has_folders and self._is_folder(key):
