@@ -69,17 +69,20 @@ class Again:
     only_bodies: bool = False
     uniform: Callable[[float, float], float] = random.uniform
 
-    def after_error(self, error: BaseException, method: str, failures: int) -> float | None:
+    def after_error(
+        self, error: BaseException, method: str, failures: int, *, is_body: bool = False
+    ) -> float | None:
         """Return the seconds to wait after an error, or None when it is final.
 
         Args:
             error: What was raised.
             method: The method of the request.
             failures: Attempts that have failed, this one included.
+            is_body: Whether the head of the response had come.
         """
         if failures > self.retries or method.upper() not in _IDEMPOTENT or not _is_passing(error):
             return None
-        if self.only_bodies and not is_broken_body(error):
+        if self.only_bodies and not is_body and not is_broken_body(error):
             return None
         return self._backoff(failures)
 
@@ -189,10 +192,12 @@ class Tries:
         self._waited += waited
         self.ended += 1
 
-    def goes_on_after_error(self, error: BaseException) -> bool:
+    def goes_on_after_error(self, error: BaseException, *, is_body: bool = False) -> bool:
         """Wait and return True when there is another attempt after an error."""
         self._failures += 1
-        return self._wait(self._again.after_error(error, self._method, self._failures))
+        return self._wait(
+            self._again.after_error(error, self._method, self._failures, is_body=is_body)
+        )
 
     def goes_on_after(self, response: Response) -> bool:
         """Wait and return True when there is another attempt after a response."""

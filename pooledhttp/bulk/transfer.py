@@ -12,14 +12,13 @@ by the size that it is whole.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from errno import EDQUOT, EIO, ENOSPC, EROFS
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from pooledhttp.bulk.engine import Requester
 from pooledhttp.bulk.folder import ForeignFile, Part
@@ -38,7 +37,12 @@ from pooledhttp.bulk.responses import (
 )
 from pooledhttp.bulk.retrying import Again, Tries
 from pooledhttp.bulk.workspace import Task, Workspace
-from pooledhttp.exceptions import InvalidURL, RequestException
+from pooledhttp.exceptions import (
+    ChunkedEncodingError,
+    ConnectionError,
+    InvalidURL,
+    RequestException,
+)
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
@@ -162,6 +166,7 @@ class _Transfer:
         self._restarts = 0
         self._refusal = ""
         self._is_sending = False
+        self._has_head = False
 
     def run(self) -> DownloadResult:
         """Try until the file is there or there is no point in it."""
@@ -185,7 +190,7 @@ class _Transfer:
             if result is not None:
                 return replace(result, attempts=self._tries.sent)
             if error is not None:
-                if not self._tries.goes_on_after_error(error):
+                if not self._tries.goes_on_after_error(error, is_body=self._has_head):
                     return self._failed(error_text(error), type(error).__name__, error)
             elif response is not None and not self._tries.goes_on_after(response):
                 return self._failed(self._refusal, f"HTTP {response.status_code}")
@@ -202,6 +207,7 @@ class _Transfer:
         part, validator = self._resumable()
         asked = self._asked(part, validator)
         self._is_sending = True
+        self._has_head = False
         response = self._session.request(
             job.method,
             job.url,
@@ -212,6 +218,7 @@ class _Transfer:
             timeout=self._tries.timeout(),
             stream=True,
         )
+        self._has_head = True
         try:
             self._status = response.status_code
             if self._row.name is None:
@@ -511,11 +518,23 @@ class _Transfer:
 
 
 def _pieces(response: Response, *, coded: bool) -> Iterator[bytes]:
-    """Yield the body: as it was sent, or decoded."""
-    if not coded or not response.headers.get("Content-Encoding"):
-        return response.iter_content(_PIECE_BYTES)
-    pieces: Iterator[bytes] = response.raw.stream(_PIECE_BYTES, decode_content=False)
-    return pieces
+    """Yield the body: as it was sent, or decoded.
+
+    As it was sent, it comes in pieces as they arrive: `iter_content` would wait until one is full,
+    and what a slow server has sent would not be in the part when the run is killed.
+    """
+    read1 = getattr(response.raw, "read1", None)
+    is_read = getattr(response, "_content_consumed", False)  # by a hook, say
+    if is_read or read1 is None or not coded:
+        yield from response.iter_content(_PIECE_BYTES)
+        return
+    try:
+        while piece := read1(_PIECE_BYTES, decode_content=False):
+            yield piece
+    except ReadTimeoutError as exc:
+        raise ConnectionError(exc) from exc
+    except ProtocolError as exc:
+        raise ChunkedEncodingError(exc) from exc
 
 
 def _write_all(file: BinaryIO, piece: bytes) -> None:
@@ -534,8 +553,3 @@ def _stops_everything(exc: Exception) -> bool:
 def is_disk_full(exc: OSError) -> bool:
     """Whether an error says that there is no room on the disk."""
     return exc.errno in (ENOSPC, EDQUOT)
-
-
-def reason_of(exc: OSError) -> str:
-    """Return an error of the disk in words."""
-    return exc.strerror or os.strerror(exc.errno or 0)

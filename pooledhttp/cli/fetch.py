@@ -183,11 +183,20 @@ def main(args: argparse.Namespace) -> int:
             return _complain(exc, _FILES)
         meter = open_meter(source.total, quiet=args.quiet)
         with stop.signals(download):
-            try:
-                report = _run(download, meter)
-            finally:
-                meter.close()
-        return _tell(args, download, report, stop)
+            report = _run(download, meter)
+        status = _status(report, stop)
+        try:
+            _tell(args, download, report, stop)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as exc:  # a terminal that has gone, or a full disk
+            _give_up_stdout()
+            with suppress(OSError):
+                _complain(exc, status)
+            return status if stop.signal is not None else _FILES
+        return status
 
 
 # ------------------------------------------------------------------ setting up
@@ -349,7 +358,8 @@ def _run(download: Download, meter: Meter) -> _Report:
 
     def show() -> None:
         tally.received = download.received_bytes()
-        meter.update(tally)
+        with suppress(OSError):  # the terminal has gone: the run goes on, or a signal ends it
+            meter.update(tally)
 
     download.on_wait = show
     began = time.monotonic()
@@ -365,51 +375,73 @@ def _run(download: Download, meter: Meter) -> _Report:
         report.error = exc
     finally:
         download.close()
+        with suppress(OSError):
+            meter.close()
     report.error = report.error or download.closing_error
     report.seconds = time.monotonic() - began
     return report
 
 
-def _tell(args: argparse.Namespace, download: Download, report: _Report, stop: _Stop) -> int:
-    """Print how it went, and return the exit status."""
+def _status(report: _Report, stop: _Stop) -> int:
+    """Return the exit status."""
+    if stop.signal is not None:
+        return 128 + stop.signal
+    if report.error is None:
+        return _SOME_FAILED if report.tally.failed else _OK
+    return _FILES if _is_of_files(report.error) else _SOME_FAILED
+
+
+def _is_of_files(error: OSError) -> bool:
+    """Whether an error is about the directory and not about the list."""
+    from pooledhttp.bulk import JournalError, RunStopped
+
+    is_ours = isinstance(error, (RunStopped, JournalError, PermissionError))
+    return is_ours or _is_disk_full(error)
+
+
+def _is_disk_full(error: OSError) -> bool:
+    return error.errno in (ENOSPC, EDQUOT)
+
+
+def _tell(args: argparse.Namespace, download: Download, report: _Report, stop: _Stop) -> None:
+    """Print how it went."""
     tally = report.tally
-    status = _SOME_FAILED if tally.failed else _OK
     if report.error is not None:
-        status = _complain_of_run(report.error)
+        _complain_of_run(report.error)
     if stop.signal is not None:
         word = "interrupted" if stop.signal == signal.SIGINT else "stopped by a signal"
         print(f"pooledhttp fetch: {word}", file=sys.stderr)
-        status = 128 + stop.signal
     if args.quiet:
         for line in report.first_failures:
             print(f"pooledhttp fetch: {line}", file=sys.stderr)
         if tally.failed > len(report.first_failures):
             more = tally.failed - len(report.first_failures)
             print(f"pooledhttp fetch: and {more} more", file=sys.stderr)
-        return status
+        return
     print(_summary(tally, download, report.seconds))
     if download.failures_path is not None:
         print(f"What is not done ({download.not_done}), and why, is in {download.failures_path}")
-        if download.failures_path.name != os.path.basename(args.failures or "failures.txt") or (
-            not args.failures and download.failures_path.parent != Path(args.directory)
-        ):
-            print("(the file failures.txt in the directory is not ours, or its disk is full)")
-    return status
+        wanted = Path(args.failures) if args.failures else Path(args.directory) / "failures.txt"
+        if download.failures_path != wanted:
+            print(f"({wanted} is a file that is not ours, or its disk is full)")
 
 
-def _complain_of_run(error: OSError) -> int:
-    from pooledhttp.bulk import JournalError, RunStopped
+def _give_up_stdout() -> None:
+    """Keep the interpreter from complaining when it flushes standard output at its end."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
-    if error.errno in (ENOSPC, EDQUOT):
-        print(
-            "pooledhttp fetch: the disk is full. Make room, and run the same command again.",
-            file=sys.stderr,
-        )
-        return _FILES
-    if isinstance(error, (RunStopped, JournalError, PermissionError)):
-        return _complain(error, _FILES)
-    print(f"pooledhttp fetch: the list could not be read to its end: {error}", file=sys.stderr)
-    return _SOME_FAILED
+
+def _complain_of_run(error: OSError) -> None:
+    if _is_disk_full(error):
+        text = "the disk is full. Make room, and run the same command again."
+    elif _is_of_files(error):
+        text = str(error)
+    else:
+        text = f"the list could not be read to its end: {error}"
+    print(f"pooledhttp fetch: {text}", file=sys.stderr)
 
 
 def _complain(error: Exception, status: int) -> int:

@@ -85,7 +85,7 @@ class Command:
             self.said += data
         self.process.wait(20)
         os.close(self.master)
-        return self.said.decode()
+        return self.said.decode(errors="replace")
 
 
 @contextmanager
