@@ -18,7 +18,7 @@ from pooledhttp.bulk.engine import Engine, Requester
 from pooledhttp.bulk.failures import FAILURES, FailureList
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, TimeoutLike, check_retries, item_timeout
 from pooledhttp.bulk.folder import OWN_FOLDER, RunFolder
-from pooledhttp.bulk.halt import HaltableRuntime, Halted
+from pooledhttp.bulk.halting import HaltableRuntime, Halted
 from pooledhttp.bulk.inputs import UrlList
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.names import Naming, folded, naming

@@ -11,10 +11,10 @@ them. A worker that finishes an item takes the next one in the same step. Nothin
 bound: `Pace` limits what is queued, and what is finished but not taken, so a caller that stops
 asking stops the workers.
 
-The engine owns its session, hence its connections. Its runtime can be halted, which reaches a worker
-wherever it waits. What `perform` does with an item is not known here; it stores an `Exception` in the
-result of the item that raised it, so a worker ends only when it is halted or something else than an
-`Exception` is raised.
+The engine owns its session, hence its connections. Its runtime can be halted, which reaches a
+worker wherever it waits. What `perform` does with an item is not known here; it stores an
+`Exception` in the result of the item that raised it, so a worker ends only when it is halted or
+something else than an `Exception` is raised.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from pooledhttp.bulk.halt import HaltableRuntime, Halted
+from pooledhttp.bulk.halting import HaltableRuntime, Halted
 from pooledhttp.bulk.pacing import Entry, Pace
 from pooledhttp.pool import PoolStats
 from pooledhttp.runtime import Task, Waiter

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pooledhttp.bulk.engine import Engine, Requester
-from pooledhttp.bulk.halt import HaltableRuntime
+from pooledhttp.bulk.halting import HaltableRuntime
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.bulk.pacing import Entry

@@ -1,8 +1,8 @@
 """Lists of URLs, as files hold them.
 
 A line has a URL. White space around it does not count, nor does what follows a tab: a list of
-failures has its reasons there. Blank lines and lines that begin with `#` do not count either. A byte
-order mark before the first URL is skipped.
+failures has its reasons there. Blank lines and lines that begin with `#` do not count either. A
+byte order mark before the first URL is skipped.
 
 A list is read as bytes. Bytes that are not UTF-8 are percent-encoded one by one, so that the server
 gets exactly what stands in the list.

@@ -1,9 +1,9 @@
 """What a bulk run is asked to do: one `Job` for each item of the input.
 
 A job is a value. It knows what to request and what to expect, and nothing of how or when that
-happens. Plain URL strings are jobs with everything else left at its default. An item that is neither
-becomes a failed result in its place, because one bad line in a list of a million must not end the
-run.
+happens. Plain URL strings are jobs with everything else left at its default. An item that is
+neither becomes a failed result in its place, because one bad line in a list of a million must not
+end the run.
 
 Jobs queue by *line*: the scheme, host and port of their URL. The pace of the engine is kept per
 line, as the limits of the pool are kept per origin.
@@ -117,6 +117,6 @@ class Job:
         if self.data is None or isinstance(self.data, (str, dict, list, tuple)):
             return repr(self.data).encode("utf-8", "surrogatepass")
         raise TypeError(
-            f"a job that sends a {type(self.data).__name__} needs a key, by which the next run knows"
-            " it again"
+            f"a job that sends a {type(self.data).__name__} needs a key, by which the next run"
+            " knows it again"
         )

@@ -14,15 +14,16 @@ add --> pending --> running --> received --> done | unchanged
 - `done`, `unchanged`: the file stands under its name.
 - `failed`: `error` says why. It is tried again in the next run.
 
-The file is SQLite with `journal_mode=TRUNCATE`. A write-ahead log cannot be read on a full disk, nor
-on storage that two machines share. There is one writer: the process that holds the directory's lock.
+The file is SQLite with `journal_mode=TRUNCATE`. A write-ahead log cannot be read on a full disk,
+nor on storage that two machines share. There is one writer: the process that holds the directory's
+lock.
 
 Threads hand in changes by `record`. Changes are committed together: the first thread that needs a
 commit writes all that has come in by then, and the others find theirs done. `synchronous=NORMAL`
 syncs at every commit; what a crash of the machine can lose is the last commit, never the file.
 
-Rows are found by 64-bit hashes, because an index over text would double the size of the file. A hash
-that fits is always compared with the text itself.
+Rows are found by 64-bit hashes, because an index over text would double the size of the file. A
+hash that fits is always compared with the text itself.
 """
 
 from __future__ import annotations

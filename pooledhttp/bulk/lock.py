@@ -4,8 +4,8 @@ The lock is `flock` on a file that nobody removes. The kernel frees it when the 
 it ends, however it ends, so there is no stale lock to judge. What stands in the file (process, host
 and time) is for the message only.
 
-`flock` belongs to the open file, which a forked child shares. The child closes its copy at once, and
-a program that is started does not get it: a child that outlives the run must not hold the lock.
+`flock` belongs to the open file, which a forked child shares. The child closes its copy at once,
+and a program that is started does not get it: a child that outlives the run must not hold the lock.
 """
 
 from __future__ import annotations

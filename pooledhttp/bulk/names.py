@@ -59,7 +59,8 @@ _SIGNING_PREFIXES = ("x-amz-", "x-goog-", "x-oss-", "x-cos-", "x-bce-")
 _SIGNING = frozenset(
     "signature sig token access_token auth_token awsaccesskeyid googleaccessid ossaccesskeyid"
     " key-pair-id hmac hdnea hdnts __gda__ __token__ jwt apikey api_key api-key"
-    " q-sign-algorithm q-ak q-sign-time q-key-time q-header-list q-url-param-list q-signature".split()
+    " q-sign-algorithm q-ak q-sign-time q-key-time q-header-list q-url-param-list"
+    " q-signature".split()
 )
 #: Words that mean this only beside one of the others: expiry times, and Azure's two letters.
 _BESIDE_SIGNING = frozenset(

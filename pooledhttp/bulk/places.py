@@ -1,9 +1,9 @@
 """Places at a host: how many requests of a run may be at one origin at once.
 
 The pace starts no more items of a host than there are places. A redirect leads an item to another
-host, and many items may be led to the same one. There they stand in line, and this wait is the run's
-own doing: it counts for no timeout. So it is taken before the request is sent, outside its timeout,
-by an adapter that sees every hop.
+host, and many items may be led to the same one. There they stand in line, and this wait is the
+run's own doing: it counts for no timeout. So it is taken before the request is sent, outside its
+timeout, by an adapter that sees every hop.
 
 A thread has at most one place. It gives back the old one before it waits for another, so no two
 threads can wait for each other.

@@ -3,8 +3,8 @@
 `fetch` gives a `Result`, which holds the response. `download` gives a `DownloadResult`, which holds
 what the journal has. A tally counts either kind; it keeps counts, not results.
 
-Text that came from a server goes through `one_line` before it is shown or stored, so that no control
-sequence reaches a terminal and no line of a list becomes two.
+Text that came from a server goes through `one_line` before it is shown or stored, so that no
+control sequence reaches a terminal and no line of a list becomes two.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LONGEST_TEXT = 500
 
 
 def one_line(text: str) -> str:
-    """Return text as one line of printable characters, others as escapes like `\\x1b`."""
+    """Return text as one line of printable characters; others become escapes, as in `repr`."""
     text = " ".join(text.split())
     if len(text) > _LONGEST_TEXT:
         text = text[: _LONGEST_TEXT - 3] + "..."

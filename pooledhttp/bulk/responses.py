@@ -10,10 +10,10 @@ what is missing    206 of the same body, from there on   APPEND
 only if changed    304                                   KEEP
 ```
 
-A body is continued only on a *strong validator* (RFC 9110, section 8.8.1): an ETag that is not weak,
-or a Last-Modified that is at least a minute older than the response. `If-Range` has the server send
-the whole when the validator no longer fits. Some servers ignore it, so the 206 is checked as well:
-same ETag, same beginning, same length.
+A body is continued only on a *strong validator* (RFC 9110, section 8.8.1): an ETag that is not
+weak, or a Last-Modified that is at least a minute older than the response. `If-Range` has the
+server send the whole when the validator no longer fits. Some servers ignore it, so the 206 is
+checked as well: same ETag, same beginning, same length.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ _CODED_SUFFIXES = {
     "compress": (".z", ".taz"),
 }
 _CODED_TYPES = re.compile(
-    r"application/(x-)?(gzip|gtar-compressed|tgz|gunzip|gzip-compressed|compressed-tar|tar-gz|compress|"
-    r"zstd|brotli)",
+    r"application/(x-)?(gzip|gtar-compressed|tgz|gunzip|gzip-compressed|compressed-tar|tar-gz"
+    r"|compress|zstd|brotli)",
     re.IGNORECASE,
 )
 

@@ -1,7 +1,7 @@
 """What `fetch` and `download` return: an iterator that does its work while it is asked.
 
-The input is read and the results are taken in the thread that iterates, and only inside `next()`. So
-an input need not be thread-safe, and is never read after the caller has stopped asking.
+The input is read and the results are taken in the thread that iterates, and only inside `next()`.
+So an input need not be thread-safe, and is never read after the caller has stopped asking.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from pooledhttp.bulk.engine import Engine, Indexed, Requester
-from pooledhttp.bulk.halt import Halted
+from pooledhttp.bulk.halting import Halted
 from pooledhttp.bulk.pacing import Pace
 from pooledhttp.pool import PoolStats
 

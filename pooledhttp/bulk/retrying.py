@@ -4,9 +4,9 @@ A retry policy of a session sees one exchange up to the head of its response. A 
 often later, in the body, and can then go on where it broke. So a bulk run tries again itself, for
 every kind of passing failure, and counts them together.
 
-The wait is random between 0 and 0.5, 1, 2, 4, ... seconds ("full jitter"), so that items that failed
-together do not come back together. `Retry-After` is obeyed up to two minutes; the other items of that
-host wait as well, which is the session's doing.
+The wait is random between 0 and 0.5, 1, 2, 4, ... seconds ("full jitter"), so that items that
+failed together do not come back together. `Retry-After` is obeyed up to two minutes. The other
+items of that host wait as well, which is the session's doing.
 """
 
 from __future__ import annotations

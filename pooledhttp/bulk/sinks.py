@@ -6,8 +6,8 @@ which response came first. What it returns is called later, in some worker, with
 body has not been read yet.
 
 `to_files` writes each body to a temporary file beside its destination and renames it when the last
-byte is there: a file under its final name is complete. It replaces a file that is already there, and
-remembers nothing; `download` is for everything else.
+byte is there: a file under its final name is complete. It replaces a file that is already there,
+and remembers nothing; `download` is for everything else.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ class Sink(Protocol):
     def claim(self, job: Job, index: int) -> Callable[[Response], Saved]:
         """Decide where the body of this job goes, and return what will put it there.
 
-        Called in input order. What it returns is called in a worker with the open response, its body
-        unread; not at all when there is no response with what was asked for, and once more when the
-        body breaks off and the job is tried again. An exception out of either ends this job only.
+        Called in input order. What it returns is called in a worker with the open response, its
+        body unread; not at all when there is no response with what was asked for, and once more
+        when the body breaks off and the job is tried again. An exception out of either ends this
+        job only.
         """
 
 

@@ -5,8 +5,8 @@ part complete -> commit `received` with its size -> rename without replacing -> 
 ```
 
 The order makes every moment safe to be killed in. Before the commit there is only a part, and its
-name says what is in it. After it, the next run finds the part, or the file under its name, and knows
-by the size that it is whole.
+name says what is in it. After it, the next run finds the part, or the file under its name, and
+knows by the size that it is whole.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from pooledhttp.bulk.engine import Requester
 from pooledhttp.bulk.folder import ForeignFile, Part
-from pooledhttp.bulk.halt import HaltableRuntime
+from pooledhttp.bulk.halting import HaltableRuntime
 from pooledhttp.bulk.journal import JournalError, State, Update
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.report import DownloadResult, error_text, one_line

@@ -1,4 +1,4 @@
-"""Names of files: safe whatever the URL, and depending on nothing but the URL and who came first."""
+"""Names of files: safe whatever the URL, and depending on the URL and on who came first alone."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pooledhttp.adapters import HTTPAdapter
-from pooledhttp.bulk.halt import HaltableRuntime, Halted
+from pooledhttp.bulk.halting import HaltableRuntime, Halted
 from pooledhttp.bulk.places import PlacedAdapter, Places, origin_of
 from pooledhttp.runtime import default_runtime
 from pooledhttp.timing import Timeout

@@ -1,4 +1,4 @@
-"""How `pooledhttp fetch` ends: signals in a terminal, full disks, closed outputs, refused places."""
+"""How `pooledhttp fetch` ends: signals in a terminal, closed outputs, places that are refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def fetch(*arguments: object) -> int:
 
 
 def with_default_signals() -> None:
-    """Run in the child: a test run in the background has SIGINT ignored, and children inherit it."""
+    """Run in the child: a background job ignores SIGINT, and its children inherit that."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
 
