@@ -77,6 +77,7 @@ class Download(Results[DownloadResult]):
         self._source: Iterator[object] | None = iter(source)
         self._workspace = workspace
         self._failures = failures
+        self._process = os.getpid()
         self._now = now
         self._batch = _LEAST_BATCH
         self._ready: deque[Task | DownloadResult] = deque()
@@ -111,6 +112,9 @@ class Download(Results[DownloadResult]):
         """
         if self._is_closed:
             return
+        if self._process != os.getpid():  # a forked child: the run belongs to its parent
+            self._is_closed = True
+            return
         try:
             super().close()
         finally:
@@ -122,7 +126,7 @@ class Download(Results[DownloadResult]):
                 self._workspace.close()
 
     def __del__(self) -> None:
-        if not getattr(self, "_is_closed", True):
+        if not getattr(self, "_is_closed", True) and self._process == os.getpid():
             self._is_closed = True
             try:
                 self._engine.stop()
@@ -160,6 +164,7 @@ class Download(Results[DownloadResult]):
         """Read a batch of the input and register it."""
         began = self._now()
         items: list[object] = []
+        self._unregistered = items  # an interrupt between here and the commit loses none of them
         while len(items) < self._batch and self._now() - began <= READ_SECONDS:
             assert self._source is not None
             try:
@@ -174,7 +179,6 @@ class Download(Results[DownloadResult]):
                 break
         if len(items) == self._batch:
             self._batch = min(2 * self._batch, _LARGEST_BATCH)
-        self._unregistered = items
         ready: list[Task | DownloadResult] = []
         with self._workspace.journal.transaction():
             for item in items:

@@ -265,7 +265,10 @@ class RunFolder:
         with suppress(OSError):  # no room even for that: then there is none to keep
             fd = os.open("reserve", flags, 0o666, dir_fd=self._own)
             try:
-                os.posix_fallocate(fd, 0, size)
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(fd, 0, size)
+                else:  # macOS
+                    os.write(fd, bytes(min(size, 1 << 20)))
             finally:
                 os.close(fd)
 

@@ -568,6 +568,58 @@ def test_an_error_of_the_input_comes_after_the_results(out: Path) -> None:
     assert files(out) == {"a": b"/a"}
 
 
+def test_an_interrupt_loses_nothing_that_was_read(out: Path) -> None:
+    """What was read and is not in the journal yet is on the list."""
+
+    def source() -> Iterator[str]:
+        yield "http://127.0.0.1:1/a"
+        yield "http://127.0.0.1:1/b"
+        raise KeyboardInterrupt
+
+    download = bulk.download(source(), out, failures=out / "failures.txt")
+    with pytest.raises(KeyboardInterrupt):
+        next(download)
+    assert [line.split("\t")[0] for line in (out / "failures.txt").read_text().splitlines()] == [
+        "http://127.0.0.1:1/a",
+        "http://127.0.0.1:1/b",
+    ]
+    assert download.failures_path == out / "failures.txt" and download.not_done == 2
+
+
+def test_a_list_that_is_stopped_is_listed_to_its_end(out: Path, tmp_path: Path) -> None:
+    """What is there, from this run or an earlier one, is not."""
+    with ScriptedServer(answering(echo)) as server:
+        urls = [server.url(f"/{number}") for number in range(500)]
+        get(urls[300:310], out)
+        (tmp_path / "urls").write_text("\n".join(urls))
+        source = bulk.UrlList(tmp_path / "urls")
+        download = bulk.download(source, out, failures=out / "failures.txt", jobs=1, ordered=True)
+        done = {next(download).url for _ in range(5)} | set(urls[300:310])
+        download.stop()
+        assert list(download) == []
+        source.close()
+    listed = [line.split("\t")[0] for line in (out / "failures.txt").read_text().splitlines()]
+    there = {url for url in urls if (out / url.rsplit("/", 1)[1]).exists()}
+    assert done <= there
+    assert set(listed) | there == set(urls) and not set(listed) & there
+    assert len(listed) == len(set(listed))
+
+
+def test_a_forked_child_does_not_end_the_run(out: Path) -> None:
+    """It has a copy of everything; the run is its parent's."""
+    with ScriptedServer(answering(echo)) as server:
+        urls = [server.url(f"/{number}") for number in range(50)]
+        download = bulk.download(urls, out, jobs=2)
+        next(download)
+        child = os.fork()
+        if not child:  # pragma: no cover
+            download.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert all(result.ok for result in download)
+    assert len(files(out)) == 50
+
+
 def test_settings_of_a_session_are_used(out: Path) -> None:
     """Header fields, say."""
     with ScriptedServer(answering(echo)) as server, pooledhttp.Session() as session:
