@@ -74,7 +74,7 @@ def _finish(journal: Journal, tasks: list[Task]) -> None:
             number = journal.record(
                 Update(
                     task.row.id,
-                    state,
+                    int(state),
                     200,
                     '"5f3c-62a1b2c3d4e5f"',
                     None,

@@ -35,7 +35,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from enum import IntEnum
 from errno import ENOSPC
 from typing import Any, NamedTuple
@@ -131,12 +130,11 @@ class Row(NamedTuple):
     ended: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """A change of one row; what is None is written as unknown."""
 
     id: int
-    state: State
+    state: int
     status: int | None = None
     etag: str | None = None
     modified: str | None = None
@@ -147,32 +145,42 @@ class Update:
     started: float | None = None
     ended: float | None = None
 
-    def values(self) -> tuple[object, ...]:
-        """Return the values in the order of the statement that writes them."""
-        return (
-            int(self.state),
-            self.status,
-            self.etag,
-            self.modified,
-            self.size,
-            self.digest,
-            self.attempts,
-            self.error,
-            self.started,
-            self.ended,
-            self.id,
-        )
 
+_UPDATE = (
+    "UPDATE jobs SET state=?2, status=?3, etag=?4, modified=?5, size=?6, digest=?7, attempts=?8,"
+    " error=?9, started=?10, ended=?11 WHERE id=?1"
+)
 
 #: Of a new row: status, etag, modified, size, digest; attempts; error, started, ended.
 _NOTHING_YET = (None, None, None, None, None, 0, None, None, None)
 
 _FIND = f"SELECT {_COLUMNS} FROM jobs WHERE identity_hash=?"
 
-_UPDATE = (
-    "UPDATE jobs SET state=?, status=?, etag=?, modified=?, size=?, digest=?, attempts=?, error=?,"
-    " started=?, ended=? WHERE id=?"
-)
+
+class _Filter:
+    """Says of nearly every number that was not added that it was not (a Bloom filter of 4 MiB).
+
+    In the first run of a directory nearly every question to the journal has the response "no". Each
+    costs 9 us there, and half a microsecond here.
+    """
+
+    __slots__ = ("_bits",)
+
+    _MASK = (1 << 25) - 1
+
+    def __init__(self) -> None:
+        self._bits = bytearray((self._MASK + 1) >> 3)
+
+    def add(self, number: int) -> None:
+        """Add a 64-bit number."""
+        bits, one, two = self._bits, number & self._MASK, (number >> 30) & self._MASK
+        bits[one >> 3] |= 1 << (one & 7)
+        bits[two >> 3] |= 1 << (two & 7)
+
+    def may_have(self, number: int) -> bool:
+        """Whether a number may have been added."""
+        bits, one, two = self._bits, number & self._MASK, (number >> 30) & self._MASK
+        return bool(bits[one >> 3] >> (one & 7) & 1 and bits[two >> 3] >> (two & 7) & 1)
 
 
 def hash64(text: str) -> int:
@@ -207,6 +215,9 @@ class Journal:
                 #: Whether a name has more than one part.
                 self.has_folders = bool(self._one("SELECT 1 FROM folders LIMIT 1"))
                 self._next_id = 1 + (self._one("SELECT max(id) FROM jobs") or 0)
+                is_new = self._next_id == 1 and not read_only
+                self._identities = _Filter() if is_new else None
+                self._names = _Filter() if is_new else None
             except BaseException:
                 self._db.close()
                 raise
@@ -215,8 +226,10 @@ class Journal:
 
     def find(self, url: str, identity: str | None) -> Row | None:
         """Return the row of a job, or None if it was never in the input."""
-        found = self._found(_FIND, hash64(url if identity is None else identity))
-        for values in found:
+        number = hash64(url if identity is None else identity)
+        if self._identities is not None and not self._identities.may_have(number):
+            return None
+        for values in self._found(_FIND, number):
             if values[2] == identity and (identity is not None or values[1] == url):
                 return Row._make(values)
         return None
@@ -228,6 +241,8 @@ class Journal:
 
     def is_name_taken(self, name: str) -> bool:
         """Whether a job has this name; `name` in the form that `folded` gives."""
+        if self._names is not None and not self._names.may_have(hash64(name)):
+            return False
         return self._has_name("SELECT name FROM jobs WHERE name_hash=?", name)
 
     def is_folder(self, name: str) -> bool:
@@ -273,7 +288,7 @@ class Journal:
             upto, changes = self._handed_in_so_far()
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.executemany(_UPDATE, [change.values() for change in changes])
+                self._db.executemany(_UPDATE, changes)
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
@@ -300,13 +315,15 @@ class Journal:
             host: Its host, for counts.
         """
         number = self._next_id
+        identity_hash = hash64(url if identity is None else identity)
+        name_hash = None if folded_name is None else hash64(folded_name)
         self._db.execute(
             "INSERT INTO jobs(id, identity_hash, name_hash, url, identity, name, host)"
             " VALUES (?,?,?,?,?,?,?)",
             (
                 number,
-                hash64(url if identity is None else identity),
-                None if folded_name is None else hash64(folded_name),
+                identity_hash,
+                name_hash,
                 url,
                 identity,
                 name,
@@ -314,6 +331,10 @@ class Journal:
             ),
         )
         self._next_id += 1
+        if self._identities is not None and self._names is not None:
+            self._identities.add(identity_hash)
+            if name_hash is not None:
+                self._names.add(name_hash)
         return Row(number, url, identity, name, host, 0, *_NOTHING_YET)
 
     def add_folder(self, name: str) -> None:
