@@ -208,6 +208,8 @@ class Journal:
         self._changes: list[Update] = []
         self._handed_in = 0
         self._committed = 0
+        if os.path.islink(path):  # SQLite would follow it
+            raise JournalError(f"{path} is a symbolic link, which a journal never is")
         with self._errors():
             self._db = self._connect(read_only)
             try:

@@ -179,7 +179,12 @@ def _records(run: Run) -> Iterator[dict[str, object]]:
 
 
 def _record(job: JobRecord) -> dict[str, object]:
+    from pooledhttp.bulk import one_line
+
     values: dict[str, object] = {name: getattr(job, name) for name in _FIELDS}
+    for name in ("etag", "last_modified"):  # as the server sent them
+        if values[name] is not None:
+            values[name] = one_line(str(values[name]))
     values["state"] = job.state.name.lower()
     for name in ("started", "ended"):
         moment = getattr(job, name)

@@ -138,6 +138,14 @@ def test_a_broken_journal_is_an_error_that_helps(tmp_path: Path, read_only: bool
         Journal(str(other), read_only=read_only)
 
 
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """A journal that leads elsewhere would be written there."""
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+    with pytest.raises(JournalError, match="symbolic link"):
+        Journal(str(tmp_path / "link"))
+    assert not (tmp_path / "precious").exists()
+
+
 def test_a_full_disk_is_the_error_that_it_is(journal: Journal) -> None:
     """`errno` says so, and nothing that was recorded is lost."""
     (row,) = add(journal, "http://h/a")
