@@ -20,7 +20,7 @@ touched). `run.py` reads what a directory remembers.
 from __future__ import annotations
 
 from pooledhttp.bulk.download import Download, download, set_journal_aside
-from pooledhttp.bulk.failures import FAILURES, is_failure_list
+from pooledhttp.bulk.failures import FAILURES
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch, fetch
 from pooledhttp.bulk.inputs import UrlList, read_urls
 from pooledhttp.bulk.jobs import Job
@@ -28,8 +28,7 @@ from pooledhttp.bulk.journal import JournalError, State
 from pooledhttp.bulk.lock import DirectoryInUse
 from pooledhttp.bulk.names import Naming, UrlNames
 from pooledhttp.bulk.report import DownloadResult, Result, Tally, one_line
-from pooledhttp.bulk.retrying import DEFAULT_RETRIES
-from pooledhttp.bulk.run import JobRecord, Run, kind_of
+from pooledhttp.bulk.run import JobRecord, Run
 from pooledhttp.bulk.sinks import Saved, Sink, to_files
 from pooledhttp.bulk.transfer import RunStopped
 
@@ -60,11 +59,8 @@ __all__ = [
     "JournalError",
     "RunStopped",
     # for the command line
-    "DEFAULT_RETRIES",
     "DEFAULT_TIMEOUT",
     "FAILURES",
-    "is_failure_list",
-    "kind_of",
     "one_line",
     "read_urls",
 ]

@@ -97,10 +97,7 @@ class FailureList:
         Raises:
             OSError: It could not be written anywhere.
         """
-        try:
-            count = self._write(lines, self.place)
-        except OSError:
-            raise
+        count = self._write(lines, self.place)
         if count == 0 and is_complete and not self._is_foreign:
             with suppress(FileNotFoundError):
                 self.wanted.unlink()

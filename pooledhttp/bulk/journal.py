@@ -54,7 +54,6 @@ _CACHE_KIB = 48 * 1024
 _BUSY_SECONDS = 60.0
 
 _SCHEMA = """
-CREATE TABLE facts(name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE jobs(
     id INTEGER PRIMARY KEY,
     identity_hash INTEGER NOT NULL,
@@ -275,12 +274,6 @@ class Journal:
             ).fetchall()
         return {State(state): (count, int(size)) for state, count, size in found}
 
-    def fact(self, name: str) -> str | None:
-        """Return a fact about the directory, or None."""
-        with self._lock, self._errors():
-            value = self._one("SELECT value FROM facts WHERE name=?", name)
-        return None if value is None else str(value)
-
     # -- changing
 
     @contextmanager
@@ -347,10 +340,6 @@ class Journal:
     def set_url(self, number: int, url: str) -> None:
         """Give a job that has a key its new URL, inside a `transaction`."""
         self._db.execute("UPDATE jobs SET url=? WHERE id=?", (url, number))
-
-    def set_fact(self, name: str, value: str) -> None:
-        """Store a fact about the directory, inside a `transaction`."""
-        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?,?)", (name, value))
 
     def record(self, change: Update) -> int:
         """Hand in a change, to be committed with others; returns its number for `commit`."""

@@ -108,14 +108,6 @@ def test_rows_come_in_the_order_of_the_input(journal: Journal) -> None:
     assert len(list(journal.rows(State.DONE))) == 5
 
 
-def test_facts_are_kept(journal: Journal) -> None:
-    """The last value counts."""
-    with journal.transaction():
-        journal.set_fact("a", "1")
-        journal.set_fact("a", "2")
-    assert journal.fact("a") == "2" and journal.fact("b") is None
-
-
 def test_a_newer_journal_is_refused(journal: Journal) -> None:
     """The message says what to do."""
     journal._db.execute("PRAGMA user_version=7")
