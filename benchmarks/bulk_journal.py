@@ -20,9 +20,10 @@ from itertools import islice
 from pathlib import Path
 
 from pooledhttp.bulk.jobs import Job
-from pooledhttp.bulk.journal import Journal, State, Update
+from pooledhttp.bulk.journal import Journal
 from pooledhttp.bulk.names import naming
 from pooledhttp.bulk.report import DownloadResult
+from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.workspace import Options, Task, Workspace
 
 BATCH = 4096

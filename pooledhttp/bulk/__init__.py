@@ -24,10 +24,11 @@ from pooledhttp.bulk.failures import FAILURES
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch, fetch
 from pooledhttp.bulk.inputs import UrlList, read_urls
 from pooledhttp.bulk.jobs import Job
-from pooledhttp.bulk.journal import JournalError, State
+from pooledhttp.bulk.journal import JournalError
 from pooledhttp.bulk.lock import DirectoryInUse
 from pooledhttp.bulk.names import Naming, UrlNames
 from pooledhttp.bulk.report import DownloadResult, Result, Tally, one_line
+from pooledhttp.bulk.rows import State
 from pooledhttp.bulk.run import JobRecord, Run
 from pooledhttp.bulk.sinks import Saved, Sink, to_files
 from pooledhttp.bulk.transfer import RunStopped

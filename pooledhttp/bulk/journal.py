@@ -1,18 +1,4 @@
-"""The record of a directory: one row for each job that was ever in its input.
-
-```
-                    .--------- failed <----------.
-                    v                            |
-add --> pending --> running --> received --> done | unchanged
-          ^            |            |          |
-          '------------+------------'<---------'      (a part or a file is gone, or is asked again)
-```
-
-- `pending`: the job has a name and nothing else.
-- `running`: a part may exist, and the row says with which validator it can be resumed.
-- `received`: the part is complete and has `size` bytes. It may already stand under its name.
-- `done`, `unchanged`: the file stands under its name.
-- `failed`: `error` says why. It is tried again in the next run.
+"""The record of a directory: one row for each job that was ever in its input; see `rows`.
 
 The file is SQLite with `journal_mode=TRUNCATE`. A write-ahead log cannot be read on a full disk,
 nor on storage that two machines share. There is one writer: the process that holds the directory's
@@ -28,20 +14,19 @@ hash that fits is always compared with the text itself.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from enum import IntEnum
 from errno import ENOSPC
-from typing import Any, NamedTuple
+from typing import Any
 
 from pooledhttp.bulk.names import folded
+from pooledhttp.bulk.rows import Filter, Row, State, Update, hash64
 
-__all__ = ["Journal", "JournalError", "Row", "State", "Update", "hash64"]
+__all__ = ["Journal", "JournalError"]
 
 #: "phtp" in ASCII, so that `file` and we know the format.
 _APPLICATION_ID = 0x70687470
@@ -86,63 +71,8 @@ _COLUMNS = (
 )
 
 
-class State(IntEnum):
-    """How far a job is; see the module's text."""
-
-    PENDING = 0
-    RUNNING = 1
-    RECEIVED = 2
-    DONE = 3
-    UNCHANGED = 4
-    FAILED = 5
-
-
-#: The states in which the file stands under its name.
-FETCHED = frozenset({State.DONE, State.UNCHANGED})
-
-
 class JournalError(OSError):
     """The journal cannot be used: it is broken, from a newer version, or not a journal at all."""
-
-
-class Row(NamedTuple):
-    """What the journal knows of a job. Times are seconds since 1970, sizes bytes.
-
-    `identity` is None for a plain GET, whose identity is its URL. `name` is None for a line that is
-    no URL. `digest` is `algorithm:hex`.
-    """
-
-    id: int
-    url: str
-    identity: str | None
-    name: str | None
-    host: str
-    state: int
-    status: int | None
-    etag: str | None
-    modified: str | None
-    size: int | None
-    digest: str | None
-    attempts: int
-    error: str | None
-    started: float | None
-    ended: float | None
-
-
-class Update(NamedTuple):
-    """A change of one row; what is None is written as unknown."""
-
-    id: int
-    state: int
-    status: int | None = None
-    etag: str | None = None
-    modified: str | None = None
-    size: int | None = None
-    digest: str | None = None
-    attempts: int = 0
-    error: str | None = None
-    started: float | None = None
-    ended: float | None = None
 
 
 _UPDATE = (
@@ -154,38 +84,6 @@ _UPDATE = (
 _NOTHING_YET = (None, None, None, None, None, 0, None, None, None)
 
 _FIND = f"SELECT {_COLUMNS} FROM jobs WHERE identity_hash=?"
-
-
-class _Filter:
-    """Says of nearly every number that was not added that it was not (a Bloom filter of 4 MiB).
-
-    In the first run of a directory nearly every question to the journal has the response "no". Each
-    costs 9 us there, and half a microsecond here.
-    """
-
-    __slots__ = ("_bits",)
-
-    _MASK = (1 << 25) - 1
-
-    def __init__(self) -> None:
-        self._bits = bytearray((self._MASK + 1) >> 3)
-
-    def add(self, number: int) -> None:
-        """Add a 64-bit number."""
-        bits, one, two = self._bits, number & self._MASK, (number >> 30) & self._MASK
-        bits[one >> 3] |= 1 << (one & 7)
-        bits[two >> 3] |= 1 << (two & 7)
-
-    def may_have(self, number: int) -> bool:
-        """Whether a number may have been added."""
-        bits, one, two = self._bits, number & self._MASK, (number >> 30) & self._MASK
-        return bool(bits[one >> 3] >> (one & 7) & 1 and bits[two >> 3] >> (two & 7) & 1)
-
-
-def hash64(text: str) -> int:
-    """Return 64 bits of a text's digest, as the signed integer that SQLite stores."""
-    digest = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 class Journal:
@@ -217,8 +115,8 @@ class Journal:
                 self.has_folders = bool(self._one("SELECT 1 FROM folders LIMIT 1"))
                 self._next_id = 1 + (self._one("SELECT max(id) FROM jobs") or 0)
                 is_new = self._next_id == 1 and not read_only
-                self._identities = _Filter() if is_new else None
-                self._names = _Filter() if is_new else None
+                self._identities = Filter() if is_new else None
+                self._names = Filter() if is_new else None
             except BaseException:
                 self._db.close()
                 raise

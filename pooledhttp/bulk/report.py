@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pooledhttp.bulk.jobs import Job
-from pooledhttp.bulk.journal import State
+from pooledhttp.bulk.rows import State
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response

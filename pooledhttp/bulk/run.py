@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 from pooledhttp.bulk.folder import OWN_FOLDER
-from pooledhttp.bulk.journal import FETCHED, Journal, Row, State, read_copy
+from pooledhttp.bulk.journal import Journal, read_copy
+from pooledhttp.bulk.rows import FETCHED, Row, State
 
 __all__ = ["JobRecord", "Run", "kind_of"]
 

@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from errno import EDQUOT, EIO, ENOSPC, EROFS
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from urllib3.exceptions import ProtocolError, ReadTimeoutError
+from urllib3.exceptions import ProtocolError
 
+from pooledhttp.bulk.bodies import PIECE_BYTES, pieces, write_all
 from pooledhttp.bulk.engine import Requester
 from pooledhttp.bulk.folder import ForeignFile, Part
 from pooledhttp.bulk.halting import HaltableRuntime
-from pooledhttp.bulk.journal import JournalError, State, Update
+from pooledhttp.bulk.journal import JournalError
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.report import DownloadResult, error_text, one_line
 from pooledhttp.bulk.responses import (
@@ -36,10 +36,9 @@ from pooledhttp.bulk.responses import (
     strong_validator,
 )
 from pooledhttp.bulk.retrying import Again, Tries
+from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.workspace import Task, Workspace
 from pooledhttp.exceptions import (
-    ChunkedEncodingError,
-    ConnectionError,
     InvalidURL,
     RequestException,
 )
@@ -48,9 +47,6 @@ if TYPE_CHECKING:
     from pooledhttp.message import Response
 
 __all__ = ["Downloader", "RunStopped"]
-
-#: Bytes asked of a response at a time: large enough to cost little, small enough for many at once.
-_PIECE_BYTES = 128 * 1024
 
 #: Shorter bodies are not worth a row that says how to go on with them.
 _RESUMABLE_BYTES = 64 * 1024
@@ -325,7 +321,7 @@ class _Transfer:
         digest = self._new_digest()
         with self._folder.append(part) as file:
             if digest is not None:
-                for piece in iter(lambda: file.read(_PIECE_BYTES), b""):
+                for piece in iter(lambda: file.read(PIECE_BYTES), b""):
                     digest.update(piece)
             size = self._write(file, response, digest, coded=True)
         self._check_length(part, (self._folder.part_size(part) or 0), size)
@@ -358,8 +354,8 @@ class _Transfer:
     ) -> int:
         size = 0
         is_committed = False
-        for piece in _pieces(response, coded=coded):
-            _write_all(file, piece)
+        for piece in pieces(response, coded=coded):
+            write_all(file, piece)
             if digest is not None:
                 digest.update(piece)
             size += len(piece)
@@ -419,7 +415,7 @@ class _Transfer:
 
     def _read_into(self, part: Part, digest: _Digest) -> None:
         with self._folder.read(part) as file:
-            for piece in iter(lambda: file.read(_PIECE_BYTES), b""):
+            for piece in iter(lambda: file.read(PIECE_BYTES), b""):
                 digest.update(piece)
 
     def _wrong(self, part: Part, size: int, found: str | None) -> str | None:
@@ -515,33 +511,6 @@ class _Transfer:
             error,
             self._job,
         )
-
-
-def _pieces(response: Response, *, coded: bool) -> Iterator[bytes]:
-    """Yield the body: as it was sent, or decoded.
-
-    As it was sent, it comes in pieces as they arrive: `iter_content` would wait until one is full,
-    and what a slow server has sent would not be in the part when the run is killed.
-    """
-    read1 = getattr(response.raw, "read1", None)
-    is_read = getattr(response, "_content_consumed", False)  # by a hook, say
-    if is_read or read1 is None or not coded:
-        yield from response.iter_content(_PIECE_BYTES)
-        return
-    try:
-        while piece := read1(_PIECE_BYTES, decode_content=False):
-            yield piece
-    except ReadTimeoutError as exc:
-        raise ConnectionError(exc) from exc
-    except ProtocolError as exc:
-        raise ChunkedEncodingError(exc) from exc
-
-
-def _write_all(file: BinaryIO, piece: bytes) -> None:
-    """Write a whole piece: on a disk that is nearly full, one call writes what still fits."""
-    left = memoryview(piece)
-    while left:
-        left = left[file.write(left) :]
 
 
 def _stops_everything(exc: Exception) -> bool:

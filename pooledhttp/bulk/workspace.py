@@ -26,9 +26,10 @@ from pathlib import Path
 
 from pooledhttp.bulk.folder import ForeignFile, Part, RunFolder
 from pooledhttp.bulk.jobs import Job
-from pooledhttp.bulk.journal import FETCHED, Journal, Row, State, Update
+from pooledhttp.bulk.journal import Journal
 from pooledhttp.bulk.names import Naming, candidates, checked, folded, network_location
 from pooledhttp.bulk.report import DownloadResult, error_text
+from pooledhttp.bulk.rows import FETCHED, Row, State, Update
 
 __all__ = ["Options", "Task", "Workspace", "failed"]
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from pooledhttp.bulk import JournalError, State
-from pooledhttp.bulk.journal import Journal, Row, Update
+from pooledhttp.bulk.journal import Journal
 from pooledhttp.bulk.names import folded
+from pooledhttp.bulk.rows import Row, Update
 
 
 @pytest.fixture
