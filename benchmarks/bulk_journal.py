@@ -26,7 +26,7 @@ from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.workspace import Options, Task, Workspace
 
-BATCH = 4096
+BATCH = 16_384  # of a list in a file
 GROUP = 32  # workers that wait for the same commit
 
 

@@ -45,6 +45,8 @@ __all__ = ["Download", "download"]
 #: commit writes much the same pages, however many jobs it adds.
 _LEAST_BATCH = 64
 _LARGEST_BATCH = 4096
+_LARGEST_BATCH_OF_A_FILE = 16_384
+_READ_SECONDS_OF_A_FILE = 0.1
 
 _NOT_REACHED = "not reached: the run was stopped before"
 
@@ -165,7 +167,9 @@ class Download(Results[DownloadResult]):
         began = self._now()
         items: list[object] = []
         self._unregistered = items  # an interrupt between here and the commit loses none of them
-        while len(items) < self._batch and self._now() - began <= READ_SECONDS:
+        is_file = isinstance(self._input, UrlList)  # which lets nobody wait
+        patience = _READ_SECONDS_OF_A_FILE if is_file else READ_SECONDS
+        while len(items) < self._batch and self._now() - began <= patience:
             assert self._source is not None
             try:
                 items.append(next(self._source))
@@ -178,7 +182,8 @@ class Download(Results[DownloadResult]):
                 self._input_error = exc
                 break
         if len(items) == self._batch:
-            self._batch = min(2 * self._batch, _LARGEST_BATCH)
+            largest = _LARGEST_BATCH_OF_A_FILE if is_file else _LARGEST_BATCH
+            self._batch = min(2 * self._batch, largest)
         ready: list[Task | DownloadResult] = []
         with self._workspace.journal.transaction():
             for item in items:
