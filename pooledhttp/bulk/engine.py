@@ -44,15 +44,19 @@ class Requester(Protocol):
 
     def request(self, method: str, url: str, **settings: Any) -> Response:
         """Send a request as `Session.request` does."""
+        ...
 
     def leave(self) -> tuple[int, float]:
         """End this thread's request: how often it was sent, and how long it waited for places."""
+        ...
 
     def close(self) -> None:
         """Close the connections."""
+        ...
 
     def stats(self) -> PoolStats:
         """Return the counters of its pool."""
+        ...
 
 
 class Indexed(Protocol):
@@ -61,6 +65,7 @@ class Indexed(Protocol):
     @property
     def index(self) -> int:
         """The item's place in the input."""
+        ...
 
 
 W = TypeVar("W")

@@ -52,6 +52,7 @@ class Sink(Protocol):
         when the body breaks off and the job is tried again. An exception out of either ends this
         job only.
         """
+        ...
 
 
 class _Files:

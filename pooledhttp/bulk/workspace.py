@@ -255,7 +255,7 @@ class Workspace:
         *folders, last = name.split("/")
         path = ""
         for folder in folders:
-            wanted = f"{path}{folder}"
+            candidate = wanted = f"{path}{folder}"
             for candidate in candidates(wanted, f"{wanted}/".encode()):
                 if self._is_folder(folded(candidate)):
                     break

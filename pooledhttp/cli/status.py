@@ -166,22 +166,22 @@ def _write_manifest(run: Run, name: str) -> None:
         return
     with open(name, "w", encoding="utf-8", newline="") as file:
         if name.endswith(".csv"):
-            writer = csv.DictWriter(file, _FIELDS)
+            writer: csv.DictWriter[str] = csv.DictWriter(file, _FIELDS)
             writer.writeheader()
             writer.writerows(_records(run))
         else:
             file.writelines(json.dumps(record) + "\n" for record in _records(run))
 
 
-def _records(run: Run) -> Iterator[dict[str, object]]:
+def _records(run: Run) -> Iterator[dict[str, Any]]:
     for job in run:
         yield _record(job)
 
 
-def _record(job: JobRecord) -> dict[str, object]:
+def _record(job: JobRecord) -> dict[str, Any]:
     from pooledhttp.bulk import one_line
 
-    values: dict[str, object] = {name: getattr(job, name) for name in _FIELDS}
+    values: dict[str, Any] = {name: getattr(job, name) for name in _FIELDS}
     for name in ("etag", "last_modified"):  # as the server sent them
         if values[name] is not None:
             values[name] = one_line(str(values[name]))
