@@ -169,23 +169,34 @@ def test_what_is_ignored_stays_ignored(tmp_path: Path) -> None:
 
 def test_a_wait_for_standard_input_is_broken_off(tmp_path: Path) -> None:
     """The list comes through a pipe that stays open."""
+    reserve = tmp_path / "out" / ".pooledhttp" / "reserve"
     with ScriptedServer(answering(answer)) as server:
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", "pooledhttp", "fetch", "-i", "-", "-d", str(tmp_path / "out")],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             preexec_fn=with_default_signals,
-        )
-        assert process.stdin is not None and process.stderr is not None
-        process.stdin.write(f"{server.url('/a')}\n".encode())
-        process.stdin.flush()
-        wait_until(lambda: (tmp_path / "out" / ".pooledhttp" / "reserve").exists(), "the start", 30)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
-        assert b"Traceback" not in process.stderr.read()
-        process.stdin.close()
+        ) as process:
+            assert process.stdin is not None and process.stderr is not None
+            process.stdin.write(f"{server.url('/a')}\n".encode())
+            process.stdin.flush()
+            wait_until(reserve.exists, "the start", 30)
+            # The handlers come a moment after the reserve; the item is fetched after both.
+            wait_until(
+                lambda: process.poll() is not None or _catches_sigint(process.pid), "them", 30
+            )
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+            assert b"Traceback" not in process.stderr.read()
+
+
+def _catches_sigint(pid: int) -> bool:
+    """Whether the run's own handler is there: SIGTERM is caught, which Python alone does not do."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith("SigCgt:")]
+    return bool(int(line.split()[1], 16) & (1 << (signal.SIGTERM - 1)))
 
 
 def test_a_directory_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
