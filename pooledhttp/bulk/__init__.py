@@ -3,22 +3,65 @@
 ```python
 from pooledhttp import bulk
 
-for result in bulk.fetch(urls, jobs=32, per_host=6, timeout=60):
+for result in bulk.fetch(urls, jobs=32, per_host=6):  # bodies in memory
     print(result.url, result.problem or len(result.response.content))
 
-for result in bulk.fetch(urls, sink=bulk.to_files("out")):
-    print(result.saved)
+for result in bulk.download(urls, "out"):  # bodies in files; run it again after anything
+    print(result.url, result.problem or result.path)
 ```
 
-`jobs.py` says what to fetch, `pace.py` which of it may start, `engine.py` does it, `sinks.py` puts
-the bodies away and `report.py` tells the outcome.
+`jobs.py` says what to fetch, `pacing.py` which of it may start, `engine.py` has workers do it, and
+`report.py` tells the outcome. `fetching.py` does it for `fetch`; `sinks.py` is for bodies that
+should not stay in memory. `download.py` stands on `workspace.py` (names, and what is left to do),
+`transfer.py` (one file), `journal.py` (what is remembered) and `folder.py` (every file that is
+touched). `run.py` reads what a directory remembers.
 """
 
 from __future__ import annotations
 
-from .fetching import Fetch, fetch
-from .jobs import Job
-from .report import Result, Tally
-from .sinks import Saved, Sink, UrlNames, to_files
+from pooledhttp.bulk.download import Download, download, set_journal_aside
+from pooledhttp.bulk.failures import FAILURES
+from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch, fetch
+from pooledhttp.bulk.inputs import UrlList, read_urls
+from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.journal import JournalError
+from pooledhttp.bulk.lock import DirectoryInUse
+from pooledhttp.bulk.names import Naming, UrlNames
+from pooledhttp.bulk.report import DownloadResult, Result, Tally, one_line
+from pooledhttp.bulk.rows import State
+from pooledhttp.bulk.run import JobRecord, Run
+from pooledhttp.bulk.sinks import Saved, Sink, to_files
+from pooledhttp.bulk.transfer import RunStopped
 
-__all__ = ["fetch", "Fetch", "Job", "Result", "Sink", "Saved", "UrlNames", "Tally", "to_files"]
+__all__ = [
+    # into memory
+    "fetch",
+    "Fetch",
+    "Result",
+    "Sink",
+    "Saved",
+    "to_files",
+    "UrlNames",
+    # into a directory that remembers
+    "download",
+    "Download",
+    "DownloadResult",
+    "Naming",
+    "UrlList",
+    "Run",
+    "set_journal_aside",
+    "JobRecord",
+    "State",
+    # both
+    "Job",
+    "Tally",
+    # errors
+    "DirectoryInUse",
+    "JournalError",
+    "RunStopped",
+    # for the command line
+    "DEFAULT_TIMEOUT",
+    "FAILURES",
+    "one_line",
+    "read_urls",
+]

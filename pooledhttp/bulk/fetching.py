@@ -1,44 +1,129 @@
-"""The caller's face of a bulk fetch: `fetch`, and the iterator it returns.
-
-`Fetch` reads the input and hands it to the engine, and takes results from it, both in the thread
-that iterates and only while it asks for the next result.
-"""
+"""`fetch`: many requests, and their responses as results."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from pooledhttp.bulk.engine import Engine, Requester
+from pooledhttp.bulk.halting import HaltableRuntime
+from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.own_session import OwnSession
+from pooledhttp.bulk.pacing import Entry
+from pooledhttp.bulk.report import Result
+from pooledhttp.bulk.results import (
+    DEFAULT_JOBS,
+    DEFAULT_PER_HOST,
+    READ_SECONDS,
+    Results,
+    make_pace,
+)
+from pooledhttp.bulk.retrying import DEFAULT_RETRIES, Again, Tries
+from pooledhttp.bulk.sinks import Saved, Sink, to_files
 from pooledhttp.runtime import Runtime, default_runtime
 from pooledhttp.timing import Timeout
 
-from .borrowing import OwnSession
-from .engine import Engine, Requester, Work
-from .halt import HaltableRuntime, Halted
-from .jobs import Job
-from .pace import Pace
-from .report import Result
-from .sinks import Sink
-
 if TYPE_CHECKING:
+    from pooledhttp.message import Response
     from pooledhttp.sessions import Session
 
-__all__ = ["Fetch", "fetch"]
+__all__ = ["DEFAULT_TIMEOUT", "Fetch", "TimeoutLike", "fetch", "item_timeout"]
 
-#: How long reading the input may hold back a result that is ready.
-_READ_SECONDS = 0.005
+#: Connected within 10 s, and never silent for longer than 60 s. No total: a large body that comes
+#: steadily is no failure.
+DEFAULT_TIMEOUT = Timeout(connect=10.0, read=60.0, write=60.0)
 
-#: Queued jobs, so many for each worker and so many at least: how far ahead one slow host can make
-#: the engine look for others.
-_WINDOW_PER_JOB = 8
-_LEAST_WINDOW = 64
+#: What is taken as a timeout: seconds in all, `(connect, read)`, or a `Timeout`.
+TimeoutLike = float | tuple[float | None, float | None] | Timeout | None
 
-#: Bodies in memory, so many for each worker, running and finished together.
-_CAPACITY_PER_JOB = 2
+#: Statuses below 400 whose body is not what was asked for: none at all, or one that only explains.
+_WITHOUT_CONTENT = frozenset({204, 205, 300, 301, 302, 303, 304, 305, 307, 308})
 
 
-class Fetch(Iterator[Result]):
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A job together with the place its sink has claimed for the body."""
+
+    job: Job
+    store: Callable[[Response], Saved] | None
+
+
+class _Exchange:
+    """Does one job in a worker: sends it, and sees the body to where it belongs."""
+
+    def __init__(
+        self, session: Requester, runtime: HaltableRuntime, timeout: object, again: Again
+    ) -> None:
+        self._session = session
+        self._runtime = runtime
+        self._timeout = timeout
+        self._again = again
+
+    def __call__(self, entry: Entry[_Work]) -> Result:
+        """Return the job's result, whatever becomes of it."""
+        work = entry.item
+        began = self._runtime.now()
+        tries = Tries(
+            self._again,
+            work.job.method,
+            self._timeout,
+            self._runtime,
+            can_resend=work.job.can_resend,
+        )
+        while True:
+            response: Response | None = None
+            error: Exception | None = None
+            saved = Saved(None, 0)
+            try:
+                response, saved = self._once(work, tries.timeout())
+            except Exception as exc:  # one job's failure is that job's result
+                error = exc
+            finally:
+                tries.end(*self._session.leave())
+            if error is not None and tries.goes_on_after_error(error):
+                continue
+            if response is not None and tries.goes_on_after(response):
+                continue
+            return Result(
+                work.job.url,
+                response,
+                error,
+                index=entry.index,
+                attempts=tries.sent,
+                elapsed=self._runtime.now() - began,
+                job=work.job,
+                saved=saved.target,
+                size=saved.size,
+            )
+
+    def _once(self, work: _Work, timeout: object) -> tuple[Response, Saved]:
+        job = work.job
+        response = self._session.request(
+            job.method,
+            job.url,
+            params=job.params,
+            data=job.data,
+            headers=job.headers,
+            json=job.json,
+            timeout=timeout,
+            stream=work.store is not None,
+        )
+        try:
+            if work.store is not None and _has_content(response):
+                return response, work.store(response)
+            return response, Saved(None, len(response.content or b""))
+        finally:
+            response.close()
+
+
+def _has_content(response: Response) -> bool:
+    """Whether the body is what was asked for, so that a sink should have it."""
+    return response.status_code < 400 and response.status_code not in _WITHOUT_CONTENT
+
+
+class Fetch(Results[Result]):
     """The results of a bulk fetch, as they come. Made by `fetch`; for one thread at a time.
 
     Leaving the loop early, closing it or dropping it stops the workers and closes their
@@ -48,80 +133,24 @@ class Fetch(Iterator[Result]):
     def __init__(
         self,
         source: Iterator[object],
-        engine: Engine,
+        engine: Engine[_Work, Result],
         session: Requester,
         now: Callable[[], float],
         sink: Sink | None,
     ) -> None:
+        super().__init__(engine, session)
         self._source: Iterator[object] | None = source
-        self._engine = engine
-        self._stats = session.stats
         self._now = now
         self._sink = sink
-        self._last_stats: Any = None
-        self._index = 0
-        self._input_error: Exception | None = None
-        self._is_closed = False
 
-    def __next__(self) -> Result:
-        if self._is_closed:
-            raise StopIteration
-        try:
-            while True:
-                self._read_on()
-                result = self._engine.take()
-                if result is not None:
-                    return result
-                if self._source is None and self._engine.is_idle:
-                    break
-                self._engine.wait()
-        except Halted:  # closed by a signal handler or another thread
-            self.close()
-            raise StopIteration from None
-        except BaseException:
-            self.close()
-            raise
-        self.close()
-        error, self._input_error = self._input_error, None
-        if error is not None:
-            raise error
-        raise StopIteration
+    @property
+    def _has_input(self) -> bool:
+        return self._source is not None
 
     def close(self) -> None:
         """Stop what is under way and close its connections. Doing it twice does nothing."""
-        if self._is_closed:
-            return
-        self._is_closed = True
         self._source = None
-        try:
-            self._last_stats = self._stats()
-        finally:
-            self._engine.stop()
-
-    def stats(self) -> Any:
-        """Return the pool's counters (`PoolStats`); after the end, as they last were."""
-        return self._last_stats if self._is_closed else self._stats()
-
-    def __enter__(self) -> Fetch:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        # No counters are read here: a finalizer may run in a thread that holds the pool's lock.
-        if not getattr(self, "_is_closed", True):
-            self._is_closed = True
-            self._engine.stop()
-
-    def __repr__(self) -> str:
-        state = "closed" if self._is_closed else "open"
-        return f"<Fetch {state}, {self._index} read>"
+        super().close()
 
     def _read_on(self) -> None:
         """Read the input as far as the engine has use for it."""
@@ -140,7 +169,7 @@ class Fetch(Iterator[Result]):
                 return
             seconds += self._now() - began
             self._submit(item)
-            if seconds > _READ_SECONDS and self._engine.has_result:
+            if seconds > READ_SECONDS and self._engine.has_result:
                 return
 
     def _submit(self, item: object) -> None:
@@ -155,7 +184,7 @@ class Fetch(Iterator[Result]):
             url = item.url if isinstance(item, Job) else str(item)
             self._engine.put(Result(url, error=exc, index=index))
             return
-        self._engine.submit(index, job, store)
+        self._engine.submit(index, job.line, _Work(job, store))
 
 
 def start(
@@ -167,11 +196,12 @@ def start(
     timeout: object,
     ordered: bool,
     sink: Sink | None,
+    retries: int = 0,
     runtime: Runtime | None = None,
 ) -> Fetch:
     """Set up an engine over the session that `open_session` makes; see `fetch`."""
-    pace = _pace(jobs, per_host, ordered)
-    item_timeout = _item_timeout(timeout)
+    pace = make_pace(jobs, per_host, ordered)
+    limits = item_timeout(timeout)
     items = iter(source)
     base = default_runtime() if runtime is None else runtime
     haltable = HaltableRuntime(base)
@@ -180,18 +210,21 @@ def start(
     except BaseException:
         haltable.close()
         raise
-    return Fetch(items, Engine(session, haltable, pace, item_timeout), session, base.now, sink)
+    again = Again(retries, only_bodies=getattr(session, "has_retry_policy", False))
+    exchange = _Exchange(session, haltable, limits, again)
+    return Fetch(items, Engine(session, haltable, pace, exchange), session, base.now, sink)
 
 
 def fetch(
     jobs_or_urls: Iterable[str | Job],
     session: Session | None = None,
-    jobs: int = 32,
-    per_host: int | None = 6,
-    timeout: object = 60,
+    jobs: int = DEFAULT_JOBS,
+    per_host: int | None = DEFAULT_PER_HOST,
+    timeout: TimeoutLike = DEFAULT_TIMEOUT,
     ordered: bool = False,
     *,
-    sink: Sink | None = None,
+    sink: Sink | str | os.PathLike[str] | None = None,
+    retries: int = DEFAULT_RETRIES,
 ) -> Fetch:
     """Request many URLs at once and return their results as they come.
 
@@ -207,22 +240,32 @@ def fetch(
         jobs: The most requests at once.
         per_host: The most requests, and connections, at once to one scheme, host and port; `None`
             means no limit but `jobs`.
-        timeout: Seconds for one item from its start to the last byte of its body, redirects and
-            retries included; or anything a session takes as its timeout. `None` means no limit.
+        timeout: A number is the seconds for one item from its start to the last byte of its body,
+            redirects and retries included. A `Timeout` means what it means to a session. The
+            default is 10 s to connect and 60 s of silence, and no total. `None` means no limit. The
+            time an item waits for its turn at a host counts for none of them.
         ordered: Whether results come in the order of the input rather than as they are ready.
-        sink: Where bodies go (`to_files("out")`) unless a job names its own. `None` means into
-            memory: each response is read whole before its result is yielded.
+        sink: Where bodies go unless a job names its own: a directory, or a `Sink` such as
+            `to_files("out")`. A sink gets the bodies of responses that have what was asked for, and
+            none of a 204, a 304 or a redirect that was not followed. `None` means into memory: each
+            response is read whole before its result is yielded.
+        retries: Further attempts after a passing failure: a connection that fails, a body that
+            breaks off, status 408, 425, 429, 500, 502, 503 or 504. Only idempotent methods are
+            tried again. Where the session has a retry policy of its own, that one decides about
+            connections and statuses, and this number counts for bodies only.
 
     Returns:
         An iterator of `Result`. Closing it, leaving a `for` loop over it, or Ctrl-C stops all work
         at once.
 
     Raises:
-        ValueError: A limit below 1, or a timeout that is none.
-        TypeError: `jobs_or_urls` is a single string.
+        ValueError: A limit below 1, a negative number of retries, or a timeout that is none.
+        TypeError: `jobs_or_urls` is a single string, or `sink` is neither a sink nor a path.
+        OSError: `sink` is a path, and the directory cannot be made.
     """
     if isinstance(jobs_or_urls, (str, bytes, Job)):
         raise TypeError("fetch takes an iterable of URLs and Jobs; put a single one into a list")
+    check_retries(retries)
     return start(
         jobs_or_urls,
         lambda runtime: OwnSession(session, per_host, runtime),
@@ -230,30 +273,42 @@ def fetch(
         per_host=per_host,
         timeout=timeout,
         ordered=ordered,
-        sink=sink,
+        sink=_sink(sink),
+        retries=retries,
     )
 
 
-def _pace(jobs: int, per_host: int | None, ordered: bool) -> Pace[Work]:
-    """Return the pace for these limits.
+def _sink(sink: Sink | str | os.PathLike[str] | None) -> Sink | None:
+    """Return the sink that the caller means.
 
     Raises:
-        ValueError: A limit is below 1.
+        TypeError: It is none.
     """
-    if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, not {jobs}")
-    if per_host is not None and per_host < 1:
-        raise ValueError(f"per_host must be at least 1, or None for no limit, not {per_host}")
-    return Pace(
-        jobs=jobs,
-        per_host=per_host,
-        capacity=jobs * _CAPACITY_PER_JOB,
-        window=max(jobs * _WINDOW_PER_JOB, _LEAST_WINDOW),
-        ordered=ordered,
-    )
+    if sink is None:
+        return None
+    if isinstance(sink, (str, os.PathLike)):
+        return to_files(sink)
+    if not callable(getattr(sink, "claim", None)):
+        raise TypeError(
+            f"sink takes a directory, a Sink such as bulk.to_files('out'), or None, not {sink!r}"
+        )
+    return sink
 
 
-def _item_timeout(timeout: object) -> object:
+def check_retries(retries: int) -> None:
+    """Check a number of retries.
+
+    Raises:
+        ValueError: It is negative.
+        TypeError: It is no whole number.
+    """
+    if isinstance(retries, bool) or not isinstance(retries, int):
+        raise TypeError(f"retries takes a whole number, not {retries!r}")
+    if retries < 0:
+        raise ValueError(f"retries must not be negative, not {retries}")
+
+
+def item_timeout(timeout: object) -> object:
     """Return what a request is given so that a number bounds the whole item."""
     if isinstance(timeout, (int, float)) and not isinstance(timeout, bool):
         return Timeout(total=timeout)

@@ -1,25 +1,28 @@
-"""What a bulk fetch is asked to do: one `Job` for each item of the input.
+"""What a bulk run is asked to do: one `Job` for each item of the input.
 
-A job is a value. It knows what to request and where the body should go, and nothing of how or when
-that happens. Plain URL strings are jobs with everything else left at its default. An item that is
+A job is a value. It knows what to request and what to expect, and nothing of how or when that
+happens. Plain URL strings are jobs with everything else left at its default. An item that is
 neither becomes a failed result in its place, because one bad line in a list of a million must not
 end the run.
 
-Jobs are told apart by *line*: the scheme, host and port of their URL. The pace of the engine is
-kept per line, as the limits of the pool are kept per origin.
+Jobs queue by *line*: the scheme, host and port of their URL. The pace of the engine is kept per
+line, as the limits of the pool are kept per origin.
+
+A download knows a job again in the next run by its *identity*: its `key`, or its method, URL and
+body.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from pooledhttp.message import DEFAULT_PORTS
+from pooledhttp.bulk.places import origin_of
 
 if TYPE_CHECKING:
-    from .sinks import Sink
+    from pooledhttp.bulk.sinks import Sink
 
 __all__ = ["Job"]
 
@@ -35,19 +38,29 @@ class Job:
         data: A body as `Session.request(data=...)` takes it.
         json: A value to send as a JSON body.
         params: Query parameters to append to the URL.
-        key: Anything the caller wants to find again on the result; never looked at.
-        sink: Where the body goes instead of into memory, for instance `to_files("out")`. `None`
-            means the sink given to `fetch`, if any.
+        key: Anything the caller wants to find again on the result. To `download` it is the job's
+            identity, and must be a string or a whole number: the same key is the same file, also
+            when the URL has changed.
+        sink: For `fetch`: where the body goes instead of into memory, for instance
+            `to_files("out")`. `None` means the sink given to `fetch`, if any.
+        accept: For `download`: statuses that count as fetched, beside 200 and 203.
+        size: For `download`: the bytes that the body must have; `None` for any number.
+        sha256: For `download`: the SHA-256 that the body must have, in hex.
+        md5: For `download`: the MD5 that the body must have, in hex.
     """
 
     url: str
     method: str = "GET"
     headers: Mapping[str, str] | None = None
-    data: Any = None
-    json: Any = None
-    params: Any = None
-    key: Any = None
+    data: object = None
+    json: object = None
+    params: object = None
+    key: object = None
     sink: Sink | None = None
+    accept: Collection[int] = ()
+    size: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
 
     @classmethod
     def of(cls, item: object) -> Job:
@@ -65,14 +78,45 @@ class Job:
         )
 
     @property
+    def can_resend(self) -> bool:
+        """Whether the body can be sent a second time: not one that is read while it is sent."""
+        return not hasattr(self.data, "read") and not hasattr(self.data, "__next__")
+
+    @property
     def line(self) -> str:
         """The queue this job stands in: `scheme://host:port`, empty for a URL without one."""
-        try:
-            parts = urlsplit(self.url.strip())
-            host, port = parts.hostname, parts.port
-        except (ValueError, AttributeError):
-            return ""  # a bad URL fails when it is sent, with an error that says why
-        scheme = parts.scheme.lower()
-        if not host:
-            return ""
-        return f"{scheme}://{host}:{port or DEFAULT_PORTS.get(scheme, 0)}"
+        return origin_of(self.url)
+
+    def identity(self) -> tuple[str, str | None]:
+        """Return what tells this job from others in a directory.
+
+        Returns:
+            The URL without its fragment; and the identity, or `None` when that is the URL.
+
+        Raises:
+            TypeError: The key is neither a string nor a whole number, or there is none and the body
+                cannot be compared.
+        """
+        url = self.url.strip().partition("#")[0]
+        if self.key is not None:
+            if isinstance(self.key, bool) or not isinstance(self.key, (str, int)):
+                raise TypeError(
+                    f"the key of a downloaded job must be a str or an int, not {self.key!r}"
+                )
+            return url, f"key {self.key!r}"
+        if self.data is None and self.json is None and self.params is None:
+            method = self.method.upper()
+            return url, None if method == "GET" else f"{method} {url}"
+        digest = hashlib.sha256(f"{self.params!r} {self.json!r} ".encode())
+        digest.update(self._body_bytes())
+        return url, f"{self.method.upper()} {url} {digest.hexdigest()}"
+
+    def _body_bytes(self) -> bytes:
+        if isinstance(self.data, bytes):
+            return self.data
+        if self.data is None or isinstance(self.data, (str, dict, list, tuple)):
+            return repr(self.data).encode("utf-8", "surrogatepass")
+        raise TypeError(
+            f"a job that sends a {type(self.data).__name__} needs a key, by which the next run"
+            " knows it again"
+        )

@@ -1,56 +1,43 @@
-"""Where the bodies of a bulk fetch go when they should not stay in memory.
+"""Where the bodies of `fetch` go when they should not stay in memory.
 
 A sink is asked twice for each job. `claim` is called in the order of the input, one call at a time:
 there a sink decides where this body will go, so that names depend on the input alone and not on
-which answer came first. What it returns is called later, in some worker, with a response whose body
-has not been read yet.
+which response came first. What it returns is called later, in some worker, with a response whose
+body has not been read yet.
 
 `to_files` writes each body to a temporary file beside its destination and renames it when the last
-byte is
-there: a file under its final name is complete. File names come from URLs, which are written by
-    strangers; `UrlNames` makes
-them safe. A name never contains a separator, a control character or a character that Windows
-refuses, does not begin with a dot, is not a device name, and fits into 255 bytes. Percent-escapes
-are decoded before all this is looked at, so `%2e%2e%2f` is as harmless as `../`.
+byte is there: a file under its final name is complete. It replaces a file that is already there,
+and remembers nothing; `download` is for everything else.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import secrets
-import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Protocol
 
-from .jobs import Job
+from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.names import UrlNames
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["Saved", "Sink", "UrlNames", "to_files"]
+__all__ = ["Saved", "Sink", "to_files"]
 
 #: Bytes asked of the response at a time: large enough to cost nothing, small enough for 32 jobs at
 #: once.
 _PIECE_BYTES = 128 * 1024
-
-#: File systems allow 255 bytes; the rest is left for what `UrlNames` appends.
-_NAME_BYTES = 200
-
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028\u2029\ud800-\udfff]')
-_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
     """What became of a body: `target` is for the caller (a path, say), `size` in bytes."""
 
-    target: Any
+    target: object
     size: int
 
 
@@ -60,79 +47,12 @@ class Sink(Protocol):
     def claim(self, job: Job, index: int) -> Callable[[Response], Saved]:
         """Decide where the body of this job goes, and return what will put it there.
 
-        Called in input order. What it returns is called in a worker with the open response (status
-        below 400, body unread), and not at all when there is none. An exception out of either ends
-        this item only.
+        Called in input order. What it returns is called in a worker with the open response, its
+        body unread; not at all when there is no response with what was asked for, and once more
+        when the body breaks off and the job is tried again. An exception out of either ends this
+        job only.
         """
-
-
-class UrlNames:
-    """Names files after the last segment of the URL's path, each URL a name of its own.
-
-    The first URL that asks for a name gets it; another one that would get the same name (also one
-    that differs only in case or in Unicode form, which some file systems do not tell apart) has a
-    part of its own digest put before the suffix. The same URL always gets the same name.
-
-    Args:
-        reserved: Names that are not given away.
-    """
-
-    def __init__(self, reserved: Iterable[str] = ()) -> None:
-        self._owners: dict[str, bytes] = {_folded(name): b"" for name in reserved}
-
-    def __call__(self, job: Job, index: int) -> str:
-        """Return the file name for a job."""
-        digest = hashlib.sha256(job.url.encode("utf-8", "surrogatepass")).digest()
-        plain = _plain_name(job.url)
-        name = plain
-        for length in (0, 8, 16, 64):
-            if length:
-                name = _with_mark(plain, digest.hex()[:length])
-            if self._owners.setdefault(_folded(name), digest[:16]) == digest[:16]:
-                break
-        return name
-
-
-def _folded(name: str) -> str:
-    """The form in which two names count as the same file."""
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _plain_name(url: str) -> str:
-    """Make a safe file name out of a URL's last path segment and query."""
-    try:
-        parts = urlsplit(url.strip())
-    except ValueError:
-        return "invalid"
-    name = unquote(parts.path.rsplit("/", 1)[-1], errors="replace") or "index.html"
-    if parts.query:
-        stem, dot, suffix = name.rpartition(".")
-        query = unquote(parts.query, errors="replace")
-        name = f"{stem}_{query}.{suffix}" if dot and stem else f"{name}_{query}"
-    return _safe(name)
-
-
-def _safe(name: str) -> str:
-    """Replace what no file name should hold, and cut it to a length every system takes."""
-    name = _UNSAFE.sub("_", unicodedata.normalize("NFC", name)).strip(" ")
-    if name.startswith("."):
-        name = "_" + name[1:]
-    name = name.rstrip(". ") or "_"
-    if _DEVICES.match(name):
-        name = "_" + name
-    if len(name.encode()) <= _NAME_BYTES:
-        return name
-    suffix = os.path.splitext(name)[1]
-    if len(suffix.encode()) > 16:
-        suffix = ""
-    room = _NAME_BYTES - len(suffix.encode())
-    return name.encode()[:room].decode(errors="ignore").rstrip(". ") + suffix
-
-
-def _with_mark(name: str, mark: str) -> str:
-    """Put a mark before the suffix of a file name."""
-    stem, suffix = os.path.splitext(name)
-    return f"{stem}-{mark}{suffix}"
+        ...
 
 
 class _Files:

@@ -1,8 +1,9 @@
 """Finds the subcommand, runs it, and returns its exit status.
 
-0    success                           2    wrong arguments
-1    something failed                130    ended by Ctrl-C
-                                     141    the output was closed by its reader
+    0    success                           2    wrong arguments
+    1    something failed                  3    files or directories cannot be used
+  129    ended by SIGHUP                 130    ended by Ctrl-C
+  143    ended by SIGTERM                141    the output was closed by its reader
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pooledhttp.__version__ import __version__
 
 __all__ = ["main"]
 
-_COMMANDS = ("fetch", "demo", "size", "run", "info")
+_COMMANDS = ("fetch", "status", "demo", "size", "run", "info")
 
 #: The status a shell reports for a process that SIGINT or SIGPIPE ended: 128 and the signal number.
 _INTERRUPTED = 130
@@ -37,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser(arguments[:1]).parse_args(arguments)
     try:
         status: int = args.entry(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed before we began: nothing was printed
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:

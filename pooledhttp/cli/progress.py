@@ -1,13 +1,14 @@
-"""How far a long run is, on one line of a terminal.
+"""How far a long run is: a bar on a terminal, elsewhere a line every ten seconds.
 
-By rich or tqdm where one of them is installed, by a line of our own where not, and not at all when
-standard error is no terminal. A meter is told the counts and decides itself how often it draws.
+The bar is drawn by rich or tqdm where one of them is installed, by a line of our own where not. A
+meter is told the counts and decides itself how often it draws.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ __all__ = ["Meter", "bytes_text", "open_meter"]
 
 #: Ten times a second looks like all the time.
 _REDRAW_SECONDS = 0.1
+
+#: In a log, a line every ten seconds shows that it goes on and fills no disk.
+_LOG_SECONDS = 10.0
 
 
 class Meter(Protocol):
@@ -33,11 +37,13 @@ def open_meter(total: int | None, *, quiet: bool = False) -> Meter:
     """Return the best meter there is.
 
     Args:
-        total: How many items there will be; `None` when nobody knows.
+        total: How many items there will be; `None` when that is not known.
         quiet: Show nothing.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None:
         return _NoMeter()
+    if not sys.stderr.isatty():
+        return LogMeter(total, sys.stderr)
     for make in (_RichMeter, _TqdmMeter):
         try:
             return make(total)
@@ -57,19 +63,57 @@ def bytes_text(size: float) -> str:
     return f"{size / 1000:.1f} TB"
 
 
+def _counts(tally: Tally, total: int | None) -> str:
+    of_total = "" if total is None else f" of {total}"
+    received = bytes_text(max(tally.size, tally.received))
+    return f"{tally.done}{of_total} done, {tally.failed} failed, {received}"
+
+
 class _NoMeter:
     """Shows nothing."""
 
-    def update(self, tally: Tally) -> None: ...
+    def update(self, tally: Tally) -> None:
+        """Show nothing."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Clear nothing."""
+
+
+class LogMeter:
+    """Writes a line every ten seconds, without control characters.
+
+    Args:
+        total: How many items there will be; `None` when that is not known.
+        stream: Where to.
+        now: The clock.
+    """
+
+    def __init__(
+        self, total: int | None, stream: TextIO, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._total = total
+        self._stream = stream
+        self._now = now
+        self._written_at = now()
+
+    def update(self, tally: Tally) -> None:
+        """Write a line, if it is time."""
+        now = self._now()
+        if now - self._written_at < _LOG_SECONDS:
+            return
+        self._written_at = now
+        self._stream.write(f"{_counts(tally, self._total)}\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Write nothing more."""
 
 
 class _LineMeter:
     """Rewrites one line."""
 
     def __init__(self, total: int | None, stream: TextIO) -> None:
-        self._of_total = "" if total is None else f" of {total}"
+        self._total = total
         self._stream = stream
         self._drawn_at = 0.0
 
@@ -78,8 +122,7 @@ class _LineMeter:
         if now - self._drawn_at < _REDRAW_SECONDS:
             return
         self._drawn_at = now
-        counts = f"{tally.done}{self._of_total} done, {tally.failed} failed"
-        self._stream.write(f"\r{counts}, {bytes_text(tally.size)}\x1b[K")
+        self._stream.write(f"\r{_counts(tally, self._total)}\x1b[K")
         self._stream.flush()
 
     def close(self) -> None:
@@ -112,7 +155,7 @@ class _RichMeter:
         if now - self._drawn_at < _REDRAW_SECONDS:
             return
         self._drawn_at = now
-        note = f"{tally.failed} failed, {bytes_text(tally.size)}"
+        note = f"{tally.failed} failed, {bytes_text(max(tally.size, tally.received))}"
         self._bar.update(self._task, completed=tally.done, note=note)
         self._bar.refresh()
 
@@ -129,7 +172,8 @@ class _TqdmMeter:
         self._bar: Any = tqdm(total=total, file=sys.stderr, leave=False, unit="url")
 
     def update(self, tally: Tally) -> None:
-        self._bar.set_postfix_str(f"{tally.failed} failed, {bytes_text(tally.size)}", refresh=False)
+        received = bytes_text(max(tally.size, tally.received))
+        self._bar.set_postfix_str(f"{tally.failed} failed, {received}", refresh=False)
         self._bar.update(tally.done - self._bar.n)
 
     def close(self) -> None:

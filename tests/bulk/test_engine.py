@@ -13,7 +13,7 @@ import pytest
 
 from pooledhttp.bulk import Fetch, Job, Saved
 from pooledhttp.bulk.fetching import start
-from pooledhttp.bulk.halt import HaltableRuntime
+from pooledhttp.bulk.halting import HaltableRuntime
 from pooledhttp.runtime import default_runtime
 from pooledhttp.timing import Deadline, Timeout
 from tests.support.garbage import collect
@@ -78,8 +78,8 @@ class FakeSession:
     def stats(self) -> Any:
         return len(self.calls)
 
-    def attempts(self) -> int:
-        return 1
+    def leave(self) -> tuple[int, float]:
+        return 1, 0.0
 
 
 class Bench:
@@ -352,7 +352,7 @@ def test_leaving_early_ends_stalled_requests(way: str) -> None:
             collect()
     assert workers() == []
     assert session.is_closed
-    assert session.runtime._bell.fileno() == -1
+    assert session.runtime._wake_reader.fileno() == -1
     assert watch.seconds < 3.0
 
 

@@ -13,9 +13,16 @@ import pytest
 import pooledhttp
 from pooledhttp import bulk
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
+from pooledhttp.bulk.retrying import Again
 from tests.support.certificates import Authority
 from tests.support.descriptors import open_descriptors, wait_until_closed
 from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once."""
+    monkeypatch.setattr(Again, "_backoff", lambda self, failures: 0.0)
 
 
 def echo(seen: SeenRequest) -> bytes:

@@ -46,6 +46,21 @@ def test_nothing_is_drawn_when_nobody_looks(show: Callable[..., str]) -> None:
     assert show(io.StringIO()) == ""
 
 
+def test_a_log_gets_a_line_every_ten_seconds() -> None:
+    """Whole lines, with the bytes of unfinished bodies."""
+    stream, clock = io.StringIO(), [0.0]
+    meter = progress.LogMeter(10, stream, lambda: clock[0])
+    counts = tally(3)
+    for seconds in (1, 9, 10, 11, 19, 20, 35):
+        clock[0] = float(seconds)
+        counts.received = seconds * 1_000_000
+        meter.update(counts)
+    meter.close()
+    assert stream.getvalue() == "".join(
+        f"3 of 10 done, 0 failed, {size} MB\n" for size in ("10.0", "20.0", "35.0")
+    )
+
+
 def test_nothing_is_drawn_when_told_to_be_quiet(show: Callable[..., str]) -> None:
     """Not even on a terminal."""
     assert show(Terminal(), quiet=True) == ""

@@ -16,6 +16,11 @@ EXAMPLES = sorted(
 SAID = {
     "quickstart": ["200 /hello?name=you", "201 {'n': 1}", "as expected: 404", "/streamed"],
     "bulk_fetch": ["number 200 failed: InvalidURL", "196 fetched, 4 refused, 1 failed"],
+    "mirror": [
+        *("20 fetched, 0 there already, 0 failed", "missing.txt: HTTP 404 Not Found"),
+        *("1 fetched, 20 there already, 1 failed", "failures: {'HTTP 404': 1}"),
+        "the second 7.txt has a name of its own: True",
+    ],
     "mount_adapter": [
         *("hello from memory", "404", "/hello"),
         "longest prefix first: ['memory://', 'https://', 'http://']",

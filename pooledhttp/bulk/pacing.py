@@ -1,7 +1,8 @@
-"""Which job may start, and how far ahead the input is read: plain bookkeeping, no thread, no clock,
-no socket.
+"""Which job may start, and how far ahead the input is read.
 
-A job passes four stations, and the pace counts how many stand at each:
+Plain bookkeeping: no thread, no clock, no socket.
+
+A job has four states, and the pace counts how many jobs are in each:
 
 ```
 input --add--> queued --start--> running --finish--> finished --take--> the caller
@@ -19,8 +20,8 @@ Three rules decide:
   when one host fills the queues does the pace look further, for work on other hosts. (It never
   stops too early: lines that are full although they count for `jobs` workers keep that many busy.)
 - **order**: when results are wanted in input order, the job that is next in order may start even
-  when `capacity` is reached, since the finished ones are waiting for it. It stands first in its
-  line and none of its line's elders is running any more, so nothing else holds it back.
+  when `capacity` is reached, since the finished ones are waiting for it. It is first in its line
+  and no earlier job of that line is running any more, so nothing else holds it back.
 """
 
 from __future__ import annotations
@@ -55,8 +56,9 @@ class _Line(Generic[T]):
 
 
 class Pace(Generic[T]):
-    """Keeps the queues of a bulk fetch and says what comes next. Not thread-safe: its owner holds a
-    lock.
+    """Keeps the queues of a bulk run and says what comes next.
+
+    Not thread-safe: its owner holds a lock.
 
     Args:
         jobs: The most that run at once.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pooledhttp.bulk.halt import HaltableRuntime, Halted
+from pooledhttp.bulk.halting import HaltableRuntime, Halted
 from pooledhttp.runtime import Interest, default_runtime
 from pooledhttp.timing import Deadline
 

@@ -1,10 +1,10 @@
-"""The engine's own session, furnished with the settings of another.
+"""The session of a bulk run, with the settings of another one.
 
 What a session *is told* is taken over: headers, parameters, auth, cookies, proxies, TLS settings,
-hooks, retries. What it *has* is not: the engine's connections live and end with the engine, under
-its own limits. Adapters stand in between. A plain `HTTPAdapter` is a setting too (its retries) and
-gets a twin on the engine's pool; anything else mounted by the user does its own work in its own
-way, so that very object is used, and left open in the end.
+hooks, retries. What it *has* is not: the connections live and end with the run, under its own
+limits. Adapters stand in between. A plain `HTTPAdapter` is a setting too (its retries) and gets a
+twin on the run's pool. Any other adapter does its work in its own way, so that very object is used,
+and left open in the end.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
+from pooledhttp.bulk.places import PlacedAdapter, Places
 from pooledhttp.client import SessionExtras
 from pooledhttp.events import Event, RetryScheduled
-from pooledhttp.pool import PoolConfig
+from pooledhttp.pool import PoolConfig, PoolStats
 from pooledhttp.runtime import Runtime
 from pooledhttp.sessions import Session
 
@@ -47,26 +48,28 @@ class _Attempts:
             self._retries[me] = self._retries.get(me, 0) + 1
 
     def take(self) -> int:
-        """Return how often the last request of this thread was sent, and begin anew."""
+        """Return how often the last request of this thread was sent, and start again at 1."""
         return 1 + self._retries.pop(self._current(), 0)
 
 
 class OwnSession:
-    """A session of the engine's own.
+    """A session that belongs to one bulk run.
 
     Args:
         settings: The session whose settings to use; `None` means a new session's.
-        per_host: The most connections per origin.
+        per_host: The most requests at once per origin, redirects included; `None` for no limit.
         runtime: What the session waits with.
     """
 
     def __init__(self, settings: Session | None, per_host: int | None, runtime: Runtime) -> None:
         self._attempts = _Attempts(runtime.current)
+        self._places = Places(per_host, runtime)
+        self._now = runtime.now
         extras = getattr(settings, "_extras", SessionExtras())
         self._session = Session(
-            # The engine starts no more per host than there are places; only a redirect to another
-            # host, or a proxy in front of many, makes requests wait, within their own timeout.
-            pool=PoolConfig(max_per_host=per_host, acquire_timeout=None),
+            # `Places` limits each host, before a timeout runs. A limit here would be waited for
+            # within timeouts, and would count all hosts behind one proxy as one.
+            pool=PoolConfig(acquire_timeout=None),
             retries=extras.retries,
             listeners=[self._attempts, *extras.listeners],
             replay=extras.replay,
@@ -75,21 +78,31 @@ class OwnSession:
             tls_truncation=extras.tls_truncation,
             max_response_fields=extras.max_response_fields,
         )
+        #: Whether the settings bring a retry policy of their own.
+        self.has_retry_policy = extras.retries is not None
         self._borrowed: list[BaseAdapter] = []
-        if settings is not None:
-            self._furnish(settings)
+        if settings is None:
+            settings = self._session
+        else:
+            self._copy_settings(settings)
+        self._mount(settings)
 
     def request(self, method: str, url: str, **settings: Any) -> Response:
-        """Send a request as `Session.request` does."""
+        """Send a request as `Session.request` does. A wait for a place adds to no timeout."""
         return self._session.request(method, url, **settings)
 
-    def stats(self) -> Any:
+    def stats(self) -> PoolStats:
         """Return the counters of the pool."""
-        return self._session.pool.stats()
+        stats: PoolStats = self._session.pool.stats()
+        return stats
 
-    def attempts(self) -> int:
-        """Return how often the last request of this thread was sent."""
-        return self._attempts.take()
+    def leave(self) -> tuple[int, float]:
+        """End this thread's request, whose response has been closed.
+
+        Returns:
+            How often it was sent, and for how many seconds it waited for places.
+        """
+        return self._attempts.take(), self._places.leave()
 
     def close(self) -> None:
         """Close the connections; adapters that are not ours stay open."""
@@ -98,7 +111,7 @@ class OwnSession:
                 self._session.adapters.pop(prefix, None)
         self._session.close()
 
-    def _furnish(self, settings: Session) -> None:
+    def _copy_settings(self, settings: Session) -> None:
         """Take over what the user's session is told."""
         for name in _SHARED:
             setattr(self._session, name, getattr(settings, name))
@@ -108,18 +121,27 @@ class OwnSession:
             event: list(hooks) if isinstance(hooks, list) else hooks
             for event, hooks in settings.hooks.items()
         }
-        self._mount(settings)
 
     def _mount(self, settings: Session) -> None:
         """Mount a twin of each plain adapter, and each other adapter itself."""
+        adapters = list(settings.adapters.items())
         self._session.adapters.clear()
-        for prefix, adapter in settings.adapters.items():
+        for prefix, adapter in adapters:
             if type(adapter) is HTTPAdapter:
-                self._session.mount(prefix, HTTPAdapter(max_retries=adapter.max_retries))
+                policy = adapter.max_retries
+                self.has_retry_policy |= _retries_something(policy)
+                twin = PlacedAdapter(self._places, self._now, max_retries=policy)
+                self._session.mount(prefix, twin)
             else:
                 self._borrowed.append(adapter)
                 # Not by `mount`, which would bind the adapter to this session's pool.
                 self._session.adapters[prefix] = adapter
+
+
+def _retries_something(policy: Any) -> bool:
+    """Whether a retry policy allows any attempt after the first."""
+    counts = (policy.total, policy.connect, policy.read, policy.status, policy.other)
+    return bool(policy.total is not False and policy.total != 0 and any(counts))
 
 
 def _copy(value: Any) -> Any:

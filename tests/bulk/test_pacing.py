@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pooledhttp.bulk.pace import Entry, Pace
+from pooledhttp.bulk.pacing import Entry, Pace
 
 
 def make(

@@ -1,15 +1,14 @@
 """A runtime whose waits can be ended from outside, all at once.
 
-A bulk fetch that is closed early must not leave its workers to finish requests nobody wants, some
-of which wait for a server that says nothing. Everything in the layers below waits through its
-`Runtime`, so that is where a worker can be
-reached: `HaltableRuntime` wraps another runtime and, once `halt` is called, every wait that is
-    under way and every later
-one raises `Halted`. To the code that waits it looks like Ctrl-C: a `BaseException` out of a wait,
-on which it ends its lease and closes its connection.
+A bulk run that is closed early must not leave its workers to finish requests whose results are not
+wanted; some of them wait for a server that sends nothing. Everything in the layers below waits
+through its `Runtime`, so that is where a worker can be reached. `HaltableRuntime` wraps another
+runtime. Once `halt` is called, every wait that is under way and every later one raises `Halted`.
+The code that waits sees what it sees at Ctrl-C: a `BaseException` out of a wait, on which it ends
+its lease and closes its connection.
 
-A wait on sockets is woken by one socket more, a pair's end that becomes readable on `halt` and
-stays so. Other waits are woken through their waiter. Work given to `call_blocking` (a name lookup)
+A wait on sockets is ended by one socket more, an end of a pair that becomes readable on `halt` and
+stays so. Other waits are ended through their waiter. Work given to `call_blocking` (a name lookup)
 cannot be reached; its caller is stopped as soon as it returns or its deadline passes.
 """
 
@@ -78,10 +77,10 @@ class HaltableRuntime:
         # is one step of the interpreter, so there is no lock that a finalizer calling `halt` could
         # find held.
         self._waiting: set[Waiter] = set()
-        self._bell, self._ringer = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ringer.setblocking(False)
-        self._bell_interest = Interest(self._bell, True, False)
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+        self._wake_interest = Interest(self._wake_reader, True, False)
 
     @property
     def is_halted(self) -> bool:
@@ -93,17 +92,17 @@ class HaltableRuntime:
         if self._is_halted:
             return
         self._is_halted = True
-        # Closing the other end makes the bell readable for good.
-        self._ringer.close()
+        # Closing the other end makes this one readable for good.
+        self._wake_writer.close()
         for waiter in list(self._waiting):
             waiter.set()
 
     def close(self) -> None:
-        """Give the bell's descriptors back. Only when halted and nothing waits any more."""
+        """Close the pair of sockets. Only when halted, and when nothing waits any more."""
         self.halt()
-        if self._bell.fileno() >= 0:
-            self._inner.forget(self._bell)
-            self._bell.close()
+        if self._wake_reader.fileno() >= 0:
+            self._inner.forget(self._wake_reader)
+            self._wake_reader.close()
 
     def check(self) -> None:
         """Raise `Halted` if `halt` was called."""
@@ -111,14 +110,17 @@ class HaltableRuntime:
             raise Halted
 
     def sleep(self, seconds: float) -> None:
+        """Wait for so many seconds."""
         self.waiter().wait(Deadline.after(seconds, self.now))
 
     def waiter(self) -> Waiter:
+        """Return a waiter that `halt` wakes, too."""
         return _HaltableWaiter(self, self._inner.waiter())
 
     def wait(
         self, sock: socket.socket, read: bool, write: bool, deadline: Deadline
     ) -> tuple[bool, bool]:
+        """Wait until a socket is ready; returns for what."""
         ready = self.wait_any((Interest(sock, read, write),), deadline)
         if not ready:
             return False, False
@@ -127,12 +129,14 @@ class HaltableRuntime:
         return read, write
 
     def wait_any(self, interests: Sequence[Interest], deadline: Deadline) -> list[int]:
+        """Wait until one of several sockets is ready; returns which."""
         self.check()
-        ready = self._inner.wait_any((*interests, self._bell_interest), deadline)
+        ready = self._inner.wait_any((*interests, self._wake_interest), deadline)
         self.check()
         return ready
 
     def call_blocking(self, fn: Callable[[], T], deadline: Deadline) -> T:
+        """Call a function that blocks, and return its value."""
         self.check()
         value = self._inner.call_blocking(fn, deadline)
         self.check()

@@ -1,0 +1,45 @@
+"""Moving a body from a response to a file, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
+
+from pooledhttp.exceptions import ChunkedEncodingError, ConnectionError
+
+if TYPE_CHECKING:
+    from pooledhttp.message import Response
+
+__all__ = ["PIECE_BYTES", "pieces", "write_all"]
+
+#: Bytes asked of a response at a time: large enough to cost little, small enough for many at once.
+PIECE_BYTES = 128 * 1024
+
+
+def pieces(response: Response, *, coded: bool) -> Iterator[bytes]:
+    """Yield the body: as it was sent, or decoded.
+
+    As it was sent, it comes in pieces as they arrive: `iter_content` would wait until one is full,
+    and what a slow server has sent would not be in the part when the run is killed.
+    """
+    read1 = getattr(response.raw, "read1", None)
+    is_read = getattr(response, "_content_consumed", False)  # by a hook, say
+    if is_read or read1 is None or not coded:
+        yield from response.iter_content(PIECE_BYTES)
+        return
+    try:
+        while piece := read1(PIECE_BYTES, decode_content=False):
+            yield piece
+    except ReadTimeoutError as exc:
+        raise ConnectionError(exc) from exc
+    except ProtocolError as exc:
+        raise ChunkedEncodingError(exc) from exc
+
+
+def write_all(file: BinaryIO, piece: bytes) -> None:
+    """Write a whole piece: on a disk that is nearly full, one call writes what still fits."""
+    left = memoryview(piece)
+    while left:
+        left = left[file.write(left) :]

@@ -1,0 +1,308 @@
+"""The directory of a run on disk: every file that a run opens, makes, moves or removes.
+
+```
+DIR/                        files under their final names, and nothing that is incomplete
+DIR/.pooledhttp/journal.sqlite3, lock
+DIR/.pooledhttp/parts/      bodies on their way, named after row, length and validator
+DIR/.pooledhttp/rejected/   bodies with a wrong size or checksum, each with its reason
+DIR/.pooledhttp/reserve     room for the list of failures on a full disk
+```
+
+Everything is reached through open directories and `O_NOFOLLOW`, so that no symbolic link inside DIR
+leads a write elsewhere. DIR itself may be a link: that is the caller's own choice.
+
+A complete part gets its final name by `link` and `unlink`, because `link` never replaces a file.
+Where the file system knows no links, a check and a rename have to do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from errno import EEXIST, ELOOP, EMLINK, ENOSYS, ENOTDIR, ENOTSUP, EOPNOTSUPP, EPERM
+from pathlib import Path
+from typing import BinaryIO
+
+from pooledhttp.bulk.lock import DirectoryLock
+
+__all__ = ["OWN_FOLDER", "ForeignFile", "Part", "RunFolder"]
+
+OWN_FOLDER = ".pooledhttp"
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PART_NAME = re.compile(r"([0-9]+)\.([0-9]*)\.([0-9a-f]*)\.([0-9]*|any)")
+_NO_LINKS_HERE = {EPERM, ENOTSUP, EOPNOTSUPP, ENOSYS, EMLINK}
+
+
+class ForeignFile(FileExistsError):
+    """A file that this run did not make stands where a file of it should go."""
+
+
+def _foreign(name: str) -> ForeignFile:
+    return ForeignFile(EEXIST, "a file that is not ours has the name", name)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A body on its way.
+
+    Its name tells which bytes it holds, so that bytes and validator cannot disagree, whenever the
+    process is killed.
+
+    Args:
+        row: The number of its job in the journal.
+        total: The length of the whole body; None when the server did not say.
+        mark: A digest of the strong validator; empty when there is none, and then the part is of no
+            use to a later attempt.
+        replaces: The size of the file that it may replace, -1 for any file; None when it may
+            replace none.
+    """
+
+    row: int
+    total: int | None
+    mark: str
+    replaces: int | None = None
+
+    @property
+    def file_name(self) -> str:
+        """Its name in `parts/`."""
+        total = "" if self.total is None else self.total
+        replaces = "" if self.replaces is None else "any" if self.replaces < 0 else self.replaces
+        return f"{self.row}.{total}.{self.mark}.{replaces}"
+
+    @classmethod
+    def parse(cls, name: str) -> Part | None:
+        """Read a name; None when it is not the name of a part."""
+        found = _PART_NAME.fullmatch(name)
+        if found is None:
+            return None
+        row, total, mark, replaces = found.groups()
+        return cls(
+            int(row),
+            int(total) if total else None,
+            mark,
+            -1 if replaces == "any" else int(replaces) if replaces else None,
+        )
+
+
+class RunFolder:
+    """An open directory of a run, locked unless `read_only`.
+
+    Args:
+        directory: The directory; made when it is missing.
+
+    Raises:
+        DirectoryInUse: Another run has it.
+        OSError: It, or what belongs to us in it, cannot be made or opened.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.path = Path(directory)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._fds: list[int] = []
+        self._lock: DirectoryLock | None = None
+        try:
+            self._root = self._keep(os.open(self.path, _DIRECTORY))
+            self._own = self._folder(OWN_FOLDER, self._root)
+            self._lock = DirectoryLock(self._own, str(self.path))
+            self._parts = self._folder("parts", self._own)
+            self._rejected: int | None = None
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def journal_path(self) -> str:
+        """Where the journal is."""
+        return str(self.path / OWN_FOLDER / "journal.sqlite3")
+
+    def close(self) -> None:
+        """Free the lock and close the directories. Doing it twice does nothing."""
+        fds, self._fds = self._fds, []
+        for fd in fds:
+            os.close(fd)
+        if self._lock is not None:
+            self._lock.release()
+
+    def set_journal_aside(self) -> str | None:
+        """Rename the journal, with what belongs to it; returns its new path."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        moved = None
+        for suffix in ("-journal", ""):
+            with suppress(FileNotFoundError):
+                os.rename(f"{self.journal_path}{suffix}", f"{self.journal_path}.{stamp}{suffix}")
+                moved = f"{self.journal_path}.{stamp}"
+        return moved
+
+    # -- files under their names
+
+    def size_of(self, name: str) -> int | None:
+        """Return the size of the file under a name.
+
+        Returns:
+            None when there is none; -1 when something other than a regular file stands there.
+        """
+        try:
+            if "/" not in name:
+                found = os.stat(name, dir_fd=self._root, follow_symlinks=False)
+            else:
+                with self._parent(name, make=False) as (fd, last):
+                    found = os.stat(last, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            if exc.errno in (ENOTDIR, ELOOP):
+                return -1
+            raise
+        return found.st_size if stat.S_ISREG(found.st_mode) else -1
+
+    def is_there(self, part: Part, name: str) -> bool:
+        """Whether the file under a name is this part, linked but not yet removed from `parts/`."""
+        try:
+            with self._parent(name, make=False) as (fd, last):
+                there = os.stat(last, dir_fd=fd, follow_symlinks=False)
+            here = os.stat(part.file_name, dir_fd=self._parts, follow_symlinks=False)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+    def publish(self, part: Part, name: str) -> None:
+        """Give a complete part its final name.
+
+        Args:
+            part: The part.
+            name: The name, relative to the directory; its directories are made.
+
+        Raises:
+            ForeignFile: There is a file of that name which the part must not replace.
+            OSError: Anything else.
+        """
+        with self._parent(name, make=True) as (fd, last):
+            if part.replaces is not None and self._may_replace(part, name):
+                os.rename(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
+                return
+            try:
+                self._link(part, fd, last)
+            except FileExistsError:
+                raise _foreign(name) from None
+            except OSError as exc:
+                if exc.errno not in _NO_LINKS_HERE:
+                    raise
+                if self.size_of(name) is not None:
+                    raise _foreign(name) from None
+                os.rename(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
+                return
+        self.remove(part)
+
+    def _may_replace(self, part: Part, name: str) -> bool:
+        return part.replaces == -1 or part.replaces == self.size_of(name)
+
+    def _link(self, part: Part, fd: int, last: str) -> None:
+        os.link(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd, follow_symlinks=False)
+
+    # -- parts
+
+    def parts(self) -> Iterator[tuple[str, Part | None]]:
+        """Yield the name of every file in `parts/`, with the part that it is."""
+        for name in os.listdir(self._parts):
+            yield name, Part.parse(name)
+
+    def part_size(self, part: Part) -> int | None:
+        """Return the size of a part, None when it does not exist."""
+        try:
+            found = os.stat(part.file_name, dir_fd=self._parts, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return found.st_size
+
+    def create(self, part: Part) -> BinaryIO:
+        """Open a new part for writing."""
+        self.remove(part)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.fdopen(os.open(part.file_name, flags, 0o666, dir_fd=self._parts), "wb", 0)
+
+    def append(self, part: Part) -> BinaryIO:
+        """Open a part to write on at its end."""
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.fdopen(os.open(part.file_name, flags, dir_fd=self._parts), "r+b", 0)
+
+    def read(self, part: Part) -> BinaryIO:
+        """Open a part for reading."""
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.fdopen(os.open(part.file_name, flags, dir_fd=self._parts), "rb", 0)
+
+    def remove(self, part: Part) -> None:
+        """Remove a part, if it is there."""
+        self.remove_part_file(part.file_name)
+
+    def remove_part_file(self, name: str) -> None:
+        """Remove a file from `parts/`, if it is there."""
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._parts)
+
+    def reject(self, part: Part, name: str, reason: str) -> str:
+        """Put a complete but wrong body aside, with its reason beside it; returns its path."""
+        if self._rejected is None:
+            self._rejected = self._folder("rejected", self._own)
+        kept = f"{part.row}-{name.replace('/', '_')}"[:200]
+        os.rename(part.file_name, kept, src_dir_fd=self._parts, dst_dir_fd=self._rejected)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(f"{kept}.reason", flags, 0o666, dir_fd=self._rejected)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(reason + "\n")
+        return f"{OWN_FOLDER}/rejected/{kept}"
+
+    # -- room for a full disk
+
+    def reserve(self, size: int) -> None:
+        """Keep room on the disk, so that a full one still has some for what must be written."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        with suppress(OSError):  # no room even for that: then there is none to keep
+            fd = os.open("reserve", flags, 0o666, dir_fd=self._own)
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(fd, 0, size)
+                else:  # macOS
+                    os.write(fd, bytes(min(size, 1 << 20)))
+            finally:
+                os.close(fd)
+
+    def give_up_reserve(self) -> None:
+        """Free what `reserve` has kept."""
+        with suppress(FileNotFoundError):
+            os.unlink("reserve", dir_fd=self._own)
+
+    # -- inside
+
+    def _keep(self, fd: int) -> int:
+        self._fds.append(fd)
+        return fd
+
+    def _folder(self, name: str, parent: int) -> int:
+        """Open a directory of ours, made when it is missing."""
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=parent)
+        return self._keep(os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent))
+
+    @contextmanager
+    def _parent(self, name: str, *, make: bool) -> Iterator[tuple[int, str]]:
+        """Open the directory that a name lies in, following no link on the way."""
+        *folders, last = name.split("/")
+        opened: list[int] = []
+        fd = self._root
+        try:
+            for folder in folders:
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(folder, dir_fd=fd)
+                fd = os.open(folder, _DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+                opened.append(fd)
+            yield fd, last
+        finally:
+            for each in opened:
+                os.close(each)

@@ -1,0 +1,303 @@
+"""Names of files, made from URLs that other people wrote.
+
+Everything here is pure: no file is looked at. A name is a path relative to the directory of the
+run, with `/` between its parts. Each part
+
+- has no separator, no control character, no character that turns the direction of text, and none
+  that Windows refuses;
+- does not begin with a dot, so it can hide nothing and cannot meet `.pooledhttp`;
+- is no device name of Windows, and does not end with a dot or a space;
+- has at most 200 bytes.
+
+Percent escapes are decoded once, before all this is looked at: `%2e%2e%2f` is as harmless as `../`.
+
+The *plain* name of a URL is what a person would call the file: the last segment of the path and the
+query. Parameters that only sign a request (`X-Amz-Signature`, `token`) are left out, because they
+change with every list. When the plain name is taken, the URL's *mark* (a part of the digest of its
+identity) goes before the suffix. A mark depends on the URL alone, so a name does not depend on what
+else is in the list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from string import Formatter
+from urllib.parse import unquote, urlsplit
+
+from pooledhttp.bulk.jobs import Job
+from pooledhttp.message import DEFAULT_PORTS
+
+__all__ = ["Naming", "UrlNames", "candidates", "folded", "naming", "plain_name", "safe_part"]
+
+#: Makes a name of a job, before clashes are looked at.
+Naming = Callable[[Job], str]
+
+#: File systems allow 255 bytes. The rest is left for what other programs append (`.part`, `.bak`).
+MAX_BYTES = 200
+
+_MAX_SUFFIX_BYTES = 16
+
+_UNSAFE = re.compile(
+    r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028\u2029\ud800-\udfff'
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)
+#: What `urlsplit` would take apart in the same way, at five times the cost.
+_PLAIN_URL = re.compile(
+    r"https?://([A-Za-z0-9.\-]+(?::[0-9]+)?)((?:/[!-\"$->@-~]*)?)(?:\?([!-\"$-~]*))?"
+)
+
+#: A name of these characters alone is safe unless it begins or ends badly or is a device name.
+_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_\-.=&,+@~ ]*")
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
+
+#: Query parameters that sign a request or carry a credential. They say nothing about the file.
+_SIGNING_PREFIXES = ("x-amz-", "x-goog-", "x-oss-", "x-cos-", "x-bce-")
+_SIGNING = frozenset(
+    "signature sig token access_token auth_token awsaccesskeyid googleaccessid ossaccesskeyid"
+    " key-pair-id hmac hdnea hdnts __gda__ __token__ jwt apikey api_key api-key"
+    " q-sign-algorithm q-ak q-sign-time q-key-time q-header-list q-url-param-list"
+    " q-signature".split()
+)
+#: Words that mean this only beside one of the others: expiry times, and Azure's two letters.
+_BESIDE_SIGNING = frozenset(
+    "expires policy security-token sv ss srt se st sp spr sip sr si skoid sktid skt ske sks skv"
+    " saoid suoid scid sdd".split()
+)
+
+#: A query without any of these has nothing to leave out.
+_MAY_SIGN = re.compile(
+    "|".join(map(re.escape, (*_SIGNING_PREFIXES, *_SIGNING))), re.ASCII | re.IGNORECASE
+)
+
+_TEMPLATE_FIELDS = ("host", "dir", "name", "stem", "ext", "query", "key", "mark")
+
+
+def plain_name(url: str) -> str:
+    """Return the name of a URL: the last segment of its path, with its query before the suffix."""
+    plain = _PLAIN_URL.fullmatch(url)
+    if plain is not None:
+        return safe_part(_last(plain[2], plain[3] or ""))
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return "invalid"
+    return safe_part(_last(parts.path, parts.query))
+
+
+def network_location(url: str) -> str:
+    """Return the host of a URL, with the port as it is written; empty for what is no URL."""
+    plain = _PLAIN_URL.fullmatch(url)
+    if plain is not None:
+        return plain[1]
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts.netloc.rpartition("@")[2] if parts.scheme else ""
+
+
+def safe_part(text: str) -> str:
+    """Make one part of a path out of any text."""
+    if _HARMLESS.fullmatch(text) and len(text) <= MAX_BYTES and text[-1] not in ". ":
+        return "_" + text if _DEVICES.match(text) else text
+    name = _UNSAFE.sub("_", unicodedata.normalize("NFC", text)).strip(" ")
+    if name.startswith("."):
+        name = "_" + name[1:]
+    name = name.rstrip(". ") or "_"
+    if _DEVICES.match(name):
+        name = "_" + name
+    return _shortened(name, MAX_BYTES)
+
+
+def candidates(name: str, identity: bytes) -> Iterator[str]:
+    """Yield the names that a job asks for, in this order, until one is free.
+
+    Args:
+        name: Its plain name.
+        identity: What tells the job from every other one.
+    """
+    yield name
+    mark = hashlib.sha256(identity).hexdigest()
+    for length in (8, 16, 64):
+        yield with_mark(name, mark[:length])
+
+
+def with_mark(name: str, mark: str) -> str:
+    """Put a mark before the suffix of the last part of a name."""
+    folder, slash, last = name.rpartition("/")
+    stem, suffix = _split_suffix(last)
+    room = MAX_BYTES - len(suffix.encode()) - len(mark) - 1
+    return f"{folder}{slash}{_shortened(stem, room)}-{mark}{suffix}"
+
+
+def folded(name: str) -> str:
+    """Return the form in which two names are the same file on some file system."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def naming(way: str | Naming) -> Naming:
+    """Return the function that names jobs.
+
+    Args:
+        way: `"last"` for the last segment of the URL, `"tree"` for host and path as directories,
+            `"key"` for the job's key, a template such as `"{host}/{name}"`, or a function of the
+            caller's. Templates know `host`, `dir`, `name`, `stem`, `ext`, `query`, `key`, `mark`.
+
+    Raises:
+        ValueError: The word is none of these, or a template has a field that does not exist.
+        TypeError: It is neither a string nor a function.
+    """
+    if callable(way):
+        return way
+    if not isinstance(way, str):
+        raise TypeError(f"names must be a string or a function of a Job, not {way!r}")
+    if way == "last":
+        return lambda job: plain_name(job.url)
+    if way == "tree":
+        return _Template("{host}/{dir}/{name}")
+    if way == "key":
+        return _Template("{key}")
+    return _Template(way)
+
+
+def checked(name: str) -> str:
+    """Return a name that a caller's function made, if it is one inside the directory.
+
+    Raises:
+        ValueError: It is empty, absolute, leads outside, or has a part that begins with a dot.
+        TypeError: It is no string.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a file name must be a str, not {type(name).__name__}")
+    if not name or "\0" in name or f"/{name}".find("/.") >= 0 or "//" in f"/{name}/":
+        raise ValueError(f"{name!r} is not the name of a file inside the directory")
+    return name
+
+
+class _Template:
+    """Names after a pattern of fields; every part of the result is made safe."""
+
+    def __init__(self, pattern: str) -> None:
+        try:
+            fields = [field for _, field, _, _ in Formatter().parse(pattern) if field is not None]
+        except ValueError as exc:
+            raise ValueError(f"names: {pattern!r} is no template: {exc}") from None
+        unknown = [field for field in fields if field not in _TEMPLATE_FIELDS]
+        if unknown or not fields:
+            raise ValueError(
+                f"names must be 'last', 'tree', 'key' or a template with some of"
+                f" {', '.join('{' + field + '}' for field in _TEMPLATE_FIELDS)}, not {pattern!r}"
+            )
+        self._pattern = pattern
+        self._needs_key = "key" in fields
+
+    def __call__(self, job: Job) -> str:
+        if self._needs_key and job.key is None:
+            raise ValueError(f"the job has no key to be named after: {job.url}")
+        parts = self._pattern.format_map(self._values(job)).split("/")
+        return "/".join(safe_part(part) for part in parts if part)
+
+    def _values(self, job: Job) -> dict[str, str]:
+        try:
+            parts = urlsplit(job.url.strip())
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            return dict.fromkeys(_TEMPLATE_FIELDS, "invalid")
+        if port is not None and port != DEFAULT_PORTS.get(parts.scheme.lower()):
+            host = f"{host}_{port}"
+        last = _last(parts.path, parts.query)
+        stem, suffix = _split_suffix(last)
+        folder = unquote(parts.path.rpartition("/")[0], errors="replace")
+        return {
+            "host": _flat(host),
+            "dir": "/".join(part for part in folder.split("/") if part not in ("", ".", "..")),
+            "name": _flat(last),
+            "stem": _flat(stem),
+            "ext": _flat(suffix[1:]),
+            "query": _flat(_kept_query(parts.query)),
+            "key": "" if job.key is None else str(job.key),
+            "mark": hashlib.sha256(job.url.encode("utf-8", "surrogatepass")).hexdigest()[:8],
+        }
+
+
+class UrlNames:
+    """Names files after the last segment of the URL's path, each URL a name of its own.
+
+    The first URL that asks for a name gets it. Another URL that would get the same name gets its
+    mark; so does one whose name differs only in case or in Unicode form. The same URL always gets
+    the same name.
+
+    Args:
+        reserved: Names that are not given away.
+    """
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        self._owners: dict[str, bytes] = {folded(name): b"" for name in reserved}
+
+    def __call__(self, job: Job, index: int) -> str:
+        """Return the file name for a job."""
+        identity = job.url.encode("utf-8", "surrogatepass")
+        owner = hashlib.sha256(identity).digest()[:16]
+        name = ""
+        for name in candidates(plain_name(job.url), identity):
+            if self._owners.setdefault(folded(name), owner) == owner:
+                break
+        return name
+
+
+def _last(path: str, query: str) -> str:
+    """Return the last segment of a path, with what matters of the query before the suffix."""
+    name = path.rpartition("/")[2]
+    if "%" in name:
+        name = unquote(name, errors="replace")
+    name = name or "index.html"
+    query = _kept_query(query) if query else ""
+    if not query:
+        return name
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}_{query}.{suffix}" if dot and stem else f"{name}_{query}"
+
+
+def _kept_query(query: str) -> str:
+    """Decode a query and leave out what only signs the request."""
+    if "%" not in query and not _MAY_SIGN.search(query):
+        return query
+    fields = query.split("&")
+    names = [unquote(field.partition("=")[0]).lower() for field in fields]
+    is_signed = any(_is_signing(name) for name in names)
+    kept = [
+        field
+        for field, name in zip(fields, names, strict=True)
+        if not (is_signed and (_is_signing(name) or name in _BESIDE_SIGNING))
+    ]
+    return unquote("&".join(kept), errors="replace")
+
+
+def _is_signing(name: str) -> bool:
+    return name in _SIGNING or name.startswith(_SIGNING_PREFIXES)
+
+
+def _flat(text: str) -> str:
+    """Return text that is one part of a path."""
+    return text.replace("/", "_")
+
+
+def _split_suffix(name: str) -> tuple[str, str]:
+    """Split `photo.jpg` into `photo` and `.jpg`; what is too long to be a suffix is none."""
+    stem, suffix = os.path.splitext(name)
+    return (stem, suffix) if len(suffix.encode()) <= _MAX_SUFFIX_BYTES else (name, "")
+
+
+def _shortened(name: str, room: int) -> str:
+    """Cut a name to a number of bytes, keeping its suffix."""
+    if len(name.encode()) <= room:
+        return name
+    stem, suffix = _split_suffix(name)
+    cut = stem.encode()[: room - len(suffix.encode())].decode(errors="ignore")
+    return (cut.rstrip(". ") or "_") + suffix

@@ -1,0 +1,148 @@
+"""What `fetch` and `download` return: an iterator that does its work while it is asked.
+
+The input is read and the results are taken in the thread that iterates, and only inside `next()`.
+So an input need not be thread-safe, and is never read after the caller has stopped asking.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from pooledhttp.bulk.engine import Engine, Indexed, Requester
+from pooledhttp.bulk.halting import Halted
+from pooledhttp.bulk.pacing import Pace
+from pooledhttp.pool import PoolStats
+
+__all__ = ["DEFAULT_JOBS", "DEFAULT_PER_HOST", "READ_SECONDS", "Results", "make_pace"]
+
+DEFAULT_JOBS = 32
+DEFAULT_PER_HOST = 6
+
+#: How long reading the input may hold back a result that is ready.
+READ_SECONDS = 0.005
+
+#: Queued items, so many for each worker and so many at least: how far ahead one slow host can make
+#: the engine look for others.
+_WINDOW_PER_JOB = 8
+_LEAST_WINDOW = 64
+
+#: Results in memory, so many for each worker, running and finished together.
+_CAPACITY_PER_JOB = 2
+
+_TICK_SECONDS = 0.5
+
+R = TypeVar("R", bound=Indexed)
+
+
+class Results(Iterator[R], Generic[R]):
+    """Results as they come; for one thread at a time.
+
+    Leaving the loop early, closing it or dropping it stops the workers and closes their
+    connections. It is a context manager too, for code that keeps a reference.
+    """
+
+    def __init__(self, engine: Engine[Any, R], session: Requester) -> None:
+        self._engine = engine
+        self._stats = session.stats
+        self._last_stats: PoolStats | None = None
+        self._index = 0
+        self._input_error: Exception | None = None
+        self._is_closed = False
+        #: Called twice a second while `next` waits, for a display of progress; None for nothing.
+        self.on_wait: Callable[[], None] | None = None
+
+    def __next__(self) -> R:
+        if self._is_closed:
+            raise StopIteration
+        try:
+            while True:
+                self._read_on()
+                result = self._engine.take()
+                if result is not None:
+                    return result
+                if not self._has_input and self._engine.is_idle:
+                    break
+                if self.on_wait is None:
+                    self._engine.wait()
+                else:
+                    self._engine.wait(_TICK_SECONDS)
+                    self.on_wait()
+        except Halted:  # closed by a signal handler or another thread
+            self.close()
+            raise StopIteration from None
+        except BaseException:
+            self.close()
+            raise
+        self.close()
+        error, self._input_error = self._input_error, None
+        if error is not None:
+            raise error
+        raise StopIteration
+
+    @property
+    @abstractmethod
+    def _has_input(self) -> bool:
+        """Whether there may be more input."""
+
+    @abstractmethod
+    def _read_on(self) -> None:
+        """Read the input as far as the engine has use for it."""
+
+    def close(self) -> None:
+        """Stop what is under way and close its connections. Doing it twice does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            self._last_stats = self._stats()
+        finally:
+            self._engine.stop()
+
+    def stats(self) -> PoolStats:
+        """Return the pool's counters; after the end, as they last were."""
+        if self._is_closed and self._last_stats is not None:
+            return self._last_stats
+        return self._stats()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # No counters are read here: a finalizer may run in a thread that holds the pool's lock.
+        if not getattr(self, "_is_closed", True):
+            self._is_closed = True
+            self._engine.stop()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "open"
+        return f"<{type(self).__name__} {state}, {self._index} read>"
+
+
+def make_pace(jobs: int, per_host: int | None, ordered: bool) -> Pace[Any]:
+    """Return the pace for these limits.
+
+    Raises:
+        ValueError: A limit is below 1.
+    """
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, not {jobs}")
+    if per_host is not None and per_host < 1:
+        raise ValueError(f"per_host must be at least 1, or None for no limit, not {per_host}")
+    return Pace(
+        jobs=jobs,
+        per_host=per_host,
+        capacity=jobs * _CAPACITY_PER_JOB,
+        window=max(jobs * _WINDOW_PER_JOB, _LEAST_WINDOW),
+        ordered=ordered,
+    )

@@ -1,0 +1,179 @@
+"""`Run`: reading what a directory remembers, while a run goes on, after it, or after a crash."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from pooledhttp.bulk.folder import OWN_FOLDER
+from pooledhttp.bulk.journal import Journal, read_copy
+from pooledhttp.bulk.rows import FETCHED, Row, State
+
+__all__ = ["JobRecord", "Run", "kind_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """What is known of one job.
+
+    Args:
+        url: Its URL, without fragment.
+        name: The name of its file, relative to the directory; `None` for a line that is no URL.
+        state: How far it is.
+        host: Its host, with the port if the URL has one.
+        status: The status of the last response.
+        etag: The ETag that came with the body.
+        last_modified: The Last-Modified that came with the body.
+        size: The bytes of the file.
+        digest: `algorithm:hex`, when one was asked for.
+        attempts: Requests sent, in all runs.
+        error: Why it failed, on one line.
+        started: When its last attempt began.
+        ended: When it ended, or when the journal last heard of it.
+    """
+
+    url: str
+    name: str | None
+    state: State
+    host: str
+    status: int | None
+    etag: str | None
+    last_modified: str | None
+    size: int | None
+    digest: str | None
+    attempts: int
+    error: str | None
+    started: datetime | None
+    ended: datetime | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether its file is there, as far as the journal knows."""
+        return self.state in FETCHED
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of failure, for counting: a class of error, "HTTP 404"; `None` without one."""
+        return None if self.error is None else kind_of(self.error)
+
+
+class Run:
+    """The record of a directory. A context manager; nothing is changed.
+
+    Args:
+        directory: The directory that a download went to.
+
+    Raises:
+        FileNotFoundError: There is no journal in it.
+        JournalError: The journal is broken, or from a newer version.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = Path(directory)
+        path = str(self.directory / OWN_FOLDER / "journal.sqlite3")
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"{self.directory} has no journal: no download has been there")
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        if not os.access(path, os.W_OK) or not os.access(os.path.dirname(path), os.W_OK):
+            self._copy = tempfile.TemporaryDirectory(prefix="pooledhttp-")
+            path = read_copy(path, self._copy.name)
+        try:
+            self._journal = Journal(path, read_only=True)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the journal. Doing it twice does nothing."""
+        journal = getattr(self, "_journal", None)
+        if journal is not None:
+            journal.close()
+        if self._copy is not None:
+            self._copy.cleanup()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[JobRecord]:
+        return self.jobs()
+
+    def jobs(self, *states: State) -> Iterator[JobRecord]:
+        """Yield what is known of each job, in the order in which they were first in the input.
+
+        Args:
+            *states: Only jobs in one of these; without any, all jobs.
+        """
+        for row in self._journal.rows(*states):
+            yield _record(row)
+
+    def find(self, url: str) -> JobRecord | None:
+        """Return what is known of a URL that was fetched by GET without a key."""
+        row = self._journal.find(url.strip().partition("#")[0], None)
+        return None if row is None else _record(row)
+
+    def counts(self) -> dict[State, int]:
+        """Return the number of jobs in each state."""
+        counted = self._journal.counts()
+        return {state: counted.get(state, (0, 0))[0] for state in State}
+
+    def size(self) -> int:
+        """Return the bytes of all files that are there."""
+        return sum(size for state, (_, size) in self._journal.counts().items() if state in FETCHED)
+
+    def failures(self) -> Counter[str]:
+        """Return how many jobs failed by each kind of failure; they add up to those that failed."""
+        return Counter(record.kind or "unknown" for record in self.jobs(State.FAILED))
+
+    def hosts(self) -> dict[str, Counter[State]]:
+        """Return the number of jobs in each state for each host."""
+        hosts: dict[str, Counter[State]] = {}
+        for record in self.jobs():
+            hosts.setdefault(record.host, Counter())[record.state] += 1
+        return hosts
+
+    def __repr__(self) -> str:
+        return f"<Run {str(self.directory)!r}>"
+
+
+def kind_of(error: str) -> str:
+    """Return the kind of an error from its text: `HTTP 404`, or the words before the colon."""
+    words = error.split()
+    if len(words) > 1 and words[0] == "HTTP" and words[1].rstrip(":").isdecimal():
+        return f"HTTP {words[1].rstrip(':')}"
+    return error.partition(":")[0]
+
+
+def _record(row: Row) -> JobRecord:
+    return JobRecord(
+        row.url,
+        row.name,
+        State(row.state),
+        row.host,
+        row.status,
+        row.etag,
+        row.modified,
+        row.size,
+        row.digest,
+        row.attempts,
+        row.error,
+        _when(row.started),
+        _when(row.ended),
+    )
+
+
+def _when(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,401 @@
+"""A directory with its journal, open for a run: who gets which name, and what is left to do.
+
+Everything here happens in the caller's thread, in the order of the input. A job that comes up is
+looked up in the journal:
+
+```
+not there                 -> a name is claimed, the row is added, the job is to be done
+pending, running, failed  -> to be done, under the name it has
+received                  -> only its rename is missing
+done, unchanged           -> the file is looked at
+      has its size        -> nothing to do, or a conditional request with `refresh`
+      is gone, or empty   -> to be done again
+      has another size    -> a failure: the file is not the one that was fetched
+```
+
+Jobs are registered in batches, one commit for each, so every name is committed before a byte is
+asked for under it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pooledhttp.bulk.folder import ForeignFile, Part, RunFolder
+from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.journal import Journal
+from pooledhttp.bulk.names import Naming, candidates, checked, folded, network_location
+from pooledhttp.bulk.report import DownloadResult, error_text
+from pooledhttp.bulk.rows import FETCHED, Row, State, Update
+
+__all__ = ["Options", "Task", "Workspace", "failed"]
+
+#: Directories that are known to be in the journal, so that it is not asked for each name.
+_FOLDERS_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run treats what it finds.
+
+    Args:
+        naming: Names jobs.
+        reserved: Names of files that are not given away, in the form that `folded` gives.
+        refresh: Ask conditionally for what is done.
+        overwrite: Replace files that the run did not make.
+        adopt: Take files under the names of new jobs for what was fetched.
+        decode: What to do about a Content-Encoding: `"auto"`, `"never"` or `"always"`.
+        digest: The algorithm of the digests to record; None for none.
+    """
+
+    naming: Naming
+    reserved: frozenset[str] = frozenset()
+    refresh: bool = False
+    overwrite: bool = False
+    adopt: bool = False
+    decode: str = "auto"
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A job that is to be done.
+
+    Args:
+        job: The job.
+        row: Its row.
+        replaces: The size of the file that may be replaced, -1 for any, None for none.
+        is_conditional: Whether the file is there, and only a newer version is wanted.
+    """
+
+    job: Job
+    row: Row
+    replaces: int | None = None
+    is_conditional: bool = False
+
+
+class Workspace:
+    """A locked directory with its open journal.
+
+    Args:
+        directory: The directory; made when it is missing.
+        options: How to treat what is there.
+
+    Raises:
+        DirectoryInUse: Another run has the directory.
+        JournalError: The journal is broken, or from a newer version.
+        OSError: Something cannot be made or opened.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], options: Options) -> None:
+        self.options = options
+        self.folder = RunFolder(directory)
+        try:
+            self.journal = Journal(self.folder.journal_path)
+        except BaseException:
+            self.folder.close()
+            raise
+        #: Parts that a later attempt may use, by row. A worker touches those of its own row.
+        self.parts: dict[int, Part] = {}
+        #: One bit for each row: whether its job was in the input of this run.
+        self._seen = bytearray()
+        self._known_folders: set[str] = set()
+        #: What went wrong when files that are there were asked for again, by row.
+        self.not_refreshed: dict[int, str] = {}
+        try:
+            self._recover()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the journal and free the lock. Doing it twice does nothing."""
+        self.journal.close()
+        self.folder.close()
+
+    # -- the input
+
+    def register(self, job: Job, index: int) -> Task | DownloadResult | None:
+        """Look a job up, or add it, inside a `journal.transaction`.
+
+        Returns:
+            What is to be done; or the result, if nothing is; or None for a job that was in the
+            input of this run before.
+
+        Raises:
+            OSError: The directory cannot be read, or the journal not be written.
+        """
+        try:
+            url, identity = job.identity()
+        except TypeError as exc:
+            return failed(job, index, exc)
+        row = self.journal.find(url, identity)
+        if row is None:
+            try:
+                row = self._add(job, url, identity)
+            except (ValueError, TypeError) as exc:
+                return failed(job, index, exc)
+        elif self.was_seen(row.id):
+            return None
+        elif row.url != url:
+            self.journal.set_url(row.id, url)
+            row = row._replace(url=url)
+        self._see(row.id)
+        return self._next_step(job, row, index)
+
+    def was_seen(self, number: int) -> bool:
+        """Whether the job of a row was in the input of this run."""
+        byte = number >> 3
+        return byte < len(self._seen) and bool(self._seen[byte] & (1 << (number & 7)))
+
+    def unfinished(self) -> Iterator[Row]:
+        """Yield the rows of this run's input that are not fetched."""
+        for row in self.journal.rows(State.PENDING, State.RUNNING, State.RECEIVED, State.FAILED):
+            if self.was_seen(row.id):
+                yield row
+        for number, problem in sorted(self.not_refreshed.items()):
+            found = self.journal.row(number)
+            if found is not None:
+                yield found._replace(error=problem)
+
+    def is_fetched(self, job: Job) -> bool:
+        """Whether a job that was not registered in this run has its file."""
+        try:
+            row = self.journal.find(*job.identity())
+        except TypeError:
+            return False
+        return row is not None and row.state in FETCHED and self._size(row) == row.size
+
+    def drop_parts(self, *, everything_was_read: bool) -> None:
+        """Remove the parts that no later run can use.
+
+        Args:
+            everything_was_read: Whether the input came to its end. If so, a job that was not in it
+                is not wanted any more, and its part goes as well.
+        """
+        for name, part in list(self.folder.parts()):
+            if part is not None and self._is_of_use(part):
+                if self.was_seen(part.row) or not everything_was_read:
+                    continue
+            self.folder.remove_part_file(name)
+
+    def finish_renames(self) -> None:
+        """Commit, and give every part that is received its name.
+
+        Raises:
+            OSError: The disk is full, or cannot be written.
+        """
+        self.journal.commit()
+        for row in list(self.journal.rows(State.RECEIVED)):
+            self._finish_rename(row)
+        self.journal.commit()
+
+    # -- inside
+
+    def _next_step(self, job: Job, row: Row, index: int) -> Task | DownloadResult:
+        options = self.options
+        anything = -1 if options.overwrite else None
+        if row.state not in FETCHED:
+            if options.adopt and row.state in (State.PENDING, State.FAILED):
+                size = self._size(row)
+                if size is not None and size >= 0 and self._is_complete(job, row, size):
+                    return self._adopt(job, row, size, index)
+            return Task(job, row, anything)
+        size = self._size(row)
+        if size is None:
+            return Task(job, row, anything)
+        if size == row.size:
+            if options.refresh:
+                return Task(job, row, -1 if options.overwrite else size, is_conditional=True)
+            return self._ready(job, row, index)
+        if size == 0 and row.size:
+            return Task(job, row, 0)  # a crash of the machine took the content: nothing to lose
+        if options.overwrite:
+            return Task(job, row, -1)
+        reason = "not a regular file any more" if size < 0 else f"{size} bytes, not {row.size}"
+        exc = ForeignFile(
+            f"{row.name!r} is not the file that was fetched ({reason}). Move it away to fetch it"
+            " again, or use --overwrite (overwrite=True)."
+        )
+        return failed(job, index, exc, row.name, self._path(row))
+
+    def _add(self, job: Job, url: str, identity: str | None) -> Row:
+        host = network_location(url)
+        if not host:
+            return self.journal.add(url, identity, None, None, "")  # it fails when it is sent
+        name = self._claim(job, (identity or url).encode("utf-8", "surrogatepass"))
+        return self.journal.add(url, identity, name, folded(name), host)
+
+    def _claim(self, job: Job, identity: bytes) -> str:
+        """Return a name that no other job has, and no foreign file."""
+        plain = checked(self.options.naming(job))
+        if "/" in plain:
+            plain = self._free_folders(plain)
+        name = plain
+        for name in candidates(plain, identity):
+            key = folded(name)
+            # In the order of their cost; nearly every name is free.
+            if key in self.options.reserved or self.journal.is_name_taken(key):
+                continue
+            if self.journal.has_folders and self._is_folder(key):
+                continue
+            size = self.folder.size_of(name)
+            if size is None or (size >= 0 and (self.options.overwrite or self.options.adopt)):
+                break
+        else:
+            raise ValueError(f"no name is free for {plain!r}")
+        self._note_folders(name)
+        return name
+
+    def _free_folders(self, name: str) -> str:
+        """Return the name with directories none of which is the file of another job."""
+        *folders, last = name.split("/")
+        path = ""
+        for folder in folders:
+            candidate = wanted = f"{path}{folder}"
+            for candidate in candidates(wanted, f"{wanted}/".encode()):
+                if self._is_folder(folded(candidate)):
+                    break
+                if not self.journal.is_name_taken(folded(candidate)):
+                    size = self.folder.size_of(candidate)
+                    if size is None or self._is_real_folder(candidate):
+                        break
+            path = f"{candidate}/"
+        return path + last
+
+    def _is_real_folder(self, name: str) -> bool:
+        found = self.folder.path / name
+        return found.is_dir() and not found.is_symlink()
+
+    def _is_folder(self, key: str) -> bool:
+        if key in self._known_folders:
+            return True
+        return self.journal.is_folder(key)
+
+    def _note_folders(self, name: str) -> None:
+        at = name.find("/")
+        while at >= 0:
+            key = folded(name[:at])
+            if key not in self._known_folders:
+                if not self.journal.is_folder(key):
+                    self.journal.add_folder(key)
+                if len(self._known_folders) >= _FOLDERS_REMEMBERED:
+                    self._known_folders.clear()
+                self._known_folders.add(key)
+            at = name.find("/", at + 1)
+
+    def _adopt(self, job: Job, row: Row, size: int, index: int) -> DownloadResult:
+        self.journal.record(Update(row.id, State.DONE, size=size))
+        return self._ready(job, row._replace(state=State.DONE, size=size), index)
+
+    def _is_complete(self, job: Job, row: Row, size: int) -> bool:
+        """Whether a file that another program left seems whole."""
+        if job.size is not None and size != job.size:
+            return False
+        return self.folder.size_of(f"{row.name}.aria2") is None  # aria2's mark of an unfinished one
+
+    def _ready(self, job: Job, row: Row, index: int) -> DownloadResult:
+        return DownloadResult(
+            job.url,
+            State(row.state),
+            row.name,
+            self._path(row),
+            status=row.status,
+            index=index,
+            size=row.size or 0,
+            digest=row.digest,
+            etag=row.etag,
+            last_modified=row.modified,
+            job=job,
+        )
+
+    def _path(self, row: Row) -> Path | None:
+        return None if row.name is None else self.folder.path / row.name
+
+    def _size(self, row: Row) -> int | None:
+        return None if row.name is None else self.folder.size_of(row.name)
+
+    def _see(self, number: int) -> None:
+        byte = number >> 3
+        if byte >= len(self._seen):
+            self._seen.extend(bytes(byte + 1024 - len(self._seen)))
+        self._seen[byte] |= 1 << (number & 7)
+
+    # -- after a run that was killed
+
+    def _recover(self) -> None:
+        """Finish renames that were under way, and remove parts that are of no use."""
+        for name, part in list(self.folder.parts()):
+            if part is None or not self._is_of_use(part):
+                self.folder.remove_part_file(name)
+            else:
+                self.parts[part.row] = part
+        self.finish_renames()
+
+    def _is_of_use(self, part: Part) -> bool:
+        row = self.journal.row(part.row)
+        if row is None or row.name is None:
+            return False
+        if row.state == State.RECEIVED:
+            return self.folder.part_size(part) == row.size
+        return bool(part.mark) and row.state in (State.RUNNING, State.FAILED, State.PENDING)
+
+    def _finish_rename(self, row: Row) -> None:
+        assert row.name is not None
+        part = self.parts.get(row.id)
+        if part is not None:
+            if self.folder.is_there(part, row.name):
+                self.folder.remove(part)
+            else:
+                try:
+                    self.folder.publish(part, row.name)
+                except ForeignFile:
+                    return  # told when the job comes up
+            del self.parts[row.id]
+            self._set_state(row, State.DONE)
+        elif self.folder.size_of(row.name) == row.size:
+            self._set_state(row, State.DONE)
+        else:
+            self._set_state(row, State.PENDING)
+
+    def _set_state(self, row: Row, state: State) -> None:
+        self.journal.record(
+            Update(
+                row.id,
+                state,
+                row.status,
+                row.etag,
+                row.modified,
+                row.size,
+                row.digest,
+                row.attempts,
+                None,
+                row.started,
+                row.ended,
+            )
+        )
+
+
+def failed(
+    job: Job | None,
+    index: int,
+    error: Exception,
+    name: str | None = None,
+    path: Path | None = None,
+    url: str = "",
+) -> DownloadResult:
+    """Return the result of a job that failed without a request."""
+    return DownloadResult(
+        url if job is None else job.url,
+        State.FAILED,
+        name,
+        path,
+        problem=error_text(error),
+        kind=type(error).__name__,
+        index=index,
+        error=error,
+        job=job,
+    )

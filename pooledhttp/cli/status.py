@@ -1,0 +1,192 @@
+"""`pooledhttp status DIR`: what a directory remembers, and what to do next."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pooledhttp.cli.progress import bytes_text
+
+if TYPE_CHECKING:
+    from pooledhttp.bulk import JobRecord, Run, State
+
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+__all__ = ["add_parser", "main"]
+
+_OK, _USAGE, _FILES = 0, 2, 3
+
+#: Hosts and kinds of failure that are printed; `--json` has them all.
+_MOST_SHOWN = 10
+
+_FIELDS = (
+    "url name state host status etag last_modified size digest attempts error started ended".split()
+)
+
+
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Describe the command's arguments."""
+    parser = subparsers.add_parser(
+        "status",
+        help="tell what a download directory remembers",
+        description="Tell what a directory remembers: counts, hosts, failures, what to do next.",
+        epilog="Exit status: 0 told, 2 used wrongly or no such directory, 3 the journal is broken.",
+    )
+    add = parser.add_argument
+    add("directory", metavar="DIR", help="the directory that was given to fetch")
+    add("--json", action="store_true", help="print the counts as JSON")
+    add(
+        "--manifest",
+        metavar="FILE",
+        type=_manifest_name,
+        help="write what is known of each URL to FILE.jsonl or FILE.csv (- for JSON lines on"
+        " standard output)",
+    )
+    return parser
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the status and return the exit status."""
+    from pooledhttp import bulk
+
+    try:
+        run = bulk.Run(args.directory)
+    except FileNotFoundError as exc:
+        print(f"pooledhttp status: {exc}", file=sys.stderr)
+        return _USAGE
+    except OSError as exc:
+        print(f"pooledhttp status: {exc}", file=sys.stderr)
+        return _FILES
+    with run:
+        try:
+            if args.manifest:
+                _write_manifest(run, args.manifest)
+                if args.manifest == "-":
+                    return _OK
+            summary = _summary(run)
+        except BrokenPipeError:
+            raise
+        except OSError as exc:
+            print(f"pooledhttp status: {exc}", file=sys.stderr)
+            return _FILES
+    print(json.dumps(summary, indent=2) if args.json else _text(summary))
+    return _OK
+
+
+def _manifest_name(text: str) -> str:
+    if text != "-" and not text.endswith((".jsonl", ".csv")):
+        raise argparse.ArgumentTypeError(
+            f"a name ending with .jsonl or .csv is wanted, not {text!r}"
+        )
+    return text
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    """Count everything in one pass, so that the numbers add up while a run goes on."""
+    from pooledhttp.bulk import State
+
+    states: Counter[State] = Counter()
+    failures: Counter[str] = Counter()
+    hosts: dict[str, Counter[State]] = {}
+    size = 0
+    for job in run:
+        states[job.state] += 1
+        hosts.setdefault(job.host, Counter())[job.state] += 1
+        if job.ok:
+            size += job.size or 0
+        if job.state is State.FAILED:
+            failures[job.kind or "unknown"] += 1
+    busiest = sorted(hosts.items(), key=lambda item: -item[1].total())
+    return {
+        "directory": str(run.directory),
+        "jobs": states.total(),
+        "states": {state.name.lower(): states[state] for state in State},
+        "bytes": size,
+        "failures": dict(failures.most_common()),
+        "hosts": {
+            host or "(no host)": {state.name.lower(): counted[state] for state in State}
+            for host, counted in busiest
+        },
+        "next": _next(states),
+    }
+
+
+def _next(states: Counter[State]) -> str:
+    """Say what to do."""
+    from pooledhttp.bulk import State
+
+    under_way = states[State.RUNNING] + states[State.RECEIVED]
+    open_jobs = states[State.PENDING] + under_way
+    if not states.total():
+        return "Nothing was asked for yet."
+    if open_jobs:
+        return "Run the same command again: it fetches what is missing."
+    if states[State.FAILED]:
+        return "Run the same command again to try what failed once more."
+    return "All is there. --refresh asks whether files have changed."
+
+
+def _text(summary: dict[str, Any]) -> str:
+    from pooledhttp.bulk import one_line
+
+    states = summary["states"]
+    there = states["done"] + states["unchanged"]
+    waiting = states["pending"] + states["running"] + states["received"]
+    lines = [
+        f"{one_line(summary['directory'])}: {summary['jobs']} URLs",
+        f"  {there:>8} there, {bytes_text(summary['bytes'])}",
+        f"  {waiting:>8} not done",
+        f"  {states['failed']:>8} failed",
+    ]
+    kinds = list(summary["failures"].items())
+    lines += [f"  {number:>12} {one_line(kind)}" for kind, number in kinds[:_MOST_SHOWN]]
+    if len(kinds) > _MOST_SHOWN:
+        rest = sum(number for _, number in kinds[_MOST_SHOWN:])
+        lines.append(f"  {rest:>12} by {len(kinds) - _MOST_SHOWN} other kinds")
+    lines.append(f"{len(summary['hosts'])} hosts")
+    for host, counted in list(summary["hosts"].items())[:_MOST_SHOWN]:
+        done = counted["done"] + counted["unchanged"]
+        total = sum(counted.values())
+        lines.append(f"  {done:>8} of {total} {one_line(host)}, {counted['failed']} failed")
+    if len(summary["hosts"]) > _MOST_SHOWN:
+        lines.append(f"           and {len(summary['hosts']) - _MOST_SHOWN} more")
+    lines.append(summary["next"])
+    return "\n".join(lines)
+
+
+def _write_manifest(run: Run, name: str) -> None:
+    if name == "-":
+        for record in _records(run):
+            print(json.dumps(record))
+        return
+    with open(name, "w", encoding="utf-8", newline="") as file:
+        if name.endswith(".csv"):
+            writer: csv.DictWriter[str] = csv.DictWriter(file, _FIELDS)
+            writer.writeheader()
+            writer.writerows(_records(run))
+        else:
+            file.writelines(json.dumps(record) + "\n" for record in _records(run))
+
+
+def _records(run: Run) -> Iterator[dict[str, Any]]:
+    for job in run:
+        yield _record(job)
+
+
+def _record(job: JobRecord) -> dict[str, Any]:
+    from pooledhttp.bulk import one_line
+
+    values: dict[str, Any] = {name: getattr(job, name) for name in _FIELDS}
+    for name in ("etag", "last_modified"):  # as the server sent them
+        if values[name] is not None:
+            values[name] = one_line(str(values[name]))
+    values["state"] = job.state.name.lower()
+    for name in ("started", "ended"):
+        moment = getattr(job, name)
+        values[name] = None if moment is None else moment.isoformat(timespec="milliseconds")
+    return values

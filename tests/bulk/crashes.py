@@ -1,0 +1,109 @@
+"""Runs of `pooledhttp fetch` that are killed at random moments and run again, and their judge."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from pooledhttp import bulk
+from pooledhttp.bulk import State
+from tests.bulk.hostile import KINDS, Site
+from tests.support.commands import ROOT
+
+FOREIGN = b"this was here before"
+
+
+class Crashes:
+    """One directory, one list, many runs.
+
+    Args:
+        site: What is fetched.
+        out: The directory.
+        count: URLs in the list.
+        seed: Of everything that is random.
+    """
+
+    def __init__(self, site: Site, out: Path, count: int, seed: int) -> None:
+        self.site = site
+        self.out = out
+        self.random = random.Random(seed)
+        self.paths = [
+            f"/{KINDS[number % len(KINDS)]}/{seed}/{number // 3}.bin" for number in range(count)
+        ]
+        self.random.shuffle(self.paths)
+        self.names: dict[str, str] = {}
+        self.fetched: set[str] = set()
+        self._put_foreign_files()
+
+    def _put_foreign_files(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.foreign = {"0.bin", "5.bin", "own notes.txt"}
+        for name in self.foreign:
+            (self.out / name).write_bytes(FOREIGN)
+
+    def run(self, kill_after: float | None = None) -> int:
+        """Run the command, and kill it after so many seconds; returns its exit status."""
+        listed = self.out.parent / "urls.txt"
+        listed.write_text("".join(f"{self.site.base}{path}\n" for path in self.paths))
+        command = [sys.executable, "-m", "pooledhttp", "fetch", "-q"]
+        asked_before = len(self.site.requests)
+        process = subprocess.Popen(
+            [*command, "-i", str(listed), "-d", str(self.out), "--jobs", "16", "--per-host", "16"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            said = process.communicate(timeout=kill_after if kill_after is not None else 600)[1]
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            said = process.communicate()[1]
+        assert b"Traceback" not in said, said.decode()
+        asked = {path for path, _ in self.site.requests[asked_before:]}
+        assert not asked & self.fetched, "asked for what was there"
+        self._look()
+        return process.returncode
+
+    def edit(self) -> None:
+        """Reorder the list, take some URLs out and put some in."""
+        self.random.shuffle(self.paths)
+        del self.paths[: len(self.paths) // 20]
+        new = self.random.randrange(10**6)
+        self.paths += [f"/{kind}/new/{new}.bin" for kind in KINDS]
+        self.random.shuffle(self.paths)
+
+    def check_end(self) -> None:
+        """Everything is there, everything is right, and nothing else is there."""
+        assert list(self.out.glob(".pooledhttp/parts/*")) == []
+        assert not (self.out / ".pooledhttp" / "reserve").exists()
+        names = {self.names[path] for path in self.paths}
+        assert len(names) == len(set(self.paths))
+        for path in set(self.paths):
+            assert path in self.fetched
+            content = (self.out / self.names[path]).read_bytes()
+            assert self.site.is_right(path, content), (path, len(content))
+        there = {file.name for file in self.out.iterdir()} - {".pooledhttp"}
+        assert there == {self.names[path] for path in self.fetched} | self.foreign
+        for name in self.foreign:
+            assert (self.out / name).read_bytes() == FOREIGN
+
+    def _look(self) -> None:
+        """Note what the journal knows: names never change, and what is there stays."""
+        if not (self.out / ".pooledhttp" / "journal.sqlite3").exists():
+            return
+        try:
+            run = bulk.Run(self.out)
+        except bulk.JournalError as exc:
+            assert "is empty" in str(exc)  # killed while it was made
+            return
+        with run:
+            for job in run:
+                path = job.url.removeprefix(self.site.base)
+                assert job.name is not None
+                assert self.names.setdefault(path, job.name) == job.name, "a name has changed"
+                if job.state in (State.RECEIVED, State.DONE):
+                    self.fetched.add(path)

@@ -1,0 +1,115 @@
+"""Places at a host, and the time that is waited for them."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pooledhttp.adapters import HTTPAdapter
+from pooledhttp.bulk.halting import HaltableRuntime, Halted
+from pooledhttp.bulk.places import PlacedAdapter, Places, origin_of
+from pooledhttp.runtime import default_runtime
+from pooledhttp.timing import Timeout
+from tests.support.patience import wait_until
+
+BASE = default_runtime()
+
+
+def in_thread(act: Any) -> threading.Thread:
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_place_is_handed_to_the_one_that_waits_longest() -> None:
+    """And nobody passes it."""
+    places = Places(1, BASE)
+    order: list[int] = []
+    places.enter("a")
+    threads = []
+    for number in range(3):
+
+        def visit(number: int = number) -> None:
+            places.enter("a")
+            order.append(number)
+            places.leave()
+
+        threads.append(in_thread(visit))
+        wait_until(lambda n=number: len(places._waiting.get("a", ())) == n + 1)  # type: ignore[misc]
+    assert order == []
+    places.leave()
+    for thread in threads:
+        thread.join(10)
+    assert order == [0, 1, 2]
+    assert places._taken == {} and places._waiting == {}
+
+
+def test_a_thread_has_one_place_at_a_time() -> None:
+    """Going to another host gives the first back; staying costs nothing."""
+    places = Places(1, BASE)
+    places.enter("a")
+    places.enter("a")
+    places.enter("b")
+    other = in_thread(lambda: (places.enter("a"), places.leave()))
+    other.join(10)
+    assert not other.is_alive()
+    assert places._taken == {"b": 1}
+    places.leave()
+    places.leave()
+    assert places._taken == {}
+
+
+def test_without_a_limit_nobody_waits() -> None:
+    """No place is counted."""
+    places = Places(None, BASE)
+    assert places.enter("a") == 0.0 and places.leave() == 0.0
+
+
+def test_a_run_that_is_halted_ends_the_wait() -> None:
+    """Not at some later time."""
+    runtime = HaltableRuntime(BASE)
+    places = Places(1, runtime)
+    places.enter("a")
+    ended: list[str] = []
+
+    def visit() -> None:
+        try:
+            places.enter("a")
+        except Halted:
+            ended.append("halted")
+
+    thread = in_thread(visit)
+    wait_until(lambda: bool(places._waiting))
+    runtime.halt()
+    thread.join(10)
+    assert ended == ["halted"]
+    runtime.close()
+
+
+def test_the_wait_adds_to_no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The adapter gives the request as much time as it would have had without the wait."""
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        HTTPAdapter, "send", lambda self, request, timeout=None, **rest: seen.append(timeout)
+    )
+    clock = [100.0]
+    places = Places(1, BASE)
+    monkeypatch.setattr(places, "enter", lambda origin: 40.0)
+    adapter = PlacedAdapter(places, lambda: clock[0])
+    running = Timeout(total=50, connect=3, read=4).start(lambda: clock[0])
+    clock[0] += 45.0  # 40 of them in the line
+    adapter.send(SimpleNamespace(url="http://a/"), timeout=running)  # type: ignore[arg-type]
+    (given,) = seen
+    assert (given.connect, given.read) == (3, 4)
+    assert given.deadline.remaining() == pytest.approx(45.0)
+    adapter.send(SimpleNamespace(url="http://a/"), timeout=(3, 4))  # type: ignore[arg-type]
+    assert seen[1] == (3, 4)
+
+
+def test_origins_are_told_apart_by_scheme_host_and_port() -> None:
+    """However they are written."""
+    assert origin_of("HTTP://A.com/x") == origin_of("http://a.com:80/y") == "http://a.com:80"
+    assert origin_of("no url") == ""

@@ -1,0 +1,96 @@
+"""`pooledhttp status`: counts that add up, and the manifest."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from pooledhttp import bulk
+from pooledhttp.cli.main import main
+from tests.support.scripted import ScriptedServer, SeenRequest, answering, respond
+
+
+def answer(seen: SeenRequest) -> bytes:
+    return respond(b"no", status=404) if "missing" in seen.target else respond(b"12345")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    with ScriptedServer(answering(answer)) as server:
+        paths = ["/a", "/b", "/missing-1", "/missing-2"]
+        list(bulk.download([*map(server.url, paths), "nonsense"], tmp_path / "out"))
+    return tmp_path / "out"
+
+
+def status(*arguments: object) -> int:
+    return main(["status", *map(str, arguments)])
+
+
+def test_it_tells_what_is_there_and_what_to_do(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For people."""
+    assert status(out) == 0
+    said = capsys.readouterr().out
+    assert "5 URLs" in said and "2 there, 10 bytes" in said and "3 failed" in said
+    assert "2 HTTP 404" in said and "1 MissingSchema" in said
+    assert "2 of 4 127.0.0.1:" in said
+    assert said.splitlines()[-1] == "Run the same command again to try what failed once more."
+
+
+def test_the_numbers_add_up(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For programs: states, kinds of failure and hosts each sum to the whole."""
+    assert status(out, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["jobs"] == sum(told["states"].values()) == 5
+    assert sum(told["failures"].values()) == told["states"]["failed"] == 3
+    assert sum(sum(states.values()) for states in told["hosts"].values()) == 5
+    assert told["bytes"] == 10
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "-"])
+def test_the_manifest_has_a_record_for_each_url(
+    out: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What came from where."""
+    path = tmp_path / f"manifest.{kind}"
+    assert status(out, "--manifest", kind if kind == "-" else path) == 0
+    text = capsys.readouterr().out if kind == "-" else path.read_text()
+    if kind == "csv":
+        records = list(csv.DictReader(text.splitlines()))
+    else:
+        records = [json.loads(line) for line in text.splitlines()]
+    assert [record["name"] or None for record in records] == [
+        "a",
+        "b",
+        *(f"missing-{n}" for n in "12"),
+        None,
+    ]
+    assert [record["state"] for record in records] == ["done"] * 2 + ["failed"] * 3
+    assert str(records[0]["size"]) == "5" and records[0]["ended"].endswith("+00:00")
+
+
+def test_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """When all is there, and when nothing was asked for."""
+    with ScriptedServer(answering(answer)) as server:
+        list(bulk.download([], tmp_path / "none"))
+        list(bulk.download([server.url("/a")], tmp_path / "all"))
+    assert status(tmp_path / "none") == 0 and status(tmp_path / "all") == 0
+    said = capsys.readouterr().out
+    assert "Nothing was asked for yet." in said and "All is there." in said
+
+
+def test_no_directory_and_a_broken_one(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wrong use is 2, a journal that cannot be read is 3."""
+    assert status(tmp_path) == 2
+    (out / ".pooledhttp" / "journal.sqlite3").write_bytes(b"x" * 5000)
+    assert status(out) == 3
+    assert status(out, "--manifest", tmp_path / "no" / "x.csv") == 3
+    assert capsys.readouterr().err.count("pooledhttp status: ") == 3
+    with pytest.raises(SystemExit):
+        status(out, "--manifest", "x.txt")
