@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pooledhttp.adapters import HTTPAdapter
-from pooledhttp.message import DEFAULT_PORTS
+from pooledhttp.message import DEFAULT_PORTS, TimeoutInput
 from pooledhttp.runtime import Runtime, Waiter
 from pooledhttp.timing import Deadline, Timeout
 
@@ -132,7 +132,7 @@ class PlacedAdapter(HTTPAdapter):
         self._now = now
 
     def send(  # type: ignore[override]
-        self, request: PreparedRequest, *, timeout: object = None, **settings: Any
+        self, request: PreparedRequest, *, timeout: TimeoutInput = None, **settings: Any
     ) -> Response:
         """Send a request as `HTTPAdapter.send` does; the wait for a place adds to no timeout."""
         waited = self._places.enter(origin_of(str(request.url)))

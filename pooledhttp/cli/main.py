@@ -1,9 +1,9 @@
 """Finds the subcommand, runs it, and returns its exit status.
 
-    0    success                           2    wrong arguments
-    1    something failed                  3    files or directories cannot be used
-  129    ended by SIGHUP                 130    ended by Ctrl-C
-  143    ended by SIGTERM                141    the output was closed by its reader
+  0    success                           2    wrong arguments
+  1    something failed                  3    files or directories cannot be used
+129    ended by SIGHUP                 130    ended by Ctrl-C
+143    ended by SIGTERM                141    the output was closed by its reader
 """
 
 from __future__ import annotations
