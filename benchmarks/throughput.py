@@ -27,6 +27,7 @@ ONE_CONNECTION = ("raw socket", "bare h11")
 
 
 def cpu_seconds() -> float:
+    """Return the CPU time of this process, user and system."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
@@ -44,6 +45,7 @@ def measure(get: Callable[[], bytes], count: int, threads: int) -> tuple[float, 
 
 
 def main() -> None:
+    """Measure every client in turn and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)

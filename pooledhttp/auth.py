@@ -188,8 +188,8 @@ class HTTPDigestAuth(AuthBase):
         if header is None:
             return r
         # A small body is read to its end, so that the connection can carry the next request.
-        if hasattr(r, "_pass_by"):
-            r._pass_by()
+        if hasattr(r, "_discard_body"):
+            r._discard_body()
         else:
             _ = r.content
             r.close()

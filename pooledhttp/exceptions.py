@@ -42,13 +42,14 @@ faults can be imported from here, too.
 
 from __future__ import annotations
 
+import warnings
 from json import JSONDecodeError as CompatJSONDecodeError
 from typing import TYPE_CHECKING, Any, overload
 
 from urllib3.exceptions import HTTPError as BaseHTTPError
 
 from pooledhttp.faults import (
-    BadAnswer,
+    BadResponse,
     BodyTruncated,
     ConflictingLength,
     ConnectionBroken,
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from pooledhttp.message import PreparedRequest, Request, Response
 
 __all__ = [
-    "BadAnswer",
+    "BadResponse",
     "BodyTimeout",
     "BodyTruncated",
     "ChunkedEncodingError",
@@ -349,3 +350,11 @@ class FileModeWarning(RequestsWarning, DeprecationWarning):
 
 class RequestsDependencyWarning(RequestsWarning):
     """An installed dependency has a version this package was not tested with."""
+
+
+def __getattr__(name: str) -> object:
+    """Return `BadResponse` by its earlier name, `BadAnswer`."""
+    if name != "BadAnswer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{__name__}.{name} is now BadResponse", DeprecationWarning, stacklevel=2)
+    return BadResponse

@@ -79,8 +79,8 @@ from pooledhttp.message import (
     can_rewind,
     canonical_url,
     default_headers,
+    discard_body,
     get_auth_from_url,
-    pass_by,
     requote_uri,
     rewind_body,
     to_key_val_list,
@@ -233,7 +233,7 @@ class SessionRedirectMixin:
                     return  # it cannot be followed, and following was not asked for
                 yield following  # type: ignore[misc]  # what `yield_requests` asks for
                 return
-            pass_by(resp)
+            discard_body(resp)
             if len(resp.history) >= self.max_redirects:
                 raise TooManyRedirects(f"Exceeded {self.max_redirects} redirects.", response=resp)
             req, proxies = self._follow(resp, req, location, call_cookies, proxies)
@@ -718,8 +718,8 @@ class Session(SessionRedirectMixin):
             elif not is_hop:
                 ahead = self.resolve_redirects(response, request, yield_requests=True, **kwargs)
                 response._next = next(ahead, None)  # type: ignore[assignment]
-            is_passed_by = is_hop and self.get_redirect_target(response) is not None
-            if not kwargs["stream"] and not is_passed_by:
+            is_discarded = is_hop and self.get_redirect_target(response) is not None
+            if not kwargs["stream"] and not is_discarded:
                 response.content  # noqa: B018  # read now, so that the connection is free
         except BaseException as error:
             _leave(response, error, kwargs["stream"])

@@ -48,8 +48,8 @@ def main(args: argparse.Namespace) -> int:
     dropin.install()
     try:
         _run(args.target, args.arguments, as_module=args.as_module)
-    except SystemExit as ended:
-        return _status(ended.code)
+    except SystemExit as error:
+        return _status(error.code)
     except Exception as error:
         shown = error.with_traceback(_without_machinery(error.__traceback__))
         sys.excepthook(type(shown), shown, shown.__traceback__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pooledhttp.faults.kinds import (
-    BadAnswer,
+    BadResponse,
     BodyTruncated,
     ConflictingLength,
     ConnectionBroken,
@@ -20,7 +20,7 @@ from pooledhttp.faults.kinds import (
 )
 
 __all__ = [
-    "BadAnswer",
+    "BadResponse",
     "BodyTruncated",
     "ConflictingLength",
     "ConnectionBroken",

@@ -13,7 +13,7 @@ it, with the facts as attributes.
         ├── SendTimeout          TimeoutError, ProtocolError    the peer stopped reading
         ├── RecvTimeout          ReadTimeoutError         the peer stopped writing
         ├── ConnectionBroken     ProtocolError            the connection died in the middle
-        ├── BadAnswer            ProtocolError            what came is not HTTP
+        ├── BadResponse          ProtocolError            what came is not HTTP
         ├── ConflictingLength    InvalidHeader            two lengths for one body
         ├── RequestRefused       InvalidHeader            what we were given cannot be sent as HTTP
         └── BodyTruncated        ProtocolError            the body ended early
@@ -39,7 +39,7 @@ __all__ = [
     "SendTimeout",
     "RecvTimeout",
     "ConnectionBroken",
-    "BadAnswer",
+    "BadResponse",
     "ConflictingLength",
     "RequestRefused",
     "BodyTruncated",
@@ -256,7 +256,7 @@ class ConnectionBroken(Fault, _urllib3.ProtocolError):
         self._state((first, cause), text, facts)
 
 
-class BadAnswer(Fault, _urllib3.ProtocolError):
+class BadResponse(Fault, _urllib3.ProtocolError):
     """The peer sent something that is not a well-formed HTTP response.
 
     Args:

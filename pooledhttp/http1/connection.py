@@ -256,7 +256,7 @@ class Connection:
         Raises:
             RecvTimeout: Nothing came for `plan.read` seconds, or the total ran out.
             ConnectionBroken: The connection ended before the head did.
-            BadAnswer: What came is not HTTP/1.x, or exceeds the limits.
+            BadResponse: What came is not HTTP/1.x, or exceeds the limits.
             ConflictingLength: The head names more than one length.
         """
         while self._head is None:
@@ -297,7 +297,7 @@ class Connection:
         Raises:
             RecvTimeout: Nothing came for `plan.read` seconds, or the total ran out.
             BodyTruncated: The connection ended before the body did.
-            BadAnswer: Broken chunks, almost only framing, or an oversized trailer.
+            BadResponse: Broken chunks, almost only framing, or an oversized trailer.
         """
         body = self._body
         if body is None or body.is_complete or self.state is not State.READING:

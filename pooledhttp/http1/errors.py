@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib3.exceptions import IncompleteRead, TimeoutError
 
 from pooledhttp.exceptions import (
-    BadAnswer,
+    BadResponse,
     BodyTruncated,
     ConflictingLength,
     ConnectionBroken,
@@ -74,9 +74,9 @@ class ExchangeErrors:
         text = f"The request to {self.origin} cannot be sent as HTTP/1.1: {error}."
         return RequestRefused(text, **self._facts("send"))
 
-    def bad_response(self, text: str, phase: str = "head") -> BadAnswer:
+    def bad_response(self, text: str, phase: str = "head") -> BadResponse:
         """Return the error for what is not HTTP/1.1, or exceeds the limits."""
-        return BadAnswer(
+        return BadResponse(
             f"{self.origin} did not respond with valid HTTP/1.1: {text}.", **self._facts(phase)
         )
 

@@ -1,4 +1,4 @@
-"""Repairs a response head that h11 has refused, by the table in `odd_heads`. Pure; nothing waits.
+r"""Repairs a response head that h11 has refused, by the table in `odd_heads`. Pure; nothing waits.
 
     refused head -> lines, folds joined -> `LINES`, line by line -> `FRAMING`, field by field
                  -> `RepairedHead`, or `None`: the error of h11 stands
@@ -7,7 +7,7 @@ One odd line would cost the whole response. So the parser gives what comes back 
 which checks it again. A clean head never comes here.
 
 Only SP and HTAB are ever trimmed. `str.strip` would also take NBSP and VT away, and so turn
-`Content-Length\\xa0` into a field that frames the body, for us alone.
+`Content-Length\xa0` into a field that frames the body, for us alone.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from pooledhttp.syntax import TOKEN
+
 __all__ = [
     "CLEAN_LINE",
     "CONTROL_IN_REASON",
@@ -35,8 +37,7 @@ __all__ = [
     "Repair",
 ]
 
-#: RFC 9110, section 5.6.2.
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_TOKEN = TOKEN.encode("ascii")
 
 #: A status line with SP and HTAB where one SP belongs (RFC 9112, section 4).
 STATUS_LINE = re.compile(

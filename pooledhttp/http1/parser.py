@@ -160,7 +160,7 @@ class Parser:
 
         Raises:
             ConnectionBroken: `data` is empty: the stream has ended.
-            BadAnswer: The peer speaks another protocol.
+            BadResponse: The peer speaks another protocol.
         """
         if not data:
             raise self._errors.ended_before_response()

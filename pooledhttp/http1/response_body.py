@@ -84,7 +84,7 @@ class ResponseBody:
 
         Raises:
             BodyTruncated: The connection ended before the body did.
-            BadAnswer: Broken chunks, almost only framing, or an oversized trailer.
+            BadResponse: Broken chunks, almost only framing, or an oversized trailer.
         """
         if self._failure is not None:
             raise copy_without_tracebacks(self._failure)

@@ -57,7 +57,7 @@ from pooledhttp.message.response import (
     ITER_CHUNK_SIZE,
     REDIRECT_STATI,
     Response,
-    pass_by,
+    discard_body,
     response_class_for,
 )
 from pooledhttp.message.types import (
@@ -138,7 +138,7 @@ __all__ = [
     "RequestEncodingMixin",
     "RequestHooksMixin",
     "Response",
-    "pass_by",
+    "discard_body",
     "response_class_for",
     # types
     "AuthInput",

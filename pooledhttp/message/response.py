@@ -45,7 +45,7 @@ __all__ = [
     "ITER_CHUNK_SIZE",
     "REDIRECT_STATI",
     "Response",
-    "pass_by",
+    "discard_body",
     "response_class_for",
 ]
 
@@ -244,9 +244,9 @@ class Response:
         else:
             self._content, self._content_consumed = body, True
 
-    def _pass_by(self) -> None:
+    def _discard_body(self) -> None:
         """Discard the body; for handlers of authentication, which send the request again."""
-        pass_by(self)
+        discard_body(self)
 
     def _source(self) -> Any:
         """What the body is read from: `raw`, unless it was taken out of there already."""
@@ -423,7 +423,7 @@ class Response:
             release()
 
 
-def pass_by(response: Any) -> None:
+def discard_body(response: Any) -> None:
     """Discard the body of a response that is not the last: a redirect, or a challenge.
 
     Its body is read if it is small, and the connection given back.

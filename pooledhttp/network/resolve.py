@@ -273,13 +273,13 @@ class SystemResolver:
 
     def _run(self, lookup: _Lookup) -> None:
         addresses: list[Address] = []
-        error: BaseException | None = None
+        failure: BaseException | None = None
         try:
             addresses = _ask(*lookup.flight.key)
-        except BaseException as raised:  # it belongs to the callers, not to this thread
-            error = raised
+        except BaseException as error:  # it belongs to the callers, not to this thread
+            failure = error
         for call in self._finish(lookup):
-            call.addresses, call.error = addresses, error
+            call.addresses, call.error = addresses, failure
             call.is_over = True
             call.waiter.set()
 

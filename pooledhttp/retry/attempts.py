@@ -211,12 +211,12 @@ class Attempts:
             raise obstacle
         self._schedule(policy, delay, error, unpaid=error)
 
-    def _decide_unpaid(self, error: Exception) -> None:
+    def _decide_unpaid(self, failure: Exception) -> None:
         """Wait for another turn, as after one more failure; nothing was sent."""
         try:
-            self._decide(error)
-        except MaxRetryError as exhausted:
-            raise self._budget_spent(exhausted.reason) from exhausted.reason
+            self._decide(failure)
+        except MaxRetryError as error:
+            raise self._budget_spent(error.reason) from error.reason
 
     def _budget_spent(self, reason: Exception | None) -> BudgetSpent:
         return BudgetSpent(self._pool, self._url, reason, self._origin)

@@ -1,5 +1,4 @@
-"""A pytest plugin for foreign test suites: puts pooledhttp in place of requests, and writes down
-outcomes.
+"""A pytest plugin for other suites: puts pooledhttp in place of requests, records outcomes.
 
 Loaded with `-p suite_plugin` before anything else imports requests. It reads two environment
 variables: `SUITE_ON`, which is `requests` or `pooledhttp`, and `SUITE_OUTCOMES`, the file that

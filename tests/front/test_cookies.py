@@ -79,7 +79,7 @@ def test_one_name_on_two_domains_is_a_conflict_unless_one_is_named() -> None:
 
 
 def test_escaped_quotes_are_taken_out_of_a_quoted_value() -> None:
-    """`"a\\"b"` is stored as `"ab"`; other values are left alone."""
+    r"""`"a\"b"` is stored as `"ab"`; other values are left alone."""
     jar = RequestsCookieJar()
     jar.set("q", '"a\\"b"')
     jar.set("p", 'a\\"b')

@@ -176,8 +176,8 @@ def faults() -> list[ours.Fault]:
         ours.SendTimeout("Write timed out.", **FACTS),
         ours.RecvTimeout("nothing for 5 s", None, "/path", **FACTS),
         ours.ConnectionBroken("", reset, **FACTS),
-        ours.BadAnswer("not HTTP", ValueError("x"), **FACTS),
-        ours.BadAnswer("not HTTP", **FACTS),
+        ours.BadResponse("not HTTP", ValueError("x"), **FACTS),
+        ours.BadResponse("not HTTP", **FACTS),
         ours.ConflictingLength("5 and 6", **FACTS),
         ours.BodyTruncated("3 bytes missing", lower.IncompleteRead(7, 3), **FACTS),
     ]
@@ -192,7 +192,7 @@ PARENTS: dict[str, tuple[type, ...]] = {
     "SendTimeout": (lower.TimeoutError, lower.ProtocolError),
     "RecvTimeout": (lower.ReadTimeoutError,),
     "ConnectionBroken": (lower.ProtocolError,),
-    "BadAnswer": (lower.ProtocolError,),
+    "BadResponse": (lower.ProtocolError,),
     "ConflictingLength": (lower.InvalidHeader,),
     "BodyTruncated": (lower.ProtocolError,),
 }
@@ -276,7 +276,7 @@ Outcome = tuple[bool, bool]
         (ours.RecvTimeout(), "read", None),
         (ours.SendTimeout("x"), "read", None),
         (ours.ConnectionBroken(), "read", None),
-        (ours.BadAnswer("x"), "read", None),
+        (ours.BadResponse("x"), "read", None),
         (ours.BodyTruncated(), "read", None),
     ],
 )
@@ -330,3 +330,11 @@ def test_plain_http_to_a_port_of_tls_is_named(
     error = ours.ConnectionBroken("", cause, origin=origin, **facts)
     assert ("the URL begins with https://" in str(error)) is is_hinted
     assert str(error).startswith("Connection aborted.")
+
+
+def test_the_earlier_name_of_bad_response_still_works() -> None:
+    """A DeprecationWarning says which name to use; a misspelling is an AttributeError."""
+    with pytest.warns(DeprecationWarning, match="BadResponse"):
+        assert ours.BadAnswer is ours.BadResponse
+    with pytest.raises(AttributeError, match="BadAnswers"):
+        ours.BadAnswers  # noqa: B018

@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from pooledhttp.exceptions import (
-    BadAnswer,
+    BadResponse,
     BodyTruncated,
     ConflictingLength,
     ConnectionBroken,
@@ -157,9 +157,9 @@ class TestBodies:
         connection.send(get(), PLAN)
         connection.read_head(PLAN)
         assert connection.receive(PLAN) == b"abc"
-        with pytest.raises(BadAnswer):
+        with pytest.raises(BadResponse):
             connection.receive(PLAN)
-        with pytest.raises(BadAnswer):
+        with pytest.raises(BadResponse):
             connection.receive(PLAN)
 
     @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ class TestBodies:
         """A kilobyte of extension around each byte of data is an attack."""
         chunk = b"1;" + b"x" * 1000 + b"\r\na\r\n"
         connection = connect(CHUNKED, *[chunk * 60] * 10)
-        with pytest.raises(BadAnswer, match="only framing"):
+        with pytest.raises(BadResponse, match="only framing"):
             exchange(connection)
 
     def test_small_honest_chunks_pass(self) -> None:
@@ -202,7 +202,7 @@ class TestBodies:
     def test_trailers_are_read_and_bounded(self) -> None:
         """Fields behind the last chunk belong to the message; a thousand of them do not."""
         assert exchange(connect(CHUNKED + b"0\r\nX-Sum: 1\r\n\r\n")) == (200, b"")
-        with pytest.raises(BadAnswer):
+        with pytest.raises(BadResponse):
             exchange(connect(CHUNKED + b"0\r\n" + b"X: 1\r\n" * 1000 + b"\r\n"))
 
 
@@ -223,7 +223,7 @@ class TestHeads:
 
     def test_endless_interim_responses_are_refused(self) -> None:
         """The bound is a setting."""
-        with pytest.raises(BadAnswer, match="interim"):
+        with pytest.raises(BadResponse, match="interim"):
             exchange(connect(*[b"HTTP/1.1 100 Continue\r\n\r\n"] * 100))
 
     def test_large_heads_of_real_sites_pass(self) -> None:
@@ -234,9 +234,9 @@ class TestHeads:
     def test_oversized_heads_are_refused(self) -> None:
         """By bytes, also while they never end, and by fields."""
         endless = [b"HTTP/1.1 200 OK\r\n", *[b"X: " + b"v" * 60_000 + b"\r\n"] * 100]
-        with pytest.raises(BadAnswer):
+        with pytest.raises(BadResponse):
             exchange(connect(*endless))
-        with pytest.raises(BadAnswer, match="fields"):
+        with pytest.raises(BadResponse, match="fields"):
             exchange(connect(OK.replace(b"Content", b"X: 1\r\n" * 1000 + b"Content", 1)))
 
     @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ class TestHeads:
     )
     def test_what_is_not_http_is_named(self, said: bytes, text: str) -> None:
         """At once, not when a timeout or a limit is reached."""
-        with pytest.raises(BadAnswer, match=text):
+        with pytest.raises(BadResponse, match=text):
             exchange(connect(said))
 
     @pytest.mark.parametrize(

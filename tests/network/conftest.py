@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -66,6 +67,25 @@ def refused_port() -> Iterator[int]:
         yield holder.getsockname()[1]
 
 
+def _log_in(
+    methods: bytes, user: tuple[str, str] | None, reader: Reader, say: Callable[[bytes], None]
+) -> str | None:
+    """Agree on a method (RFC 1928) and check the password (RFC 1929): the user, None if refused."""
+    if user is None:
+        say(b"\x05\x00")
+        return ""
+    if 2 not in methods:
+        say(b"\x05\xff")
+        return None
+    say(b"\x05\x02")
+    reader.exactly(1)
+    name = reader.exactly(reader.exactly(1)[0]).decode()
+    password = reader.exactly(reader.exactly(1)[0]).decode()
+    is_right = (name, password) == user
+    say(b"\x01" + (b"\0" if is_right else b"\1"))
+    return name if is_right else None
+
+
 @pytest.fixture
 def socks_server() -> Callable[..., Callable[[Peer], None]]:
     """Makes a handler that is a SOCKS proxy of versions 4, 4a and 5.
@@ -98,20 +118,9 @@ def socks_server() -> Callable[..., Callable[[Peer], None]]:
 
         def five(peer: Peer, reader: Reader) -> tuple[str, int] | None:
             methods = reader.exactly(reader.exactly(1)[0])
-            who = ""
-            if user is not None:
-                if 2 not in methods:
-                    say(peer, b"\x05\xff")
-                    return None
-                say(peer, b"\x05\x02")
-                reader.exactly(1)
-                who = reader.exactly(reader.exactly(1)[0]).decode()
-                password = reader.exactly(reader.exactly(1)[0]).decode()
-                say(peer, b"\x01" + (b"\0" if (who, password) == user else b"\1"))
-                if (who, password) != user:
-                    return None
-            else:
-                say(peer, b"\x05\x00")
+            who = _log_in(methods, user, reader, partial(say, peer))
+            if who is None:
+                return None
             kind = reader.exactly(4)[3]
             if kind == 3:
                 host = reader.exactly(reader.exactly(1)[0]).decode()

@@ -70,8 +70,10 @@ def test_a_client_certificate_is_shown(
 def test_a_connection_made_with_a_certificate_serves_nobody_else(
     guarded: Nginx, identity: tuple[str, str]
 ) -> None:
-    """A call without `cert=` on the same session is refused by nginx: it got its own connection,
-    and the TLS session of the other was not resumed on it."""
+    """A call without `cert=` on the same session is refused by nginx.
+
+    It got its own connection, and the TLS session of the other was not resumed on it.
+    """
     with Session() as session:
         session.verify = guarded.authority.bundle
         for _ in range(2):

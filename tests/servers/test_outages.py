@@ -82,8 +82,10 @@ class Posts:
 def test_every_get_survives_a_restart(
     authority: Authority, gets: int, outages: int, tls: bool, record_property: Callable[..., None]
 ) -> None:
-    """32 threads, nginx down for 300 ms at a time: each GET ends with its own body, and of the
-    POSTs in between each is executed once or reported."""
+    """Each GET ends with its own body, and each POST is executed once or reported.
+
+    32 threads send, and nginx is down for 300 ms at a time.
+    """
     retry = Retry(total=8, backoff_factor=0.1)
     numbers = itertools.count()
     posts = Posts()
@@ -145,8 +147,10 @@ def test_every_get_survives_a_restart(
 def test_requests_at_the_edge_of_the_idle_timeout(
     authority: Authority, method: str, count: int, threads: int, tls: bool
 ) -> None:
-    """nginx closes after 100 ms, and each request is sent just then: no GET fails, no POST runs
-    twice, and fewer than one in a thousand fail once it is known when nginx closes."""
+    """No GET fails and no POST runs twice where nginx closes just when a request is sent.
+
+    It closes after 100 ms. Fewer than one POST in a thousand fail once that time is known.
+    """
     edge = 0.1
     posts = Posts()
     with Nginx(authority, server=ECHO, keepalive_timeout="100ms") as server:

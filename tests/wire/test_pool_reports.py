@@ -1,5 +1,4 @@
-"""What the pool reports: leaks, events in their order, the log; and what it survives:
-pickling, listeners that fail, threads."""
+"""What the pool reports (leaks, events, log), and what it survives (pickling, threads)."""
 
 from __future__ import annotations
 
