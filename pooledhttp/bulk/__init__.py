@@ -23,14 +23,14 @@ from pooledhttp.bulk.download import Download, download, set_journal_aside
 from pooledhttp.bulk.failures import FAILURES
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch, fetch
 from pooledhttp.bulk.inputs import UrlList, read_urls
-from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.jobs import Job, Saved, Sink
 from pooledhttp.bulk.journal import JournalError
 from pooledhttp.bulk.lock import DirectoryInUse
 from pooledhttp.bulk.names import Naming, UrlNames
 from pooledhttp.bulk.report import DownloadResult, Result, Tally, one_line
 from pooledhttp.bulk.rows import State
 from pooledhttp.bulk.run import JobRecord, Run
-from pooledhttp.bulk.sinks import Saved, Sink, to_files
+from pooledhttp.bulk.sinks import to_files
 from pooledhttp.bulk.transfer import RunStopped
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pooledhttp.bulk.engine import Engine, Requester
 from pooledhttp.bulk.halting import HaltableRuntime
-from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.jobs import Job, Saved, Sink
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.report import Result
@@ -21,7 +21,7 @@ from pooledhttp.bulk.results import (
     make_pace,
 )
 from pooledhttp.bulk.retrying import DEFAULT_RETRIES, Again, Tries
-from pooledhttp.bulk.sinks import Saved, Sink, to_files
+from pooledhttp.bulk.sinks import to_files
 from pooledhttp.runtime import Runtime, default_runtime
 from pooledhttp.timing import Timeout
 
