@@ -162,7 +162,7 @@ class TransportManager:
             self.connections.evict(route)
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Shut down once the connections in use have ended; see `PoolView.drain`."""
+        """Shut down, and wait until the connections in use have ended; see `PoolView.drain`."""
         self.warmer.stop()
         return self.connections.drain(Deadline.after(timeout, self.runtime.now))
 

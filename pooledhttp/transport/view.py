@@ -143,7 +143,7 @@ class PoolView:
         return self.manager.evict_origin(self._route(url))
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Wait until the connections in use have ended, then close for good, as `shutdown` does.
+        """Close for good, as `shutdown` does, and wait until the connections in use have ended.
 
         Args:
             timeout: Seconds to wait for leases to end; `None` for no limit.
