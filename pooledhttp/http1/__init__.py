@@ -1,18 +1,20 @@
-"""One HTTP/1.1 connection: requests to bytes, bytes to responses. No pool, no route, no policy.
+"""One HTTP/1.1 connection: turns requests into bytes, and bytes into responses.
+
+It knows no pool, no route and no retry policy. Read `connection` and `states` first.
 
     request_encoding   method, fields and body of any kind -> `WireRequest`, framing decided
     connection         one exchange after another over a `ByteStream`: states, waits, reuse
-      request_body     a body on its way out, while a response may already come in
-      response_body    the pieces of a body that comes in, and where it ends
-      parser           h11, the only module that imports it
-      head_repair      a head that h11 refuses, brought into form by the table in `odd_heads`
+      request_body     sends a large or streamed body, and watches for an early response
+      response_body    the pieces of a response body, and where it ends
+      parser           wraps h11; the only module that imports it
+      head_repair      repairs a head that h11 refuses, by the table in `odd_heads`
     response_head      `Head`: a response head and its framing as a value
     messages           `WireRequest`, `ResponseLimits`
     states             what a connection may do when
     errors             urllib3's error classes, with the facts of the exchange
 
 Everything above this package works with `WireRequest`, `Head` and bytes, so that another parser can
-take h11's place and pass the same tests. This package imports nothing of its own layer.
+replace h11 and pass the same tests. This package does not import `network`, `pool` or `message`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a connection needs of the stream under it: `network.Stream` in use, a script in tests."""
+"""The methods of a stream that a connection calls. Tests put a scripted stream in its place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ByteStream(Protocol):
         """Write all of `data`."""
 
     def send_until_response(self, data: bytes | memoryview, deadline: Deadline) -> int:
-        """Write until all is sent, or until bytes arrive while the write blocks.
+        """Write until all is sent, or until the write would block and bytes have arrived.
 
         Returns:
             How many bytes were written.
@@ -36,7 +36,10 @@ class ByteStream(Protocol):
         """Tell, without waiting, whether an idle stream has bytes to read or has ended."""
 
     def remember_session(self) -> None:
-        """Keep what shortens the next handshake, now that bytes of a response have come."""
+        """Keep the TLS session, which shortens the next handshake. Called after a response head.
+
+        A TLS 1.3 server sends the session only after the handshake.
+        """
 
     def close(self) -> None:
         """Close at once."""

@@ -1,14 +1,14 @@
 """One HTTP/1.1 connection: the parser decides, the stream moves the bytes, this module waits.
 
-A connection carries one exchange at a time (no pipelining) and says after each whether it may carry
-another. The moves between its states stand in `states`.
+A connection carries one exchange at a time (no pipelining). `is_reusable` tells whether it may
+carry another. `states` has the table of its states.
 
-"Doubt" is anything after which the two sides could disagree on where the next response begins:
-bytes behind the end of a response, Content-Length beside Transfer-Encoding (RFC 9112, section 6.3),
-an upload that was cut short, a parse error. A connection in doubt is never reused.
+There is "doubt" when the two sides could disagree on where the next response begins: after bytes
+behind the end of a response, Content-Length beside Transfer-Encoding (RFC 9112, section 6.3), an
+upload that was cut short, or a parse error. A connection in doubt is never reused.
 
-Errors that leave this module are urllib3's classes with facts (see `errors`), never the parser's
-and never OSError.
+The errors that this module raises are urllib3's classes with facts (see `errors`), never h11's
+and never a plain OSError.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ __all__ = ["RECV_BYTES", "Connection"]
 #: client must not wait for ever, since old servers never send it; curl waits one second as well.
 CONTINUE_SECONDS = 1.0
 
-#: Where no other limits are given.
 _DEFAULT_LIMITS = ResponseLimits()
 
 
@@ -78,8 +77,8 @@ class Connection:
     def _begin_exchange(self, url: str) -> None:
         self.errors.begin(url, reused=self.exchanges > 1)
         self._has_doubt = False
-        #: The final head, and the body behind it, as soon as they have come. A server may send them
-        #: before the request is out.
+        #: The final head and its body, once the head has been read. A server may send them before
+        #: the request is sent completely.
         self._head: Head | None = None
         self._body: ResponseBody | None = None
 
@@ -88,7 +87,7 @@ class Connection:
             f"<Connection to {self.origin}, {self.state.name.lower()}, {self.exchanges} exchanges>"
         )
 
-    # ---- life
+    # ---- state, reuse, close
 
     def _move(self, state: State) -> None:
         if state not in MOVES[self.state]:
@@ -107,7 +106,7 @@ class Connection:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the end of the current body has been found."""
+        """Whether the end of the current response body has been found."""
         return self._body is not None and self._body.is_complete
 
     @property
@@ -121,10 +120,10 @@ class Connection:
         return self.state is State.IDLE
 
     def is_alive(self) -> bool:
-        """Whether an idle connection may carry a request: nothing to read, no end, no error.
+        """Whether an idle connection may carry a request. Does not wait.
 
-        Does not wait. Bytes on an idle connection mean that the two sides disagree, so it is not
-        used again.
+        False if it has ended or failed. Also if there are bytes to read: the server has sent what
+        no request asked for, so the two sides disagree.
         """
         return self.state is State.IDLE and not self.stream.has_data_or_eof()
 
@@ -141,12 +140,12 @@ class Connection:
     # ---- the request
 
     def send(self, request: WireRequest, plan: TimeoutPlan) -> None:
-        """Write a request, its body included, unless the server responds before the body is out.
+        """Write a request with its body; stop early if the server responds and wants no more of it.
 
         Raises:
             RequestRefused: It cannot be written as HTTP/1.1: a malformed field, or a body that does
                 not match its Content-Length.
-            SendTimeout: The peer took nothing for `plan.write` seconds, or the total ran out.
+            SendTimeout: The peer read nothing for `plan.write` seconds, or the total timeout ended.
             ConnectionBroken: The connection ended while writing, and no response was waiting.
         """
         self._move(State.SENDING)
@@ -158,8 +157,8 @@ class Connection:
         if body is None:
             self._write(head + parser.frame(None), plan)
         elif isinstance(body, bytes) and len(body) <= PIECE_BYTES and not request.expects_continue:
-            # Head and body in one write: two small writes would meet Nagle's algorithm and delayed
-            # acknowledgement.
+            # Head and body in one write: with two small writes, Nagle's algorithm could hold the
+            # second back until the peer's delayed acknowledgement of the first.
             data = parser.frame(body) if body else b""
             self._write(head + data + parser.frame(None), plan)
         elif self._write(head, plan):
@@ -168,11 +167,11 @@ class Connection:
         self._move(State.AWAITING)
 
     def _write(self, data: bytes, plan: TimeoutPlan) -> bool:
-        """Hand `data`, a head and perhaps a small body, to the socket.
+        """Write a head, with a small body or without one.
 
         Returns:
-            `False` when the server has responded and takes no more of it: a head can be too large
-            for a server as well.
+            Whether all was written. `False` when the server has responded and wants no more, as it
+            may do when the head is too large for it.
         """
         try:
             count = self.stream.send_until_response(data, plan.total.sooner(plan.write))
@@ -200,7 +199,7 @@ class Connection:
         self._has_doubt = self._head is not None
         return self._head is None
 
-    # ---- for `Upload`: a response that comes before the request is out
+    # ---- for `Upload`: an early response, which comes before the request is sent completely
 
     def frame(self, piece: Any) -> bytes:
         """Return a piece of the body as it is written, or its end for `None`."""
@@ -208,11 +207,11 @@ class Connection:
 
     @property
     def early_status(self) -> int | None:
-        """The status of a response that came before the request was sent."""
+        """The status of an early response; `None` if none has come."""
         return None if self._head is None else self._head.status
 
     def has_early_response(self) -> bool:
-        """Read what has arrived, without waiting; tell whether it holds a final response head."""
+        """Read what has arrived, without waiting; tell whether a final head has been read."""
         while self._head is None:
             if self._parse_head() is NEED_DATA:
                 try:
@@ -226,38 +225,41 @@ class Connection:
         return True
 
     def read_ahead(self) -> bool:
-        """Read the body of an early response, so that its server does not block on it.
+        """Read what has arrived of the body of an early response, and keep it for `receive`.
+
+        Otherwise a server that responds as it reads could block on a full send buffer.
 
         Returns:
-            `False` when it is complete or broken, or too large to keep more of it.
+            Whether more may follow: `False` when the body is complete or broken, or too large to
+            keep more of it.
         """
         return self._body is not None and self._body.read_ahead(self.stream.recv_now)
 
     def survive_failed_write(self, error: OSError) -> None:
-        """Keep the response that waits behind a failed write; raise if there is none.
+        """After a failed write, look for a response that has arrived; raise if there is none.
 
-        A server may respond and close without reading all (413). On a reused connection whose first
-        write fails nothing is kept: what lies there was sent before our request, so it is no
-        response to it.
+        A server may respond (413, for example) and close without reading the whole request. If the
+        first write on a reused connection fails, whatever has arrived was sent before our request,
+        so it is no response to it and is not read.
         """
         is_stale = self.errors.reused and not self.errors.bytes_sent
         try:
             has_response = not is_stale and self.has_early_response()
         except ConnectionBroken:
-            has_response = False  # the failed write says more
+            has_response = False  # the error of the write tells more, and is raised below
         if not has_response:
             raise self.errors.broken(error, "send") from error
 
     # ---- the head of the response
 
     def read_head(self, plan: TimeoutPlan) -> Head:
-        """Read to the end of the final head; interim responses are passed over.
+        """Read to the end of the final head; interim responses are skipped.
 
         Raises:
-            RecvTimeout: Nothing came for `plan.read` seconds, or the total ran out.
+            RecvTimeout: Nothing came for `plan.read` seconds, or the total timeout ended.
             ConnectionBroken: The connection ended before the head did.
             BadResponse: What came is not HTTP/1.x, or exceeds the limits.
-            ConflictingLength: The head names more than one length.
+            ConflictingLength: The head does not give exactly one length.
         """
         while self._head is None:
             if self._parse_head() is NEED_DATA:
@@ -281,7 +283,7 @@ class Connection:
         return head
 
     def _parse_head(self) -> Signal | None:
-        """Parse what has been read; note the final head and return `None` when it is there."""
+        """Parse what has been read. Store the final head, if it is complete, and return `None`."""
         found = self._parser.next_head()
         if not isinstance(found, Head):
             return found
@@ -295,9 +297,9 @@ class Connection:
         """Return the next piece of the body, `b""` at its end.
 
         Raises:
-            RecvTimeout: Nothing came for `plan.read` seconds, or the total ran out.
+            RecvTimeout: Nothing came for `plan.read` seconds, or the total timeout ended.
             BodyTruncated: The connection ended before the body did.
-            BadResponse: Broken chunks, almost only framing, or an oversized trailer.
+            BadResponse: The chunks are malformed or almost only framing, or the trailer is too large.
         """
         body = self._body
         if body is None or body.is_complete or self.state is not State.READING:
@@ -308,7 +310,7 @@ class Connection:
             except TimeoutError as error:
                 raise self.errors.recv_timeout(plan, "body") from error
             except OSError as error:
-                if not self._may_end_by(error):
+                if not self._is_end_of_body(error):
                     raise self.errors.truncated(error) from error
                 data = b""
             body.feed(data)
@@ -316,11 +318,11 @@ class Connection:
             self._finish()
         return piece
 
-    def _may_end_by(self, error: OSError) -> bool:
-        """Tell whether an end of TLS without close_notify may end the body.
+    def _is_end_of_body(self, error: OSError) -> bool:
+        """Tell whether `error`, an end of TLS without close_notify, counts as the end of the body.
 
-        The body may have been cut short. So it is accepted only where that is asked for and nothing
-        else says where the body ends.
+        The body may have been cut short. So this is allowed only if the settings say so, and if
+        neither a length nor chunks tell where the body ends.
         """
         head = self._head
         return (
@@ -343,5 +345,5 @@ class Connection:
             self._move(State.IDLE)
 
     def leftover(self) -> bytes:
-        """Return the bytes behind the head of a switched connection: the new protocol's first."""
+        """Return the bytes of the new protocol that have arrived behind the head."""
         return self._parser.leftover()

@@ -57,7 +57,7 @@ class ExchangeErrors:
         self.bytes_sent = 0
         #: Whether any byte of the response has arrived.
         self.got_bytes = False
-        #: Bytes of the body that were found, and that are missing; `None` if that is not known.
+        #: Bytes of the response body read so far, and bytes still missing; `None` if not known.
         self.body_seen = 0
         self.body_left: int | None = None
 
@@ -75,21 +75,22 @@ class ExchangeErrors:
         return RequestRefused(text, **self._facts("send"))
 
     def bad_response(self, text: str, phase: str = "head") -> BadResponse:
-        """Return the error for what is not HTTP/1.1, or exceeds the limits."""
+        """Return the error for a response that is not valid HTTP/1.1, or exceeds the limits."""
         return BadResponse(
             f"{self.origin} did not respond with valid HTTP/1.1: {text}.", **self._facts(phase)
         )
 
     def conflicting_length(self, text: str, phase: str) -> ConflictingLength:
-        """Return the error for a head that names no single length (RFC 9112, section 6.3)."""
+        """Return the error for a head that does not give one length (RFC 9112, section 6.3)."""
         text = f"{self.origin} sent a Content-Length that cannot be trusted: {text}."
         return ConflictingLength(text, **self._facts(phase))
 
     def broken(self, error: OSError, phase: str) -> ConnectionBroken | TlsError:
         """Return the error for a socket that failed while a request was written or a head read."""
         is_tls = isinstance(error, ssl.SSLError)
-        # A reused connection was good once. What TLS says on it before a byte of the response, an
-        # alert included, is how its server closed it, and no verdict on keys or certificates.
+        # The TLS of a reused connection has worked before. So a TLS error on it before the first
+        # byte of a response, even an alert, only means that the server has closed the connection;
+        # it says nothing about keys or certificates.
         is_close = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or (
             self.reused and not self.got_bytes
         )
@@ -111,7 +112,7 @@ class ExchangeErrors:
         return BodyTruncated(text, cause, **self._facts("body"))
 
     def send_timeout(self, plan: TimeoutPlan) -> SendTimeout:
-        """Return the error for a peer that took no bytes in time, or a total that ran out."""
+        """Return the error for a peer that read nothing in time, or a total timeout that ended."""
         if plan.total.expired:
             limit, where = "total timeout", f"{self.bytes_sent} bytes had gone to {self.origin}"
         else:
@@ -128,7 +129,10 @@ class ExchangeErrors:
 
 
 def explain_total(error: E, plan: TimeoutPlan) -> E:
-    """Add where the time went to an error that the total timeout caused; return the error."""
+    """Add to an error caused by the total timeout how long each phase took; return the error.
+
+    Other errors are returned as they are.
+    """
     spent = plan.spent
     if spent is not None and plan.total.expired and isinstance(error, Fault):
         cause = getattr(error, "original_error", error)

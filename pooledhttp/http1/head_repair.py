@@ -1,12 +1,12 @@
 r"""Repairs a response head that h11 has refused, by the table in `odd_heads`. Pure; nothing waits.
 
     refused head -> lines, folds joined -> `LINES`, line by line -> `FRAMING`, field by field
-                 -> `RepairedHead`, or `None`: the error of h11 stands
+                 -> `RepairedHead`, or `None`: then the error of h11 is raised
 
-One odd line would cost the whole response. So the parser gives what comes back to a fresh h11,
-which checks it again. A clean head never comes here.
+Without a repair, one odd line would lose the whole response. The parser gives the repaired head to
+a new h11, which checks it again. A head that h11 accepts never comes here.
 
-Only SP and HTAB are ever trimmed. `str.strip` would also take NBSP and VT away, and so turn
+Only SP and HTAB are ever trimmed. `str.strip` would also remove NBSP and VT, and so turn
 `Content-Length\xa0` into a field that frames the body, for us alone.
 """
 
@@ -39,7 +39,7 @@ _BLANK_LINE = re.compile(rb"\n\r?\n")
 _CR_OR_NUL = re.compile(rb"[\r\0]")
 _VT_OR_FF = re.compile(rb"[\x0b\x0c]")
 _NO_LETTERS = re.compile(rb"[^a-z]+")
-#: The names of the fields that say where a body ends, by their letters alone.
+#: The names of the fields that decide where a body ends, without the hyphens.
 _FRAMING_LETTERS = re.compile(rb"contentlength|transferencoding|connection")
 
 _Field = tuple[bytes, bytes]
@@ -47,14 +47,15 @@ _Field = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class RepairedHead:
-    """A head in the form that h11 accepts, unless something else is wrong with it.
+    """A repaired head. h11 accepts it, unless something else is wrong with it.
 
     Attributes:
         data: Its bytes, the blank line included.
         deviations: The names of what was repaired, in order of appearance, each once.
-        values: The values of fields that `data` shows without VT and FF, by the index of the field
-            among those that are no Content-Length: h11 leaves repeats of that one out.
-        reason: The reason phrase, if `data` has none for the same cause.
+        values: Original values that contain VT or FF, which `data` has without these bytes. The key
+            is the index of the field. Content-Length fields are not counted, because h11 drops
+            repeated ones.
+        reason: The original reason phrase, if it contains VT or FF; `data` has none then.
     """
 
     data: bytes
@@ -63,7 +64,7 @@ class RepairedHead:
     reason: bytes | None
 
     def with_real_values(self, fields: list[_Field]) -> list[_Field]:
-        """Put the values that `data` does not show back into the fields that h11 made of it."""
+        """Put the original values back into the fields that h11 has parsed from `data`."""
         rest = iter(range(len(fields)))
         return [
             field
@@ -74,50 +75,51 @@ class RepairedHead:
 
 
 def repair_head(head: bytes, max_lines: int) -> RepairedHead | None:
-    """Bring a head that h11 has refused into form.
+    """Repair a head that h11 has refused.
 
     Args:
         head: From its first byte to the end of the blank line.
         max_lines: The most lines behind the status line.
 
     Returns:
-        `None` where the table does not allow it, or names nothing that the head has.
+        `None` if the table has no row for what is wrong, or does not allow a repair.
     """
     lines = [line.removesuffix(b"\r") for line in head.split(b"\n")[:-2]]
     if not lines or len(lines) - 1 > max_lines or any(map(_CR_OR_NUL.search, lines)):
         return None
-    work = _Work()
-    if not work.take_status_line(lines[0]):
+    repair = _HeadRepair()
+    if not repair.take_status_line(lines[0]):
         return None
-    if not all(map(work.take_line, _joined(lines[1:]))):
+    if not all(map(repair.take_line, _joined(lines[1:]))):
         return None
-    if len(lines) > 1 and not work.fields:
+    if len(lines) > 1 and not repair.fields:
         return None
-    work.settle_framing()
-    return work.result() if work.deviations else None
+    repair.drop_framing_fields()
+    return repair.result() if repair.deviations else None
 
 
 def says_length_twice(data: bytes) -> bool:
     """Tell whether a head gives its Content-Length more than once, in one field or in several.
 
     Args:
-        data: The head; what comes behind its blank line is not looked at.
+        data: The head. Bytes behind its blank line are ignored.
     """
-    # Every response with a length comes here. So no regular expression, but four calls.
+    # Every response with a length runs this, so the common case has no regular expression.
     end = data.find(b"\n\r\n")
     head = data[:end].lower() if end > 0 else data.lower()
     lengths = head.split(b"\ncontent-length:", 2)
     if len(lengths) == 2 and b"," not in lengths[1].partition(b"\n")[0]:
         return False
-    # Where lines end in bare LF, the body may have been looked at as well.
+    # If lines end in bare LF, the search above did not find the blank line, and may have looked
+    # into the body. So look again, with the end as h11 finds it.
     found = _BLANK_LINE.search(data)
     head = data[: None if found is None else found.start() + 1].lower()
     values = [part.partition(b"\n")[0] for part in head.split(b"\ncontent-length:")[1:]]
     return EQUAL_LENGTHS.matches(values)
 
 
-class _Work:
-    """The repair of one head."""
+class _HeadRepair:
+    """The repair of one head, line by line."""
 
     def __init__(self) -> None:
         self.fields: list[_Field] = []
@@ -130,7 +132,7 @@ class _Work:
         self.deviations[row.name] = None
 
     def take_status_line(self, line: bytes) -> bool:
-        """Bring the status line into form; `False` if it is none."""
+        """Repair the status line; `False` if the line is none."""
         found = STATUS_LINE.fullmatch(line)
         if found is None:
             return False
@@ -147,7 +149,7 @@ class _Work:
         return True
 
     def take_line(self, line: bytes) -> bool:
-        """Take one line, folds joined; `False` if nothing of this head may be repaired."""
+        """Take one line, folds joined, and repair it. `False` if the head must not be repaired."""
         for row in LINES:
             if CLEAN_LINE.fullmatch(line):
                 break
@@ -167,17 +169,18 @@ class _Work:
         return True
 
     def _is_harmless(self, line: bytes, row: LineRow) -> bool:
-        """Tell whether no reader could take the line for a word about the framing."""
+        """Tell whether no reader could take the line for a field that decides the framing."""
         if row is SECOND_STATUS_LINE:
             found = STATUS_LINE.fullmatch(line)
             return found is not None and found["status"] == self._status
-        # Some readers end a line at VT and FF, as `str.splitlines` does: they see a field in it.
+        # Some readers end a line at VT and FF, as `str.splitlines` does, and so may see a field in
+        # the value. Then the whole line is checked, else only the name.
         is_whole = row in (INDENTED_FIRST_LINE, CONTROL_IN_VALUE, NO_NAME)
         suspect = line if is_whole or _VT_OR_FF.search(line) else line.partition(b":")[0]
         return not _FRAMING_LETTERS.search(_NO_LETTERS.sub(b"", suspect.lower()))
 
-    def settle_framing(self) -> None:
-        """Leave out fields about the framing that say nothing, or the same once more."""
+    def drop_framing_fields(self) -> None:
+        """Drop framing fields that have no effect or repeat an earlier one, by `FRAMING`."""
         for row in FRAMING:
             found = [field for field in self.fields if field[0].lower() == row.field]
             if row.matches([value.lower() for _, value in found]):
@@ -186,7 +189,7 @@ class _Work:
                 self.fields = [field for field in self.fields if id(field) not in dropped]
 
     def result(self) -> RepairedHead:
-        """Return the head that has been put together."""
+        """Return the repaired head."""
         others = [value for name, value in self.fields if name.lower() != b"content-length"]
         values = {at: value for at, value in enumerate(others) if _VT_OR_FF.search(value)}
         lines = [b"%s: %s" % (name, _VT_OR_FF.sub(b"", value)) for name, value in self.fields]

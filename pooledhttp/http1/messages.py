@@ -1,4 +1,4 @@
-"""What is sent, and the bounds on what may come back, as plain values.
+"""The request as it is sent, and the limits on its response, as plain values.
 
 `WireRequest` is a request ready for HTTP/1.1: method and target as bytes, the fields in the order
 in which they are sent, and a body whose framing is decided. It knows no socket, pool or retry
@@ -17,12 +17,13 @@ __all__ = ["Readable", "ResponseLimits", "TlsTruncation", "WireRequest"]
 #: RFC 9110, section 9.2.2: sending these twice has the effect of sending them once.
 IDEMPOTENT_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
-#: What comes of a TLS body without length that ends without close_notify.
+#: What to do when a TLS connection ends without close_notify in a body without length and chunks:
+#: raise an error, or take it as the end of the body.
 TlsTruncation = Literal["error", "allow"]
 
-#: The most fields of a head by default, and http.client's number, which programs change for want of
-#: a setting.
-_DEFAULT_FIELDS, _THEIR_DEFAULT = 512, 100
+#: Our default for the number of fields in a head, and the one of http.client. Programs change
+#: `http.client._MAXHEADERS` because http.client has no setting for it. That works here as well.
+_DEFAULT_FIELDS, _HTTP_CLIENT_DEFAULT = 512, 100
 
 
 class Readable(Protocol):
@@ -41,14 +42,15 @@ class ResponseLimits:
             KiB; the default leaves them room.
         head_fields: Header fields in one head, and in the trailer of a chunked body. `None` means
             512, or `http.client._MAXHEADERS` where a program has changed that.
-        interim_responses: 1xx responses before the final one (RFC 9110, section 15.2, sets no bound
-            itself).
-        chunk_overhead_bytes: Framing bytes (chunk sizes, extensions) above what the data can
-            explain.
-        is_strict: Whether heads that break RFC 9112 are refused, also where `odd_heads` has a row
-            for them.
-        allows_tls_truncation: Whether a body without length may end without close_notify. Anyone
-            on the path can cut such a body short (RFC 9112, section 9.8).
+        interim_responses: 1xx responses before the final one (RFC 9110, section 15.2, sets no
+            limit).
+        chunk_overhead_bytes: Framing bytes (chunk sizes, extensions) beyond a normal amount for
+            the data between them.
+        is_strict: Whether every head that breaks RFC 9112 is an error. Otherwise the kinds listed
+            in `odd_heads` are repaired.
+        allows_tls_truncation: Whether a body with neither length nor chunks may end without
+            close_notify. Anyone on the network path can cut such a body short (RFC 9112,
+            section 9.8).
     """
 
     head_bytes: int = 256 * 1024
@@ -65,22 +67,24 @@ class ResponseLimits:
         tls_truncation: TlsTruncation | None,
         max_response_fields: int | None,
     ) -> ResponseLimits | None:
-        """Return the limits by the settings of a session or an adapter; `None` for the defaults.
+        """Make limits from the settings of a session or an adapter.
 
         Args:
             strict: Refuse heads that break RFC 9112; `None` is `False`.
-            tls_truncation: What comes of a body without length that ends without close_notify;
-                `None` is `"error"`.
+            tls_truncation: See `TlsTruncation`; `None` is `"error"`.
             max_response_fields: The most header fields; `None` is the default of `head_fields`.
 
+        Returns:
+            The limits; `None` if they are the defaults.
+
         Raises:
-            ValueError: A setting has a value that it does not take.
+            ValueError: A setting has a value that is not allowed.
         """
         if tls_truncation not in (None, *get_args(TlsTruncation)):
             raise ValueError(f'tls_truncation must be "error" or "allow", not {tls_truncation!r}')
         most = max_response_fields
         if most is not None and (not isinstance(most, int) or most < 1):
-            raise ValueError(f"max_response_fields must be a number from 1, or None, not {most!r}")
+            raise ValueError(f"max_response_fields must be at least 1, or None, not {most!r}")
         limits = cls(
             head_fields=most,
             is_strict=bool(strict),
@@ -90,11 +94,11 @@ class ResponseLimits:
 
     @property
     def max_fields(self) -> int:
-        """The most header fields, now."""
+        """The most header fields; read for each head, as `http.client._MAXHEADERS` can change."""
         if self.head_fields is not None:
             return self.head_fields
-        theirs: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
-        return _DEFAULT_FIELDS if theirs == _THEIR_DEFAULT else theirs
+        number: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
+        return _DEFAULT_FIELDS if number == _HTTP_CLIENT_DEFAULT else number
 
 
 @dataclass(slots=True)
@@ -111,8 +115,8 @@ class WireRequest:
         url: For error messages, without credentials.
         expects_continue: Wait for `100 Continue` before the body (RFC 9110, section 10.1.1).
         has_idempotency_key: Whether the request has an `Idempotency-Key` field.
-        is_body_started: Whether a body that is not plain bytes was touched: then it must be rewound
-            before it is sent again.
+        is_body_started: Whether reading a body that is not bytes has begun. Then it must be rewound
+            before the request is sent again.
     """
 
     method: bytes
@@ -127,7 +131,7 @@ class WireRequest:
 
     @property
     def is_idempotent(self) -> bool:
-        """Whether sending it twice does what once does, by method or `Idempotency-Key`."""
+        """Whether sending it twice has the effect of sending it once."""
         return self.method in IDEMPOTENT_METHODS or self.has_idempotency_key
 
     @property
@@ -139,8 +143,8 @@ class WireRequest:
         """Put the body back to its start.
 
         Raises:
-            OSError: The file under it cannot seek (any more).
-            ValueError: The file under it is closed.
+            OSError: The file of the body cannot seek (any more).
+            ValueError: The file of the body is closed.
         """
         if self.is_body_started and self.rewind is not None:
             self.rewind()

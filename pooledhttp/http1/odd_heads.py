@@ -1,12 +1,13 @@
-"""The response heads that break RFC 9112, come from real servers and are repaired: the table.
+"""The table of odd response heads: real servers send them, and they break RFC 9112.
 
-The table is closed: what it does not name stays an error. `head_repair` applies it, and only to
-heads that h11 has refused. Each row leaves no doubt about the other fields of the head, and none
-about where the body ends. What could is never repaired, whatever row would match:
+`head_repair` repairs what the table lists, and only in heads that h11 has refused. Everything else
+stays an error. A row is here because its repair leaves no doubt about the other fields of the head,
+and none about where the body ends. The following could leave such doubt. They are never repaired,
+even if a row matches:
 
 - CR or NUL anywhere in the head. A reader that takes a bare CR for a line end sees other fields.
-- A damaged line whose letters spell Content-Length, Transfer-Encoding or Connection. A reader that
-  is more tolerant would take its word on where the body ends.
+- A damaged line whose letters spell Content-Length, Transfer-Encoding or Connection. A more
+  tolerant reader would use it to find the end of the body.
 - A second status line with another status: it may begin another response.
 - A head with no field left after the repair. It may not be HTTP at all.
 """
@@ -39,13 +40,13 @@ __all__ = [
 
 _TOKEN = TOKEN.encode("ascii")
 
-#: A status line with SP and HTAB where one SP belongs (RFC 9112, section 4).
+#: A status line, with any number of SP and HTAB in place of one SP (RFC 9112, section 4).
 STATUS_LINE = re.compile(
     rb"(?P<version>HTTP/1\.[0-9])[ \t]+(?P<status>[0-9]{3})(?:[ \t]+(?P<reason>.*))?", re.DOTALL
 )
 
-#: A line that h11 accepts. VT and FF are the only bytes, besides CR and NUL, that it refuses in a
-#: value.
+#: A line that h11 accepts. In a value h11 refuses only VT, FF, CR and NUL; the last two are checked
+#: elsewhere.
 CLEAN_LINE = re.compile(_TOKEN + rb":[^\x0b\x0c]*")
 
 
@@ -86,8 +87,9 @@ class FramingRow:
     Attributes:
         name: For the DEBUG line, the event and the docs.
         field: The name of the field, lower case.
-        matches: Tells by the values of all fields of that name, trimmed and in lower case.
-        kept: How many of them are kept, from the first.
+        matches: Whether the row applies. It gets the values of all fields of that name, trimmed and
+            in lower case.
+        kept: How many of these fields are kept; the others are dropped.
         example: Such lines.
     """
 
@@ -115,10 +117,10 @@ CONTROL_IN_REASON = _row(
 
 # ---- the lines behind it: the first row that matches is applied
 
-#: Lines that continue a field are joined with it before, so this is one behind the status line
-#: (RFC 9112, section 2.2).
+#: Lines that continue a field have been joined with it. So an indented line can only be left right
+#: behind the status line (RFC 9112, section 2.2).
 INDENTED_FIRST_LINE = _row("indented-first-line", rb"[ \t].*", Repair.DROP, b' "X-Type": text/html')
-#: With the status of the first one.
+#: Only if its status is that of the first status line; `head_repair` checks that.
 SECOND_STATUS_LINE = _row("second-status-line", rb"(?i:HTTP/).*", Repair.DROP, b"HTTP/1.1 200 OK")
 CONTROL_IN_VALUE = _row("control-in-value", _TOKEN + rb":.*", Repair.KEEP, b"X-A: a\x0cb")
 NO_NAME = _row("no-name", rb":.*", Repair.DROP, b": x")
@@ -126,7 +128,7 @@ NO_NAME = _row("no-name", rb":.*", Repair.DROP, b": x")
 LINES = (
     INDENTED_FIRST_LINE,
     SECOND_STATUS_LINE,
-    _row(  # a line that is rewritten goes on to the next row
+    _row(  # the rewritten line is checked by the next rows
         "space-before-colon",
         rb"(?P<name>" + _TOKEN + rb")[ \t]+:(?P<value>.*)",
         Repair.REWRITE,
@@ -158,8 +160,8 @@ FRAMING = (
     ),
 )
 
-#: h11 accepts equal lengths and refuses others (RFC 9110, section 8.6), so nothing is left out. But
-#: not all readers know what to do with a list: http.client, for one, takes it for no length.
+#: h11 accepts equal lengths and refuses others (RFC 9110, section 8.6), so nothing is dropped. But
+#: some readers cannot read a list: http.client, for example, takes it for no length.
 EQUAL_LENGTHS = FramingRow(
     "equal-lengths",
     b"content-length",

@@ -1,15 +1,15 @@
-"""h11, behind the words of this package. No other module imports it.
+"""Wraps h11. No other module imports it.
 
 h11 checks the head of a request, frames its body, reads the head of a response, and decides what
-state both sides are in and where a body ends. Here its events become `Head`, `Piece` and `Signal`,
-and its errors become ours. A second parser would have the methods of `Parser`, and nothing else of
-the package would change.
+state both sides are in and where a body ends. This module turns its events into `Head`, `Piece` and
+`Signal`, and its errors into ours. Another parser would need the methods of `Parser`; nothing else
+in the package would change.
 
-A head that h11 refuses gets a second look: `head_repair` brings harmless deviations into form, and
-a fresh h11 reads the rest of the exchange. The connection is doubtful: it is not used again.
+If h11 refuses a head, `head_repair` may repair it. Then a new h11 reads the repaired head and the
+rest of the exchange. The connection is doubtful and is not used again.
 
-h11 carries surplus bytes over into its next cycle, where they would be taken for the response to
-the next request. So `finish` starts a cycle only when no bytes are left over.
+h11 carries surplus bytes over into its next cycle, where it would take them for the response to the
+next request. So `finish` starts a cycle only when no bytes are left over.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ logger = logging.getLogger(__name__)
 
 _END = h11.EndOfMessage()
 
-#: Shown to h11 alone. Some servers respond 101 unasked (Docker's does); http.client accepts that,
-#: and h11 lets 101 pass only after a request for a change of protocol.
+#: Given to h11 with each request, and never sent. Some servers, such as Docker's, respond 101 to a
+#: request without `Upgrade`. http.client accepts that; h11 does so only after an `Upgrade` field.
 _MAY_SWITCH = (b"Upgrade", b"unasked")
-#: For the request that a fresh h11 is shown. It is not sent.
+#: Given to the h11 that reads a repaired head: it needs a request, with a host. Never sent.
 _ANY_HOST = (b"Host", b"")
 
 
 class Signal(Enum):
-    """What the parser found when it is neither a final head nor a piece of a body."""
+    """What the parser has found, if it is neither a final head nor a piece of a body."""
 
     #: More bytes are needed.
     NEED_DATA = auto()
@@ -58,7 +58,7 @@ class Signal(Enum):
     INTERIM = auto()
     #: The body has ended.
     END = auto()
-    #: What follows is not HTTP.
+    #: The bytes that follow are not HTTP.
     SWITCHED = auto()
 
 
@@ -100,8 +100,8 @@ class Parser:
         self._errors = errors
         self._limits = limits
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head_bytes)
-        #: What reads the response. It is another one from the first repair on, and the connection
-        #: is not used again.
+        #: The h11 that reads the response. A repair replaces it by a new one, and then the
+        #: connection is not used again.
         self._reader = self._h11
         #: The names of what was repaired in the heads of this exchange.
         self._repairs: tuple[str, ...] = ()
@@ -118,9 +118,9 @@ class Parser:
         self._interim_count = 0
         #: What has arrived of the response since the end of its last interim head.
         self._arrived: list[bytes] = []
-        #: The head that is about to be read, if it was repaired.
+        #: The repair of the present head, if it was repaired.
         self._repaired: RepairedHead | None = None
-        #: The first bytes of the response, as far as they have been looked at.
+        #: The first bytes of the response, as far as `feed_head` has checked them.
         self._opening = b""
         fields = [*request.headers, _MAY_SWITCH]
         try:
@@ -144,19 +144,20 @@ class Parser:
 
     @property
     def waits_for_continue(self) -> bool:
-        """Whether the request announced `Expect: 100-continue` and nothing has come yet."""
+        """Whether the request has `Expect: 100-continue`, and no response has come yet."""
         return self._reader.client_is_waiting_for_100_continue
 
     # ---- the response
 
     def feed(self, data: bytes) -> None:
-        """Take bytes of a body; `b""` for the end of the stream."""
+        """Take bytes of a body from the stream; `b""` for the end of the stream."""
         self._reader.receive_data(data)
 
     def feed_head(self, data: bytes) -> None:
         """Take bytes of a head, after a check that the peer speaks HTTP/1 at all.
 
-        The check makes a wrong port or protocol an error at once. h11 would wait for a blank line.
+        With the check, a wrong port or protocol is an error at once. h11 would wait for a blank
+        line, which may never come.
 
         Raises:
             ConnectionBroken: `data` is empty: the stream has ended.
@@ -174,12 +175,12 @@ class Parser:
         self._reader.receive_data(data)
 
     def next_head(self) -> Head | Signal:
-        """Return the final head; `NEED_DATA`, or `INTERIM` for one that was passed over."""
+        """Return the final head, `NEED_DATA`, or `INTERIM` after a head with a 1xx status."""
         event: object
         try:
             event = self._reader.next_event()
         except h11.RemoteProtocolError as error:
-            event = self._second_look(error)
+            event = self._read_repaired(error)
         if event is h11.NEED_DATA:
             return NEED_DATA
         # `type` rather than `isinstance`: h11's events are ABCs, for which a miss is slow.
@@ -189,7 +190,7 @@ class Parser:
             raise self._errors.ended_before_response()
         if event.status_code == 101:
             if not any(name == b"upgrade" for name, _ in event.headers):
-                raise self._errors.bad_response("a change to no protocol")
+                raise self._errors.bad_response("status 101 without an Upgrade field")
             return self._describe(event)
         self._interim_count += 1
         most = self._limits.interim_responses
@@ -201,16 +202,17 @@ class Parser:
 
     # ---- heads that h11 refuses
 
-    def _second_look(self, error: h11.RemoteProtocolError) -> object:
-        """Have a fresh h11 read the head that was refused with `error`, once it is repaired."""
-        # One of h11's frames has the error in a variable, and our readers further out: without its
-        # frames it keeps none of them alive.
+    def _read_repaired(self, error: h11.RemoteProtocolError) -> object:
+        """Repair the head that was refused with `error`, and have a new h11 read it."""
+        # The traceback would keep h11's frames alive, and those of our callers, which hold the
+        # response. One of h11's frames refers to the error itself, so that would be a cycle.
         remove_tracebacks(error)
         rest = self._reader.trailing_data[0]
         arrived = b"".join(self._arrived)
         head = arrived[: len(arrived) - len(rest)]
         limits = self._limits
-        # Nothing was taken from the buffer if what is wrong is not the head: its size, or its end.
+        # `head` is empty if h11 has taken nothing from its buffer: the head is too large, or the
+        # stream has ended before it was complete. Then there is nothing to repair.
         repaired = None if limits.is_strict or not head else repair_head(head, limits.max_fields)
         if repaired is None:
             raise self._translated(error, "head") from error
@@ -256,13 +258,13 @@ class Parser:
         if length is not None:
             arrived = self._arrived
             if says_length_twice(arrived[0] if len(arrived) == 1 else b"".join(arrived)):
-                self._take_repeated_length()
+                self._note_repeated_length()
         if self._repaired is not None:
             raw = self._repaired.with_real_values(raw)
             reason = self._repaired.reason or reason
         status = event.status_code
-        # A head that gives both lengths is not trusted, also where no body follows. 204 may have
-        # neither (RFC 9110, section 8.6): a body may follow after all.
+        # A head with both a length and chunks is doubtful, even if no body follows. A 204 must have
+        # neither (RFC 9110, section 8.6): if it has, a body may follow all the same.
         is_doubtful = (
             (is_chunked and length is not None)
             or (status == 204 and bool(is_chunked or length))
@@ -285,14 +287,14 @@ class Parser:
             self._repairs,
         )
 
-    def _take_repeated_length(self) -> None:
-        """Note a Content-Length that is said more than once; h11 accepts equal ones.
+    def _note_repeated_length(self) -> None:
+        """Note a Content-Length that is given more than once. h11 accepts equal ones.
 
         Raises:
-            ConflictingLength: Heads are read strictly.
+            ConflictingLength: `is_strict` is set.
         """
         if self._limits.is_strict:
-            raise self._errors.conflicting_length("it is said more than once", "head")
+            raise self._errors.conflicting_length("it is given more than once", "head")
         self._note_repair((EQUAL_LENGTHS.name,))
 
     def next_piece(self) -> Piece | Signal:
@@ -311,7 +313,11 @@ class Parser:
         raise self._errors.bad_response("unexpected end inside the body", "body")
 
     def finish(self) -> bool:
-        """Make ready for the next request, if both sides are done and no byte is left over."""
+        """Prepare for the next request, if both sides are done and no byte is left over.
+
+        Returns:
+            Whether that was possible.
+        """
         parser = self._h11
         is_done = parser.our_state is h11.DONE and parser.their_state is h11.DONE
         if not is_done or any(parser.trailing_data):
@@ -327,13 +333,11 @@ class Parser:
         try:
             return self._reader.next_event()
         except h11.RemoteProtocolError as error:
-            # One of h11's frames has the error in a variable, and our readers further out: without
-            # its frames it keeps none of them alive.
-            remove_tracebacks(error)
+            remove_tracebacks(error)  # see `_read_repaired`
             raise self._translated(error, phase) from error
 
     def _translated(self, error: h11.RemoteProtocolError, phase: str) -> Exception:
-        """Return our error for one of h11."""
+        """Return our error for an error of h11. h11 tells the cases apart only in its text."""
         text = str(error)
         if "closed connection" in text:
             if phase == "head":

@@ -1,11 +1,12 @@
-"""A large or streamed body on its way out, while the server may already respond.
+"""Sends a large or streamed body, and watches for an early response.
 
-A server may respond before it has read all, and stop reading: with an error, a redirect, or a
-success that needs no more. The caller gets that response, not a broken pipe or a timeout. A server
-that responds as it reads must not block on a full send buffer, so its response is read meanwhile.
+An early response is one that comes before the request is sent completely. A server may send an
+error, a redirect or a success, and stop reading the request. Then the caller gets that response,
+not a broken pipe or a timeout. Another server may respond while it reads on. It must not block on a
+full send buffer, so its response is read and kept while the body is sent.
 
 `Upload` decides when to look for a response and when to stop. The connection frames the body and
-reads what has come.
+reads what has arrived.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ __all__ = ["PIECE_BYTES", "Sender", "Upload", "body_pieces"]
 #: off.
 PIECE_BYTES = 128 * 1024
 
-#: The lowest status of an early response after which no more of a body is sent. Errors say that it
-#: is not wanted here, redirects that it is wanted elsewhere.
+#: After an early response with this status or a higher one, no more of the body is sent: an error
+#: or a redirect says that the server does not want it.
 FIRST_REFUSAL = 300
 
-#: How long, in seconds, a server that has responded may take no bytes before the rest of the body
-#: counts as not wanted; and how many bytes are offered at a time meanwhile.
+#: After an early response: the seconds in which the server must read something, or else the rest of
+#: the body is not sent; and the bytes of one write.
 RESPONDED_SECONDS = 10.0
 RESPONDED_BYTES = 16 * 1024
 
@@ -46,27 +47,27 @@ class Sender(Protocol):
 
     @property
     def early_status(self) -> int | None:
-        """The status of a response that came before the request was sent."""
+        """The status of an early response; `None` if none has come."""
 
     def frame(self, piece: Any) -> bytes:
         """Return a piece of the body as it is written, or its end for `None`."""
 
     def has_early_response(self) -> bool:
-        """Read what has arrived, without waiting; tell whether it holds a final response head."""
+        """Read what has arrived, without waiting; tell whether a final head has been read."""
 
     def read_ahead(self) -> bool:
-        """Read the body of an early response; `False` when no more will come or can be kept."""
+        """Read what has arrived of the body of an early response; tell whether more may follow."""
 
     def survive_failed_write(self, error: OSError) -> None:
-        """Keep the response that waits behind a failed write; raise if there is none."""
+        """After a failed write, look for a response that has arrived; raise if there is none."""
 
 
 class Upload:
-    """Writes one body; stops when the server turns it away.
+    """Writes one body; stops when the server wants no more of it.
 
     Args:
         sender: The connection.
-        plan: Its write timeout is that of each block.
+        plan: Its write timeout applies to each write.
     """
 
     __slots__ = ("_plan", "_sender")
@@ -83,22 +84,26 @@ class Upload:
         request.is_body_started = is_streamed
         pieces: Iterable[Any] = body_pieces(body) if is_streamed else _slices(body)
         for number, piece in enumerate(pieces):
-            # A streamed body may be endless, and its server may respond and read on: look whenever
-            # there is more to send. Behind the last piece a response is not early any more.
-            if is_streamed and number and self._is_turned_away():
+            # A streamed body may be endless, and its server may respond but read on. So look for a
+            # response before each piece but the first.
+            if is_streamed and number and self._must_stop():
                 return
             if not self._write_block(sender.frame(piece)):
                 return
         self._write_block(sender.frame(None))
 
     def send_rest(self, data: memoryview) -> bool:
-        """Write the rest of a head that the server has interrupted; `False` if it wants no more."""
-        return not self._is_turned_away() and self._write_block(data)
+        """Write the rest of a head, unless the server has responded and wants no more.
+
+        Returns:
+            Whether all was written.
+        """
+        return not self._must_stop() and self._write_block(data)
 
     def _write_block(self, data: bytes | memoryview) -> bool:
-        """Write one block of a body; `False` when the server has turned it away."""
+        """Write one framed piece of a body; `False` when the server wants no more of it."""
         sender, plan = self._sender, self._plan
-        if plan.total.expired:  # the body iterator was slow
+        if plan.total.expired:  # the caller's body took too long to give this piece
             raise sender.errors.send_timeout(plan)
         view = memoryview(data)
         while view:
@@ -116,15 +121,15 @@ class Upload:
                 return False
             sender.errors.bytes_sent += count
             view = view[count:]
-            if count < len(piece) and self._is_turned_away():
+            if count < len(piece) and self._must_stop():
                 return False
         return True
 
-    def _is_turned_away(self) -> bool:
-        """Read what has arrived, without waiting, and tell whether it says to send no more.
+    def _must_stop(self) -> bool:
+        """Read what has arrived, without waiting, and tell whether to stop sending.
 
-        An error or a redirect says so, and so does a complete response. A success that only begins
-        before the request ends comes from a server that works as it reads: it gets the rest.
+        Stop after the head of an error or a redirect, or after any complete response. If a success
+        has begun but is not complete, the server is responding while it reads, so go on.
 
         Raises:
             ConnectionBroken: The stream has ended without a response.
@@ -136,7 +141,7 @@ class Upload:
 
 
 def _slices(body: bytes) -> Iterable[memoryview]:
-    """Cut a large body so that each write has its own timeout and none is copied whole."""
+    """Cut a large body, without copying it, so that each write has its own timeout."""
     view = memoryview(body)
     return (view[start : start + PIECE_BYTES] for start in range(0, len(view), PIECE_BYTES))
 

@@ -1,9 +1,10 @@
-"""From header fields and a body of any kind to a `WireRequest` whose framing is decided.
+"""Makes a `WireRequest` of header fields and a body of any kind, and decides its framing.
 
-Framing is decided here alone: exactly one of Content-Length and `Transfer-Encoding: chunked` is
-sent with a body, whatever the caller's fields say, because servers differ in how they read a
-request that carries both (RFC 9112, section 6.1). Fields that HTTP requires and the caller left out
-are added as http.client adds them: `Host` first, then `Accept-Encoding: identity`.
+Only this module decides the framing. A body is sent with either Content-Length or
+`Transfer-Encoding: chunked`, never with both, whatever the caller's fields say: servers differ in
+how they read a request that has both (RFC 9112, section 6.1). If the caller gives no `Host` or no
+`Accept-Encoding`, they are added as http.client adds them: `Host` first, then
+`Accept-Encoding: identity`.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ _PLAIN_TARGET = re.compile(r"[!\"$&-;=?-Z_a-z~]+")
 #: Methods whose requests say `Content-Length: 0` when they have no body (RFC 9110, section 8.6).
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
-#: Bytes that end or divide a host. A proxy and the server behind it may disagree on what a `Host`
-#: field with one of them says.
+#: Bytes that end or divide a host. If a `Host` field has one of them, a proxy and the server behind
+#: it may read two different hosts.
 _NEVER_IN_A_HOST = re.compile(rb"[\x00-\x20\x7f/?#@\\]")
 
 _Field = tuple[bytes, bytes]
@@ -59,7 +60,7 @@ def build_request(
         url: For error messages, without credentials.
 
     Raises:
-        InvalidHeader: A field cannot be encoded, or `Host` names no host.
+        InvalidHeader: A field cannot be encoded, or the value of `Host` is not a host.
         InvalidURL: The method or the target cannot be sent.
     """
     name = method if isinstance(method, str) else method.decode("latin-1")
@@ -73,8 +74,8 @@ def build_request(
     if b"host" in seen:
         if _NEVER_IN_A_HOST.search(seen[b"host"]):
             raise InvalidHeader(
-                f"The Host field {seen[b'host'].decode('latin-1')!r} names no host: white space and"
-                " the delimiters of a URL cannot be part of one."
+                f"The Host field {seen[b'host'].decode('latin-1')!r} is not a host: it must not"
+                " contain white space or the delimiters of a URL."
             )
     else:
         fields.insert(0, (b"Host", host.encode("ascii")))
@@ -135,7 +136,7 @@ def _bytes(name: Any, value: Any) -> bytes:
         return str(value).encode("latin-1")
     except UnicodeEncodeError as error:
         raise InvalidHeader(
-            f"Header {name!r} holds characters beyond latin-1; encode the value yourself ({error})."
+            f"Header {name!r} has characters that latin-1 cannot encode; pass bytes ({error})."
         ) from error
 
 
@@ -143,10 +144,10 @@ def _framing(method: str, content: Any, length: bytes | None, chunked: bool) -> 
     """Choose the one field that says where the body ends.
 
     Returns:
-        `None` for a request that has no body and need not say so.
+        The field; `None` for a request without a body that needs no such field.
     """
     if content is None:
-        # The caller's own length is sent. If it is not 0, h11 refuses to send no body.
+        # The caller's own length is kept. If it is not 0, h11 raises, because no body follows.
         if length is None and method not in _BODY_EXPECTED:
             return None
         return b"Content-Length", b"0" if length is None else length
@@ -156,7 +157,10 @@ def _framing(method: str, content: Any, length: bytes | None, chunked: bool) -> 
 
 
 def _with_framing(fields: list[_Field], framing: _Field | None) -> list[_Field]:
-    """Put `framing` where the caller had such a field, else at the end; drop any other."""
+    """Put the framing field where the caller had one of that name, else at the end.
+
+    All other framing fields are dropped.
+    """
     kept: list[_Field] = []
     for field in fields:
         lower = field[0].lower()
@@ -179,11 +183,14 @@ def _encode(target: str) -> bytes:
     try:
         return target.encode("ascii")
     except UnicodeEncodeError as error:
-        raise InvalidURL(f"The URL {target!r} holds characters that may not be sent.") from error
+        raise InvalidURL(f"The URL {target!r} has characters that are not ASCII.") from error
 
 
 def _rewinder(content: Any) -> Callable[[], None] | None:
-    """Return what puts a body back to where it is now; `None` when it can be sent only once."""
+    """Return a function that puts a body back to where it is now.
+
+    `None` if the body can be sent only once, as an iterator or a pipe.
+    """
     if content is None or isinstance(content, bytes):
         return lambda: None
     if not hasattr(content, "read"):

@@ -2,10 +2,12 @@
 
     next_piece -> bytes         a piece; `b""` at the end
                -> None          more bytes are needed: read them and `feed` them
+    look_ahead                  parse what has arrived, to find the end together with the last piece
+    read_ahead                  read what has arrived of an early response
 
-The end is looked for together with the last piece, where the framing allows it: a reader who takes
-no more than the body holds still gives the connection back. What is found too early, or goes wrong
-too early, is kept and comes in its turn.
+Why look ahead: a caller that reads exactly the bytes of the body, and not up to the `b""`, must
+still give the connection back. A piece, an end or an error that is found ahead of its turn is kept
+until `next_piece` comes to it.
 """
 
 from __future__ import annotations
@@ -26,11 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RECV_BYTES", "ResponseBody"]
 
-#: Bytes asked of the stream at a time: several TLS records (16 KiB each). A larger number gains
-#: nothing.
+#: The most bytes of one `recv`: several TLS records (16 KiB each). A larger number gains nothing.
 RECV_BYTES = 64 * 1024
 
-#: Framing bytes an honest chunk may cost: its size in hex, a short extension, two line ends.
+#: Framing bytes that a normal chunk has: its size in hex, a short extension, two line ends.
 CHUNK_ALLOWANCE_BYTES = 16
 
 #: The most of an early response that is kept while its request is still being sent.
@@ -41,21 +42,21 @@ class ResponseBody:
     """Takes one body from the parser.
 
     Args:
-        head: What came before it.
-        parser: Parses it.
-        errors: Makes its errors; is told how much of the body has come.
-        limits: Bounds on its framing.
+        head: The head of the response.
+        parser: The parser of the connection.
+        errors: Makes the errors, and counts the bytes of the body.
+        limits: Limits of the framing.
     """
 
     __slots__ = (
         "_ahead",
         "_ahead_bytes",
         "_errors",
-        "_excess",
         "_failure",
         "_is_chunked",
         "_limits",
         "_parser",
+        "_surplus",
         "chunk_ended",
         "is_complete",
     )
@@ -68,9 +69,9 @@ class ResponseBody:
         self._limits = limits
         self._is_chunked = head.is_chunked
         errors.body_left = head.body_length
-        #: Framing bytes that the data does not explain.
-        self._excess = 0
-        #: What was found before its turn: pieces, the end, or an error.
+        #: Bytes of a chunked body beyond a normal amount of framing for the data so far.
+        self._surplus = 0
+        #: What was found ahead of its turn: pieces, the end, or an error.
         self._ahead: deque[Piece | Signal | HTTPError] | None = None
         self._ahead_bytes = 0
         self._failure: Exception | None = None
@@ -84,7 +85,7 @@ class ResponseBody:
 
         Raises:
             BodyTruncated: The connection ended before the body did.
-            BadResponse: Broken chunks, almost only framing, or an oversized trailer.
+            BadResponse: The chunks are malformed or almost only framing, or the trailer is too large.
         """
         if self._failure is not None:
             raise copy_without_tracebacks(self._failure)
@@ -96,38 +97,39 @@ class ResponseBody:
     def feed(self, data: bytes) -> None:
         """Take bytes from the stream; `b""` for its end.
 
-        A chunked body may be almost only framing (extensions of a kilobyte around one byte of
-        data), which is an attack on the reader's time. So the framing bytes that the data does not
-        explain are bounded.
+        A server may send a chunked body that is almost only framing, such as an extension of a
+        kilobyte for each byte of data, to waste the time of the reader. So framing bytes beyond a
+        normal amount are limited.
         """
         if self._is_chunked:
-            self._excess += len(data)
-            if self._excess > self._limits.chunk_overhead_bytes + RECV_BYTES:
+            self._surplus += len(data)
+            if self._surplus > self._limits.chunk_overhead_bytes + RECV_BYTES:
                 raise self._errors.bad_response("the chunked body is almost only framing", "body")
         self._parser.feed(data)
 
     def look_ahead(self) -> None:
-        """Find out whether the end of the body is already here; keep what else is."""
+        """Parse what has arrived: note the end of the body, or keep the next piece or error."""
         try:
             found = self._next_kept() if self._ahead else self._parser.next_piece()
-        except Exception as error:  # raised in its turn, behind the data that came before it
+        except Exception as error:  # raised by the next call, after the data that came before it
             self._failure = copy_without_tracebacks(error)
             return
         if found is END:
             self.is_complete = True
         elif found is not NEED_DATA:
-            self._put_aside().appendleft(found)
+            self._kept().appendleft(found)
 
     def read_ahead(self, recv_now: Callable[[int], bytes | None]) -> bool:
-        """Read the body of an early response, so that its server does not block on it.
+        """Read what has arrived of the body of an early response, and keep it.
 
         Args:
             recv_now: Returns what has arrived, `None` for nothing yet.
 
         Returns:
-            `False` when it is complete or broken, or too large to keep more of it.
+            Whether more may follow: `False` when the body is complete or broken, or too large to
+            keep more of it.
         """
-        ahead = self._put_aside()
+        ahead = self._kept()
         try:
             while self._ahead_bytes <= READ_AHEAD_BYTES:
                 found = self._parser.next_piece()
@@ -144,19 +146,19 @@ class ResponseBody:
                     if found is END:
                         return False
         except OSError:
-            pass  # the reader of the body meets it again
+            pass  # the next `recv` fails again, and the caller gets the error there
         except HTTPError as error:
             ahead.append(copy_without_tracebacks(error))
         return False
 
-    def _put_aside(self) -> deque[Piece | Signal | HTTPError]:
+    def _kept(self) -> deque[Piece | Signal | HTTPError]:
         if self._ahead is None:
             self._ahead = deque()
         return self._ahead
 
     def _next_kept(self) -> Piece | Signal:
-        """Return the next part of the body that was found before its turn."""
-        found = self._put_aside().popleft()
+        """Return the next item that was found ahead of its turn; raise it if it is an error."""
+        found = self._kept().popleft()
         if isinstance(found, HTTPError):
             raise copy_without_tracebacks(found)
         return found
@@ -171,7 +173,7 @@ class ResponseBody:
         errors = self._errors
         errors.body_seen += len(data)
         if self._is_chunked:
-            self._excess = max(0, self._excess - 3 * len(data) - CHUNK_ALLOWANCE_BYTES)
+            self._surplus = max(0, self._surplus - 3 * len(data) - CHUNK_ALLOWANCE_BYTES)
         elif errors.body_left is not None:
             errors.body_left -= len(data)
         if self.chunk_ended or errors.body_left == 0:

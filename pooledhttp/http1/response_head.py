@@ -1,7 +1,7 @@
-"""A response head as a value, and what can be told of one without a parser.
+"""A response head as a value, and checks of its first bytes that need no parser.
 
-The parser makes a `Head` of what it has read; the rest of the package sees nothing else of a head.
-So a `Head` also says how the body is framed, and whether that is beyond doubt.
+The parser makes a `Head`, and the rest of the package sees only that. So a `Head` also says how the
+body is framed, and whether there is doubt about it (see `connection`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 __all__ = ["OPENING_BYTES", "Head", "is_opening", "keep_alive_seconds", "name_protocol"]
 
-#: How a response begins (RFC 9112, section 4), and one beginning to complete shorter ones with.
+#: How a response begins (RFC 9112, section 4); and a sample, whose end completes a start that is
+#: too short to match.
 _OPENING = re.compile(rb"HTTP/1\.[0-9] [0-9]{3}")
 _SAMPLE = b"HTTP/1.1 200"
-#: How one begins that has more than one space, or a tab, before the status: see `odd_heads`.
+#: The same, with several spaces or tabs before the status: see `odd_heads`.
 _ODD_OPENING = re.compile(rb"HTTP/1\.[0-9][ \t]+[0-9]{0,3}")
 OPENING_BYTES = len(_SAMPLE)
 
@@ -28,15 +29,15 @@ class Head:
         reason: The reason phrase.
         version: 10 or 11.
         headers: Name and value pairs as the server wrote them, in its order, repeats included.
-        is_chunked: Whether the body comes in chunks, whose ends a reader of a live stream wants to
-            see.
+        is_chunked: Whether the body comes in chunks. A reader of a live stream stops at their ends.
         keep_seconds: The server's `Keep-Alive: timeout=` hint; `None` without one.
         body_length: Bytes of the body, 0 for none; `None` when chunks or the end of the connection
             delimit it (RFC 9112, section 6.3).
         is_doubtful: Whether two readers could disagree on where the body ends, or the head was
             repaired; then the connection is not used again.
-        is_switch: Whether what follows is no body but another protocol.
-        repairs: What was odd in this head or in the interim ones before it: names of `odd_heads`.
+        is_switch: Whether another protocol follows instead of a body.
+        repairs: What was odd in this head, or in interim heads before it: names of rows of
+            `odd_heads`.
     """
 
     status: int
@@ -54,7 +55,8 @@ class Head:
 def is_opening(start: bytes) -> bool:
     """Tell whether the first bytes of a response can be those of a status line.
 
-    What can never become one is found as it comes, also from a peer that sends no more.
+    It is asked as soon as any bytes have arrived: a peer that speaks another protocol may send too
+    few for a whole status line.
 
     Args:
         start: At most `OPENING_BYTES` bytes.

@@ -1,7 +1,7 @@
 """The states of a connection, and the moves between them.
 
 IDLE -> SENDING -> AWAITING -> READING -> IDLE     a complete exchange; kept alive
-                       |          '-----> CLOSED   the response says close, or leaves doubt
+                       |          '-----> CLOSED   the server closes, or there is doubt
                        '--> SWITCHED ---> CLOSED   101, or 2xx to CONNECT: no longer HTTP
 any state ----------------------------> CLOSED
 """
@@ -20,9 +20,9 @@ class State(Enum):
     IDLE = auto()
     #: A request is being written.
     SENDING = auto()
-    #: The request is sent, or cut short by an early response; no final head yet.
+    #: The request is sent, or an early response has ended it; the final head is not yet read.
     AWAITING = auto()
-    #: The head is read; the body is not at its end, or at an end that forbids reuse.
+    #: The head is read. The body has not ended, or it has ended and the connection is not reusable.
     READING = auto()
     #: No longer HTTP: a tunnel or another protocol.
     SWITCHED = auto()

@@ -1,16 +1,21 @@
 """The pool: what a database pool offers, for resources of any kind.
 
 It gives leases within limits and in a fair order, keeps idle resources, probes and expires them,
-finds leaks, and counts everything. It knows no HTTP and never dials. A newcomer reads `pool` first,
-then `core` and `state`. Each module imports only modules that stand below it or to its right:
+finds leaks, and counts everything. It knows no HTTP and never dials.
+
+Read `pool` first, then `core` and `state`. Three words to know before: a *step* is one change of
+the state under the lock; to *settle* is to do, after a step, the work that the step put off; an
+idle resource is *trusted* while it has been idle so briefly that the peer has surely not closed it.
+
+Each module imports only modules in a row below it, or to its right:
 
     public          pool          the path of a request: acquire, fill, release
-    no lock held    acquire       search, wait, probe
+    no lock held    acquire       search for a slot, wait, probe
                     maintenance   expire, evict, resize, close, warm, statistics
-    the lock        core          runs steps, does the deferred work, recounts after an interrupt
+    the lock        core          runs steps, settles, recounts after an interrupt
     lock held:      evict         evict, resize, shut down, recount, snapshot
     one step each   checkout      how a lease gets a slot          checkin  how a lease ends
-                    queue         who waits, who is served         leaks    which leases are leaks
+                    queue         who waits, who gets a slot       leaks    which leases are leaks
     the state       state         PoolState and its indexes        key_state  KeyState, Slot
     plain values    lease  keepalive  stats  config  limits
     the process     sweeper

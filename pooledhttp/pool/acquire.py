@@ -1,19 +1,22 @@
-"""Acquiring a slot that is not at hand: search, wait, probe.
+"""The other ways to a slot, when the newest idle resource cannot be taken: search, probe, wait.
 
 `Pool.acquire` itself tries only the shortest way. The rest is here. Each search is one step under
 the lock; probing, closing and waiting happen between the steps:
 
-    search ---PLACED--------------------------------------------> the lease has its slot
-     ^ |------PROBE----> probe an old idle one ---dead----------> the lease has an empty slot
-     | |                   |
-     |-+-------------------'  alive: it is idle again
-     | |
-     | '------WAIT-----> search again and join the queue ---WAIT---> wait ---served---> it has it
-     '---------------------'                                           |
-                                                        time is up, or the pool is shut down
+    search --SLOT---------------------------------------------> the lease has its slot
+      ^ |----PROBE--> probe an old idle resource --dead-------> the lease has an empty slot
+      | |                 |
+      |-+-----------------'  alive: it is idle again
+      | |
+      | '----WAIT---> make a `WaitingCaller`, and search again with it
+      '-------------------'
 
-A caller joins the queue in the same step that finds nothing free. Between a search that finds
-nothing and a later step that joins, a slot could become free, and the caller would miss it.
+    search, with a caller --WAIT--> it is in the queue --served--> the lease has its slot
+                                      '--- time is up, or the pool is shut down ---> error
+
+The first search that finds nothing does not join the queue, because most searches find something
+and need no `WaitingCaller`. The second search joins in the same step that finds nothing. If joining
+were a step of its own, a slot could become free before it, and the caller would miss it.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ from pooledhttp.pool.queue import leave_queue_locked
 from pooledhttp.pool.state import PoolState
 from pooledhttp.timing import Deadline
 
-__all__ = ["abandon", "find_slot", "replace_dead"]
+__all__ = ["find_slot", "give_back", "replace_until_alive"]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
@@ -54,13 +57,13 @@ def find_slot(
     careful: bool,
     fresh: bool,
 ) -> None:
-    """Get a slot for the lease by any way but the shortest, which was tried before.
+    """Get a slot for the lease. The caller has tried `take_idle_locked` before.
 
     Args:
         core: Of the pool.
         lease: Gets the slot.
         deadline: When to stop waiting; the pool's `acquire_timeout` can end the wait earlier.
-        since: When the caller came.
+        since: When the caller called `acquire`.
         careful: Take an idle resource only if it is trusted.
         fresh: Take an empty slot only.
 
@@ -73,7 +76,7 @@ def find_slot(
     limit = deadline
     while True:
         found, key_state = _search(core, lease, careful, fresh, may_probe, caller)
-        if found is Found.PLACED:
+        if found is Found.SLOT:
             return
         if found is Found.CLOSED:
             raise core.closed_error(lease.key)
@@ -103,24 +106,28 @@ def _search(
     may_probe: bool,
     caller: WaitingCaller[K, R] | None,
 ) -> tuple[Found, KeyState[K, R]]:
-    """Search once, and close the resources that had to make room."""
+    """Search once, and close the resources whose slots the search has freed.
+
+    The limits of a new key are looked up before the step, so the step may find that the key was
+    dropped or the pool resized meanwhile. Then it changes nothing, and is run again.
+    """
     key = lease.key
     to_close: list[R] = []
     while True:
-        settings = core.settings
-        # Asked for outside the lock, because these functions belong to the user.
+        version = core.config_version
+        # Called without the lock, because these functions belong to the user.
         new = None if key in core.state.keys else (core.describe(key), core.limits(key))
 
         def search_locked(
             state: PoolState[K, R],
             now: float,
-            settings: object = settings,
+            version: object = version,
             new: tuple[str, Limits] | None = new,
         ) -> tuple[Found, KeyState[K, R]] | None:
             key_state = state.keys.get(key)
             if key_state is None:
-                if new is None or settings is not core.settings:
-                    return None  # dropped as unused, or resized, since it was looked up
+                if new is None or version is not core.config_version:
+                    return None  # the key was dropped as unused, or the pool was resized
                 key_state = state.add_key_locked(now, key, *new)
             found = find_slot_locked(
                 state, now, key_state, lease, to_close,
@@ -136,7 +143,12 @@ def _search(
 
 
 def _probe_lent(core: PoolCore[K, R], lease: Lease[K, R]) -> bool:
-    """Probe the old idle resource lent to the lease; whether the lease has its slot now."""
+    """Probe the old idle resource lent to the lease.
+
+    Returns:
+        True if it was dead: the lease keeps the slot, empty. False if it was alive: the resource is
+        idle again, and the lease has no slot.
+    """
     resource = lease.resource
     assert resource is not None
     if core.probe(resource):
@@ -152,8 +164,8 @@ def _wait(
 ) -> None:
     """Wait in the queue until served.
 
-    The step that serves a caller gives it the slot; the signal is only the news. A caller whose
-    time is up may have been served at the last moment. Then it has its lease and is not late.
+    The step that serves a caller gives it the slot; the signal only wakes it. If the time is up but
+    a step has served the caller at the last moment, it has its slot, and no error is raised.
     """
     try:
         caller.signal.wait(limit)
@@ -170,15 +182,18 @@ def _wait(
 def _timed_out(
     core: PoolCore[K, R], key_state: KeyState[K, R], waited_seconds: float
 ) -> PoolTimeout:
-    """Make the error of a caller that waited in vain, count it, and emit the event."""
+    """Make the error of a caller whose time is up, count it, and emit the event."""
     error = core.step(timeout_error_locked, key_state, waited_seconds)
     if core.listeners:
         core.listeners.emit(WaitTimedOut(key_state.origin, waited_seconds))
     return error
 
 
-def replace_dead(core: PoolCore[K, R], lease: Lease[K, R], careful: bool) -> None:
-    """Close the dead resource of a lease; give it another idle one that is alive, or none."""
+def replace_until_alive(core: PoolCore[K, R], lease: Lease[K, R], careful: bool) -> None:
+    """Close the dead resource of a lease, and try the other idle ones of the key in turn.
+
+    Afterwards the lease has one that is alive or too young to be probed, or else an empty slot.
+    """
     is_dead = True
     while is_dead:
         core.close(lease.resource)
@@ -197,6 +212,6 @@ def _replace_dead_by_idle_locked(
     swap_for_idle_locked(state, now, lease, careful)
 
 
-def abandon(core: PoolCore[K, R], lease: Lease[K, R]) -> None:
-    """Give back whatever an acquire has got that ends with an exception."""
+def give_back(core: PoolCore[K, R], lease: Lease[K, R]) -> None:
+    """End the lease of an `acquire` that raises, if it has a slot already."""
     core.end(discard_locked, None, lease.serial, "interrupted")

@@ -1,12 +1,13 @@
 """How a lease ends, and what becomes of its resource. Pure steps: see `state`.
 
-    release       the resource is good: keep it, or close it if it is old, evicted or one too many
-    discard       the resource is of no use: close it
-    reclaim       the lease was dropped without an end: discard, and count a leak
-    return        the slot was given to a caller that has left: as if nothing had happened
+    release_locked        the resource is good: keep it, or close it if it is old, evicted or one
+                          too many
+    discard_locked        the resource cannot be used again: close it
+    reclaim_locked        the lease was dropped without an end: discard it, and count a leak
+    return_unused_locked  the slot was given to a caller that has left: undo that
 
-Each step looks the lease up by its serial number, so a second end finds nothing and does nothing.
-If the slot is empty, each step frees it.
+Each of these steps looks the lease up by its serial number, so a second end finds nothing and does
+nothing. An empty slot is simply freed.
 
 A good resource goes to the first waiting caller, else to the idle list of its key, else it is
 closed. The idle list has the newest slot at its end, which is taken first. So slots that are not
@@ -45,8 +46,8 @@ R = TypeVar("R")
 def release_locked(state: PoolState[K, R], now: float, serial: int, keep_for: float | None) -> None:
     """End a lease whose resource can be used again.
 
-    This function is on the path of every request. It repeats what `_count_end_locked`,
-    `must_close_locked` and `_keep_locked` do for the rare ends, which saves their calls.
+    Every request runs this. To save calls it repeats the lines of `_count_end_locked`,
+    `must_close_locked` and `_add_idle_locked`, which serve the other ends.
     """
     slot = state.held.pop(serial, None)
     if slot is None:
@@ -68,8 +69,8 @@ def release_locked(state: PoolState[K, R], now: float, serial: int, keep_for: fl
         return
     if slot.idle_before > key_state.alive_at:
         key_state.saw_alive(slot.idle_before)
-    # All times are one object now. The old ones are freed while they are in the processor's cache;
-    # each would cost another trip to memory when the slot is taken again.
+    # Only `idle_since` is needed. The others are set as well, so that their old floats are freed
+    # now, while they are in the processor's cache, and not when the slot is taken again.
     slot.idle_since = slot.taken_at = now
     slot.idle_before = 0.0
     slot.watch = None
@@ -89,7 +90,7 @@ def release_locked(state: PoolState[K, R], now: float, serial: int, keep_for: fl
     idle = key_state.idle
     if state.waiting_total or idle or state.idle_total >= state.max_idle_total:
         _keep_locked(state, now, slot)
-    elif key_state.max_idle:  # the common case: no caller waits, and it is the only idle one
+    elif key_state.max_idle:  # the common case: no caller waits, and no other slot is idle
         idle.append(slot)
         state.idle_total += 1
         if not key_state.bucket:
@@ -99,14 +100,14 @@ def release_locked(state: PoolState[K, R], now: float, serial: int, keep_for: fl
 
 
 def _learn_announced_locked(slot: Slot[K, R], now: float, keep_for: float) -> None:
-    """Learn from the idle limit that the peer has announced."""
+    """Note the idle limit that the peer has announced, for the slot and for its origin."""
     keepalive = slot.key_state.keepalive
     keepalive.learn_announced(keep_for)
     slot.keep_until = min(slot.retire_at, now + keepalive.usable_seconds(keep_for))
 
 
 def discard_locked(state: PoolState[K, R], now: float, serial: int, reason: str) -> None:
-    """End a lease whose resource is of no use."""
+    """End a lease whose resource cannot be used again, and have the resource closed."""
     slot = state.held.pop(serial, None)
     if slot is None:
         return
@@ -127,7 +128,7 @@ def reclaim_locked(state: PoolState[K, R], now: float, serial: int, reason: str)
 
 
 def return_unused_locked(state: PoolState[K, R], now: float, serial: int) -> None:
-    """End a lease that was given to a caller that never used it, as if nothing had happened."""
+    """End a lease whose caller left the queue just as it was served; take its counts back."""
     slot = state.held.pop(serial, None)
     if slot is None:
         return
@@ -169,7 +170,7 @@ def _keep_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
     """Hand a good resource to a waiting caller, or keep it idle."""
     key_state = slot.key_state
     if state.blocked and overtaking_key_locked(state, now, key_state, key_state.open) is not None:
-        # The room goes to the other key once the resource is closed.
+        # The close frees the room, and the other key gets it.
         state.schedule_close_locked(now, slot, "made_room")
         return
     if key_state.waiting:
@@ -184,7 +185,7 @@ def _keep_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
 
 
 def _add_idle_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
-    """Add a slot to the idle list of its key, and close one that is too many or too old."""
+    """Add a slot to the idle list of its key; close one if there are too many or one expired."""
     key_state = slot.key_state
     idle = key_state.idle
     is_key_full = len(idle) >= key_state.max_idle
@@ -228,7 +229,7 @@ def expire_idle_locked(state: PoolState[K, R], now: float, key_state: KeyState[K
     soonest = inf
     for slot in list(idle):
         end = min(slot.keep_until, slot.idle_since + limit)
-        if surplus:  # a minimum exempts from the idle timeout, but not the oldest beyond it
+        if surplus:  # `min_idle` slots are exempt from the idle timeout; the older ones are not
             end = min(end, slot.idle_since + state.idle_timeout)
             surplus -= 1
         if end > now:
@@ -241,12 +242,12 @@ def expire_idle_locked(state: PoolState[K, R], now: float, key_state: KeyState[K
 
 
 def close_expired_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
-    """Have a resource closed that must not be used again, and count the reason."""
+    """Have a good resource closed that must not be used again, and count the reason."""
     state.schedule_close_locked(now, slot, close_reason_locked(state, now, slot))
 
 
 def must_close_locked(state: PoolState[K, R], slot: Slot[K, R]) -> bool:
-    """Whether a returned resource is closed although it is good and young."""
+    """Whether a returned resource must be closed for a reason other than its age."""
     key_state = slot.key_state
     return (
         slot.epoch != key_state.epoch
@@ -258,7 +259,7 @@ def must_close_locked(state: PoolState[K, R], slot: Slot[K, R]) -> bool:
 
 
 def close_reason_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> str:
-    """Return why a resource must not be used again, in the word that statistics count by."""
+    """Return why a resource must not be used again: the word under which statistics count it."""
     key_state = slot.key_state
     if slot.epoch != key_state.epoch:
         return "evicted"

@@ -1,23 +1,23 @@
 """How a lease gets a slot, and what the outcome of a probe means. Pure steps: see `state`.
 
-`take_idle_locked` is the shortest way: the newest idle resource of the key, if it is usable as it
-is. `find_slot_locked` is the whole search:
+`take_idle_locked` is the shortest way: the newest idle resource of the key, if it has not expired.
+`find_slot_locked` is the whole search:
 
-    1  the newest idle resource, if it is trusted               PLACED
-    2  an old idle resource that is not trusted, to be probed   PROBE    then it searches again
-    3  room within the limits, or made by closing an idle one   PLACED   with an empty slot
-    4  nothing                                                  WAIT     in the queue, if wanted
+    1  the newest idle resource; a careful request needs it trusted   SLOT
+    2  for a careful request: the oldest idle resource, to probe      PROBE  then it searches again
+    3  an empty slot, if the limits allow it or one can be freed      SLOT
+    4  nothing                                                        WAIT   in the queue, if wanted
 
-Where an idle resource has to go to make room, its slot is freed at once and the resource is added
-to `to_close`. The caller closes it before it puts another one into its slot, so that no more are
-open than the limits allow.
+To make room, an idle resource may have to be closed. Then its slot is freed at once, and the
+resource is added to `to_close`. The caller closes it before it puts another one into its own slot,
+so that no more are open than the limits allow.
 
-The probe itself runs without the lock, while a lease holds the resource. Its outcome teaches the
-pool about the origin: alive at an age means that younger ones can be trusted, dead at an age means
-that older ones must not be used. A careful request that does not trust an old idle resource borrows
-it only to learn that:
+A probe runs without the lock, while a lease holds the resource. The pool learns from its outcome:
+if a resource was alive after some idle time, those idle for less can be trusted; if it was dead,
+those idle for longer must not be used. So a careful request that trusts no idle resource borrows
+the oldest one, not to use it, but to learn:
 
-    idle --lend_oldest--> lease --return_alive--> idle       the lease has no slot then
+    idle --lend_oldest--> lease --return_alive--> idle       the lease has no slot any more
                             |
                             +--replace_dead-----> closed     the lease keeps the slot, empty
                             '--discard_dead-----> closed     the lease ends (`probe_idle`)
@@ -67,7 +67,7 @@ _IDLE_SINCE = operator.attrgetter("idle_since")
 class Found(enum.Enum):
     """The outcome of a search for a slot."""
 
-    PLACED = "placed"  #: the lease has a slot
+    SLOT = "slot"  #: the lease has a slot
     PROBE = "probe"  #: the lease has an old idle resource that has to be probed first
     WAIT = "wait"  #: nothing is free
     CLOSED = "closed"  #: the pool is shut down
@@ -76,11 +76,11 @@ class Found(enum.Enum):
 def take_idle_locked(
     state: PoolState[K, R], now: float, key_state: KeyState[K, R], lease: Lease[K, R]
 ) -> bool:
-    """Give the newest idle slot to the lease, if it is usable as it is.
+    """Give the newest idle slot to the lease, if its resource has not expired.
 
-    This is the common case and on the path of every request, so `attach_idle_locked` is written
-    out. For a moment the slot is in two containers, never in none: an interrupt between two lines
-    must not lose it.
+    Every request runs this, so the lines of `attach_idle_locked` are repeated here to save a call.
+    For a moment the slot is in two containers, never in none, so that an interrupt between two
+    lines cannot lose it.
     """
     idle = key_state.idle
     if not idle:
@@ -120,16 +120,16 @@ def find_slot_locked(
         now: The time.
         key_state: Of the key of the lease.
         lease: Gets the slot.
-        to_close: Gets the resources whose slots were freed. The caller closes them before it puts
-            another resource into its slot.
+        to_close: The resources whose slots this frees are added to it. The caller closes them
+            before it puts another resource into its slot.
         careful: Take an idle resource only if it is trusted.
         fresh: Take an empty slot only.
         may_probe: Whether an old idle resource may be lent out to be probed.
-        caller: Joins the queue if nothing is free; with None nothing joins.
+        caller: Joins the queue if nothing is free. With None the queue stays as it is.
     """
     if state.is_closed:
         return Found.CLOSED
-    state.mark_used_locked(key_state)  # making room may drop other keys, but not this one
+    state.mark_used_locked(key_state)  # making room may drop unused keys, which must not hit this
     expired: Slot[K, R] | None = None
     if key_state.idle and not fresh:
         key_state.forget_outdated(now)
@@ -137,7 +137,7 @@ def find_slot_locked(
         if _take_trusted_locked(state, now, key_state, lease, careful=careful):
             if expired is not None:
                 close_expired_locked(state, now, expired)
-            return Found.PLACED
+            return Found.SLOT
         if key_state.idle and may_probe and expired is None:
             lend_oldest_locked(state, now, key_state, lease)
             return Found.PROBE
@@ -151,13 +151,17 @@ def find_slot_locked(
             enqueue_locked(state, key_state, caller)
         return Found.WAIT
     state.attach_empty_locked(now, state.open_slot_locked(key_state), lease)
-    return Found.PLACED
+    return Found.SLOT
 
 
 def _pop_expired_locked(
     state: PoolState[K, R], now: float, key_state: KeyState[K, R]
 ) -> Slot[K, R] | None:
-    """Remove the expired slots at the new end of the idle list; return one for its room."""
+    """Remove the expired slots at the new end of the idle list.
+
+    All but the last one are scheduled to be closed. The last one is returned: the search may free
+    its slot at once for the lease. None if no slot has expired.
+    """
     idle = key_state.idle
     limit = key_state.idle_limit
     spare: Slot[K, R] | None = None
@@ -188,7 +192,11 @@ def _take_trusted_locked(
 def _make_room_locked(
     state: PoolState[K, R], now: float, key_state: KeyState[K, R], to_close: list[R]
 ) -> bool:
-    """Free an idle slot for a lease of the key, if a limit is in its way; whether one was freed."""
+    """Free an idle slot if a limit leaves no room for a lease of the key.
+
+    Returns:
+        Whether a slot was freed. False also if there is room already.
+    """
     if key_state.open >= key_state.max_open:
         victim: KeyState[K, R] | None = key_state if key_state.idle else None
     elif state.open_total >= state.max_total:
@@ -257,7 +265,10 @@ def reserve_locked(
 def swap_for_idle_locked(
     state: PoolState[K, R], now: float, lease: Lease[K, R], careful: bool
 ) -> None:
-    """Exchange the empty slot of a lease for another idle one of its key, if there is one."""
+    """Give a lease with an empty slot an idle slot of its key instead, and free the empty one.
+
+    Nothing changes if no idle slot is usable.
+    """
     slot = state.held.get(lease.serial)
     if slot is None or not slot.key_state.idle or slot.key_state.waiting:
         return
@@ -290,7 +301,7 @@ def lend_oldest_locked(
 
 
 def return_alive_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
-    """Take the probed resource back from a lease, which has no slot then."""
+    """Take a resource that a probe has found alive back from the lease, and make it idle again."""
     slot = state.held.pop(lease.serial, None)
     if slot is None:
         return
@@ -300,8 +311,8 @@ def return_alive_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
     lease.slot = lease.resource = None
     is_wanted = key_state.waiting or state.blocked.longest_wait() is not None
     if is_wanted or must_close_locked(state, slot):
-        # A caller came meanwhile: the slot must not become idle while it waits. Closing the
-        # resource and freeing its room serves the first caller.
+        # A caller waits: the slot must not become idle (see `state`). Closing the resource frees
+        # its room, and that serves the caller.
         state.schedule_close_locked(now, slot, "made_room")
         return
     bisect.insort_left(key_state.idle, slot, key=_IDLE_SINCE)
@@ -311,7 +322,7 @@ def return_alive_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
 
 
 def replace_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
-    """Give a lease an empty slot for the one whose dead resource has been closed."""
+    """Give a lease an empty slot in place of its slot, whose dead resource has been closed."""
     slot = state.held.get(lease.serial)
     if slot is None:
         return
@@ -319,7 +330,7 @@ def replace_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
     _count_dead_locked(state, now, slot)
     state.count_close_locked(now, slot, "stale")
     key_state.counters.dialled += 1
-    state.end_warming_locked(slot)  # for a lent resource, the request begins here
+    state.end_warming_locked(slot)  # if the resource was lent, the lease serves a request from now
     emptied: Slot[K, R] = Slot(key_state)
     emptied.taken_at = slot.taken_at
     emptied.watch = slot.watch
@@ -331,7 +342,7 @@ def replace_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
 
 
 def discard_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
-    """End a lease that has found an idle resource dead, and have it closed."""
+    """End a lease whose probe has found the resource dead, and have the resource closed."""
     slot = state.held.get(lease.serial)
     if slot is None:
         return
@@ -340,7 +351,7 @@ def discard_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
 
 
 def _count_dead_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
-    """Count a dead resource, and learn from the age at which it was found."""
+    """Count a dead resource, and learn from how long it had been idle."""
     key_state = slot.key_state
     key_state.saw_closed(slot.idle_before, now)
     key_state.counters.stale_found += 1

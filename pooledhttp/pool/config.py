@@ -11,8 +11,9 @@ those of SQLAlchemy's engine (`from_sqlalchemy`) or with those of requests' adap
     max_lifetime           pool_recycle                  -
     validate_after         pool_pre_ping                 -
 
-With the defaults no request waits that would not wait under requests: there is no maximum of open
-connections. Idle ones are bounded only by the descriptors that the process may open.
+By default the number of open connections has no limit, so no request waits for one, as in
+`requests`. The number of idle connections is limited to a part of the descriptors that the process
+may open (see `default_max_idle_total`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pooledhttp.pool.limits import HostLimits, Limits, check_count, check_prefix
 
 __all__ = ["PoolConfig", "default_max_idle_total"]
 
-#: Kept idle in all, where the platform does not tell how many descriptors a process may open.
+#: The default of `max_idle_total` on a platform that has no limit of descriptors.
 _IDLE_WITHOUT_RLIMIT = 256
 
 
@@ -46,7 +47,10 @@ def default_max_idle_total() -> int:
 
 
 def _check_seconds(name: str, value: object, *, least: float = 0.0, open_end: bool = False) -> None:
-    """Accept None or a number of seconds; `open_end` excludes `least` itself."""
+    """Raise unless `value` is None or a number of seconds of at least `least`.
+
+    With `open_end` the value must be more than `least`.
+    """
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -76,19 +80,20 @@ class PoolConfig:
         max_per_host: Connections to one host, those being dialled included; None for no limit.
         max_total: Connections in all, idle ones included; None for no limit.
         acquire_timeout: Seconds to wait for a connection when a maximum is reached; 0 does not
-            wait, None waits for ever, or until the timeout of the request.
+            wait. With None only the timeout of the request ends the wait.
         idle_timeout: Seconds after which an unused connection is closed; None for never.
         max_lifetime: Seconds after which a connection is not used again; None for never.
         lifetime_jitter: Part of `max_lifetime` (from 0 to 1) by which lifetimes are shortened at
             random, so that connections opened together are not closed together.
         max_requests: Requests after which a connection is not used again; None for no limit.
-        validate_after: A connection idle for so many seconds is probed before it is used; 0 probes
-            always, None never.
-        leak_threshold: A connection held for so many seconds without being read from is reported;
-            None looks for no leaks and costs nothing.
+        validate_after: A connection that has been idle for at least this many seconds is probed
+            before it is used; 0 probes always, None never.
+        leak_threshold: A connection that a response has held for this many seconds without a read
+            is reported as a leak. None turns leak detection off.
         overrides: Limits of single hosts, by URL prefix (`"https://api.example.com"`).
-        patience: When `max_total` is reached, a request waits so many seconds for connections of
-            other hosts, before one of them is closed for it; at most a quarter of its timeout.
+        patience: Seconds that a request lets requests to other hosts go first when `max_total` is
+            reached. After that, a connection to another host is closed to make room for it. Never
+            more than a quarter of the time that the request may wait.
 
     Raises:
         TypeError, ValueError: A field has a wrong type or value; the message names it.
@@ -171,7 +176,8 @@ class PoolConfig:
             pool_size: Connections kept; 0 for no limit (then `max_overflow` is ignored).
             max_overflow: Connections beyond those, closed when they are returned; -1 for no limit.
             pool_timeout: Seconds to wait; None waits for ever.
-            pool_recycle: Seconds that a connection is used; -1 for ever, 0 uses each one once.
+            pool_recycle: Seconds after which a connection is not used again; -1 for never, 0 uses
+                each connection once.
             pool_pre_ping: Whether each connection is probed before it is used again.
 
         Raises:

@@ -1,50 +1,53 @@
 """The core of a pool: its state, the lock around it, and the work deferred until after a step.
 
-A step is one indivisible change of the state: a function whose name ends in `_locked`. It only
-decides. Closing a resource and waking a caller can take time or call foreign code, so the step
-defers them, and `settle` does them after the lock has been released. There are two ways to run a
-step:
+A step is one indivisible change of the state: a function whose name ends in `_locked`. Closing a
+resource and waking a caller can take time or call code of the user. So a step only notes them, and
+`settle` does them after the lock has been released. There are two ways to run a step:
 
-    step        waits for the lock, then settles
-    try_step    gives up if the lock is taken; the caller settles
+    step        waits for the lock, runs the step, and settles
+    try_step    runs the step if the lock is free; the caller settles
 
-`Pool.acquire` alone does not call `step` for its first look, but repeats its lines, because every
-request pays for them.
+`Pool.acquire` repeats the lines of `step` for its first search, because every request would pay for
+the call.
 
 **Ending a lease never waits for the lock.** A finalizer or a signal handler can end a lease in the
-very thread that holds the lock. So an end that finds the lock taken is noted in the deque `ended`.
-Each thread that releases the lock looks into the deque, and takes the lock once more if it finds
-something. The thread that noted the end tries the lock again. No end is lost: either that try
-succeeds, or the holder of the lock has not looked into the deque yet.
+same thread that holds the lock. So if the lock is taken, the end is noted in the deque `ended`.
+Each thread that releases the lock looks into the deque, and takes the lock again if it finds an
+end. The thread that noted the end then tries the lock once more. No end is lost: either that try
+succeeds, or the thread that holds the lock has yet to look into the deque.
 
-    step --> settle: --> ended? ---yes---> lock free? --yes--> end them
-                 ^         | no                | no: its holder does it
-                 |         v                   v
-                 '--- close or wake one <--- deferred?  --no--> done
+    step --> settle: --> ended? --yes--> lock free? --yes--> run these ends, look again
+                 ^         | no              | no: the thread that holds it runs them
+                 |         v                 |
+                 |      deferred? <----------'
+                 |         | yes    '--no--> done
+                 '---------'  close one resource, or wake one caller
 
 **An exception from outside** (Ctrl-C, a cancellation) can be raised between any two instructions of
 Python code. Two rules make that safe.
 
-1. *A step that was interrupted is repaired by the next one.* `in_step` is set at the beginning of a
-   step and cleared at its end, both under the lock. A step that finds it set knows that the step
-   before was interrupted, and recounts the state first. So no code has to catch the exception.
+1. *The next step repairs a step that was interrupted.* `in_step` is set at the beginning of a step
+   and cleared at its end, both under the lock. A step that finds it set knows that the step before
+   was interrupted, and recounts the state first. So no code has to catch the exception.
 2. *No interrupt fits between taking the lock and entering the block that releases it.* `with lock:`
-   guarantees that where the code waits. Where it does not wait, it uses a loop of one turn: `map`
-   calls `lock.acquire(False)`, and the loop binds the result, both within one instruction. With
-   `if lock.acquire(False):` an interrupt could come before the `try`, and the lock would stay taken
-   for ever. Items of a deque are removed in the same way, or only after they were used.
+   guarantees that for `step`, which waits for the lock. `try_step` must not wait, so it uses a loop
+   that runs once: `map` calls `lock.acquire(False)`, and the loop stores the result, both within
+   one instruction. With `if lock.acquire(False):` an interrupt could come before the `try`, and the
+   lock would stay taken for ever. An item of a deque is removed in the same way, or only after its
+   work is done.
 
 Alternatives that were tried (`benchmarks/pool_cost.py` compares their cost):
 
     `with core.step():` of a class     An interrupt inside `__enter__`, after the lock was taken,
                                        leaves it taken: `with` has not begun yet. It costs 1.4
                                        times the instructions of `with lock:`.
-    the same of a generator            The lock stays taken as long as the traceback lives. It
+    the same with a generator          The lock stays taken as long as the traceback lives. It
                                        costs 5.2 times the instructions.
-    an `RLock` and the same flag       Ending a lease must not wait for an `RLock` either: a
-                                       finalizer under the lock of one pool could wait for the lock
-                                       of another pool, whose holder waits for the first one.
-                                       Without waiting it needs the same loop, and costs 2 % more.
+    an `RLock` and `in_step`           Ending a lease must not wait for an `RLock` either: a
+                                       finalizer in a thread that holds the lock of one pool could
+                                       wait for the lock of another pool, and the thread that holds
+                                       that one for the first. Without waiting, an `RLock` needs the
+                                       same loop, and costs 2 % more.
 """
 
 from __future__ import annotations
@@ -80,7 +83,7 @@ P = ParamSpec("P")
 
 logger = logging.getLogger(__name__)
 
-#: What `map` passes to `acquire` of a lock; see the module docstring.
+#: The arguments that `map` passes to `lock.acquire`; see the module docstring.
 _WITHOUT_WAITING = (False,)
 
 #: Seconds between two log lines about connections closed because the limit of idle ones is reached.
@@ -95,11 +98,11 @@ class PoolCore(Generic[K, R]):
         lock: Guards the state.
         runtime: How callers wait.
         listeners: Receive events.
-        random: For lifetimes, and for the choice among equals.
+        random: Draws the jitter of lifetimes, and chooses among equal keys.
         close: Closes a resource.
         limits_for: Returns the limits of a key; None for those of `config`.
-        is_alive: Probes an idle resource; None takes all to be alive.
-        describe: Names a key.
+        is_alive: Probes an idle resource; with None, every idle resource counts as alive.
+        describe: Returns the name of a key.
     """
 
     def __init__(
@@ -128,16 +131,16 @@ class PoolCore(Generic[K, R]):
         self.reset(lock)
 
     def apply_config(self, config: PoolConfig) -> None:
-        """Take over the settings that are used outside the lock."""
+        """Set the settings that are used outside the lock."""
         self.config = config
-        self.settings = object()  # another object after each change
+        self.config_version = object()  # a new object for each config, compared by identity
         self.validate_after = inf if config.validate_after is None else config.validate_after
         if self.is_alive is None:
             self.validate_after = inf
         self.watches_leaks = config.leak_threshold is not None or lease_tracker.is_on
 
     def reset(self, lock: Any) -> None:
-        """Make an empty state: at first, and in a forked child."""
+        """Make an empty state, for a new pool or in a forked child."""
         self.lock = lock
         self.in_step = False
         self.state: PoolState[K, R] = PoolState(
@@ -195,9 +198,12 @@ class PoolCore(Generic[K, R]):
         first: A,
         second: B,
     ) -> bool:
-        """Run a step if the lock is free, and do not settle; whether it was free.
+        """Run a step if the lock is free; do not settle.
 
-        The number of arguments is fixed because this is on the path of every request.
+        The number of arguments is fixed because every request runs this, and `*args` costs more.
+
+        Returns:
+            Whether the lock was free.
         """
         for is_taken in map(self.lock.acquire, _WITHOUT_WAITING):
             if not is_taken:
@@ -223,8 +229,9 @@ class PoolCore(Generic[K, R]):
 
         Args:
             function: One of the steps of `checkin` that end a lease.
-            at: When it ends; None for the time at which the step runs. Finalizers pass None, so
-                that the end is noted before any other call, which an interrupt could hit.
+            at: When the lease ends; None for the time at which the step runs. Finalizers pass None:
+                they must note the end before they call anything that an interrupt could hit, and
+                reading the clock is such a call.
             serial: The number of the lease.
             detail: Passed to `function`.
         """
@@ -234,10 +241,10 @@ class PoolCore(Generic[K, R]):
     # -- deferred work
 
     def settle(self) -> None:
-        """Do the deferred work of the steps so far, and the ends that found the lock taken.
+        """Run the ends that found the lock taken, and do the deferred work of all steps so far.
 
-        After an interrupt it starts once more, because perhaps no other thread uses the pool while
-        callers wait.
+        After an interrupt it starts again before it raises: callers may wait for this work, and
+        perhaps no other thread will use the pool.
         """
         try:
             self._settle()
@@ -246,23 +253,24 @@ class PoolCore(Generic[K, R]):
             raise
 
     def _settle(self) -> None:
-        if self.in_step:  # interrupted, unless another thread is in a step just now
+        if self.in_step:  # a step was interrupted, or another thread runs one now
             self.try_step(_nothing_locked, self.now(), None, None)
         while self._end_all() or self.state.deferred:
             self._do_next()
 
     def _end_all(self) -> bool:
-        """End the leases in `ended`; whether there was one, and the lock was free."""
-        has_worked = False
+        """Run the ends noted in `ended`, if the lock is free; return whether any was run."""
+        has_ended_any = False
         while self.ended and self.try_step(_end_all_locked, self.now(), self.ended, self.now):
-            has_worked = True
-        return has_worked
+            has_ended_any = True
+        return has_ended_any
 
     def _do_next(self) -> None:
         """Close one resource, or wake one caller."""
         try:
-            # Removed and unpacked in one instruction, as the lock is taken. The loop never ends at
-            # None: an empty deque raises.
+            # The loop runs once. It removes and unpacks the item in one instruction, like the loop
+            # in `try_step`. `popleft` never returns the None that would end it: on an empty deque
+            # it raises.
             for slot, signal in iter(self.state.deferred.popleft, None):
                 try:
                     if slot is not None:
@@ -270,11 +278,12 @@ class PoolCore(Generic[K, R]):
                     elif signal is not None:
                         signal.set()
                 finally:
-                    if slot is not None:  # the first call here, so that an interrupt cannot lose it
+                    if slot is not None:
+                        # No other call comes first, because an interrupt in it would lose the slot.
                         self.ended.append((free_closed_slot_locked, None, slot, None))
                 return
         except IndexError:
-            return  # another thread was faster
+            return  # another thread took the last item
 
     def close(self, resource: R | None) -> None:
         """Close a resource; never under the lock."""
@@ -282,7 +291,7 @@ class PoolCore(Generic[K, R]):
             return
         try:
             self.close_resource(resource)
-        except Exception as error:  # the resource counts as closed all the same
+        except Exception as error:  # the slot must become free, so the resource counts as closed
             logger.warning("Closing %r failed", resource, exc_info=error)
 
     def probe(self, resource: R | None) -> bool:
@@ -307,7 +316,7 @@ class PoolCore(Generic[K, R]):
             self.listeners.emit(event)
 
     def log_overflow(self) -> None:
-        """Log once a minute that connections are closed for lack of room, and what to set."""
+        """Log, at most once a minute, that good connections are closed, and the limit to raise."""
         state = self.state
         key_state, state.overflowed = state.overflowed, None
         now = self.now()
@@ -322,14 +331,14 @@ class PoolCore(Generic[K, R]):
             setting, limit, wanted = "max_idle_total", state.max_idle_total, state.open_total
         logger.warning(
             "Connections to %s are closed because the pool keeps only %d idle (%s); %d of them "
-            "so far. Set %s to %d to keep what is used.",
+            "so far. Set %s to %d to keep those that are used.",
             key_state.origin, limit, setting, counters.closed.get(IDLE_FULL, 0), setting,
             max(wanted, limit + 1),
         )  # fmt: skip
 
 
 def _nothing_locked(state: object, now: float, first: object, second: object) -> None:
-    """Change nothing: a step recounts the state if the one before it was interrupted."""
+    """Change nothing; run only because each step recounts the state after an interrupted one."""
 
 
 def _end_all_locked(
@@ -340,7 +349,8 @@ def _end_all_locked(
 ) -> None:
     """Run all deferred ends."""
     while ended:
-        # Removed after it is done: to do it twice does nothing, to lose it is for ever.
+        # Removed after it was run. An interrupt in between runs it twice, which does no harm; if it
+        # were removed first, an interrupt would lose it for ever.
         function, at, what, detail = ended[0]
         function(state, clock() if at is None else at, what, detail)
         ended.popleft()

@@ -1,8 +1,13 @@
-"""What is done to the whole state, or for all slots of a key. Pure steps: see `state`.
+"""Steps that change or read a whole key, or the whole pool. Pure steps: see `state`.
 
-Evicting, resizing, shutting down, the snapshot of a key, and the recount after an interrupted step.
-A walk over many keys calls a step for each key, so that the lock is held briefly. Only `resize`,
-`shut_down` and `recount` handle all keys in one step.
+    evict_locked       close the resources of a key
+    snapshot_locked    copy the numbers of a key
+    resize_locked      apply new settings
+    shut_down_locked   close the pool for good
+    recount_locked     repair the state after an interrupted step
+
+The first two handle one key, so that a walk over many keys holds the lock only briefly. The others
+handle all keys in one step.
 """
 
 from __future__ import annotations
@@ -44,9 +49,9 @@ def evict_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R], 
 
 
 def shut_down_locked(state: PoolState[K, R], now: float) -> None:
-    """Close the pool for good: send all waiting callers away, and close what is idle.
+    """Close the pool for good: end the wait of all callers, and close all idle resources.
 
-    All keys in one step: no caller may join a queue that is not served any more.
+    All keys in one step, so that no caller can join a queue that is no longer served.
     """
     state.is_closed = True
     for key_state in list(state.keys.values()):
@@ -64,7 +69,7 @@ def resize_locked(
 ) -> bool:
     """Apply new settings: close surplus idle resources, and serve callers if there is room.
 
-    Surplus leases are closed when they end.
+    If more slots are in use than the new limits allow, resources are closed as their leases end.
 
     Returns:
         False, and nothing is changed, if `limits` lacks a key.
@@ -97,7 +102,7 @@ def resize_locked(
 
 
 def _serve_all_locked(state: PoolState[K, R], now: float) -> None:
-    """Serve all queues; this also enters those that still wait into the index."""
+    """Serve all queues, and add the callers that still wait to `BlockedIndex`."""
     for key_state in list(state.keys.values()):
         if key_state.waiting:
             serve_locked(state, now, key_state)
@@ -113,11 +118,11 @@ def snapshot_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R
 
 
 def recount_locked(state: PoolState[K, R], now: float) -> None:
-    """Set every counter to what the containers hold.
+    """Count again, after an interrupted step, what the containers hold.
 
     An exception from outside, such as Ctrl-C, can interrupt a step in the middle. Then a slot can
-    be in two containers, or in none while it is still counted. A slot in two belongs to its lease.
-    A slot in none is lost, and its resource with it, but its room becomes free.
+    be in two containers: it is left to its lease. Or it can be in none, and still be counted: then
+    it is lost, and its resource with it, but its room becomes free.
     """
     state.clear_indexes_locked()
     held = {id(slot) for slot in state.held.values()}

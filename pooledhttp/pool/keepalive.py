@@ -1,20 +1,22 @@
 """What the pool has learned about how long one origin keeps an idle connection open.
 
-It gives two numbers, both idle ages in seconds:
+"Age" here is the time that a connection has been idle, in seconds. Two ages are the result:
 
-    limit      from this age on, no request uses the connection
-    trust      below this age, a careful request may use it: one that must not be sent twice
+    limit      no request uses a connection of this age or older
+    trust      a careful request, which must not be sent twice, uses only younger connections
 
-What it learns from:
+An announced limit is no third number here: each slot keeps it as `keep_until`. The pool learns from
+three observations:
 
-    learn_announced   the peer announced its idle limit    sets both, less a margin
-    saw_alive         a connection of that age was alive   raises trust to nearly that age
-    saw_closed        a connection of that age was closed  lowers trust below that age, and limit
-                                                           if an idle timeout can be the reason
+    learn_announced   the peer announced its idle limit      sets `trust`, less a margin
+    saw_alive         a connection of some age was alive     raises `trust` to nearly that age
+    saw_closed        the peer had closed a connection of    lowers `trust` below that age, and
+                      some age                               `limit` if an idle timeout can be why
 
-A peer that restarts closes connections of any age. A close far below an age at which other
-connections were alive is therefore doubted. It lowers `trust` at once, because the next connection
-found alive raises it again. It lowers `limit` only when it happens a second time.
+A peer that restarts closes connections of any age. So if a close is observed at less than half an
+age at which another connection was alive, the idle timeout is probably not the reason. Such a close
+lowers `trust` at once, because the next connection found alive raises it again. It lowers `limit`
+only when it happens a second time.
 
 A limit learned from a close is forgotten after five minutes. Otherwise no later observation could
 correct it, because the pool keeps no connection beyond the limit.
@@ -26,10 +28,11 @@ from math import inf
 
 __all__ = ["KeepAlive"]
 
-#: Trusted before anything is known. Most servers keep connections for at least 5 s, proxies 1 s.
+#: The age that is taken as good before anything is known. Most servers keep an idle connection for
+#: at least 5 s, but some proxies only for 1 s; a wrong guess costs a probe or a replay.
 _START_SECONDS = 2.0
 
-#: The part of a known age that is used: the request must arrive before the peer closes.
+#: The part of an observed age that is used, because the request must arrive before the peer closes.
 _MARGIN = 0.9
 
 #: Subtracted from an announced limit, but never more than half of it. Servers announce whole
@@ -40,8 +43,9 @@ _ANNOUNCED_MARGIN_SECONDS = 1.0
 #: probe and the replay handle connections that die so early.
 _LEAST_LIMIT_SECONDS = 1.0
 
-#: Trust below this counts as none. A peer that closes right after each response is found alive as
-#: long as its close is on the way, which proves nothing; and a request needs time to arrive.
+#: A lower `trust` becomes zero. If a peer closes right after each response, a probe finds the
+#: connection alive until the close arrives, which proves nothing. A request also takes time to
+#: arrive.
 _LEAST_TRUST_SECONDS = 0.05
 
 #: How long a learned limit holds.
@@ -69,17 +73,17 @@ class KeepAlive:
     trust: float  #: Below this idle age, a careful request may use a connection.
 
     def __init__(self) -> None:
-        self._good = _START_SECONDS  # assumed alive at this age
-        self._proved = 0.0  # seen alive at this age
-        self._announced = inf
-        self._is_announcement_wrong = False
-        self._doubted_at = -inf
-        self._forget_at = inf
+        self._good = _START_SECONDS  # the age up to which connections are assumed to be alive
+        self._proved = 0.0  # the greatest age at which one was alive
+        self._announced = inf  # the announced idle limit, less the margin
+        self._is_announcement_wrong = False  # the peer has closed one before that
+        self._doubted_at = -inf  # when a close was last observed that did not lower the limit
+        self._forget_at = inf  # when the learned limit is forgotten
         self.limit = inf
         self.trust = _START_SECONDS * _MARGIN
 
     def usable_seconds(self, announced_seconds: float) -> float:
-        """Return how long to keep a connection that the peer announced to keep for so long."""
+        """Return how long to use a connection that the peer announced to keep open."""
         return max(announced_seconds - _ANNOUNCED_MARGIN_SECONDS, announced_seconds * 0.5)
 
     def learn_announced(self, seconds: float) -> None:
@@ -110,7 +114,7 @@ class KeepAlive:
         self._update_trust()
 
     def _is_believed(self, now: float) -> bool:
-        """Whether a close at a surprising age has happened before, in another incident."""
+        """Whether a close far below a proved age has happened before, in another incident."""
         if now - self._doubted_at > _MEMORY_SECONDS:
             self._doubted_at = now
             return False

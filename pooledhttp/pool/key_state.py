@@ -7,10 +7,10 @@ resource has been closed:
       |                 |  ^                  |
       |                 |  +----acquire-------+
       |                 v                     v
-      +-------------> closing <---------------+      gone when the close has returned
+      +-------------> closing <---------------+      free when the close has returned
 
-These classes are plain containers, as a list is. They belong to one `PoolState` and are touched
-only while its lock is held.
+These classes only hold data; the modules of steps change it. Each object belongs to one `PoolState`
+and is used only while the lock of the pool is held.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ class Slot(Generic[K, R]):
     def __init__(self, key_state: KeyState[K, R]) -> None:
         self.key_state = key_state
         self.resource: R | None = None
-        self.epoch = key_state.epoch  # below the key's epoch: evicted, close it after its lease
+        self.epoch = key_state.epoch  # older than the key's: evicted, closed when its lease ends
         self.opened_at = 0.0
-        self.retire_at = inf  # no lease from then on, because of its age
-        self.keep_until = inf  # while idle: no lease from then on, for any reason
+        self.retire_at = inf  # the end of its lifetime: not leased again from then on
+        self.keep_until = inf  # `retire_at`, or earlier if the peer has announced an idle limit
         self.idle_since = 0.0
         self.idle_before = 0.0  # how long it had been idle when the present lease got it
-        self.taken_at = 0.0
-        self.uses = 0
-        self.is_request = True  # False while the lease serves no request: it warms, or probes
-        self.watch: LeaseWatch | None = None  # of the present lease, while leaks are looked for
+        self.taken_at = 0.0  # when the present lease got it
+        self.uses = 0  # requests, for `max_requests`
+        self.is_request = True  # False while its lease serves no request: for warming or a probe
+        self.watch: LeaseWatch | None = None  # of the present lease, if leak detection is on
 
     @property
     def origin(self) -> str:
@@ -66,7 +66,7 @@ class Slot(Generic[K, R]):
 
 
 class Outcome(enum.Enum):
-    """What has become of a waiting caller."""
+    """How the wait of a caller ended, or that it has not ended yet."""
 
     PENDING = "pending"  #: in the queue
     SERVED = "served"  #: its lease has a slot
@@ -81,7 +81,7 @@ class WaitingCaller(Generic[K, R]):
         lease: Gets the slot.
         signal: Wakes the caller.
         since: When it began to wait, on the pool's clock.
-        patience: After so many seconds it may overtake other keys.
+        patience: After this many seconds it may overtake callers of other keys.
         careful: It accepts only an idle resource that is trusted.
         fresh: It accepts only an empty slot.
     """
@@ -110,8 +110,9 @@ class WaitingCaller(Generic[K, R]):
 class KeyState(Generic[K, R]):
     """The state of one key.
 
-    `open` counts all its slots: in use, idle and closing. `in_use` has the empty ones
-    (`dialling`) and those whose lease serves no request (`warming`) in it.
+    `open` counts all its slots: those in use, idle and closing. Two counts are parts of `in_use`:
+    `dialling` (empty slots) and `warming` (slots whose lease serves no request, because it warms
+    the key or probes a resource). `leased` is `in_use` without `warming`.
     """
 
     __slots__ = (
@@ -127,27 +128,27 @@ class KeyState(Generic[K, R]):
         self.dialling = 0
         self.closing = 0
         self.warming = 0
-        # The newest slot is last. A deque removes from the old end without moving the others, but
-        # it starts with a block of 64 entries. For ten thousand keys with one slot each that is
-        # five megabytes, which have to stay in the caches. Moving some hundred pointers costs
-        # nothing beside the close of a connection, which follows each removal at the old end.
+        # The newest slot is last. Why a list and not a deque: removing the first item of a list
+        # moves the others, but that is cheap compared with the close that follows it. A deque
+        # allocates 64 entries at once: five megabytes for ten thousand keys with one slot each,
+        # which would push other data out of the processor's cache.
         self.idle: list[Slot[K, R]] = []
         self.waiting: OrderedDict[int, WaitingCaller[K, R]] = OrderedDict()  # by lease serial
-        self.epoch = 0  # raised by an eviction
-        self.bucket = 0  # where `IdleIndex` lists this key
-        self.bucket_index = 0
-        self.blocked_serial = -1  # the caller by which `BlockedIndex` lists this key
+        self.epoch = 0  # each eviction adds one
+        self.bucket = 0  # the bucket of `IdleIndex` that has this key; 0 for none
+        self.bucket_index = 0  # the position in that bucket
+        self.blocked_serial = -1  # the lease of the caller in `BlockedIndex`'s entry of this key
         self.keepalive = KeepAlive()
-        # Copies for the path of every request: one object less to touch among ten thousand.
-        self.idle_limit = inf  # from this idle age on unusable: by the settings, or as learned
-        self.alive_at = 0.0  # found alive at this age: younger ones alive are no news
+        # Copies of numbers of `keepalive`, so that a request need not read that object as well.
+        self.idle_limit = inf  # idle this long, a resource is not used: by the settings, or learned
+        self.alive_at = 0.0  # the longest idle time after which a resource was found alive
         self.counters = Counters(now)
         self.idle_timeout = inf
         self.max_open = self.max_idle = UNLIMITED
         self.min_idle = 0
 
     def apply_limits(self, limits: Limits, idle_timeout: float) -> None:
-        """Take over new limits. A key with a minimum has no idle timeout."""
+        """Set the limits. A key with a minimum of idle resources has no idle timeout."""
         self.max_open = UNLIMITED if limits.max_open is None else limits.max_open
         self.max_idle = UNLIMITED if limits.max_idle is None else limits.max_idle
         self.min_idle = limits.min_idle
@@ -161,7 +162,7 @@ class KeyState(Generic[K, R]):
 
     def saw_closed(self, age: float, now: float) -> None:
         """Learn that a resource idle for `age` seconds was dead."""
-        self.alive_at = 0.0  # the next one found alive is news again
+        self.alive_at = 0.0  # so that `keepalive` hears of the next one found alive
         self.keepalive.saw_closed(age, now)
         self._update_idle_limit()
 
@@ -175,10 +176,10 @@ class KeyState(Generic[K, R]):
 
     @property
     def in_use(self) -> int:
-        """Slots that leases have."""
+        """Slots that have a lease."""
         return self.open - len(self.idle) - self.closing
 
     @property
     def leased(self) -> int:
-        """Slots that the leases of requests have."""
+        """Slots whose lease serves a request."""
         return self.in_use - self.warming

@@ -6,7 +6,7 @@ Three things look for leaks:
     `leak_threshold`  a lease is held and has not been used for so long (`find_leaks_locked`)
     `LeaseTracker`    for test tools: every lease of the process, with the line that acquired it
 
-Besides, the error of a caller that waited in vain lists the leases in its way (`timeout_error`).
+`timeout_error_locked` makes the error of a caller that got no slot; it lists the leases in use.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ R = TypeVar("R")
 
 _PACKAGE = __name__.partition(".")[0]
 
-#: Leases listed in one message.
+#: How many leases one message lists.
 _MAX_HOLDERS = 10
 
-#: After so many notes the tracker throws away those about ended leases.
+#: Each time the tracker has this many notes more, it drops those about ended leases.
 _TIDY_AT = 1_000
 
 

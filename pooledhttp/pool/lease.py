@@ -32,7 +32,7 @@ __all__ = ["Lease", "LeaseOwner", "LeaseWatch", "LeasedSlot"]
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
-#: What `Lease.in_use` returns while no leaks are looked for.
+#: What `Lease.in_use` returns when leak detection is off.
 _NOT_WATCHED = contextlib.nullcontext()
 
 
@@ -228,8 +228,9 @@ class Lease(Generic[K, R]):
         if slot is None:
             return
         if getattr(self, "slot", None) is None:
-            # Either the holder has ended the lease while another thread had the lock: that end is
-            # deferred, and comes first. Or the caller never received the lease.
+            # There are two cases. The holder has ended the lease while another thread had the lock:
+            # that end is noted and runs first, so this one does nothing. Or the caller never
+            # received the lease, and this is its only end.
             self._owner.end_unclaimed(self.serial)
             return
         try:

@@ -27,7 +27,7 @@ __all__ = ["INHERIT", "HostLimits", "Inherit", "Limits", "check_count", "find_ov
 
 
 class Inherit(enum.Enum):
-    """The type of `INHERIT`, which stands for the setting of the pool."""
+    """The type of `INHERIT`, which means "use the setting of the pool"."""
 
     INHERIT = "inherit"
 
@@ -39,7 +39,7 @@ INHERIT: Final = Inherit.INHERIT
 
 
 def check_count(field: str, value: object, least: int, *, unit: str = "resources") -> None:
-    """Accept None or an int of at least `least`.
+    """Raise unless `value` is None or an int of at least `least`.
 
     Raises:
         TypeError: It has another type; booleans are not accepted.
@@ -58,7 +58,8 @@ class Limits:
     """The limits of one key.
 
     Args:
-        max_open: Resources at a time: dialling, in use and idle together. None for no limit.
+        max_open: Resources at a time: being dialled, in use, idle or being closed. None for no
+            limit.
         max_idle: Resources kept idle. None for no limit, 0 to keep none.
         min_idle: Idle resources kept ready by warming.
 
@@ -145,7 +146,7 @@ def _parse(url: str) -> _Prefix:
 
 
 def check_prefix(url: object) -> None:
-    """Accept a URL prefix that can have limits.
+    """Raise unless `url` is a URL prefix that can have limits.
 
     Raises:
         TypeError: It is not a string.
@@ -162,7 +163,7 @@ def check_prefix(url: object) -> None:
         raise ValueError(f"overrides: {url!r} must begin with a scheme, such as https://")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
         raise ValueError(
-            f"overrides: {url!r} may hold scheme, host and port only; limits are per origin"
+            f"overrides: {url!r} may have a scheme, a host and a port only; limits are per origin"
         )
 
 

@@ -1,8 +1,8 @@
 """The part of a pool that is not on the path of a request: expiry, leaks, settings, closing, stats.
 
-`PoolMaintenance` is the base class of `Pool` and has its public methods for all of that. Steps of
-`evict`, `checkout` and `checkin` change the state. A method that walks over all keys takes the lock
-for some of them at a time and settles in between, so that no request waits for the walk.
+`PoolMaintenance` is the base class of `Pool` and has its public methods for all of that. They run
+the steps of `evict`, `checkout` and `checkin`. A method that walks over all keys takes the lock for
+some of the keys at a time, so that no request waits for the whole walk.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
-#: Keys handled in one step by a walk over all keys.
+#: How many keys one step of a walk over all keys handles.
 _KEYS_PER_STEP = 128
 
 
 class PoolMaintenance(Generic[K, R]):
-    """Looks after a pool. `Pool` sets `_core` and makes the leases."""
+    """The methods of a pool that requests do not call. `Pool` sets `_core` and makes the leases."""
 
     _core: PoolCore[K, R]
 
@@ -95,7 +95,7 @@ class PoolMaintenance(Generic[K, R]):
         return core.leak_check_at
 
     def _keys_in_parts(self) -> Iterator[list[KeyState[K, R]]]:
-        """Yield the states of all keys, as many at a time as one step may handle."""
+        """Yield the states of all keys, in lists that one step can handle."""
         keys = list(self._core.state.keys.values())
         for start in range(0, len(keys), _KEYS_PER_STEP):
             yield keys[start : start + _KEYS_PER_STEP]
@@ -103,33 +103,33 @@ class PoolMaintenance(Generic[K, R]):
     # -- warm resources
 
     def try_reserve(self, key: K) -> Lease[K, R] | None:
-        """Take an empty slot to fill and release at once, if no request needs the room.
+        """Take an empty slot for warming: the caller fills it and releases it at once.
 
-        It is meant for warming: the lease does not count as a request.
+        The lease does not count as a request.
 
         Returns:
-            The lease; None if there is no room.
+            The lease; None if there is no room within the limits.
         """
         core = self._core
         lease = self._new_lease(key)
         while True:
-            settings = core.settings
+            version = core.config_version
             origin, limits = core.describe(key), core.limits(key)
-            is_placed = core.step(self._reserve_locked, settings, origin, limits, lease)
-            if is_placed is not None:
-                return lease if is_placed else None
+            has_slot = core.step(self._reserve_locked, version, origin, limits, lease)
+            if has_slot is not None:
+                return lease if has_slot else None
 
     def _reserve_locked(
         self,
         state: PoolState[K, R],
         now: float,
-        settings: object,
+        version: object,
         origin: str,
         limits: Limits,
         lease: Lease[K, R],
     ) -> bool | None:
-        """Reserve a slot; None if the pool was resized after its limits were looked up."""
-        if settings is not self._core.settings:
+        """Reserve a slot; None if the pool was resized since the limits were looked up."""
+        if version is not self._core.config_version:
             return None
         key_state = state.add_key_locked(now, lease.key, origin, limits)
         return reserve_locked(state, now, key_state, lease)
@@ -139,11 +139,11 @@ class PoolMaintenance(Generic[K, R]):
         return self._core.step(_shortage_locked)
 
     def probe_idle(self) -> None:
-        """Close the dead ones among the idle resources of keys that have a minimum of them.
+        """Close dead idle resources of the keys that have a minimum of idle resources.
 
-        It is meant for warming: peers close connections that are idle for long, and otherwise the
-        next request would be the first to notice. Of each key the oldest are probed, up to the
-        first one alive: peers close by age, or all at once.
+        The warmer calls this: peers close connections that are idle for long, and otherwise the
+        next request would find out. For each key it probes the oldest first and stops at the first
+        one that is alive, because peers close the oldest connections first, or all at once.
         """
         if self._core.is_alive is not None:
             for key_state in self._core.state.keys_with_minimum():
@@ -152,9 +152,13 @@ class PoolMaintenance(Generic[K, R]):
             self._core.emit_events()
 
     def _discard_oldest_if_dead(self, key_state: KeyState[K, R]) -> bool:
-        """Probe the oldest idle resource of a key, and close it if it is dead; whether it was."""
+        """Probe the oldest idle resource of a key, and close it if it is dead.
+
+        Returns:
+            Whether it was dead; False if none is idle.
+        """
         core = self._core
-        # A lease holds the resource meanwhile, so that an interrupt cannot lose it.
+        # A lease holds the resource during the probe, so that an interrupt cannot lose it.
         lease = self._new_lease(key_state.key)
         try:
             if not core.step(lend_oldest_locked, key_state, lease):
@@ -172,11 +176,11 @@ class PoolMaintenance(Generic[K, R]):
     def resize(
         self, config: PoolConfig, *, limits_for: Callable[[K], Limits] | None = None
     ) -> None:
-        """Apply new settings: serve waiting callers if there is room now, and close the surplus.
+        """Apply new settings: serve callers if there is room now, close surplus idle resources.
 
         Args:
             config: The settings.
-            limits_for: Returns the limits of a key from now on; None keeps the present function.
+            limits_for: Replaces the function that returns the limits of a key; None keeps it.
         """
         core = self._core
         if limits_for is not None:
@@ -192,13 +196,13 @@ class PoolMaintenance(Generic[K, R]):
         core.emit_events()
 
     def evict(self, which: K | Callable[[K], bool]) -> int:
-        """Close the idle resources of a key now, and those in use when they are given back.
+        """Close the idle resources of a key now, and those in use when their lease ends.
 
         Args:
-            which: A key, or a function that returns whether a key is meant.
+            which: A key, or a function that returns True for each key to evict.
 
         Returns:
-            How many resources that concerns.
+            How many resources are closed, now or later.
         """
         is_meant = which if callable(which) else None
         keys = [
@@ -209,7 +213,7 @@ class PoolMaintenance(Generic[K, R]):
         return self._evict_keys(keys, "evicted")
 
     def close_idle(self) -> None:
-        """Close all idle resources now, and those in use when they are given back.
+        """Close all idle resources now, and those in use when their lease ends.
 
         The pool stays usable.
         """
@@ -223,7 +227,7 @@ class PoolMaintenance(Generic[K, R]):
     def shutdown(self) -> None:
         """Close the pool for good.
 
-        Waiting callers get `PoolClosed` at once. Leases live until they end.
+        Waiting callers get `PoolClosed` at once. Resources in use are closed when their lease ends.
         """
         self._core.step(shut_down_locked)
         self._core.emit_events()
@@ -232,7 +236,7 @@ class PoolMaintenance(Generic[K, R]):
         """Shut down, and wait until all leases have ended and everything is closed.
 
         Returns:
-            False if the deadline came first.
+            Whether everything is closed; False if the deadline came first.
         """
         core = self._core
         signal = core.runtime.waiter()
@@ -246,11 +250,12 @@ class PoolMaintenance(Generic[K, R]):
     def stats(self) -> PoolStats:
         """Return a snapshot.
 
-        The numbers of one origin fit together. Origins are read in turn, so that requests go on
-        meanwhile. Keys with the same name, such as routes to one origin, are one origin.
+        The numbers of one key are of the same moment. Those of different keys are not, because the
+        lock is released in between. Keys with the same name, such as the routes to one origin,
+        become one origin.
         """
         core = self._core
-        core.settle()  # deferred ends have happened, as their callers see it
+        core.settle()  # leases whose end is still noted have ended, as their callers see it
         parts: dict[str, list[OriginStats]] = {}
         maxima: dict[str, int | None] = {}
         for keys in self._keys_in_parts():
@@ -293,7 +298,7 @@ def _shortage_locked(state: PoolState[K, R], now: float) -> list[tuple[K, int]]:
 
 
 def _await_drain_locked(state: PoolState[K, R], now: float, signal: Waiter) -> bool:
-    """Have `signal` set when nothing is open; False if that is so already."""
+    """Have `signal` set when nothing is open any more; return False if nothing is open now."""
     if state.open_total:
         state.drainers.append(signal)
     return bool(state.open_total)

@@ -1,20 +1,20 @@
 """The pool: leases of resources by key, within limits, in a fair order.
 
-It is generic in the key and the resource. It never makes a resource: a caller that gets an empty
-slot makes one and fills the slot. It knows no HTTP. What it has to do with a resource are functions
-that it is given. `acquire` looks for a slot in this order:
+It is generic in the key and the resource, and knows no HTTP. It never makes a resource: a caller
+that gets an empty slot makes a resource and fills the slot. The pool closes and probes a resource
+with functions that the constructor takes. `acquire` looks for a slot in this order:
 
     1  the newest idle resource of the key, if it is usable
-    2  room within the limits
-    3  room made by closing an idle resource: of any key, where only the limit of the pool is in the
-       way; of the same key, where the caller wants a new one
+    2  an empty slot, if the limits allow one more
+    3  an empty slot in place of an idle resource, which is closed: a resource of any key if the
+       pool has reached its limit, or of the same key if the key has reached its own
     4  the queue
 
-This module has what every request pays for: the shortest way to a slot, and the ends of leases. The
-rest stands in `acquire` (the other ways to a slot) and `maintenance` (the base class). All change
-one state under one lock, which is held for microseconds. Probing, closing, waking, events and
-logging follow after it was released; `core` describes how, and why ending a lease never waits for
-the lock.
+This module has the code that every request runs: the shortest way to a slot, and the end of a
+lease. `acquire` has the other ways to a slot, and `maintenance`, the base class, has the rest. All
+of them change one state under one lock, which is held for microseconds. Probing, closing, waking,
+events and logging happen after the lock has been released. `core` describes how, and why ending a
+lease never waits for the lock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from pooledhttp.events import ConnectionOpened, LeaseAcquired, Listeners
-from pooledhttp.pool.acquire import abandon, find_slot, replace_dead
+from pooledhttp.pool.acquire import find_slot, give_back, replace_until_alive
 from pooledhttp.pool.checkin import discard_locked, reclaim_locked, release_locked
 from pooledhttp.pool.checkout import fill_locked, replace_dead_locked, take_idle_locked
 from pooledhttp.pool.config import PoolConfig
@@ -53,18 +53,19 @@ class Pool(PoolMaintenance[K, R]):
 
     Args:
         config: The settings.
-        close: Closes a resource: at once, without waiting, without raising.
+        close: Closes a resource. It must not wait and should not raise.
         runtime: How callers wait. By default they block their thread.
         limits_for: Returns the limits of a key; by default those of `config`. It must not block.
-        is_alive: Probes an idle resource before it is used again; without it, all are taken to be
-            alive. It must not block.
-        abandon: Lets go of a resource in a forked child, so that its peer does not notice. Without
-            it the child keeps such resources open and unused.
-        describe: Names a key in messages, events and statistics; without secrets.
+        is_alive: Probes an idle resource before it is used again. It must not block. Without it,
+            the pool assumes that every idle resource is alive.
+        abandon: Frees a resource of the parent in a forked child, without sending anything.
+            Without it the child keeps such resources open and never uses them.
+        describe: Returns the name of a key for messages, events and statistics. The name must not
+            contain secrets.
         listeners: Receive events, in the caller's thread and outside the lock.
-        random: For lifetimes, and for the choice among equals.
-        sweeper: Closes what expired while the pool is not used. By default the one of the process,
-            if the runtime uses the clock of the machine. It cannot follow the clock of a test.
+        random: Draws the jitter of lifetimes, and chooses among keys that are equally suited.
+        sweeper: Closes expired resources while the pool is not used. The default is the sweeper of
+            the process; a pool whose runtime has its own clock, as in tests, has none.
     """
 
     #: Tests put a lock here at which they can switch threads.
@@ -104,7 +105,7 @@ class Pool(PoolMaintenance[K, R]):
             is_alive=is_alive,
             describe=describe,
         )
-        #: The slots of the leases that have not ended; leases look into it.
+        #: The slots of leases by serial number. A lease has ended when its number is not here.
         self.held = self._core.state.held
         register_fork_reset(self)
 
@@ -118,12 +119,12 @@ class Pool(PoolMaintenance[K, R]):
         Args:
             key: What the resource connects to; only equal keys share resources.
             deadline: When to stop waiting; the pool's `acquire_timeout` can end the wait earlier.
-            careful: Take an idle resource only if it is young enough to be trusted, because the
-                caller cannot repeat what it is going to do.
+            careful: Take an idle resource only if it has been idle so briefly that it is trusted
+                (see `keepalive`). For requests that must not be sent twice.
             fresh: Take an empty slot, even if a resource is idle.
 
         Raises:
-            PoolTimeout: No slot became free in time. The message lists who holds them.
+            PoolTimeout: No slot became free in time. The message lists the leases that hold them.
             PoolClosed: The pool was shut down before or while waiting.
         """
         now = self.now()
@@ -131,18 +132,18 @@ class Pool(PoolMaintenance[K, R]):
         lease = Lease(self, key, next(core.serials))
         state = core.state
         try:
-            with core.lock:  # `core.step`, written out
+            with core.lock:  # the lines of `core.step`, repeated here to save a call
                 if core.in_step:
                     recount_locked(state, now)
                 core.in_step = True
                 key_state = state.keys.get(key)
-                is_placed = (
+                has_slot = (
                     key_state is not None
                     and not (careful or fresh)
                     and take_idle_locked(state, now, key_state, lease)
                 )
                 core.in_step = False
-            if not is_placed:
+            if not has_slot:
                 find_slot(core, lease, deadline, now, careful, fresh)
             if core.ended or state.deferred:
                 core.settle()
@@ -151,9 +152,9 @@ class Pool(PoolMaintenance[K, R]):
                 and lease.idle_seconds >= core.validate_after
                 and not core.probe(lease.resource)
             ):
-                replace_dead(core, lease, careful)
+                replace_until_alive(core, lease, careful)
         except BaseException:
-            abandon(core, lease)
+            give_back(core, lease)
             raise
         if core.watches_leaks:
             self._watch(lease)
@@ -165,7 +166,7 @@ class Pool(PoolMaintenance[K, R]):
         return Lease(self, key, next(self._core.serials))
 
     def _watch(self, lease: Lease[K, R]) -> None:
-        """Note who acquired a lease, and look for leaks now and then."""
+        """Note which line and thread acquired a lease, and look for leaks if that is due."""
         slot = lease.slot
         if slot is not None:
             where, thread = caller_outside()
@@ -217,7 +218,7 @@ class Pool(PoolMaintenance[K, R]):
             if not core.try_step(release_locked, now, serial, keep_for):
                 core.ended.append((release_locked, now, serial, keep_for))
         except BaseException:
-            core.settle()  # a caller may wait for the slot
+            core.settle()  # repairs an interrupted step; a caller may wait for the slot
             raise
         if core.ended or state.deferred:
             core.settle()
@@ -233,16 +234,22 @@ class Pool(PoolMaintenance[K, R]):
             self._core.emit_events()
 
     def end_unclaimed(self, serial: int) -> None:
-        """End a lease that was dropped before its caller received it. Emits no events."""
+        """End a lease that was dropped before its caller received it.
+
+        A finalizer calls this, so it emits no events.
+        """
         self._core.end(discard_locked, None, serial, "never taken")
 
     def end_dropped(self, serial: int) -> None:
-        """End a lease that was dropped while it was in use. Emits no events."""
+        """End a lease that was dropped while it was in use.
+
+        A finalizer calls this, so it emits no events.
+        """
         if lease_tracker.is_on:
             lease_tracker.note_dropped(self, serial)
         self._core.end(reclaim_locked, None, serial, "leaked")
 
-    # -- what it looks like from outside
+    # -- numbers and settings
 
     @property
     def config(self) -> PoolConfig:
@@ -265,12 +272,12 @@ class Pool(PoolMaintenance[K, R]):
         return 0 if key_state is None else len(key_state.idle)
 
     def leased_count(self, key: K) -> int:
-        """Return how many slots of a key requests have."""
+        """Return how many slots of a key requests use; warming and probes do not count."""
         key_state = self._core.state.keys.get(key)
         return 0 if key_state is None else key_state.leased
 
     def count_replay(self, key: K) -> None:
-        """Count a request that was sent once more because its reused connection was dead."""
+        """Count a replay: a request sent again because its reused connection was dead."""
         self._core.step(_count_replay_locked, key)
 
     def __repr__(self) -> str:

@@ -2,10 +2,10 @@
 
 Each key has its own queue, first come, first served. Queues of different keys compete only where
 the limit of the whole pool stops them. A free slot goes to the first caller in the queue of its own
-key, unless the first caller of another key is entitled to overtake (see `overtaking_key_locked`).
+key, unless the first caller of another key may overtake (see `overtaking_key_locked`).
 
-A caller has its slot when the step that served it releases the lock. The wake-up that follows is
-only the news of it.
+A caller has its slot as soon as the step that serves it releases the lock. The signal that follows
+only wakes it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def enqueue_locked(
 def leave_queue_locked(
     state: PoolState[K, R], now: float, key_state: KeyState[K, R], caller: WaitingCaller[K, R]
 ) -> bool:
-    """Take a caller out of the queue; False if it was served or sent away before."""
+    """Take a caller out of the queue; return False if its wait had ended before."""
     if caller.outcome is not Outcome.PENDING:
         return False
     caller.outcome = Outcome.LEFT
@@ -57,7 +57,10 @@ def leave_queue_locked(
 
 
 def serve_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> None:
-    """Give free room to the callers of a key, or to a key that may overtake it."""
+    """Give all free room to waiting callers: of this key, of keys that may overtake it, of others.
+
+    It opens empty slots until the pool is full, or no caller waits that could use one.
+    """
     blocked = state.blocked
     if state.max_total != UNLIMITED:
         blocked.update(key_state)
@@ -80,19 +83,21 @@ def overtaking_key_locked(
 ) -> KeyState[K, R] | None:
     """Return the other key that gets a slot of `key_state`, or None.
 
-    A caller of another key that has waited longer than its patience overtakes in two cases: its key
-    has fewer slots, so that the shares become more even; or it has waited both `patience` longer
-    and twice as long as the first caller of `key_state`.
+    If no caller of `key_state` waits, the key whose caller has waited longest gets it. Otherwise
+    that caller must first have waited longer than its patience. Then it overtakes in two cases:
 
-    Under a load that makes all callers wait longer than their patience, the shares settle, and the
-    slots of each key serve its own queue. If only the waiting time counted, nearly every request
-    would close a connection.
+    - its key has no slot, or at least two fewer than `key_state`: the shares become more even;
+    - it has waited twice as long as the first caller of `key_state`, and longer by its patience.
+
+    Overtaking closes a connection of one key and opens one of another. Under a load that makes all
+    callers wait longer than their patience, the shares become even, and then each key serves its
+    own queue. If only the waiting time counted, nearly every request would close a connection.
 
     Args:
         state: Of the pool.
         now: The time.
         key_state: The key whose slot is free.
-        open_before: How many slots that key had, the free one included.
+        open_before: How many slots that key has, with the free one.
     """
     other = state.blocked.longest_wait_except(key_state)
     if other is None or not key_state.waiting:
@@ -111,9 +116,9 @@ def hand_over_locked(
 ) -> None:
     """Give a slot to the first caller in the queue.
 
-    The caller leaves the queue last. If this step is interrupted, a caller that has a slot is still
-    in the queue, and `repair_queue_locked` completes the hand-over. Out of the queue it would wait
-    for ever.
+    The last lines remove the caller from the queue. If an interrupt comes before them, the caller
+    has its slot and is still in the queue, where `repair_queue_locked` finds it and completes the
+    hand-over. A caller that had left the queue before would wait for ever.
     """
     serial, caller = next(iter(key_state.waiting.items()))
     lease = caller.lease
@@ -132,7 +137,7 @@ def hand_over_locked(
 
 
 def repair_queue_locked(state: PoolState[K, R], key_state: KeyState[K, R]) -> None:
-    """Complete the hand-overs that an interrupted step has begun."""
+    """Complete the hand-over that an interrupted step has begun."""
     for serial, caller in list(key_state.waiting.items()):
         slot, lease = state.held.get(serial), caller.lease
         if slot is not None:

@@ -7,20 +7,20 @@
     what they      state                  PoolState, IdleIndex, BlockedIndex
     change         key_state              KeyState, Slot, WaitingCaller
 
-The functions of these modules end in `_locked`: the caller holds the lock of the pool. They never
-lock, wait, close a resource or call back, and the caller passes the time. What has to happen after
-the lock is released is noted: closes and wake-ups in `deferred`, events in `events`. So each
-function is one indivisible step and can be tested as such.
+The names of the functions in these modules end in `_locked`: the caller holds the lock of the pool,
+and passes the time. They never take a lock, wait, close a resource, or call code of the user. They
+note what has to happen after the lock is released: closes and wake-ups in `deferred`, events in
+`events`. So each function is one indivisible step, and a test can call it alone.
 
 A slot is in exactly one of three containers: `held` (a lease has it), the `idle` list of its key,
 or `closing`. `open` counts all three. So connections that are being dialled or closed count too,
 and the limits hold for open sockets.
 
-What holds between two steps:
+Between two steps these statements are true:
 
-    A key with waiting callers has no idle slot.           A returned slot goes to them.
-    If a key waits below its own limit, the pool is full   Free room goes to them, and idle slots
-        and has no idle slot.                                  of other keys are closed for them.
+    A key with waiting callers has no idle slot.           Because a returned slot goes to a caller.
+    If callers of a key wait below the limit of the key,   Because they get free room, and idle
+        the pool is full and no key has an idle slot.          slots of other keys are closed.
     open <= max_open of the key, and <= max_total.         Except after a resize, until leases end.
 """
 
@@ -46,8 +46,8 @@ __all__ = ["MAX_UNUSED_KEYS", "BlockedIndex", "IdleIndex", "PoolState"]
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
-#: The state of a key without slots and callers is dropped after so many seconds, or when more than
-#: so many keys are unused.
+#: The state of an unused key, which has neither slots nor callers, is dropped after this many
+#: seconds, or earlier when more than `MAX_UNUSED_KEYS` keys are unused.
 UNUSED_SECONDS = 600.0
 MAX_UNUSED_KEYS = 10_000
 
@@ -56,18 +56,18 @@ _TIDY_FROM = 64
 
 
 class IdleIndex(Generic[K, R]):
-    """Finds the key with most idle slots, at random among equals, without looking at all keys.
+    """Finds the key with the most idle slots, without a search through all keys.
 
-    Keys stand in buckets by their number of idle slots. Only growth is recorded at once. A key
-    whose number fell stays in its old bucket until a search finds it there and moves it. Growth has
-    paid for each such move before, so an operation costs the same however many keys there are. The
-    common case, to take a slot and give it back, does not touch the buckets at all.
+    Bucket `n` has the keys with `n` idle slots. A key is moved up when its number exceeds that of
+    its bucket. It is not moved down when the number falls, but when a search finds it in a bucket
+    that is too high. A key is moved down at most as often as up, so the average cost does not
+    depend on the number of keys. To take a slot and give it back, the common case, moves no key.
     """
 
     __slots__ = ("_buckets", "_random")
 
     def __init__(self, random_source: random.Random) -> None:
-        self._buckets: list[list[KeyState[K, R]]] = [[]]  # number 0 stays empty
+        self._buckets: list[list[KeyState[K, R]]] = [[]]  # bucket 0 stays empty
         self._random = random_source
 
     def update(self, key_state: KeyState[K, R]) -> None:
@@ -95,7 +95,7 @@ class IdleIndex(Generic[K, R]):
         key_state.bucket = 0
 
     def largest(self) -> KeyState[K, R] | None:
-        """Return the key with most idle slots, at random among equals; None if no slot is idle."""
+        """Return the key with the most idle slots, or None. Among equals it chooses at random."""
         buckets = self._buckets
         while len(buckets) > 1:
             bucket = buckets[-1]
@@ -110,10 +110,11 @@ class IdleIndex(Generic[K, R]):
 
 
 class BlockedIndex(Generic[K, R]):
-    """Finds the longest wait among the keys that only the limit of the whole pool stops.
+    """Finds the caller that has waited longest because of the limit of the whole pool.
 
-    It is a heap with one entry per key, for the first caller in the key's queue. An entry is never
-    searched for and removed. When it reaches the top and is outdated, it is thrown away.
+    Keys that have reached their own limit do not count. The index is a heap with one entry per key,
+    for the first caller in the key's queue. An entry that is outdated stays until it reaches the
+    top of the heap, and is dropped there.
     """
 
     __slots__ = ("_heap", "_tidy_at")
@@ -130,7 +131,7 @@ class BlockedIndex(Generic[K, R]):
         return len(self._heap)
 
     def update(self, key_state: KeyState[K, R]) -> None:
-        """Enter a key with its first caller, if only the limit of the whole pool stops it."""
+        """Add an entry for the first caller of a key, if only the limit of the pool stops it."""
         if not key_state.waiting or key_state.open >= key_state.max_open:
             return
         serial, first = next(iter(key_state.waiting.items()))
@@ -165,7 +166,7 @@ class BlockedIndex(Generic[K, R]):
 
     @staticmethod
     def _is_current(serial: int, key_state: KeyState[K, R]) -> bool:
-        """Whether that caller is still first, and only the pool's limit stops it."""
+        """Whether an entry is for the first caller of a key that only the pool's limit stops."""
         return (
             key_state.blocked_serial == serial
             and key_state.open < key_state.max_open
@@ -173,7 +174,10 @@ class BlockedIndex(Generic[K, R]):
         )
 
     def _tidy(self) -> None:
-        """Throw away outdated entries below the top too; as many insertions have paid for it."""
+        """Drop all outdated entries.
+
+        It runs only after the heap has doubled, so its cost per insertion is constant.
+        """
         kept = []
         for entry in self._heap:
             if self._is_current(entry[1], entry[2]):
@@ -191,8 +195,8 @@ class PoolState(Generic[K, R]):
     Args:
         config: The settings.
         listeners: Events are noted only while there is a listener.
-        random_source: For lifetimes, and for the choice among equals.
-        now: The time, for the first marks of the counters.
+        random_source: Draws the jitter of lifetimes, and chooses among equal keys.
+        now: The time, from which the counters measure rates.
     """
 
     def __init__(
@@ -201,25 +205,26 @@ class PoolState(Generic[K, R]):
         self.keys: dict[K, KeyState[K, R]] = {}
         self.held: dict[int, Slot[K, R]] = {}  # by the serial number of the lease
         self.closing: set[Slot[K, R]] = set()
-        self.drainers: list[Waiter] = []  # callers of `drain`
+        self.drainers: list[Waiter] = []  # signals of the callers of `drain`
         self.open_total = 0
         self.idle_total = 0
         self.waiting_total = 0
         self.is_closed = False
+        # Work for `settle`: a slot whose resource has to be closed, or a caller's signal to set.
         self.deferred: deque[tuple[Slot[K, R] | None, Waiter | None]] = deque()
         self.events: deque[Event] = deque()
-        self.dropped = Counters(now)  # of the keys whose state was dropped
-        self.overflowed: KeyState[K, R] | None = None  # to be mentioned in the log
+        self.dropped = Counters(now)  # the sums of the keys whose state was dropped
+        self.overflowed: KeyState[K, R] | None = None  # for `PoolCore.log_overflow`
         self.listeners = listeners
         self._random = random_source
         self.idle_index: IdleIndex[K, R] = IdleIndex(random_source)
         self.blocked: BlockedIndex[K, R] = BlockedIndex()
-        self._unused: OrderedDict[K, float] = OrderedDict()  # since when
+        self._unused: OrderedDict[K, float] = OrderedDict()  # since when, the longest first
         self._with_minimum: dict[K, KeyState[K, R]] = {}
         self.apply_config_locked(config)
 
     def apply_config_locked(self, config: PoolConfig) -> None:
-        """Take over the settings of the whole pool."""
+        """Set the settings that apply to the whole pool."""
         self.max_total = UNLIMITED if config.max_total is None else config.max_total
         self.max_idle_total = UNLIMITED if config.max_idle_total is None else config.max_idle_total
         self.max_uses = UNLIMITED if config.max_requests is None else config.max_requests
@@ -257,11 +262,14 @@ class PoolState(Generic[K, R]):
         return found
 
     def keys_with_minimum(self) -> list[KeyState[K, R]]:
-        """Return the keys with a minimum of idle resources: a copy, made in one step."""
+        """Return the keys with a minimum of idle resources.
+
+        Copying is one operation of the interpreter, so it needs no lock.
+        """
         return list(self._with_minimum.values())
 
     def mark_unused_locked(self, now: float, key_state: KeyState[K, R]) -> None:
-        """Note since when a key is unused, if it is: its state is dropped after a while."""
+        """Note since when a key is unused, if it is, so that its state can be dropped later."""
         if not key_state.open and not key_state.waiting:
             self._unused[key_state.key] = now
             self._unused.move_to_end(key_state.key)
@@ -272,7 +280,7 @@ class PoolState(Generic[K, R]):
         self._unused.pop(key_state.key, None)
 
     def drop_unused_locked(self, now: float, at_most: int = UNLIMITED) -> None:
-        """Drop the states of keys that are unused for long, or too many; their counts stay."""
+        """Drop the states of keys unused for long, or of too many unused keys. Counts are kept."""
         unused = self._unused
         while unused and at_most:
             key = next(iter(unused))
@@ -286,7 +294,7 @@ class PoolState(Generic[K, R]):
             at_most -= 1
 
     def clear_indexes_locked(self) -> None:
-        """Empty what is derived from the keys: an interrupted step may have damaged it."""
+        """Empty the indexes, which an interrupted step may have damaged; a recount refills them."""
         self.idle_index = IdleIndex(self._random)
         self.blocked = BlockedIndex()
         self._unused.clear()
@@ -337,20 +345,23 @@ class PoolState(Generic[K, R]):
             slot.key_state.warming += 1
 
     def end_warming_locked(self, slot: Slot[K, R]) -> None:
-        """Note that the next lease of a slot serves a request."""
+        """Count the lease of a slot, or its next lease, as one that serves a request."""
         if not slot.is_request:
             slot.is_request = True
             slot.key_state.warming -= 1
 
     def draw_retire_at_locked(self, now: float) -> float:
-        """Draw when a resource opened now is too old: with jitter, so that not all end at once."""
+        """Return when the lifetime of a resource opened now ends.
+
+        Jitter shortens it, so that resources opened together are not closed together.
+        """
         life = self.max_lifetime
         if life == inf:
             return inf
         return now + life * (1.0 - self.lifetime_jitter * self._random.random())
 
     def schedule_close_locked(self, now: float, slot: Slot[K, R], reason: str) -> None:
-        """Have the resource of a slot closed; the slot counts until that is done."""
+        """Have the resource of a slot closed after this step; until then the slot is not free."""
         self.deferred.append((slot, None))  # first, so that an interrupt cannot lose the close
         self.closing.add(slot)
         slot.key_state.closing += 1

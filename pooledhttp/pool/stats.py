@@ -1,12 +1,12 @@
-"""What a pool has done, as frozen values.
+"""Statistics: what a pool has done, as frozen values.
 
-The pool counts while it works (`Counters`, one object per key) and never counts again. A snapshot
-turns the counters into `OriginStats` and sums them up to `PoolStats.total`. A histogram is a fixed
-list of counters, so that it costs the same after a billion leases.
+The pool counts while it works (`Counters`, one object per key), so a snapshot need not walk over
+slots. It turns the counters into `OriginStats` and sums them up to `PoolStats.total`. A histogram
+is a fixed list of counters, so that its size does not grow with the number of leases.
 
-Rates are measured from marks: copies of the counters with their time. A key has two, and the older
-one is between half a minute and about a minute old. The calls that are counted also move the marks,
-so no timer is needed, and no walk over the keys.
+Rates are measured from marks. A mark is a copy of some counters with its time. A key has two, and
+the older one is between half a minute and about a minute old: the rate is the difference to it,
+divided by its age. The end of a lease also moves the marks when that is due, so no timer is needed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
     "merge_stats",
 ]
 
-#: Upper ends of the buckets of a histogram; one more bucket counts what is longer.
+#: Upper ends of the buckets of a histogram. One more bucket counts longer durations.
 BOUNDS_SECONDS: tuple[float, ...] = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
@@ -38,7 +38,7 @@ BOUNDS_SECONDS: tuple[float, ...] = (
 #: A mark is moved when it is this old, so a rate is measured over one to two such periods.
 _PERIOD_SECONDS = 30.0
 
-#: So many reasons for closing are counted one by one; further ones are counted as "other".
+#: How many reasons for closing have a count of their own; further ones are counted as "other".
 _MAX_REASONS = 32
 
 #: By how much an advised size exceeds what is in use on average: requests come in bursts.
@@ -93,7 +93,8 @@ class Histogram:
     Args:
         counts: One counter per bound, and one for longer durations.
         total_seconds: The sum of all durations.
-        bounds_seconds: The upper end of each bucket except the last; the end belongs to it.
+        bounds_seconds: The upper end of each bucket except the last, which has none. A duration
+            equal to an end is in the bucket below it.
     """
 
     counts: tuple[int, ...] = (0,) * (len(BOUNDS_SECONDS) + 1)
@@ -149,16 +150,17 @@ class OriginStats:
         reused: Leases that were given an idle resource.
         closed: Resources closed, by reason.
         stale_found: Idle resources that were found dead.
-        replays: Requests sent once more because their reused connection was dead.
+        replays: Requests sent again because their reused connection was dead.
         leaks: Leases dropped without an end, or reported by leak detection.
-        acquire_timeouts: Callers that waited in vain.
+        acquire_timeouts: Callers that got no lease in time.
         wait: How long callers waited; callers that did not wait are not counted.
         hold: How long leases were held.
         created_per_second: Over the last half to one minute.
         acquired_per_second: Over the same time.
-        mean_hold_seconds: Over the same time; 0.0 if no lease ended. For the total: weighted.
+        mean_hold_seconds: Over the same time; 0.0 if no lease ended. In the total, the mean of the
+            origins, weighted by their leases per second.
         advised: Resources that the measured load needs (see `Advice`); 0 if nothing was measured.
-        peak: The most resources open at a time. For the total: the sum of the peaks.
+        peak: The most resources open at a time. In the total, the sum of the origins' peaks.
     """
 
     origin: str = ""
@@ -185,17 +187,20 @@ class OriginStats:
 
     @property
     def reuse_rate(self) -> float:
-        """The part of the leases that needed no dialling; 0.0 before the first lease."""
+        """`reused` divided by `acquired`; 0.0 before the first lease."""
         return self.reused / self.acquired if self.acquired else 0.0
 
     @property
     def exhausted(self) -> int:
-        """Good resources closed because the limit of idle ones was reached: each costs a dial."""
+        """Good resources closed because a limit of idle resources was reached.
+
+        Each of them may cost another dial later.
+        """
         return self.closed.get(IDLE_FULL, 0)
 
     @property
     def utilisation(self) -> float:
-        """In use, divided by the maximum; without one, by the advised size; without both 0.0."""
+        """`active` divided by `max_open`, or by `advised` without a limit; 0.0 without both."""
         size = self.advised if self.max_open is None else self.max_open
         return self.active / size if size else 0.0
 
@@ -242,9 +247,13 @@ class Advice:
 class Counters:
     """The running counters of one key. The lock of the pool guards them.
 
-    A request touches only one histogram. The number of leases given follows from it: those that
-    ended and those that have not. The number of reuses is that less the dialled ones. With ten
-    thousand origins, each further counter would cost another trip to memory that is in no cache.
+    A request that does not wait changes only the histogram of hold times. Two numbers are computed:
+
+        acquired = leases that ended (the sum of that histogram) + leases in use
+        reused = acquired - dialled (leases that were given an empty slot)
+
+    With ten thousand origins the counters do not fit into the processor's cache, so each further
+    counter would cost every request an access to memory.
     """
 
     __slots__ = (
@@ -281,8 +290,7 @@ class Counters:
     def roll_marks(self, now: float, leased: int) -> None:
         """Make a new mark; to be called when `now` has reached `roll_at`.
 
-        A mark has the time, the leases given, the leases ended, the seconds held, and the resources
-        created.
+        A mark is a tuple: the time, leases acquired, leases ended, seconds held, resources created.
         """
         self.older = self.newer
         ended = sum(self.hold_counts)
@@ -329,7 +337,7 @@ class Counters:
             now: The time.
             origin: The name of the key.
             counts: Active, idle, waiting, dialling.
-            leased: Slots that the leases of requests have.
+            leased: Slots whose lease serves a request.
             max_open: The maximum; None for no limit.
         """
         per_second, mean, created_per_second = self.recent_rates(now, leased)
@@ -345,7 +353,7 @@ class Counters:
         )  # fmt: skip
 
     def summary(self) -> OriginStats:
-        """Freeze the counters of dropped keys: history without a present state or rate."""
+        """Freeze the counters of dropped keys, which have a history, but no state and no rate."""
         whole = self.snapshot(0.0, "", (0, 0, 0, 0), 0, None)
         return replace(whole, created_per_second=0.0, acquired_per_second=0.0, advised=0)
 

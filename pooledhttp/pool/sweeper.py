@@ -26,10 +26,11 @@ __all__ = ["Sweepable", "Sweeper", "process_sweeper"]
 
 logger = logging.getLogger(__name__)
 
-#: To close a connection within a second of its expiry is early enough.
+#: Sweeping more often is not needed: a connection may stay open for a second after its expiry.
 _LEAST_PAUSE_SECONDS = 1.0
 
-#: A peer can announce an idle limit during the pause, which is earlier than the next known expiry.
+#: The thread never waits longer, because during the wait a peer can announce an idle limit that
+#: ends before the next expiry known so far.
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
@@ -125,8 +126,8 @@ def _must_watch(ref: weakref.ref[Sweepable]) -> bool:
     pool = ref()
     if pool is None:
         return False
-    # In this order: a thread that opens something either sees that the pool is not watched, or has
-    # made it non-empty before this looks.
+    # The order matters. Another thread may open something at this moment. Either it sees that
+    # `is_watched` is False and calls `watch`, or the pool is not empty when the next line looks.
     pool.is_watched = False
     if pool.is_empty:
         return False
