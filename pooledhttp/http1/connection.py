@@ -299,7 +299,7 @@ class Connection:
         Raises:
             RecvTimeout: Nothing came for `plan.read` seconds, or the total timeout ended.
             BodyTruncated: The connection ended before the body did.
-            BadResponse: The chunks are malformed or almost only framing, or the trailer is too large.
+            BadResponse: Chunks are malformed or almost only framing, or the trailer is too large.
         """
         body = self._body
         if body is None or body.is_complete or self.state is not State.READING:

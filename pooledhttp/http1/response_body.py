@@ -85,7 +85,7 @@ class ResponseBody:
 
         Raises:
             BodyTruncated: The connection ended before the body did.
-            BadResponse: The chunks are malformed or almost only framing, or the trailer is too large.
+            BadResponse: Chunks are malformed or almost only framing, or the trailer is too large.
         """
         if self._failure is not None:
             raise copy_without_tracebacks(self._failure)
