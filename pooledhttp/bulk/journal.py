@@ -76,8 +76,8 @@ class JournalError(OSError):
 
 
 _UPDATE = (
-    "UPDATE jobs SET state=?2, status=?3, etag=?4, modified=?5, size=?6, digest=?7, attempts=?8,"
-    " error=?9, started=?10, ended=?11 WHERE id=?1"
+    "UPDATE jobs SET state=?, status=?, etag=?, modified=?, size=?, digest=?, attempts=?, error=?,"
+    " started=?, ended=? WHERE id=?"
 )
 
 #: Of a new row: status, etag, modified, size, digest; attempts; error, started, ended.
@@ -181,7 +181,7 @@ class Journal:
             upto, changes = self._handed_in_so_far()
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.executemany(_UPDATE, changes)
+                self._db.executemany(_UPDATE, [(*values, number) for number, *values in changes])
                 yield
                 self._db.execute("COMMIT")
             except BaseException:

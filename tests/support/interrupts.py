@@ -45,6 +45,8 @@ def interrupt_at(
         return trace
 
     before = sys.gettrace()
+    # Python 3.12 reports opcodes only if a frame asked for them before tracing began.
+    sys._getframe().f_trace_opcodes = unit == "opcode"
     sys.settrace(trace)
     try:
         action()
