@@ -5,7 +5,8 @@ finds leaks, and counts everything. It knows no HTTP and never dials.
 
 Read `pool` first, then `core` and `state`. Three words to know before: a *step* is one change of
 the state under the lock; to *settle* is to do, after a step, the work that the step put off; an
-idle resource is *trusted* while it has been idle so briefly that the peer has surely not closed it.
+idle resource is *trusted* while it has been idle so briefly that the peer has very probably not
+closed it.
 
 Each module imports only modules in a row below it, or to its right:
 

@@ -1,9 +1,13 @@
 """One exchange on one leased connection, the loop around it, and the pool as users see it.
 
+Read `transport` first, then `retrying` and `manager`. Three things are called a pool: `pool.Pool`
+keeps the connections; a `PoolView` is `session.pool`; an `OriginPool` has no connections and only
+looks like urllib3's `HTTPConnectionPool`.
+
 view                `PoolView`: `session.pool`
-urllib3_face        `OriginPool`: what urllib3's managers hand out
-  urllib3_settings  requests' settings as urllib3 and the network take them
-  urllib3_fallback  urllib3's own pools, while they are patched
+urllib3_face        `OriginPool`: what urllib3's managers return in place of their own pools
+  urllib3_settings  translates requests' settings for urllib3 and for `network`
+  urllib3_fallback  sends over urllib3's own pools, while a test has patched them
 retrying            the only retry loop
 manager             `TransportManager`: the parts of one pool
   warmer            keeps idle connections ready

@@ -3,14 +3,14 @@
 `BodyReader` is what urllib3's `HTTPResponse` has as `_fp`. It pulls pieces from the connection and
 ends the lease, once::
 
-    end of the body, connection idle again   -> release      back to the pool
-    end of the body, connection to be closed -> discard
-    closed before its end, or an error       -> discard      the rest would be taken for the next
-                                                             response
+    end of the body, connection idle again     -> release    back to the pool
+    end of the body, connection not reusable   -> discard
+    closed before the end, or an error         -> discard    the rest of the body would be read as
+                                                             the next response
 
-A reader that is dropped without any of these drops its lease too, and the lease reports a leak to
-the pool. References go one way only, from the reader to lease and connection, so that happens at
-once, without the cyclic collector.
+If a reader is dropped before any of these, its lease is dropped too, and tells the pool of a leak.
+References go one way only, from the reader to the lease and the connection. So the interpreter
+frees them at once, without the cyclic collector.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BodyReader"]
 
-#: Why a connection is closed whose response head was repaired, whatever else would close it. The
-#: counts of the pool then show how many there were.
+#: The close reason of a connection whose response head was repaired. It replaces any other reason,
+#: so that the pool's statistics show how many there were.
 ODD_HEAD = "odd head"
 
 
@@ -39,7 +39,7 @@ class BodyReader:
     Args:
         connection: In state READING, or already complete for a response without a body.
         lease: Holds the connection.
-        plan: Its read timeout holds for each piece; its total runs on while the caller reads.
+        plan: The read timeout applies to each piece. The total timeout includes the reading.
         head: The head that came before the body. If the body is chunked, `read_piece` stops at the
             ends of chunks.
     """
@@ -125,7 +125,7 @@ class BodyReader:
         return piece
 
     def read(self, amt: int | None = None, /) -> bytes:
-        """Read `amt` bytes, fewer only at the end; all that is left for `None` or below zero."""
+        """Read `amt` bytes, fewer only at the end; the whole rest if it is `None` or negative."""
         if amt is None or amt < 0:
             pieces = [bytes(self._buffer)] if self._buffer else []
             self._buffer = memoryview(b"")
@@ -143,13 +143,13 @@ class BodyReader:
     def read_piece(self, amt: int) -> bytes:
         """Read up to `amt` bytes, but not past the end of a chunk.
 
-        The caller so sees a live stream as it arrives. A body that is not chunked is read as by
-        `read`.
+        So a caller sees each chunk of a live stream as it arrives. If the body is not chunked, this
+        is `read`.
         """
         return self._gather(amt, to_chunk_end=True) if self._is_chunked else self.read(amt)
 
     def _gather(self, amt: int, *, to_chunk_end: bool) -> bytes:
-        """Read up to `amt` bytes. A failure behind some bytes is raised by the next call."""
+        """Read up to `amt` bytes. An error after some bytes is raised by the next call."""
         pieces: list[bytes] = []
         try:
             while amt > 0 and (piece := self._next(amt)):
@@ -169,7 +169,7 @@ class BodyReader:
         return self._next(amt if amt >= 0 else 64 * 1024)
 
     def peek(self, amt: int = 0, /) -> bytes:
-        """Return what one look at the connection brings, and leave it unread."""
+        """Return buffered bytes, or else what one `recv` brings, without consuming them."""
         if not self._buffer:
             self._buffer = memoryview(self._pull())
         return bytes(self._buffer)
@@ -227,7 +227,7 @@ class BodyReader:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing is left to read: http.client's response closes itself at its end."""
+        """Whether nothing is left to read, because http.client's response closes at its end."""
         return self._lease is None and not self._buffer and self._failure is None
 
     def isclosed(self) -> bool:
@@ -248,5 +248,5 @@ class BodyReader:
         """
         connection = self._connection
         if connection is None:
-            raise OSError("the body no longer holds its connection")
+            raise OSError("The body has given its connection back: it has no file descriptor.")
         return connection.stream.sock.fileno()

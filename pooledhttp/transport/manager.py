@@ -1,12 +1,17 @@
-"""The parts of one pool of connections, put together.
+"""One pool of connections with everything that works on it.
 
-`TransportManager` holds the generic pool with routes as keys and connections as resources, the
-connector that makes connections, the transport that uses them, the warmer that keeps some ready,
-and the retry budget and pauses of its origins. It takes routes: a `PoolView` turns the URLs of a
-session into routes and passes them down.
+`TransportManager` makes and holds:
 
-Several adapters, of one session or of several, may share a manager. It notes which of them use it,
-so that the last one to be closed closes the idle connections.
+    connections   the generic `Pool`, with routes as keys and connections as resources
+    connector     makes connections
+    transport     sends requests over connections
+    warmer        keeps idle connections ready
+    budget, pauses of the retries to its origins
+
+Its methods take routes. A `PoolView` turns the URLs of a session into routes.
+
+Several adapters, of one session or of several, may share a manager. It notes which adapters use it:
+when the last one is closed, it closes the idle connections.
 """
 
 from __future__ import annotations
@@ -88,9 +93,10 @@ class TransportManager:
 
     def reset_after_fork(self) -> None:
         """Start over in a forked child, where no adapter has used the pool yet."""
-        #: Given to each adapter that enters. One that holds another object has to enter again.
+        #: `enter` returns it to each adapter. A fork replaces it, and an adapter that still has the
+        #: old object must enter again.
         self.generation = object()
-        #: Adapters that have entered and not left. One that was dropped counts as having left.
+        #: Adapters that have entered and not left, by id. A dropped adapter counts as having left.
         self._open_users: dict[int, weakref.ref[object]] = {}
 
     def __repr__(self) -> str:
@@ -123,8 +129,8 @@ class TransportManager:
         """Open connections to `route` and keep them ready; see `PoolView.warm`.
 
         Args:
-            route: Where to, and on which terms.
-            count: Idle connections to have, at least; 0 keeps none ready any more.
+            route: Where to, and with which settings.
+            count: The least number of idle connections; 0 ends an earlier `warm`.
             timeout: Seconds to wait for them; `None` for no limit.
 
         Returns:
@@ -149,20 +155,20 @@ class TransportManager:
         return idle
 
     def evict_origin(self, route: Route) -> int:
-        """Close the connections to the origin of `route`, whatever the terms they were made on.
+        """Close the connections to the origin of `route`, whatever their other settings.
 
         Returns:
-            How many connections that concerns. Those in use close when their lease ends.
+            How many connections are closed, now or when their lease ends.
         """
         return self.connections.evict(lambda other: other.origin == route.origin or other == route)
 
     def evict_routes(self, routes: Iterable[Route]) -> None:
-        """Close the idle connections of these keys; those in use close when their lease ends."""
+        """Close the idle connections of these routes; those in use close when their lease ends."""
         for route in routes:
             self.connections.evict(route)
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Shut down, and wait until the connections in use have ended; see `PoolView.drain`."""
+        """Shut down, and wait until the connections in use are closed; see `PoolView.drain`."""
         self.warmer.stop()
         return self.connections.drain(Deadline.after(timeout, self.runtime.now))
 
@@ -182,8 +188,7 @@ class TransportManager:
         """Note that an adapter uses the pool (again).
 
         Returns:
-            The generation in which it entered. Once `generation` is another one, it has to enter
-            again.
+            The present `generation`. The adapter keeps it, and enters again when it has changed.
         """
         self._forget_dropped_users()
         self._open_users[id(user)] = weakref.ref(user)
@@ -191,12 +196,12 @@ class TransportManager:
         return self.generation
 
     def note_use(self) -> None:
-        """Start the warmer, where the limits ask for idle connections."""
-        if self._limits.want_idle:
+        """Wake the warmer, or start it, if the limits ask for idle connections."""
+        if self._limits.wants_idle:
             self.warmer.wake()
 
     def leave(self, user: object) -> None:
-        """Note that an adapter was closed; the last one to be closed closes what is idle."""
+        """Note that an adapter was closed; after the last one, close the idle connections."""
         self._open_users.pop(id(user), None)
         self._forget_dropped_users()
         if not self._open_users:
@@ -209,7 +214,7 @@ class TransportManager:
                 self._open_users.pop(key, None)
 
     def on_retry(self, origin: str) -> Callable[[int, float, str], None] | None:
-        """Return what tells the listeners of retries to `origin`; `None` without listeners."""
+        """Return a function that reports a retry to the listeners; `None` without listeners."""
         listeners = self.listeners
         if not listeners:
             return None
@@ -231,7 +236,7 @@ class _RouteLimits:
         self._warmed: dict[Route, int] = {}
 
     def keep(self, route: Route, count: int) -> None:
-        """Ask for at least `count` idle connections of a route; 0 takes that back."""
+        """Ask for at least `count` idle connections of a route; 0 cancels that."""
         if count:
             self._warmed[route] = count
         else:
@@ -244,7 +249,7 @@ class _RouteLimits:
         return replace(limits, min_idle=count) if count > limits.min_idle else limits
 
     @property
-    def want_idle(self) -> bool:
+    def wants_idle(self) -> bool:
         """Whether idle connections are to be kept ready for any origin."""
         config = self.config
         overrides = config.overrides.values()

@@ -5,9 +5,8 @@
         transport.exchange               one exchange on one leased connection
         -> RawResponse                   unless the policy refuses its status
 
-A response that is returned has its head read and its body unread, except where the caller does not
-stream and the policy retries reads: then the body is read here, so that a body cut short is tried
-again too.
+A response is returned with its body unread. There is one exception: if the caller does not stream
+and the policy retries reads, the body is read here, so that a truncated body is tried again too.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Destination", "send"]
 
-#: Statuses whose body is not read here: the session drops it, or reads it, when it follows them.
+#: Statuses whose body is not read here: the session reads or discards it when it redirects.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -46,7 +45,7 @@ class Call:
         target: A path, or a whole URL over a forward proxy.
         headers: Header fields.
         body: `None`, str, bytes, a file or an iterable.
-        policy: What is tried again, how often, and after which time.
+        policy: What is tried again, how often, and after which pause.
         plan: The timeouts.
         chunked: Send the body in chunks.
         is_streamed: The caller reads the body as it comes.
@@ -68,9 +67,9 @@ class Destination(NamedTuple):
     Attributes:
         route: The key of its connections.
         origin: The server it is for, whatever proxy it goes through.
-        host: What its `Host` field says where its headers have none.
-        url: Its target, for messages, without credentials.
-        label: Stands at the head of urllib3's error messages.
+        host: The value of the `Host` field if the caller's headers have none.
+        url: The target without credentials, for messages.
+        label: The pool that urllib3's error messages name first.
     """
 
     route: Route
@@ -83,7 +82,7 @@ class Destination(NamedTuple):
 def send(
     call: Call, destination: Destination, manager: TransportManager, replay: Replay
 ) -> RawResponse:
-    """Exchange until there is a response to return, or the policy gives up.
+    """Send the call until there is a response to return, or the policy gives up.
 
     Args:
         call: What to send.
@@ -107,8 +106,9 @@ def send(
         url=destination.url,
     )
     attempts = _attempts(call, destination, manager, request)
-    # A count of `None` leaves the decision to the other count; `False` is 0.
-    reads_here = not call.is_streamed and policy.total != 0 and policy.read != 0
+    # Read the body here if a failed read can be retried. In urllib3's `Retry` a count of `None`
+    # sets no limit of its own, and `False` equals 0.
+    reads_body_here = not call.is_streamed and policy.total != 0 and policy.read != 0
     for attempt in attempts:
         try:
             response = manager.transport.exchange(destination.route, request, plan, replay)
@@ -116,10 +116,10 @@ def send(
             attempt.failed(explain_total(error, plan))
         else:
             raw = _raw_response(response, call, attempts.policy)
-            # First the status: the body of a refused response may be endless.
+            # Ask the policy before reading: the body of a refused response may be endless.
             if not attempt.refused(raw):
                 try:
-                    if reads_here and raw.status not in _REDIRECTS:
+                    if reads_body_here and raw.status not in _REDIRECTS:
                         response.reader.read_ahead()
                     return raw
                 except (HTTPError, OSError) as error:

@@ -1,16 +1,18 @@
 """One exchange on one leased connection.
 
-    lease = pool.acquire(route)           the only wait for capacity
-    lease holds a connection -> use it    it was probed by the pool
-    lease is an empty place  -> dial and fill it
-    send, read the head                   from here on the body's reader owns the lease
+    lease = pool.acquire(route)             the only place that waits for a free connection
+    the lease has a connection -> use it    the pool has probed it
+    the lease has an empty slot -> dial, and fill the slot
+    send, read the head                     then the reader of the body owns the lease
 
-A connection that the server closed while it was idle looks healthy until the close arrives. So a
-reused connection may still die before the first byte of a response. If the request may be sent
-again, it is sent once more, on a newly dialled connection. That cannot loop. It is no retry either,
-because there was no response that could be counted. Some servers send `408 Request Timeout` when
-they close an idle connection. One that crosses a request is such a close, not a response to it (RFC
-9110, section 15.5.9, lets the request be repeated), and is handled the same way.
+A replay: a connection that the server closed while it was idle looks alive until the close arrives.
+So a reused connection may die before the first byte of a response. If the request may be sent
+again, it is sent once more, on a new connection. That cannot loop, because a new connection is not
+replayed. It is not counted as a retry, because no server has responded.
+
+Some servers send `408 Request Timeout` when they close an idle connection. If it arrives as the
+response on a reused connection, it is that close, not a response to the request. So the request is
+replayed as well (RFC 9110, section 15.5.9, allows that).
 """
 
 from __future__ import annotations
@@ -32,15 +34,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Replay", "Transport", "WireResponse", "open_connection"]
 
-#: What is sent again on a new connection after a reused one died without a response: requests that
-#: are idempotent or were never written, all requests, or none.
+#: Which requests are sent again on a new connection after a reused one died without a response.
+#: "safe": those that are idempotent, or of which no byte was written; "always": all; "off": none.
 Replay = Literal["safe", "always", "off"]
 
 REQUEST_TIMEOUT = 408
 
 
 class WireResponse(NamedTuple):
-    """The head of a response, and what reads its body and owns the connection."""
+    """The head of a response, and the reader of its body, which owns the connection."""
 
     head: Head
     reader: Reader
@@ -78,12 +80,12 @@ class Transport:
             route: Where to.
             request: What to send.
             plan: The timeouts.
-            replay: What is sent again when a reused connection turns out dead.
+            replay: Which requests are sent again when a reused connection is dead.
 
         Raises:
             PoolTimeout: No connection became free in time.
             PoolClosed: The pool was shut down.
-            urllib3.exceptions.HTTPError: What failed on the wire; see `exceptions`.
+            urllib3.exceptions.HTTPError: The exchange failed; see `exceptions`.
         """
         if plan.spent is not None:
             plan.spent.begin("waiting for a connection")
@@ -111,7 +113,7 @@ class Transport:
             response = self._send(connection, request, plan)
             is_stale = may_be_stale and _says_idle_timeout(response.head)
             if not (is_stale and _may_replay(connection, request, replay)):
-                return response.read_by(connection, lease)
+                return response.with_reader(connection, lease)
         except ConnectionBroken:
             is_stale = may_be_stale and not connection.got_bytes
             if not (is_stale and _may_replay(connection, request, replay)):
@@ -120,17 +122,17 @@ class Transport:
         self.pool.count_replay(route)
         self.listeners.emit(Replayed(route.origin, request.method.decode("latin-1")))
         connection = self.dial(lease, route, plan)
-        return self._send(connection, request, plan).read_by(connection, lease)
+        return self._send(connection, request, plan).with_reader(connection, lease)
 
     def dial(self, lease: Lease[Route, Connection], route: Route, plan: TimeoutPlan) -> Connection:
-        """Connect, and put the connection into the lease's empty place."""
+        """Connect, and put the connection into the empty slot of the lease."""
         deadline = plan.total.sooner(plan.connect)
-        account = () if plan.spent is None else (plan.spent.begin,)
-        connection = open_connection(self.connector, self.limits, route, deadline, *account)
+        begin = () if plan.spent is None else (plan.spent.begin,)
+        connection = open_connection(self.connector, self.limits, route, deadline, *begin)
         lease.fill(connection)
         return connection
 
-    def _send(self, connection: Connection, request: WireRequest, plan: TimeoutPlan) -> _Received:
+    def _send(self, connection: Connection, request: WireRequest, plan: TimeoutPlan) -> _ReadHead:
         """Send the request and read the head of the response."""
         spent = plan.spent
         if spent is not None:
@@ -146,17 +148,17 @@ class Transport:
             self.listeners.emit(HeadRepaired(connection.origin, head.repairs))
         if spent is not None:
             spent.begin(None)
-        return _Received(head, plan)
+        return _ReadHead(head, plan)
 
 
-class _Received(NamedTuple):
-    """A head that was read, and the timeouts that hold for its body."""
+class _ReadHead(NamedTuple):
+    """A head that was read, and the timeouts that apply to its body."""
 
     head: Head
     plan: TimeoutPlan
 
-    def read_by(self, connection: Connection, lease: Lease[Route, Connection]) -> WireResponse:
-        """Return the response with a reader of its body, which owns the lease from here on."""
+    def with_reader(self, connection: Connection, lease: Lease[Route, Connection]) -> WireResponse:
+        """Return the response with a new reader of its body, which owns the lease from now on."""
         head, plan = self
         reader: BodyReader | SwitchedReader
         if connection.state is State.SWITCHED:
@@ -167,7 +169,7 @@ class _Received(NamedTuple):
 
 
 def open_connection(
-    connector: Connector, limits: ResponseLimits, route: Route, deadline: Deadline, *account: Begin
+    connector: Connector, limits: ResponseLimits, route: Route, deadline: Deadline, *begin: Begin
 ) -> Connection:
     """Make a new connection that no lease holds yet.
 
@@ -176,17 +178,17 @@ def open_connection(
         limits: Bounds on what the server may send, unless the route has its own.
         route: Where to.
         deadline: When to give up.
-        *account: Told of each step, if given.
+        *begin: At most one function, which is called at the beginning of each phase.
 
     Raises:
         urllib3.exceptions.HTTPError: No connection could be made; see `exceptions`.
     """
     rules = route.rules if isinstance(route.rules, ResponseLimits) else limits
-    return Connection(connector.connect(route, deadline, *account), route.origin, rules)
+    return Connection(connector.connect(route, deadline, *begin), route.origin, rules)
 
 
 def _says_idle_timeout(head: Head) -> bool:
-    """Whether a head is what a server sends to a connection that was idle for too long."""
+    """Whether a head is the 408 with which a server closes a connection idle for too long."""
     return head.status == REQUEST_TIMEOUT and (
         head.version == 10
         or any(
@@ -199,8 +201,8 @@ def _says_idle_timeout(head: Head) -> bool:
 def _may_replay(connection: Connection, request: WireRequest, replay: Replay) -> bool:
     """Whether a request may be sent again after its connection died without a response to it.
 
-    If so, its body is back at its start. A body that cannot be put there after all, because its
-    file was closed meanwhile, leaves the request with the error that it has.
+    If so, this has rewound its body. If rewinding fails, for example because the file was closed,
+    the request is not sent again, and the caller gets the error of the connection.
     """
     if not request.can_be_sent:
         return False

@@ -1,7 +1,7 @@
-"""CONNECT: asks an HTTP proxy to pass bytes on (RFC 9110, section 9.3.6).
+"""CONNECT: asks an HTTP proxy to open a tunnel (RFC 9110, section 9.3.6).
 
-The proxy's response is parsed by the same code as any other, on a `Connection` that is dropped
-afterwards: what follows a 2xx belongs to the tunnel.
+A `Connection` sends the request and reads the response, as for any other exchange. It is dropped
+afterwards, because the bytes behind a 2xx head belong to the tunnel. The stream stays open.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def open_tunnel(stream: ByteStream, proxy: Proxy, host: str, port: int, deadline
             text = f"The proxy {proxy.origin} did not open a tunnel to {target} in time."
             raise DialTimeout(text, origin=target, phase="tunnel") from error
         raise _refused(proxy, target, OSError(str(error))) from error
-    if connection.state is not State.SWITCHED or head.status == 101:  # 101 changes to no tunnel
+    if connection.state is not State.SWITCHED or head.status == 101:  # 101 opens no tunnel
         cause = OSError(f"Tunnel connection failed: {head.status} {head.reason}")
         raise _refused(proxy, target, cause, head.status)
     if connection.leftover():
-        raise _refused(proxy, target, OSError("the proxy sent bytes of its own into the tunnel"))
+        raise _refused(proxy, target, OSError("the proxy sent bytes before the tunnel was used"))
 
 
 def _refused(proxy: Proxy, target: str, cause: OSError, status: int = 0) -> ProxyFault:

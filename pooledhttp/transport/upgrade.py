@@ -1,7 +1,7 @@
 """A connection that no longer speaks HTTP: after 101, or 2xx to CONNECT.
 
 Its bytes belong to the caller. `raw.read` reads what the other protocol sends, and
-`raw._fp.fp.raw._sock` is the socket for a caller who speaks that protocol. Closing the response
+`raw._fp.fp.raw._sock` is the socket for a caller that speaks that protocol. Closing the response
 closes the connection.
 """
 
@@ -38,7 +38,7 @@ class SwitchedReader:
         self._buffer = connection.leftover()
 
     def read(self, amt: int | None = -1, /) -> bytes:
-        """Read what has arrived, at most `amt` bytes; all to the end for `None` or below zero.
+        """Wait for bytes and return at most `amt`; with `None` or a negative `amt` read to the end.
 
         Raises:
             TimeoutError: Nothing came within the read timeout.
@@ -59,17 +59,17 @@ class SwitchedReader:
         return piece
 
     def read1(self, amt: int = -1, /) -> bytes:
-        """Read what has arrived, at most `amt` bytes; see `read`."""
+        """Wait for bytes and return at most `amt` of them; see `read`."""
         return self.read(amt if amt >= 0 else RECV_BYTES)
 
     def peek(self, amt: int = 0, /) -> bytes:
-        """Return what has arrived and leave it unread; see `read`."""
+        """Wait for bytes and return them without consuming them; see `read`."""
         if not self._buffer:
             self._buffer = self.read(RECV_BYTES) + self._buffer
         return self._buffer
 
     def read_ahead(self) -> None:
-        """Do nothing: what comes is no body, and may never end."""
+        """Do nothing: the bytes of the other protocol are no body, and may never end."""
 
     def limit_remaining_time(self, seconds: float) -> None:
         """Allow at most `seconds` from now for all further reads and writes."""
@@ -86,7 +86,7 @@ class SwitchedReader:
         return len(piece)
 
     def write(self, data: bytes, /) -> int:
-        """Write all of `data` to the peer; return how many bytes that were.
+        """Write all of `data` to the peer; return its length.
 
         Raises:
             TimeoutError: The peer took no bytes within the write timeout.

@@ -1,15 +1,14 @@
-"""What urllib3 calls a connection pool: one origin under one set of connection settings.
+"""Stands in for urllib3's connection pools: one origin with one set of connection settings.
 
-Users subclass, patch and configure urllib3's managers, which hand out `HTTPConnectionPool` objects.
-`hand_out_ours` makes a manager hand out an `OriginPool` instead. It has the attributes that
-adapters set on such a pool (`cert_reqs`, `ca_certs`, ...) and its `urlopen`, but owns no
-connection: it turns its settings into a `Route` and sends over the shared transport.
+Users subclass, patch and configure urllib3's managers, which return `HTTPConnectionPool` objects.
+`hand_out_ours` makes a manager return an `OriginPool` instead. It has the attributes that adapters
+set on such a pool (`cert_reqs`, `ca_certs`, ...) and its `urlopen`, but no connections: it turns
+its settings into a `Route` and sends over the shared transport.
 
-    attributes -> Route                  cached until one of them is set
+    attributes -> Route                  cached until an attribute changes
     send       -> Destination -> retrying.send
 
-`PoolMemory` remembers the pools that an adapter was given, so that a request does not ask urllib3's
-manager again.
+`PoolMemory` is a cache of the pools that urllib3's manager has returned to an adapter.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ __all__ = [
     "hand_out_ours",
 ]
 
-#: Settings under urllib3's names that go into `TlsSettings` under the same name.
+#: Settings that have the same name in urllib3's pools and in `TlsSettings`.
 _SAME_NAMES = (
     "ca_cert_data",
     "ca_cert_dir",
@@ -63,23 +62,23 @@ _SAME_NAMES = (
 )
 #: All settings of TLS.
 TLS_SETTINGS = frozenset({*_SAME_NAMES, "cert_reqs", "ssl_minimum_version", "ssl_maximum_version"})
-_SHAPES_ROUTE = TLS_SETTINGS | {"source_address", "socket_options"}
+_ROUTE_SETTINGS = TLS_SETTINGS | {"source_address", "socket_options"}
 
 _NO_RETRIES = Retry(0, read=False)
 
 
 class AdapterSettings:
-    """What an adapter shares with all pools that it hands out.
+    """What an adapter shares with all `OriginPool`s that it makes.
 
-    Mounting may change the pool of an adapter. The pools that it handed out before follow, because
-    they refer to this object, and not to the adapter.
+    When a session mounts an adapter, the adapter may get another `PoolView`. The `OriginPool`s made
+    before then use it as well, because they refer to this object.
 
     Attributes:
-        view: The pool of connections in use.
-        replay: What is sent again when a reused connection turns out dead.
-        resolver: The adapter's own; `None` for the manager's.
-        socket_options: The adapter's own; `None` for the manager's.
-        rules: How responses are read; `None` for the manager's limits.
+        view: The pool of connections that the adapter uses.
+        replay: Which requests are sent again when a reused connection is dead.
+        resolver: The adapter's own; `None` for that of the `TransportManager`.
+        socket_options: The adapter's own; `None` for those of the `TransportManager`.
+        rules: The adapter's own `ResponseLimits`; `None` for those of the `TransportManager`.
     """
 
     __slots__ = ("replay", "resolver", "rules", "socket_options", "view")
@@ -103,13 +102,13 @@ class OriginPool:
 
     Args:
         adapter: The settings of the adapter that hands it out.
-        scheme: `http` or `https`, of the origin, or of the proxy where plain http is forwarded; or
-            `http+unix`.
+        scheme: `http`, `https` or `http+unix`. That of the origin, or of the proxy if plain http
+            goes through a forward proxy.
         proxy: The proxy in between; `None` for none.
         host: Name or address, or the path of the Unix socket.
-        port: `None` for the scheme's default. A Unix socket has none, whatever is given.
-        **settings: Keyword arguments of urllib3's pools. Those that shape urllib3's own pool
-            (`maxsize`, `block`, ...) are kept as attributes of no effect.
+        port: `None` for the default of the scheme. Ignored for a Unix socket.
+        **settings: Keyword arguments of urllib3's pools. Those for the size of urllib3's own pool
+            (`maxsize`, `block`, ...) become attributes that have no effect.
     """
 
     ca_cert_data: str | bytes | None = None
@@ -152,25 +151,25 @@ class OriginPool:
                 setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        changes_route = name in _SHAPES_ROUTE and getattr(self, name) != value
+        changes_route = name in _ROUTE_SETTINGS and getattr(self, name) != value
         object.__setattr__(self, name, value)
         if changes_route:
-            # A new dict, and only now: a thread that makes a route of the old value meanwhile puts
-            # it into the old dict, which is not read any more.
+            # A new dict, made after the change: if another thread makes a route from the old value
+            # now, it puts the route into the old dict, which is no longer read.
             self._routes = {}
 
     def __repr__(self) -> str:
-        # MaxRetryError's text begins with it, and programs match that text.
+        # The text of MaxRetryError begins with this, and programs match that text.
         name = "HTTPSConnectionPool" if self.scheme == "https" else "HTTPConnectionPool"
         return f"{name}(host={self.host!r}, port={self.port!r})"
 
     # ---- the route
 
     def route(self, *, is_forwarded: bool = False) -> Route:
-        """Return the key under which connections are shared.
+        """Return the route: the key under which the pool shares connections.
 
         Args:
-            is_forwarded: The request line carries a whole URL: plain http over a forward proxy.
+            is_forwarded: Whether the request line has a whole URL: plain http over a forward proxy.
         """
         routes = self._routes
         route = routes.get(is_forwarded)
@@ -180,7 +179,7 @@ class OriginPool:
 
     @property
     def known_routes(self) -> tuple[Route, ...]:
-        """The keys that were made from the present settings."""
+        """The routes that were made from the present settings."""
         return tuple(self._routes.values())
 
     def _make_route(self, is_forwarded: bool) -> Route:
@@ -200,13 +199,14 @@ class OriginPool:
         if is_forwarded and proxy is not None:
             return Route.forwarded(proxy, options, resolver, rules)
         tls = self.tls_settings() if self.scheme == "https" else None
-        place = (self.scheme, self.host, self.port)
-        return Route(*place, tls, proxy, options, resolver, rules)
+        address = (self.scheme, self.host, self.port)
+        return Route(*address, tls, proxy, options, resolver, rules)
 
     def _verified_proxy(self) -> Proxy | None:
-        """Return the proxy. One that is reached by TLS is verified like the origin.
+        """Return the proxy. A proxy that speaks TLS is verified with the CAs set for the origin.
 
-        It is shown no client certificate. What is asserted of the origin does not hold for it.
+        It gets no client certificate, and the origin's `assert_hostname`, `assert_fingerprint` and
+        `server_hostname` do not apply to it.
         """
         proxy = self.proxy
         if proxy is None or proxy.scheme != "https" or proxy.tls is not None:
@@ -227,7 +227,7 @@ class OriginPool:
         reqs = self.cert_reqs
         return TlsSettings(
             verify=reqs not in ("CERT_NONE", "NONE", ssl.CERT_NONE),
-            # A context given as `verify=` comes without this setting and rules alone.
+            # `verify=<SSLContext>` sets no `cert_reqs`: then the context alone decides.
             context_rules=reqs is None and self.ssl_context is not None,
             minimum_version=self.ssl_minimum_version,
             maximum_version=self.ssl_maximum_version,
@@ -235,7 +235,7 @@ class OriginPool:
         )
 
     def is_forwarded(self, target: str) -> bool:
-        """Whether a request line carries a whole URL: plain http over a forward proxy."""
+        """Whether the request line has a whole URL: plain http over a forward proxy."""
         return (
             self.proxy is not None and not self.proxy.is_socks and target[:7].lower() == "http://"
         )
@@ -253,10 +253,10 @@ class OriginPool:
         RFC 9112, section 3.2.
         """
         if self.scheme == UNIX_SCHEME:
-            return "localhost"  # the path of a socket is no host, and servers require one
+            return "localhost"  # servers require a host, and the path of a socket is none
         is_plain = target[:7].lower() == "http://"
         if not is_plain and target[:8].lower() != "https://":
-            # A dot at the end says that the name is complete; servers know themselves without it.
+            # A dot at the end of a name only matters to the resolver; servers expect none.
             host, port, scheme = self.host.removesuffix("."), self.port, self.scheme
             host = f"[{host.partition('%')[0]}]" if ":" in host else host
             return host if port == DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
@@ -271,7 +271,7 @@ class OriginPool:
         """Send a request and return its response, body unread.
 
         Raises:
-            urllib3.exceptions.HTTPError: What failed, as `MaxRetryError` where the policy gave up.
+            urllib3.exceptions.HTTPError: It failed; `MaxRetryError` if the policy gave up.
             PoolTimeout: No connection became free in time.
         """
         target = call.target
@@ -320,25 +320,25 @@ class OriginPool:
     def close(self) -> None:
         """Do nothing: connections belong to the shared pool.
 
-        urllib3's managers call this for pools that they forget.
+        urllib3's managers call this when they drop a pool.
         """
 
 
 def hand_out_ours(
     manager: Any, settings: AdapterSettings, proxy: Callable[[], Proxy | None]
 ) -> None:
-    """Make a urllib3 manager hand out `OriginPool`s.
+    """Make a urllib3 manager return `OriginPool`s in place of urllib3's pools.
 
     Args:
         manager: A `PoolManager` or `ProxyManager`.
         settings: The settings of the adapter whose manager it is.
-        proxy: Returns the proxy that the manager stands for, `None` for none.
+        proxy: Returns the proxy of the manager, `None` for none.
     """
-    there = proxy()
+    its_proxy = proxy()
     manager.pool_classes_by_scheme = {
-        scheme: partial(OriginPool, settings, scheme, there) for scheme in ("http", "https")
+        scheme: partial(OriginPool, settings, scheme, its_proxy) for scheme in ("http", "https")
     }
-    if there is None:
+    if its_proxy is None:
         manager.pool_classes_by_scheme[UNIX_SCHEME] = partial(
             OriginPool, settings, UNIX_SCHEME, None
         )
@@ -348,9 +348,10 @@ def hand_out_ours(
 
 
 class PoolMemory:
-    """The pools that an adapter was given, by origin and settings.
+    """A cache of `OriginPool`s, by origin and settings.
 
-    A pool holds no connection, so what is remembered is only the way through urllib3's manager.
+    It saves each request the way through urllib3's manager. It keeps no connection open, because an
+    `OriginPool` has none.
     """
 
     __slots__ = ("_made_by", "_made_with", "_pools")
@@ -364,9 +365,8 @@ class PoolMemory:
         """Return the pool under `key` and the states of the files it was made with.
 
         Args:
-            manager: The adapter's manager. All pools are forgotten if they were made by another
-            one,
-                or by this one under other settings.
+            manager: The adapter's urllib3 manager. The cache is emptied if another manager has made
+                its pools, or this one with other settings.
             key: Origin and settings.
 
         Returns:
@@ -397,10 +397,9 @@ _NOT_FOUND: tuple[None, tuple[object, ...]] = (None, ())
 
 
 def file_states(verify: Any, cert: Any) -> tuple[object, ...]:
-    """Return what tells whether the files named by `verify` and `cert` have changed.
+    """Return values that differ once the files named by `verify` and `cert` have changed.
 
-    It is asked for every request, so that the result does not depend on whether there happens to be
-    an open connection.
+    Called for every request: a changed file must have an effect even if a connection is open.
 
     Returns:
         A state for each file, `None` for one that does not exist.

@@ -1,12 +1,13 @@
-"""Sends through urllib3's own pools: those of a subclass, and all while urllib3 is patched.
+"""Sends requests over urllib3's own pools, in two cases.
 
-An adapter's subclass may bring pools of urllib3; `send_over_urllib3` uses them as requests would.
+A subclass of the adapter returns such a pool. `send_over_urllib3` uses it as requests would.
 
-vcrpy replaces `HTTPConnectionPool.ConnectionCls` while a cassette is in use; pook and many tests
-replace `HTTPConnectionPool.urlopen`. Under requests that catches every request, and the purpose is
-that none reaches the network. So while urllib3 is not as it was when this module was imported,
-requests go through urllib3's own pools, made with the settings that ours would have used. The same
-holds while the socket class is a mock (mocket): only urllib3's connections can use its objects.
+A test has patched urllib3. vcrpy replaces `HTTPConnectionPool.ConnectionCls` while a cassette is in
+use; pook and many tests replace `HTTPConnectionPool.urlopen`. With requests such a patch catches
+every request, so that none reaches the network. So while these attributes differ from those at the
+import of this module, requests go over urllib3's own pools, with the settings that ours would have
+used. The same is done while the socket class is a mock (mocket), because only urllib3's connections
+can use the objects of the mock.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ def is_urllib3_patched() -> bool:
 
 
 def urllib3_pool(conn: OriginPool) -> Any:
-    """Make urllib3's pool for the destination and settings of `conn`.
+    """Make a pool of urllib3 with the destination and settings of `conn`.
 
     Returns:
-        A new pool each time: a patch does not last, and must not find a connection from before. For
-        SOCKS proxies and Unix sockets, which are not patched this way, `conn` itself.
+        A new pool each time, so that a patch never finds a connection made before it. For SOCKS
+        proxies and Unix sockets, to which such patches do not apply, `conn` itself.
     """
     if conn.scheme == UNIX_SCHEME:
         return conn
@@ -88,7 +89,7 @@ def send_over_urllib3(conn: Any, request: Any, target: str, retries: Retry, time
 
     Raises:
         urllib3.exceptions.HTTPError: The request failed.
-        ValueError: The timeout is none.
+        ValueError: `timeout` is not a timeout.
     """
     return conn.urlopen(
         method=request.method,

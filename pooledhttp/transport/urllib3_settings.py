@@ -1,9 +1,12 @@
-"""Translates the settings of requests' callers into those of urllib3's pools and of the network.
+"""Translates the settings of a request into those of urllib3's pools and of `network`.
 
-`verify=` and `cert=` become keyword arguments for urllib3's managers, and attributes of the pools
-they hand out. URLs of proxies become `Proxy`. Timeouts become urllib3's, for the pools that a
-subclass brings. Files that are named are looked for here, so that a wrong path is an error before
-anything is dialled.
+    verify=, cert=    -> keyword arguments for urllib3's managers   `tls_keywords`
+                      -> attributes of the pools they return        `verify_attributes`
+    URL of a proxy    -> `Proxy`                                    `proxy_of`
+    timeout=          -> urllib3's, for urllib3's own pools         `urllib3_timeout`
+
+`verify_attributes` also checks that the files exist, so that a wrong path is an error before a
+connection is dialled.
 """
 
 from __future__ import annotations
@@ -42,8 +45,8 @@ def tls_keywords(verify: Any, cert: Any) -> dict[str, Any]:
         cert: As users give it.
     """
     settings: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED"}
-    # Everything that `verify_attributes` will set on a pool has to be told apart here: two requests
-    # that differ in it must not get the same pool.
+    # The manager chooses the pool by these keywords. So they must contain everything that
+    # `verify_attributes` sets on a pool, or two requests with other settings would share one.
     if not verify:
         settings["cert_reqs"] = "CERT_NONE"
     elif isinstance(verify, str | bytes | os.PathLike):
@@ -63,7 +66,7 @@ def _cert_keywords(cert: Any) -> dict[str, Any]:
 
 
 def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> dict[str, Any]:
-    """Return `verify` and `cert` as attributes of a pool, after a look for the files they name.
+    """Return `verify` and `cert` as attributes of a pool; check that the files exist.
 
     Args:
         is_secure: Whether the pool uses TLS.
@@ -72,7 +75,7 @@ def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> d
         bundle: Path of the certificates that `verify=True` trusts.
 
     Raises:
-        OSError: A file that is named there does not exist.
+        OSError: A file named by `verify` or `cert` does not exist.
     """
     found: dict[str, Any] = {}
     if is_secure and hasattr(verify, "wrap_socket"):
@@ -100,17 +103,17 @@ def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> d
 def key_of_socket(key_of: Callable[[dict[str, Any]], Any], context: dict[str, Any]) -> Any:
     """Return urllib3's key for the pool of a Unix socket.
 
-    urllib3 would put the path, which stands in place of the host, into lower case.
+    The path of the socket is in the place of the host, which urllib3 would change to lower case.
 
     Args:
-        key_of: urllib3's own function for the key.
+        key_of: urllib3's own function, which makes a key of a pool's settings.
         context: The settings of the pool.
     """
     return key_of({**context, "host": os.fsencode(context["host"]).hex()})
 
 
 def urllib3_timeout(timeout: Any) -> urllib3.Timeout:
-    """Return what users give as `timeout=` as urllib3's pools take it.
+    """Turn the value of `timeout=` into a `urllib3.Timeout`.
 
     Raises:
         ValueError: It is no timeout.
@@ -143,8 +146,8 @@ class SOCKSProxyManager(PoolManager):
 
     Args:
         proxy_url: `socks5h://user:password@host:port`, or another SOCKS version.
-        username: `None` takes that of the URL.
-        password: As `username`.
+        username: `None` for the one in the URL.
+        password: `None` for the one in the URL.
         **settings: As urllib3's `PoolManager` takes them.
     """
 

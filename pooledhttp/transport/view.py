@@ -3,9 +3,10 @@
     session.pool.warm(url)  ->  the route of `url` with the session's settings
                             ->  manager.warm(route)
 
-A view belongs to one session, or to one adapter that has a pool of its own. Only its owner knows
-the route of a URL: adapters, proxies and TLS settings decide. So the view asks its owner and passes
-the route down. Sessions that share a pool have a view each; equal views show the same pool.
+A view belongs to one session, or to one adapter that has a pool of its own. Only this owner knows
+the route of a URL, which depends on its adapters, proxies and TLS settings. So the view asks the
+owner for the route. Sessions that share a pool have a view each; two views are equal if they show
+the same pool.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class PoolView:
         find_route: Returns the route that the owner's requests to a URL take.
     """
 
-    # Of the class: `manager` puts the instance's own into `__dict__`.
+    # A class attribute, read until the property `manager` puts one into the instance's `__dict__`.
     _manager: TransportManager | None = None
 
     def __init__(
@@ -95,7 +96,7 @@ class PoolView:
         are closed.
 
         Args:
-            config: All settings; what it does not say has its default.
+            config: All settings, not only the changed ones: the others get their defaults.
         """
         self.manager.resize(config)
 
@@ -107,13 +108,13 @@ class PoolView:
         Args:
             url: Any URL of the origin. The session's settings of TLS and proxies decide which
                 requests the connections can serve.
-            count: Idle connections to have, at least; 0 keeps none ready any more, beyond what the
-                settings of the pool say.
+            count: The least number of idle connections; 0 ends an earlier `warm`, and then only
+                `min_idle` of the pool's settings applies.
             timeout: Seconds to wait for them; `None` for no limit.
 
         Returns:
-            How many are idle. Why others could not be opened is in the log; they are tried again,
-            with growing pauses. There are never more than the limits of the pool allow.
+            How many are idle, which may be less than `count`: the limits of the pool apply, and a
+            dial may fail. The log says why, and the dial is tried again, with growing pauses.
 
         Raises:
             TypeError: `count` is not a whole number.
@@ -130,12 +131,12 @@ class PoolView:
     def evict(self, url: str) -> int:
         """Close the connections to the origin of `url`.
 
-        Idle ones close now, those in use when their response has been read or closed. Where plain
-        http goes over a forward proxy, connections belong to the proxy, and those of all its
-        origins are closed.
+        Idle ones close now, those in use when their response has been read or closed. If plain http
+        goes through a forward proxy, the connections are to the proxy, and serve all origins behind
+        it: all of them are closed.
 
         Returns:
-            How many connections that concerns.
+            How many connections are closed, now or later.
 
         Raises:
             InvalidSchema: The URL's adapter has no pool of this package.
@@ -143,20 +144,20 @@ class PoolView:
         return self.manager.evict_origin(self._route(url))
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Close for good, as `shutdown` does, and wait until the connections in use have ended.
+        """Close for good, as `shutdown` does, and wait until the connections in use are closed.
 
         Args:
             timeout: Seconds to wait for leases to end; `None` for no limit.
 
         Returns:
-            Whether all ended. Those that did not are closed when they end.
+            Whether all were closed in time. The others are closed when their response ends.
         """
         return self.manager.drain(timeout)
 
     def close_idle(self) -> None:
         """Close idle connections and stop keeping connections ready.
 
-        Connections in use live until their body ends. The next request opens the pool again.
+        Connections in use are closed when their response ends. Later requests dial new ones.
         """
         self.manager.close_idle()
 
@@ -175,7 +176,7 @@ def manager_for(
     runtime: Runtime | None = None,
     listeners: Iterable[Listener] = (),
 ) -> TransportManager:
-    """Return the manager of a pool that is to be shared, or make one with these settings."""
+    """Return the manager of an existing pool, or make one from settings."""
     if isinstance(pool, PoolView):
         return pool.manager
     if isinstance(pool, TransportManager):

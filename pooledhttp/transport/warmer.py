@@ -1,20 +1,19 @@
 """Keeps idle connections ready, so that a request after a pause needs no new connection.
 
-The warmer is a task beside the requests, started by the first use of a pool whose limits ask for
-idle connections::
+The warmer is a task of its own. The first use of a pool starts it, if the limits of the pool ask
+for idle connections::
 
-    asleep --wake, or a second has passed--> close idle connections that died, ask what is missing
+    waits --wake, or a second has passed--> check: close dead idle connections, count the missing
       ^                                            |
       |                                            v
       |<-- done: the connection is idle ---- one dial per missing connection
       |                                            |
-      '-- back off: 1, 2, 4 ... 60 s, jittered <-- failed
+      '-- not dialled for 1, 2, 4 ... 60 s <------ failed      (with jitter)
 
-It refers to its pool weakly and ends with it, or when the pool is closed. Dials run outside every
-lock, several at a time, in places reserved beforehand, so they count against the limits like any
-other. A place is reserved only while the warmer is known to run: none is after `stop` has returned,
-and the pool closes what is being dialled by then when the dial ends. In a forked child the warmer
-does not run until it is woken again.
+It refers to its pool weakly, and ends when the pool is dropped or closed. Dials run without any
+lock, several at a time. A slot is reserved before each dial, so dials count against the limits.
+After `stop` has returned, the warmer reserves no slot; the pool closes the connections that are
+being dialled then. In a forked child the warmer does not run until `wake` is called.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ __all__ = ["Warmer"]
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at what is missing, when nothing wakes the warmer.
+#: Seconds between two checks when nothing wakes the warmer.
 INTERVAL_SECONDS = 1.0
 #: Seconds one dial may take.
 DIAL_SECONDS = 10.0
 #: Dials in progress at a time, over all origins: warming up must not crowd out requests.
 MOST_DIALS = 8
-#: Seconds for which an origin is not dialled after its first failure, doubled with each further
-#: one, up to the second number.
+#: Seconds for which a route is not dialled after its first failure, and the most after several:
+#: each failure doubles them.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 
 
@@ -76,13 +75,13 @@ class Warmer:
         register_fork_reset(self)
 
     def reset_after_fork(self) -> None:
-        """Start over in a forked child: the task is not there, and the lock may be held."""
+        """Start over in a forked child, which has no task, and where the lock may stay taken."""
         self._lock = threading.Lock()
         # Guarded by the lock.
-        self._signal: Waiter | None = None
+        self._signal: Waiter | None = None  # what the running task waits for; None if none runs
         self._failures: dict[Route, tuple[int, float]] = {}  # how often, and until when to wait
         self._in_progress = 0
-        self._short: dict[Route, int] = {}  # at the last regular look; the task's own
+        self._was_missing: dict[Route, int] = {}  # at the last regular check; for the task only
 
     @property
     def is_running(self) -> bool:
@@ -90,7 +89,7 @@ class Warmer:
         return self._signal is not None
 
     def wake(self) -> None:
-        """Have the warmer look now; start it if it does not run. Never waits, never fails."""
+        """Have the warmer check now; start it if it does not run. Never waits, never raises."""
         with self._lock:
             signal = self._signal
             if signal is not None:
@@ -135,7 +134,7 @@ class Warmer:
             task.join(deadline)
 
     def _fill(self, route: Route, numbers: Iterator[int], deadline: Deadline) -> None:
-        """Dial one connection after the other, while there are numbers left to take."""
+        """Dial connections in turn until `numbers`, which several tasks share, has no more."""
         while self._take(numbers) is not None:
             pool = self._pool()
             lease = None if pool is None else pool.try_reserve(route)
@@ -148,26 +147,26 @@ class Warmer:
 
     # ---- the task
 
-    def _run(self, mine: Waiter) -> None:
+    def _run(self, own_signal: Waiter) -> None:
         was_woken = True
-        while self._look(mine, was_woken):
-            was_woken = mine.wait(Deadline.after(INTERVAL_SECONDS, self._runtime.now))
+        while self._check(own_signal, was_woken):
+            was_woken = own_signal.wait(Deadline.after(INTERVAL_SECONDS, self._runtime.now))
             with self._lock:
-                if self._signal is not mine:
+                if self._signal is not own_signal:
                     return
-                mine = self._signal = self._runtime.waiter()
-        self._leave(mine)
+                own_signal = self._signal = self._runtime.waiter()
+        self._leave(own_signal)
 
-    def _leave(self, mine: Waiter) -> None:
+    def _leave(self, own_signal: Waiter) -> None:
         with self._lock:
-            if self._signal is mine:
+            if self._signal is own_signal:
                 self._signal = None
 
-    def _look(self, mine: Waiter, was_woken: bool) -> bool:
-        """Close what died and dial what is missing; `False` when the pool is gone or closed.
+    def _check(self, own_signal: Waiter, was_woken: bool) -> bool:
+        """Close dead connections and dial missing ones; `False` if the pool is dropped or closed.
 
-        A caller that wakes the warmer is about to use an idle connection. So none is taken away to
-        be probed then.
+        A caller that wakes the warmer is about to use an idle connection. So there is no probe
+        then, which would take a connection out of the pool for a moment.
         """
         pool = self._pool()
         if pool is None or pool.is_closed:
@@ -175,37 +174,37 @@ class Warmer:
         try:
             if not was_woken:
                 pool.probe_idle()
-            self._top_up(pool, mine, was_woken)
-        except Exception:  # any failure: the next look must still come
+            self._top_up(pool, own_signal, was_woken)
+        except Exception:  # any failure: the next check must still come
             logger.exception("Keeping connections warm failed for %r", pool)
         return True
 
-    def _top_up(self, pool: Pool[Route, Connection], mine: Waiter, was_woken: bool) -> None:
+    def _top_up(self, pool: Pool[Route, Connection], own_signal: Waiter, was_woken: bool) -> None:
         """Start the dials that are due.
 
-        A connection in use may be idle again in a moment. So a missing connection is dialled at the
-        second regular look that misses it, or at once if no connection in use can replace it.
+        A connection in use may be idle again in a moment. So a connection is dialled only if it is
+        missing at two regular checks in a row, or if more are missing than are in use.
         """
         self._forget_old_failures()
-        short = dict(pool.shortage())
-        for route, missing in short.items():
+        all_missing = dict(pool.shortage())
+        for route, missing in all_missing.items():
             if self._failures.get(route, (0, 0.0))[1] > self._runtime.now():
                 continue
-            still_missing = 0 if was_woken else min(missing, self._short.get(route, 0))
+            still_missing = 0 if was_woken else min(missing, self._was_missing.get(route, 0))
             for _ in range(max(still_missing, missing - pool.leased_count(route))):
-                lease = self._reserve(pool, route, mine)
+                lease = self._reserve(pool, route, own_signal)
                 if lease is None:
                     break
                 self._start(lease)
         if not was_woken:
-            self._short = short
+            self._was_missing = all_missing
 
     def _reserve(
-        self, pool: Pool[Route, Connection], route: Route, mine: Waiter
+        self, pool: Pool[Route, Connection], route: Route, own_signal: Waiter
     ) -> Lease[Route, Connection] | None:
-        """Take a place, unless the warmer was stopped or enough dials are in progress."""
+        """Reserve a slot, unless the warmer was stopped or enough dials are in progress."""
         with self._lock:  # so that nothing is reserved after `stop` has returned
-            if self._signal is not mine or self._in_progress >= MOST_DIALS:
+            if self._signal is not own_signal or self._in_progress >= MOST_DIALS:
                 return None
             lease = pool.try_reserve(route)
             if lease is not None:
@@ -229,10 +228,10 @@ class Warmer:
 
     def _finished(self) -> None:
         with self._lock:
-            self._in_progress = max(self._in_progress - 1, 0)  # a fork may lie between
+            self._in_progress = max(self._in_progress - 1, 0)  # 0 already if it began before a fork
 
     def _connect(self, lease: Lease[Route, Connection], deadline: Deadline) -> bool:
-        """Dial for a reserved place and release it as idle; tell whether the dial succeeded."""
+        """Dial for a reserved slot and release the lease; return whether the dial succeeded."""
         route = lease.key
         try:
             lease.fill(self._dial(route, deadline))
@@ -258,7 +257,7 @@ class Warmer:
             logger.warning("No connection to %s could be kept warm: %s", route.origin, error)
 
     def _forget_old_failures(self) -> None:
-        """Forget origins not tried for long: they are not wanted any more, or work again."""
+        """Forget routes not dialled for long: they are not wanted any more, or work again."""
         limit = self._runtime.now() - LONGEST_PAUSE_SECONDS
         with self._lock:
             for route in [route for route, (_, end) in self._failures.items() if end < limit]:
