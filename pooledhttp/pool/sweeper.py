@@ -27,8 +27,8 @@ __all__ = ["Sweepable", "Sweeper", "process_sweeper"]
 
 logger = logging.getLogger(__name__)
 
-#: To close a connection within a second of its expiry is early enough. A longer pause up to the next
-#: known expiry would be late: during the pause a lease can end, or a peer can announce an idle limit.
+#: To close a connection within a second of its expiry is early enough. A pause up to the next known
+#: expiry would be too long: meanwhile a lease can end, or a peer can announce an idle limit.
 _PAUSE_SECONDS = 1.0
 
 
