@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from netrc import NetrcParseError, netrc
 from typing import Final
 from urllib.parse import urlsplit
@@ -53,6 +54,14 @@ def get_netrc_auth(url: str | bytes, raise_errors: bool = False) -> tuple[str, s
     except (NetrcParseError, OSError):
         if raise_errors:
             raise
+        return None
+    except NameError:
+        # The interpreter is ending, and a finalizer makes a request: `open`, by which the standard
+        # library reads the file, is gone. The file counts as one that cannot be read.
+        if not sys.is_finalizing():
+            raise
+        if raise_errors:
+            raise OSError(f"{path} cannot be read while the interpreter ends") from None
         return None
     if not entry or not any(entry):
         return None

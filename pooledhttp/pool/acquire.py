@@ -21,6 +21,7 @@ were a step of its own, a slot could become free before it, and the caller would
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Hashable
 from typing import TypeVar
 
@@ -183,7 +184,8 @@ def _timed_out(
     core: PoolCore[K, R], key_state: KeyState[K, R], waited_seconds: float
 ) -> PoolTimeout:
     """Make the error of a caller whose time is up, count it, and emit the event."""
-    error = core.step(timeout_error_locked, key_state, waited_seconds)
+    threads = {thread.native_id: thread.name for thread in threading.enumerate()}
+    error = core.step(timeout_error_locked, key_state, waited_seconds, threads)
     if core.listeners:
         core.listeners.emit(WaitTimedOut(key_state.origin, waited_seconds))
     return error

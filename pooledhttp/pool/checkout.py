@@ -333,6 +333,7 @@ def replace_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
     state.end_warming_locked(slot)  # if the resource was lent, the lease serves a request from now
     emptied: Slot[K, R] = Slot(key_state)
     emptied.taken_at = slot.taken_at
+    emptied.thread_id = slot.thread_id
     emptied.watch = slot.watch
     state.held[lease.serial] = emptied
     key_state.dialling += 1

@@ -107,7 +107,9 @@ def caller_outside() -> tuple[str, str]:
     return "", thread
 
 
-def describe_holders(slots: Iterable[Slot[K, R]], now: float) -> tuple[str, ...]:
+def describe_holders(
+    slots: Iterable[Slot[K, R]], now: float, threads: Mapping[int | None, str]
+) -> tuple[str, ...]:
     """Return a text for each slot in use, longest held first: origin, age, line and thread."""
     held = sorted(slots, key=lambda slot: slot.taken_at)
     texts = []
@@ -117,12 +119,19 @@ def describe_holders(slots: Iterable[Slot[K, R]], now: float) -> tuple[str, ...]
             text += ", dialling"
         if slot.watch is not None:
             text += str(slot.watch)
+        elif slot.thread_id:
+            # The identifiers of Python are used again at once, those of the system hardly ever.
+            text += f" in {threads.get(slot.thread_id, 'a thread that has ended')}"
         texts.append(text)
     return tuple(texts)
 
 
 def timeout_error_locked(
-    state: PoolState[K, R], now: float, key_state: KeyState[K, R], waited_seconds: float
+    state: PoolState[K, R],
+    now: float,
+    key_state: KeyState[K, R],
+    waited_seconds: float,
+    threads: Mapping[int | None, str],
 ) -> PoolTimeout:
     """Count a caller that waited in vain, and make its error.
 
@@ -131,6 +140,7 @@ def timeout_error_locked(
         now: The time.
         key_state: Of the key that the caller waited for.
         waited_seconds: How long it was in the queue.
+        threads: Names of the running threads, by the identifier that the system gives them.
     """
     key_state.counters.acquire_timeouts += 1
     slots = list(state.held.values())
@@ -139,7 +149,7 @@ def timeout_error_locked(
         in_use, limit, setting = key_state.in_use, key_state.max_open, "max_per_host"
     else:
         in_use, limit, setting = len(slots), state.max_total, "max_total"
-    holders = describe_holders(slots, now)
+    holders = describe_holders(slots, now, threads)
     waiting = len(key_state.waiting) + 1
     limit_text = str(limit) if limit != UNLIMITED else "any number"
     message = (

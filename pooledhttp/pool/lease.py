@@ -76,6 +76,7 @@ class LeaseWatch:
 class LeasedSlot(Protocol):
     """What a lease reads of its slot."""
 
+    thread_id: int
     watch: LeaseWatch | None
 
     @property

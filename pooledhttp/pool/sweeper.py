@@ -4,9 +4,10 @@ A pool works without it: no caller ever gets an expired resource, and each relea
 resource that is no longer needed. The sweeper serves pools that are not used. Without it the last
 connections of a burst would stay open, half closed by their peers, until the next request.
 
-    no thread --a pool opens its first resource--> waits 1 s --> sweeps, waits for the next expiry
-        ^                                                                      |
-        '------------------------ no pool has anything open -------------------'
+    no thread --a pool opens its first resource--> waits 1 s --> sweeps --something is open--.
+        ^                                            ^             |                         |
+        |                                            '-------------+-------------------------'
+        '------------------------ no pool has anything open -------'
 
 It refers to pools weakly and does not keep the interpreter alive. A forked child starts without the
 thread; the first pool that opens something starts it again.
@@ -19,19 +20,16 @@ import threading
 import weakref
 from typing import Protocol
 
-from pooledhttp.runtime import Runtime, Waiter, default_runtime, register_fork_reset
+from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
 
 __all__ = ["Sweepable", "Sweeper", "process_sweeper"]
 
 logger = logging.getLogger(__name__)
 
-#: Sweeping more often is not needed: a connection may stay open for a second after its expiry.
-_LEAST_PAUSE_SECONDS = 1.0
-
-#: The thread never waits longer, because during the wait a peer can announce an idle limit that
-#: ends before the next expiry known so far.
-_LONGEST_PAUSE_SECONDS = 5.0
+#: To close a connection within a second of its expiry is early enough. A pause up to the next known
+#: expiry would be too long: meanwhile a lease can end, or a peer can announce an idle limit.
+_PAUSE_SECONDS = 1.0
 
 
 class Sweepable(Protocol):
@@ -63,7 +61,6 @@ class Sweeper:
         """Forget the thread and all pools: the thread does not exist in a forked child."""
         self._lock = threading.Lock()
         self._pools: list[weakref.ref[Sweepable]] = []
-        self._signal: Waiter = self._runtime.waiter()
         self._is_running = False
 
     @property
@@ -80,11 +77,8 @@ class Sweeper:
             self._pools.append(weakref.ref(pool))
             must_start = not self._is_running
             self._is_running = True
-            signal = self._signal
         if must_start:
             self._start()
-        else:
-            signal.set()
 
     def _start(self) -> None:
         try:
@@ -94,14 +88,12 @@ class Sweeper:
             self._is_running = False
 
     def _run(self) -> None:
-        pause = _LEAST_PAUSE_SECONDS
         while True:
-            self._signal.wait(Deadline.after(pause, self._runtime.now))
+            self._runtime.waiter().wait(Deadline.after(_PAUSE_SECONDS, self._runtime.now))
             with self._lock:
-                self._signal = self._runtime.waiter()
                 refs = list(self._pools)
-            pause = min([_LONGEST_PAUSE_SECONDS, *map(self._sweep, refs)])
-            pause = max(pause, _LEAST_PAUSE_SECONDS)
+            for ref in refs:
+                self._sweep(ref)
             with self._lock:
                 self._pools = [ref for ref in self._pools if _must_watch(ref)]
                 if not self._pools:
@@ -109,16 +101,14 @@ class Sweeper:
                     return
 
     @staticmethod
-    def _sweep(ref: weakref.ref[Sweepable]) -> float:
+    def _sweep(ref: weakref.ref[Sweepable]) -> None:
         pool = ref()
         if pool is None:
-            return _LONGEST_PAUSE_SECONDS
+            return
         try:
-            seconds = pool.sweep()
+            pool.sweep()
         except Exception:  # the other pools still have to be swept
             logger.exception("Sweeping %r failed", pool)
-            return _LONGEST_PAUSE_SECONDS
-        return _LONGEST_PAUSE_SECONDS if seconds is None else seconds
 
 
 def _must_watch(ref: weakref.ref[Sweepable]) -> bool:

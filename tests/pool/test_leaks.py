@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 
 from pooledhttp.events import Leaked
+from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool import PoolConfig
 from tests.pool.tools import Bench, is_watched
 
@@ -122,3 +124,22 @@ def test_a_call_in_progress_costs_nothing_without_leak_detection() -> None:
     lease.release()
     with lease.in_use():
         pass
+
+
+def test_a_timeout_names_the_threads_without_leak_detection() -> None:
+    """Origin, seconds and thread of each lease in the way; a thread that has ended has no name."""
+    bench = Bench(PoolConfig(max_per_host=2))
+    mine = bench.take()
+    others: list[object] = []
+    thread = threading.Thread(target=lambda: others.append(bench.take()), name="worker")
+    thread.start()
+    thread.join()
+    bench.clock.advance(2)
+    with pytest.raises(PoolTimeout) as caught:
+        bench.take(seconds=0)
+    here = threading.current_thread().name
+    assert set(caught.value.holders) == {
+        f"a for 2.0 s in {here}",
+        "a for 2.0 s in a thread that has ended",
+    }
+    mine.release()

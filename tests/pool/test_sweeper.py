@@ -94,3 +94,23 @@ def test_pools_work_if_the_thread_cannot_be_started() -> None:
     lease.fill(1)
     lease.release()
     assert not sweeper.is_running
+
+
+def test_a_resource_is_closed_within_a_second_of_its_expiry() -> None:
+    """Also if it became idle while the sweeper waited for a pool whose expiry is far away."""
+    with Scheduler(1) as scheduler:
+        sweeper = Sweeper(scheduler)
+        closed: list[int] = []
+        slow = build(scheduler, sweeper, [])
+        use(slow, scheduler, 1)
+        scheduler.advance(2)
+        config = PoolConfig(idle_timeout=0.5)
+        quick: Pool[str, int] = Pool(
+            config, close=closed.append, runtime=scheduler, sweeper=sweeper
+        )
+        lease = quick.acquire("a", Deadline.never(scheduler.now))
+        lease.fill(2)
+        scheduler.advance(0.3)
+        lease.release()
+        scheduler.advance(1.5)
+        assert closed == [2]

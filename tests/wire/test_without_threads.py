@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -37,13 +38,16 @@ ENDINGS = {
 }
 
 
+@pytest.mark.parametrize("has_netrc", [False, True], ids=["", "netrc"])
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
-def test_a_request_while_the_interpreter_ends(ending: str) -> None:
-    """The name is looked up in place: the request is made, and the process ends."""
+def test_a_request_while_the_interpreter_ends(ending: str, has_netrc: bool, tmp_path: Path) -> None:
+    """The name is looked up in place: the request is made, also where a netrc cannot be read."""
+    netrc_file = str(tmp_path / "netrc") if has_netrc else "/nonexistent"
+    if has_netrc:
+        (tmp_path / "netrc").write_text("machine example.com login a password b\n")
     with ScriptedServer(answering(respond(b"bye"))) as server:
         program = CLIENT.format(url=server.url(host="localhost")) + ending
-        # Reading a file needs `open`, which is gone when the last finalizers run.
-        done = run_python("-c", program, env={"NETRC": "/nonexistent"}, seconds=20)
+        done = run_python("-c", program, env={"NETRC": netrc_file}, seconds=20)
     assert (done.returncode, done.stderr) == (0, "")
     assert set(done.stdout.split("\n")) == {"status 200", ""}
 
