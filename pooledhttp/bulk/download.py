@@ -167,7 +167,7 @@ class Download(Results[DownloadResult]):
         began = self._now()
         items: list[object] = []
         self._unregistered = items  # an interrupt between here and the commit loses none of them
-        is_file = isinstance(self._input, UrlList)  # which lets nobody wait
+        is_file = isinstance(self._input, UrlList)  # reading it never waits
         patience = _READ_SECONDS_OF_A_FILE if is_file else READ_SECONDS
         while len(items) < self._batch and self._now() - began <= patience:
             assert self._source is not None

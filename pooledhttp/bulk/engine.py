@@ -11,7 +11,7 @@ them. A worker that finishes an item takes the next one in the same step. Nothin
 bound: `Pace` limits what is queued, and what is finished but not taken, so a caller that stops
 asking stops the workers.
 
-The engine owns its session, hence its connections. Its runtime can be halted, which reaches a
+The engine owns its session, and so its connections. Its runtime can be halted, which reaches a
 worker wherever it waits. What `perform` does with an item is not known here; it stores an
 `Exception` in the result of the item that raised it, so a worker ends only when it is halted or
 something else than an `Exception` is raised.

@@ -10,21 +10,23 @@ line, as the limits of the pool are kept per origin.
 
 A download knows a job again in the next run by its *identity*: its `key`, or its method, URL and
 body.
+
+`Sink` stands here because a job may name one, and a sink is asked about a job.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pooledhttp.bulk.places import origin_of
 
 if TYPE_CHECKING:
-    from pooledhttp.bulk.sinks import Sink
+    from pooledhttp.message import Response
 
-__all__ = ["Job"]
+__all__ = ["Job", "Saved", "Sink"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +122,25 @@ class Job:
             f"a job that sends a {type(self.data).__name__} needs a key, by which the next run"
             " knows it again"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What became of a body: `target` is for the caller (a path, say), `size` in bytes."""
+
+    target: object
+    size: int
+
+
+class Sink(Protocol):
+    """A place for bodies."""
+
+    def claim(self, job: Job, index: int) -> Callable[[Response], Saved]:
+        """Decide where the body of this job goes, and return what will put it there.
+
+        Called in input order. What it returns is called in a worker with the open response, its
+        body unread; not at all when there is no response with what was asked for, and once more
+        when the body breaks off and the job is tried again. An exception out of either ends this
+        job only.
+        """
+        ...

@@ -1,6 +1,6 @@
 """The lock that keeps two runs out of one directory.
 
-The lock is `flock` on a file that nobody removes. The kernel frees it when the process that holds
+The lock is `flock` on a file that is never removed. The kernel frees it when the process that holds
 it ends, however it ends, so there is no stale lock to judge. What stands in the file (process, host
 and time) is for the message only.
 

@@ -104,7 +104,7 @@ def _retry_after(response: Response) -> float | None:
     try:
         return Retry(0).get_retry_after(response.raw)
     except (HTTPError, ValueError, OverflowError, AttributeError):
-        return None  # nobody can read it, or there is no `raw`
+        return None  # it cannot be read, or there is no `raw`
 
 
 def is_broken_body(error: BaseException) -> bool:

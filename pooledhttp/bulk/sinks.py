@@ -16,11 +16,10 @@ import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.jobs import Job, Saved, Sink
 from pooledhttp.bulk.names import UrlNames
 
 if TYPE_CHECKING:
@@ -31,28 +30,6 @@ __all__ = ["Saved", "Sink", "to_files"]
 #: Bytes asked of the response at a time: large enough to cost nothing, small enough for 32 jobs at
 #: once.
 _PIECE_BYTES = 128 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What became of a body: `target` is for the caller (a path, say), `size` in bytes."""
-
-    target: object
-    size: int
-
-
-class Sink(Protocol):
-    """A place for bodies."""
-
-    def claim(self, job: Job, index: int) -> Callable[[Response], Saved]:
-        """Decide where the body of this job goes, and return what will put it there.
-
-        Called in input order. What it returns is called in a worker with the open response, its
-        body unread; not at all when there is no response with what was asked for, and once more
-        when the body breaks off and the job is tried again. An exception out of either ends this
-        job only.
-        """
-        ...
 
 
 class _Files:
