@@ -89,6 +89,8 @@ from pooledhttp.transport import (
     SOCKSProxyManager,
     TlsTruncation,
     TransportManager,
+    check_pool,
+    check_replay,
     file_states,
     hand_out_ours,
     is_urllib3_patched,
@@ -185,6 +187,10 @@ class HTTPAdapter(BaseAdapter):
         strict: As a session takes it; `None` takes the session's.
         tls_truncation: As a session takes it; `None` takes the session's.
         max_response_fields: As a session takes it; `None` takes the session's.
+
+    Raises:
+        TypeError: An argument is of a type that it does not take.
+        ValueError: `replay` is not one of its words.
     """
 
     #: Of an adapter pickled before there were such settings.
@@ -213,6 +219,14 @@ class HTTPAdapter(BaseAdapter):
         tls_truncation: TlsTruncation | None = None,
         max_response_fields: int | None = None,
     ) -> None:
+        check_pool(pool)
+        if replay is not None:
+            check_replay(replay)
+        if isinstance(max_retries, (str, bytes, float)):
+            raise TypeError(f"max_retries must be a whole number or a Retry, not {max_retries!r}")
+        for name, size in (("pool_connections", pool_connections), ("pool_maxsize", pool_maxsize)):
+            if isinstance(size, (str, bytes, float)):
+                raise TypeError(f"{name} must be a whole number of connections, not {size!r}")
         if max_retries == DEFAULT_RETRIES:
             self.max_retries = Retry(0, read=False)
         else:
