@@ -27,7 +27,7 @@ from pooledhttp.message import DEFAULT_PORTS, without_credentials
 from pooledhttp.network import UNIX_SCHEME, Proxy, Route, TlsSettings, file_state
 from pooledhttp.timing import plan_timeout
 from pooledhttp.transport.retrying import Call, Destination, send
-from pooledhttp.transport.urllib3_settings import key_of_socket
+from pooledhttp.transport.urllib3_settings import key_of_socket, tls_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -80,9 +80,10 @@ class AdapterSettings:
         resolver: The adapter's own; `None` for the manager's.
         socket_options: The adapter's own; `None` for the manager's.
         rules: How responses are read; `None` for the manager's limits.
+        proxy_verify: How an https proxy is verified, as users give it; `None` for as the origin.
     """
 
-    __slots__ = ("replay", "resolver", "rules", "socket_options", "view")
+    __slots__ = ("proxy_verify", "replay", "resolver", "rules", "socket_options", "view")
 
     def __init__(
         self,
@@ -96,6 +97,7 @@ class AdapterSettings:
         self.resolver = resolver
         self.socket_options = socket_options
         self.rules: ResponseLimits | None = None
+        self.proxy_verify: Any = None
 
 
 class OriginPool:
@@ -207,11 +209,23 @@ class OriginPool:
         """Return the proxy. One that is reached by TLS is verified like the origin.
 
         It is shown no client certificate. What is asserted of the origin does not hold for it.
+        `verify=False` for the origin does not hold for a proxy that is given credentials: another
+        server in its place would read them. Only `proxy_verify` of the adapter overrides that.
         """
         proxy = self.proxy
         if proxy is None or proxy.scheme != "https" or proxy.tls is not None:
             return proxy
+        chosen = self.adapter.proxy_verify
+        if chosen is not None:
+            given = tls_keywords(chosen, None)
+            verifies = given.pop("cert_reqs", None) != "CERT_NONE"
+            rules = "ssl_context" in given
+            return replace(proxy, tls=TlsSettings(verify=verifies, context_rules=rules, **given))
         own = self.tls_settings()
+        if not own.verify and any(
+            name.lower() == "proxy-authorization" for name, _ in proxy.headers
+        ):
+            return replace(proxy, tls=TlsSettings())
         settings = TlsSettings(
             verify=own.verify,
             ca_certs=own.ca_certs,
