@@ -89,6 +89,8 @@ from pooledhttp.transport import (
     SOCKSProxyManager,
     TlsTruncation,
     TransportManager,
+    check_pool,
+    check_replay,
     file_states,
     hand_out_ours,
     is_urllib3_patched,
@@ -185,6 +187,13 @@ class HTTPAdapter(BaseAdapter):
         strict: As a session takes it; `None` takes the session's.
         tls_truncation: As a session takes it; `None` takes the session's.
         max_response_fields: As a session takes it; `None` takes the session's.
+        proxy_verify: How the certificate of an https proxy is checked: a bool, a path or an
+            `ssl.SSLContext`. `None` checks it as the origin's, but always where the proxy is given
+            credentials.
+
+    Raises:
+        TypeError: An argument is of a type that it does not take.
+        ValueError: `replay` is not one of its words.
     """
 
     #: Of an adapter pickled before there were such settings.
@@ -212,7 +221,16 @@ class HTTPAdapter(BaseAdapter):
         strict: bool | None = None,
         tls_truncation: TlsTruncation | None = None,
         max_response_fields: int | None = None,
+        proxy_verify: VerifyInput | None = None,
     ) -> None:
+        check_pool(pool)
+        if replay is not None:
+            check_replay(replay)
+        if isinstance(max_retries, (str, bytes, float)):
+            raise TypeError(f"max_retries must be a whole number or a Retry, not {max_retries!r}")
+        for name, size in (("pool_connections", pool_connections), ("pool_maxsize", pool_maxsize)):
+            if isinstance(size, (str, bytes, float)):
+                raise TypeError(f"{name} must be a whole number of connections, not {size!r}")
         if max_retries == DEFAULT_RETRIES:
             self.max_retries = Retry(0, read=False)
         else:
@@ -227,6 +245,7 @@ class HTTPAdapter(BaseAdapter):
         self._settings.resolver, self._settings.socket_options = resolver, socket_options
         self._own_rules = (strict, tls_truncation, max_response_fields)
         self._settings.rules = ResponseLimits.chosen(*self._own_rules)
+        self._settings.proxy_verify = proxy_verify
         self.init_poolmanager(pool_connections, pool_maxsize, block=pool_block)
 
     def _begin(
@@ -261,6 +280,7 @@ class HTTPAdapter(BaseAdapter):
         state["_own_settings"] = (self._own_pool if is_config else None, self._own_replay)
         state["_own_network"] = (self._settings.resolver, self._settings.socket_options)
         state["_own_rules"] = self._own_rules
+        state["_own_proxy_verify"] = self._settings.proxy_verify
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -268,10 +288,12 @@ class HTTPAdapter(BaseAdapter):
         self.config = {}
         pool, replay = state.pop("_own_settings", (None, None))
         resolver, options = state.pop("_own_network", (None, None))
+        proxy_verify = state.pop("_own_proxy_verify", None)
         self.__dict__.update(state)
         self._begin(pool, replay)
         self._settings.resolver, self._settings.socket_options = resolver, options
         self._settings.rules = ResponseLimits.chosen(*self._own_rules)
+        self._settings.proxy_verify = proxy_verify
         self.init_poolmanager(self._pool_connections, self._pool_maxsize, block=self._pool_block)
 
     # ---- the pool

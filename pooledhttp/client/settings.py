@@ -16,7 +16,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 import urllib3
 
@@ -32,6 +32,8 @@ from pooledhttp.transport import (
     ResponseLimits,
     TlsTruncation,
     TransportManager,
+    check_pool,
+    check_replay,
 )
 
 __all__ = ["SessionExtras", "bundle_from_environment", "merge_hooks", "merge_setting"]
@@ -65,19 +67,12 @@ class SessionExtras:
             TypeError: An argument is of a type that it does not take.
             ValueError: `replay` or `timeout` has a value that it does not take.
         """
-        if not (
-            self.pool is None or isinstance(self.pool, (PoolConfig, PoolView, TransportManager))
-        ):
-            raise TypeError(
-                "pool must be a PoolConfig (its limits: pool=PoolConfig(max_per_host=8)), or the "
-                f"pool of another session to share, not {self.pool!r}"
-            )
+        check_pool(self.pool)
         if not (self.retries is None or isinstance(self.retries, (int, urllib3.Retry))):
             raise TypeError(
                 f"retries must be a whole number or a Retry, not {self.retries!r}; None for never"
             )
-        if self.replay not in get_args(Replay):
-            raise ValueError(f'replay must be "safe", "always" or "off", not {self.replay!r}')
+        check_replay(self.replay)
         for listener in self.listeners:
             if not callable(listener):
                 raise TypeError(

@@ -45,7 +45,7 @@ from pooledhttp.transport.urllib3_settings import (
     tls_keywords,
     verify_attributes,
 )
-from pooledhttp.transport.view import PoolView, manager_for
+from pooledhttp.transport.view import PoolView, check_pool, check_replay, manager_for
 
 __all__ = [
     "AdapterSettings",
@@ -59,6 +59,8 @@ __all__ = [
     "TlsTruncation",
     "Transport",
     "TransportManager",
+    "check_pool",
+    "check_replay",
     "file_states",
     "hand_out_ours",
     "is_urllib3_patched",

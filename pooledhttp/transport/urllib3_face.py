@@ -26,7 +26,7 @@ from pooledhttp.message import DEFAULT_PORTS, without_credentials
 from pooledhttp.network import UNIX_SCHEME, Proxy, Route, TlsSettings, file_state
 from pooledhttp.timing import plan_timeout
 from pooledhttp.transport.retrying import Call, Destination, send
-from pooledhttp.transport.urllib3_settings import key_of_socket
+from pooledhttp.transport.urllib3_settings import key_of_socket, tls_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,9 +79,10 @@ class AdapterSettings:
         resolver: The adapter's own; `None` for that of the `TransportManager`.
         socket_options: The adapter's own; `None` for those of the `TransportManager`.
         rules: The adapter's own `ResponseLimits`; `None` for those of the `TransportManager`.
+        proxy_verify: How an https proxy is verified, as users give it; `None` for as the origin.
     """
 
-    __slots__ = ("replay", "resolver", "rules", "socket_options", "view")
+    __slots__ = ("proxy_verify", "replay", "resolver", "rules", "socket_options", "view")
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class AdapterSettings:
         self.resolver = resolver
         self.socket_options = socket_options
         self.rules: ResponseLimits | None = None
+        self.proxy_verify: Any = None
 
 
 class OriginPool:
@@ -206,12 +208,24 @@ class OriginPool:
         """Return the proxy. A proxy that speaks TLS is verified with the CAs set for the origin.
 
         It gets no client certificate, and the origin's `assert_hostname`, `assert_fingerprint` and
-        `server_hostname` do not apply to it.
+        `server_hostname` do not apply to it. `verify=False` for the origin does not apply to a
+        proxy that is given credentials: another server in its place would read them. Only the
+        adapter's `proxy_verify` overrides that.
         """
         proxy = self.proxy
         if proxy is None or proxy.scheme != "https" or proxy.tls is not None:
             return proxy
+        chosen = self.adapter.proxy_verify
+        if chosen is not None:
+            given = tls_keywords(chosen, None)
+            verifies = given.pop("cert_reqs", None) != "CERT_NONE"
+            rules = "ssl_context" in given
+            return replace(proxy, tls=TlsSettings(verify=verifies, context_rules=rules, **given))
         own = self.tls_settings()
+        if not own.verify and any(
+            name.lower() == "proxy-authorization" for name, _ in proxy.headers
+        ):
+            return replace(proxy, tls=TlsSettings())
         settings = TlsSettings(
             verify=own.verify,
             ca_certs=own.ca_certs,

@@ -13,20 +13,21 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pooledhttp.message import DEFAULT_PORTS
 from pooledhttp.network import UNIX_SCHEME, Route, socket_path
 from pooledhttp.pool import Advice, PoolConfig
 from pooledhttp.transport.manager import TransportManager
+from pooledhttp.transport.transport import Replay
 
 if TYPE_CHECKING:
     from pooledhttp.events import Listener
     from pooledhttp.pool import PoolStats
     from pooledhttp.runtime import Runtime
 
-__all__ = ["PoolView", "manager_for"]
+__all__ = ["PoolView", "check_pool", "check_replay", "manager_for"]
 
 Owner = TypeVar("Owner")
 
@@ -97,7 +98,14 @@ class PoolView:
 
         Args:
             config: All settings, not only the changed ones: the others get their defaults.
+
+        Raises:
+            TypeError: It is not a `PoolConfig`.
         """
+        if not isinstance(config, PoolConfig):
+            raise TypeError(
+                f"config must be a PoolConfig, such as PoolConfig(max_per_host=8), not {config!r}"
+            )
         self.manager.resize(config)
 
     # ---- connections kept ready, and connections closed
@@ -118,7 +126,7 @@ class PoolView:
 
         Raises:
             TypeError: `count` is not a whole number.
-            ValueError: `count` is negative.
+            ValueError: `count` is negative, or `url` has no scheme.
             InvalidSchema: The URL's adapter has no pool of this package.
             PoolClosed: The pool was shut down.
         """
@@ -139,6 +147,8 @@ class PoolView:
             How many connections are closed, now or later.
 
         Raises:
+            TypeError: `url` is not a string.
+            ValueError: `url` has no scheme.
             InvalidSchema: The URL's adapter has no pool of this package.
         """
         return self.manager.evict_origin(self._route(url))
@@ -166,8 +176,35 @@ class PoolView:
         self.manager.shutdown()
 
     def _route(self, url: str) -> Route:
+        if not isinstance(url, str):
+            raise TypeError(f"url must be a URL of the origin, such as https://host/, not {url!r}")
+        if "://" not in url:
+            raise ValueError(f"url must begin with a scheme, such as https://, not be {url!r}")
         owner = self._owner()
         return _default_route(url) if owner is None else self._find_route(owner, url)
+
+
+def check_pool(pool: object) -> None:
+    """Check a `pool` argument of a session or an adapter.
+
+    Raises:
+        TypeError: It is neither settings of a pool nor a pool.
+    """
+    if not (pool is None or isinstance(pool, (PoolConfig, PoolView, TransportManager))):
+        raise TypeError(
+            "pool must be a PoolConfig (its limits: pool=PoolConfig(max_per_host=8)), or the "
+            f"pool of another session to share, not {pool!r}"
+        )
+
+
+def check_replay(replay: object) -> None:
+    """Check a `replay` argument of a session or an adapter.
+
+    Raises:
+        ValueError: It is not one of the three words.
+    """
+    if replay not in get_args(Replay):
+        raise ValueError(f'replay must be "safe", "always" or "off", not {replay!r}')
 
 
 def manager_for(

@@ -8,6 +8,7 @@ import pytest
 import urllib3
 
 import pooledhttp
+from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.runtime import default_runtime
 
 
@@ -36,6 +37,41 @@ def test_a_session_refuses(settings: dict[str, Any], error: type[Exception], say
         pooledhttp.Session(**settings)
     assert says in str(caught.value)
     assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "says"),
+    [
+        ({"pool": 8}, TypeError, "pool must be a PoolConfig"),
+        ({"replay": "yes"}, ValueError, 'replay must be "safe", "always" or "off"'),
+        ({"max_retries": "x"}, TypeError, "max_retries must be a whole number or a Retry"),
+        ({"pool_maxsize": "a"}, TypeError, "pool_maxsize must be a whole number"),
+        ({"pool_connections": "a"}, TypeError, "pool_connections must be a whole number"),
+    ],
+)
+def test_an_adapter_refuses(settings: dict[str, Any], error: type[Exception], says: str) -> None:
+    """The adapter is not made: no request has to fail first."""
+    with pytest.raises(error, match=says):
+        HTTPAdapter(**settings)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "error", "says"),
+    [
+        ("resize", (8,), TypeError, "config must be a PoolConfig"),
+        ("warm", ("example.com", 2), ValueError, "url must begin with a scheme"),
+        ("warm", (8,), TypeError, "url must be a URL"),
+        ("warm", ("http://a.test/", -1), ValueError, "count must be at least 0"),
+        ("evict", (8,), TypeError, "url must be a URL"),
+        ("evict", ("example.com",), ValueError, "url must begin with a scheme"),
+    ],
+)
+def test_a_pool_refuses(
+    method: str, arguments: tuple[Any, ...], error: type[Exception], says: str
+) -> None:
+    """The message names the argument and what it takes."""
+    with pooledhttp.Session() as session, pytest.raises(error, match=says):
+        getattr(session.pool, method)(*arguments)
 
 
 def test_a_session_takes_what_it_is_made_for() -> None:

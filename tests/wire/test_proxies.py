@@ -160,6 +160,36 @@ def test_an_unverified_https_proxy_is_refused(
         session.close()
 
 
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_verify_false_does_not_hold_for_a_proxy_with_credentials(
+    session: pooledhttp.Session, authority: Authority, secure: ScriptedServer
+) -> None:
+    """Whatever stands in the place of the proxy would read them."""
+    with ScriptedServer(connects, tls=authority.server_context("other.example")) as proxy:
+        proxies = {"https": proxy_url(proxy, "https", "u:p@")}
+        with prompt(), pytest.raises((ProxyError, SSLError)):
+            session.get(secure.url(), proxies=proxies, verify=False, timeout=5)
+        assert proxy.requests == []
+        session.close()
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+@pytest.mark.parametrize("kind", ["off", "path", "context"])
+def test_an_adapter_says_how_its_proxy_is_verified(
+    session: pooledhttp.Session, authority: Authority, secure: ScriptedServer, kind: str
+) -> None:
+    """`proxy_verify` holds for the proxy, `verify` for the origin."""
+    name = "other.example" if kind == "off" else "127.0.0.1"
+    choices = {"off": False, "path": authority.bundle, "context": authority.client_context()}
+    chosen: Any = choices[kind]
+    session.mount("https://", pooledhttp.adapters.HTTPAdapter(proxy_verify=chosen))
+    with ScriptedServer(connects, tls=authority.server_context(name)) as proxy:
+        proxies = {"https": proxy_url(proxy, "https", "u:p@")}
+        response = session.get(secure.url("/x"), proxies=proxies, verify=False, timeout=5)
+        assert response.content == b"origin /x"
+        session.close()
+
+
 def test_the_origin_behind_a_tunnel_is_verified(
     session: pooledhttp.Session, authority: Authority
 ) -> None:
