@@ -60,7 +60,7 @@ def test_a_response_nobody_reads_is_reported_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the threshold: with origin, age, thread, and the line of this very file."""
-    monkeypatch.setattr("pooledhttp.pool.sweeper._LEAST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("pooledhttp.pool.sweeper._PAUSE_SECONDS", 0.05)
     events: list[Event] = []
     began = time.monotonic()
     with ScriptedServer(answering(LARGE)) as server:
