@@ -4,6 +4,7 @@
     python -m benchmarks throughput       CPU and time per request, beside other clients
     python -m benchmarks tls-resumption   CPU of new TLS connections
     python -m benchmarks pool-cost        acquire and release
+    python -m benchmarks bulk-journal     what a bulk run remembers of each line
 
 Each has a `--help` of its own.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-_NAMES = ("instructions", "throughput", "tls-resumption", "pool-cost")
+_NAMES = ("instructions", "throughput", "tls-resumption", "pool-cost", "bulk-journal")
 
 
 def main() -> None:

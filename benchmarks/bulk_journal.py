@@ -1,6 +1,6 @@
 """What names and journal of a bulk run cost: CPU and bytes for each line of a long list.
 
-    python -m benchmarks.bulk_journal [lines]
+    python -m benchmarks bulk-journal [lines]
 
 Every line is registered (a name claimed, a row committed), recorded as received and done, and
 looked up once more as the next run does, in order and shuffled. No request is sent. Bounds for a
@@ -110,8 +110,9 @@ def measure(what: str, lines: int, act: Callable[[], None]) -> None:
     )
 
 
-def main(lines: int) -> None:
-    """Measure both orders."""
+def main() -> None:
+    """Measure both orders; the first argument is the number of lines."""
+    lines = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     for order in ("in order", "shuffled"):
         pid = os.fork()  # memory is measured from the start for each
         if pid:
@@ -138,4 +139,4 @@ def _measure_order(order: str, lines: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    main()

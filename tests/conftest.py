@@ -8,6 +8,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -80,6 +81,12 @@ def pytest_collection_finish() -> None:
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """A throw-away CA: `bundle` is its file, `server_context(...)` makes a context."""
     return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of mypy, shared by the tests that run it: they read the same package."""
+    return tmp_path_factory.mktemp("mypy")
 
 
 @pytest.fixture

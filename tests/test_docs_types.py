@@ -27,7 +27,7 @@ def program(page: Path) -> str:
     return "\n".join(parts)
 
 
-def test_code_type_checks(tmp_path: Path) -> None:
+def test_code_type_checks(tmp_path: Path, mypy_cache: Path) -> None:
     """The blocks of each page are one program without errors, and so is each example."""
     if importlib.util.find_spec("mypy") is None:
         pytest.skip("mypy is not installed: pip install 'pooledhttp[dev]'")
@@ -38,7 +38,7 @@ def test_code_type_checks(tmp_path: Path) -> None:
             files.append(tmp_path / (re.sub(r"\W", "_", name) + ".py"))
             files[-1].write_text(program(page))
     options = ["--strict", "--config-file", str(ROOT / "pyproject.toml")]
-    command = [sys.executable, "-m", "mypy", *options, "--cache-dir", str(tmp_path / "cache")]
+    command = [sys.executable, "-m", "mypy", *options, "--cache-dir", str(mypy_cache)]
     done = subprocess.run(
         [*command, *map(str, files)], cwd=ROOT, capture_output=True, text=True, timeout=110
     )

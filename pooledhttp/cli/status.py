@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -164,13 +165,18 @@ def _write_manifest(run: Run, name: str) -> None:
         for record in _records(run):
             print(json.dumps(record))
         return
-    with open(name, "w", encoding="utf-8", newline="") as file:
+    with open(name, "w", encoding="utf-8", newline="", opener=_open_no_link) as file:
         if name.endswith(".csv"):
             writer: csv.DictWriter[str] = csv.DictWriter(file, _FIELDS)
             writer.writeheader()
             writer.writerows(_records(run))
         else:
             file.writelines(json.dumps(record) + "\n" for record in _records(run))
+
+
+def _open_no_link(name: str, flags: int) -> int:
+    """Open a file, but not through a symbolic link in its place."""
+    return os.open(name, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _records(run: Run) -> Iterator[dict[str, Any]]:

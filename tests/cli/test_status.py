@@ -73,6 +73,17 @@ def test_the_manifest_has_a_record_for_each_url(
     assert str(records[0]["size"]) == "5" and records[0]["ended"].endswith("+00:00")
 
 
+def test_the_manifest_is_not_written_through_a_link(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A link in the place of the manifest is an error of files, and its target stays."""
+    (tmp_path / "kept").write_text("kept")
+    (tmp_path / "manifest.csv").symlink_to(tmp_path / "kept")
+    assert status(out, "--manifest", tmp_path / "manifest.csv") == 3
+    assert (tmp_path / "kept").read_text() == "kept"
+    assert "pooledhttp status: " in capsys.readouterr().err
+
+
 def test_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """When all is there, and when nothing was asked for."""
     with ScriptedServer(answering(answer)) as server:

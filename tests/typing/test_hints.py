@@ -78,9 +78,9 @@ def _run(*command: str, cwd: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_mypy_accepts_a_program(tmp_path: Path) -> None:
+def test_mypy_accepts_a_program(mypy_cache: Path) -> None:
     """Strict, and with a complaint about every ignored error that is none."""
-    code, output = mypy(PROGRAM, tmp_path)
+    code, output = mypy(PROGRAM, mypy_cache)
     assert code == 0, output
 
 
@@ -90,9 +90,9 @@ def test_pyright_accepts_a_program(tmp_path: Path) -> None:
     assert code == 0, output
 
 
-def test_mypy_finds_each_mistake(tmp_path: Path) -> None:
+def test_mypy_finds_each_mistake(mypy_cache: Path) -> None:
     """mypy reports the marked lines and no others."""
-    _, output = mypy(MISTAKES, tmp_path)
+    _, output = mypy(MISTAKES, mypy_cache)
     found = re.findall(rf"{MISTAKES.name}:(\d+): error", output)
     assert {int(line) for line in found} == lines_marked(MISTAKES), output
 
