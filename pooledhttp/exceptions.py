@@ -42,7 +42,6 @@ faults can be imported from here, too.
 
 from __future__ import annotations
 
-import warnings
 from json import JSONDecodeError as CompatJSONDecodeError
 from typing import TYPE_CHECKING, Any, overload
 
@@ -69,6 +68,7 @@ from pooledhttp.faults import (
 
 if TYPE_CHECKING:
     from pooledhttp.message import PreparedRequest, Request, Response
+from pooledhttp.renaming import deprecated_names
 
 __all__ = [
     "BadResponse",
@@ -352,9 +352,4 @@ class RequestsDependencyWarning(RequestsWarning):
     """An installed dependency has a version this package was not tested with."""
 
 
-def __getattr__(name: str) -> object:
-    """Return `BadResponse` by its earlier name, `BadAnswer`."""
-    if name != "BadAnswer":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(f"{__name__}.{name} is now BadResponse", DeprecationWarning, stacklevel=2)
-    return BadResponse
+__getattr__ = deprecated_names(globals(), {"BadAnswer": "BadResponse"})

@@ -6,8 +6,6 @@ a request fail.
 
 from __future__ import annotations
 
-import warnings
-
 from pooledhttp.events.kinds import (
     ConnectionClosed,
     ConnectionOpened,
@@ -24,6 +22,7 @@ from pooledhttp.events.kinds import (
     WaitTimedOut,
 )
 from pooledhttp.events.listeners import Listener, Listeners
+from pooledhttp.renaming import deprecated_names as _deprecated_names
 
 __all__ = [
     "ConnectionClosed",
@@ -44,9 +43,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Return `IdleOverflow` by its earlier name, `ShelfOverflow`."""
-    if name != "ShelfOverflow":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(f"{__name__}.{name} is now IdleOverflow", DeprecationWarning, stacklevel=2)
-    return IdleOverflow
+__getattr__ = _deprecated_names(globals(), {"ShelfOverflow": "IdleOverflow"})

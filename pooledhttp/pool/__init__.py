@@ -24,8 +24,6 @@ Each module imports only modules in a row below it, or to its right:
 
 from __future__ import annotations
 
-import warnings
-
 from pooledhttp.pool.config import PoolConfig, default_max_idle_total
 from pooledhttp.pool.leaks import LeakedLease, LeaseTracker, lease_tracker
 from pooledhttp.pool.lease import Lease
@@ -33,6 +31,7 @@ from pooledhttp.pool.limits import INHERIT, HostLimits, Limits
 from pooledhttp.pool.pool import Pool
 from pooledhttp.pool.stats import Advice, Histogram, OriginStats, PoolStats, advised_size
 from pooledhttp.pool.sweeper import Sweeper, process_sweeper
+from pooledhttp.renaming import deprecated_names as _deprecated_names
 
 __all__ = [
     "INHERIT",
@@ -54,13 +53,7 @@ __all__ = [
     "process_sweeper",
 ]
 
-_RENAMED = {"Census": "LeaseTracker", "Stray": "LeakedLease", "process_census": "lease_tracker"}
-
-
-def __getattr__(name: str) -> object:
-    """Return the object that had another name in earlier versions."""
-    if name not in _RENAMED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    new = _RENAMED[name]
-    warnings.warn(f"{__name__}.{name} is now {new}", DeprecationWarning, stacklevel=2)
-    return globals()[new]
+__getattr__ = _deprecated_names(
+    globals(),
+    {"Census": "LeaseTracker", "Stray": "LeakedLease", "process_census": "lease_tracker"},
+)

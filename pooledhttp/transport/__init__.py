@@ -18,10 +18,8 @@ manager             `TransportManager`: the parts of one pool
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
 from pooledhttp.http1 import ResponseLimits, TlsTruncation
+from pooledhttp.renaming import deprecated_names as _deprecated_names
 from pooledhttp.transport.manager import TransportManager
 from pooledhttp.transport.retrying import Call
 from pooledhttp.transport.transport import Replay, Transport
@@ -75,12 +73,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Limits":
-        warnings.warn(
-            "`Limits` is now `ResponseLimits`; the old name is deprecated.",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-        return ResponseLimits
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = _deprecated_names(globals(), {"Limits": "ResponseLimits"})

@@ -21,7 +21,7 @@ from urllib3.util import parse_url
 
 from pooledhttp.certs import extract_zipped_paths
 from pooledhttp.exceptions import InvalidProxyURL, InvalidSchema
-from pooledhttp.message import prepend_scheme_if_needed
+from pooledhttp.message import DEFAULT_PORTS, prepend_scheme_if_needed
 from pooledhttp.network import SOCKS_SCHEMES, Proxy, TlsSettings
 from pooledhttp.timing import Timeout, plan_timeout
 
@@ -196,7 +196,7 @@ def proxy_of(url: str, manager: Any) -> Proxy:
     return Proxy(
         scheme,
         host,
-        parts.port or (443 if scheme == "https" else 80),
+        parts.port or DEFAULT_PORTS.get(scheme, 80),
         headers=tuple((manager.proxy_headers or {}).items()),
         tls=None if context is None else TlsSettings(ssl_context=context),
     )
