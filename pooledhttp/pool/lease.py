@@ -223,22 +223,12 @@ class Lease(Generic[K, R]):
 
     def __del__(self) -> None:
         try:
-            slot = self._owner.held.get(self.serial)
-        except AttributeError:  # `__init__` failed, or the interpreter is shutting down
-            return
+            slot = self._end_if_dropped()
+        except BaseException:  # Python ignores Ctrl-C in a finalizer, but the slot must not be lost
+            self._end_if_dropped()
+            raise
         if slot is None:
             return
-        if getattr(self, "slot", None) is None:
-            # There are two cases. The holder has ended the lease while another thread had the lock:
-            # that end is noted and runs first, so this one does nothing. Or the caller never
-            # received the lease, and this is its only end.
-            self._owner.end_unclaimed(self.serial)
-            return
-        try:
-            self._owner.end_dropped(self.serial)
-        except BaseException:  # Python ignores Ctrl-C in a finalizer, but the slot must not be lost
-            self._owner.end_dropped(self.serial)
-            raise
         where = str(slot.watch) if slot.watch is not None else ""
         warnings.warn(
             f"A lease for {slot.origin} was dropped without being ended{where}. "
@@ -247,6 +237,23 @@ class Lease(Generic[K, R]):
             stacklevel=2,
             source=self,
         )
+
+    def _end_if_dropped(self) -> LeasedSlot | None:
+        """End a lease that has not ended; return its slot if its holder dropped it in use."""
+        try:
+            slot = self._owner.held.get(self.serial)
+        except AttributeError:  # `__init__` failed, or the interpreter is shutting down
+            return None
+        if slot is None:
+            return None
+        if getattr(self, "slot", None) is None:
+            # There are two cases. The holder has ended the lease while another thread had the lock:
+            # that end is noted and runs first, so this one does nothing. Or the caller never
+            # received the lease, and this is its only end.
+            self._owner.end_unclaimed(self.serial)
+            return None
+        self._owner.end_dropped(self.serial)
+        return slot
 
     def __repr__(self) -> str:
         state = "ended" if self.is_ended else "empty" if self.resource is None else "in use"

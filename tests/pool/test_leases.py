@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import warnings
 
 import pytest
@@ -18,6 +19,7 @@ from pooledhttp.events import (
 from pooledhttp.exceptions import PoolClosed
 from pooledhttp.pool import PoolConfig
 from tests.pool.tools import Bench, check_state, inside
+from tests.support.interrupts import interrupt_at
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
@@ -194,3 +196,22 @@ def test_a_stale_lease_becomes_empty_and_stays() -> None:
     stats = bench.pool.stats().origins["a"]
     assert (stats.acquired, stats.reused, stats.created, stats.stale_found) == (2, 0, 2, 1)
     check_state(bench.pool)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
+def test_a_finalizer_interrupted_at_any_line_gives_the_slot_back() -> None:
+    """An exception out of a signal handler in the finalizer of a lease loses no slot."""
+    bench = Bench(PoolConfig(max_per_host=1))
+
+    def drop() -> None:
+        del leases[:]
+
+    # The first point is the entry of `__del__`, where no code of ours can catch anything.
+    for number in itertools.count(2):
+        leases = [bench.take()]
+        if not interrupt_at(number, drop, ("pool/lease.py",), "line"):
+            break
+        assert not inside(bench.pool).held()
+        check_state(bench.pool)
+    assert number > 10
