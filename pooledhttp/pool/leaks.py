@@ -133,7 +133,7 @@ def timeout_error_locked(
     waited_seconds: float,
     threads: Mapping[int | None, str],
 ) -> PoolTimeout:
-    """Count a caller that waited in vain, and make its error.
+    """Count a caller that got no slot in time, and make its error.
 
     Args:
         state: Of the pool.

@@ -207,19 +207,9 @@ class Lease(Generic[K, R]):
 
     @property
     def busy(self) -> bool:
-        """Whether a call is in progress; always `False` without leak detection.
-
-        Prefer `in_use`, which also ends the mark when the call raises.
-        """
+        """Whether a call is in progress; always `False` without leak detection."""
         slot = self.slot
         return slot is not None and slot.watch is not None and slot.watch.calls > 0
-
-    @busy.setter
-    def busy(self, is_busy: bool) -> None:
-        slot = self.slot
-        if slot is not None and slot.watch is not None:
-            slot.watch.calls = int(is_busy)
-            slot.watch.touch()
 
     def __del__(self) -> None:
         try:

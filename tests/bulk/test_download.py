@@ -152,7 +152,7 @@ def test_bad_lines_are_their_own_failures(out: Path) -> None:
 
 
 def test_a_foreign_file_is_never_replaced(out: Path) -> None:
-    """Files, directories and links get out of nobody's way; the URL gets its mark."""
+    """Files, directories and links stay where they are; the URL gets its mark."""
     out.mkdir()
     (out / "a").write_bytes(b"mine")
     (out / "b").mkdir()

@@ -50,7 +50,7 @@ def test_names_are_compared_as_file_systems_do(journal: Journal) -> None:
 
 
 def test_changes_are_committed_together(journal: Journal, tmp_path: Path) -> None:
-    """Nobody else sees one before, and a commit of one commits all before it."""
+    """No other connection sees one before, and a commit of one commits all before it."""
     first, second = add(journal, "http://h/a", "http://h/b")
     journal.record(Update(first.id, State.RECEIVED, 200, size=5))
     number = journal.record(Update(first.id, State.DONE, 200, '"e"', size=5, attempts=2))

@@ -63,7 +63,7 @@ def test_without_a_limit_per_host_one_host_may_take_all() -> None:
     assert len(start_all(pace)) == 4
 
 
-def test_results_nobody_takes_stop_new_starts() -> None:
+def test_results_that_are_not_taken_stop_new_starts() -> None:
     """Running and finished jobs together stay within the capacity."""
     pace = make(jobs=2, per_host=None, capacity=3)
     fill(pace, "aaaaaa")

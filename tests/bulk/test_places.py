@@ -25,7 +25,7 @@ def in_thread(act: Any) -> threading.Thread:
 
 
 def test_a_place_is_handed_to_the_one_that_waits_longest() -> None:
-    """And nobody passes it."""
+    """And no other passes it."""
     places = Places(1, BASE)
     order: list[int] = []
     places.enter("a")
@@ -62,7 +62,7 @@ def test_a_thread_has_one_place_at_a_time() -> None:
     assert places._taken == {}
 
 
-def test_without_a_limit_nobody_waits() -> None:
+def test_without_a_limit_no_thread_waits() -> None:
     """No place is counted."""
     places = Places(None, BASE)
     assert places.enter("a") == 0.0 and places.leave() == 0.0

@@ -46,10 +46,9 @@ def test_touching_and_calls_in_progress_count_as_use(caplog: pytest.LogCaptureFi
     """A slow response is no leak, and neither is a body that is read slowly."""
     bench = Bench(PoolConfig(leak_threshold=10))
     lease = bench.take()
-    lease.busy = True
-    bench.clock.advance(60)
-    bench.pool.sweep()
-    lease.busy = False
+    with lease.in_use():
+        bench.clock.advance(60)
+        bench.pool.sweep()
     bench.clock.advance(6)
     bench.pool.sweep()
     lease.touch()

@@ -61,7 +61,9 @@ def test_a_second_end_does_nothing() -> None:
     second = bench.take()
     first.discard("late")
     first.release()
-    first.busy = True
+    first.touch()
+    with first.in_use():
+        assert not second.busy
     assert not second.is_ended and second.resource == 1 and not second.busy
     assert bench.closed == []
 
