@@ -32,10 +32,10 @@ def pieces(response: Response, *, coded: bool) -> Iterator[bytes]:
     try:
         while piece := read1(PIECE_BYTES, decode_content=False):
             yield piece
-    except ReadTimeoutError as exc:
-        raise ConnectionError(exc) from exc
-    except ProtocolError as exc:
-        raise ChunkedEncodingError(exc) from exc
+    except ReadTimeoutError as error:
+        raise ConnectionError(error) from error
+    except ProtocolError as error:
+        raise ChunkedEncodingError(error) from error
 
 
 def write_all(file: BinaryIO, piece: bytes) -> None:

@@ -122,8 +122,8 @@ class Download(Results[DownloadResult]):
         finally:
             try:
                 self._end()
-            except OSError as exc:
-                self.closing_error = exc
+            except OSError as error:
+                self.closing_error = error
             finally:
                 self._workspace.close()
 
@@ -177,9 +177,9 @@ class Download(Results[DownloadResult]):
                 self._source = None
                 self._was_read_to_end = True
                 break
-            except Exception as exc:  # told at the end, after the results of what came before
+            except Exception as error:  # told at the end, after the results of what came before
                 self._source = None
-                self._input_error = exc
+                self._input_error = error
                 break
         if len(items) == self._batch:
             largest = _LARGEST_BATCH_OF_A_FILE if is_file else _LARGEST_BATCH
@@ -195,8 +195,8 @@ class Download(Results[DownloadResult]):
         step: Task | DownloadResult | None
         try:
             job = Job.of(item)
-        except TypeError as exc:
-            step = failed(None, self._index, exc, url=str(item))
+        except TypeError as error:
+            step = failed(None, self._index, error, url=str(item))
         else:
             step = self._workspace.register(job, self._index)
         if step is None:
@@ -230,8 +230,8 @@ class Download(Results[DownloadResult]):
         is_complete = self._was_read_to_end
         try:
             self.not_done = failures.write(self._not_done(), is_complete=is_complete)
-        except OSError as exc:
-            if not is_disk_full(exc):
+        except OSError as error:
+            if not is_disk_full(error):
                 raise
             self.not_done = failures.write_elsewhere(self._not_done())
         self.failures_path = failures.path

@@ -244,8 +244,8 @@ class Engine(Generic[W, R]):
                 entry = idle.entry
         except Halted:
             pass
-        except BaseException as exc:
-            self._fail(exc)
+        except BaseException as error:
+            self._fail(error)
         finally:
             self._workers.discard(me)
             if self._runtime.is_halted and not self._workers:

@@ -163,9 +163,9 @@ class Fetch(Results[Result]):
             except StopIteration:
                 self._source = None
                 return
-            except Exception as exc:  # told at the end, after the results of what came before
+            except Exception as error:  # told at the end, after the results of what came before
                 self._source = None
-                self._input_error = exc
+                self._input_error = error
                 return
             seconds += self._now() - began
             self._submit(item)
@@ -180,9 +180,9 @@ class Fetch(Results[Result]):
             job = Job.of(item)
             sink = job.sink or self._sink
             store = None if sink is None else sink.claim(job, index)
-        except Exception as exc:  # the item's own fault, so the item's own result
+        except Exception as error:  # the item's own fault, so the item's own result
             url = item.url if isinstance(item, Job) else str(item)
-            self._engine.put(Result(url, error=exc, index=index))
+            self._engine.put(Result(url, error=error, index=index))
             return
         self._engine.submit(index, job.line, _Work(job, store))
 

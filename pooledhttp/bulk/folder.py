@@ -155,8 +155,8 @@ class RunFolder:
                     found = os.stat(last, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
-        except OSError as exc:
-            if exc.errno in (ENOTDIR, ELOOP):
+        except OSError as error:
+            if error.errno in (ENOTDIR, ELOOP):
                 return -1
             raise
         return found.st_size if stat.S_ISREG(found.st_mode) else -1
@@ -190,8 +190,8 @@ class RunFolder:
                 self._link(part, fd, last)
             except FileExistsError:
                 raise _foreign(name) from None
-            except OSError as exc:
-                if exc.errno not in _NO_LINKS_HERE:
+            except OSError as error:
+                if error.errno not in _NO_LINKS_HERE:
                     raise
                 if self.size_of(name) is not None:
                     raise _foreign(name) from None

@@ -292,8 +292,8 @@ class Journal:
         with self._lock:
             try:
                 return self._db.execute(query, (value,)).fetchall()
-            except sqlite3.Error as exc:
-                raise _as_os_error(exc, self.path) from exc
+            except sqlite3.Error as error:
+                raise _as_os_error(error, self.path) from error
 
     def _connect(self, read_only: bool) -> sqlite3.Connection:
         # Also a reader may have to roll back what a killed run has begun, so it writes if it may.
@@ -347,8 +347,8 @@ class Journal:
         """Raise SQLite's errors as errors of the operating system."""
         try:
             yield
-        except sqlite3.Error as exc:
-            raise _as_os_error(exc, self.path) from exc
+        except sqlite3.Error as error:
+            raise _as_os_error(error, self.path) from error
 
 
 #: What SQLite's primary result codes mean here.

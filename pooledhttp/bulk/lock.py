@@ -64,8 +64,8 @@ class DirectoryLock:
     def _lock(self, directory: str) -> None:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            if exc.errno not in (EAGAIN, EACCES):
+        except OSError as error:
+            if error.errno not in (EAGAIN, EACCES):
                 raise
             owner = os.pread(self._fd, 500, 0).decode(errors="replace").strip()
             raise DirectoryInUse(directory, owner or "another process") from None

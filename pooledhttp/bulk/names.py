@@ -186,8 +186,8 @@ class _Template:
     def __init__(self, pattern: str) -> None:
         try:
             fields = [field for _, field, _, _ in Formatter().parse(pattern) if field is not None]
-        except ValueError as exc:
-            raise ValueError(f"names: {pattern!r} is no template: {exc}") from None
+        except ValueError as error:
+            raise ValueError(f"names: {pattern!r} is no template: {error}") from None
         unknown = [field for field in fields if field not in _TEMPLATE_FIELDS]
         if unknown or not fields:
             raise ValueError(

@@ -123,11 +123,13 @@ class Downloader:
         """
         try:
             return _Transfer(self, entry.item, entry.index).run()
-        except OSError as exc:
-            if isinstance(exc, RunStopped):
+        except OSError as error:
+            if isinstance(error, RunStopped):
                 raise
-            if isinstance(exc, JournalError) or exc.errno in _STOPPING:
-                raise RunStopped(exc.errno, exc.strerror or str(exc), exc.filename) from exc
+            if isinstance(error, JournalError) or error.errno in _STOPPING:
+                raise RunStopped(
+                    error.errno, error.strerror or str(error), error.filename
+                ) from error
             raise
 
 
@@ -400,7 +402,7 @@ class _Transfer:
         assert self._row.name is not None
         try:
             self._folder.publish(part, self._row.name)
-        except ForeignFile as exc:
+        except ForeignFile as error:
             problem = (
                 f"ForeignFile: {self._row.name!r} is not ours. Move it away, and the next run only"
                 " renames what was received; or use --overwrite (overwrite=True)."
@@ -408,7 +410,7 @@ class _Transfer:
             self._journal.record(
                 self._update(State.RECEIVED, size=size, digest=found, error=problem)
             )
-            return self._result(State.FAILED, problem=problem, kind="ForeignFile", error=exc)
+            return self._result(State.FAILED, problem=problem, kind="ForeignFile", error=error)
         self._parts.pop(self._row.id, None)
         self._journal.record(self._update(State.DONE, size=size, digest=found))
         return self._result(State.DONE, size=size, digest=found, is_new=True)

@@ -130,14 +130,14 @@ class Workspace:
         """
         try:
             url, identity = job.identity()
-        except TypeError as exc:
-            return failed(job, index, exc)
+        except TypeError as error:
+            return failed(job, index, error)
         row = self.journal.find(url, identity)
         if row is None:
             try:
                 row = self._add(job, url, identity)
-            except (ValueError, TypeError) as exc:
-                return failed(job, index, exc)
+            except (ValueError, TypeError) as error:
+                return failed(job, index, error)
         elif self.was_seen(row.id):
             return None
         elif row.url != url:

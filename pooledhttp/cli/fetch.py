@@ -171,16 +171,16 @@ def main(args: argparse.Namespace) -> int:
         stop = _Stop()
         try:
             source = _open_list(args.input, stack, stop)
-        except OSError as exc:
-            return _complain(exc, _USAGE)
+        except OSError as error:
+            return _complain(error, _USAGE)
         if args.insecure:
             _silence_insecure_warnings(stack)
         try:
             download = stack.enter_context(_open_download(args, source, stack))
-        except (ValueError, FileExistsError, NotADirectoryError) as exc:
-            return _complain(exc, _USAGE)
-        except OSError as exc:
-            return _complain(exc, _FILES)
+        except (ValueError, FileExistsError, NotADirectoryError) as error:
+            return _complain(error, _USAGE)
+        except OSError as error:
+            return _complain(error, _FILES)
         meter = open_meter(source.total, quiet=args.quiet)
         with stop.signals(download):
             report = _run(download, meter)
@@ -191,10 +191,10 @@ def main(args: argparse.Namespace) -> int:
                 sys.stdout.flush()
         except BrokenPipeError:
             raise
-        except OSError as exc:  # a terminal that has gone, or a full disk
+        except OSError as error:  # a terminal that has gone, or a full disk
             _give_up_stdout()
             with suppress(OSError):
-                _complain(exc, status)
+                _complain(error, status)
             return status if stop.signal is not None else _FILES
         return status
 
@@ -371,8 +371,8 @@ def _run(download: Download, meter: Meter) -> _Report:
                 report.first_failures += (f"{one_line(result.url)}: {result.problem}",)
     except KeyboardInterrupt:
         pass  # told by the signal
-    except OSError as exc:
-        report.error = exc
+    except OSError as error:
+        report.error = error
     finally:
         download.close()
         with suppress(OSError):

@@ -57,11 +57,11 @@ def main(args: argparse.Namespace) -> int:
 
     try:
         run = bulk.Run(args.directory)
-    except FileNotFoundError as exc:
-        print(f"pooledhttp status: {exc}", file=sys.stderr)
+    except FileNotFoundError as error:
+        print(f"pooledhttp status: {error}", file=sys.stderr)
         return _USAGE
-    except OSError as exc:
-        print(f"pooledhttp status: {exc}", file=sys.stderr)
+    except OSError as error:
+        print(f"pooledhttp status: {error}", file=sys.stderr)
         return _FILES
     with run:
         try:
@@ -72,8 +72,8 @@ def main(args: argparse.Namespace) -> int:
             summary = _summary(run)
         except BrokenPipeError:
             raise
-        except OSError as exc:
-            print(f"pooledhttp status: {exc}", file=sys.stderr)
+        except OSError as error:
+            print(f"pooledhttp status: {error}", file=sys.stderr)
             return _FILES
     print(json.dumps(summary, indent=2) if args.json else _text(summary))
     return _OK
