@@ -173,6 +173,21 @@ def test_an_empty_list_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.startswith("0 fetched, 0 failed")
 
 
+def _wait_until_idle(pid: int) -> None:
+    """Wait until all threads of a process sleep for two looks; without /proc, not at all."""
+    pause, before = threading.Event(), ""
+    for _ in range(200):
+        stats = [path.read_text() for path in sorted(Path(f"/proc/{pid}/task").glob("*/stat"))]
+        fields = [stat.rpartition(")")[2].split() for stat in stats]
+        # State, and the ticks of CPU that it has used in user and in kernel mode.
+        now = " ".join(f"{one[0]}{one[11]}{one[12]}" for one in fields)
+        if now == before and all(one[0] == "S" for one in fields):
+            return
+        before = now
+        pause.wait(0.05)
+    raise AssertionError(f"process {pid} is busy: {before}")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a child there")
 def test_ctrl_c_ends_at_once_and_tidies_up(tmp_path: Path) -> None:
     """Status 130; what is complete stays, what is not goes, what failed is listed."""
@@ -204,6 +219,7 @@ def test_ctrl_c_ends_at_once_and_tidies_up(tmp_path: Path) -> None:
         while len(list(out.glob(".pooledhttp/parts/*"))) < 6 or not (out / "a").exists():
             assert process.poll() is None
             pause.wait(0.01)
+        _wait_until_idle(process.pid)  # the result of `a` is counted as well, not only on disk
         process.send_signal(signal.SIGINT)
         said, complained = process.communicate(timeout=20)
         server.wait_all_closed()
