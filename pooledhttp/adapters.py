@@ -77,7 +77,7 @@ from pooledhttp.network import (
 from pooledhttp.pool import PoolConfig
 from pooledhttp.runtime import remove_tracebacks
 from pooledhttp.structures import CaseInsensitiveDict
-from pooledhttp.timing import Timeout, monotonic, plan_timeout
+from pooledhttp.timing import Timeout, monotonic
 from pooledhttp.transport import (
     AdapterSettings,
     Call,
@@ -476,7 +476,7 @@ class HTTPAdapter(BaseAdapter):
 
     def request_url(self, request: PreparedRequest, proxies: ProxiesInput) -> str:
         """Return the request target: the path, or the whole URL for plain http over a proxy."""
-        proxy = select_proxy(request.url, proxies)
+        proxy = select_proxy(request.url, proxies) if proxies else None
         if proxy and urlsplit(request.url).scheme != "https":
             if urlsplit(proxy).scheme.lower() not in SOCKS_SCHEMES:
                 return urldefragauth(request.url)
@@ -628,7 +628,10 @@ class HTTPAdapter(BaseAdapter):
         cert = tuple(cert) if isinstance(cert, list) else cert
         end = url.find("/", url.find("//") + 2)  # a URL set by hand may have no path
         key = (url if end < 0 else url[:end], verify, cert, proxy)
-        files = file_states(verify, cert)
+        if cert is None and proxy is None and url[:5] == "http:":
+            files: tuple[object, ...] = ()  # no file has a say in a connection without TLS
+        else:
+            files = file_states(verify, cert)
         known, files_then = memory.find(self.poolmanager, key)
         if known is not None and files != files_then and known.scheme == "https":
             # What was verified by the old files proves nothing about the new ones.
@@ -674,7 +677,7 @@ class HTTPAdapter(BaseAdapter):
                 InsecureRequestWarning,
                 stacklevel=3,
             )
-        plan = plan_timeout(timeout, manager.runtime.now)
+        plan = manager.plan(timeout)
         headers = request.headers
         if conn.proxy is not None:
             headers = CaseInsensitiveDict(headers)

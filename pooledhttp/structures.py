@@ -51,6 +51,10 @@ class CaseInsensitiveDict(MutableMapping[str, V], Generic[V]):
         """Iterate over pairs of lower-case name and value."""
         return ((folded, value) for folded, (_, value) in self._store.items())
 
+    def snapshot(self) -> tuple[tuple[str, V], ...]:
+        """Return names and values as they are now, in their order."""
+        return tuple(self._store.values())
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mapping):
             return NotImplemented
@@ -59,7 +63,9 @@ class CaseInsensitiveDict(MutableMapping[str, V], Generic[V]):
 
     def copy(self) -> CaseInsensitiveDict[V]:
         """Return a new mapping with the same names, spellings and values."""
-        return CaseInsensitiveDict(self._store.values())
+        twin: CaseInsensitiveDict[V] = CaseInsensitiveDict.__new__(CaseInsensitiveDict)
+        twin._store = self._store.copy()
+        return twin
 
     def __repr__(self) -> str:
         return repr(dict(self.items()))

@@ -3,6 +3,7 @@
 It knows no pool, no route and no retry policy. Read `connection` and `states` first.
 
     request_encoding   method, fields and body of any kind -> `WireRequest`, framing decided
+    request_memo       the same, with the encoded and checked fields of earlier requests
     connection         one exchange after another over a `ByteStream`: states, waits, reuse
       request_body     sends a large or streamed body, and watches for an early response
       response_body    the pieces of a response body, and where it ends
@@ -24,6 +25,7 @@ from pooledhttp.http1.connection import RECV_BYTES, Connection
 from pooledhttp.http1.errors import explain_total
 from pooledhttp.http1.messages import ResponseLimits, TlsTruncation, WireRequest
 from pooledhttp.http1.request_encoding import build_request
+from pooledhttp.http1.request_memo import RequestMemo
 from pooledhttp.http1.response_head import Head
 from pooledhttp.http1.states import State
 
@@ -32,6 +34,7 @@ __all__ = [
     "ByteStream",
     "Connection",
     "Head",
+    "RequestMemo",
     "ResponseLimits",
     "State",
     "TlsTruncation",

@@ -10,9 +10,9 @@ from __future__ import annotations
 import http.client
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
-__all__ = ["Readable", "ResponseLimits", "TlsTruncation", "WireRequest"]
+__all__ = ["Readable", "CheckedFields", "ResponseLimits", "TlsTruncation", "WireRequest"]
 
 #: RFC 9110, section 9.2.2: sending these twice has the effect of sending them once.
 IDEMPOTENT_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
@@ -101,6 +101,21 @@ class ResponseLimits:
         return _DEFAULT_FIELDS if number == _HTTP_CLIENT_DEFAULT else number
 
 
+class CheckedFields:
+    """The fields of a request after the parser has checked them.
+
+    Attributes:
+        block: The fields as they are written, with the blank line.
+        event: What the parser needs of them for each exchange; `None` until they are checked.
+    """
+
+    __slots__ = ("block", "event")
+
+    def __init__(self) -> None:
+        self.block = b""
+        self.event: Any = None
+
+
 @dataclass(slots=True)
 class WireRequest:
     """One request as it is sent.
@@ -115,6 +130,8 @@ class WireRequest:
         url: For error messages, without credentials.
         expects_continue: Wait for `100 Continue` before the body (RFC 9110, section 10.1.1).
         has_idempotency_key: Whether the request has an `Idempotency-Key` field.
+        checked: What the parser has made of method and fields. Requests that have the same ones
+            share it.
         is_body_started: Whether reading a body that is not bytes has begun. Then it must be rewound
             before the request is sent again.
     """
@@ -127,6 +144,7 @@ class WireRequest:
     url: str = ""
     expects_continue: bool = False
     has_idempotency_key: bool = False
+    checked: CheckedFields = field(default_factory=CheckedFields, repr=False, compare=False)
     is_body_started: bool = field(default=False, init=False)
 
     @property

@@ -22,7 +22,7 @@ import h11
 
 from pooledhttp.http1.head_repair import RepairedHead, repair_head, says_length_twice
 from pooledhttp.http1.odd_heads import EQUAL_LENGTHS
-from pooledhttp.http1.request_encoding import head_bytes
+from pooledhttp.http1.request_encoding import field_block
 from pooledhttp.http1.response_head import (
     OPENING_BYTES,
     Head,
@@ -45,6 +45,10 @@ _END = h11.EndOfMessage()
 #: Given to h11 with each request, and never sent. Some servers, such as Docker's, respond 101 to a
 #: request without `Upgrade`. http.client accepts that; h11 does so only after an `Upgrade` field.
 _MAY_SWITCH = (b"Upgrade", b"unasked")
+#: The fields by which h11 decides how a body is framed, and what follows the exchange.
+_DECISIVE = frozenset(
+    (b"host", b"connection", b"content-length", b"expect", b"transfer-encoding", b"upgrade")
+)
 #: Given to the h11 that reads a repaired head: it needs a request, with a host. Never sent.
 _ANY_HOST = (b"Host", b"")
 
@@ -122,14 +126,14 @@ class Parser:
         self._repaired: RepairedHead | None = None
         #: The first bytes of the response, as far as `feed_head` has checked them.
         self._opening = b""
-        fields = [*request.headers, _MAY_SWITCH]
+        checked = request.checked
         try:
-            self._h11.send(
-                h11.Request(method=request.method, target=request.target, headers=fields)
-            )
+            if checked.event is None:
+                _check(request)
+            self._h11.send(checked.event)
         except h11.LocalProtocolError as error:
             raise self._errors.refused(error) from error
-        return head_bytes(request)
+        return b"%s %s HTTP/1.1\r\n%s" % (request.method, request.target, checked.block)
 
     def frame(self, piece: Any) -> bytes:
         """Return a piece of the body as it is written, or the end of the body for `None`.
@@ -346,3 +350,17 @@ class Parser:
         if "Content-Length" in text:
             return self._errors.conflicting_length(text, phase)
         return self._errors.bad_response(text, phase)
+
+
+def _check(request: WireRequest) -> None:
+    """Have h11 check the head of a request, and keep what an exchange needs of it.
+
+    Raises:
+        h11.LocalProtocolError: It cannot be written as HTTP/1.1.
+    """
+    method, fields = request.method, [*request.headers, _MAY_SWITCH]
+    h11.Request(method=method, target=request.target, headers=fields)
+    decisive = [field for field in fields if field[0].lower() in _DECISIVE]
+    request.checked.block = field_block(request)
+    # Last: other threads look at this attribute to see whether the others are there.
+    request.checked.event = h11.Request(method=method, target=b"/", headers=decisive)

@@ -20,7 +20,7 @@ from pooledhttp.exceptions import InvalidHeader, InvalidURL
 from pooledhttp.http1.messages import WireRequest
 from pooledhttp.syntax import TOKEN
 
-__all__ = ["build_request", "head_bytes"]
+__all__ = ["as_content", "build_request", "encode_plain", "field_block", "rewinder"]
 
 _TOKEN = re.compile(TOKEN)
 #: A request target that needs no encoding: visible ASCII without a percent sign.
@@ -66,7 +66,7 @@ def build_request(
     name = method if isinstance(method, str) else method.decode("latin-1")
     if not _TOKEN.fullmatch(name):
         raise InvalidURL(f"The method {name!r} is not a token (RFC 9110, section 9.1).")
-    content = _as_content(body)
+    content = as_content(body)
     fields, seen = _encode_fields(headers)
     fields = _with_framing(fields, _framing(name, content, seen.get(b"content-length"), chunked))
     if b"accept-encoding" not in seen:
@@ -89,20 +89,19 @@ def build_request(
         and seen.get(b"expect", b"").lower() == b"100-continue",
         has_idempotency_key=b"idempotency-key" in seen,
     )
-    request.rewind = _rewinder(content)
+    request.rewind = rewinder(content)
     return request
 
 
-def head_bytes(request: WireRequest) -> bytes:
-    """Write the head of a request, with its fields in the caller's order.
+def field_block(request: WireRequest) -> bytes:
+    """Write the fields of a request in the caller's order, and the blank line behind them.
 
     The parser checks the fields first. h11's own writer would move `Host` to the front.
     """
-    lines = [b"%s: %s\r\n" % field for field in request.headers]
-    return b"%s %s HTTP/1.1\r\n%s\r\n" % (request.method, request.target, b"".join(lines))
+    return b"%s\r\n" % b"".join([b"%s: %s\r\n" % field for field in request.headers])
 
 
-def _as_content(body: Any) -> Any:
+def as_content(body: Any) -> Any:
     """Return text and buffers as bytes, files and iterables as they are."""
     if isinstance(body, str):
         return body.encode("utf-8")
@@ -133,7 +132,8 @@ def _bytes(name: Any, value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
     try:
-        return str(value).encode("latin-1")
+        # Not `str(value)` for all: that of an `Enum` which is also a str gives its name.
+        return (value if isinstance(value, str) else str(value)).encode("latin-1")
     except UnicodeEncodeError as error:
         raise InvalidHeader(
             f"Header {name!r} has characters that latin-1 cannot encode; pass bytes ({error})."
@@ -174,10 +174,16 @@ def _with_framing(fields: list[_Field], framing: _Field | None) -> list[_Field]:
     return kept
 
 
+def encode_plain(target: str) -> bytes | None:
+    """Encode a target that may stand in a request line as it is; `None` for any other."""
+    return target.encode("ascii") if _PLAIN_TARGET.fullmatch(target) else None
+
+
 def _encode(target: str) -> bytes:
     """Percent-encode what a request line must not contain; leave other bytes as they are."""
-    if _PLAIN_TARGET.fullmatch(target):
-        return target.encode("ascii")
+    plain = encode_plain(target)
+    if plain is not None:
+        return plain
     if target.startswith("/"):
         target = _encode_target(target)
     try:
@@ -186,7 +192,7 @@ def _encode(target: str) -> bytes:
         raise InvalidURL(f"The URL {target!r} has characters that are not ASCII.") from error
 
 
-def _rewinder(content: Any) -> Callable[[], None] | None:
+def rewinder(content: Any) -> Callable[[], None] | None:
     """Return a function that puts a body back to where it is now.
 
     `None` if the body can be sent only once, as an iterator or a pipe.

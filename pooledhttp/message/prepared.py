@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from http.cookiejar import CookieJar
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -57,6 +58,15 @@ _TOKEN = re.compile(TOKEN)
 _BODILESS = ("GET", "HEAD")
 
 
+def _path_url(url: Any) -> str:
+    parts = urlsplit(url)
+    path: str = parts.path or "/"
+    return f"{path}?{parts.query}" if parts.query else path
+
+
+_remembered_path_url = lru_cache(maxsize=512)(_path_url)
+
+
 class RequestHooksMixin:
     """Adding callbacks to, and taking them from, something that has a `hooks` table."""
 
@@ -92,9 +102,11 @@ class RequestEncodingMixin:
     @property
     def path_url(self) -> str:
         """What follows the host: the path, "/" when empty, and the query."""
-        parts = urlsplit(self.url)
-        path: str = parts.path or "/"
-        return f"{path}?{parts.query}" if parts.query else path
+        url: object = self.url  # set by hand, it may be None or bytes
+        # A URL with a password is not kept in memory longer than its request.
+        if not isinstance(url, str) or "@" in url:
+            return _path_url(url)
+        return _remembered_path_url(url)
 
     @staticmethod
     def _encode_params(data: Any) -> Any:

@@ -29,7 +29,7 @@ from pooledhttp.network import Connector, Route, SocketOptions
 from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig
 from pooledhttp.retry import Pauses, RetryBudget
 from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
-from pooledhttp.timing import Deadline
+from pooledhttp.timing import Deadline, TimeoutPlan, plan_timeout
 from pooledhttp.transport.transport import Transport, open_connection
 from pooledhttp.transport.tunnel import open_tunnel
 from pooledhttp.transport.warmer import Warmer
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from pooledhttp.pool import PoolStats
 
 __all__ = ["TransportManager"]
+
+#: How many values of `timeout=` have their limits kept. Programs use a handful.
+_MAX_PLANS = 32
 
 
 class TransportManager:
@@ -86,6 +89,8 @@ class TransportManager:
         # `dial` does not refer to the pool: the warmer must not keep its pool alive.
         dial = partial(open_connection, self.connector, self.transport.limits)
         self.warmer = Warmer(self.connections, dial, self.runtime)
+        #: The limits of earlier requests, by their `timeout=`.
+        self._plans: dict[object, TimeoutPlan] = {}
         self.budget = RetryBudget()
         self.pauses = Pauses()
         self.reset_after_fork()
@@ -212,6 +217,22 @@ class TransportManager:
         for key, user in list(self._open_users.items()):
             if user() is None:
                 self._open_users.pop(key, None)
+
+    def plan(self, timeout: object) -> TimeoutPlan:
+        """Turn any accepted `timeout=` into limits; those of one number are kept.
+
+        Raises:
+            ValueError: It is no timeout.
+        """
+        # By type: True equals 1, and is no timeout.
+        if timeout is not None and type(timeout) not in (int, float):
+            return plan_timeout(timeout, self.runtime.now)
+        plan = self._plans.get(timeout)
+        if plan is None:
+            plan = plan_timeout(timeout, self.runtime.now)
+            if len(self._plans) < _MAX_PLANS:
+                self._plans[timeout] = plan
+        return plan
 
     def on_retry(self, origin: str) -> Callable[[int, float, str], None] | None:
         """Return a function that reports a retry to the listeners; `None` without listeners."""

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from urllib3.exceptions import HTTPError
 
-from pooledhttp.http1 import WireRequest, build_request, explain_total
-from pooledhttp.message import RawResponse
+from pooledhttp.http1 import RequestMemo, WireRequest, explain_total
+from pooledhttp.message import RawResponse, without_credentials
 from pooledhttp.retry import Attempts
 from pooledhttp.timing import monotonic
 
@@ -68,19 +68,27 @@ class Destination(NamedTuple):
         route: The key of its connections.
         origin: The server it is for, whatever proxy it goes through.
         host: The value of the `Host` field if the caller's headers have none.
-        url: The target without credentials, for messages.
-        label: The pool that urllib3's error messages name first.
+        is_forwarded: Whether the target is a whole URL, for a forward proxy.
+        requests: Makes the requests for the wire, and keeps what they have in common.
     """
 
     route: Route
     origin: str
     host: str
-    url: str
-    label: object
+    is_forwarded: bool
+    requests: RequestMemo
+
+    def url(self, target: str) -> str:
+        """Return a target without credentials, for messages."""
+        return without_credentials(target) if self.is_forwarded else target
 
 
 def send(
-    call: Call, destination: Destination, manager: TransportManager, replay: Replay
+    call: Call,
+    destination: Destination,
+    manager: TransportManager,
+    replay: Replay,
+    label: object = None,
 ) -> RawResponse:
     """Send the call until there is a response to return, or the policy gives up.
 
@@ -89,6 +97,7 @@ def send(
         destination: Where to.
         manager: The pool, and the retry budget and pauses of its origins.
         replay: What is sent again when a reused connection turns out dead.
+        label: The pool that urllib3's error messages name first.
 
     Raises:
         urllib3.exceptions.HTTPError: What failed, as `MaxRetryError` where the policy gave up.
@@ -96,16 +105,16 @@ def send(
         PoolClosed: The pool was shut down.
     """
     plan, policy = call.plan, call.policy
-    request = build_request(
+    request = destination.requests.build(
         call.method,
         call.target,
         destination.host,
         call.headers,
         call.body,
         chunked=call.chunked,
-        url=destination.url,
+        url=destination.url(call.target),
     )
-    attempts = _attempts(call, destination, manager, request)
+    attempts = _attempts(call, destination, manager, request, label)
     # Read the body here if a failed read can be retried. In urllib3's `Retry` a count of `None`
     # sets no limit of its own, and `False` equals 0.
     reads_body_here = not call.is_streamed and policy.total != 0 and policy.read != 0
@@ -130,16 +139,20 @@ def send(
 
 
 def _attempts(
-    call: Call, destination: Destination, manager: TransportManager, request: WireRequest
+    call: Call,
+    destination: Destination,
+    manager: TransportManager,
+    request: WireRequest,
+    label: object,
 ) -> Attempts:
     return Attempts(
         call.policy,
         method=call.method,
-        url=destination.url,
+        url=request.url,
         origin=destination.origin,
         runtime=manager.runtime,
         deadline=call.plan.total,
-        pool_label=destination.label,
+        pool_label=label,
         budget=manager.budget,
         pauses=manager.pauses,
         can_resend=lambda: request.can_be_sent,

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from urllib3.util.retry import Retry
 
+from pooledhttp.http1 import RequestMemo
 from pooledhttp.message import DEFAULT_PORTS, without_credentials
 from pooledhttp.network import UNIX_SCHEME, Proxy, Route, TlsSettings, file_state
 from pooledhttp.timing import plan_timeout
@@ -62,7 +63,7 @@ _SAME_NAMES = (
 )
 #: All settings of TLS.
 TLS_SETTINGS = frozenset({*_SAME_NAMES, "cert_reqs", "ssl_minimum_version", "ssl_maximum_version"})
-_ROUTE_SETTINGS = TLS_SETTINGS | {"source_address", "socket_options"}
+_ROUTE_SETTINGS = TLS_SETTINGS | {"source_address", "socket_options", "host", "port", "scheme"}
 
 _NO_RETRIES = Retry(0, read=False)
 
@@ -140,6 +141,9 @@ class OriginPool:
         **settings: Any,
     ) -> None:
         self._routes: dict[bool, Route] = {}
+        #: Where requests with a path as target go, once it is known.
+        self._destinations: list[Destination] = []
+        self._requests = RequestMemo()
         self.adapter = adapter
         self.scheme = scheme
         self.host = host if scheme == UNIX_SCHEME else host.strip("[]").lower()
@@ -153,12 +157,13 @@ class OriginPool:
                 setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        changes_route = name in _ROUTE_SETTINGS and getattr(self, name) != value
+        changes_route = name in _ROUTE_SETTINGS and getattr(self, name, value) != value
         object.__setattr__(self, name, value)
         if changes_route:
             # A new dict, made after the change: if another thread makes a route from the old value
             # now, it puts the route into the old dict, which is no longer read.
             self._routes = {}
+            self._destinations = []
 
     def __repr__(self) -> str:
         # The text of MaxRetryError begins with this, and programs match that text.
@@ -288,16 +293,27 @@ class OriginPool:
             urllib3.exceptions.HTTPError: It failed; `MaxRetryError` if the policy gave up.
             PoolTimeout: No connection became free in time.
         """
-        target = call.target
+        adapter = self.adapter
+        destination = self._destination(call.target)
+        return send(call, destination, adapter.view.manager, adapter.replay, self)
+
+    def _destination(self, target: str) -> Destination:
+        """Return where a request goes; kept unless the request line has a whole URL."""
+        is_plain = target[:1] == "/"
+        known = self._destinations
+        if is_plain and known:
+            return known[0]
         is_forwarded = self.is_forwarded(target)
-        destination = Destination(
+        found = Destination(
             self.route(is_forwarded=is_forwarded),
             self.origin_of(target),
             self._host_field(target),
-            without_credentials(target) if is_forwarded else target,
-            self,
+            is_forwarded,
+            self._requests,
         )
-        return send(call, destination, self.adapter.view.manager, self.adapter.replay)
+        if is_plain:
+            known.append(found)
+        return found
 
     def urlopen(
         self,

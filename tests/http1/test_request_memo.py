@@ -1,0 +1,126 @@
+"""Requests made with the fields of earlier ones are the same as requests made from nothing."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import pytest
+
+from pooledhttp.exceptions import RequestRefused
+from pooledhttp.http1 import Connection, RequestMemo
+from pooledhttp.http1.request_memo import MAX_HEADS
+from pooledhttp.structures import CaseInsensitiveDict
+from tests.http1.script import PLAN, ScriptedStream
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+Fields = dict[Any, Any]
+
+
+def sent(
+    memo: RequestMemo, fields: Fields, target: str = "/", body: Any = None, **how: Any
+) -> bytes:
+    """Return what a request is on the wire."""
+    method = how.pop("method", "GET" if body is None else "POST")
+    chunked = how.pop("chunked", False)
+    headers = CaseInsensitiveDict(fields)
+    request = memo.build(method, target, "host.test", headers, body, chunked=chunked, url=target)
+    stream = ScriptedStream([OK])
+    Connection(stream, "http://host.test:80").send(request, PLAN)  # type: ignore[arg-type]
+    return bytes(stream.sent)
+
+
+BASE = {"User-Agent": "a", "Accept": "*/*", "Connection": "keep-alive"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "how"),
+    [
+        (BASE, {}),
+        (BASE, {"target": "/other?x=1"}),
+        (BASE, {"target": "/needs encoding"}),
+        (BASE, {"method": "DELETE"}),
+        (dict(reversed(BASE.items())), {}),
+        ({**BASE, "accept": "*/*"}, {}),
+        ({**BASE, "X": b"bytes"}, {}),
+        ({**BASE, "X": ""}, {}),
+        ({**BASE, "X": None}, {}),
+        ({**BASE, "Host": "other.test"}, {}),
+        (BASE, {"body": b"four"}),
+        (BASE, {"body": "f\u00fcr"}),
+        (BASE, {"body": b"four", "chunked": True}),
+        ({**BASE, "Content-Length": "4"}, {"body": b"four"}),
+        ({**BASE, "Transfer-Encoding": "chunked"}, {"body": b"four"}),
+        (BASE, {"body": b""}),
+    ],
+)
+def test_a_shared_memo_changes_no_byte(fields: Fields, how: dict[str, Any]) -> None:
+    """What is kept of other requests, and of the same one, has no effect on the bytes."""
+    fresh = sent(RequestMemo(), fields, **how)
+    shared = RequestMemo()
+    for other in (BASE, {**BASE, "X": "1"}):
+        sent(shared, other)
+        sent(shared, other, body=b"data")
+    assert [sent(shared, fields, **how) for _ in range(3)] == [fresh] * 3
+
+
+def test_a_second_request_with_the_same_fields_is_not_checked_again() -> None:
+    """Target and body may differ; the checked fields are shared."""
+    memo = RequestMemo()
+    headers: CaseInsensitiveDict[str] = CaseInsensitiveDict(BASE)
+    first, second = (
+        memo.build("POST", target, "host.test", headers, body, chunked=False, url=target)
+        for target, body in (("/a", b"one"), ("/b", b"two"))
+    )
+    assert second.checked is first.checked
+    assert (second.target, second.body, second.url) == (b"/b", b"two", "/b")
+
+
+@pytest.mark.parametrize("name", ["Authorization", "cookie", "Proxy-Authorization"])
+def test_credentials_are_not_kept(name: str) -> None:
+    """A field with credentials is in no memo when its request is over."""
+    memo = RequestMemo()
+    sent(memo, {**BASE, name: "secret"})
+    assert "secret" not in repr(memo._heads) and not memo._heads
+
+
+def test_a_body_is_not_kept() -> None:
+    """The memo holds heads, however large the bodies are."""
+    memo = RequestMemo()
+    sent(memo, BASE, body=b"large")
+    assert [kept.body for kept in memo._heads.values()] == [None]
+
+
+def test_the_memo_is_bounded() -> None:
+    """Programs that send other fields with each request do not fill the memory."""
+    memo = RequestMemo()
+    for number in range(MAX_HEADS * 3):
+        sent(memo, {**BASE, "X-Request-Id": str(number)})
+    assert 0 < len(memo._heads) <= MAX_HEADS
+
+
+def test_a_field_that_is_refused_is_refused_each_time() -> None:
+    """A field with a line break never counts as checked."""
+    memo = RequestMemo()
+    for _ in range(3):
+        with pytest.raises(RequestRefused):
+            sent(memo, {**BASE, "X": "a\r\nb: c"})
+
+
+def test_a_target_is_checked_also_where_the_fields_are_known() -> None:
+    """A request line with a space in its target would be read as another one."""
+    memo = RequestMemo()
+    sent(memo, BASE)
+    for _ in range(2):
+        with pytest.raises(RequestRefused):
+            sent(memo, BASE, target="no slash HTTP/1.1")
+
+
+class Kind(str, Enum):  # noqa: UP042  # a StrEnum has another `str()`
+    JSON = "application/json"
+
+
+def test_an_enum_of_strings_is_sent_as_its_value() -> None:
+    """Http.client encodes the string; `str()` of such an enum is the name of the member."""
+    assert b"Accept: application/json\r\n" in sent(RequestMemo(), {"Accept": Kind.JSON})
