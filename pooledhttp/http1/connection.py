@@ -14,9 +14,11 @@ and never a plain OSError.
 from __future__ import annotations
 
 import ssl
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.exceptions import ConnectionBroken
+from pooledhttp.http1.debug_output import print_head, print_sent
 from pooledhttp.http1.errors import ExchangeErrors
 from pooledhttp.http1.messages import ResponseLimits, WireRequest
 from pooledhttp.http1.parser import NEED_DATA, Parser, Signal
@@ -154,13 +156,15 @@ class Connection:
         parser = self._parser
         body = request.body
         head = parser.begin(request)
+        if HTTPConnection.debuglevel > 0:
+            print_sent(head)
         if body is None:
             self._write(head + parser.frame(None), plan)
         elif isinstance(body, bytes) and len(body) <= PIECE_BYTES and not request.expects_continue:
             # Head and body in one write: with two small writes, Nagle's algorithm could hold the
             # second back until the peer's delayed acknowledgement of the first.
-            data = parser.frame(body) if body else b""
-            self._write(head + data + parser.frame(None), plan)
+            data = self.frame(body) if body else b""
+            self._write(head + data + self.frame(None), plan)
         elif self._write(head, plan):
             if not request.expects_continue or self._is_told_to_continue(plan):
                 Upload(self, plan).send(request)
@@ -203,7 +207,10 @@ class Connection:
 
     def frame(self, piece: Any) -> bytes:
         """Return a piece of the body as it is written, or its end for `None`."""
-        return self._parser.frame(piece)
+        data = self._parser.frame(piece)
+        if HTTPConnection.debuglevel > 0:
+            print_sent(data)
+        return data
 
     @property
     def early_status(self) -> int | None:
@@ -271,6 +278,8 @@ class Connection:
                     raise self.errors.broken(error, "head") from error
                 self._parser.feed_head(data)
         head = self._head
+        if HTTPConnection.debuglevel > 0:
+            print_head(head)
         if head.is_switch:
             self._move(State.SWITCHED)
             return head

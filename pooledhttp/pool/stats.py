@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import warnings
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -86,7 +86,7 @@ def advised_size(per_second: float, seconds: float) -> int:
     return max(math.ceil(round(per_second * seconds * _HEADROOM, 6)), 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Histogram:
     """Durations, counted by size.
 
@@ -129,12 +129,15 @@ class Histogram:
                 return bound
         return 0.0
 
+    def __repr__(self) -> str:
+        return f"<Histogram {self.count} durations, mean {self.mean_seconds:.3g} s>"
+
     def __add__(self, other: Histogram) -> Histogram:
         counts = tuple(map(int.__add__, self.counts, other.counts))
         return Histogram(counts, self.total_seconds + other.total_seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class OriginStats:
     """The state and history of one origin, or of the whole pool.
 
@@ -204,10 +207,18 @@ class OriginStats:
         size = self.advised if self.max_open is None else self.max_open
         return self.active / size if size else 0.0
 
+    def __repr__(self) -> str:
+        name = f"{self.origin}: " if self.origin else ""
+        return f"<OriginStats {name}{_counts_now(self)}>"
 
-@dataclass(frozen=True, slots=True)
+    def __str__(self) -> str:
+        """Describe the counts in three lines."""
+        return "\n".join(_lines(self))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class PoolStats:
-    """A snapshot of a pool.
+    """A snapshot of a pool. `print` shows the total in three lines.
 
     Args:
         total: All origins together, including those whose state was dropped because it was unused.
@@ -216,6 +227,35 @@ class PoolStats:
 
     total: OriginStats
     origins: Mapping[str, OriginStats]
+
+    def __repr__(self) -> str:
+        return f"<PoolStats {_counts_now(self.total)}, {len(self.origins)} origins>"
+
+    def __str__(self) -> str:
+        return str(self.total)
+
+
+def _counts_now(stats: OriginStats) -> str:
+    return f"{stats.active} in use, {stats.idle} idle, {stats.waiting} waiting"
+
+
+def _lines(stats: OriginStats) -> Iterator[str]:
+    """Yield what a snapshot says: now, since the start, and what went wrong."""
+    most = "no maximum" if stats.max_open is None else f"maximum {stats.max_open}"
+    yield f"now:     {_counts_now(stats)} ({stats.dialling} dialling, {most})"
+    yield (
+        f"so far:  {stats.acquired} leases, {stats.reuse_rate:.0%} reused, {stats.created} opened,"
+        f" {sum(stats.closed.values())} closed, held for {_milliseconds(stats.hold)},"
+        f" waited {_milliseconds(stats.wait)}"
+    )
+    yield (
+        f"trouble: {stats.stale_found} stale, {stats.replays} replayed, {stats.leaks} leaked,"
+        f" {stats.acquire_timeouts} timed out"
+    )
+
+
+def _milliseconds(histogram: Histogram) -> str:
+    return f"{histogram.mean_seconds * 1000:.3g} ms"
 
 
 @dataclass(frozen=True, slots=True)

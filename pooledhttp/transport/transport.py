@@ -24,7 +24,15 @@ from pooledhttp.events import HeadRepaired, Listeners, Replayed
 from pooledhttp.exceptions import ConnectionBroken
 from pooledhttp.http1 import Connection, Head, ResponseLimits, State, WireRequest
 from pooledhttp.message import Reader
+from pooledhttp.timing import monotonic
 from pooledhttp.transport.body import BodyReader
+from pooledhttp.transport.exchange_log import (
+    is_logged,
+    log_failed,
+    log_opened,
+    log_replay,
+    log_response,
+)
 from pooledhttp.transport.upgrade import SwitchedReader
 
 if TYPE_CHECKING:
@@ -90,13 +98,20 @@ class Transport:
         if plan.spent is not None:
             plan.spent.begin("waiting for a connection")
         careful = replay != "always" and not request.is_idempotent
+        started = monotonic() if is_logged() else None
         lease = self.pool.acquire(route, plan.total.sooner(plan.pool), careful=careful)
         try:
             with lease.in_use():
-                return self._exchange_on(lease, route, request, plan, replay)
+                response = self._exchange_on(lease, route, request, plan, replay)
         except BaseException as error:
+            if started is not None:
+                log_failed(route, request, error, monotonic() - started)
             lease.discard(type(error).__name__)
             raise
+        if started is not None:
+            seconds = monotonic() - started
+            log_response(route, request, response.head, seconds, is_reused=lease.reused)
+        return response
 
     def _exchange_on(
         self,
@@ -120,6 +135,8 @@ class Transport:
                 raise
         lease.found_stale()
         self.pool.count_replay(route)
+        if is_logged():
+            log_replay(route, request)
         self.listeners.emit(Replayed(route.origin, request.method.decode("latin-1")))
         connection = self.dial(lease, route, plan)
         return self._send(connection, request, plan).with_reader(connection, lease)
@@ -184,7 +201,11 @@ def open_connection(
         urllib3.exceptions.HTTPError: No connection could be made; see `exceptions`.
     """
     rules = route.rules if isinstance(route.rules, ResponseLimits) else limits
-    return Connection(connector.connect(route, deadline, *begin), route.origin, rules)
+    started = monotonic()
+    connection = Connection(connector.connect(route, deadline, *begin), route.origin, rules)
+    if is_logged():
+        log_opened(connection, monotonic() - started)
+    return connection
 
 
 def _says_idle_timeout(head: Head) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from pooledhttp.pool import Histogram, PoolConfig, advised_size
+from pooledhttp.pool import Histogram, OriginStats, PoolConfig, PoolStats, advised_size
 from tests.pool.tools import MAX_UNUSED_KEYS, Bench, check_state, inside
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
@@ -133,3 +133,27 @@ def test_reasons_for_closing_are_bounded() -> None:
         bench.take().discard(f"reason {number}")
     closed = bench.pool.stats().total.closed
     assert len(closed) == 33 and closed["other"] == 68
+
+
+def test_a_snapshot_prints_as_three_lines() -> None:
+    """`print(stats)` tells now, so far and trouble; `repr` is one short line."""
+    total = OriginStats(
+        active=2,
+        idle=5,
+        max_open=8,
+        acquired=200,
+        created=7,
+        reused=193,
+        closed={"idle_timeout": 1},
+        stale_found=1,
+        hold=Histogram((0, 4, *(0,) * 14), 0.048),
+    )
+    stats = PoolStats(total, {"https://a:443": total})
+    assert str(stats).splitlines() == [
+        "now:     2 in use, 5 idle, 0 waiting (0 dialling, maximum 8)",
+        "so far:  200 leases, 96% reused, 7 opened, 1 closed, held for 12 ms, waited 0 ms",
+        "trouble: 1 stale, 0 replayed, 0 leaked, 0 timed out",
+    ]
+    assert repr(stats) == "<PoolStats 2 in use, 5 idle, 0 waiting, 1 origins>"
+    assert repr(total) == "<OriginStats 2 in use, 5 idle, 0 waiting>"
+    assert repr(total.hold) == "<Histogram 4 durations, mean 0.012 s>"
