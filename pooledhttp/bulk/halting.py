@@ -71,6 +71,7 @@ class HaltableRuntime:
         self.now = inner.now
         self.spawn = inner.spawn
         self.forget = inner.forget
+        self.close_socket = inner.close_socket
         self.current = inner.current
         self._is_halted = False
         # Added to and discarded from by any thread. Each of these, and the copy that `halt` takes,

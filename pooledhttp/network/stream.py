@@ -410,8 +410,5 @@ def close_socket(sock: socket.socket, runtime: Runtime) -> None:
         sock: The socket.
         runtime: What waited for it.
     """
-    try:
-        runtime.forget(sock)
-    finally:
-        with contextlib.suppress(OSError):
-            sock.close()
+    with contextlib.suppress(OSError):
+        runtime.close_socket(sock)

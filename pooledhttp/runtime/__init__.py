@@ -2,17 +2,24 @@
 
 Everything below the session waits through a `Runtime` and through nothing else: for a socket, for
 another thread, for time to pass, for a blocking call. On threads that is `BlockingRuntime`; the
-same code inside greenlets on an event loop gets another one. No other subpackage calls
+same code inside greenlets on an event loop gets `EventedRuntime`, which is loaded when it is first
+used, since it needs asyncio and the greenlet library. No other subpackage calls
 `time.sleep`, a blocking socket method, or a `threading` primitive that waits.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from pooledhttp.runtime.base import Interest, Runtime, Task, Waiter
 from pooledhttp.runtime.blocking import BlockingRuntime, default_runtime
+from pooledhttp.runtime.current import current_runtime
 from pooledhttp.runtime.fork import ForkResettable, register_fork_reset
 from pooledhttp.runtime.locks import ShortLock
 from pooledhttp.runtime.tracebacks import copy_without_tracebacks, remove_tracebacks
+
+if TYPE_CHECKING:
+    from pooledhttp.runtime.evented import EventedRuntime as EventedRuntime
 
 __all__ = [
     "BlockingRuntime",
@@ -23,7 +30,16 @@ __all__ = [
     "Task",
     "Waiter",
     "copy_without_tracebacks",
+    "current_runtime",
     "default_runtime",
     "register_fork_reset",
     "remove_tracebacks",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "EventedRuntime":
+        from pooledhttp.runtime.evented import EventedRuntime
+
+        return EventedRuntime
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

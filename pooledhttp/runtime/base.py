@@ -6,9 +6,9 @@ on a runtime of greenlets another piece of code runs in the same thread meanwhil
 
 What may be called from where:
 
-    set                                   anywhere: other threads, finalizers, signal handlers
-    forget, now, current, waiter          any thread
-    the rest                              code that runs on this runtime
+    set                                          anywhere: threads, finalizers, signal handlers
+    forget, close_socket, now, current, waiter   any thread
+    the rest                                     code that runs on this runtime
 """
 
 from __future__ import annotations
@@ -107,7 +107,10 @@ class Runtime(Protocol):
         """Run `fn` beside the caller. It does not keep the interpreter alive."""
 
     def forget(self, sock: socket.socket) -> None:
-        """Drop all that is kept for a socket that is about to be closed or detached."""
+        """Drop all that is kept for a socket that is about to be detached."""
+
+    def close_socket(self, sock: socket.socket) -> None:
+        """Close a socket, and drop all that is kept for it. Never waits; may raise OSError."""
 
     def current(self) -> object:
         """Return a key that is the same for all code of one thread, or of one greenlet."""

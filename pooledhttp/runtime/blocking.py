@@ -5,6 +5,7 @@ There is no state in it, so one instance serves the whole process and survives a
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
@@ -87,6 +88,10 @@ class BlockingRuntime:
 
     def forget(self, sock: object) -> None:
         """Do nothing: between two waits nothing is kept for a socket."""
+
+    def close_socket(self, sock: socket.socket) -> None:
+        """Close a socket."""
+        sock.close()
 
     def __repr__(self) -> str:
         return "<BlockingRuntime>"

@@ -24,6 +24,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from pooledhttp.runtime.base import Waiter
 from pooledhttp.runtime.fork import register_fork_reset
 from pooledhttp.timing import Deadline, monotonic
 
@@ -89,12 +90,12 @@ class _Job(Generic[T]):
 
     __slots__ = ("_context", "_error", "_fn", "_result", "finished", "is_abandoned")
 
-    def __init__(self, fn: Callable[[], T]) -> None:
+    def __init__(self, fn: Callable[[], T], finished: Waiter) -> None:
         self._fn: Callable[[], T] | None = fn
         self._context = contextvars.copy_context()
         self._result: T
         self._error: BaseException | None = None
-        self.finished = LockWaiter()
+        self.finished = finished
         self.is_abandoned = False
 
     def run(self) -> None:
@@ -147,8 +148,13 @@ class Workers:
         self._lock = _thread.allocate_lock()  # of the workers, for counting themselves
         self._numbers = itertools.count(1)
 
-    def call(self, fn: Callable[[], T], deadline: Deadline) -> T:
+    def call(self, fn: Callable[[], T], deadline: Deadline, finished: Waiter | None = None) -> T:
         """Run `fn` on a worker and wait for it; in place where no thread can be started.
+
+        Args:
+            fn: What to run.
+            deadline: When to stop waiting.
+            finished: How the caller waits; by blocking its thread for `None`.
 
         Raises:
             TimeoutError: The deadline came first.
@@ -157,7 +163,7 @@ class Workers:
             raise TimeoutError(_TOO_LATE)
         if sys.is_finalizing():  # threads no longer run
             return fn()
-        job = _Job(fn)
+        job = _Job(fn, finished or LockWaiter())
         try:
             self._waiting[job] = None
             if not self._wake_worker():

@@ -101,6 +101,9 @@ class ClockRuntime:
     def forget(self, sock: Any) -> None:
         raise NotImplementedError
 
+    def close_socket(self, sock: Any) -> None:
+        raise NotImplementedError
+
 
 class Bench:
     """A pool of integers under test, with a record of all that happened to them."""

@@ -300,6 +300,21 @@ def test_forget_is_harmless_at_any_time(
     run(body)
 
 
+def test_a_socket_is_closed_by_the_runtime(
+    run: Run, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    """Whether it was waited for or not, and a second time without harm."""
+    near, far = pair
+
+    def body(runtime: Runtime) -> None:
+        runtime.wait(near, True, True, after(runtime, 5))
+        for sock in (near, near, far):
+            runtime.close_socket(sock)
+            assert sock.fileno() == -1
+
+    run(body)
+
+
 @pytest.fixture(scope="module")
 def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """A server's and a client's context that trust each other."""

@@ -277,6 +277,10 @@ class Scheduler:
     def forget(self, sock: socket.socket) -> None:
         """Do nothing: sockets are checked again each time."""
 
+    def close_socket(self, sock: socket.socket) -> None:
+        """Close it."""
+        sock.close()
+
     def current(self) -> object:
         """Return the running task, or "main" for the test itself."""
         return self._running or "main"

@@ -1,7 +1,7 @@
 """Everyday exchanges inside greenlets on an asyncio loop: the same session, pool and transport.
 
-The prototype runtime lives with the tests. What is shown is the seam: nothing between a session and
-the socket waits in any other way than through its runtime.
+What is shown is the seam: nothing between a session and the socket waits in any other way than
+through its runtime.
 """
 
 from __future__ import annotations

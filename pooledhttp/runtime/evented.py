@@ -1,0 +1,389 @@
+"""The runtime of event loops: synchronous code in greenlets, driven by asyncio tasks.
+
+Synchronous code runs in a greenlet. Where it has to wait, it switches to the coroutine that drives
+it. The coroutine awaits in its place, and switches back when the wait is over::
+
+    coroutine `run`, in a task        greenlet
+        start ---------------------->  session.get(...)
+                                          ... runtime.wait(sock)
+        yield to the loop <-------------  parked
+        (the loop runs other tasks)
+        wake-up, or an error --------->  goes on; the error is raised out of the wait
+
+So to asyncio there is nothing but a task that awaits: `current_task()` is right, cancelling the
+task raises `CancelledError` out of the wait, and debug mode measures the truth. The greenlet runs
+in the context of the task, and sees and sets the same context variables.
+
+What a wait costs is kept small. The greenlet is itself what its task awaits (see `driven`), and a
+socket is registered with the loop once, with one timer at most (see `watch`).
+
+Sockets are watched by descriptor. A registered socket is therefore closed in the thread of the loop
+and after it was removed: otherwise the loop would take a new socket with the same descriptor for
+the old one. That is why `close_socket` is a method of the runtime.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import types
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from typing import Any, TypeVar, cast
+
+from pooledhttp.runtime import polling, workers
+from pooledhttp.runtime.base import Interest
+from pooledhttp.runtime.driven import (
+    LONGEST_TIMER,
+    WAITS_OUTSIDE,
+    Driven,
+    current_driven,
+    drive,
+    getcurrent,
+    timer,
+)
+from pooledhttp.runtime.fork import register_fork_reset
+from pooledhttp.runtime.watch import NOW, Watch
+from pooledhttp.timing import Deadline, monotonic
+
+__all__ = ["EventedRuntime"]
+
+T = TypeVar("T")
+
+
+class _LoopWaiter:
+    """A flag that code on the loop waits for, and that anything may raise."""
+
+    __slots__ = ("_runtime", "_waiting", "is_set")
+
+    def __init__(self, runtime: EventedRuntime) -> None:
+        self._runtime = runtime
+        self._waiting: list[Driven] = []
+        self.is_set = False
+
+    def set(self) -> None:
+        """Raise the flag; from anywhere, never blocking."""
+        self.is_set = True
+        if self._waiting:
+            self._runtime._call_from_anywhere(self._wake_all, in_task=self._wake_all_soon)
+
+    def wait(self, deadline: Deadline) -> bool:
+        """Wait until the flag is up; False when the deadline comes first."""
+        if self.is_set or deadline.expired:
+            return self.is_set
+        driven = current_driven()
+        self._waiting.append(driven)
+        try:
+            while not self.is_set:  # looked at after `append`: another thread may have raised it
+                left = deadline.remaining()
+                if left <= 0.0:
+                    break
+                with timer(driven, left):
+                    driven.park()
+        finally:
+            self._waiting.remove(driven)
+        return self.is_set
+
+    def _wake_all(self) -> None:
+        for driven in tuple(self._waiting):
+            driven.wake()
+
+    def _wake_all_soon(self) -> None:
+        for driven in tuple(self._waiting):
+            driven.wake_soon()
+
+
+class _LoopTask:
+    """An asyncio task that drives a greenlet."""
+
+    __slots__ = ("_ended", "_task")
+
+    def __init__(self, task: asyncio.Task[None], ended: _LoopWaiter) -> None:
+        self._task = task
+        self._ended = ended
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._task.done()
+
+    def join(self, deadline: Deadline) -> bool:
+        """Wait for its end; False when the deadline came first."""
+        if not self._task.done():
+            self._ended.wait(deadline)
+        return self._task.done()
+
+
+class EventedRuntime:
+    """Waits by letting an event loop run; see `Runtime` for what each method promises.
+
+    It belongs to the first loop on which `run` is awaited. The loop must be able to watch sockets
+    (`add_reader`), as uvloop and all loops of asyncio are but the proactor loop of Windows.
+    """
+
+    name = "evented"
+
+    now = staticmethod(monotonic)
+
+    def __init__(self) -> None:
+        self.reset_after_fork()
+        register_fork_reset(self)
+
+    def reset_after_fork(self) -> None:
+        """Belong to no loop: the loop of the parent must not be touched in a forked child."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread_id = 0
+        self._watches: dict[int, Watch] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that this runtime belongs to.
+
+        Raises:
+            RuntimeError: No loop has used it yet.
+        """
+        if self._loop is None:
+            raise RuntimeError(WAITS_OUTSIDE)
+        return self._loop
+
+    async def run(self, fn: Callable[..., T], *args: Any) -> T:
+        """Run synchronous code that waits through this runtime, as part of the current task.
+
+        Args:
+            fn: What to run, in a greenlet of its own.
+            *args: Its arguments.
+
+        Returns:
+            What `fn` returns. What it raises is raised.
+
+        Raises:
+            RuntimeError: Another loop has used this runtime before.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._belong_to(loop)
+        here = getcurrent()
+        driven = Driven(fn, self, loop, here)
+        driven.gr_context = here.gr_context  # that of the task
+        return cast(T, await drive(driven, args))
+
+    def _belong_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not None:
+            state = "closed" if self._loop.is_closed() else "another"
+            raise RuntimeError(
+                "This AsyncSession belongs to the event loop that used it first, and that is"
+                f" {'closed now' if state == 'closed' else 'another one'}. Make one AsyncSession"
+                " per loop, inside the coroutine that runs on it."
+            )
+        self._loop = loop
+        self._thread_id = threading.get_ident()
+
+    def await_here(self, awaitable: Awaitable[T]) -> T:
+        """Await something from synchronous code that runs on this runtime.
+
+        Args:
+            awaitable: A coroutine, a future or anything else that can be awaited.
+
+        Raises:
+            RuntimeError: The caller does not run on a runtime of an event loop.
+        """
+        try:
+            driven = current_driven()
+        except RuntimeError:
+            if isinstance(awaitable, types.CoroutineType):
+                awaitable.close()
+            raise
+        return cast(T, driven.parent.switch(awaitable))
+
+    # -- the Protocol
+
+    def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass; zero or less lets other tasks run."""
+        driven = current_driven()
+        loop = self.loop
+        end = monotonic() + seconds
+        left = seconds
+        while True:
+            if left > 0.0:
+                handle = loop.call_later(min(left, LONGEST_TIMER), driven.wake)
+            else:
+                handle = loop.call_soon(driven.wake)  # type: ignore[assignment]
+            try:
+                driven.park()
+            finally:
+                handle.cancel()
+            left = end - monotonic()
+            if left <= 0.0:
+                return
+
+    def waiter(self) -> _LoopWaiter:
+        """Make a flag that any thread may raise."""
+        return _LoopWaiter(self)
+
+    def wait(
+        self, sock: socket.socket, read: bool, write: bool, deadline: Deadline
+    ) -> tuple[bool, bool]:
+        """Wait until a socket is ready; see `Runtime.wait`."""
+        driven = getcurrent()
+        if type(driven) is not Driven:
+            raise RuntimeError(WAITS_OUTSIDE)
+        fd = sock.fileno()
+        if fd < 0:
+            return read, write
+        watch = self._watches.get(fd)
+        if watch is None or watch.socket() is not sock:
+            watch = self._watch(fd, sock)
+        if deadline.at != inf:
+            if deadline.expired:  # a look, not a wait
+                return _glance(sock, read, write)
+            watch.limit(deadline)
+        watch.expect(driven, read, write)
+        try:
+            while True:
+                driven.parent.switch(driven)  # the line of `park`, without the call
+                readable, writable = watch.is_readable and read, watch.is_writable and write
+                if readable or writable or deadline.expired:
+                    break
+            if not (read and write):
+                return readable, writable
+        finally:
+            watch.end_wait()
+        # One of two callbacks has ended the wait: the other would have come a moment later.
+        return _glance(sock, True, True)
+
+    def wait_any(self, interests: Sequence[Interest], deadline: Deadline) -> list[int]:
+        """Wait until one of several sockets is ready; see `Runtime.wait_any`."""
+        driven = current_driven()
+        descriptors = [sock.fileno() for sock, _, _ in interests]
+        closed = [index for index, fd in enumerate(descriptors) if fd < 0]
+        if closed:
+            return closed
+        watches: list[Watch] = []
+        ready: list[int] = []
+        try:
+            while not deadline.expired and not ready:
+                for fd, (sock, read, write) in zip(descriptors, interests, strict=True):
+                    watch = self._watches.get(fd)
+                    if watch is None or watch.socket() is not sock:
+                        watch = self._watch(fd, sock)
+                    watches.append(watch)
+                    watch.expect(driven, read, write)
+                with timer(driven, deadline.remaining()):
+                    driven.park()
+                ready = _glance_any(interests)
+        finally:
+            for watch in watches:
+                watch.end_wait()
+        return ready or _glance_any(interests)
+
+    def call_blocking(self, fn: Callable[[], T], deadline: Deadline) -> T:
+        """Run `fn` on a worker thread, with the caller's context variables.
+
+        Raises:
+            TimeoutError: The deadline came first; `fn` is left to itself.
+        """
+        current_driven()
+        return _workers.call(fn, deadline, self.waiter())
+
+    def spawn(self, fn: Callable[[], None], name: str) -> _LoopTask:
+        """Run `fn` as a task of the loop, in a greenlet of its own.
+
+        Raises:
+            RuntimeError: The loop has not begun, is closed, or runs in another thread.
+        """
+        loop = self.loop
+        if threading.get_ident() != self._thread_id or loop.is_closed():
+            raise RuntimeError("a task can be started only in the thread of its running loop")
+        ended = self.waiter()
+        task = loop.create_task(self.run(fn), name=name)
+        self._tasks.add(task)  # the loop itself refers to it weakly
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: ended.set())
+        return _LoopTask(task, ended)
+
+    def forget(self, sock: socket.socket) -> None:
+        """Have the loop forget a socket whose descriptor another object is to take over."""
+        watch = self._watches.get(sock.fileno())
+        if watch is not None and watch.socket() is sock:
+            self._forget_watch(watch)
+
+    def close_socket(self, sock: socket.socket) -> None:
+        """Close a socket; in the thread of the loop, if the loop knows it."""
+        watch = self._watches.get(sock.fileno())
+        if watch is None or watch.socket() is not sock:
+            sock.close()
+            return
+
+        def close() -> None:
+            if self._watches.get(watch.fd) is watch:
+                del self._watches[watch.fd]
+            watch.remove()
+            with contextlib.suppress(OSError):
+                sock.close()
+
+        if self._is_own_thread():
+            close()
+        else:
+            self._call_from_anywhere(close, in_task=close)
+
+    current = staticmethod(getcurrent)
+
+    def __repr__(self) -> str:
+        return "<EventedRuntime>"
+
+    # -- inside
+
+    def _is_own_thread(self) -> bool:
+        """Whether no callback of the loop can run meanwhile."""
+        loop = self._loop
+        return loop is None or threading.get_ident() == self._thread_id or loop.is_closed()
+
+    def _watch(self, fd: int, sock: socket.socket) -> Watch:
+        old = self._watches.pop(fd, None)
+        if old is not None:  # closed behind our back
+            old.remove()
+        watch = self._watches[fd] = Watch(self.loop, fd, sock, self._forget_watch)
+        return watch
+
+    def _forget_watch(self, watch: Watch) -> None:
+        if not self._is_own_thread():
+            self._call_from_anywhere(
+                lambda: self._forget_watch(watch), in_task=lambda: self._forget_watch(watch)
+            )
+        elif self._watches.get(watch.fd) is watch:
+            del self._watches[watch.fd]
+            watch.remove()
+
+    def _call_from_anywhere(
+        self, fn: Callable[[], object], *, in_task: Callable[[], object]
+    ) -> None:
+        """Call `fn` in a callback of the loop, or `in_task` at once where a task is running.
+
+        Only a running task is certain not to be a signal handler in the middle of the loop's wait,
+        and a wait notices nothing but what comes from another thread.
+        """
+        loop = self._loop
+        if loop is None:
+            return
+        if threading.get_ident() == self._thread_id and asyncio.current_task(loop) is not None:
+            in_task()
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
+            loop.call_soon_threadsafe(fn)
+
+
+def _glance(sock: socket.socket, read: bool, write: bool) -> tuple[bool, bool]:
+    look = polling.poll_one if polling.HAS_POLL else polling.select_one
+    return look(sock, read, write, NOW)
+
+
+def _glance_any(interests: Sequence[Interest]) -> list[int]:
+    look = polling.poll_any if polling.HAS_POLL else polling.select_any
+    return look(interests, NOW)
+
+
+#: Apart from those of threads: adapters that block their thread run here, perhaps for long.
+_workers = workers.Workers(32, "pooledhttp-aio")

@@ -1,0 +1,166 @@
+"""What an event loop knows of one socket, and the code that waits for it.
+
+A socket is registered with the loop when it is first waited for, and stays registered. A callback
+that finds no code waiting removes it: the readiness of sockets is level-triggered, so the loop
+would spin. For writing, a socket is registered during the wait only, because an idle socket can
+nearly always be written.
+
+A socket has one timer at most. The timer is left running when a wait is over. If it goes off during
+a later wait, it is set again for the deadline of that wait. So a request with a timeout leaves the
+timers of the loop alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import weakref
+from collections.abc import Callable
+from math import inf
+
+from pooledhttp.runtime.driven import LONGEST_TIMER, Driven
+from pooledhttp.timing import Deadline, monotonic
+
+__all__ = ["NOW", "Watch"]
+
+#: A deadline that has come: to look at sockets without waiting.
+NOW = Deadline(-inf, monotonic)
+
+
+class Watch:
+    """One socket: who waits for it, and what the loop knows of it. Lives in the loop's thread."""
+
+    __slots__ = (
+        "_loop",
+        "_on_dropped",
+        "_timer",
+        "_timer_at",
+        "deadline",
+        "fd",
+        "is_read_registered",
+        "is_readable",
+        "is_writable",
+        "is_write_registered",
+        "reader",
+        "socket",
+        "writer",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        fd: int,
+        sock: socket.socket,
+        on_dropped: Callable[[Watch], None],
+    ) -> None:
+        self._loop = loop
+        self._on_dropped = on_dropped
+        self.fd = fd
+        #: Weak: a socket that is dropped closes itself, and must not be kept open here.
+        self.socket: Callable[[], socket.socket | None] = weakref.ref(sock, self._dropped)
+        self.reader: Driven | None = None
+        self.writer: Driven | None = None
+        self.is_readable = self.is_writable = False
+        self.is_read_registered = self.is_write_registered = False
+        self.deadline = NOW
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
+
+    # -- called by waits
+
+    def expect(self, driven: Driven, read: bool, write: bool) -> None:
+        """Have `driven` woken when the socket is ready."""
+        if (read and self.reader not in (None, driven)) or (
+            write and self.writer not in (None, driven)
+        ):
+            raise RuntimeError(
+                "Two tasks wait for the same connection. A streamed body can be read by one task"
+                " at a time."
+            )
+        if read:
+            self.reader = driven
+            self.is_readable = False
+            if not self.is_read_registered:
+                self._loop.add_reader(self.fd, self._on_readable)
+                self.is_read_registered = True
+        if write:
+            self.writer = driven
+            self.is_writable = False
+            if not self.is_write_registered:
+                self._loop.add_writer(self.fd, self._on_writable)
+                self.is_write_registered = True
+
+    def limit(self, deadline: Deadline) -> None:
+        """Have the code that waits woken at a deadline, too."""
+        self.deadline = deadline
+        self._set_timer(deadline.remaining())
+
+    def end_wait(self) -> None:
+        """Note that no code waits any more."""
+        self.reader = self.writer = None
+        self.deadline = NOW
+        if self.is_write_registered:
+            self.is_write_registered = False
+            self._loop.remove_writer(self.fd)
+
+    def remove(self) -> None:
+        """Have the loop forget the socket. In the thread of the loop, or when the loop is over."""
+        self.socket = _no_socket  # the weak reference refers to this object
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        if not self._loop.is_closed():
+            if self.is_read_registered:
+                self._loop.remove_reader(self.fd)
+            if self.is_write_registered:
+                self._loop.remove_writer(self.fd)
+        self.is_read_registered = self.is_write_registered = False
+        for waiting in (self.reader, self.writer):  # the next operation tells what became of it
+            if waiting is not None:
+                self.is_readable = self.is_writable = True
+                waiting.wake_soon()
+
+    # -- called by the loop
+
+    def _on_readable(self) -> None:
+        driven = self.reader
+        if driven is None:
+            self.is_read_registered = False
+            self._loop.remove_reader(self.fd)
+            return
+        self.is_readable = True
+        driven.wake()
+
+    def _on_writable(self) -> None:
+        driven = self.writer
+        if driven is not None:
+            self.is_writable = True
+            driven.wake()
+
+    def _on_time(self) -> None:
+        self._timer = None
+        driven = self.reader or self.writer
+        if driven is None:
+            return
+        left = self.deadline.remaining()
+        if left <= 0.0:
+            driven.wake()
+        elif left != inf:
+            self._set_timer(left)
+
+    def _set_timer(self, seconds: float) -> None:
+        at = self._loop.time() + min(seconds, LONGEST_TIMER)
+        timer = self._timer
+        if timer is not None:
+            if self._timer_at <= at:
+                return
+            timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._on_time)
+
+    def _dropped(self, reference: object) -> None:
+        self._on_dropped(self)
+
+
+def _no_socket() -> None:
+    """What refers to the socket of a watch that was removed."""
