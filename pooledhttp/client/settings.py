@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import urllib3
@@ -23,6 +22,7 @@ import urllib3
 from pooledhttp.events import Listener
 from pooledhttp.message import TimeoutInput, to_key_val_list
 from pooledhttp.pool import PoolConfig
+from pooledhttp.records import record, replace
 from pooledhttp.runtime import Runtime
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import plan_timeout
@@ -42,7 +42,7 @@ __all__ = ["SessionExtras", "bundle_from_environment", "merge_hooks", "merge_set
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SessionExtras:
     """The arguments of `Session` that requests does not have; see `Session` for the meaning.
 

@@ -16,8 +16,9 @@ error is given as the name of its class, since an exception would keep its frame
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from pooledhttp.records import record
 
 __all__ = [
     "ConnectionClosed",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConnectionOpened:
     """A connection is ready; `seconds_dial` is lookup to the end of the TLS handshake."""
 
@@ -44,7 +45,7 @@ class ConnectionOpened:
     seconds_dial: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConnectionClosed:
     """A connection was closed, for `reason`, after that age and number of requests."""
 
@@ -54,7 +55,7 @@ class ConnectionClosed:
     requests: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LeaseAcquired:
     """A request got a lease: with an idle connection (`reused`), or one to fill (`dialling`)."""
 
@@ -64,7 +65,7 @@ class LeaseAcquired:
     dialling: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LeaseEnded:
     """A lease ended; `reason` says why its connection was discarded."""
 
@@ -74,7 +75,7 @@ class LeaseEnded:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WaitTimedOut:
     """A request stopped waiting for a lease at its deadline."""
 
@@ -82,7 +83,7 @@ class WaitTimedOut:
     wait_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StaleFound:
     """A kept connection turned out to be dead after being idle for that long."""
 
@@ -90,14 +91,14 @@ class StaleFound:
     idle_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IdleOverflow:
     """A good connection was closed because the limit of idle ones was reached."""
 
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Leaked:
     """A lease was dropped without being ended, or is held and not used.
 
@@ -110,7 +111,7 @@ class Leaked:
     thread: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Replayed:
     """A request was sent once more because its reused connection died before any response."""
 
@@ -118,7 +119,7 @@ class Replayed:
     method: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HeadRepaired:
     """A response head was repaired; `deviations` names what was odd in it."""
 
@@ -126,7 +127,7 @@ class HeadRepaired:
     deviations: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RetryScheduled:
     """Attempt number `attempt` (the first retry is 1) starts after the delay."""
 
@@ -136,7 +137,7 @@ class RetryScheduled:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RequestFinished:
     """One exchange is over, as far as the head: `status` or else the class name of `error`."""
 

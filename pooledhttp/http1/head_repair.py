@@ -13,7 +13,6 @@ Only SP and HTAB are ever trimmed. `str.strip` would also remove NBSP and VT, an
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from pooledhttp.http1.odd_heads import (
     CLEAN_LINE,
@@ -31,6 +30,7 @@ from pooledhttp.http1.odd_heads import (
     LineRow,
     Repair,
 )
+from pooledhttp.records import record
 
 __all__ = ["RepairedHead", "repair_head", "says_length_twice"]
 
@@ -45,7 +45,7 @@ _FRAMING_LETTERS = re.compile(rb"contentlength|transferencoding|connection")
 _Field = tuple[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RepairedHead:
     """A repaired head. h11 accepts it, unless something else is wrong with it.
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
+
+from pooledhttp.records import field, record
 
 __all__ = ["Readable", "CheckedFields", "ResponseLimits", "TlsTruncation", "WireRequest"]
 
@@ -33,7 +34,7 @@ class Readable(Protocol):
         """Return up to `size` bytes (or characters), empty at the end."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResponseLimits:
     """What a server may send before its response counts as broken.
 
@@ -116,7 +117,7 @@ class CheckedFields:
         self.event: Any = None
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class WireRequest:
     """One request as it is sent.
 

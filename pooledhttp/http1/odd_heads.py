@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 
+from pooledhttp.records import record
 from pooledhttp.syntax import TOKEN
 
 __all__ = [
@@ -61,7 +61,7 @@ class Repair(Enum):
     KEEP = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LineRow:
     """One kind of odd line.
 
@@ -80,7 +80,7 @@ class LineRow:
     becomes: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FramingRow:
     """One kind of odd framing fields.
 

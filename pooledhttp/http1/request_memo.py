@@ -13,13 +13,13 @@ Fields that hold credentials are encoded and checked for each request, so that n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from urllib3.util.request import SKIP_HEADER
 
 from pooledhttp.http1.messages import WireRequest
 from pooledhttp.http1.request_encoding import as_content, build_request, encode_plain, rewinder
+from pooledhttp.records import replace
 from pooledhttp.structures import CaseInsensitiveDict
 
 __all__ = ["MAX_HEADS", "RequestMemo"]

@@ -7,7 +7,8 @@ body is framed, and whether there is doubt about it (see `connection`).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from pooledhttp.records import record
 
 __all__ = ["OPENING_BYTES", "Head", "is_opening", "keep_alive_seconds", "name_protocol"]
 
@@ -20,7 +21,7 @@ _ODD_OPENING = re.compile(rb"HTTP/1\.[0-9][ \t]+[0-9]{0,3}")
 OPENING_BYTES = len(_SAMPLE)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Head:
     """The status line and fields of a final response, and the framing of its body.
 

@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -57,11 +56,12 @@ from urllib3.exceptions import InvalidHeader as WireInvalidHeader
 from pooledhttp import exceptions
 from pooledhttp.exceptions import RequestException, SendTimeout
 from pooledhttp.message.prepared import PreparedRequest
+from pooledhttp.records import record
 
 __all__ = ["OURS", "BodyErrors", "ErrorTranslation", "translation_for"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ErrorTranslation:
     """Turns an error of sending into one of a tree.
 

@@ -18,9 +18,10 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
+
+from pooledhttp.records import field, record
 
 if TYPE_CHECKING:
     from pooledhttp.network.addresses import Resolver
@@ -41,7 +42,7 @@ TLS_SCHEMES = frozenset({"https"})
 UNIX_SCHEME = "http+unix"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TlsSettings:
     """How the peer is verified and who we say we are.
 
@@ -88,7 +89,7 @@ class TlsSettings:
     ciphers: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeepAlive:
     """TCP keep-alive probes, sent by the kernel on a connection that is silent.
 
@@ -103,7 +104,7 @@ class KeepAlive:
     probes: int = 6
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SocketOptions:
     """What is set on a socket before it connects.
 
@@ -126,7 +127,7 @@ class SocketOptions:
 DEFAULT_OPTIONS = SocketOptions()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Proxy:
     """A proxy and what it wants to see. `repr` shows neither password nor headers.
 
@@ -167,7 +168,7 @@ class Proxy:
         return self.scheme not in ("socks4", "socks5")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Route:
     """The key of a pooled connection: equal routes may share connections.
 

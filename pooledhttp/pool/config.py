@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from pooledhttp.pool.limits import HostLimits, Limits, check_count, check_prefix, find_override
+from pooledhttp.records import field, record
 
 __all__ = ["PoolConfig", "default_max_idle_total"]
 
@@ -67,7 +67,7 @@ def _check_number(name: str, value: object, least: float, below: float) -> None:
         raise ValueError(f"{name} must be at least {least:g} and below {below:g}, not {value!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PoolConfig:
     """How many connections a pool may have, and how long it keeps them.
 

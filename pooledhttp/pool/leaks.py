@@ -15,7 +15,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from math import inf
 from typing import Protocol, TypeVar
 
@@ -23,6 +22,7 @@ from pooledhttp.events import Leaked
 from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot
 from pooledhttp.pool.state import PoolState
+from pooledhttp.records import record
 
 __all__ = [
     "LeakedLease",
@@ -183,7 +183,7 @@ class _TrackedPool(Protocol):
         """The slots of the leases that have not ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LeakedLease:
     """A lease that was not ended.
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from pooledhttp.records import record
 from pooledhttp.syntax import DEFAULT_PORTS
 
 __all__ = ["INHERIT", "HostLimits", "Inherit", "Limits", "check_count", "find_override"]
@@ -53,7 +53,7 @@ def check_count(field: str, value: object, least: int, *, unit: str = "resources
         raise ValueError(f"{field} must be at least {least}, or None for no limit, not {value!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """The limits of one key.
 
@@ -79,7 +79,7 @@ class Limits:
         check_count("min_idle", self.min_idle, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HostLimits:
     """The settings of one URL prefix; a field left out inherits the setting of the pool.
 
@@ -116,7 +116,7 @@ class HostLimits:
         return Limits(max_open, max_idle, min_idle)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Prefix:
     """A parsed prefix, or a parsed origin."""
 

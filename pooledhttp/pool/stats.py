@@ -15,8 +15,9 @@ import math
 import warnings
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from pooledhttp.records import field, record, replace
 
 __all__ = [
     "BOUNDS_SECONDS",
@@ -86,7 +87,7 @@ def advised_size(per_second: float, seconds: float) -> int:
     return max(math.ceil(round(per_second * seconds * _HEADROOM, 6)), 0)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record
 class Histogram:
     """Durations, counted by size.
 
@@ -137,7 +138,7 @@ class Histogram:
         return Histogram(counts, self.total_seconds + other.total_seconds)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record
 class OriginStats:
     """The state and history of one origin, or of the whole pool.
 
@@ -216,7 +217,7 @@ class OriginStats:
         return "\n".join(_lines(self))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record
 class PoolStats:
     """A snapshot of a pool. `print` shows the total in three lines.
 
@@ -258,7 +259,7 @@ def _milliseconds(histogram: Histogram) -> str:
     return f"{histogram.mean_seconds * 1000:.3g} ms"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Advice:
     """How many resources an origin needs, by Little's law with headroom.
 

@@ -15,12 +15,12 @@ connecting and sending leave of it limits each *single* read. `TimeoutPlan.read_
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from math import inf, isnan
 from typing import Any
 
 import urllib3
 
+from pooledhttp.records import field, record, replace
 from pooledhttp.timing.clock import Clock, monotonic
 from pooledhttp.timing.deadline import Deadline
 from pooledhttp.timing.spent import Spent
@@ -54,7 +54,7 @@ def _seconds(name: str, given: Any) -> float | None:
     return None if seconds == inf else seconds
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Timeout:
     """The limits of one request, each in seconds, None for no limit.
 
@@ -112,7 +112,7 @@ class Timeout:
         return Timeout, (self.total, self.connect, self.read, self.write, self.pool)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimeoutPlan:
     """What `timeout=` comes down to: seconds per operation, and one deadline over all.
 

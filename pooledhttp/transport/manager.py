@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from pooledhttp.exceptions import PoolClosed
 from pooledhttp.http1 import Connection, ResponseLimits
 from pooledhttp.network import Connector, Route, SocketOptions
 from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig
+from pooledhttp.records import replace
 from pooledhttp.retry import Pauses, RetryBudget
 from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline, TimeoutPlan, plan_timeout

@@ -12,13 +12,13 @@ and the policy retries reads, the body is read here, so that a truncated body is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from urllib3.exceptions import HTTPError
 
 from pooledhttp.http1 import RequestMemo, WireRequest, explain_total
 from pooledhttp.message import RawResponse, without_credentials
+from pooledhttp.records import record
 from pooledhttp.retry import Attempts
 from pooledhttp.timing import monotonic
 
@@ -36,7 +36,7 @@ __all__ = ["Call", "Destination", "send"]
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Call:
     """One request as a caller wants it sent.
 

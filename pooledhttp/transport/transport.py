@@ -17,13 +17,13 @@ replayed as well (RFC 9110, section 15.5.9, allows that).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pooledhttp.events import HeadRepaired, Listeners, Replayed
 from pooledhttp.exceptions import ConnectionBroken
 from pooledhttp.http1 import Connection, Head, ResponseLimits, State, WireRequest
 from pooledhttp.message import Reader
+from pooledhttp.records import replace
 from pooledhttp.timing import monotonic
 from pooledhttp.transport.body import BodyReader
 from pooledhttp.transport.exchange_log import (

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from urllib3.util.retry import Retry
 from pooledhttp.http1 import RequestMemo
 from pooledhttp.message import DEFAULT_PORTS, without_credentials
 from pooledhttp.network import UNIX_SCHEME, Proxy, Route, TlsSettings, file_state
+from pooledhttp.records import replace
 from pooledhttp.timing import plan_timeout
 from pooledhttp.transport.retrying import Call, Destination, send
 from pooledhttp.transport.urllib3_settings import key_of_socket, tls_keywords

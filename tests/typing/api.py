@@ -7,6 +7,7 @@ checkers report such a comment when nothing is silenced by it.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import ssl
 from collections.abc import Iterator
@@ -65,6 +66,8 @@ def response(reply: requests.Response) -> None:
 
 def session() -> None:
     """A session, its settings and its pool."""
+    config: PoolConfig = dataclasses.replace(PoolConfig(min_idle=1), max_total=9)
+    config.min_idle = 2  # type: ignore[misc]
     with Session(
         pool=PoolConfig(max_per_host=4, acquire_timeout=5.0),
         timeout=requests.Timeout(total=30),
