@@ -17,6 +17,7 @@ else with a `urlopen` is sent through that, as requests would.
 
 from __future__ import annotations
 
+import sys
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping
@@ -54,9 +55,10 @@ from pooledhttp.exceptions import (
     RequestException,
 )
 from pooledhttp.message import (
+    OURS,
+    Arrival,
     PreparedRequest,
     ProxiesInput,
-    RawResponse,
     Response,
     TimeoutInput,
     get_auth_from_url,
@@ -74,6 +76,7 @@ from pooledhttp.network import (
     select_proxy,
     socket_path,
 )
+from pooledhttp.originals import Originals
 from pooledhttp.pool import PoolConfig
 from pooledhttp.runtime import remove_tracebacks
 from pooledhttp.structures import CaseInsensitiveDict
@@ -575,16 +578,19 @@ class HTTPAdapter(BaseAdapter):
                 raise translated from error
             finally:
                 del translated  # it refers to this frame, which must not refer to it
+        if not isinstance(raw, Arrival):
+            return self.build_response(request, raw)
+        seconds = raw.arrived_at - started
         try:
-            response = self.build_response(request, raw)
+            if translation is OURS and _builds_as_defined(self):
+                response = Response.arrived(raw, request, self, started)
+            else:
+                response = self.build_response(request, raw.raw())
+                response.elapsed = timedelta(seconds=seconds)
         except BaseException:
-            if isinstance(raw, RawResponse):
-                raw.close()
+            raw.reader.close()
             raise
-        if isinstance(raw, RawResponse):
-            seconds = raw.arrived_at - started
-            response.elapsed = timedelta(seconds=seconds)
-            self._report(conn, request.method, target, seconds, status=raw.status)
+        self._report(conn, request.method, target, seconds, status=raw.status)
         return response
 
     def _report(
@@ -730,6 +736,21 @@ _EXTENSION_POINTS = (
     "proxy_headers",
 )
 _AS_DEFINED = tuple(getattr(HTTPAdapter, name) for name in _EXTENSION_POINTS)
+
+
+_BUILDING = Originals(HTTPAdapter, "build_response")
+_MODULE = Originals(
+    sys.modules[__name__],
+    "CaseInsensitiveDict",
+    "extract_cookies_to_jar",
+    "get_encoding_from_headers",
+    "response_class_for",
+)
+
+
+def _builds_as_defined(adapter: HTTPAdapter) -> bool:
+    """Whether what `build_response` does to a response is known, so that it need not be called."""
+    return _BUILDING.are_used_by(adapter) and _MODULE.are_in(sys.modules[__name__])
 
 
 def session_pool(session: object) -> PoolView:

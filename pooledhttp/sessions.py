@@ -71,7 +71,6 @@ from pooledhttp.message import (
     ParamsInput,
     PreparedRequest,
     ProxiesInput,
-    RawResponse,
     Request,
     Response,
     TimeoutInput,
@@ -346,13 +345,10 @@ def _more_to_remove(response: Response) -> Iterable[str]:
 
 def _store_cookies(jar: Any, request: Any, response: Response) -> None:
     """Store the cookies of a response in a jar."""
-    raw = response.raw
-    # Few responses set cookies. Their header table says so without the fields being parsed into the
-    # form that cookie jars read.
-    if isinstance(raw, RawResponse):
-        if "set-cookie" not in raw.headers and "set-cookie2" not in raw.headers:
-            return
-    extract_cookies_to_jar(jar, request, raw)
+    # Few responses set cookies, and most of ours can tell without what `raw` is made of.
+    if isinstance(response, Response) and not response._may_set_cookies:
+        return
+    extract_cookies_to_jar(jar, request, response.raw)
 
 
 def _final_url(url: UrlInput | None, cookies: object) -> str:
@@ -747,7 +743,8 @@ class Session(SessionRedirectMixin):
         started = preferred_clock()
         response: Response = adapter.send(request, **kwargs)
         # Our adapter measures up to the arrival of the head, which may be before it returns.
-        if not (response.elapsed and isinstance(adapter, HTTPAdapter)):
+        is_measured = isinstance(response, Response) and response._arrival is not None
+        if not (isinstance(adapter, HTTPAdapter) and (is_measured or response.elapsed)):
             response.elapsed = timedelta(seconds=preferred_clock() - started)
         return response
 

@@ -5,6 +5,7 @@ No socket is touched here. A body is read through `Response.raw`.
 
 from __future__ import annotations
 
+from pooledhttp.message.arrival import Arrival
 from pooledhttp.message.charset import (
     get_encoding_from_headers,
     get_encodings_from_content,
@@ -15,7 +16,12 @@ from pooledhttp.message.charset import (
     to_native_string,
     unicode_is_ascii,
 )
-from pooledhttp.message.error_translation import BodyErrors, ErrorTranslation, translation_for
+from pooledhttp.message.error_translation import (
+    OURS,
+    BodyErrors,
+    ErrorTranslation,
+    translation_for,
+)
 from pooledhttp.message.headers import (
     DEFAULT_ACCEPT_ENCODING,
     FOLLOWED_RELEASE,
@@ -89,8 +95,10 @@ from pooledhttp.message.urls import (
 )
 
 __all__ = [
+    "Arrival",
     "BodyFile",
     # error_translation
+    "OURS",
     "BodyErrors",
     "ErrorTranslation",
     "translation_for",

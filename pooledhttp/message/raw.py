@@ -120,6 +120,12 @@ class RawResponse(HTTPResponse):
         self._reader = reader
         self._is_chunked = is_chunked
 
+    def note_read(self, size: int) -> None:
+        """Count `size` bytes of the body, which were read from the reader directly."""
+        self._fp_bytes_read += size
+        if self.length_remaining is not None:
+            self.length_remaining -= size
+
     # ---- decoding
 
     #: urllib3 has it since 2.8. Here it tells "no decoder needed" from "not looked yet".

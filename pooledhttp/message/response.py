@@ -25,14 +25,17 @@ from urllib3.exceptions import HTTPError as TransportError
 from urllib3.response import HTTPResponse
 
 from pooledhttp.cookie_rules import ShownPolicy, default_policy
-from pooledhttp.cookies import RequestsCookieJar
+from pooledhttp.cookies import RequestsCookieJar, extract_cookies_to_jar
+from pooledhttp.message.arrival import Arrival
 from pooledhttp.message.charset import (
+    get_encoding_from_headers,
     guess_json_utf,
     iter_slices,
     stream_decode_response_unicode,
 )
 from pooledhttp.message.error_translation import OURS, BodyErrors, translation_for
 from pooledhttp.message.headers import parse_header_links
+from pooledhttp.message.lazy import LazyAttributes, attributes_of, lazy
 from pooledhttp.message.raw import RawResponse, drain
 from pooledhttp.message.urls import without_credentials
 from pooledhttp.structures import CaseInsensitiveDict
@@ -60,7 +63,7 @@ CONTENT_CHUNK_SIZE = 10 * 1024
 ITER_CHUNK_SIZE = 512
 
 
-class Response:
+class Response(LazyAttributes):
     """The response to a request.
 
     Attributes:
@@ -74,6 +77,8 @@ class Response:
         cookies: The cookies that this response sets.
         elapsed: Time from sending until the head was there.
         request: The `PreparedRequest` that it belongs to.
+
+    `raw`, `headers`, `encoding`, `cookies` and `elapsed` are made when they are read first.
     """
 
     #: What pickling keeps.
@@ -95,6 +100,11 @@ class Response:
     #: The body as it came, where it was read without being asked for; see `_keep_encoded`.
     _encoded: bytes | None = None
 
+    #: What our own transport has received; the lazy attributes are made from it.
+    _arrival: Arrival | None = None
+    #: When the request was sent, by the clock of the arrival.
+    _started_at = 0.0
+
     #: The adapter that made this response; set by `build_response` only.
     connection: Any
 
@@ -103,15 +113,69 @@ class Response:
         self._content_consumed = False
         self._next: PreparedRequest | None = None
         self.status_code: int = None  # type: ignore[assignment]  # until it is filled in
-        self.headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
-        self.raw: Any = None
         self.url: str = None  # type: ignore[assignment]
-        self.encoding: str | None = None
         self.history: list[Response] = []
         self.reason: str = None  # type: ignore[assignment]
-        self.cookies = RequestsCookieJar(default_policy(ShownPolicy))
-        self.elapsed = datetime.timedelta(0)
         self.request: PreparedRequest = None  # type: ignore[assignment]
+
+    @classmethod
+    def arrived(
+        cls, arrival: Arrival, request: PreparedRequest, connection: Any, started_at: float
+    ) -> Response:
+        """Make a response of what our own transport has received."""
+        response = cls()
+        response._arrival = arrival
+        response._started_at = started_at
+        response.status_code = arrival.status
+        response.reason = arrival.reason
+        response.url = request.url
+        response.request = request
+        response.connection = connection
+        if arrival.sets_cookies:
+            # Now, since the age of a cookie counts from its arrival.
+            response.cookies  # noqa: B018
+        return response
+
+    # --- lazy attributes -------------------------------------------------------------------------
+
+    def _make_raw(self) -> Any:
+        return None if self._arrival is None else self._arrival.raw()
+
+    def _make_headers(self) -> CaseInsensitiveDict[str]:
+        return CaseInsensitiveDict() if self._arrival is None else self._arrival.make_headers()
+
+    def _make_encoding(self) -> str | None:
+        arrival = self._arrival
+        return None if arrival is None else get_encoding_from_headers(arrival.make_headers())
+
+    def _make_cookies(self) -> RequestsCookieJar:
+        jar = RequestsCookieJar(default_policy(ShownPolicy))
+        arrival = self._arrival
+        if arrival is not None and arrival.sets_cookies:
+            extract_cookies_to_jar(jar, self.request, arrival.raw())
+        return jar
+
+    def _make_elapsed(self) -> datetime.timedelta:
+        arrival = self._arrival
+        seconds = 0.0 if arrival is None else arrival.arrived_at - self._started_at
+        return datetime.timedelta(seconds=seconds)
+
+    raw: Any = lazy(_make_raw)
+    headers: CaseInsensitiveDict[str] = lazy(_make_headers)
+    encoding: str | None = lazy(_make_encoding)
+    cookies: RequestsCookieJar = lazy(_make_cookies)
+    elapsed: datetime.timedelta = lazy(_make_elapsed)
+
+    @property
+    def _may_set_cookies(self) -> bool:
+        """Whether the fields of the response have to be looked at for cookies."""
+        arrival = self._unread
+        if arrival is not None:
+            return arrival.sets_cookies
+        raw = self.raw
+        if isinstance(raw, RawResponse):
+            return "set-cookie" in raw.headers or "set-cookie2" in raw.headers
+        return True
 
     # --- the object ------------------------------------------------------------------------------
 
@@ -137,7 +201,7 @@ class Response:
         return {name: getattr(self, name, None) for name in self.__attrs__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        attributes_of(self).update(state)
         self._content_consumed = True
         self._next = None
         self.raw = None
@@ -212,14 +276,26 @@ class Response:
         if self._content is False:
             if self._content_consumed:
                 raise RuntimeError("The content for this response was already consumed")
-            if self.status_code == 0 or self.raw is None:
+            if self.status_code == 0 or (self._unread is None and self.raw is None):
                 self._content = None
             else:
                 self._content = self._read_whole()
         self._content_consumed = True
         return self._content  # type: ignore[no-any-return]
 
+    @property
+    def _unread(self) -> Arrival | None:
+        """What `raw` would be made of, as long as it has not been asked for or set."""
+        return None if "raw" in attributes_of(self) else self._arrival
+
     def _read_whole(self) -> bytes:
+        arrival = self._unread
+        if arrival is not None and arrival.is_plain and self._encoded is None:
+            if type(self).iter_content is Response.iter_content:
+                try:
+                    return arrival.read()
+                except TransportError as error:
+                    raise self._errors.translate(error, self.request) from error
         raw = self._source()
         if not isinstance(raw, RawResponse) or type(self).iter_content is not Response.iter_content:
             return b"".join(self.iter_content(CONTENT_CHUNK_SIZE))
@@ -413,6 +489,10 @@ class Response:
 
     def close(self) -> None:
         """Give the connection back; it is closed if the body was not read to its end."""
+        arrival = self._unread
+        if arrival is not None:
+            arrival.reader.close()
+            return
         raw = self.raw
         if raw is None:
             return

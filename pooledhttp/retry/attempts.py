@@ -107,7 +107,20 @@ class Attempt:
                 last response the one to give.
             BodySpent: A retry was due and the body cannot be sent again; likewise.
         """
-        return self._attempts._refused(response, self.number)
+        told_when = bool(response.headers.get("Retry-After"))
+        return self.refused_status(response.status, told_when, lambda: response)
+
+    def refused_status(
+        self, status: int, told_when: bool, response: Callable[[], BaseHTTPResponse]
+    ) -> bool:
+        """Do what `refused` does, without a response as long as its status is not refused.
+
+        Args:
+            status: The status code.
+            told_when: Whether the response has a `Retry-After` field that is not empty.
+            response: Returns the response.
+        """
+        return self._attempts._refused(status, told_when, response, self.number)
 
 
 class Attempts:
@@ -221,13 +234,18 @@ class Attempts:
     def _budget_spent(self, reason: Exception | None) -> BudgetSpent:
         return BudgetSpent(self._pool, self._url, reason, self._origin)
 
-    def _refused(self, response: BaseHTTPResponse, number: int) -> bool:
-        status = response.status
-        told_when = bool(response.headers.get("Retry-After"))
+    def _refused(
+        self,
+        status: int,
+        told_when: bool,
+        get_response: Callable[[], BaseHTTPResponse],
+        number: int,
+    ) -> bool:
         if told_when and status in _PAUSING_STATUSES:
-            self._pause_origin(response)
+            self._pause_origin(get_response())
         if not self.policy.is_retry(self._method, status, told_when):
             return False
+        response = get_response()
         try:
             policy = self.policy.increment(
                 self._method, self._url, response=response, _pool=self._pool

@@ -3,7 +3,7 @@
     Call + Destination -> WireRequest
     for attempt in Attempts(policy):     decides, and sleeps in between
         transport.exchange               one exchange on one leased connection
-        -> RawResponse                   unless the policy refuses its status
+        -> Arrival                       unless the policy refuses its status
 
 A response is returned with its body unread. There is one exception: if the caller does not stream
 and the policy retries reads, the body is read here, so that a truncated body is tried again too.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib3.exceptions import HTTPError
 
 from pooledhttp.http1 import RequestMemo, WireRequest, explain_total
-from pooledhttp.message import RawResponse, without_credentials
+from pooledhttp.message import Arrival, without_credentials
 from pooledhttp.records import record
 from pooledhttp.retry import Attempts
 from pooledhttp.timing import monotonic
@@ -89,7 +89,7 @@ def send(
     manager: TransportManager,
     replay: Replay,
     label: object = None,
-) -> RawResponse:
+) -> Arrival:
     """Send the call until there is a response to return, or the policy gives up.
 
     Args:
@@ -124,13 +124,14 @@ def send(
         except (HTTPError, OSError) as error:
             attempt.failed(explain_total(error, plan))
         else:
-            raw = _raw_response(response, call, attempts.policy)
+            arrival = _arrival(response, call, attempts.policy)
+            told_when = arrival.has_value("retry-after")
             # Ask the policy before reading: the body of a refused response may be endless.
-            if not attempt.refused(raw):
+            if not attempt.refused_status(arrival.status, told_when, arrival.raw):
                 try:
-                    if reads_body_here and raw.status not in _REDIRECTS:
+                    if reads_body_here and arrival.status not in _REDIRECTS:
                         response.reader.read_ahead()
-                    return raw
+                    return arrival
                 except (HTTPError, OSError) as error:
                     attempt.failed(explain_total(error, plan))
         if plan.spent is not None:
@@ -161,18 +162,17 @@ def _attempts(
     )
 
 
-def _raw_response(response: WireResponse, call: Call, policy: Retry) -> RawResponse:
+def _arrival(response: WireResponse, call: Call, policy: Retry) -> Arrival:
     head, reader = response
-    raw = RawResponse(
+    return Arrival(
         reader,
         head.headers,
         head.status,
         head.reason,
         head.version,
-        request_method=call.method,
-        request_url=call.target,
-        is_chunked=head.is_chunked,
-        retries=policy,
+        call.method,
+        call.target,
+        head.is_chunked,
+        policy,
+        monotonic(),
     )
-    raw.arrived_at = monotonic()
-    return raw

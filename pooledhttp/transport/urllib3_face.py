@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pooledhttp.http1 import ResponseLimits
-    from pooledhttp.message import RawResponse
+    from pooledhttp.message import Arrival, RawResponse
     from pooledhttp.network import Resolver, SocketOptions
     from pooledhttp.transport.transport import Replay
     from pooledhttp.transport.view import PoolView
@@ -286,7 +286,7 @@ class OriginPool:
 
     # ---- sending
 
-    def send(self, call: Call) -> RawResponse:
+    def send(self, call: Call) -> Arrival:
         """Send a request and return its response, body unread.
 
         Raises:
@@ -340,9 +340,8 @@ class OriginPool:
         """
         policy = _NO_RETRIES if retries is None else Retry.from_int(retries)
         plan = plan_timeout(timeout, self.adapter.view.manager.runtime.now)
-        raw = self.send(
-            Call(method, url, headers or {}, body, policy, plan, chunked, not preload_content)
-        )
+        call = Call(method, url, headers or {}, body, policy, plan, chunked, not preload_content)
+        raw = self.send(call).raw()
         if preload_content:
             raw.read(decode_content=decode_content, cache_content=True)
         return raw

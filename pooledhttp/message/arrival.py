@@ -1,0 +1,157 @@
+"""A response of our own transport before anything of it is asked for.
+
+Everything that a `Response` has is made from this value: `raw`, `headers`, `encoding`, `elapsed`.
+Most programs look at the status and the body, and the body is read from here as well, as long as
+nothing else reads it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from urllib3.response import HTTPResponse
+
+from pooledhttp.message.raw import RawResponse
+from pooledhttp.originals import Originals
+from pooledhttp.structures import CaseInsensitiveDict
+
+if TYPE_CHECKING:
+    from urllib3.util.retry import Retry
+
+    from pooledhttp.message.reader import Reader
+
+__all__ = ["Arrival"]
+
+#: The methods by which a body is read through `raw`.
+_READING = ("__init__", "read", "stream")
+_OURS = Originals(RawResponse, *_READING, "_raw_read", "_fp_read", "_error_catcher")
+_THEIRS = Originals(HTTPResponse, *_READING)
+
+
+class Arrival:
+    """The head of a response, and its body, not read yet.
+
+    Args:
+        reader: The body.
+        headers: Name and value pairs as they came, repeats included.
+        status: Status code.
+        reason: Reason phrase.
+        version: 10 or 11.
+        request_method: The method of the request.
+        request_url: Its target.
+        is_chunked: Whether the body comes in chunks.
+        retries: The policy in its state after this request, with its history.
+        arrived_at: When the head was there, by `timing.monotonic`.
+    """
+
+    __slots__ = (
+        "_body_bytes",
+        "_raw",
+        "arrived_at",
+        "fields",
+        "headers",
+        "is_chunked",
+        "reader",
+        "reason",
+        "request_method",
+        "request_url",
+        "retries",
+        "status",
+        "version",
+    )
+
+    def __init__(
+        self,
+        reader: Reader,
+        headers: list[tuple[str, str]],
+        status: int,
+        reason: str,
+        version: int,
+        request_method: str,
+        request_url: str,
+        is_chunked: bool,
+        retries: Retry,
+        arrived_at: float,
+    ) -> None:
+        self.reader = reader
+        self.headers = headers
+        self.status = status
+        self.reason = reason
+        self.version = version
+        self.request_method = request_method
+        self.request_url = request_url
+        self.is_chunked = is_chunked
+        self.retries = retries
+        self.arrived_at = arrived_at
+        #: The fields by lower-case name. Repeats are joined, as in `Response.headers`.
+        self.fields = _joined(headers)
+        self._raw: RawResponse | None = None
+        self._body_bytes = 0
+
+    def has_value(self, name: str) -> bool:
+        """Whether there is a field of this name, in lower case, that is not empty."""
+        field = self.fields.get(name)
+        return field is not None and bool(field[1])
+
+    @property
+    def sets_cookies(self) -> bool:
+        """Whether there is a field that sets a cookie."""
+        return "set-cookie" in self.fields or "set-cookie2" in self.fields
+
+    def make_headers(self) -> CaseInsensitiveDict[str]:
+        """Return a new table of the fields."""
+        table: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+        table._store.update(self.fields)
+        return table
+
+    def raw(self) -> RawResponse:
+        """Return the response as urllib3 has it, always the same object."""
+        raw = self._raw
+        if raw is None:
+            raw = RawResponse(
+                self.reader,
+                self.headers,
+                self.status,
+                self.reason,
+                self.version,
+                request_method=self.request_method,
+                request_url=self.request_url,
+                is_chunked=self.is_chunked,
+                retries=self.retries,
+            )
+            raw.arrived_at = self.arrived_at
+            raw.note_read(self._body_bytes)
+            self._raw = raw
+        return raw
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the body may be read from here: it is not encoded, and `raw` is not in use."""
+        return (
+            self._raw is None
+            and "content-encoding" not in self.fields
+            and self.status != 101
+            and self.request_method != "CONNECT"
+            and _OURS.are_in(RawResponse)
+            and _THEIRS.are_in(HTTPResponse)
+        )
+
+    def read(self) -> bytes:
+        """Read the whole body; for a response that is plain.
+
+        Raises:
+            urllib3.exceptions.HTTPError: It ended early, or its framing is broken.
+        """
+        body = self.reader.read()
+        self._body_bytes += len(body)
+        return body
+
+
+def _joined(headers: list[tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """Return the fields by lower-case name, each in the first spelling, joined by commas."""
+    fields: dict[str, tuple[str, str]] = {}
+    for name, value in headers:
+        lower = name.lower()
+        known = fields.get(lower)
+        fields[lower] = (name, value) if known is None else (known[0], f"{known[1]}, {value}")
+    return fields

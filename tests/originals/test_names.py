@@ -1,0 +1,44 @@
+"""Names are compared with the values that they had at first, each time."""
+
+from __future__ import annotations
+
+import pytest
+
+from pooledhttp.originals import Originals
+
+
+class Base:
+    def step(self) -> str:
+        return "base"
+
+    def other(self) -> str:
+        return "other"
+
+
+class Plain(Base):
+    extra = 1
+
+
+class Overriding(Base):
+    def step(self) -> str:
+        return "mine"
+
+
+STEP = Originals(Base, "step")
+
+
+def test_a_plain_subclass_has_the_original_values() -> None:
+    """Other attributes of a subclass, and other methods, have no say."""
+    assert STEP.are_used_by(Base()) and STEP.are_used_by(Plain())
+
+
+def test_a_subclass_an_instance_and_a_patch_are_seen() -> None:
+    """Also a patch that is made later, and its end."""
+    assert not STEP.are_used_by(Overriding())
+    thing = Base()
+    thing.step = lambda: "patched"  # type: ignore[method-assign]
+    assert not STEP.are_used_by(thing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Base, "step", lambda self: "patched")
+        assert not STEP.are_used_by(Plain())
+    assert STEP.are_used_by(Plain())
