@@ -206,9 +206,18 @@ def test_no_host_starves_beside_a_busy_one() -> None:
     """A single URL among a thousand of another host is not left to the end."""
     given = urls(1000)
     given.insert(10, "http://rare/x")
-    with Bench(given, jobs=4, per_host=4).fetch as fetch:
-        first = [result.url for result in itertools.islice(fetch, 60)]
-    assert "http://rare/x" in first
+    has_rare_come = threading.Event()
+
+    def answer(session: FakeSession, url: str) -> Any:
+        if url == "http://rare/x":
+            has_rare_come.set()
+        elif int(url.rpartition("/")[2]) >= 60:  # a slow machine must not let these go first
+            assert has_rare_come.wait(10), "sixty others came first"
+        return echo(session, url)
+
+    with Bench(given, answer, jobs=4, per_host=4).fetch as fetch:
+        assert all(result.ok for result in itertools.islice(fetch, 100))
+        assert has_rare_come.is_set()
 
 
 @pytest.mark.parametrize("hosts", [1, 50])

@@ -106,8 +106,19 @@ def test_error_of_the_system_comes_through(names: NameServer, runtime: Runtime, 
 def test_one_lookup_serves_all_who_ask(names: NameServer, runtime: Runtime, soon: Soon) -> None:
     """Twenty callers for one name wait for one lookup."""
     resolver = SystemResolver()
-    threading.Timer(0.1, names.release.set).start()
+
+    def release_once_all_wait() -> None:
+        def callers() -> int:
+            flights = list(resolver._flights.values())
+            return len(resolver._inbox) + sum(len(flight.calls) for flight in flights)
+
+        wait_until(lambda: callers() == 20, "a wait of all twenty callers")
+        names.release.set()
+
+    releasing = threading.Thread(target=release_once_all_wait)
+    releasing.start()
     results = ask_in_threads(resolver, ["slow"] * 20, runtime, soon())
+    releasing.join()
     assert names.asked == ["slow"]
     assert all(isinstance(found, list) for found in results)
 

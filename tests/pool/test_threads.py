@@ -102,11 +102,11 @@ def test_dropped_cycles_do_not_deadlock(eager_collector: None) -> None:
                 del lease, cycle
             else:
                 lease.release()
+        collect()  # the other threads may all wait, and then nothing else runs the collector
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         run_threads(6, work)
-        collect()
     check_state(pool)
     stats = pool.stats().total
     assert stats.active == 0 and stats.leaks == 6 * 30
