@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, settings
 from tests.support.certificates import Authority
 from tests.support.descriptors import open_descriptors, wait_until_closed
 
+HERE = Path(__file__).parent
+
 _LEAKING = (
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
@@ -38,6 +40,26 @@ def _clean_environment() -> None:
 
 
 _clean_environment()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run all tests in two processes; the tests of one file stay in one of them.
+
+    A run of some files or names stays in one process, which starts sooner. So does a run of the
+    long tests, which keep both cores busy themselves. `-n 0` and other options of pytest-xdist say
+    what they say elsewhere, and without pytest-xdist there is one process.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the two processes call this, too
+        return
+    option = config.option
+    is_whole = all(Path(name).resolve() == HERE for name in config.args)
+    is_selected = option.keyword or "not long" not in option.markexpr
+    is_alone = option.usepdb or option.collectonly or (os.cpu_count() or 1) < 2
+    is_set = getattr(option, "numprocesses", 0) is not None or option.dist != "no"
+    if is_whole and not (is_selected or is_alone or is_set):
+        option.numprocesses = 2
+        option.dist = "loadfile"
 
 
 def pytest_configure() -> None:

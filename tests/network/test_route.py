@@ -41,7 +41,6 @@ def test_equal_settings_share_a_route() -> None:
         Route("https", "a.test", 443, options=SocketOptions(source_address=("127.0.0.1", 0))),
         Route("https", "a.test", 443, options=SocketOptions(keepalive=KeepAlive())),
     ],
-    ids=repr,
 )
 def test_any_different_setting_is_another_route(other: Route) -> None:
     """A connection made on other terms is never found under this route."""

@@ -203,7 +203,7 @@ def test_parsers_take_no_more_than_linear_time(parse: Any) -> None:
         {"Content-Encoding": "," * 60_000},
         {"Connection": "," * 60_000},
     ],
-    ids=lambda fields: f"{next(iter(fields.items()))[0]}-{hash(str(fields)) % 97}",
+    ids=lambda fields: next(iter(fields)),
 )
 def test_crafted_fields_are_cheap(session: pooledhttp.Session, fields: dict[str, str]) -> None:
     """A field of sixty kilobytes does not keep the client busy either."""

@@ -334,7 +334,6 @@ def sent(session: pooledhttp.Session, method: str = "POST", **how: Any) -> SeenR
         ({}, io.BytesIO(b"abc"), {"content-length": "3"}),
         ({}, "d\u00e9j\u00e0", {"content-length": "6"}),
     ],
-    ids=str,
 )
 def test_one_framing_goes_out(
     session: pooledhttp.Session, headers: dict[str, str], data: Any, framing: dict[str, str]
