@@ -5,17 +5,22 @@ It knows no pool, no route and no retry policy. Read `connection` and `states` f
     request_encoding   method, fields and body of any kind -> `WireRequest`, framing decided
     request_memo       the same, with the encoded and checked fields of earlier requests
     connection         one exchange after another over a `ByteStream`: states, waits, reuse
-      request_body     sends a large or streamed body, and watches for an early response
+      head_reader      the final head of a response, and how its body is framed
+        parser         the seam: what finds heads in bytes, and what checks request heads
+        h11_parser     both by h11; the only module that imports it
+        head_repair    repairs a head that h11 refuses, by the table in `odd_heads`
+      framing          the fields that say where a body ends
       response_body    the pieces of a response body, and where it ends
-      parser           wraps h11; the only module that imports it
-      head_repair      repairs a head that h11 refuses, by the table in `odd_heads`
+        chunks         decodes a chunked body
+      request_body     sends a large or streamed body, and watches for an early response
     response_head      `Head`: a response head and its framing as a value
     messages           `WireRequest`, `ResponseLimits`
     states             what a connection may do when
     errors             urllib3's error classes, with the facts of the exchange
 
-Everything above this package works with `WireRequest`, `Head` and bytes, so that another parser can
-replace h11 and pass the same tests. This package does not import `network`, `pool` or `message`.
+Everything above this package works with `WireRequest`, `Head` and bytes, and most of this package
+does so, too: another parser can replace h11 and pass the same tests. This package does not import
+`network`, `pool` or `message`.
 """
 
 from __future__ import annotations

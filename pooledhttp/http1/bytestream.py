@@ -19,6 +19,23 @@ class ByteStream(Protocol):
     def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
         """Wait for bytes and return them, `b""` at the end of the stream."""
 
+    def read(self, max_bytes: int, total: Deadline, seconds: float | None) -> bytes:
+        """Return bytes of a body, `b""` at the end of the stream; wait only if there are none yet.
+
+        Args:
+            max_bytes: The most to return.
+            total: When to stop waiting, and reading.
+            seconds: How long one wait may last; `None` for no limit.
+        """
+
+    def read_into(self, view: memoryview, total: Deadline, seconds: float | None) -> int:
+        """Fill `view` with bytes of a body; wait as `read` does.
+
+        Returns:
+            How many bytes were written: fewer than `len(view)` at the end of the stream, or before
+            an error that the next call raises.
+        """
+
     def recv_now(self, max_bytes: int) -> bytes | None:
         """Return what has arrived: `b""` at the end of the stream, `None` for nothing yet."""
 

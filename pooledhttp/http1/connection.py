@@ -1,11 +1,12 @@
-"""One HTTP/1.1 connection: the parser decides, the stream moves the bytes, this module waits.
+"""One HTTP/1.1 connection: the stream moves the bytes, other parts read them, this module waits.
 
 A connection carries one exchange at a time (no pipelining). `is_reusable` tells whether it may
 carry another. `states` has the table of its states.
 
 There is "doubt" when the two sides could disagree on where the next response begins: after bytes
 behind the end of a response, Content-Length beside Transfer-Encoding (RFC 9112, section 6.3), an
-upload that was cut short, or a parse error. A connection in doubt is never reused.
+upload that was cut short, or a parse error. A connection in doubt is never reused. The parts that
+read a response live for one exchange, so that no byte behind its end can reach the next one.
 
 The errors that this module raises are urllib3's classes with facts (see `errors`), never h11's
 and never a plain OSError.
@@ -15,20 +16,21 @@ from __future__ import annotations
 
 import ssl
 from http.client import HTTPConnection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pooledhttp.exceptions import ConnectionBroken
 from pooledhttp.http1.debug_output import print_head, print_sent
 from pooledhttp.http1.errors import ExchangeErrors
+from pooledhttp.http1.h11_parser import H11Parser, check_head
+from pooledhttp.http1.head_reader import HeadReader
 from pooledhttp.http1.messages import ResponseLimits, WireRequest
-from pooledhttp.http1.parser import NEED_DATA, Parser, Signal
-from pooledhttp.http1.request_body import PIECE_BYTES, Upload
+from pooledhttp.http1.request_body import PIECE_BYTES, RequestFraming, Upload
 from pooledhttp.http1.response_body import RECV_BYTES, ResponseBody
-from pooledhttp.http1.response_head import Head
 from pooledhttp.http1.states import MOVES, State
 
 if TYPE_CHECKING:
     from pooledhttp.http1.bytestream import ByteStream
+    from pooledhttp.http1.response_head import Head
     from pooledhttp.timing import TimeoutPlan
 
 __all__ = ["RECV_BYTES", "Connection"]
@@ -52,10 +54,12 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_body",
+        "_framing",
         "_has_doubt",
         "_head",
         "_limits",
-        "_parser",
+        "_may_persist",
+        "_reader",
         "errors",
         "exchanges",
         "origin",
@@ -73,16 +77,21 @@ class Connection:
         self.exchanges = 0
         self._limits = limits or _DEFAULT_LIMITS
         self.errors = ExchangeErrors(origin)
-        self._parser = Parser(self.errors, self._limits)
-        self._begin_exchange("")
-
-    def _begin_exchange(self, url: str) -> None:
-        self.errors.begin(url, reused=self.exchanges > 1)
-        self._has_doubt = False
-        #: The final head and its body, once the head has been read. A server may send them before
-        #: the request is sent completely.
+        self._has_doubt = self._may_persist = False
         self._head: Head | None = None
         self._body: ResponseBody | None = None
+
+    def _begin_exchange(self, request: WireRequest) -> None:
+        self.errors.begin(request.url, reused=self.exchanges > 1)
+        parser = H11Parser(self.errors, self._limits)
+        self._reader = HeadReader(request.method, parser, self.errors, self._limits)
+        self._has_doubt = False
+        #: Whether the request was sent completely, and did not ask the server to close.
+        self._may_persist = False
+        #: The final head and its body, once the head has been read. A server may send them before
+        #: the request is sent completely.
+        self._head = None
+        self._body = None
 
     def __repr__(self) -> str:
         return (
@@ -152,22 +161,28 @@ class Connection:
         """
         self._move(State.SENDING)
         self.exchanges += 1
-        self._begin_exchange(request.url)
-        parser = self._parser
-        body = request.body
-        head = parser.begin(request)
+        self._begin_exchange(request)
+        checked, body = request.checked, request.body
+        if not checked.is_for(request):
+            check_head(request, self.errors)
+        self._framing = RequestFraming(checked.length, self.errors)
+        head = b"%s %s HTTP/1.1\r\n%s" % (request.method, request.target, checked.block)
         if HTTPConnection.debuglevel > 0:
             print_sent(head)
         if body is None:
-            self._write(head + parser.frame(None), plan)
+            is_sent = self._write(head + self.frame_end(), plan)
         elif isinstance(body, bytes) and len(body) <= PIECE_BYTES and not request.expects_continue:
             # Head and body in one write: with two small writes, Nagle's algorithm could hold the
             # second back until the peer's delayed acknowledgement of the first.
-            data = self.frame(body) if body else b""
-            self._write(head + data + self.frame(None), plan)
-        elif self._write(head, plan):
-            if not request.expects_continue or self._is_told_to_continue(plan):
-                Upload(self, plan).send(request)
+            data = b"".join((head, self.frame(body), self.frame_end()))
+            is_sent = self._write(data, plan)
+        else:
+            is_sent = (
+                self._write(head, plan)
+                and (not request.expects_continue or self._is_told_to_continue(plan))
+                and Upload(self, plan).send(request)
+            )
+        self._may_persist = is_sent and not checked.says_close
         self._move(State.AWAITING)
 
     def _write(self, data: bytes, plan: TimeoutPlan) -> bool:
@@ -190,27 +205,26 @@ class Connection:
     def _is_told_to_continue(self, plan: TimeoutPlan) -> bool:
         """Wait a short time for `100 Continue`; `False` when a final response came instead."""
         wait = plan.total.sooner(plan.read).sooner(CONTINUE_SECONDS)
-        parser = self._parser
-        while parser.waits_for_continue:
-            if self._parse_head() is NEED_DATA:
-                try:
-                    data = self.stream.recv(RECV_BYTES, wait)
-                except TimeoutError:
-                    return True
-                except OSError as error:
-                    raise self.errors.broken(error, "head") from error
-                parser.feed_head(data)
+        while not self._parse_head(stops_at_interim=True) and not self._reader.has_interim:
+            try:
+                data = self.stream.recv(RECV_BYTES, wait)
+            except TimeoutError:
+                return True
+            except OSError as error:
+                raise self.errors.broken(error, "head") from error
+            self._reader.feed(data)
         self._has_doubt = self._head is not None
         return self._head is None
 
     # ---- for `Upload`: an early response, which comes before the request is sent completely
 
-    def frame(self, piece: Any) -> bytes:
-        """Return a piece of the body as it is written, or its end for `None`."""
-        data = self._parser.frame(piece)
-        if HTTPConnection.debuglevel > 0:
-            print_sent(data)
-        return data
+    def frame(self, piece: Any) -> bytes | memoryview:
+        """Return a piece of the body as it is written."""
+        return _shown(self._framing.frame(piece))
+
+    def frame_end(self) -> bytes:
+        """Return the end of the body as it is written."""
+        return _shown(self._framing.end())
 
     @property
     def early_status(self) -> int | None:
@@ -219,15 +233,14 @@ class Connection:
 
     def has_early_response(self) -> bool:
         """Read what has arrived, without waiting; tell whether a final head has been read."""
-        while self._head is None:
-            if self._parse_head() is NEED_DATA:
-                try:
-                    data = self.stream.recv_now(RECV_BYTES)
-                except OSError as error:
-                    raise self.errors.broken(error, "send") from error
-                if data is None:
-                    return False
-                self._parser.feed_head(data)
+        while not self._parse_head():
+            try:
+                data = self.stream.recv_now(RECV_BYTES)
+            except OSError as error:
+                raise self.errors.broken(error, "send") from error
+            if data is None:
+                return False
+            self._reader.feed(data)
         self._has_doubt = True
         return True
 
@@ -268,54 +281,63 @@ class Connection:
             BadResponse: What came is not HTTP/1.x, or exceeds the limits.
             ConflictingLength: The head does not give exactly one length.
         """
-        while self._head is None:
-            if self._parse_head() is NEED_DATA:
-                try:
-                    data = self.stream.recv(RECV_BYTES, plan.total.sooner(plan.read))
-                except TimeoutError as error:
-                    raise self.errors.recv_timeout(plan, "head") from error
-                except OSError as error:
-                    raise self.errors.broken(error, "head") from error
-                self._parser.feed_head(data)
-        head = self._head
+        while not self._parse_head():
+            try:
+                data = self.stream.recv(RECV_BYTES, plan.total.sooner(plan.read))
+            except TimeoutError as error:
+                raise self.errors.recv_timeout(plan, "head") from error
+            except OSError as error:
+                raise self.errors.broken(error, "head") from error
+            self._reader.feed(data)
+        head, body = self._head, self._body
+        assert head is not None
         if HTTPConnection.debuglevel > 0:
             print_head(head)
         if head.is_switch:
             self._move(State.SWITCHED)
             return head
         self._move(State.READING)
-        body = self._body
-        if body is not None and head.body_length == 0:
-            body.look_ahead()
-            if body.is_complete:
-                self._finish()
+        if body is not None and body.is_complete:
+            self._finish(head, body)
         return head
 
-    def _parse_head(self) -> Signal | None:
-        """Parse what has been read. Store the final head, if it is complete, and return `None`."""
-        found = self._parser.next_head()
-        if not isinstance(found, Head):
-            return found
-        self._head = found
-        self._body = ResponseBody(found, self._parser, self.errors, self._limits)
-        return None
+    def _parse_head(self, *, stops_at_interim: bool = False) -> bool:
+        """Parse what has been read; tell whether the final head has been found."""
+        if self._head is None:
+            head = self._head = self._reader.next_final(stops_at_interim=stops_at_interim)
+            if head is None:
+                return False
+            if not head.is_switch:
+                self._body = ResponseBody(head, self._reader.rest, self.errors, self._limits)
+        return True
 
     # ---- the body of the response
 
-    def receive(self, plan: TimeoutPlan) -> bytes:
+    @property
+    def unread(self) -> int:
+        """Bytes of the body that were not taken; if its length is not known, those that arrived."""
+        arrived = 0 if self._body is None else self._body.arrived_bytes
+        return arrived + (self.errors.body_left or 0)
+
+    def receive(self, plan: TimeoutPlan, *, all_arrived: bool = False) -> bytes:
         """Return the next piece of the body, `b""` at its end.
+
+        Args:
+            plan: The read timeout applies to each wait. The total timeout includes the reading.
+            all_arrived: Return all pieces that have arrived, as one.
 
         Raises:
             RecvTimeout: Nothing came for `plan.read` seconds, or the total timeout ended.
             BodyTruncated: The connection ended before the body did.
             BadResponse: Chunks are malformed or almost only framing, or the trailer is too large.
         """
-        body = self._body
-        if body is None or body.is_complete or self.state is not State.READING:
+        body, head = self._body, self._head
+        if body is None or head is None or self.state is not State.READING:
             return b""
-        while (piece := body.next_piece()) is None:
+        take = body.take_all if all_arrived else body.next_piece
+        while (piece := take()) is None:
             try:
-                data = self.stream.recv(RECV_BYTES, plan.total.sooner(plan.read))
+                data = self.stream.read(RECV_BYTES, plan.total, plan.read)
             except TimeoutError as error:
                 raise self.errors.recv_timeout(plan, "body") from error
             except OSError as error:
@@ -324,8 +346,36 @@ class Connection:
                 data = b""
             body.feed(data)
         if body.is_complete:
-            self._finish()
+            self._finish(head, body)
         return piece
+
+    def receive_into(self, view: memoryview, plan: TimeoutPlan) -> int:
+        """Fill `view` with bytes of a body of a known length; return how many.
+
+        Fewer bytes than `len(view)` are returned at the end of the body, and before an error that
+        the next call raises. Arguments and errors are those of `receive`.
+        """
+        body, head = self._body, self._head
+        if body is None or head is None or self.state is not State.READING:
+            return 0
+        done = body.take_into(view)
+        missing = min(len(view) - done, self.errors.body_left or 0)
+        if missing:
+            try:
+                count = self.stream.read_into(view[done : done + missing], plan.total, plan.read)
+            except TimeoutError as error:
+                raise self.errors.recv_timeout(plan, "body") from error
+            except OSError as error:
+                raise self.errors.truncated(error) from error
+            if count:
+                body.count(count)
+            elif not done:
+                body.feed(b"")
+                body.next_piece()  # raises
+            done += count
+        if body.is_complete:
+            self._finish(head, body)
+        return done
 
     def _is_end_of_body(self, error: OSError) -> bool:
         """Tell whether `error`, an end of TLS without close_notify, counts as the end of the body.
@@ -342,17 +392,26 @@ class Connection:
             and not head.is_chunked
         )
 
-    def _finish(self) -> None:
+    def _finish(self, head: Head, body: ResponseBody) -> None:
         """Become idle again if the connection may carry another exchange.
 
         Otherwise the state stays READING, and the holder of the connection closes it.
         """
-        head = self._head
-        if head is None or head.is_doubtful or self._has_doubt:
-            return
-        if self._parser.finish():
+        is_delimited = head.body_length is not None or head.is_chunked
+        is_doubtful = self._has_doubt or head.is_doubtful or body.has_surplus
+        if self._may_persist and head.keeps_alive and is_delimited and not is_doubtful:
             self._move(State.IDLE)
 
     def leftover(self) -> bytes:
         """Return the bytes of the new protocol that have arrived behind the head."""
-        return self._parser.leftover()
+        return self._reader.rest
+
+
+T = TypeVar("T", bytes, bytes | memoryview)
+
+
+def _shown(data: T) -> T:
+    """Print bytes that are about to be written, if http.client's debug output is on."""
+    if HTTPConnection.debuglevel > 0:
+        print_sent(data)
+    return data

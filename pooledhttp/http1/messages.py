@@ -8,8 +8,9 @@ policy. Its counterpart, `Head`, is in `response_head`.
 from __future__ import annotations
 
 import http.client
+import re
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 from pooledhttp.records import field, record
 
@@ -25,6 +26,9 @@ TlsTruncation = Literal["error", "allow"]
 #: Our default for the number of fields in a head, and the one of http.client. Programs change
 #: `http.client._MAXHEADERS` because http.client has no setting for it. That works here as well.
 _DEFAULT_FIELDS, _HTTP_CLIENT_DEFAULT = 512, 100
+
+#: Visible ASCII: what may stand in a request line (RFC 9112, section 3.2).
+_TARGET = re.compile(rb"[\x21-\x7e]+")
 
 
 class Readable(Protocol):
@@ -107,14 +111,37 @@ class CheckedFields:
 
     Attributes:
         block: The fields as they are written, with the blank line.
-        event: What the parser needs of them for each exchange; `None` until they are checked.
+        length: Bytes of the body that must follow; `None` for a body in chunks.
+        says_close: Whether the request asks the server to close the connection.
     """
 
-    __slots__ = ("block", "event")
+    __slots__ = ("_fields", "_method", "block", "length", "says_close")
 
     def __init__(self) -> None:
+        self._method = b""
+        self._fields: list[tuple[bytes, bytes]] = []
         self.block = b""
-        self.event: Any = None
+        self.length: int | None = 0
+        self.says_close = False
+
+    def is_for(self, request: WireRequest) -> bool:
+        """Whether the method and fields of a request were checked, and its target needs no check.
+
+        The fields are compared, because a caller may change its list in place.
+        """
+        return (
+            self._method == request.method
+            and self._fields == request.headers
+            and _TARGET.fullmatch(request.target) is not None
+        )
+
+    def keep(
+        self, request: WireRequest, block: bytes, length: int | None, *, says_close: bool
+    ) -> None:
+        """Keep the result of a check. Other threads may share this object."""
+        self.block, self.length, self.says_close = block, length, says_close
+        self._fields = [*request.headers]
+        self._method = request.method  # last: `is_for` compares it first
 
 
 @record(frozen=False)

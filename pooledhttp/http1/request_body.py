@@ -5,8 +5,8 @@ error, a redirect or a success, and stop reading the request. Then the caller ge
 not a broken pipe or a timeout. Another server may respond while it reads on. It must not block on a
 full send buffer, so its response is read and kept while the body is sent.
 
-`Upload` decides when to look for a response and when to stop. The connection frames the body and
-reads what has arrived.
+`Upload` decides when to look for a response and when to stop. `RequestFraming` writes the body as
+its head has announced it. The connection reads what has arrived.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pooledhttp.http1.errors import ExchangeErrors
     from pooledhttp.timing import TimeoutPlan
 
-__all__ = ["PIECE_BYTES", "Sender", "Upload", "body_pieces"]
+__all__ = ["PIECE_BYTES", "RequestFraming", "Sender", "Upload", "body_pieces"]
 
 #: Bytes read from a file-like body at a time, and the most that one write hands to the socket. A
 #: write of this size has its own write timeout, so a large upload that makes progress is never cut
@@ -49,8 +49,11 @@ class Sender(Protocol):
     def early_status(self) -> int | None:
         """The status of an early response; `None` if none has come."""
 
-    def frame(self, piece: Any) -> bytes:
-        """Return a piece of the body as it is written, or its end for `None`."""
+    def frame(self, piece: Any) -> bytes | memoryview:
+        """Return a piece of the body as it is written."""
+
+    def frame_end(self) -> bytes:
+        """Return the end of the body as it is written."""
 
     def has_early_response(self) -> bool:
         """Read what has arrived, without waiting; tell whether a final head has been read."""
@@ -60,6 +63,48 @@ class Sender(Protocol):
 
     def survive_failed_write(self, error: OSError) -> None:
         """After a failed write, look for a response that has arrived; raise if there is none."""
+
+
+class RequestFraming:
+    """Frames the body of one request: by its length, or in chunks (RFC 9112, section 7.1).
+
+    Args:
+        length: The length that the head has announced; `None` for chunks.
+        errors: Makes the errors.
+    """
+
+    __slots__ = ("_errors", "_left")
+
+    def __init__(self, length: int | None, errors: ExchangeErrors) -> None:
+        self._left = length
+        self._errors = errors
+
+    def frame(self, piece: Any) -> bytes | memoryview:
+        """Return a piece of the body as it is written; without chunks it is not copied.
+
+        Raises:
+            RequestRefused: The body is longer than the head has announced.
+        """
+        size = len(piece)
+        if self._left is None:
+            return b"%x\r\n%b\r\n" % (size, piece) if size else b""
+        if size > self._left:
+            raise self._errors.refused(ValueError("Too much data for declared Content-Length"))
+        self._left -= size
+        data: bytes | memoryview = piece
+        return data
+
+    def end(self) -> bytes:
+        """Return the end of the body as it is written.
+
+        Raises:
+            RequestRefused: The body is shorter than the head has announced.
+        """
+        if self._left is None:
+            return b"0\r\n\r\n"
+        if self._left:
+            raise self._errors.refused(ValueError("Too little data for declared Content-Length"))
+        return b""
 
 
 class Upload:
@@ -76,8 +121,8 @@ class Upload:
         self._sender = sender
         self._plan = plan
 
-    def send(self, request: WireRequest) -> None:
-        """Write the body, or as much of it as the server wants."""
+    def send(self, request: WireRequest) -> bool:
+        """Write the body, or as much of it as the server wants; tell whether it was all."""
         body: Any = request.body
         sender = self._sender
         is_streamed = not isinstance(body, bytes)
@@ -87,10 +132,10 @@ class Upload:
             # A streamed body may be endless, and its server may respond but read on. So look for a
             # response before each piece but the first.
             if is_streamed and number and self._must_stop():
-                return
+                return False
             if not self._write_block(sender.frame(piece)):
-                return
-        self._write_block(sender.frame(None))
+                return False
+        return self._write_block(sender.frame_end())
 
     def send_rest(self, data: memoryview) -> bool:
         """Write the rest of a head, unless the server has responded and wants no more.

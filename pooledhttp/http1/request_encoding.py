@@ -96,7 +96,7 @@ def build_request(
 def field_block(request: WireRequest) -> bytes:
     """Write the fields of a request in the caller's order, and the blank line behind them.
 
-    The parser checks the fields first. h11's own writer would move `Host` to the front.
+    The caller has checked them. h11's own writer would move `Host` to the front.
     """
     return b"%s\r\n" % b"".join([b"%s: %s\r\n" % field for field in request.headers])
 

@@ -1,13 +1,15 @@
-"""The body of one response, piece by piece, as the parser finds it. Nothing here waits.
+"""The body of one response, as its bytes arrive. Nothing here waits.
 
-    next_piece -> bytes         a piece; `b""` at the end
-               -> None          more bytes are needed: read them and `feed` them
-    look_ahead                  parse what has arrived, to find the end together with the last piece
-    read_ahead                  read what has arrived of an early response
+    feed(bytes)             what the stream has brought; `b""` for its end
+    next_piece -> bytes     a piece; `b""` at the end
+               -> None      more bytes are needed: read them and `feed` them
+    take_all, take_into     the same for several pieces at once
+    count                   bytes that the stream wrote into the caller's buffer
 
-Why look ahead: a caller that reads exactly the bytes of the body, and not up to the `b""`, must
-still give the connection back. A piece, an end or an error that is found ahead of its turn is kept
-until `next_piece` comes to it.
+The length of the head, chunks or the end of the stream delimit the body (RFC 9112, section 6.3).
+Bytes are decoded when they are fed, so the end of the body, or an error, is known together with the
+last piece. A caller that reads exactly the bytes of the body, and not up to the `b""`, still gives
+the connection back. An error is raised behind the pieces that came before it.
 """
 
 from __future__ import annotations
@@ -16,9 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from urllib3.exceptions import HTTPError
-
-from pooledhttp.http1.parser import END, NEED_DATA, SWITCHED, Parser, Piece, Signal
+from pooledhttp.http1.chunks import ChunkDecoder
 from pooledhttp.runtime import copy_without_tracebacks
 
 if TYPE_CHECKING:
@@ -39,46 +39,67 @@ READ_AHEAD_BYTES = 16 * 1024 * 1024
 
 
 class ResponseBody:
-    """Takes one body from the parser.
+    """Finds one body in the bytes of the stream.
 
     Args:
         head: The head of the response.
-        parser: The parser of the connection.
+        rest: What has arrived behind it.
         errors: Makes the errors, and counts the bytes of the body.
         limits: Limits of the framing.
     """
 
     __slots__ = (
-        "_ahead",
-        "_ahead_bytes",
+        "_chunks",
         "_errors",
         "_failure",
-        "_is_chunked",
+        "_has_ended",
         "_limits",
-        "_parser",
+        "_overhead",
+        "_pieces",
         "_surplus",
-        "chunk_ended",
-        "is_complete",
     )
 
     def __init__(
-        self, head: Head, parser: Parser, errors: ExchangeErrors, limits: ResponseLimits
+        self, head: Head, rest: bytes, errors: ExchangeErrors, limits: ResponseLimits
     ) -> None:
-        self._parser = parser
         self._errors = errors
         self._limits = limits
-        self._is_chunked = head.is_chunked
-        errors.body_left = head.body_length
-        #: Bytes of a chunked body beyond a normal amount of framing for the data so far.
-        self._surplus = 0
-        #: What was found ahead of its turn: pieces, the end, or an error.
-        self._ahead: deque[Piece | Signal | HTTPError] | None = None
-        self._ahead_bytes = 0
+        #: Decoded, and not yet taken.
+        self._pieces: deque[bytes] = deque()
         self._failure: Exception | None = None
-        #: Whether the piece that was returned last ended a chunk.
-        self.chunk_ended = False
-        #: Whether the end has been found.
-        self.is_complete = False
+        self._surplus = b""
+        #: Bytes of a chunked body beyond a normal amount of framing for the data so far.
+        self._overhead = 0
+        self._chunks: ChunkDecoder | None = None
+        length = errors.body_left = head.body_length
+        self._has_ended = length == 0
+        if length is None and head.is_chunked:
+            self._chunks = ChunkDecoder(limits.head_bytes, limits.max_fields)
+        if rest or self._has_ended:
+            self._feed(rest)
+
+    # ---- what has been found
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the end of the body has been found, and every piece before it was taken."""
+        return self._has_ended and not self._pieces
+
+    @property
+    def arrived_bytes(self) -> int:
+        """How many bytes have been decoded and not yet taken."""
+        return sum(map(len, self._pieces))
+
+    @property
+    def has_surplus(self) -> bool:
+        """Whether bytes have arrived behind the end of the body."""
+        return bool(self._surplus)
+
+    @property
+    def chunk_ended(self) -> bool:
+        """Whether the piece that was taken last ended a chunk."""
+        chunks = self._chunks
+        return chunks is not None and (bool(self._pieces) or not chunks.is_in_chunk)
 
     def next_piece(self) -> bytes | None:
         """Return the next piece, `b""` at the end, `None` when more bytes are needed.
@@ -87,37 +108,105 @@ class ResponseBody:
             BodyTruncated: The connection ended before the body did.
             BadResponse: Chunks are malformed or almost only framing, or the trailer is too large.
         """
+        if self._pieces:
+            return self._pieces.popleft()
+        return self._next_state()
+
+    def take_all(self) -> bytes | None:
+        """Return all pieces that have been decoded, as one; else the same as `next_piece`."""
+        pieces = self._pieces
+        if not pieces:
+            return self._next_state()
+        whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        return whole
+
+    def take_into(self, view: memoryview) -> int:
+        """Copy decoded pieces into `view`, as far as there is room; return how many bytes."""
+        pieces, done = self._pieces, 0
+        while pieces and done < len(view):
+            piece = pieces.popleft()
+            part = piece[: len(view) - done]
+            view[done : done + len(part)] = part
+            done += len(part)
+            if len(part) < len(piece):
+                pieces.appendleft(piece[len(part) :])
+        return done
+
+    def _next_state(self) -> bytes | None:
         if self._failure is not None:
             raise copy_without_tracebacks(self._failure)
-        if self.is_complete:
-            return b""
-        found = self._next_kept() if self._ahead else self._parser.next_piece()
-        return None if found is NEED_DATA else self._take(found)
+        return b"" if self._has_ended else None
+
+    # ---- what arrives
 
     def feed(self, data: bytes) -> None:
-        """Take bytes from the stream; `b""` for its end.
+        """Take bytes from the stream; `b""` for its end."""
+        if self._failure is not None or (self._has_ended and not data):
+            return
+        if data:
+            self._feed(data)
+        elif self._chunks is not None:
+            text = "peer closed connection without sending complete message body"
+            self._failure = self._errors.truncated(EOFError(f"{text} (incomplete chunked read)"))
+        elif self._errors.body_left is None:
+            self._has_ended = True
+        else:
+            self._failure = self._errors.truncated(EOFError("the connection was closed"))
+
+    def _feed(self, data: bytes) -> None:
+        errors = self._errors
+        if self._has_ended:
+            self._surplus += data
+        elif self._chunks is not None:
+            self._feed_chunks(self._chunks, data)
+        elif errors.body_left is None:
+            errors.body_seen += len(data)
+            self._pieces.append(data)
+        else:
+            length = errors.body_left
+            if len(data) > length:
+                data, self._surplus = data[:length], data[length:]
+            self._pieces.append(data)
+            self.count(len(data))
+
+    def _feed_chunks(self, chunks: ChunkDecoder, data: bytes) -> None:
+        """Decode chunks, and limit their framing.
 
         A server may send a chunked body that is almost only framing, such as an extension of a
         kilobyte for each byte of data, to waste the time of the reader. So framing bytes beyond a
         normal amount are limited.
         """
-        if self._is_chunked:
-            self._surplus += len(data)
-            if self._surplus > self._limits.chunk_overhead_bytes + RECV_BYTES:
-                raise self._errors.bad_response("the chunked body is almost only framing", "body")
-        self._parser.feed(data)
-
-    def look_ahead(self) -> None:
-        """Parse what has arrived: note the end of the body, or keep the next piece or error."""
-        try:
-            found = self._next_kept() if self._ahead else self._parser.next_piece()
-        except Exception as error:  # raised by the next call, after the data that came before it
-            self._failure = copy_without_tracebacks(error)
+        errors = self._errors
+        self._overhead += len(data)
+        if self._overhead > self._limits.chunk_overhead_bytes + RECV_BYTES:
+            text = "the chunked body is almost only framing"
+            self._failure = errors.bad_response(text, "body")
             return
-        if found is END:
-            self.is_complete = True
-        elif found is not NEED_DATA:
-            self._kept().appendleft(found)
+        pieces = chunks.feed(data)
+        size = sum(map(len, pieces))
+        errors.body_seen += size
+        self._overhead = max(0, self._overhead - 3 * size - CHUNK_ALLOWANCE_BYTES * len(pieces))
+        self._pieces += pieces
+        if chunks.failure is not None:
+            text = str(chunks.failure)
+            self._failure = (
+                errors.conflicting_length(text, "body")
+                if "Content-Length" in text
+                else errors.bad_response(text, "body")
+            )
+        elif chunks.has_ended:
+            self._has_ended = True
+            self._surplus = chunks.surplus
+
+    def count(self, received: int) -> None:
+        """Count bytes of a body of a known length, which arrived here or in the caller's buffer."""
+        errors = self._errors
+        errors.body_seen += received
+        assert errors.body_left is not None
+        errors.body_left -= received
+        if not errors.body_left:
+            self._has_ended = True
 
     def read_ahead(self, recv_now: Callable[[int], bytes | None]) -> bool:
         """Read what has arrived of the body of an early response, and keep it.
@@ -129,53 +218,14 @@ class ResponseBody:
             Whether more may follow: `False` when the body is complete or broken, or too large to
             keep more of it.
         """
-        ahead = self._kept()
         try:
-            while self._ahead_bytes <= READ_AHEAD_BYTES:
-                found = self._parser.next_piece()
-                if found is NEED_DATA:
-                    data = recv_now(RECV_BYTES)
-                    if data is None:
-                        return True
-                    self._ahead_bytes += len(data)
-                    self._parser.feed(data)
-                elif found is SWITCHED:
+            while not self._has_ended and self._failure is None:
+                if self._errors.body_seen > READ_AHEAD_BYTES:
                     return False
-                else:
-                    ahead.append(found)
-                    if found is END:
-                        return False
+                data = recv_now(RECV_BYTES)
+                if data is None:
+                    return True
+                self.feed(data)
         except OSError:
             pass  # the next `recv` fails again, and the caller gets the error there
-        except HTTPError as error:
-            ahead.append(copy_without_tracebacks(error))
         return False
-
-    def _kept(self) -> deque[Piece | Signal | HTTPError]:
-        if self._ahead is None:
-            self._ahead = deque()
-        return self._ahead
-
-    def _next_kept(self) -> Piece | Signal:
-        """Return the next item that was found ahead of its turn; raise it if it is an error."""
-        found = self._kept().popleft()
-        if isinstance(found, HTTPError):
-            raise copy_without_tracebacks(found)
-        return found
-
-    def _take(self, found: Piece | Signal) -> bytes:
-        if found is END:
-            self.is_complete = True
-            return b""
-        if type(found) is not Piece:
-            raise self._errors.bad_response("unexpected end inside the body", "body")
-        data, self.chunk_ended = found
-        errors = self._errors
-        errors.body_seen += len(data)
-        if self._is_chunked:
-            self._surplus = max(0, self._surplus - 3 * len(data) - CHUNK_ALLOWANCE_BYTES)
-        elif errors.body_left is not None:
-            errors.body_left -= len(data)
-        if self.chunk_ended or errors.body_left == 0:
-            self.look_ahead()
-        return data

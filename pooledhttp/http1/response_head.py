@@ -1,7 +1,7 @@
 """A response head as a value, and checks of its first bytes that need no parser.
 
-The parser makes a `Head`, and the rest of the package sees only that. So a `Head` also says how the
-body is framed, and whether there is doubt about it (see `connection`).
+`HeadReader` makes a `Head`, and the rest of the package sees only that. So a `Head` also says how
+the body is framed, and whether there is doubt about it (see `connection`).
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class Head:
         is_switch: Whether another protocol follows instead of a body.
         repairs: What was odd in this head, or in interim heads before it: names of rows of
             `odd_heads`.
+        keeps_alive: Whether the server may keep the connection open: the version is 1.1 or later,
+            and `Connection` does not contain `close` (RFC 9112, section 9.3).
     """
 
     status: int
@@ -51,6 +53,7 @@ class Head:
     is_doubtful: bool = False
     is_switch: bool = False
     repairs: tuple[str, ...] = ()
+    keeps_alive: bool = True
 
 
 def is_opening(start: bytes) -> bool:

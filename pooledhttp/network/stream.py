@@ -7,8 +7,10 @@
 
 Every socket is non-blocking. Code that has to wait asks the runtime, with a deadline, so the same
 code runs on threads and in greenlets. The order of try and wait differs on purpose: a response is
-never there yet when reading begins, so `recv` waits first and avoids an exception; a send buffer is
-nearly always empty, so `send` tries first.
+never there yet when reading begins, so `recv` waits first and avoids an exception. The bytes of a
+body are mostly there, so `read` and `read_into` try first, and so does `send`, because a send
+buffer is nearly always empty. Code that never has to wait would never let a greenlet run, or see
+that its run was halted: after `TRIES_IN_A_ROW` reads it sleeps for no time.
 
 A stream is used by one exchange at a time and has no lock. Timeouts are the builtin TimeoutError;
 other errors of the socket or of TLS pass unchanged; the transport translates them.
@@ -21,9 +23,11 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.network.liveness import is_quiet, is_tls_quiet
+from pooledhttp.runtime import remove_tracebacks
 
 if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime
@@ -37,6 +41,9 @@ Buffer = bytes | bytearray | memoryview
 #: keeps the count of what was accepted exact.
 RECORD_BYTES = 16384
 
+#: Reads without a wait, after which others may run: a mebibyte over TLS.
+TRIES_IN_A_ROW = 64
+
 
 class Stream:
     """A connected, non-blocking byte stream.
@@ -46,7 +53,7 @@ class Stream:
         runtime: How this thread or greenlet waits.
     """
 
-    __slots__ = ("_wait", "is_closed", "runtime", "sock")
+    __slots__ = ("_failure", "_tries_left", "_wait", "is_closed", "runtime", "sock")
 
     is_tls = False
 
@@ -55,6 +62,9 @@ class Stream:
         self.runtime = runtime
         self.is_closed = False
         self._wait = runtime.wait
+        self._tries_left = TRIES_IN_A_ROW
+        #: What ended the last `read_into` early; the next read raises it.
+        self._failure: OSError | None = None
 
     def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
         """Read what is there, waiting for the first byte.
@@ -80,6 +90,94 @@ class Stream:
                 return sock.recv(max_bytes)
             except (BlockingIOError, InterruptedError):
                 continue  # woken for nothing: a checksum failed in the kernel
+
+    def read(self, max_bytes: int, total: Deadline, seconds: float | None) -> bytes:
+        """Read what is there; wait only if there is nothing.
+
+        Args:
+            max_bytes: The most to return.
+            total: When to stop waiting, and reading.
+            seconds: How long one wait may last. None sets no limit.
+
+        Returns:
+            At least one byte, or `b""` at the end of the stream.
+
+        Raises:
+            TimeoutError: Nothing came in time.
+            OSError: The connection broke, or TLS failed; see `recv`.
+        """
+        if self._failure is not None:
+            self._raise_failure()
+        while True:
+            self._let_others_run(total)
+            try:
+                return self._read_now(max_bytes)
+            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+                self._wait_for_bytes(True, total.sooner(seconds))
+            except ssl.SSLWantWriteError:  # a renegotiation or key update has to be sent first
+                self._wait_for_bytes(False, total.sooner(seconds))
+
+    def read_into(self, view: memoryview, total: Deadline, seconds: float | None) -> int:
+        """Fill `view`; wait as `read` does.
+
+        Returns:
+            How many bytes were written: fewer than `len(view)` at the end of the stream, or before
+            an error that the next call raises.
+
+        Raises:
+            TimeoutError: Nothing came in time.
+            OSError: The connection broke, or TLS failed; see `recv`.
+        """
+        if self._failure is not None:
+            self._raise_failure()
+        done, size = 0, len(view)
+        read_now, has_total = self._read_into_now, total.at != inf
+        try:
+            while done < size:
+                # As `_let_others_run`, without its call: over TLS, each record comes here.
+                if has_total and total.expired:
+                    raise TimeoutError("nothing arrived in time")
+                self._tries_left -= 1
+                if not self._tries_left:
+                    self._pause()
+                try:
+                    count = read_now(view[done:] if done else view)
+                except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+                    self._wait_for_bytes(True, total.sooner(seconds))
+                    continue
+                except ssl.SSLWantWriteError:
+                    self._wait_for_bytes(False, total.sooner(seconds))
+                    continue
+                if not count:
+                    break
+                done += count
+        except OSError as error:
+            if not done:
+                raise
+            self._failure = remove_tracebacks(error)
+        return done
+
+    def _let_others_run(self, total: Deadline) -> None:
+        """Before a read that may not wait: check the deadline, and pause now and then."""
+        if total.at != inf and total.expired:
+            raise TimeoutError("nothing arrived in time")
+        self._tries_left -= 1
+        if not self._tries_left:
+            self._pause()
+
+    def _pause(self) -> None:
+        self._tries_left = TRIES_IN_A_ROW
+        self.runtime.sleep(0.0)
+
+    def _wait_for_bytes(self, is_for_reading: bool, deadline: Deadline) -> None:
+        self._tries_left = TRIES_IN_A_ROW
+        if not any(self._wait(self.sock, is_for_reading, not is_for_reading, deadline)):
+            raise TimeoutError("nothing arrived in time")
+
+    def _raise_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def recv_now(self, max_bytes: int) -> bytes | None:
         """Read what has arrived, without waiting.
@@ -160,6 +258,10 @@ class Stream:
     def _read_now(self, max_bytes: int) -> bytes:
         """Read what has come already; raises where it would have to wait."""
         return self.sock.recv(max_bytes)
+
+    def _read_into_now(self, view: memoryview) -> int:
+        """Read what has come already into `view`; raises where it would have to wait."""
+        return self.sock.recv_into(view)
 
     def _write_now(self, data: Buffer) -> int:
         """Write what is accepted at once; raises where it would have to wait."""
@@ -382,7 +484,19 @@ class TlsStream(SecureStream):
         return done
 
     def _read_now(self, max_bytes: int) -> bytes:
-        return self._take_ahead(max_bytes) if self._ahead else self._read(max_bytes)
+        if self._ahead:
+            return self._take_ahead(max_bytes)
+        # A read returns one record at most; asking for more would only allocate more.
+        return self._read(min(max_bytes, RECORD_BYTES))
+
+    def _read_into_now(self, view: memoryview) -> int:
+        if self._ahead:
+            taken = self._take_ahead(len(view))
+            view[: len(taken)] = taken
+            return len(taken)
+        # `ssl` declares that `read` returns bytes, also with a buffer to read into.
+        count: Any = self._read(len(view), view)
+        return count  # type: ignore[no-any-return]
 
     def _has_response(self) -> bool:
         """Whether what made the socket readable is for us; if so it is kept for `recv`."""

@@ -58,8 +58,9 @@ class BlockingRuntime:
     wait_any = staticmethod(polling.poll_any if polling.HAS_POLL else polling.select_any)
 
     def sleep(self, seconds: float) -> None:
-        """Block the thread for `seconds`."""
-        time.sleep(seconds if seconds > 0.0 else 0.0)
+        """Block the thread for `seconds`; zero or less does nothing, as threads need no turn."""
+        if seconds > 0.0:
+            time.sleep(seconds)
 
     def call_blocking(self, fn: Callable[[], T], deadline: Deadline) -> T:
         """Run `fn` in place when it may take for ever, on a worker thread when it may not.

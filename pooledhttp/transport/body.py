@@ -15,11 +15,14 @@ frees them at once, without the cyclic collector.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from sys import maxsize
+from typing import TYPE_CHECKING, TypeVar
 
 from pooledhttp.http1 import Connection, Head, explain_total
 from pooledhttp.message import BodyFile
 from pooledhttp.runtime import copy_without_tracebacks
+from pooledhttp.transport.filling import filled_bytes
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from pooledhttp.timing import TimeoutPlan
 
 __all__ = ["BodyReader"]
+
+T = TypeVar("T")
 
 #: The close reason of a connection whose response head was repaired. It replaces any other reason,
 #: so that the pool's statistics show how many there were.
@@ -98,19 +103,25 @@ class BodyReader:
 
     # ---- reading
 
-    def _pull(self) -> bytes:
-        """Get the next piece from the connection, `b""` at the end."""
+    def _pull(self, *, all_arrived: bool = False) -> bytes:
+        """Get the next piece from the connection, or all that have arrived; `b""` at the end."""
+        return self._from_connection(
+            lambda connection, plan: connection.receive(plan, all_arrived=all_arrived), b""
+        )
+
+    def _from_connection(self, receive: Callable[[Connection, TimeoutPlan], T], at_end: T) -> T:
+        """Call `receive`; end the lease at the end of the body and on an error."""
         if self._failure is not None:
             raise copy_without_tracebacks(self._failure)
         connection, lease = self._connection, self._lease
         if connection is None or lease is None:
-            return b""
+            return at_end
         spent = self._plan.spent
         if spent is not None:
             spent.begin("reading the body")
         try:
             with lease.in_use():
-                piece = connection.receive(self._plan)
+                found = receive(connection, self._plan)
         except Exception as error:
             self._failure = copy_without_tracebacks(explain_total(error, self._plan))
             self._discard("failed in the body")
@@ -122,19 +133,66 @@ class BodyReader:
             spent.begin(None)
         if connection.is_complete:
             self._end_lease(connection, lease)
-        return piece
+        return found
 
     def read(self, amt: int | None = None, /) -> bytes:
         """Read `amt` bytes, fewer only at the end; the whole rest if it is `None` or negative."""
         if amt is None or amt < 0:
-            pieces = [bytes(self._buffer)] if self._buffer else []
-            self._buffer = memoryview(b"")
-            while piece := self._pull():
-                pieces.append(piece)
-            return b"".join(pieces)
+            return self._read_rest()
         if amt <= len(self._buffer) or amt == 0:
             return self._take(amt)
+        if self._is_length_missing():
+            return self._read_sized(amt, is_partial_good=True)
         return self._gather(amt, to_chunk_end=False)
+
+    def _is_length_missing(self) -> bool:
+        """Whether a known number of bytes has not arrived yet."""
+        connection = self._connection
+        return connection is not None and bool(connection.errors.body_left)
+
+    def _read_rest(self) -> bytes:
+        if self._is_length_missing():
+            return self._read_sized(maxsize, is_partial_good=False)
+        pieces = [bytes(self._buffer)] if self._buffer else []
+        self._buffer = memoryview(b"")
+        while piece := self._pull(all_arrived=True):
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _read_sized(self, amt: int, *, is_partial_good: bool) -> bytes:
+        """Read up to `amt` bytes of a body whose length is known, without joining pieces.
+
+        Args:
+            amt: The most bytes.
+            is_partial_good: Return what came before an error; the next call raises the error.
+        """
+        connection = self._connection
+        unread = 0 if connection is None else connection.unread
+        has_bytes = False
+
+        def fill(view: memoryview) -> int:
+            nonlocal has_bytes
+            try:
+                count = self._fill(view)
+            except Exception:
+                if not (is_partial_good and has_bytes):
+                    raise
+                return 0
+            has_bytes = True
+            return count
+
+        return filled_bytes(min(amt, len(self._buffer) + unread), fill)
+
+    def _fill(self, view: memoryview) -> int:
+        """Write what is buffered, or else what the connection brings; return how many bytes."""
+        if not self._buffer:
+            return self._from_connection(
+                lambda connection, plan: connection.receive_into(view, plan), 0
+            )
+        part = self._buffer[: len(view)]
+        view[: len(part)] = part
+        self._buffer = self._buffer[len(part) :]
+        return len(part)
 
     def read_ahead(self) -> None:
         """Read the whole body and keep it for the caller; the connection goes back to the pool."""
@@ -152,7 +210,7 @@ class BodyReader:
         """Read up to `amt` bytes. An error after some bytes is raised by the next call."""
         pieces: list[bytes] = []
         try:
-            while amt > 0 and (piece := self._next(amt)):
+            while amt > 0 and (piece := self._next(amt, all_arrived=not to_chunk_end)):
                 pieces.append(piece)
                 amt -= len(piece)
                 connection = self._connection
@@ -174,9 +232,9 @@ class BodyReader:
             self._buffer = memoryview(self._pull())
         return bytes(self._buffer)
 
-    def _next(self, amt: int) -> bytes:
+    def _next(self, amt: int, *, all_arrived: bool = False) -> bytes:
         if not self._buffer:
-            piece = self._pull()
+            piece = self._pull(all_arrived=all_arrived)
             if len(piece) <= amt:
                 return piece
             self._buffer = memoryview(piece)
@@ -188,10 +246,16 @@ class BodyReader:
         return taken
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:
-        """Read into `buffer`; return how many bytes were read."""
-        piece = self.read(len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
+        """Read into `buffer`; return how many bytes were read, fewer only at the end."""
+        if not self._is_length_missing():
+            piece = self.read(len(buffer))
+            buffer[: len(piece)] = piece
+            return len(piece)
+        done = 0
+        with memoryview(buffer) as whole, whole.cast("B") as view:
+            while done < len(view) and (count := self._fill(view[done:])):
+                done += count
+        return done
 
     # ---- what http.client's response has
 

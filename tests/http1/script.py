@@ -48,6 +48,17 @@ class ScriptedStream:
             raise TimeoutError
         return self._next()
 
+    def read(self, max_bytes: int, total: Deadline, seconds: float | None) -> bytes:
+        return self.recv(max_bytes, total)
+
+    def read_into(self, view: memoryview, total: Deadline, seconds: float | None) -> int:
+        data = self.recv(len(view), total)
+        if len(data) > len(view):
+            self.pieces.appendleft(data[len(view) :])
+            data = data[: len(view)]
+        view[: len(data)] = data
+        return len(data)
+
     def recv_now(self, max_bytes: int) -> bytes | None:
         return self._next() if self.pieces else None
 

@@ -194,6 +194,39 @@ class TestBodies:
         with pytest.raises(BadResponse, match="only framing"):
             exchange(connection)
 
+    def test_a_body_of_known_length_is_written_into_a_buffer(self) -> None:
+        """What came with the head, and then what the stream brings, but nothing behind the end."""
+        connection = connect(OK[:-3], b"l", b"lo")
+        connection.send(get(), PLAN)
+        connection.read_head(PLAN)
+        assert connection.unread == 5
+        buffer = bytearray(7)
+        with memoryview(buffer) as view:
+            assert connection.receive_into(view, PLAN) == 3
+            assert connection.receive_into(view[3:], PLAN) == 2
+            assert connection.receive_into(view, PLAN) == 0
+        assert buffer == b"hello\0\0"
+        assert connection.is_reusable
+
+    def test_a_buffer_gets_what_came_before_a_truncation(self) -> None:
+        """The error counts the bytes, and is raised by the next call."""
+        connection = connect(OK[:-3], b"l", b"")
+        connection.send(get(), PLAN)
+        connection.read_head(PLAN)
+        view = memoryview(bytearray(7))
+        assert connection.receive_into(view, PLAN) == 3
+        with pytest.raises(BodyTruncated, match=r"3 bytes read, 2 more expected"):
+            connection.receive_into(view, PLAN)
+
+    def test_all_chunks_that_arrived_are_one_piece_if_asked(self) -> None:
+        """A caller that wants the whole body does not see each chunk."""
+        connection = connect(CHUNKED + b"1\r\na\r\n2\r\nbc\r\n", b"1\r\nd\r\n0\r\n\r\n")
+        connection.send(get(), PLAN)
+        connection.read_head(PLAN)
+        assert connection.receive(PLAN, all_arrived=True) == b"abc"
+        assert connection.receive(PLAN, all_arrived=True) == b"d"
+        assert connection.is_reusable
+
     def test_small_honest_chunks_pass(self) -> None:
         """One byte a chunk costs six bytes: slow, but no attack."""
         connection = connect(CHUNKED, *[b"1\r\na\r\n" * 10_000] * 3, b"0\r\n\r\n")
@@ -335,6 +368,28 @@ class TestUploads:
         connection = connect(OK)
         assert exchange(connection, post(b"x" * 1000)) == (200, b"hello")
         assert connection.stream.writes == 1  # type: ignore[attr-defined]
+
+    def test_fields_are_checked_again_when_they_change(self) -> None:
+        """The fields checked last are kept; a changed list, also changed in place, is not them."""
+        connection = connect(OK, OK, OK)
+        request = get()
+        exchange(connection, request)
+        exchange(connection, request)
+        request.target = b"/other"
+        exchange(connection, request)
+        sent = bytes(connection.stream.sent)  # type: ignore[attr-defined]
+        lines = [b"GET / HTTP/1.1", b"GET / HTTP/1.1", b"GET /other HTTP/1.1"]
+        assert [part.split(b"\r\n")[0] for part in sent.split(b"\r\n\r\n")[:-1]] == lines
+        request.headers.append((b"X", b"a\0"))
+        with pytest.raises(RequestRefused):
+            connection.send(request, PLAN)
+
+    def test_a_request_that_says_close_is_the_last_one(self) -> None:
+        """RFC 9112, section 9.6: the connection is not used again."""
+        connection, request = connect(OK), get()
+        request.headers.append((b"Connection", b"close"))
+        assert exchange(connection, request) == (200, b"hello")
+        assert not connection.is_reusable
 
     def test_streams_go_out_in_one_chunk_an_item(self) -> None:
         """Empty items are left out: they would end the body."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from pooledhttp.network import Connector, Proxy, Route, Stream, TlsSettings
+from pooledhttp.network.stream import TRIES_IN_A_ROW
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority
@@ -175,6 +176,89 @@ def test_deadline_ends_reading_from_a_peer_that_never_stops(opened: Opener, soon
         with pytest.raises(TimeoutError):
             while True:
                 stream.recv(65536, deadline)
+
+
+def test_a_body_fills_a_buffer(opened: Opener, soon: Soon) -> None:
+    """`read_into` fills the whole view, and `read` returns what is there."""
+    data = os.urandom(300_000)
+
+    def handle(peer: Peer) -> None:
+        peer.sock.sendall(data)
+        peer.close()
+
+    with opened(handle) as (stream, _):
+        buffer = bytearray(200_000)
+        assert stream.read_into(memoryview(buffer), soon(), 10.0) == 200_000
+        rest = b""
+        while piece := stream.read(65536, soon(), 10.0):
+            rest += piece
+        assert bytes(buffer) + rest == data
+        assert stream.read_into(memoryview(buffer), soon(), None) == 0
+
+
+def test_bytes_before_a_failure_are_counted(opened: Opener, soon: Soon) -> None:
+    """`read_into` returns what came before an error; the next read raises the error."""
+
+    def handle(peer: Peer) -> None:
+        peer.sock.sendall(b"half")
+        peer.sock.recv(1)
+
+    with opened(handle) as (stream, _):
+        buffer = memoryview(bytearray(8))
+        assert stream.read_into(buffer, soon(), 0.05) == 4
+        assert bytes(buffer[:4]) == b"half"
+        with pytest.raises(TimeoutError):
+            stream.read_into(buffer, soon(5000), None)
+        with pytest.raises(TimeoutError):
+            stream.read(8, soon(), 0.05)
+
+
+def test_deadline_ends_a_body_that_never_stops(opened: Opener, soon: Soon) -> None:
+    """Reads that never wait heed the deadline, too."""
+
+    def handle(peer: Peer) -> None:
+        while True:
+            peer.sock.sendall(b"x" * 65536)
+
+    with opened(handle) as (stream, _):
+        deadline, buffer = soon(0.05), memoryview(bytearray(10_000_000))
+        with pytest.raises(TimeoutError):
+            while stream.read_into(buffer, deadline, 10.0):
+                pass
+        deadline = soon(0.05)
+        with pytest.raises(TimeoutError):
+            while stream.read(65536, deadline, 10.0):
+                pass
+
+
+def test_others_may_run_beside_a_body_that_never_waits(opened: Opener, soon: Soon) -> None:
+    """Without a pause, a fast server would keep a greenlet, or a halted run, from being heard."""
+    pauses: list[float] = []
+
+    def handle(peer: Peer) -> None:
+        peer.sock.sendall(b"x" * 100_000)
+        peer.sock.recv(1)
+
+    with opened(handle) as (stream, _):
+        stream.runtime = Pausing(stream.runtime, pauses)  # type: ignore[assignment]
+        buffer = memoryview(bytearray(10))
+        for _ in range(1000):
+            assert stream.read_into(buffer, soon(), 10.0) == 10
+        for _ in range(1000):
+            assert stream.read(10, soon(), 10.0)
+    assert len(pauses) >= 2 * 1000 // TRIES_IN_A_ROW - 2
+    assert set(pauses) == {0.0}
+
+
+class Pausing:
+    """A runtime that notes its pauses."""
+
+    def __init__(self, inner: Runtime, pauses: list[float]) -> None:
+        self._inner = inner
+        self.sleep = pauses.append
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
 
 
 def test_stalled_upload_times_out(opened: Opener, soon: Soon) -> None:

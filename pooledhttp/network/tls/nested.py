@@ -197,6 +197,15 @@ class NestedTlsStream(SecureStream):
             except ssl.SSLZeroReturnError:
                 return b""
 
+    def _read_into_now(self, view: memoryview) -> int:
+        data = self._read_now(min(len(view), RECORD_BYTES))
+        view[: len(data)] = data
+        return len(data)
+
+    def _wait_for_bytes(self, is_for_reading: bool, deadline: Deadline) -> None:
+        self._flush(deadline)  # the peer may wait for it
+        super()._wait_for_bytes(is_for_reading, deadline)
+
     def _close_notify(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             self._object.unwrap()

@@ -1,0 +1,180 @@
+"""Reads response heads and checks request heads by h11. No other module imports it.
+
+    check_head   checks the head of a request; `WireRequest.checked` keeps the result
+    H11Parser    one for each exchange, with an `h11.Connection` of its own
+
+h11 sees only heads. It is given the bytes up to the end of a head where that is easy to find, and
+asked no further: the body is taken apart by `response_body`.
+
+If h11 refuses a head, `head_repair` may repair it. Then a new h11 reads the repaired head and what
+follows. The connection is doubtful and is not used again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import h11
+
+from pooledhttp.http1.framing import read_framing
+from pooledhttp.http1.head_repair import RepairedHead, repair_head
+from pooledhttp.http1.parser import ParsedHead
+from pooledhttp.http1.request_encoding import field_block
+from pooledhttp.runtime import remove_tracebacks
+
+if TYPE_CHECKING:
+    from pooledhttp.http1.errors import ExchangeErrors
+    from pooledhttp.http1.messages import ResponseLimits, WireRequest
+
+__all__ = ["H11Parser", "check_head"]
+
+#: h11 reads a response only after a request. What the request says decides nothing here: the
+#: framing of the response is read elsewhere. With `Upgrade`, h11 accepts status 101; some servers,
+#: such as Docker's, send it to a request without that field, and http.client accepts it, too.
+_ANY_REQUEST = h11.Request(
+    method=b"GET", target=b"/", headers=[(b"Host", b""), (b"Upgrade", b"unasked")]
+)
+
+_HEAD_END = b"\r\n\r\n"
+
+
+def check_head(request: WireRequest, errors: ExchangeErrors) -> None:
+    """Have h11 check the head of a request, and keep what an exchange needs of it.
+
+    Raises:
+        RequestRefused: It cannot be written as HTTP/1.1.
+    """
+    fields = request.headers
+    try:
+        h11.Request(method=request.method, target=request.target, headers=[*fields])
+    except h11.LocalProtocolError as error:
+        raise errors.refused(error) from error
+    framing = read_framing(fields)
+    length = None if framing.is_chunked else framing.length or 0
+    request.checked.keep(request, field_block(request), length, says_close=framing.says_close)
+
+
+class H11Parser:
+    """Finds the heads of one exchange by h11; see `HeadParser`.
+
+    Args:
+        errors: Makes the errors.
+        limits: Bounds on what the server may send.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_behind",
+        "_errors",
+        "_h11",
+        "_has_input",
+        "_limits",
+        "_repaired",
+        "repairs",
+    )
+
+    name = "h11"
+
+    def __init__(self, errors: ExchangeErrors, limits: ResponseLimits) -> None:
+        self._errors = errors
+        self._limits = limits
+        self._h11 = self._new_h11()
+        #: What h11 was given since the end of the last head.
+        self._arrived: list[bytes] = []
+        #: What has arrived behind the end of the present head, and was not given to h11.
+        self._behind = b""
+        self._has_input = False
+        #: The repair of the present head, if it was repaired.
+        self._repaired: RepairedHead | None = None
+        self.repairs: tuple[str, ...] = ()
+
+    def _new_h11(self) -> h11.Connection:
+        parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=self._limits.head_bytes)
+        parser.send(_ANY_REQUEST)
+        return parser
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they arrive."""
+        end = data.find(_HEAD_END)
+        if 0 <= end < len(data) - len(_HEAD_END):
+            end += len(_HEAD_END)
+            data, self._behind = data[:end], data[end:]
+        self._arrived.append(data)
+        self._h11.receive_data(data)
+        self._has_input = True
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes that have arrived behind the head that was returned last."""
+        # h11 ends a head at "\n\n" as well, so it may not have used all that it was given.
+        unused = self._h11.trailing_data[0]
+        return unused + self._behind if unused else self._behind
+
+    def next_head(self) -> ParsedHead | None:
+        """Return the next head, `None` if more bytes are needed; see `HeadParser`."""
+        if not self._has_input:
+            return None
+        event: object
+        try:
+            event = self._h11.next_event()
+        except h11.RemoteProtocolError as error:
+            event = self._read_repaired(error)
+        if event is h11.NEED_DATA:
+            self._has_input = False
+            return None
+        # `type` rather than `isinstance`: h11's events are ABCs, for which a miss is slow.
+        if type(event) is not h11.Response and type(event) is not h11.InformationalResponse:
+            raise self._errors.ended_before_response()
+        arrived = self._arrived
+        head = self._describe(event, arrived[0] if len(arrived) == 1 else b"".join(arrived))
+        if type(event) is h11.InformationalResponse:
+            self._begin_next()
+        return head
+
+    def _begin_next(self) -> None:
+        """After an interim head: turn to what has arrived behind it."""
+        self._arrived = [self._h11.trailing_data[0]]
+        self._repaired = None
+        behind, self._behind = self._behind, b""
+        if behind:
+            self.feed(behind)
+
+    def _describe(self, event: h11.Response | h11.InformationalResponse, data: bytes) -> ParsedHead:
+        fields, reason = event.headers.raw_items(), event.reason
+        if self._repaired is not None:
+            fields = self._repaired.with_real_values(fields)
+            reason = self._repaired.reason or reason
+        return ParsedHead(event.status_code, reason, event.http_version, fields, data)
+
+    # ---- heads that h11 refuses
+
+    def _read_repaired(self, error: h11.RemoteProtocolError) -> object:
+        """Repair the head that was refused with `error`, and have a new h11 read it."""
+        # The traceback would keep h11's frames alive, and those of our callers, which hold the
+        # response. One of h11's frames refers to the error itself, so that would be a cycle.
+        remove_tracebacks(error)
+        rest = self._h11.trailing_data[0]
+        arrived = b"".join(self._arrived)
+        head = arrived[: len(arrived) - len(rest)]
+        limits = self._limits
+        # `head` is empty if h11 has taken nothing from its buffer: the head is too large. Then
+        # there is nothing to repair.
+        repaired = None if limits.is_strict or not head else repair_head(head, limits.max_fields)
+        if repaired is None:
+            raise self._translated(error) from error
+        self._h11 = self._new_h11()
+        self._h11.receive_data(repaired.data + rest)
+        self._repaired = repaired
+        self.repairs = tuple(dict.fromkeys(self.repairs + repaired.deviations))
+        try:
+            return self._h11.next_event()
+        except h11.RemoteProtocolError as again:
+            remove_tracebacks(again)
+            raise self._translated(again) from again
+
+    def _translated(self, error: h11.RemoteProtocolError) -> Exception:
+        """Return our error for an error of h11. h11 tells the cases apart only in its text."""
+        text = str(error)
+        if "Content-Length" in text:
+            return self._errors.conflicting_length(text, "head")
+        return self._errors.bad_response(text)

@@ -1,0 +1,188 @@
+"""Reads the heads of one exchange: skips interim ones, and makes a `Head` of the final one.
+
+The parser finds heads. This module checks what any parser might let pass: another protocol, too
+many fields or interim heads, a version that is not 1.x. It decides how the body is framed
+(RFC 9112, section 6.3).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from pooledhttp.http1.framing import FramingError, read_framing
+from pooledhttp.http1.head_repair import says_length_twice
+from pooledhttp.http1.odd_heads import EQUAL_LENGTHS
+from pooledhttp.http1.response_head import (
+    OPENING_BYTES,
+    Head,
+    is_opening,
+    keep_alive_seconds,
+    name_protocol,
+)
+
+if TYPE_CHECKING:
+    from pooledhttp.http1.errors import ExchangeErrors
+    from pooledhttp.http1.messages import ResponseLimits
+    from pooledhttp.http1.parser import HeadParser, ParsedHead
+
+__all__ = ["HeadReader"]
+
+#: The documented name (docs/odd-heads.md), whichever module reads heads.
+logger = logging.getLogger("pooledhttp.http1.parser")
+
+
+class HeadReader:
+    """Reads the heads of one exchange.
+
+    Args:
+        method: The method of the request.
+        parser: Finds the heads.
+        errors: Makes the errors of the exchange.
+        limits: Bounds on what the server may send.
+    """
+
+    __slots__ = (
+        "_errors",
+        "_interim_count",
+        "_limits",
+        "_method",
+        "_opening",
+        "_parser",
+        "_repairs",
+    )
+
+    def __init__(
+        self, method: bytes, parser: HeadParser, errors: ExchangeErrors, limits: ResponseLimits
+    ) -> None:
+        self._method = method
+        self._parser = parser
+        self._errors = errors
+        self._limits = limits
+        self._interim_count = 0
+        #: The first bytes of the response, as far as `feed` has checked them.
+        self._opening = b""
+        #: What was odd in the heads so far.
+        self._repairs: tuple[str, ...] = ()
+
+    @property
+    def has_interim(self) -> bool:
+        """Whether an interim head has been read."""
+        return self._interim_count > 0
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes that have arrived behind the final head."""
+        return self._parser.rest
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes, after a check that the peer speaks HTTP/1 at all.
+
+        With the check, a wrong port or protocol is an error at once. A parser would wait for a
+        blank line, which may never come.
+
+        Raises:
+            ConnectionBroken: `data` is empty: the stream has ended.
+            BadResponse: The peer speaks another protocol.
+        """
+        if not data:
+            raise self._errors.ended_before_response()
+        self._errors.got_bytes = True
+        if len(self._opening) < OPENING_BYTES:
+            start = self._opening + data if self._opening else data
+            self._opening = start[:OPENING_BYTES]
+            if not is_opening(self._opening):
+                raise self._errors.bad_response(name_protocol(start))
+        self._parser.feed(data)
+
+    def next_final(self, *, stops_at_interim: bool = False) -> Head | None:
+        """Return the final head, `None` if more bytes are needed. Interim heads are skipped.
+
+        Args:
+            stops_at_interim: Return `None` after an interim head, too.
+
+        Raises:
+            BadResponse: What came is not HTTP/1.x, or exceeds the limits.
+            ConflictingLength: The head does not give exactly one length.
+        """
+        while (found := self._parser.next_head()) is not None:
+            self._check_repairs()
+            if found.status >= 200 or found.status == 101:
+                return self._describe(found)
+            self._interim_count += 1
+            most = self._limits.interim_responses
+            if self._interim_count > most:
+                raise self._errors.bad_response(f"more than {most} interim responses")
+            if stops_at_interim:
+                break
+        return None
+
+    def _check_repairs(self) -> None:
+        """Log what the parser has repaired since the last head."""
+        repairs = self._parser.repairs
+        if repairs != self._repairs:
+            self._note_repairs(*(name for name in repairs if name not in self._repairs))
+
+    def _note_repairs(self, *names: str) -> None:
+        self._repairs += names
+        logger.debug(
+            "%s sent an odd response head (%s): the connection will not be used again.",
+            self._errors.origin,
+            ", ".join(names),
+        )
+
+    def _describe(self, found: ParsedHead) -> Head:
+        """Turn what the parser has found into a `Head`, framing included."""
+        status, reason, version, fields, data = found
+        if len(fields) > (most := self._limits.max_fields):
+            raise self._errors.bad_response(f"the head has more than {most} fields")
+        if version[:1] != b"1":  # 2 and later do not look like this; 0.9 had no head
+            raise self._errors.bad_response(f"the version is {version.decode()}")
+        try:
+            length, is_chunked, keep_alive, says_close = read_framing(fields)
+        except FramingError as error:
+            raise self._refused(str(error)) from None
+        if length is not None and says_length_twice(data):
+            self._note_repeated_length()
+        is_switch = status == 101 or (self._method == b"CONNECT" and 200 <= status < 300)
+        if status == 101 and not any(name.lower() == b"upgrade" for name, _ in fields):
+            raise self._errors.bad_response("status 101 without an Upgrade field")
+        # A head with both a length and chunks is doubtful, even if no body follows. A 204 must have
+        # neither (RFC 9110, section 8.6): if it has, a body may follow all the same.
+        is_doubtful = (
+            (is_chunked and length is not None)
+            or (status == 204 and bool(is_chunked or length))
+            or self._repairs != ()
+        )
+        if status in (204, 304) or self._method == b"HEAD":
+            length = 0
+        elif is_chunked:
+            length = None
+        return Head(
+            status,
+            reason.decode("latin-1").strip(" \t"),
+            10 if version == b"1.0" else 11,
+            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields],
+            is_chunked,
+            None if keep_alive is None else keep_alive_seconds(keep_alive),
+            length,
+            is_doubtful,
+            is_switch,
+            self._repairs,
+            not says_close and version >= b"1.1",
+        )
+
+    def _refused(self, text: str) -> Exception:
+        if "Content-Length" in text:
+            return self._errors.conflicting_length(text, "head")
+        return self._errors.bad_response(text)
+
+    def _note_repeated_length(self) -> None:
+        """Note a Content-Length that is given more than once, with equal numbers.
+
+        Raises:
+            ConflictingLength: `is_strict` is set.
+        """
+        if self._limits.is_strict:
+            raise self._errors.conflicting_length("it is given more than once", "head")
+        self._note_repairs(EQUAL_LENGTHS.name)

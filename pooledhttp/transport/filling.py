@@ -1,0 +1,41 @@
+"""Makes `bytes` of a known size without a copy.
+
+Bytes cannot be written to, and joining pieces copies them all: for ten mebibytes that costs more
+than receiving them, because each fresh page of memory costs a page fault. `BytesIO` is the way
+around it in pure Python: it hands out its buffer (`getvalue`) without a copy, and lets it be
+written in place before that (`getbuffer`).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+__all__ = ["filled_bytes"]
+
+#: A buffer of more bytes grows as they arrive: a server that announces a terabyte and sends ten
+#: bytes must not cost a terabyte.
+FIRST_BYTES = 2 * 1024 * 1024
+
+
+def filled_bytes(size: int, fill: Callable[[memoryview], int]) -> bytes:
+    """Return `size` bytes, fewer if there are no more.
+
+    Args:
+        size: How many bytes are announced.
+        fill: Writes into a view and returns how many bytes it wrote, 0 when there are no more.
+    """
+    out = io.BytesIO()
+    done = room = 0
+    while done < size:
+        if done == room:
+            room = min(size, max(FIRST_BYTES, 2 * done))
+            out.seek(room - 1)
+            out.write(b"\0")
+        with out.getbuffer() as view:
+            count = fill(view[done:])
+        if not count:
+            break
+        done += count
+    # A part is copied: the traceback of an error may still hold a view, and so the buffer.
+    return out.getvalue() if done == size else bytes(out.getbuffer()[:done])

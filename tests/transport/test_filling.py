@@ -1,0 +1,44 @@
+"""Bytes of a known size, made without a copy."""
+
+from __future__ import annotations
+
+import pytest
+
+from pooledhttp.transport.filling import FIRST_BYTES, filled_bytes
+
+
+def writer_of(data: bytes, step: int) -> tuple[list[int], object]:
+    """A function that writes `data` in steps, and the sizes of the views that it was given."""
+    sizes: list[int] = []
+    rest = memoryview(data)
+
+    def fill(view: memoryview) -> int:
+        nonlocal rest
+        sizes.append(len(view))
+        count = min(step, len(view), len(rest))
+        view[:count] = rest[:count]
+        rest = rest[count:]
+        return count
+
+    return sizes, fill
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000, FIRST_BYTES, 3 * FIRST_BYTES + 7])
+def test_all_bytes_arrive(size: int) -> None:
+    """The result has the announced size, in steps that fit or not."""
+    data = bytes(range(251)) * (size // 251 + 1)
+    _, fill = writer_of(data[:size], 700_001)
+    assert filled_bytes(size, fill) == data[:size]  # type: ignore[arg-type]
+
+
+def test_the_end_may_come_early() -> None:
+    """Fewer bytes than announced are what is returned."""
+    _, fill = writer_of(b"hello", 2)
+    assert filled_bytes(1000, fill) == b"hello"  # type: ignore[arg-type]
+
+
+def test_memory_grows_with_what_arrives() -> None:
+    """A terabyte that is announced is not allocated."""
+    sizes, fill = writer_of(b"x" * (FIRST_BYTES + 1), FIRST_BYTES)
+    assert len(filled_bytes(10**12, fill)) == FIRST_BYTES + 1  # type: ignore[arg-type]
+    assert max(sizes) <= 2 * FIRST_BYTES
