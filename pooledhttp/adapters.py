@@ -46,7 +46,7 @@ from urllib3.util.retry import Retry
 from pooledhttp.auth import _basic_auth_str
 from pooledhttp.certs import CertInput, VerifyInput, extract_zipped_paths, where
 from pooledhttp.cookies import extract_cookies_to_jar
-from pooledhttp.events import RequestFinished
+from pooledhttp.events import RequestFinished, check_request_hooks
 from pooledhttp.exceptions import (
     ConnectionError,
     InvalidProxyURL,
@@ -84,6 +84,7 @@ from pooledhttp.timing import Timeout, monotonic
 from pooledhttp.transport import (
     AdapterSettings,
     Call,
+    HookedCall,
     OriginPool,
     PoolMemory,
     PoolView,
@@ -96,6 +97,7 @@ from pooledhttp.transport import (
     check_replay,
     file_states,
     hand_out_ours,
+    hooks_in_force,
     is_urllib3_patched,
     manager_for,
     proxy_of,
@@ -108,7 +110,7 @@ from pooledhttp.transport import (
 )
 
 if TYPE_CHECKING:
-    from pooledhttp.events import Listener
+    from pooledhttp.events import Listener, RequestHook
     from pooledhttp.network import Resolver
     from pooledhttp.runtime import Runtime
 
@@ -190,6 +192,7 @@ class HTTPAdapter(BaseAdapter):
         strict: As a session takes it; `None` takes the session's.
         tls_truncation: As a session takes it; `None` takes the session's.
         max_response_fields: As a session takes it; `None` takes the session's.
+        request_hooks: As a session takes them; called besides those of the session.
         proxy_verify: How the certificate of an https proxy is checked: a bool, a path or an
             `ssl.SSLContext`. `None` checks it as the origin's, but always where the proxy is given
             credentials.
@@ -198,6 +201,9 @@ class HTTPAdapter(BaseAdapter):
         TypeError: An argument is of a type that it does not take.
         ValueError: `replay` is not one of its words.
     """
+
+    #: Hooks cannot be pickled.
+    _own_hooks: tuple[RequestHook, ...] = ()
 
     #: Of an adapter pickled before there were such settings.
     _own_rules: tuple[bool | None, TlsTruncation | None, int | None] = (None, None, None)
@@ -225,6 +231,7 @@ class HTTPAdapter(BaseAdapter):
         tls_truncation: TlsTruncation | None = None,
         max_response_fields: int | None = None,
         proxy_verify: VerifyInput | None = None,
+        request_hooks: Iterable[RequestHook] = (),
     ) -> None:
         check_pool(pool)
         if replay is not None:
@@ -249,6 +256,8 @@ class HTTPAdapter(BaseAdapter):
         self._own_rules = (strict, tls_truncation, max_response_fields)
         self._settings.rules = ResponseLimits.chosen(*self._own_rules)
         self._settings.proxy_verify = proxy_verify
+        self._own_hooks = check_request_hooks(request_hooks)
+        self._settings.request_hooks = self._own_hooks
         self.init_poolmanager(pool_connections, pool_maxsize, block=pool_block)
 
     def _begin(
@@ -308,7 +317,9 @@ class HTTPAdapter(BaseAdapter):
             self._settings.view = session_pool(session)
             if self._own_replay is None:
                 self._settings.replay = session._extras.replay  # type: ignore[attr-defined]
-        self._read_responses_as(session._extras)  # type: ignore[attr-defined]
+        extras: Any = session._extras  # type: ignore[attr-defined]
+        self._settings.request_hooks = extras.request_hooks + self._own_hooks
+        self._read_responses_as(extras)
 
     def _read_responses_as(self, extras: Any) -> None:
         """Follow a session in how responses are read, where this adapter has no settings for it."""
@@ -693,18 +704,25 @@ class HTTPAdapter(BaseAdapter):
                 # Inside a tunnel the proxy does not see this field: the origin would get it.
                 headers.pop("Proxy-Authorization", None)
         body = request.body
-        return conn.send(
-            Call(
-                request.method,
-                target,
-                headers,
-                body,
-                self.max_retries,
-                plan,
-                chunked=body is not None and "Content-Length" not in headers,
-                is_streamed=stream,
-            )
+        hooks = hooks_in_force(self._settings.request_hooks)
+        hooked = HookedCall(hooks, request.__dict__.get("_sends_before", 0)) if hooks else None
+        call = Call(
+            request.method,
+            target,
+            headers,
+            body,
+            self.max_retries,
+            plan,
+            chunked=body is not None and "Content-Length" not in headers,
+            is_streamed=stream,
+            hooks=hooked,
         )
+        if hooked is None:
+            return conn.send(call)
+        try:
+            return conn.send(call)
+        finally:
+            request.__dict__["_sends"] = hooked.sends  # for a copy: a redirect, or an auth handler
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         """Make a response from a urllib3-like one.

@@ -51,6 +51,7 @@ from pooledhttp.cookies import (
     jar_for,
     merge_cookies,
 )
+from pooledhttp.events import check_request_hooks
 from pooledhttp.exceptions import (
     ChunkedEncodingError,
     ContentDecodingError,
@@ -101,7 +102,7 @@ from pooledhttp.timing import Timeout
 if TYPE_CHECKING:
     from urllib3 import Retry
 
-    from pooledhttp.events import Listener
+    from pooledhttp.events import Listener, RequestHook
     from pooledhttp.pool import PoolConfig
     from pooledhttp.runtime import Runtime
     from pooledhttp.transport import PoolView, Replay, TlsTruncation, TransportManager
@@ -403,6 +404,9 @@ class Session(SessionRedirectMixin):
             close_notify: `"error"`, since an attacker can cut such a body short, or `"allow"`.
         max_response_fields: The most header fields of a response. None for 512, or
             `http.client._MAXHEADERS` where a program has changed that.
+        request_hooks: Called before each request is sent, each retry and redirect included. A hook
+            may add header fields, and returns a function to call afterwards, or None; see
+            docs/tracing.md.
 
     Raises:
         TypeError: An argument is of a type that it does not take; the message names it.
@@ -456,6 +460,7 @@ class Session(SessionRedirectMixin):
         strict: bool = False,
         tls_truncation: TlsTruncation = "error",
         max_response_fields: int | None = None,
+        request_hooks: Iterable[RequestHook] = (),
     ) -> None:
         if not isinstance(listeners, Iterable):
             raise TypeError(f"listeners must be an iterable of callables, not {listeners!r}")
@@ -469,6 +474,7 @@ class Session(SessionRedirectMixin):
             strict,
             tls_truncation,
             max_response_fields,
+            check_request_hooks(request_hooks),
         )
         self.headers: CaseInsensitiveDict[str] = default_headers()  # type: ignore[assignment]
         self.auth: AuthInput = None

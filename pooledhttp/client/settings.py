@@ -19,7 +19,7 @@ from typing import Any
 
 import urllib3
 
-from pooledhttp.events import Listener
+from pooledhttp.events import Listener, RequestHook, check_request_hooks
 from pooledhttp.message import TimeoutInput, to_key_val_list
 from pooledhttp.pool import PoolConfig
 from pooledhttp.records import record, replace
@@ -59,6 +59,7 @@ class SessionExtras:
     strict: bool = False
     tls_truncation: TlsTruncation = "error"
     max_response_fields: int | None = None
+    request_hooks: tuple[RequestHook, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every argument, so that a mistake is found where the session is made.
@@ -81,6 +82,7 @@ class SessionExtras:
         if not (self.runtime is None or callable(getattr(self.runtime, "wait_any", None))):
             raise TypeError(f"runtime must have the methods of Runtime, not be {self.runtime!r}")
         plan_timeout(self.timeout)
+        check_request_hooks(self.request_hooks)
         ResponseLimits.chosen(self.strict, self.tls_truncation, self.max_response_fields)
 
     def portable(self) -> SessionExtras:
@@ -89,7 +91,7 @@ class SessionExtras:
         Of `pool` only a configuration is kept, which is a plain value.
         """
         pool = self.pool if isinstance(self.pool, PoolConfig) else None
-        return replace(self, pool=pool, listeners=(), runtime=None)
+        return replace(self, pool=pool, listeners=(), request_hooks=(), runtime=None)
 
 
 def merge_setting(

@@ -1,7 +1,7 @@
 """What happened: frozen values given to listeners.
 
 Events carry facts and change nothing. They are emitted outside every lock, and no listener can make
-a request fail.
+a request fail. A request hook is called around each exchange instead, and may add header fields.
 """
 
 from __future__ import annotations
@@ -22,6 +22,15 @@ from pooledhttp.events.kinds import (
     WaitTimedOut,
 )
 from pooledhttp.events.listeners import Listener, Listeners
+from pooledhttp.events.request_hooks import (
+    OutgoingRequest,
+    RequestHook,
+    RequestOutcome,
+    add_request_hook,
+    check_request_hooks,
+    remove_request_hook,
+    shared_request_hooks,
+)
 from pooledhttp.renaming import deprecated_names as _deprecated_names
 
 __all__ = [
@@ -34,12 +43,19 @@ __all__ = [
     "LeaseEnded",
     "Listener",
     "Listeners",
+    "OutgoingRequest",
     "Replayed",
     "RequestFinished",
+    "RequestHook",
+    "RequestOutcome",
     "RetryScheduled",
     "IdleOverflow",
     "StaleFound",
     "WaitTimedOut",
+    "add_request_hook",
+    "check_request_hooks",
+    "remove_request_hook",
+    "shared_request_hooks",
 ]
 
 

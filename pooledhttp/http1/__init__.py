@@ -16,6 +16,7 @@ It knows no pool, no route and no retry policy. Read `connection` and `states` f
     response_head      `Head`: a response head and its framing as a value
     messages           `WireRequest`, `ResponseLimits`
     states             what a connection may do when
+    debug_output       what `http.client.HTTPConnection.debuglevel` prints
     errors             urllib3's error classes, with the facts of the exchange
 
 Everything above this package works with `WireRequest`, `Head` and bytes, and most of this package
@@ -28,7 +29,7 @@ from __future__ import annotations
 from pooledhttp.http1.bytestream import ByteStream
 from pooledhttp.http1.connection import RECV_BYTES, Connection
 from pooledhttp.http1.errors import explain_total
-from pooledhttp.http1.messages import ResponseLimits, TlsTruncation, WireRequest
+from pooledhttp.http1.messages import CheckedFields, ResponseLimits, TlsTruncation, WireRequest
 from pooledhttp.http1.request_encoding import build_request
 from pooledhttp.http1.request_memo import RequestMemo
 from pooledhttp.http1.response_head import Head
@@ -37,6 +38,7 @@ from pooledhttp.http1.states import State
 __all__ = [
     "RECV_BYTES",
     "ByteStream",
+    "CheckedFields",
     "Connection",
     "Head",
     "RequestMemo",

@@ -162,6 +162,7 @@ class WireRequest:
             share it.
         is_body_started: Whether reading a body that is not bytes has begun. Then it must be rewound
             before the request is sent again.
+        was_replayed: Whether it went out once more, because its kept connection was dead.
     """
 
     method: bytes
@@ -174,6 +175,7 @@ class WireRequest:
     has_idempotency_key: bool = False
     checked: CheckedFields = field(default_factory=CheckedFields, repr=False, compare=False)
     is_body_started: bool = field(default=False, init=False)
+    was_replayed: bool = field(default=False, init=False)
 
     @property
     def is_idempotent(self) -> bool:

@@ -182,6 +182,8 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         twin.body = self.body
         twin.hooks = self.hooks
         twin._body_position = self._body_position
+        if "_sends" in self.__dict__:
+            twin.__dict__["_sends_before"] = self.__dict__["_sends"]
         return twin
 
     def prepare_method(self, method: str | bytes | None) -> None:

@@ -47,7 +47,7 @@ _COUNTERS = (
 )
 
 #: Bounds in seconds that the conventions advise for requests, and ones that suit connections.
-_REQUEST_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+REQUEST_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _CONNECTION_BOUNDS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 #: Methods reported by name; the conventions call all others `_OTHER`.
@@ -210,12 +210,12 @@ class OpenTelemetryMetrics:
         self._queue = self._histogram(
             "http.client.request.time_in_queue",
             "Time a request spent waiting for a connection.",
-            _REQUEST_BOUNDS,
+            REQUEST_BOUNDS,
         )
         self._request = self._histogram(
             "http.client.request.duration",
             "Time from sending a request to the head of its response.",
-            _REQUEST_BOUNDS,
+            REQUEST_BOUNDS,
         )
 
     def watch(self, pools: Pools) -> None:
@@ -317,11 +317,13 @@ def _server(origin: str) -> dict[str, str | int]:
     return about
 
 
+def known_method(method: str) -> str:
+    """Return a method that has a name in the conventions, `_OTHER` for all others."""
+    return method if method in _METHODS else "_OTHER"
+
+
 def _outcome(event: RequestFinished) -> dict[str, str | int]:
-    method = event.method.upper()
-    about: dict[str, str | int] = {
-        "http.request.method": method if method in _METHODS else "_OTHER"
-    }
+    about: dict[str, str | int] = {"http.request.method": known_method(event.method.upper())}
     if event.status is not None:
         about["http.response.status_code"] = event.status
         if event.status >= 400:

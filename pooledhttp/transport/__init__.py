@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from pooledhttp.http1 import ResponseLimits, TlsTruncation
 from pooledhttp.renaming import deprecated_names as _deprecated_names
+from pooledhttp.transport.exchange_log import mask_secrets
+from pooledhttp.transport.hooked import HookedCall, hooks_in_force
 from pooledhttp.transport.manager import TransportManager
 from pooledhttp.transport.retrying import Call
 from pooledhttp.transport.transport import Replay, Transport
@@ -48,6 +50,7 @@ from pooledhttp.transport.view import PoolView, check_pool, check_replay, manage
 __all__ = [
     "AdapterSettings",
     "Call",
+    "HookedCall",
     "OriginPool",
     "PoolMemory",
     "PoolView",
@@ -61,8 +64,10 @@ __all__ = [
     "check_replay",
     "file_states",
     "hand_out_ours",
+    "hooks_in_force",
     "is_urllib3_patched",
     "manager_for",
+    "mask_secrets",
     "proxy_of",
     "proxy_url",
     "require_socks",

@@ -12,6 +12,7 @@ and the policy retries reads, the body is read here, so that a truncated body is
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from urllib3.exceptions import HTTPError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from pooledhttp.network import Route
     from pooledhttp.timing import TimeoutPlan
+    from pooledhttp.transport.hooked import HookedCall
     from pooledhttp.transport.manager import TransportManager
     from pooledhttp.transport.transport import Replay, WireResponse
 
@@ -49,6 +51,7 @@ class Call:
         plan: The timeouts.
         chunked: Send the body in chunks.
         is_streamed: The caller reads the body as it comes.
+        hooks: Called around each exchange; `None` if there are none.
     """
 
     method: str
@@ -59,6 +62,7 @@ class Call:
     plan: TimeoutPlan
     chunked: bool
     is_streamed: bool
+    hooks: HookedCall | None = None
 
 
 class Destination(NamedTuple):
@@ -77,6 +81,11 @@ class Destination(NamedTuple):
     host: str
     is_forwarded: bool
     requests: RequestMemo
+
+    @property
+    def base_url(self) -> str:
+        """What comes before a path in the URL."""
+        return f"{self.route.scheme}://{self.host}"
 
     def url(self, target: str) -> str:
         """Return a target without credentials, for messages."""
@@ -118,9 +127,13 @@ def send(
     # Read the body here if a failed read can be retried. In urllib3's `Retry` a count of `None`
     # sets no limit of its own, and `False` equals 0.
     reads_body_here = not call.is_streamed and policy.total != 0 and policy.read != 0
+    exchange: Any = manager.transport.exchange
+    if call.hooks is not None:
+        base_url = "" if destination.is_forwarded else destination.base_url
+        exchange = partial(call.hooks.exchange, exchange, destination.origin, base_url)
     for attempt in attempts:
         try:
-            response = manager.transport.exchange(destination.route, request, plan, replay)
+            response = exchange(destination.route, request, plan, replay)
         except (HTTPError, OSError) as error:
             attempt.failed(explain_total(error, plan))
         else:

@@ -134,6 +134,7 @@ class Transport:
             if not (is_stale and _may_replay(connection, request, replay)):
                 raise
         lease.found_stale()
+        request.was_replayed = True
         self.pool.count_replay(route)
         if is_logged():
             log_replay(route, request)

@@ -32,6 +32,7 @@ from pooledhttp.transport.urllib3_settings import key_of_socket, tls_keywords
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pooledhttp.events import RequestHook
     from pooledhttp.http1 import ResponseLimits
     from pooledhttp.message import Arrival, RawResponse
     from pooledhttp.network import Resolver, SocketOptions
@@ -81,9 +82,18 @@ class AdapterSettings:
         socket_options: The adapter's own; `None` for those of the `TransportManager`.
         rules: The adapter's own `ResponseLimits`; `None` for those of the `TransportManager`.
         proxy_verify: How an https proxy is verified, as users give it; `None` for as the origin.
+        request_hooks: The request hooks of the adapter and its session.
     """
 
-    __slots__ = ("proxy_verify", "replay", "resolver", "rules", "socket_options", "view")
+    __slots__ = (
+        "proxy_verify",
+        "replay",
+        "request_hooks",
+        "resolver",
+        "rules",
+        "socket_options",
+        "view",
+    )
 
     def __init__(
         self,
@@ -98,6 +108,7 @@ class AdapterSettings:
         self.socket_options = socket_options
         self.rules: ResponseLimits | None = None
         self.proxy_verify: Any = None
+        self.request_hooks: tuple[RequestHook, ...] = ()
 
 
 class OriginPool:

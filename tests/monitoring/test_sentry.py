@@ -1,0 +1,92 @@
+"""The real sentry-sdk, in a process of its own: it patches http.client for good."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.commands import run_python
+from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
+
+PROGRAM = """
+import importlib, json, logging, sys, threading
+library, url = importlib.import_module(sys.argv[1]), sys.argv[2]
+import sentry_sdk
+logging.disable()  # breadcrumbs of the log are not what is compared
+spans, crumbs = [], []
+
+STATUS = "http.response.status_code"
+
+def keep(event, hint):
+    root = event["contexts"]["trace"]["span_id"]
+    for span in event["spans"]:
+        text = span["description"].replace(url, "URL/")
+        status = span.get("data", {}).get(STATUS)
+        spans.append([span["op"], text, status, span["parent_span_id"] == root])
+
+def keep_crumb(crumb, hint):
+    data = crumb["data"]
+    crumbs.append([crumb["category"], data["url"].replace(url, "URL/"), data.get(STATUS)])
+    return crumb
+
+sentry_sdk.init(dsn="http://k@127.0.0.1:9/1", traces_sample_rate=1.0, before_send_transaction=keep,
+                before_breadcrumb=keep_crumb, transport=lambda envelope: None)
+session = library.Session()
+
+def talk():
+    with sentry_sdk.start_transaction(op="t", name="t"):
+        session.get(url + "redirect")
+        with session.get(url + "stream", stream=True) as response:
+            assert response.content == b"x"
+        try:
+            library.get("http://127.0.0.1:1/refused")
+        except library.ConnectionError:
+            pass
+        session.get(url + "kept")
+        session.get(url + "dies")
+
+thread = threading.Thread(target=talk)
+thread.start()
+thread.join()
+print(json.dumps([spans, crumbs]))
+"""
+
+
+def test_spans_breadcrumbs_and_fields() -> None:
+    """Without any setting there are those that requests gives, in the thread of the caller."""
+    if importlib.util.find_spec("sentry_sdk") is None:
+        pytest.skip("needs sentry-sdk: pip install sentry-sdk")
+
+    def reply(seen: SeenRequest) -> bytes:
+        if seen.target == "/redirect":
+            return respond(status=302, headers={"Location": "/to"})
+        return respond(b"x")
+
+    def serve(peer: Peer) -> None:
+        while (seen := peer.read_request()).target != "/dies" or seen.connection:
+            peer.send(reply(seen))
+        peer.close()  # only pooledhttp's connection is kept up to here: it replays
+
+    results: list[Any] = []
+    for library in ("requests", "pooledhttp"):
+        with ScriptedServer(serve if library == "pooledhttp" else answering(reply)) as server:
+            done = run_python("-c", PROGRAM, library, server.url("/"))
+            assert done.returncode == 0, done.stderr
+            results.append(json.loads(done.stdout))
+            sent = [seen.header("sentry-trace") for seen in server.requests]
+            assert None not in sent
+            assert len(server.requests) == (6 if library == "pooledhttp" else 5)
+    (theirs, their_crumbs), (ours, our_crumbs) = results
+    assert [span for span in theirs if "refused" not in span[1]] == [
+        span for span in ours if "refused" not in span[1]
+    ]
+    assert [crumb for crumb in their_crumbs if "refused" not in crumb[1]] == [
+        crumb for crumb in our_crumbs if "refused" not in crumb[1]
+    ]
+    # requests connects inside http.client, after the span has begun and outside of what ends it.
+    assert [span for span in ours if "refused" in span[1]] == [
+        ["http.client", "GET http://127.0.0.1:1/refused", None, True]
+    ]
