@@ -19,12 +19,12 @@ touched). `run.py` reads what a directory remembers.
 
 from __future__ import annotations
 
+from pooledhttp.bulk.database import JournalError
 from pooledhttp.bulk.download import Download, download, set_journal_aside
 from pooledhttp.bulk.failures import FAILURES
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch, fetch
 from pooledhttp.bulk.inputs import UrlList, read_urls
 from pooledhttp.bulk.jobs import Job, Saved, Sink
-from pooledhttp.bulk.journal import JournalError
 from pooledhttp.bulk.lock import DirectoryInUse
 from pooledhttp.bulk.names import Naming, UrlNames
 from pooledhttp.bulk.report import DownloadResult, Result, Tally, one_line

@@ -2,7 +2,7 @@
 
 ```
 DIR/                        files under their final names, and nothing that is incomplete
-DIR/.pooledhttp/journal.sqlite3, lock
+DIR/.pooledhttp/journal.sqlite3, journal.sqlite3-tail, lock
 DIR/.pooledhttp/parts/      bodies on their way, named after row, length and validator
 DIR/.pooledhttp/rejected/   bodies with a wrong size or checksum, each with its reason
 DIR/.pooledhttp/reserve     room for the list of failures on a full disk
@@ -133,7 +133,7 @@ class RunFolder:
         """Rename the journal, with what belongs to it; returns its new path."""
         stamp = time.strftime("%Y%m%d-%H%M%S")
         moved = None
-        for suffix in ("-journal", ""):
+        for suffix in ("-journal", "-tail", ""):
             with suppress(FileNotFoundError):
                 os.rename(f"{self.journal_path}{suffix}", f"{self.journal_path}.{stamp}{suffix}")
                 moved = f"{self.journal_path}.{stamp}"

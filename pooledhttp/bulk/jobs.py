@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pooledhttp.bulk.places import origin_of
+from pooledhttp.bulk.urls import origin_of
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response

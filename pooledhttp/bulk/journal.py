@@ -1,89 +1,57 @@
 """The record of a directory: one row for each job that was ever in its input; see `rows`.
 
-The file is SQLite with `journal_mode=TRUNCATE`. A write-ahead log cannot be read on a full disk,
-nor on storage that two machines share. There is one writer: the process that holds the directory's
-lock.
+There is one writer: the process that holds the directory's lock. A change goes this way:
 
-Threads hand in changes by `record`. Changes are committed together: the first thread that needs a
-commit writes all that has come in by then, and the others find theirs done. `synchronous=NORMAL`
-syncs at every commit; what a crash of the machine can lose is the last commit, never the file.
+```
+record --> handed in --commit--> tail (one sync for a group) --fold--> database (when 96 KiB are in)
+```
 
-Rows are found by 64-bit hashes, because an index over text would double the size of the file. A
-hash that fits is always compared with the text itself.
+Threads hand in changes by `record`. The first thread that needs a commit writes all that has come
+in by then, and the others find theirs done. What a crash of the machine can lose is the last
+commit, never the file. New rows go into the database itself, a batch in one transaction.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import ENOSPC
 from typing import Any
 
+from pooledhttp.bulk.database import (
+    JournalError,
+    Overlay,
+    as_os_error,
+    connect,
+    errors,
+    new_stamp,
+    prepare,
+    stamp_of,
+)
 from pooledhttp.bulk.names import folded
 from pooledhttp.bulk.rows import Filter, Row, State, Update, hash64
+from pooledhttp.bulk.tail import Tail, read_tail
 
-__all__ = ["Journal", "JournalError"]
+__all__ = ["Journal"]
 
-#: "phtp" in ASCII, so that `file` and we know the format.
-_APPLICATION_ID = 0x70687470
-_VERSION = 1
+#: So many bytes of changes are gathered before the database gets them.
+_FOLD_BYTES = 96 * 1024
 
-#: Pages of the two indexes stay in memory; a million rows need about 40 MB.
-_CACHE_KIB = 48 * 1024
+_COLUMNS = ", ".join(Row._fields)
 
-#: A reader (`pooledhttp status`) may hold up a commit this long.
-_BUSY_SECONDS = 60.0
+_FIND = f"SELECT {_COLUMNS} FROM jobs WHERE identity_hash=?"
 
-_SCHEMA = """
-CREATE TABLE jobs(
-    id INTEGER PRIMARY KEY,
-    identity_hash INTEGER NOT NULL,
-    name_hash INTEGER,
-    url TEXT NOT NULL,
-    identity TEXT,
-    name TEXT,
-    host TEXT NOT NULL,
-    state INTEGER NOT NULL DEFAULT 0,
-    status INTEGER,
-    etag TEXT,
-    modified TEXT,
-    size INTEGER,
-    digest TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    error TEXT,
-    started REAL,
-    ended REAL
-);
-CREATE INDEX jobs_identity ON jobs(identity_hash);
-CREATE INDEX jobs_name ON jobs(name_hash) WHERE name_hash IS NOT NULL;
-CREATE INDEX jobs_under_way ON jobs(id) WHERE state IN (1, 2);
-CREATE TABLE folders(hash INTEGER NOT NULL, name TEXT NOT NULL);
-CREATE INDEX folders_hash ON folders(hash);
-"""
-
-_COLUMNS = (
-    "id, url, identity, name, host, state, status, etag, modified, size, digest, attempts,"
-    " error, started, ended"
+_ADD = (
+    "INSERT INTO jobs(id, identity_hash, name_hash, url, identity, name, host)"
+    " VALUES (?,?,?,?,?,?,?)"
 )
 
-
-class JournalError(OSError):
-    """The journal cannot be used: it is broken, from a newer version, or not a journal at all."""
-
-
-_UPDATE = (
-    "UPDATE jobs SET state=?, status=?, etag=?, modified=?, size=?, digest=?, attempts=?, error=?,"
-    " started=?, ended=? WHERE id=?"
-)
+_UPDATE = f"UPDATE jobs SET {', '.join(f'{name}=?' for name in Update._fields[1:])} WHERE id=?"
 
 #: Of a new row: status, etag, modified, size, digest; attempts; error, started, ended.
 _NOTHING_YET = (None, None, None, None, None, 0, None, None, None)
-
-_FIND = f"SELECT {_COLUMNS} FROM jobs WHERE identity_hash=?"
 
 
 class Journal:
@@ -100,26 +68,40 @@ class Journal:
 
     def __init__(self, path: str, *, read_only: bool = False) -> None:
         self.path = path
-        self._lock = threading.RLock()  # guards the connection
+        self._lock = threading.RLock()  # guards the connection, and what goes through it
         self._gate = threading.Lock()  # guards the two below
         self._changes: list[Update] = []
         self._handed_in = 0
         self._committed = 0
+        #: In the tail and not yet in the database: the last change of each row.
+        self._tailed: dict[int, Update] = {}
+        #: Added in this transaction and not yet in the database, by hash.
+        self._new_rows: dict[int, Row] = {}
+        self._new_names: dict[int, str] = {}
+        self._to_insert: list[tuple[object, ...]] = []
+        self._tail: Tail | None = None
         if os.path.islink(path):  # SQLite would follow it
             raise JournalError(f"{path} is a symbolic link, which a journal never is")
-        with self._errors():
-            self._db = self._connect(read_only)
+        with errors(path):
+            self._db = connect(path, read_only=read_only)
             try:
-                self._check_or_create(read_only)
+                prepare(self._db, path, read_only=read_only)
+                self._overlay = Overlay(self._db) if read_only else None
+                if not read_only:
+                    stamp = stamp_of(self._db)
+                    assert stamp is not None, "prepare gives it one"
+                    self._tailed = read_tail(path, stamp)
+                    self._tail = Tail(path, stamp)
                 #: Whether a name has more than one part.
-                self.has_folders = bool(self._one("SELECT 1 FROM folders LIMIT 1"))
-                self._next_id = 1 + (self._one("SELECT max(id) FROM jobs") or 0)
-                is_new = self._next_id == 1 and not read_only
-                self._identities = Filter() if is_new else None
-                self._names = Filter() if is_new else None
+                self.has_folders = bool(self._found("SELECT 1 FROM folders LIMIT ?", 1))
+                (last,) = self._found("SELECT max(id) FROM jobs WHERE id>?", 0)
             except BaseException:
-                self._db.close()
+                self.close()
                 raise
+        self._next_id = 1 + (last[0] or 0)
+        is_new = self._next_id == 1 and not read_only
+        self._identities = Filter() if is_new else None
+        self._names = Filter() if is_new else None
 
     # -- finding
 
@@ -128,20 +110,26 @@ class Journal:
         number = hash64(url if identity is None else identity)
         if self._identities is not None and not self._identities.may_have(number):
             return None
-        for values in self._found(_FIND, number):
-            if values[2] == identity and (identity is not None or values[1] == url):
-                return Row._make(values)
+        rows = [Row(*values) for values in self._found(_FIND, number)]
+        if number in self._new_rows:
+            rows.append(self._new_rows[number])
+        for row in rows:
+            if row.identity == identity and (identity is not None or row.url == url):
+                return row
         return None
 
     def row(self, number: int) -> Row | None:
         """Return the row with this number."""
         found = self._found(f"SELECT {_COLUMNS} FROM jobs WHERE id=?", number)
-        return Row._make(found[0]) if found else None
+        return Row(*found[0]) if found else None
 
     def is_name_taken(self, name: str) -> bool:
         """Whether a job has this name; `name` in the form that `folded` gives."""
-        if self._names is not None and not self._names.may_have(hash64(name)):
+        number = hash64(name)
+        if self._names is not None and not self._names.may_have(number):
             return False
+        if self._new_names.get(number) == name:
+            return True
         return self._has_name("SELECT name FROM jobs WHERE name_hash=?", name)
 
     def is_folder(self, name: str) -> bool:
@@ -157,38 +145,43 @@ class Journal:
         query = f"SELECT {_COLUMNS} FROM jobs WHERE {where} id>? ORDER BY id LIMIT 1000"
         last = 0
         while True:
-            with self._lock, self._errors():
-                page = [Row._make(values) for values in self._db.execute(query, (last,))]
-            yield from page
+            page = self._found(query, last)
+            yield from map(Row._make, page)
             if len(page) < 1000:
                 return
-            last = page[-1].id
+            last = page[-1][0]
 
     def counts(self) -> dict[State, tuple[int, int]]:
         """Return the number of jobs and of bytes for each state that occurs."""
-        with self._lock, self._errors():
-            found = self._db.execute(
-                "SELECT state, count(*), total(size) FROM jobs GROUP BY state"
-            ).fetchall()
-        return {State(state): (count, int(size)) for state, count, size in found}
+        query = "SELECT state, count(*), total(size) FROM jobs WHERE id>? GROUP BY state"
+        return {State(state): (count, int(size)) for state, count, size in self._found(query, 0)}
 
     # -- changing
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit what the block adds, all of it or nothing, with the changes handed in before."""
-        with self._lock, self._errors():
+        with self._lock, errors(self.path):
             upto, changes = self._handed_in_so_far()
-            self._db.execute("BEGIN IMMEDIATE")
+            tailed, stamp = self._tailed, new_stamp()
             try:
-                self._db.executemany(_UPDATE, [(*values, number) for number, *values in changes])
+                self._tailed = {}
+                self._db.execute("BEGIN IMMEDIATE")
+                self._apply({**tailed, **{change.id: change for change in changes}})
                 yield
+                self._insert_new()
+                self._db.execute("UPDATE stamp SET value=?", (stamp,))
                 self._db.execute("COMMIT")
             except BaseException:
+                self._forget_new()
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
+                if not self._has_stamp(stamp):  # an interrupt may come right after the commit
+                    self._tailed = tailed
+                    raise
+                self._begin_tail(stamp, upto, len(changes))
                 raise
-            self._forget(upto, len(changes))
+            self._begin_tail(stamp, upto, len(changes))
 
     def add(
         self,
@@ -206,29 +199,28 @@ class Journal:
             name: The name of its file; None for a line that is no URL.
             folded_name: The same in the form that `folded` gives.
             host: Its host, for counts.
+
+        Raises:
+            ValueError: A text cannot be stored: it has halves of characters (lone surrogates).
         """
-        number = self._next_id
+        for text in (url, identity, name):
+            if text is not None and not text.isascii():
+                text.encode()
+        number, self._next_id = self._next_id, self._next_id + 1
+        row = Row(number, url, identity, name, host, 0, *_NOTHING_YET)
         identity_hash = hash64(url if identity is None else identity)
         name_hash = None if folded_name is None else hash64(folded_name)
-        self._db.execute(
-            "INSERT INTO jobs(id, identity_hash, name_hash, url, identity, name, host)"
-            " VALUES (?,?,?,?,?,?,?)",
-            (
-                number,
-                identity_hash,
-                name_hash,
-                url,
-                identity,
-                name,
-                host,
-            ),
-        )
-        self._next_id += 1
-        if self._identities is not None and self._names is not None:
+        if identity_hash in self._new_rows or name_hash in self._new_names:
+            self._insert_new()
+        self._new_rows[identity_hash] = row
+        if self._identities is not None:
             self._identities.add(identity_hash)
-            if name_hash is not None:
+        if name_hash is not None and folded_name is not None:
+            self._new_names[name_hash] = folded_name
+            if self._names is not None:
                 self._names.add(name_hash)
-        return Row(number, url, identity, name, host, 0, *_NOTHING_YET)
+        self._to_insert.append((number, identity_hash, name_hash, url, identity, name, host))
+        return row
 
     def add_folder(self, name: str) -> None:
         """Note, inside a `transaction`, that names lie below this one."""
@@ -237,6 +229,7 @@ class Journal:
 
     def set_url(self, number: int, url: str) -> None:
         """Give a job that has a key its new URL, inside a `transaction`."""
+        self._insert_new()
         self._db.execute("UPDATE jobs SET url=? WHERE id=?", (url, number))
 
     def record(self, change: Update) -> int:
@@ -263,15 +256,58 @@ class Journal:
             return
         with self._lock:
             if self._committed < number:
-                with self.transaction():
-                    pass
+                self._append()
 
     def close(self) -> None:
         """Close the file. What was recorded and not committed is lost."""
         with self._lock:
+            if self._tail is not None:
+                with suppress(OSError):  # else the next run does it
+                    self._fold()
+                self._tail.close()
+                self._tail = None
             self._db.close()
 
     # -- inside
+
+    def _append(self) -> None:
+        """Write what was handed in to the tail, and fold that when it has become long."""
+        assert self._tail is not None, "a journal that is read has no changes"
+        upto, changes = self._handed_in_so_far()
+        self._tail.append(changes)
+        self._tailed.update((change.id, change) for change in changes)
+        self._forget(upto, len(changes))
+        if self._tail.size >= _FOLD_BYTES:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Bring what is in the tail into the database, and empty the tail."""
+        if self._tailed:
+            with self.transaction():
+                pass
+
+    def _begin_tail(self, stamp: str, upto: int, count: int) -> None:
+        """The database has all that was handed in up to here."""
+        self._forget(upto, count)
+        if self._tail is not None:
+            self._tail.restart(stamp)
+
+    def _has_stamp(self, stamp: str) -> bool:
+        with suppress(sqlite3.Error):
+            return stamp_of(self._db) == stamp
+        return False
+
+    def _apply(self, changes: dict[int, Update]) -> None:
+        self._db.executemany(_UPDATE, [(*values, number) for number, *values in changes.values()])
+
+    def _insert_new(self) -> None:
+        self._db.executemany(_ADD, self._to_insert)
+        self._forget_new()
+
+    def _forget_new(self) -> None:
+        self._to_insert = []
+        self._new_rows = {}
+        self._new_names = {}
 
     def _handed_in_so_far(self) -> tuple[int, list[Update]]:
         with self._gate:
@@ -284,111 +320,26 @@ class Journal:
             self._committed = upto
 
     def _has_name(self, query: str, name: str) -> bool:
-        found = self._found(query, hash64(name))
-        return any(folded(other) == name for (other,) in found) if found else False
+        return any(folded(other) == name for (other,) in self._found(query, hash64(name)))
 
     def _found(self, query: str, value: int) -> list[tuple[Any, ...]]:
         # Called several times for every line of a list; a context manager would double its cost.
         with self._lock:
+            if self._tailed:
+                self._fold()
             try:
+                if self._overlay is not None:
+                    return self._found_with_tail(self._overlay, query, value)
                 return self._db.execute(query, (value,)).fetchall()
             except sqlite3.Error as error:
-                raise _as_os_error(error, self.path) from error
+                raise as_os_error(error, self.path) from error
 
-    def _connect(self, read_only: bool) -> sqlite3.Connection:
-        # Also a reader may have to roll back what a killed run has begun, so it writes if it may.
-        mode = "rwc" if not read_only else "rw" if os.access(self.path, os.W_OK) else "ro"
-        uri = "file:" + "".join(
-            f"%{ord(letter):02x}" if letter in "%?#" else letter for letter in self.path
-        )
-        return sqlite3.connect(
-            f"{uri}?mode={mode}",
-            uri=True,
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=32,
-        )
-
-    def _check_or_create(self, read_only: bool) -> None:
-        application = self._one("PRAGMA application_id")
-        version = self._one("PRAGMA user_version") or 0
-        is_new = not self._one("SELECT count(*) FROM sqlite_schema")
-        if not is_new and application != _APPLICATION_ID:
-            raise JournalError(f"{self.path} is not a journal of pooledhttp")
-        if version > _VERSION:
-            raise JournalError(
-                f"{self.path} was written by a newer version of pooledhttp (format {version}, this"
-                f" one knows {_VERSION}). Use that version for this directory."
-            )
-        if read_only:
-            if is_new:
-                raise JournalError(f"{self.path} is empty: no run has begun in this directory")
-            self._db.execute("PRAGMA query_only=ON")
-            return
-        self._db.execute("PRAGMA journal_mode=TRUNCATE")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-        if is_new:
-            self._create()
-
-    def _create(self) -> None:
-        self._db.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={_APPLICATION_ID};"
-            f" PRAGMA user_version={_VERSION}; COMMIT;"
-        )
-
-    def _one(self, query: str, *values: object) -> int | None:
-        row = self._db.execute(query, values).fetchone()
-        return None if row is None else row[0]
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Raise SQLite's errors as errors of the operating system."""
+    def _found_with_tail(self, overlay: Overlay, query: str, value: int) -> list[tuple[Any, ...]]:
+        """Ask for rows as database and tail have them: the transaction keeps both as they are."""
+        self._db.execute("BEGIN")
         try:
-            yield
-        except sqlite3.Error as error:
-            raise _as_os_error(error, self.path) from error
-
-
-#: What SQLite's primary result codes mean here.
-_FULL = 13
-_IO_ERROR = 10
-_BROKEN = {11, 26}  # malformed, not a database
-
-
-def _as_os_error(exc: sqlite3.Error, path: str) -> OSError:
-    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-    if code == _FULL or (code == _IO_ERROR and _is_disk_full(path)):
-        return OSError(ENOSPC, os.strerror(ENOSPC), path)
-    if code in _BROKEN:
-        return JournalError(
-            f"{path} is broken ({exc}). Move it away and run again with --rebuild, which takes over"
-            " the files that are there."
-        )
-    return JournalError(f"{path}: {exc}")
-
-
-def _is_disk_full(path: str) -> bool:
-    """Whether there is no room for another page, which SQLite reports as an I/O error at times."""
-    try:
-        disk = os.statvfs(os.path.dirname(path) or ".")
-    except OSError:
-        return False
-    return disk.f_bavail * disk.f_frsize < 64 * 1024
-
-
-def read_copy(path: str, folder: str) -> str:
-    """Copy a journal and its rollback file into a folder, for a directory that cannot be written.
-
-    A journal whose last run was killed has to be rolled back when it is opened, which needs a file
-    that can be written.
-
-    Returns:
-        The path of the copy.
-    """
-    copy = os.path.join(folder, os.path.basename(path))
-    shutil.copyfile(path, copy)
-    with suppress(FileNotFoundError):
-        shutil.copyfile(f"{path}-journal", f"{copy}-journal")
-    return copy
+            stamp = stamp_of(self._db)
+            overlay.show({} if stamp is None else read_tail(self.path, stamp))
+            return self._db.execute(query, (value,)).fetchall()
+        finally:
+            self._db.execute("ROLLBACK")

@@ -29,6 +29,7 @@ from string import Formatter
 from urllib.parse import unquote, urlsplit
 
 from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.urls import kept_query, path_and_query
 from pooledhttp.message import DEFAULT_PORTS
 
 __all__ = ["Naming", "UrlNames", "candidates", "folded", "naming", "plain_name", "safe_part"]
@@ -45,59 +46,17 @@ _UNSAFE = re.compile(
     r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028\u2029\ud800-\udfff'
     r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
 )
-#: What `urlsplit` would take apart in the same way, at five times the cost.
-_PLAIN_URL = re.compile(
-    r"https?://([A-Za-z0-9.\-]+(?::[0-9]+)?)((?:/[!-\"$->@-~]*)?)(?:\?([!-\"$-~]*))?"
-)
-
 #: A name of these characters alone is safe unless it begins or ends badly or is a device name.
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_\-.=&,+@~ ]*")
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
-
-#: Query parameters that sign a request or carry a credential. They say nothing about the file.
-_SIGNING_PREFIXES = ("x-amz-", "x-goog-", "x-oss-", "x-cos-", "x-bce-")
-_SIGNING = frozenset(
-    "signature sig token access_token auth_token awsaccesskeyid googleaccessid ossaccesskeyid"
-    " key-pair-id hmac hdnea hdnts __gda__ __token__ jwt apikey api_key api-key"
-    " q-sign-algorithm q-ak q-sign-time q-key-time q-header-list q-url-param-list"
-    " q-signature".split()
-)
-#: Words that mean this only beside one of the others: expiry times, and Azure's two letters.
-_BESIDE_SIGNING = frozenset(
-    "expires policy security-token sv ss srt se st sp spr sip sr si skoid sktid skt ske sks skv"
-    " saoid suoid scid sdd".split()
-)
-
-#: A query without any of these has nothing to leave out.
-_MAY_SIGN = re.compile(
-    "|".join(map(re.escape, (*_SIGNING_PREFIXES, *_SIGNING))), re.ASCII | re.IGNORECASE
-)
 
 _TEMPLATE_FIELDS = ("host", "dir", "name", "stem", "ext", "query", "key", "mark")
 
 
 def plain_name(url: str) -> str:
     """Return the name of a URL: the last segment of its path, with its query before the suffix."""
-    plain = _PLAIN_URL.fullmatch(url)
-    if plain is not None:
-        return safe_part(_last(plain[2], plain[3] or ""))
-    try:
-        parts = urlsplit(url.strip())
-    except ValueError:
-        return "invalid"
-    return safe_part(_last(parts.path, parts.query))
-
-
-def network_location(url: str) -> str:
-    """Return the host of a URL, with the port as it is written; empty for what is no URL."""
-    plain = _PLAIN_URL.fullmatch(url)
-    if plain is not None:
-        return plain[1]
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    return parts.netloc.rpartition("@")[2] if parts.scheme else ""
+    parts = path_and_query(url)
+    return "invalid" if parts is None else safe_part(_last(*parts))
 
 
 def safe_part(text: str) -> str:
@@ -154,7 +113,8 @@ def naming(way: str | Naming) -> Naming:
         TypeError: It is neither a string nor a function.
     """
     if callable(way):
-        return way
+        own = way
+        return lambda job: checked(own(job))
     if not isinstance(way, str):
         raise TypeError(f"names must be a string or a function of a Job, not {way!r}")
     if way == "last":
@@ -220,7 +180,7 @@ class _Template:
             "name": _flat(last),
             "stem": _flat(stem),
             "ext": _flat(suffix[1:]),
-            "query": _flat(_kept_query(parts.query)),
+            "query": _flat(kept_query(parts.query)),
             "key": "" if job.key is None else str(job.key),
             "mark": hashlib.sha256(job.url.encode("utf-8", "surrogatepass")).hexdigest()[:8],
         }
@@ -257,30 +217,11 @@ def _last(path: str, query: str) -> str:
     if "%" in name:
         name = unquote(name, errors="replace")
     name = name or "index.html"
-    query = _kept_query(query) if query else ""
+    query = kept_query(query) if query else ""
     if not query:
         return name
     stem, dot, suffix = name.rpartition(".")
     return f"{stem}_{query}.{suffix}" if dot and stem else f"{name}_{query}"
-
-
-def _kept_query(query: str) -> str:
-    """Decode a query and leave out what only signs the request."""
-    if "%" not in query and not _MAY_SIGN.search(query):
-        return query
-    fields = query.split("&")
-    names = [unquote(field.partition("=")[0]).lower() for field in fields]
-    is_signed = any(_is_signing(name) for name in names)
-    kept = [
-        field
-        for field, name in zip(fields, names, strict=True)
-        if not (is_signed and (_is_signing(name) or name in _BESIDE_SIGNING))
-    ]
-    return unquote("&".join(kept), errors="replace")
-
-
-def _is_signing(name: str) -> bool:
-    return name in _SIGNING or name.startswith(_SIGNING_PREFIXES)
 
 
 def _flat(text: str) -> str:

@@ -15,30 +15,17 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pooledhttp.adapters import HTTPAdapter
-from pooledhttp.message import DEFAULT_PORTS, TimeoutInput
+from pooledhttp.bulk.urls import origin_of
+from pooledhttp.message import TimeoutInput
 from pooledhttp.runtime import Runtime, Waiter
 from pooledhttp.timing import Deadline, Timeout
 
 if TYPE_CHECKING:
     from pooledhttp.message import PreparedRequest, Response
 
-__all__ = ["PlacedAdapter", "Places", "origin_of"]
-
-
-def origin_of(url: str) -> str:
-    """Return `scheme://host:port` of a URL; empty for one that has no host."""
-    try:
-        parts = urlsplit(url.strip())
-        host, port = parts.hostname, parts.port
-    except (ValueError, AttributeError):
-        return ""  # a bad URL fails when it is sent, with an error that says why
-    scheme = parts.scheme.lower()
-    if not host:
-        return ""
-    return f"{scheme}://{host}:{port or DEFAULT_PORTS.get(scheme, 0)}"
+__all__ = ["PlacedAdapter", "Places"]
 
 
 class _Holder:

@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import hashlib
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["FETCHED", "Filter", "Row", "State", "Update", "hash64"]
+__all__ = ["FETCHED", "MOVES", "Filter", "Row", "State", "Update", "hash64"]
 
 
 class State(IntEnum):
@@ -37,6 +38,17 @@ class State(IntEnum):
 
 #: The states in which the file stands under its name.
 FETCHED = frozenset({State.DONE, State.UNCHANGED})
+
+
+#: From each state, the states that a job may be recorded in next.
+MOVES = {
+    State.PENDING: frozenset(State) - {State.PENDING},  # straight to DONE is adoption
+    State.RUNNING: frozenset({State.RUNNING, State.RECEIVED, State.UNCHANGED, State.FAILED}),
+    State.RECEIVED: frozenset({State.PENDING, State.RECEIVED, State.DONE, State.FAILED}),
+    State.DONE: frozenset({State.RUNNING, State.RECEIVED, State.UNCHANGED, State.FAILED}),
+    State.UNCHANGED: frozenset({State.RUNNING, State.RECEIVED, State.UNCHANGED, State.FAILED}),
+    State.FAILED: frozenset(State) - {State.PENDING},
+}
 
 
 class Row(NamedTuple):
@@ -79,6 +91,7 @@ class Update(NamedTuple):
     ended: float | None = None
 
 
+@lru_cache(maxsize=64)  # a text is looked up, and then added
 def hash64(text: str) -> int:
     """Return 64 bits of a text's digest, as the signed integer that SQLite stores."""
     digest = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from pooledhttp.bulk.database import read_copy
 from pooledhttp.bulk.folder import OWN_FOLDER
-from pooledhttp.bulk.journal import Journal, read_copy
+from pooledhttp.bulk.journal import Journal
 from pooledhttp.bulk.rows import FETCHED, Row, State
 
 __all__ = ["JobRecord", "Run", "kind_of"]

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib3.exceptions import ProtocolError
 
 from pooledhttp.bulk.bodies import PIECE_BYTES, pieces, write_all
+from pooledhttp.bulk.database import JournalError
 from pooledhttp.bulk.engine import Requester
 from pooledhttp.bulk.folder import ForeignFile, Part
 from pooledhttp.bulk.halting import HaltableRuntime
-from pooledhttp.bulk.journal import JournalError
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.report import DownloadResult, error_text, one_line
 from pooledhttp.bulk.responses import (

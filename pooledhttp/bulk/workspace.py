@@ -23,13 +23,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pooledhttp.bulk.folder import ForeignFile, Part, RunFolder
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.journal import Journal
-from pooledhttp.bulk.names import Naming, candidates, checked, folded, network_location
+from pooledhttp.bulk.names import Naming, candidates, folded
 from pooledhttp.bulk.report import DownloadResult, error_text
 from pooledhttp.bulk.rows import FETCHED, Row, State, Update
+from pooledhttp.bulk.urls import network_location
 
 __all__ = ["Options", "Task", "Workspace", "failed"]
 
@@ -60,8 +62,7 @@ class Options:
     digest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A job that is to be done.
 
     Args:
@@ -226,29 +227,38 @@ class Workspace:
         host = network_location(url)
         if not host:
             return self.journal.add(url, identity, None, None, "")  # it fails when it is sent
-        name = self._claim(job, (identity or url).encode("utf-8", "surrogatepass"))
-        return self.journal.add(url, identity, name, folded(name), host)
+        name, key = self._claim(job, identity or url)
+        return self.journal.add(url, identity, name, key, host)
 
-    def _claim(self, job: Job, identity: bytes) -> str:
-        """Return a name that no other job has, and no foreign file."""
-        plain = checked(self.options.naming(job))
+    def _claim(self, job: Job, identity: str) -> tuple[str, str]:
+        """Return a name that no other job has, and no foreign file; and what `folded` makes of it.
+
+        Raises:
+            ValueError: None is free.
+        """
+        plain = self.options.naming(job)
         if "/" in plain:
             plain = self._free_folders(plain)
-        name = plain
-        for name in candidates(plain, identity):
+        key = folded(plain)
+        if self._is_free(plain, key):  # as nearly every name is
+            self._note_folders(plain)
+            return plain, key
+        for name in candidates(plain, identity.encode("utf-8", "surrogatepass")):
             key = folded(name)
-            # In the order of their cost; nearly every name is free.
-            if key in self.options.reserved or self.journal.is_name_taken(key):
-                continue
-            if self.journal.has_folders and self._is_folder(key):
-                continue
-            size = self.folder.size_of(name)
-            if size is None or (size >= 0 and (self.options.overwrite or self.options.adopt)):
-                break
-        else:
-            raise ValueError(f"no name is free for {plain!r}")
-        self._note_folders(name)
-        return name
+            if self._is_free(name, key):
+                self._note_folders(name)
+                return name, key
+        raise ValueError(f"no name is free for {plain!r}")
+
+    def _is_free(self, name: str, key: str) -> bool:
+        # In the order of what the questions cost.
+        options, journal = self.options, self.journal
+        if key in options.reserved or journal.is_name_taken(key):
+            return False
+        if journal.has_folders and self._is_folder(key):
+            return False
+        size = self.folder.size_of(name)
+        return size is None or (size >= 0 and (options.overwrite or options.adopt))
 
     def _free_folders(self, name: str) -> str:
         """Return the name with directories none of which is the file of another job."""

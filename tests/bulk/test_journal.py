@@ -142,7 +142,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_full_disk_is_the_error_that_it_is(journal: Journal) -> None:
     """`errno` says so, and nothing that was recorded is lost."""
     (row,) = add(journal, "http://h/a")
-    pages = journal._one("PRAGMA page_count")
+    (pages,) = journal._db.execute("PRAGMA page_count").fetchone()
     journal._db.execute(f"PRAGMA max_page_count={pages}")
     number = journal.record(Update(row.id, State.FAILED, error="x" * 100_000))
     with pytest.raises(OSError) as caught:
@@ -151,6 +151,46 @@ def test_a_full_disk_is_the_error_that_it_is(journal: Journal) -> None:
     journal._db.execute("PRAGMA max_page_count=1000000")
     journal.commit(number)
     assert [each.state for each in journal.rows()] == [State.FAILED]
+
+
+def test_an_added_job_is_found_in_its_own_transaction(journal: Journal) -> None:
+    """Before it is in the database: by its identity, its number and its name, once in all."""
+    add(journal, "http://h/0")  # a second batch asks the database, not only the filter
+    with journal.transaction():
+        row = journal.add("http://h/a", "key 'k'", "A", "a", "h")
+        assert journal.find("http://other/", "key 'k'") == row
+        assert journal.find("http://h/a", None) is None
+        assert journal.is_name_taken("a") and not journal.is_name_taken("b")
+        journal.set_url(row.id, "http://h/b")
+    assert [each.url for each in journal.rows()] == ["http://h/0", "http://h/b"]
+
+
+def test_a_text_that_cannot_be_stored_is_refused_at_once(journal: Journal) -> None:
+    """At the commit it would take the whole batch with it."""
+    with journal.transaction():
+        with pytest.raises(ValueError):
+            journal.add("http://h/\ud800", None, "a", "a", "h")
+        with pytest.raises(ValueError):
+            journal.add("http://h/", "key '\ud800'", "a", "a", "h")
+        row = journal.add("http://h/\x00é", None, "é", "é", "h")
+    assert list(journal.rows()) == [row]
+
+
+def test_a_journal_of_format_1_is_changed(journal: Journal, tmp_path: Path) -> None:
+    """It can be read as it is, and the first run that writes gives it a stamp."""
+    (row,) = add(journal, "http://h/a")
+    journal.close()
+    with sqlite3.connect(journal.path) as database:
+        database.execute("DROP TABLE stamp")
+        database.execute("PRAGMA user_version=1")
+    database.close()
+    reader = Journal(journal.path, read_only=True)
+    assert list(reader.rows()) == [row]
+    writer = Journal(journal.path)
+    writer.commit(writer.record(Update(row.id, State.DONE)))
+    assert [each.state for each in reader.rows()] == [State.DONE]
+    writer.close()
+    reader.close()
 
 
 def test_paths_may_have_any_letter(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from pooledhttp.bulk.names import (
     checked,
     folded,
     naming,
-    network_location,
     plain_name,
     safe_part,
     with_mark,
 )
+from pooledhttp.bulk.urls import network_location
 
 #: Letters that make trouble in names, and some that do not.
 NASTY = st.text(

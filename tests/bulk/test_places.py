@@ -10,7 +10,7 @@ import pytest
 
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.halting import HaltableRuntime, Halted
-from pooledhttp.bulk.places import PlacedAdapter, Places, origin_of
+from pooledhttp.bulk.places import PlacedAdapter, Places
 from pooledhttp.runtime import default_runtime
 from pooledhttp.timing import Timeout
 from tests.support.patience import wait_until
@@ -107,9 +107,3 @@ def test_the_wait_adds_to_no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given.deadline.remaining() == pytest.approx(45.0)
     adapter.send(SimpleNamespace(url="http://a/"), timeout=(3, 4))  # type: ignore[arg-type]
     assert seen[1] == (3, 4)
-
-
-def test_origins_are_told_apart_by_scheme_host_and_port() -> None:
-    """However they are written."""
-    assert origin_of("HTTP://A.com/x") == origin_of("http://a.com:80/y") == "http://a.com:80"
-    assert origin_of("no url") == ""

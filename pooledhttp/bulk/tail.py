@@ -1,0 +1,117 @@
+"""The newest changes of a journal: a short file that is written over and over.
+
+To commit in SQLite costs two syncs and half a dozen pages, 800 us of CPU, although a group of
+downloads that ended together has 3 kB to tell. So a group is written here, with one sync, and the
+database gets what has gathered in one transaction. After a crash, and while another process reads,
+the database *and* its tail say how things are.
+
+The file has one line for each commit: a checksum, and in JSON the stamp of the database and a list
+of changes.
+The transaction that takes the changes over also gives the database a new stamp, and the next line
+goes to the start of the file again. So what counts are the first lines that have the database's
+stamp. What is behind them is of the past, or was cut by a crash. A file that does not change its
+length costs half the CPU to sync, and can be written when the disk is full.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from zlib import crc32
+
+from pooledhttp.bulk.rows import Update
+
+__all__ = ["Tail", "read_tail", "tail_path"]
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+#: Missing on macOS.
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
+def tail_path(path: str) -> str:
+    """Return the path of a journal's tail."""
+    return f"{path}-tail"
+
+
+class Tail:
+    """The tail of a journal, for the process that writes it. What is in the file is of the past.
+
+    Args:
+        path: The path of the database.
+        stamp: What the database is known by.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+
+    def __init__(self, path: str, stamp: str) -> None:
+        self._path = tail_path(path)
+        self._stamp = stamp
+        self._fd = os.open(self._path, _FLAGS, 0o666)
+        #: Bytes of changes in it.
+        self.size = 0
+
+    def append(self, changes: Iterable[Update]) -> None:
+        """Write changes, and return when they are on the disk.
+
+        Raises:
+            OSError: They could not be written. The next call writes to the same place.
+        """
+        text = _encode([self._stamp, list(changes)]).encode("ascii")
+        data = b"%08x %b\n" % (crc32(text), text)
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._fd, data[written:], self.size + written)
+        _sync(self._fd)
+        self.size += len(data)
+
+    def restart(self, stamp: str) -> None:
+        """Begin again: the database has it all, and another stamp."""
+        self._stamp = stamp
+        self.size = 0
+
+    def close(self) -> None:
+        """Close the file, and remove it when nothing is in it. Doing it twice does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd < 0:
+            return
+        os.close(fd)
+        if not self.size:
+            with suppress(OSError):
+                os.unlink(self._path)
+
+
+def read_tail(path: str, stamp: str) -> dict[int, Update]:
+    """Return the last change of each row in a journal's tail.
+
+    Args:
+        path: The path of the database.
+        stamp: What the database is known by; the tail of another one has nothing for it.
+
+    Raises:
+        OSError: It is there and cannot be read.
+    """
+    try:
+        fd = os.open(tail_path(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return {}
+    with os.fdopen(fd, "rb") as file:
+        return {change.id: change for change in _changes(file, stamp)}
+
+
+def _changes(lines: Iterable[bytes], stamp: str) -> Iterator[Update]:
+    for line in lines:
+        # A cut line may go on with what stood there before, and be JSON all the same.
+        checksum, _, text = line.rstrip(b"\n").partition(b" ")
+        if checksum != b"%08x" % crc32(text):
+            return
+        found, changes = json.loads(text)
+        if found != stamp:
+            return
+        for values in changes:
+            yield Update(*values)
