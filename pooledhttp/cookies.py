@@ -534,7 +534,8 @@ def get_cookie_header(jar: CookieJar, request: _Sent) -> str | None:
     Raises:
         InvalidHeader: A cookie for that request holds a control character.
     """
-    if type(jar) in (RequestsCookieJar, CookieJar) and next(iter(jar), None) is None:
+    is_plain = type(jar) is RequestsCookieJar or type(jar) is CookieJar
+    if is_plain and (not jar._cookies or next(iter(jar), None) is None):  # type: ignore[attr-defined]
         return None  # most requests: there is nothing to choose from
     asked = MockRequest(request)
     jar.add_cookie_header(asked)  # type: ignore[arg-type]

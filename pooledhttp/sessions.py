@@ -95,6 +95,7 @@ from pooledhttp.network import (
     should_bypass_proxies,
     without_bypassed,
 )
+from pooledhttp.originals import Originals
 from pooledhttp.status_codes import codes
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout
@@ -332,6 +333,10 @@ class SessionRedirectMixin:
     def rebuild_method(self, prepared_request: PreparedRequest, response: Response) -> None:
         """Set the method of the request that follows a redirect; often it is GET."""
         prepared_request.method = method_after(response.status_code, prepared_request.method)
+
+
+#: The methods that are not called for a response that is no redirect.
+_REDIRECTING = Originals(SessionRedirectMixin, "resolve_redirects", "get_redirect_target")
 
 
 def _more_to_remove(response: Response) -> Iterable[str]:
@@ -712,7 +717,11 @@ class Session(SessionRedirectMixin):
             for earlier in response.history:  # an auth hook sent the request again
                 _store_cookies(self.cookies, earlier.request, earlier)
             _store_cookies(self.cookies, request, response)
-            if allow_redirects:
+            # Overridden, these methods may follow what is no redirect by its status.
+            may_lead_on = response.is_redirect or not _REDIRECTING.are_used_by(self)
+            if not may_lead_on:
+                pass
+            elif allow_redirects:
                 history = [response, *self.resolve_redirects(response, request, **kwargs)]
                 response = history.pop()
                 if history:
@@ -720,7 +729,7 @@ class Session(SessionRedirectMixin):
             elif not is_hop:
                 ahead = self.resolve_redirects(response, request, yield_requests=True, **kwargs)
                 response._next = next(ahead, None)  # type: ignore[assignment]
-            is_discarded = is_hop and self.get_redirect_target(response) is not None
+            is_discarded = is_hop and may_lead_on and self.get_redirect_target(response) is not None
             if not kwargs["stream"] and not is_discarded:
                 response.content  # noqa: B018  # read now, so that the connection is free
         except BaseException as error:

@@ -47,6 +47,21 @@ class CaseInsensitiveDict(MutableMapping[str, V], Generic[V]):
     def __len__(self) -> int:
         return len(self._store)
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of `key`, or `default`."""
+        if type(self) is not CaseInsensitiveDict:
+            return super().get(key, default)  # a subclass may find values by its own way
+        try:
+            found = self._store.get(key.lower())
+        except AttributeError:
+            return super().get(key, default)  # not a name
+        return default if found is None else found[1]
+
+    def __contains__(self, key: object) -> bool:
+        if type(self) is CaseInsensitiveDict and isinstance(key, str):
+            return key.lower() in self._store
+        return super().__contains__(key)
+
     def lower_items(self) -> Iterator[tuple[str, V]]:
         """Iterate over pairs of lower-case name and value."""
         return ((folded, value) for folded, (_, value) in self._store.items())

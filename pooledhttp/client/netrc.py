@@ -1,7 +1,10 @@
 """Credentials from the user's netrc file.
 
-The file is read each time: programs and tests change it, and the variable that names it, between
-two requests. The host that is looked up is the one that the request goes to, as urllib3's parser
+Programs and tests change the file, and the variable that names it, between two requests. So it is
+looked for each time. Of a file that was read before, and has not changed since, only the names of
+its hosts are kept: it is read again for a host that it names, so that no password stays in memory.
+
+The host that is looked up is the one that the request goes to, as urllib3's parser
 reads the URL. Another reading could be made to name a host to which no connection is made:
 `http://example.com:@evil.example/` begins with one name and goes to another.
 """
@@ -11,6 +14,8 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
+from functools import lru_cache
 from netrc import NetrcParseError, netrc
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,10 +23,22 @@ from urllib.parse import urlsplit
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
+from pooledhttp.network import file_state, get_variable, raw_variables
+
 __all__ = ["NETRC_FILES", "get_netrc_auth"]
 
 #: Names looked for in the home directory, in this order, when `NETRC` is not set.
 NETRC_FILES: Final = (".netrc", "_netrc")
+
+#: Seconds for which a file that was just written may change again without a change of its state:
+#: the clock of a file system moves in steps.
+_UNSETTLED_SECONDS = 2.0
+
+#: What the names were at first; a program may replace them.
+_EXPANDUSER, _NETRC = os.path.expanduser, netrc
+
+#: The file that was read last: its path and state, and the hosts that it names.
+_last_read: tuple[str, object, frozenset[str]] | None = None
 
 _AUTHORITY = re.compile(r"[^:/?#]+://([^/?#]*)")
 _NEVER_IN_AN_AUTHORITY = re.compile(r"[\x00-\x20\x7f\\]")
@@ -46,11 +63,13 @@ def get_netrc_auth(url: str | bytes, raise_errors: bool = False) -> tuple[str, s
     path = _netrc_path()
     if path is None:
         return None
-    host = _host_of(url.decode("utf-8", "replace") if isinstance(url, bytes) else url)
-    if host is None:
+    text = url.decode("utf-8", "replace") if isinstance(url, bytes) else url
+    # A URL with a password is not kept in memory longer than its request.
+    host = _host_of(text) if "@" in text else _remembered_host(text)
+    if host is None or not _may_name(path, host):
         return None
     try:
-        entry = netrc(path).authenticators(host)
+        entry = _read(path).authenticators(host)
     except (NetrcParseError, OSError):
         if raise_errors:
             raise
@@ -71,13 +90,54 @@ def get_netrc_auth(url: str | bytes, raise_errors: bool = False) -> tuple[str, s
 
 def _netrc_path() -> str | None:
     """Return the file to read, if there is one."""
-    named = os.environ.get("NETRC")
-    candidates = [named] if named is not None else [f"~/{name}" for name in NETRC_FILES]
-    for candidate in candidates:
-        path = os.path.expanduser(candidate)
-        if os.path.exists(path):
+    for path in _candidates():
+        # Not `os.path.exists`, which raises and catches an exception for each file that is absent.
+        if os.access(path, os.F_OK):
             return path
     return None
+
+
+def _candidates() -> tuple[str, ...]:
+    """Return where the file may be."""
+    named = get_variable("NETRC")
+    if named is not None:
+        return (os.path.expanduser(named),)
+    variables = raw_variables()
+    home = None if variables is None else variables.get(b"HOME")
+    if home is None or os.path.expanduser is not _EXPANDUSER:
+        return _in_home(None)
+    return _remembered_in_home(home)
+
+
+def _in_home(home: bytes | None) -> tuple[str, ...]:
+    """Return the candidates in the home directory, which `expanduser` finds by itself."""
+    return tuple(os.path.expanduser(f"~/{name}") for name in NETRC_FILES)
+
+
+_remembered_in_home = lru_cache(maxsize=8)(_in_home)
+
+
+def _may_name(path: str, host: str) -> bool:
+    """Whether a file may have an entry for a host: it is not known to have none."""
+    known = _last_read
+    if known is None or known[0] != path or netrc is not _NETRC or known[1] != file_state(path):
+        return True
+    return host in known[2] or "default" in known[2]
+
+
+def _read(path: str) -> netrc:
+    """Read a file, and note which hosts it names.
+
+    Raises:
+        OSError: It cannot be read.
+        netrc.NetrcParseError: It is not a netrc file.
+    """
+    global _last_read
+    state, written = file_state(path), os.stat(path).st_mtime
+    found = netrc(path)
+    if netrc is _NETRC and time.time() - written > _UNSETTLED_SECONDS:
+        _last_read = (path, state, frozenset(found.hosts))
+    return found
 
 
 def _host_of(url: str) -> str | None:
@@ -97,3 +157,6 @@ def _host_of(url: str) -> str | None:
     # Two parsers disagree only about a URL that was made to be read in two ways. International
     # names are the exception: one of the parsers gives the spelling used in DNS.
     return host if host == also or not also.isascii() else None
+
+
+_remembered_host = lru_cache(maxsize=256)(_host_of)

@@ -12,7 +12,6 @@ programs and tests set and unset them between requests.
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -21,6 +20,7 @@ import urllib3
 
 from pooledhttp.events import Listener, RequestHook, check_request_hooks
 from pooledhttp.message import TimeoutInput, to_key_val_list
+from pooledhttp.network import get_variable
 from pooledhttp.pool import PoolConfig
 from pooledhttp.records import record, replace
 from pooledhttp.runtime import Runtime
@@ -108,19 +108,31 @@ def merge_setting(
         return request_setting
     if request_setting is None:
         return session_setting
-    if not (isinstance(session_setting, Mapping) and isinstance(request_setting, Mapping)):
+    if not (_is_mapping(session_setting) and _is_mapping(request_setting)):
         return request_setting
     if dict_class is CaseInsensitiveDict and type(session_setting) is CaseInsensitiveDict:
         merged: Any = session_setting.copy()
-    else:
+    elif session_setting:
         merged = dict_class(to_key_val_list(session_setting))
+    else:
+        merged = dict_class()
     if request_setting:
         merged.update(to_key_val_list(request_setting))
     # After the update, so that a session's own None is left out as well.
-    if None in merged.values():
-        for name in [name for name, value in merged.items() if value is None]:
-            del merged[name]
+    pairs = merged.snapshot() if type(merged) is CaseInsensitiveDict else merged.items()
+    for name in [name for name, value in pairs if value is None]:
+        del merged[name]
     return merged
+
+
+def _is_mapping(value: Any) -> bool:
+    # Asking the abstract class takes longer than merging, and most settings are of these classes.
+    kind = type(value)
+    return (
+        kind is dict
+        or kind is CaseInsensitiveDict
+        or (kind is not bool and isinstance(value, Mapping))
+    )
 
 
 def merge_hooks(
@@ -138,5 +150,5 @@ def merge_hooks(
 
 def bundle_from_environment() -> str | None:
     """Return the path of the CA bundle the environment names, or None."""
-    named: Iterable[str | None] = map(os.environ.get, _BUNDLE_VARIABLES)
+    named: Iterable[str | None] = map(get_variable, _BUNDLE_VARIABLES)
     return next(filter(None, named), None)

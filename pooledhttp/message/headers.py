@@ -82,6 +82,10 @@ def check_header_validity(header: tuple[str | bytes, str | bytes]) -> None:
         InvalidHeader: The name is not a token, the value begins with white space or holds a control
             character, or one of them is neither str nor bytes.
     """
+    name, value = header
+    if isinstance(name, str) and isinstance(value, str):
+        if _STR_VALIDATORS[0].match(name) and _STR_VALIDATORS[1].match(value):
+            return
     for what, part, index in (("name", header[0], 0), ("value", header[1], 1)):
         if isinstance(part, str):
             is_sound = _STR_VALIDATORS[index].match(part) is not None

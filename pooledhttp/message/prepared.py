@@ -54,6 +54,9 @@ AuthInput: TypeAlias = (
 #: A space or line break in a method would write the rest of the request line, or a second request.
 _TOKEN = re.compile(TOKEN)
 
+#: The classes of `data` of which an empty value is no body.
+_EMPTY = (dict, list, type(None))
+
 #: Methods whose meaning does not expect a body, so that a missing one needs no `Content-Length: 0`.
 _BODILESS = ("GET", "HEAD")
 
@@ -221,8 +224,13 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
                 or has a line break in it.
         """
         fields: CaseInsensitiveDict[Any] = CaseInsensitiveDict()
-        for name, value in (headers or {}).items():
-            check_header_validity((name, value))  # type: ignore[arg-type]
+        pairs: Any = ()
+        if type(headers) is CaseInsensitiveDict:
+            pairs = headers.snapshot()
+        elif headers:
+            pairs = headers.items()
+        for name, value in pairs:
+            check_header_validity((name, value))
             fields[name.decode("ascii") if isinstance(name, bytes) else name] = value
         self.headers = fields
 
@@ -253,6 +261,10 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         """
         body: Any = None
         content_type: str | None = None
+        if json is None and not files and type(data) in _EMPTY and not data:
+            self.prepare_content_length(None)
+            self.body = None
+            return
         if not data and json is not None:
             body, content_type = self._json_body(json), payload.JSON
         if payload.is_stream(data):

@@ -38,6 +38,7 @@ from pooledhttp.message.headers import parse_header_links
 from pooledhttp.message.lazy import LazyAttributes, attributes_of, lazy
 from pooledhttp.message.raw import RawResponse, drain
 from pooledhttp.message.urls import without_credentials
+from pooledhttp.originals import Originals
 from pooledhttp.structures import CaseInsensitiveDict
 
 if TYPE_CHECKING:
@@ -288,16 +289,21 @@ class Response(LazyAttributes):
         """What `raw` would be made of, as long as it has not been asked for or set."""
         return None if "raw" in attributes_of(self) else self._arrival
 
+    @property
+    def _iterates_as_defined(self) -> bool:
+        """Whether `content` may read the body past `iter_content`."""
+        return _ITERATING.are_in(type(self)) and "iter_content" not in attributes_of(self)
+
     def _read_whole(self) -> bytes:
         arrival = self._unread
         if arrival is not None and arrival.is_plain and self._encoded is None:
-            if type(self).iter_content is Response.iter_content:
+            if self._iterates_as_defined:
                 try:
                     return arrival.read()
                 except TransportError as error:
                     raise self._errors.translate(error, self.request) from error
         raw = self._source()
-        if not isinstance(raw, RawResponse) or type(self).iter_content is not Response.iter_content:
+        if not (isinstance(raw, RawResponse) and self._iterates_as_defined):
             return b"".join(self.iter_content(CONTENT_CHUNK_SIZE))
         if raw.is_switched:
             # There is no body. The bytes of the other protocol are read from `raw`.
@@ -501,6 +507,10 @@ class Response(LazyAttributes):
         release = getattr(raw, "release_conn", None)
         if release is not None:
             release()
+
+
+#: A program that replaces it watches or throttles the body.
+_ITERATING = Originals(Response, "iter_content")
 
 
 def discard_body(response: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pooledhttp.network.addresses import Address, Resolver, StaticResolver
 from pooledhttp.network.connector import Begin, Connector, TunnelFn
+from pooledhttp.network.environment import get_variable, raw_variables
 from pooledhttp.network.overrides import is_socket_mocked
 from pooledhttp.network.proxies import (
     address_in_network,
@@ -60,11 +61,13 @@ __all__ = [
     "dotted_netmask",
     "file_state",
     "get_environ_proxies",
+    "get_variable",
     "getproxies",
     "is_ipv4_address",
     "is_socket_mocked",
     "is_valid_cidr",
     "proxy_bypass",
+    "raw_variables",
     "resolve_proxies",
     "select_proxy",
     "set_environ",

@@ -26,6 +26,7 @@ from urllib.request import (  # type: ignore[attr-defined]
     proxy_bypass_environment,
 )
 
+from pooledhttp.network.environment import get_variable, raw_variables
 from pooledhttp.network.route import UNIX_SCHEME
 
 __all__ = [
@@ -227,7 +228,7 @@ def _may_name_proxies() -> bool:
 
     Where it only reads the environment, one look at all names together tells that there are none.
     """
-    names = getattr(os.environ, "_data", None)  # as the platform has them: bytes, where it counts
+    names = raw_variables()  # as the platform has them: bytes, where it counts
     if names is None or getproxies is not getproxies_environment:
         return True
     try:
@@ -237,7 +238,7 @@ def _may_name_proxies() -> bool:
 
 
 def _from_environment(name: str) -> str | None:
-    return os.environ.get(name) or os.environ.get(name.upper())
+    return get_variable(name) or get_variable(name.upper())
 
 
 def _split(url: str) -> tuple[str, str | None, int | None]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import os
+import sys
+import time
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -243,6 +246,36 @@ def test_netrc_entries_may_be_partial(netrc_file: Path) -> None:
     assert get_netrc_auth("http://b.example/") is None
     netrc_file.write_text("default login d password p\n")
     assert get_netrc_auth("http://b.example/") == ("d", "p")
+
+
+def age(file: Path, seconds: float = 60) -> None:
+    """Let a file look as if it was written some time ago."""
+    then = time.time() - seconds
+    os.utime(file, (then, then))
+
+
+def test_a_netrc_that_has_not_changed_is_not_parsed_again(
+    netrc_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hosts are known; it is read for a host that it names, and after each change."""
+    age(netrc_file)
+    assert get_netrc_auth("http://other.example/") is None
+    opened: list[object] = []
+    real = builtins.open
+    monkeypatch.setattr(builtins, "open", lambda *a, **k: opened.append(a[0]) or real(*a, **k))
+    assert get_netrc_auth("http://other.example/") is None and not opened
+    assert get_netrc_auth("http://example.com/") == ("me", "secret") and len(opened) == 1
+    netrc_file.write_text("machine other.example login new password p\n")
+    assert get_netrc_auth("http://other.example/") == ("new", "p")
+    netrc_file.write_text("machine others.exampl login new password p\n")  # as long, and as new
+    assert get_netrc_auth("http://other.example/") is None
+
+
+def test_no_password_of_a_netrc_is_kept(netrc_file: Path) -> None:
+    """What is known of a file is which hosts it names."""
+    age(netrc_file)
+    assert get_netrc_auth("http://example.com/") == ("me", "secret")
+    assert "secret" not in repr(vars(sys.modules[get_netrc_auth.__module__]))
 
 
 def test_a_broken_netrc_is_ignored_unless_asked(netrc_file: Path) -> None:
