@@ -757,8 +757,10 @@ _AS_DEFINED = tuple(getattr(HTTPAdapter, name) for name in _EXTENSION_POINTS)
 
 
 _BUILDING = Originals(HTTPAdapter, "build_response")
+#: This module, kept since `sys.modules` is emptied while the interpreter ends.
+_THIS = sys.modules[__name__]
 _MODULE = Originals(
-    sys.modules[__name__],
+    _THIS,
     "CaseInsensitiveDict",
     "extract_cookies_to_jar",
     "get_encoding_from_headers",
@@ -768,7 +770,7 @@ _MODULE = Originals(
 
 def _builds_as_defined(adapter: HTTPAdapter) -> bool:
     """Whether what `build_response` does to a response is known, so that it need not be called."""
-    return _BUILDING.are_used_by(adapter) and _MODULE.are_in(sys.modules[__name__])
+    return _BUILDING.are_used_by(adapter) and _MODULE.are_in(_THIS)
 
 
 def session_pool(session: object) -> PoolView:

@@ -121,7 +121,7 @@ class Response(LazyAttributes):
 
     @classmethod
     def arrived(
-        cls, arrival: Arrival, request: PreparedRequest, connection: Any, started_at: float
+        cls, arrival: Arrival, request: PreparedRequest, connection: object, started_at: float
     ) -> Response:
         """Make a response of what our own transport has received."""
         response = cls()
