@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pooledhttp.bulk.engine import Engine, Requester
 from pooledhttp.bulk.failures import FAILURES, FailureList
-from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, TimeoutLike, check_retries, item_timeout
+from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, check_retries, item_timeout
 from pooledhttp.bulk.folder import OWN_FOLDER, RunFolder
 from pooledhttp.bulk.halting import HaltableRuntime, Halted
 from pooledhttp.bulk.inputs import UrlList
@@ -37,6 +37,7 @@ from pooledhttp.bulk.workspace import Options, Task, Workspace, failed
 from pooledhttp.runtime import Runtime, default_runtime
 
 if TYPE_CHECKING:
+    from pooledhttp.message import TimeoutInput
     from pooledhttp.sessions import Session
 
 __all__ = ["Download", "download"]
@@ -311,7 +312,7 @@ def download(
     *,
     jobs: int = DEFAULT_JOBS,
     per_host: int | None = DEFAULT_PER_HOST,
-    timeout: TimeoutLike = DEFAULT_TIMEOUT,
+    timeout: TimeoutInput = DEFAULT_TIMEOUT,
     retries: int = DEFAULT_RETRIES,
     ordered: bool = False,
     names: str | Naming = "last",

@@ -26,17 +26,14 @@ from pooledhttp.runtime import Runtime, default_runtime
 from pooledhttp.timing import Timeout
 
 if TYPE_CHECKING:
-    from pooledhttp.message import Response
+    from pooledhttp.message import Response, TimeoutInput
     from pooledhttp.sessions import Session
 
-__all__ = ["DEFAULT_TIMEOUT", "Fetch", "TimeoutLike", "fetch", "item_timeout"]
+__all__ = ["DEFAULT_TIMEOUT", "Fetch", "fetch", "item_timeout"]
 
 #: Connected within 10 s, and never silent for longer than 60 s. No total: a large body that comes
 #: steadily is no failure.
 DEFAULT_TIMEOUT = Timeout(connect=10.0, read=60.0, write=60.0)
-
-#: What is taken as a timeout: seconds in all, `(connect, read)`, or a `Timeout`.
-TimeoutLike = float | tuple[float | None, float | None] | Timeout | None
 
 #: Statuses below 400 whose body is not what was asked for: none at all, or one that only explains.
 _WITHOUT_CONTENT = frozenset({204, 205, 300, 301, 302, 303, 304, 305, 307, 308})
@@ -220,7 +217,7 @@ def fetch(
     session: Session | None = None,
     jobs: int = DEFAULT_JOBS,
     per_host: int | None = DEFAULT_PER_HOST,
-    timeout: TimeoutLike = DEFAULT_TIMEOUT,
+    timeout: TimeoutInput = DEFAULT_TIMEOUT,
     ordered: bool = False,
     *,
     sink: Sink | str | os.PathLike[str] | None = None,

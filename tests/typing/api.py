@@ -164,6 +164,35 @@ def fetched() -> None:
         reply: requests.Response | None = result.response
         problem: BaseException | None = result.error
         print(result.url, reply, problem, result.attempts)
+    job = bulk.Job("https://a.test/", headers={"A": "b"}, key=("any", 1), sink=bulk.to_files("out"))
+    with bulk.fetch([job, "https://b.test/"], Session(), sink="out", timeout=None) as fetch:
+        kept: list[bulk.Result] = list(fetch)
+        opened: int = fetch.stats().total.created
+    print(kept[0].key, kept[0].job, opened)
+
+
+def downloaded() -> None:
+    """A download yields results, and a directory tells what it remembers."""
+    tally = bulk.Tally()
+    with bulk.download(
+        [bulk.Job("https://a.test/", key=7, accept={404}, sha256="00" * 32), "https://b.test/"],
+        Path("out"),
+        names="tree",
+        retries=2,
+        timeout=requests.Timeout(connect=3, read=60),
+        failures="failed.txt",
+    ) as download:
+        for result in download:
+            path: Path | None = result.path
+            problem: str | None = result.problem
+            is_done: bool = result.state is bulk.State.DONE
+            tally.add(result)
+            print(path, problem, is_done, result.digest, result.size + result.attempts)
+    with bulk.Run("out") as run:
+        counts: dict[bulk.State, int] = run.counts()
+        record: bulk.JobRecord | None = run.find("https://a.test/")
+        failed: list[str | None] = [each.error for each in run.jobs(bulk.State.FAILED)]
+    print(counts, record, failed, tally.done)
 
 
 def installed() -> None:

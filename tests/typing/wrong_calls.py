@@ -7,7 +7,7 @@ that they report with those that end in `# error`.
 from __future__ import annotations
 
 import pooledhttp as requests
-from pooledhttp import PoolConfig, Session
+from pooledhttp import PoolConfig, Session, bulk
 from pooledhttp.adapters import HTTPAdapter
 
 URL = "https://a.test/"
@@ -71,3 +71,17 @@ def of_adapters(adapter: HTTPAdapter, request: requests.PreparedRequest) -> None
     HTTPAdapter(pool_maxsize="x")  # error
     adapter.send(requests.Request("GET", URL))  # error
     adapter.send(request, timeout="x")  # error
+
+
+def of_bulk() -> None:
+    """What is fetched, and where to."""
+    bulk.fetch(URL, sink=3)  # error
+    bulk.fetch([URL, 3])  # error
+    bulk.fetch([URL], timeout="x")  # error
+    bulk.Job(URL, headers=["a"])  # error
+    bulk.download([URL])  # error
+    bulk.download([URL], "out", names=3)  # error
+    bulk.download([URL], "out").result  # error
+    bulk.Run(3)  # error
+    for result in bulk.download([URL], "out"):
+        result.response  # error
