@@ -69,6 +69,23 @@ def _counts(tally: Tally, total: int | None) -> str:
     return f"{tally.done}{of_total} done, {tally.failed} failed, {received}"
 
 
+class _Interval:
+    """Tells when it is time to draw again."""
+
+    def __init__(self, seconds: float, now: Callable[[], float], *, is_due: bool = True) -> None:
+        self._seconds = seconds
+        self._now = now
+        self._next = now() if is_due else now() + seconds
+
+    def is_over(self) -> bool:
+        """Whether the interval is over; the next one begins then."""
+        now = self._now()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
+
+
 class _NoMeter:
     """Shows nothing."""
 
@@ -93,17 +110,13 @@ class LogMeter:
     ) -> None:
         self._total = total
         self._stream = stream
-        self._now = now
-        self._written_at = now()
+        self._interval = _Interval(_LOG_SECONDS, now, is_due=False)
 
     def update(self, tally: Tally) -> None:
         """Write a line, if it is time."""
-        now = self._now()
-        if now - self._written_at < _LOG_SECONDS:
-            return
-        self._written_at = now
-        self._stream.write(f"{_counts(tally, self._total)}\n")
-        self._stream.flush()
+        if self._interval.is_over():
+            self._stream.write(f"{_counts(tally, self._total)}\n")
+            self._stream.flush()
 
     def close(self) -> None:
         """Write nothing more."""
@@ -115,18 +128,17 @@ class _LineMeter:
     def __init__(self, total: int | None, stream: TextIO) -> None:
         self._total = total
         self._stream = stream
-        self._drawn_at = 0.0
+        self._interval = _Interval(_REDRAW_SECONDS, time.monotonic)
+        self._is_drawn = False
 
     def update(self, tally: Tally) -> None:
-        now = time.monotonic()
-        if now - self._drawn_at < _REDRAW_SECONDS:
-            return
-        self._drawn_at = now
-        self._stream.write(f"\r{_counts(tally, self._total)}\x1b[K")
-        self._stream.flush()
+        if self._interval.is_over():
+            self._is_drawn = True
+            self._stream.write(f"\r{_counts(tally, self._total)}\x1b[K")
+            self._stream.flush()
 
     def close(self) -> None:
-        if self._drawn_at:
+        if self._is_drawn:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 
@@ -148,13 +160,11 @@ class _RichMeter:
         )
         self._task = self._bar.add_task("", total=total, note="")
         self._bar.start()
-        self._drawn_at = 0.0
+        self._interval = _Interval(_REDRAW_SECONDS, time.monotonic)
 
     def update(self, tally: Tally) -> None:
-        now = time.monotonic()
-        if now - self._drawn_at < _REDRAW_SECONDS:
+        if not self._interval.is_over():
             return
-        self._drawn_at = now
         note = f"{tally.failed} failed, {bytes_text(max(tally.size, tally.received))}"
         self._bar.update(self._task, completed=tally.done, note=note)
         self._bar.refresh()

@@ -154,11 +154,9 @@ def _count_end_locked(state: PoolState[K, R], now: float, slot: Slot[K, R], reas
         return
     key_state = slot.key_state
     hold_seconds = now - slot.taken_at
-    counters = key_state.counters
-    counters.hold_seconds += hold_seconds
-    counters.hold_counts[bisect.bisect_left(BOUNDS_SECONDS, hold_seconds)] += 1
-    if now >= counters.roll_at:
-        counters.roll_marks(now, key_state.leased)
+    key_state.counters.count_hold(hold_seconds)
+    if now >= key_state.counters.roll_at:
+        key_state.counters.roll_marks(now, key_state.leased)
     if state.listeners:
         state.events.append(LeaseEnded(key_state.origin, hold_seconds, "discarded", reason))
 

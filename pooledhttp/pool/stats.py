@@ -321,6 +321,11 @@ class Counters:
         self.wait_counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
         self.wait_seconds += seconds
 
+    def count_hold(self, seconds: float) -> None:
+        """Count a lease that ended."""
+        self.hold_counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
+        self.hold_seconds += seconds
+
     def count_close(self, reason: str) -> None:
         """Count a resource that is closed for `reason`."""
         closed = self.closed

@@ -61,6 +61,22 @@ class Handshake(NamedTuple):
     sessions: SessionStore
 
 
+class _Parts(NamedTuple):
+    """What both ways of a handshake need.
+
+    Attributes:
+        credentials: The context.
+        name: What the certificate must be for.
+        session: The session to resume; `None` for a full handshake.
+        keep: Takes the sessions that the server sends; `None` where none is kept.
+    """
+
+    credentials: Credentials
+    name: str
+    session: ssl.SSLSession | None
+    keep: Callable[[ssl.SSLSession], None] | None
+
+
 def start_tls(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
     """Make TLS over `stream`.
 
@@ -80,7 +96,7 @@ def start_tls(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStre
     session = wish.sessions.get(key) if key is not None else None
     keep = partial(wish.sessions.put, key) if key is not None else None
     begin = _on_socket if _can_take_socket(stream, credentials) else _on_stream
-    secured = begin(stream, credentials, name, session, keep, deadline)
+    secured = begin(stream, _Parts(credentials, name, session, keep), deadline)
     try:
         check_peer(secured._tls, wish.settings)
         if key is not None and not wish.sessions.wants_another(
@@ -128,31 +144,24 @@ def _can_take_socket(stream: Stream, credentials: Credentials) -> bool:
     )
 
 
-def _on_socket(
-    stream: Stream,
-    credentials: Credentials,
-    name: str,
-    session: ssl.SSLSession | None,
-    keep: Callable[[ssl.SSLSession], None] | None,
-    deadline: Deadline,
-) -> SecureStream:
+def _on_socket(stream: Stream, parts: _Parts, deadline: Deadline) -> SecureStream:
     stream.runtime.forget(stream.sock)  # wrapping detaches the descriptor from its socket
     try:
-        sock = credentials.context.wrap_socket(
+        sock = parts.credentials.context.wrap_socket(
             stream.sock,
             do_handshake_on_connect=False,
             suppress_ragged_eofs=False,
-            server_hostname=name,
-            session=session,
+            server_hostname=parts.name,
+            session=parts.session,
         )
     except BaseException as error:
         _close_half_wrapped(error, stream.sock)
         raise
     try:
-        if credentials.trust is not None:
-            sock.context = credentials.trust
+        if parts.credentials.trust is not None:
+            sock.context = parts.credentials.trust
         _handshake(sock, stream.runtime, deadline)
-        return TlsStream(sock, stream.runtime, keep)
+        return TlsStream(sock, stream.runtime, parts.keep)
     except BaseException:
         close_socket(sock, stream.runtime)
         raise
@@ -193,21 +202,14 @@ def _handshake(sock: ssl.SSLSocket, runtime: Runtime, deadline: Deadline) -> Non
             raise TimeoutError("the TLS handshake was not done in time")
 
 
-def _on_stream(
-    stream: Stream,
-    credentials: Credentials,
-    name: str,
-    session: ssl.SSLSession | None,
-    keep: Callable[[ssl.SSLSession], None] | None,
-    deadline: Deadline,
-) -> SecureStream:
+def _on_stream(stream: Stream, parts: _Parts, deadline: Deadline) -> SecureStream:
     nested = NestedTlsStream(
         stream,
-        credentials.context,
-        name,
-        session=session,
-        trust=credentials.trust,
-        keep_session=keep,
+        parts.credentials.context,
+        parts.name,
+        session=parts.session,
+        trust=parts.credentials.trust,
+        keep_session=parts.keep,
     )
     nested.handshake(deadline)
     return nested
