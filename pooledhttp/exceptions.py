@@ -1,6 +1,6 @@
 """Every error and warning that callers meet.
 
-They have the names and bases that code written for requests expects; four of them are ours (marked
+They have the names and bases that code written for requests expects; five of them are ours (marked
 +). Each carries the `request` and the `response` that it is about, where there is one.
 
     OSError
@@ -32,6 +32,7 @@ They have the names and bases that code written for requests expects; four of th
     builtin Warning
     └── RequestsWarning
         ├── FileModeWarning                  (also DeprecationWarning)
+        ├── MixedImportWarning +
         └── RequestsDependencyWarning
 
 Below them, from `raw` down to the socket, a failure is a `Fault`: a urllib3 error with the facts as
@@ -84,6 +85,7 @@ __all__ = [
     "DialTimeout",
     "Fault",
     "FileModeWarning",
+    "MixedImportWarning",
     "HTTPError",
     "InvalidHeader",
     "InvalidJSONError",
@@ -346,6 +348,10 @@ class RequestsWarning(Warning):
 
 class FileModeWarning(RequestsWarning, DeprecationWarning):
     """A file to upload is open in text mode, so its size in bytes is not known."""
+
+
+class MixedImportWarning(RequestsWarning):
+    """Code of requests is used beside pooledhttp, so that its requests do not use the pool."""
 
 
 class RequestsDependencyWarning(RequestsWarning):

@@ -43,6 +43,7 @@ from pooledhttp.client import (
     merge_setting,
     method_after,
     resolve_location,
+    warn_of_mixed_import,
 )
 from pooledhttp.cookies import (
     RequestsCookieJar,
@@ -794,8 +795,11 @@ class Session(SessionRedirectMixin):
     def mount(self, prefix: str, adapter: BaseAdapter) -> None:
         """Send requests whose URL starts with `prefix` through an adapter.
 
-        An `HTTPAdapter` that has no pool of its own joins the session's.
+        An `HTTPAdapter` that has no pool of its own joins the session's. An adapter of requests is
+        accepted with a `MixedImportWarning`: it has a pool and errors of its own.
         """
+        if not isinstance(adapter, BaseAdapter):
+            warn_of_mixed_import(adapter)
         self.adapters[prefix] = adapter
         for shorter in [known for known in self.adapters if len(known) < len(prefix)]:
             self.adapters[shorter] = self.adapters.pop(shorter)

@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 #: `|` parts groups of one layer that must not know each other; names between commas are equals.
 TABLE = """
 7  cli, pooledhttp, __version__, __main__, models, utils, compat, packages, help, _internal_utils, \
-dropin, pytest_plugin
+dropin, as_requests, pytest_plugin, testing
 6  bulk
-5  aio | monitoring
+5  aio | monitoring | mocking
 4  client < sessions < api
 3  adapters
 2  transport

@@ -18,7 +18,7 @@ from pooledhttp.__version__ import __version__
 
 __all__ = ["main"]
 
-_COMMANDS = ("fetch", "status", "demo", "size", "run", "info")
+_COMMANDS = ("fetch", "status", "demo", "size", "run", "check", "info")
 
 #: The status a shell reports for a process that SIGINT or SIGPIPE ended: 128 and the signal number.
 _INTERRUPTED = 130

@@ -9,6 +9,7 @@ from pooledhttp.client.arguments import (
     PutOptions,
     RequestOptions,
 )
+from pooledhttp.client.mixed_imports import warn_of_mixed_import
 from pooledhttp.client.netrc import NETRC_FILES, get_netrc_auth
 from pooledhttp.client.redirects import (
     KEEPS_BODY,
@@ -33,6 +34,8 @@ __all__ = [
     "PostOptions",
     "PutOptions",
     "RequestOptions",
+    # mixed imports
+    "warn_of_mixed_import",
     # netrc
     "NETRC_FILES",
     "get_netrc_auth",

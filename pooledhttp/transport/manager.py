@@ -55,6 +55,7 @@ class TransportManager:
         limits: Bounds on what a server may send; the defaults of `ResponseLimits` when `None`.
         resolver: Looks names up; the system's when `None`.
         socket_options: What is set on each socket; the defaults of `SocketOptions` when `None`.
+        connector: Makes the connections; `None` for one that opens sockets.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class TransportManager:
         limits: ResponseLimits | None = None,
         resolver: Resolver | None = None,
         socket_options: SocketOptions | None = None,
+        connector: Connector | None = None,
     ) -> None:
         self.socket_options = SocketOptions() if socket_options is None else socket_options
         self.runtime = runtime or default_runtime()
@@ -82,7 +84,7 @@ class TransportManager:
             runtime=self.runtime,
             listeners=self.listeners,
         )
-        self.connector = Connector(self.runtime, resolver=resolver, tunnel=open_tunnel)
+        self.connector = connector or Connector(self.runtime, resolver=resolver, tunnel=open_tunnel)
         self.transport = Transport(
             self.connections, self.connector, limits=limits, listeners=self.listeners
         )
