@@ -184,8 +184,9 @@ def _timed_out(
     core: PoolCore[K, R], key_state: KeyState[K, R], waited_seconds: float
 ) -> PoolTimeout:
     """Make the error of a caller whose time is up, count it, and emit the event."""
-    threads = {thread.native_id: thread.name for thread in threading.enumerate()}
-    error = core.step(timeout_error_locked, key_state, waited_seconds, threads)
+    # Not `Thread.is_alive`: in Python 3.11 an interrupt in it marks a running thread as ended.
+    running = threading.enumerate()
+    error = core.step(timeout_error_locked, key_state, waited_seconds, running)
     if core.listeners:
         core.listeners.emit(WaitTimedOut(key_state.origin, waited_seconds))
     return error

@@ -28,6 +28,7 @@ from __future__ import annotations
 import bisect
 import enum
 import operator
+import weakref
 from collections.abc import Hashable
 from typing import TypeVar
 
@@ -89,6 +90,7 @@ def take_idle_locked(
     idle_seconds = now - slot.idle_since
     if now >= slot.keep_until or idle_seconds >= key_state.idle_limit:
         return False
+    slot.lease = weakref.ref(lease)
     state.held[lease.serial] = slot
     idle.pop()
     state.idle_total -= 1
@@ -333,7 +335,7 @@ def replace_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
     state.end_warming_locked(slot)  # if the resource was lent, the lease serves a request from now
     emptied: Slot[K, R] = Slot(key_state)
     emptied.taken_at = slot.taken_at
-    emptied.thread_id = slot.thread_id
+    emptied.lease = slot.lease
     emptied.watch = slot.watch
     state.held[lease.serial] = emptied
     key_state.dialling += 1

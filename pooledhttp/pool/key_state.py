@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import enum
 import sys
+import weakref
 from collections import OrderedDict
 from collections.abc import Hashable
 from math import inf
@@ -41,8 +42,8 @@ class Slot(Generic[K, R]):
     """Room for one resource, and the resource in it."""
 
     __slots__ = (
-        "epoch", "idle_before", "idle_since", "is_request", "keep_until", "key_state", "opened_at",
-        "resource", "retire_at", "taken_at", "thread_id", "uses", "watch",
+        "epoch", "idle_before", "idle_since", "is_request", "keep_until", "key_state", "lease",
+        "opened_at", "resource", "retire_at", "taken_at", "uses", "watch",
     )  # fmt: skip
 
     def __init__(self, key_state: KeyState[K, R]) -> None:
@@ -57,7 +58,7 @@ class Slot(Generic[K, R]):
         self.taken_at = 0.0  # when the present lease got it
         self.uses = 0  # requests, for `max_requests`
         self.is_request = True  # False while its lease serves no request: for warming or a probe
-        self.thread_id = 0  # of the system's thread that acquired the present lease; 0 if unknown
+        self.lease: weakref.ref[Lease[K, R]] | None = None  # the present one, or else the last
         self.watch: LeaseWatch | None = None  # of the present lease, if leak detection is on
 
     @property

@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from math import inf
 from typing import Protocol, TypeVar
 
@@ -108,7 +108,7 @@ def caller_outside() -> tuple[str, str]:
 
 
 def describe_holders(
-    slots: Iterable[Slot[K, R]], now: float, threads: Mapping[int | None, str]
+    slots: Iterable[Slot[K, R]], now: float, running: Collection[threading.Thread]
 ) -> tuple[str, ...]:
     """Return a text for each slot in use, longest held first: origin, age, line and thread."""
     held = sorted(slots, key=lambda slot: slot.taken_at)
@@ -119,9 +119,13 @@ def describe_holders(
             text += ", dialling"
         if slot.watch is not None:
             text += str(slot.watch)
-        elif slot.thread_id:
-            # The identifiers of Python are used again at once, those of the system hardly ever.
-            text += f" in {threads.get(slot.thread_id, 'a thread that has ended')}"
+        else:
+            lease = slot.lease() if slot.lease is not None else None
+            thread = lease.thread() if lease is not None else None
+            if thread is not None and thread in running:
+                text += f" in {thread.name}"
+            else:
+                text += " in a thread that has ended"
         texts.append(text)
     return tuple(texts)
 
@@ -131,7 +135,7 @@ def timeout_error_locked(
     now: float,
     key_state: KeyState[K, R],
     waited_seconds: float,
-    threads: Mapping[int | None, str],
+    running: Collection[threading.Thread],
 ) -> PoolTimeout:
     """Count a caller that got no slot in time, and make its error.
 
@@ -140,7 +144,7 @@ def timeout_error_locked(
         now: The time.
         key_state: Of the key that the caller waited for.
         waited_seconds: How long it was in the queue.
-        threads: Names of the running threads, by the identifier that the system gives them.
+        running: The threads that have not ended.
     """
     key_state.counters.acquire_timeouts += 1
     slots = list(state.held.values())
@@ -149,7 +153,7 @@ def timeout_error_locked(
         in_use, limit, setting = key_state.in_use, key_state.max_open, "max_per_host"
     else:
         in_use, limit, setting = len(slots), state.max_total, "max_total"
-    holders = describe_holders(slots, now, threads)
+    holders = describe_holders(slots, now, running)
     waiting = len(key_state.waiting) + 1
     limit_text = str(limit) if limit != UNLIMITED else "any number"
     message = (

@@ -15,15 +15,18 @@ References point one way:
 
     lease --> owner (the pool) --> slot
 
-The pool never refers to a lease that it has given out. A dropped lease is therefore collected at
-once, and `__del__` gives its slot back. This module imports nothing of the pool: what a lease needs
-of it is the protocol `LeaseOwner`.
+The pool refers to a lease that it has given out only weakly. A dropped lease is therefore collected
+at once, and `__del__` gives its slot back. An interrupt at the very beginning of `__del__` can stop
+that; then the next sweep finds that the lease is gone. This module imports nothing of the pool:
+what a lease needs of it is the protocol `LeaseOwner`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
+import weakref
 from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, Protocol, TypeVar
 
@@ -73,10 +76,19 @@ class LeaseWatch:
         return (f", leased at {self.where}" if self.where else "") + f" in {self.thread}"
 
 
+class _ThisThread(threading.local):
+    """A weak reference to the running thread, made once per thread: every request needs one."""
+
+    def __init__(self) -> None:
+        self.reference = weakref.ref(threading.current_thread())
+
+
+_here = _ThisThread()
+
+
 class LeasedSlot(Protocol):
     """What a lease reads of its slot."""
 
-    thread_id: int
     watch: LeaseWatch | None
 
     @property
@@ -121,11 +133,12 @@ class Lease(Generic[K, R]):
         wait_seconds: How long the caller waited in the queue.
         slot: The slot, which belongs to the pool; `None` after the end.
         serial: The number of the lease, unique in its pool.
+        thread: The thread that made the lease.
     """
 
     __slots__ = (
         "__weakref__", "_owner", "idle_seconds", "key", "resource", "reused", "serial", "slot",
-        "wait_seconds",
+        "thread", "wait_seconds",
     )  # fmt: skip
 
     key: K
@@ -141,6 +154,7 @@ class Lease(Generic[K, R]):
         self._owner = owner
         self.key = key
         self.serial = serial
+        self.thread = _here.reference
         self.wait_seconds = 0.0
 
     @property

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from math import inf
 from typing import Generic, TypeVar
 
-from pooledhttp.pool.checkin import expire_idle_locked
+from pooledhttp.pool.checkin import expire_idle_locked, reclaim_locked
 from pooledhttp.pool.checkout import (
     discard_dead_locked,
     lend_oldest_locked,
@@ -54,12 +54,13 @@ class PoolMaintenance(Generic[K, R]):
     # -- expiry and leaks
 
     def sweep(self) -> float | None:
-        """Close the expired idle resources, and report leaks.
+        """Close the expired idle resources, take lost leases back, and report leaks.
 
         Returns:
             Seconds to the next expiry; None when nothing is open.
         """
         core = self._core
+        self._reclaim_lost()
         soonest = inf
         for keys in self._keys_in_parts():
             soonest = min(soonest, core.step(_expire_locked, keys))
@@ -68,6 +69,13 @@ class PoolMaintenance(Generic[K, R]):
             soonest = min(soonest, self.report_leaks())
         core.emit_events()
         return None if not core.state.open_total else max(soonest - core.now(), 0.0)
+
+    def _reclaim_lost(self) -> None:
+        """End the leases that are gone: an interrupt came before the first line of `__del__`."""
+        core = self._core
+        for serial, slot in list(core.state.held.items()):
+            if slot.lease is not None and slot.lease() is None:
+                core.end(reclaim_locked, None, serial, "leaked")
 
     def report_leaks(self) -> float:
         """Report the leases that have not been used for `leak_threshold`.

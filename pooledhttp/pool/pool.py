@@ -23,7 +23,6 @@ import os
 import threading
 from collections.abc import Callable, Hashable
 from random import Random
-from threading import get_native_id
 from typing import Any, TypeVar
 
 from pooledhttp.events import ConnectionOpened, LeaseAcquired, Listeners
@@ -157,9 +156,6 @@ class Pool(PoolMaintenance[K, R]):
         except BaseException:
             give_back(core, lease)
             raise
-        slot = lease.slot
-        if slot is not None:
-            slot.thread_id = get_native_id()
         if core.watches_leaks:
             self._watch(lease)
         if self.listeners:

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import heapq
 import random
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Hashable
 from math import inf
@@ -318,6 +319,7 @@ class PoolState(Generic[K, R]):
 
     def attach_empty_locked(self, now: float, slot: Slot[K, R], lease: Lease[K, R]) -> None:
         """Give a new, empty slot to a lease."""
+        slot.lease = weakref.ref(lease)  # first: the sweep looks at it without the lock
         self.held[lease.serial] = slot
         lease.slot = slot
         lease.resource = None
@@ -333,6 +335,7 @@ class PoolState(Generic[K, R]):
 
     def attach_idle_locked(self, now: float, slot: Slot[K, R], lease: Lease[K, R]) -> None:
         """Give a slot whose resource was idle to a lease."""
+        slot.lease = weakref.ref(lease)
         self.held[lease.serial] = slot
         lease.slot = slot
         lease.resource = slot.resource

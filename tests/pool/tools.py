@@ -264,6 +264,10 @@ def check_state(pool: Pool[Any, Any]) -> None:
     resources = [slot.resource for slot in slots if slot.resource is not None]
     assert len(set(resources)) == len(resources), "a resource is in two slots"
     assert all(state.keys.get(slot.key_state.key) is slot.key_state for slot in slots)
+    for serial, slot in state.held.items():
+        lease = slot.lease() if slot.lease is not None else None
+        is_live = lease is not None and lease.serial == serial
+        assert is_live or pool._core.ended, "the sweep would take the lease for lost"
     _check_queues(pool)
 
 
