@@ -7,13 +7,16 @@ runtime. Once `halt` is called, every wait that is under way and every later one
 The code that waits sees what it sees at Ctrl-C: a `BaseException` out of a wait, on which it ends
 its lease and closes its connection.
 
-A wait on sockets is ended by one socket more, an end of a pair that becomes readable on `halt` and
-stays so. Other waits are ended through their waiter. Work given to `call_blocking` (a name lookup)
-cannot be reached; its caller is stopped as soon as it returns or its deadline passes.
+A wait for a response, the most frequent one, is ended by shutting its socket down for reading,
+which makes it readable: nothing but the socket itself is polled. Waits for several sockets, or
+until one can be written, have one socket more to wait for, an end of a pair that becomes readable
+on `halt` and stays so. Other waits are ended through their waiter. Work given to `call_blocking` (a
+name lookup) cannot be reached; its caller is stopped as soon as it returns or its deadline passes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -78,6 +81,8 @@ class HaltableRuntime:
         # is one step of the interpreter, so there is no lock that a finalizer calling `halt` could
         # find held.
         self._waiting: set[Waiter] = set()
+        #: Sockets that are waited for until they can be read.
+        self._reading: set[socket.socket] = set()
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
@@ -97,6 +102,10 @@ class HaltableRuntime:
         self._wake_writer.close()
         for waiter in list(self._waiting):
             waiter.set()
+        for sock in list(self._reading):
+            # Not `sock.shutdown`: that of a TLS socket ends its TLS, which its thread may be using.
+            with contextlib.suppress(OSError):
+                socket.SocketType.shutdown(sock, socket.SHUT_RD)
 
     def close(self) -> None:
         """Close the pair of sockets. Only when halted, and when nothing waits any more."""
@@ -122,12 +131,24 @@ class HaltableRuntime:
         self, sock: socket.socket, read: bool, write: bool, deadline: Deadline
     ) -> tuple[bool, bool]:
         """Wait until a socket is ready; returns for what."""
+        if not write and isinstance(sock, socket.SocketType):
+            return self._wait_to_read(sock, deadline)
         ready = self.wait_any((Interest(sock, read, write),), deadline)
         if not ready:
             return False, False
         if read and write:
             return self._inner.wait(sock, True, True, Deadline.after(0.0, self.now))
         return read, write
+
+    def _wait_to_read(self, sock: socket.socket, deadline: Deadline) -> tuple[bool, bool]:
+        self._reading.add(sock)  # before the check: `halt` sets the flag before it looks
+        try:
+            self.check()
+            ready = self._inner.wait(sock, True, False, deadline)
+            self.check()
+            return ready
+        finally:
+            self._reading.discard(sock)
 
     def wait_any(self, interests: Sequence[Interest], deadline: Deadline) -> list[int]:
         """Wait until one of several sockets is ready; returns which."""

@@ -15,6 +15,7 @@ and never a plain OSError.
 from __future__ import annotations
 
 import ssl
+from collections import deque
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,8 @@ from pooledhttp.http1.response_body import RECV_BYTES, ResponseBody
 from pooledhttp.http1.states import MOVES, State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from pooledhttp.http1.bytestream import ByteStream
     from pooledhttp.http1.response_head import Head
     from pooledhttp.timing import TimeoutPlan
@@ -319,23 +322,41 @@ class Connection:
         arrived = 0 if self._body is None else self._body.arrived_bytes
         return arrived + (self.errors.body_left or 0)
 
-    def receive(self, plan: TimeoutPlan, *, all_arrived: bool = False) -> bytes:
+    def arrived_chunks(self, max_bytes: int) -> Iterator[bytes]:
+        """Yield chunks that have arrived, except the last, as long as nothing else is received.
+
+        Each is taken when it is yielded. The last one is left to `receive`, which tells whether it
+        is complete, and whether it ends the body.
+
+        Args:
+            max_bytes: Stop before a larger one.
+        """
+        pieces: deque[bytes] = deque() if self._body is None else self._body.pieces
+        while len(pieces) > 1 and len(pieces[0]) <= max_bytes and self.state is State.READING:
+            yield pieces.popleft()
+
+    def receive(self, plan: TimeoutPlan) -> bytes:
         """Return the next piece of the body, `b""` at its end.
 
         Args:
             plan: The read timeout applies to each wait. The total timeout includes the reading.
-            all_arrived: Return all pieces that have arrived, as one.
 
         Raises:
             RecvTimeout: Nothing came for `plan.read` seconds, or the total timeout ended.
             BodyTruncated: The connection ended before the body did.
             BadResponse: Chunks are malformed or almost only framing, or the trailer is too large.
         """
+        return self._receive(ResponseBody.next_piece, plan)
+
+    def receive_all(self, plan: TimeoutPlan) -> bytes:
+        """Return all pieces that have arrived, as one; otherwise the same as `receive`."""
+        return self._receive(ResponseBody.take_all, plan)
+
+    def _receive(self, take: Callable[[ResponseBody], bytes | None], plan: TimeoutPlan) -> bytes:
         body, head = self._body, self._head
         if body is None or head is None or self.state is not State.READING:
             return b""
-        take = body.take_all if all_arrived else body.next_piece
-        while (piece := take()) is None:
+        while (piece := take(body)) is None:
             try:
                 data = self.stream.read(RECV_BYTES, plan.total, plan.read)
             except TimeoutError as error:
@@ -358,11 +379,12 @@ class Connection:
         body, head = self._body, self._head
         if body is None or head is None or self.state is not State.READING:
             return 0
-        done = body.take_into(view)
+        done = body.take_into(view) if body.arrived_bytes else 0
         missing = min(len(view) - done, self.errors.body_left or 0)
         if missing:
             try:
-                count = self.stream.read_into(view[done : done + missing], plan.total, plan.read)
+                room = view[done : done + missing]
+                count = self.stream.read_into(room, plan.total, plan.read)
             except TimeoutError as error:
                 raise self.errors.recv_timeout(plan, "body") from error
             except OSError as error:

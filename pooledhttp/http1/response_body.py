@@ -55,8 +55,8 @@ class ResponseBody:
         "_has_ended",
         "_limits",
         "_overhead",
-        "_pieces",
         "_surplus",
+        "pieces",
     )
 
     def __init__(
@@ -64,8 +64,8 @@ class ResponseBody:
     ) -> None:
         self._errors = errors
         self._limits = limits
-        #: Decoded, and not yet taken.
-        self._pieces: deque[bytes] = deque()
+        #: Decoded, and not yet taken. In a chunked body each ends a chunk, except perhaps the last.
+        self.pieces: deque[bytes] = deque()
         self._failure: Exception | None = None
         self._surplus = b""
         #: Bytes of a chunked body beyond a normal amount of framing for the data so far.
@@ -83,12 +83,12 @@ class ResponseBody:
     @property
     def is_complete(self) -> bool:
         """Whether the end of the body has been found, and every piece before it was taken."""
-        return self._has_ended and not self._pieces
+        return self._has_ended and not self.pieces
 
     @property
     def arrived_bytes(self) -> int:
         """How many bytes have been decoded and not yet taken."""
-        return sum(map(len, self._pieces))
+        return sum(map(len, self.pieces)) if self.pieces else 0
 
     @property
     def has_surplus(self) -> bool:
@@ -99,7 +99,7 @@ class ResponseBody:
     def chunk_ended(self) -> bool:
         """Whether the piece that was taken last ended a chunk."""
         chunks = self._chunks
-        return chunks is not None and (bool(self._pieces) or not chunks.is_in_chunk)
+        return chunks is not None and (bool(self.pieces) or not chunks.is_in_chunk)
 
     def next_piece(self) -> bytes | None:
         """Return the next piece, `b""` at the end, `None` when more bytes are needed.
@@ -108,13 +108,13 @@ class ResponseBody:
             BodyTruncated: The connection ended before the body did.
             BadResponse: Chunks are malformed or almost only framing, or the trailer is too large.
         """
-        if self._pieces:
-            return self._pieces.popleft()
+        if self.pieces:
+            return self.pieces.popleft()
         return self._next_state()
 
     def take_all(self) -> bytes | None:
         """Return all pieces that have been decoded, as one; else the same as `next_piece`."""
-        pieces = self._pieces
+        pieces = self.pieces
         if not pieces:
             return self._next_state()
         whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -123,7 +123,7 @@ class ResponseBody:
 
     def take_into(self, view: memoryview) -> int:
         """Copy decoded pieces into `view`, as far as there is room; return how many bytes."""
-        pieces, done = self._pieces, 0
+        pieces, done = self.pieces, 0
         while pieces and done < len(view):
             piece = pieces.popleft()
             part = piece[: len(view) - done]
@@ -162,12 +162,12 @@ class ResponseBody:
             self._feed_chunks(self._chunks, data)
         elif errors.body_left is None:
             errors.body_seen += len(data)
-            self._pieces.append(data)
+            self.pieces.append(data)
         else:
             length = errors.body_left
             if len(data) > length:
                 data, self._surplus = data[:length], data[length:]
-            self._pieces.append(data)
+            self.pieces.append(data)
             self.count(len(data))
 
     def _feed_chunks(self, chunks: ChunkDecoder, data: bytes) -> None:
@@ -187,7 +187,7 @@ class ResponseBody:
         size = sum(map(len, pieces))
         errors.body_seen += size
         self._overhead = max(0, self._overhead - 3 * size - CHUNK_ALLOWANCE_BYTES * len(pieces))
-        self._pieces += pieces
+        self.pieces += pieces
         if chunks.failure is not None:
             text = str(chunks.failure)
             self._failure = (

@@ -28,6 +28,7 @@ from urllib3.util.response import is_fp_closed
 from pooledhttp.message.decoding import make_decoder
 from pooledhttp.message.insides import ConnectionAttribute, HeldConnection, OriginalResponse
 from pooledhttp.message.reader import Reader
+from pooledhttp.originals import Originals
 
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
@@ -157,6 +158,12 @@ class RawResponse(HTTPResponse):
             ProtocolError: The body ended early, or its framing is broken.
             ReadTimeoutError: Nothing came in time.
         """
+        if amt and amt > 0 and self._is_read_as_it_comes(decode_content):
+            # All of urllib3's steps would do nothing, for each piece of a large body.
+            if data := self._reader.read(amt):
+                self._uncached_read_occurred = True
+                self.note_read(len(data))
+                return data
         try:
             data = super().read(amt, decode_content, cache_content)
         except TransportError:
@@ -171,6 +178,17 @@ class RawResponse(HTTPResponse):
             if is_fp_closed(self._fp) and not decoder.has_unconsumed_tail:
                 decoder.flush()
         return data
+
+    def _is_read_as_it_comes(self, decode_content: bool | None) -> bool:
+        """Whether a read returns the next bytes of the reader, and no step of it is replaced."""
+        source: object = self._fp
+        if source is not self._reader or self._has_decoded_content or self._reader.closed:
+            return False
+        if self.decode_content if decode_content is None else decode_content:
+            self._init_decoder()
+            if self._decoder is not None:
+                return False
+        return _STEPS.are_used_by(self) and _URLLIB3_STEPS.are_in(HTTPResponse)
 
     def _will_fail_again(self) -> bool:
         """Whether the reader has failed: its connection is gone, and yet it is not at its end."""
@@ -220,6 +238,9 @@ class RawResponse(HTTPResponse):
             decode_content = self.decode_content
         if len(self._decoded_buffer):
             yield self._decoded_buffer.get_all()
+        if not (decode_content and self._decoder) and not self._has_decoded_content:
+            yield from self._stream_chunks_as_they_come(amt)
+            return
         while True:
             if decode_content and self._decoder is not None and self._decoder.has_unconsumed_tail:
                 piece = b""
@@ -232,6 +253,14 @@ class RawResponse(HTTPResponse):
                 yield decoded
         if decode_content and (rest := self._flush_decoder()):
             yield rest
+
+    def _stream_chunks_as_they_come(self, amt: int) -> Generator[bytes]:
+        """Yield chunks without decoding them; there can be millions."""
+        while piece := self._read_piece(amt):
+            yield piece
+            for piece in self._reader.arrived_chunks(amt):
+                self._fp_bytes_read += len(piece)
+                yield piece
 
     def _read_piece(self, amt: int) -> bytes:
         reader = self._reader
@@ -285,6 +314,13 @@ class RawResponse(HTTPResponse):
         if self._fp is None or isinstance(self._fp, io.BytesIO):
             raise OSError("this response holds no socket")
         return super().fileno()
+
+
+#: What a read goes through. A program that has replaced one of these has it called.
+_STEPS = Originals(
+    RawResponse, "_raw_read", "_fp_read", "_error_catcher", "_init_decoder", "_decode"
+)
+_URLLIB3_STEPS = Originals(HTTPResponse, "read")
 
 
 def drain(raw: Any) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 __all__ = ["Reader"]
@@ -21,6 +22,9 @@ class Reader(Protocol):
 
     def read_piece(self, amt: int) -> bytes:
         """Read up to `amt` bytes without crossing the end of a chunk."""
+
+    def arrived_chunks(self, amt: int) -> Iterator[bytes]:
+        """Yield chunks of at most `amt` bytes that have arrived, perhaps not all; wait for none."""
 
     def read_ahead(self) -> None:
         """Read the whole body and keep it for a later `read`."""

@@ -15,7 +15,7 @@ frees them at once, without the cyclic collector.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from sys import maxsize
 from typing import TYPE_CHECKING, TypeVar
 
@@ -105,23 +105,26 @@ class BodyReader:
 
     def _pull(self, *, all_arrived: bool = False) -> bytes:
         """Get the next piece from the connection, or all that have arrived; `b""` at the end."""
-        return self._from_connection(
-            lambda connection, plan: connection.receive(plan, all_arrived=all_arrived), b""
-        )
+        receive = Connection.receive_all if all_arrived else Connection.receive
+        return self._call(receive) or b""
 
-    def _from_connection(self, receive: Callable[[Connection, TimeoutPlan], T], at_end: T) -> T:
-        """Call `receive`; end the lease at the end of the body and on an error."""
+    def _call(self, receive: Callable[..., T], *arguments: memoryview) -> T | None:
+        """Call a method of the connection; end the lease at the end of the body and on an error.
+
+        Returns:
+            What the method returns; `None` after the end of the lease.
+        """
         if self._failure is not None:
             raise copy_without_tracebacks(self._failure)
         connection, lease = self._connection, self._lease
         if connection is None or lease is None:
-            return at_end
+            return None
         spent = self._plan.spent
         if spent is not None:
             spent.begin("reading the body")
         try:
             with lease.in_use():
-                found = receive(connection, self._plan)
+                found = receive(connection, *arguments, self._plan)
         except Exception as error:
             self._failure = copy_without_tracebacks(explain_total(error, self._plan))
             self._discard("failed in the body")
@@ -168,27 +171,13 @@ class BodyReader:
         """
         connection = self._connection
         unread = 0 if connection is None else connection.unread
-        has_bytes = False
-
-        def fill(view: memoryview) -> int:
-            nonlocal has_bytes
-            try:
-                count = self._fill(view)
-            except Exception:
-                if not (is_partial_good and has_bytes):
-                    raise
-                return 0
-            has_bytes = True
-            return count
-
-        return filled_bytes(min(amt, len(self._buffer) + unread), fill)
+        size = min(amt, len(self._buffer) + unread)
+        return filled_bytes(size, self._fill, is_partial_good=is_partial_good)
 
     def _fill(self, view: memoryview) -> int:
         """Write what is buffered, or else what the connection brings; return how many bytes."""
         if not self._buffer:
-            return self._from_connection(
-                lambda connection, plan: connection.receive_into(view, plan), 0
-            )
+            return self._call(Connection.receive_into, view) or 0
         part = self._buffer[: len(view)]
         view[: len(part)] = part
         self._buffer = self._buffer[len(part) :]
@@ -205,6 +194,14 @@ class BodyReader:
         is `read`.
         """
         return self._gather(amt, to_chunk_end=True) if self._is_chunked else self.read(amt)
+
+    def arrived_chunks(self, amt: int) -> Iterator[bytes]:
+        """Yield chunks of at most `amt` bytes that have arrived completely; wait for none.
+
+        Not all of them: the last one is always left to `read_piece`.
+        """
+        if self._connection is not None and self._is_chunked and not self._buffer:
+            yield from self._connection.arrived_chunks(amt)
 
     def _gather(self, amt: int, *, to_chunk_end: bool) -> bytes:
         """Read up to `amt` bytes. An error after some bytes is raised by the next call."""

@@ -18,12 +18,15 @@ __all__ = ["filled_bytes"]
 FIRST_BYTES = 2 * 1024 * 1024
 
 
-def filled_bytes(size: int, fill: Callable[[memoryview], int]) -> bytes:
+def filled_bytes(
+    size: int, fill: Callable[[memoryview], int], *, is_partial_good: bool = False
+) -> bytes:
     """Return `size` bytes, fewer if there are no more.
 
     Args:
         size: How many bytes are announced.
         fill: Writes into a view and returns how many bytes it wrote, 0 when there are no more.
+        is_partial_good: Return what came before an error of `fill`, which would raise it again.
     """
     out = io.BytesIO()
     done = room = 0
@@ -33,7 +36,12 @@ def filled_bytes(size: int, fill: Callable[[memoryview], int]) -> bytes:
             out.seek(room - 1)
             out.write(b"\0")
         with out.getbuffer() as view:
-            count = fill(view[done:])
+            try:
+                count = fill(view[done:] if done else view)
+            except Exception:
+                if not (is_partial_good and done):
+                    raise
+                break
         if not count:
             break
         done += count

@@ -7,6 +7,7 @@ closes the connection.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pooledhttp.http1 import RECV_BYTES, Connection
@@ -78,6 +79,10 @@ class SwitchedReader:
     def read_piece(self, amt: int) -> bytes:
         """Do the same as `read`: there are no chunks."""
         return self.read(amt)
+
+    def arrived_chunks(self, amt: int) -> Iterator[bytes]:
+        """Yield nothing: there are no chunks."""
+        return iter(())
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:
         """Read into `buffer`; return how many bytes were read."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from pooledhttp.bulk.halting import HaltableRuntime, Halted
-from pooledhttp.runtime import Interest, default_runtime
+from pooledhttp.runtime import BlockingRuntime, Interest, default_runtime
 from pooledhttp.timing import Deadline
 
 BASE = default_runtime()
@@ -85,6 +86,24 @@ def test_halt_ends_a_wait_under_way(
     runtime.halt()
     assert task.join(soon())
     assert outcome == ["halted"]
+
+
+def test_a_wait_for_a_response_polls_its_socket_alone(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """Halting costs the frequent wait no second descriptor."""
+    waits: list[object] = []
+
+    class Noting(BlockingRuntime):
+        def wait(self, *arguments: Any) -> tuple[bool, bool]:  # type: ignore[override]
+            waits.append(arguments[0])
+            return True, False
+
+    runtime = HaltableRuntime(Noting())
+    assert runtime.wait(pair[0], True, False, soon()) == (True, False)
+    assert waits == [pair[0]]
+    runtime.close()
+    assert pair[0].send(b"x") == 1  # nothing waits for it now, so it was not shut down
 
 
 def test_after_halt_no_wait_begins(

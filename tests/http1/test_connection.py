@@ -223,8 +223,20 @@ class TestBodies:
         connection = connect(CHUNKED + b"1\r\na\r\n2\r\nbc\r\n", b"1\r\nd\r\n0\r\n\r\n")
         connection.send(get(), PLAN)
         connection.read_head(PLAN)
-        assert connection.receive(PLAN, all_arrived=True) == b"abc"
-        assert connection.receive(PLAN, all_arrived=True) == b"d"
+        assert connection.receive_all(PLAN) == b"abc"
+        assert connection.receive_all(PLAN) == b"d"
+        assert connection.is_reusable
+
+    def test_chunks_that_arrived_are_taken_one_by_one(self) -> None:
+        """All but the last, which may end the body, and none beyond a size."""
+        connection = connect(CHUNKED + b"1\r\na\r\n1\r\nb\r\n3\r\ncde\r\n1\r\nf\r\n", b"0\r\n\r\n")
+        connection.send(get(), PLAN)
+        connection.read_head(PLAN)
+        assert list(connection.arrived_chunks(1)) == [b"a", b"b"]
+        assert connection.receive(PLAN) == b"cde"
+        assert list(connection.arrived_chunks(1)) == []
+        assert connection.receive(PLAN) == b"f"
+        assert connection.receive(PLAN) == b""
         assert connection.is_reusable
 
     def test_small_honest_chunks_pass(self) -> None:

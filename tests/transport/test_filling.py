@@ -37,6 +37,21 @@ def test_the_end_may_come_early() -> None:
     assert filled_bytes(1000, fill) == b"hello"  # type: ignore[arg-type]
 
 
+def test_bytes_before_an_error_are_kept_if_asked() -> None:
+    """The error is left to the next call; without bytes it is raised."""
+
+    def fill(view: memoryview) -> int:
+        if len(view) < 10:
+            raise TimeoutError
+        view[:4] = b"half"
+        return 4
+
+    assert filled_bytes(10, fill, is_partial_good=True) == b"half"
+    for size, is_partial_good in ((10, False), (9, True)):
+        with pytest.raises(TimeoutError):
+            filled_bytes(size, fill, is_partial_good=is_partial_good)
+
+
 def test_memory_grows_with_what_arrives() -> None:
     """A terabyte that is announced is not allocated."""
     sizes, fill = writer_of(b"x" * (FIRST_BYTES + 1), FIRST_BYTES)

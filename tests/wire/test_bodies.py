@@ -385,6 +385,26 @@ def test_chunks_are_seen_as_they_come(session: pooledhttp.Session, read: Any) ->
         session.close()
 
 
+def test_chunks_keep_their_ends(session: pooledhttp.Session) -> None:
+    """Chunks that arrive together are yielded apart, and may be mixed with reads of `raw`."""
+    sends = b"1\r\na\r\n2\r\nbc\r\n1\r\nd\r\n3\r\nefg\r\n1\r\nh\r\n0\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with ScriptedServer(answering(head + sends)) as server:
+        response = session.get(server.url(), stream=True)
+        assert list(response.iter_content(2)) == [b"a", b"bc", b"d", b"ef", b"g", b"h"]
+        response = session.get(server.url(), stream=True)
+        pieces = response.iter_content(100)
+        assert [next(pieces), next(pieces)] == [b"a", b"bc"]
+        assert response.raw.read(2) == b"de"
+        assert response.raw.read() == b"fgh"
+        response = session.get(server.url(), stream=True)
+        pieces = response.iter_content(100)
+        next(pieces)
+        response.close()
+        assert list(pieces) == []
+        assert session.pool.stats().total.active == 0
+
+
 @pytest.mark.parametrize("ends", [b"\n", b"\r\n"], ids=["lf", "crlf"])
 def test_lines_are_seen_as_they_come(session: pooledhttp.Session, ends: bytes) -> None:
     """`iter_lines` gives a line as soon as the next one begins, over default sizes."""
