@@ -18,6 +18,7 @@ import copy
 import threading
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
+from functools import lru_cache
 from http.cookiejar import Cookie, CookieJar, CookiePolicy
 from http.cookies import Morsel
 from typing import Any, NamedTuple, Protocol, TypeVar, overload
@@ -27,12 +28,17 @@ from pooledhttp.cookie_rules import (
     CONTROL,
     BoundedJar,
     ReadableFields,
+    Site,
     SitePolicy,
     copy_cookie,
     default_policy,
     goes_by_domain,
+    header_for,
+    selects_as_defined,
+    site_of,
 )
 from pooledhttp.exceptions import InvalidHeader
+from pooledhttp.originals import Originals
 
 __all__ = [
     "CookieConflictError",
@@ -82,6 +88,12 @@ class MockRequest:
         self._new_headers: dict[str, str] = {}
         self._url = urlsplit(_text(request.url))
         self.type = self._url.scheme
+
+    @property
+    def site(self) -> Site:
+        """What the cookies of the request depend on."""
+        headers = self._r.headers
+        return _site(self._r.url, headers.get("Host") if headers else None)
 
     def get_type(self) -> str:
         """Return the URL's scheme."""
@@ -537,9 +549,15 @@ def get_cookie_header(jar: CookieJar, request: _Sent) -> str | None:
     is_plain = type(jar) is RequestsCookieJar or type(jar) is CookieJar
     if is_plain and (not jar._cookies or next(iter(jar), None) is None):  # type: ignore[attr-defined]
         return None  # most requests: there is nothing to choose from
-    asked = MockRequest(request)
-    jar.add_cookie_header(asked)  # type: ignore[arg-type]
-    header = asked.get_new_headers().get("Cookie")
+    if type(jar) is RequestsCookieJar and selects_as_defined(jar):
+        headers = request.headers
+        if headers and "Cookie" in headers:
+            return None
+        header = header_for(jar, _site(request.url, headers.get("Host") if headers else None))
+    else:
+        asked = MockRequest(request)
+        jar.add_cookie_header(asked)  # type: ignore[arg-type]
+        header = asked.get_new_headers().get("Cookie")
     if header is not None:
         _refuse_control("The cookies of this request", header)
     return header
@@ -561,15 +579,41 @@ def jar_for(jar: Any, url: str, host: str | bytes | None = None) -> Any:
     if type(jar) is not RequestsCookieJar or not goes_by_domain(policy):
         return merge_cookies(picked, jar)
     if jar._cookies:
-        for cookie in jar.cookies_for(MockRequest(_Asked(url, {"Host": host} if host else {}))):
-            picked.set_cookie(copy_cookie(cookie))
+        site = _site(url, host)
+        if _STORING.are_in(RequestsCookieJar) and "cookies_for" not in jar.__dict__:
+            jar.copy_for(picked, site.domains, site.path)
+        else:
+            for cookie in jar.cookies_for(MockRequest(_Asked(url, {"Host": host} if host else {}))):
+                picked.set_cookie(copy_cookie(cookie))
     return picked
+
+
+#: The methods by which a jar finds and takes cookies.
+_STORING = Originals(RequestsCookieJar, "cookies_for", "set_cookie")
+
+
+def _site(url: str | bytes, host: str | bytes | None) -> Site:
+    """Return what the cookies of a request to `url` depend on.
+
+    Args:
+        url: Where the request goes.
+        host: The `Host` field of the request, if it has one.
+    """
+    # A URL with a password is not kept in memory longer than its request.
+    return _read_site(url, host) if "@" in _text(url) else _remembered_site(url, host)
+
+
+def _read_site(url: str | bytes, host: str | bytes | None) -> Site:
+    return site_of(MockRequest(_Asked(url, {"Host": host} if host else {})))
+
+
+_remembered_site = lru_cache(maxsize=512)(_read_site)
 
 
 class _Asked(NamedTuple):
     """As much of a request as its cookies depend on."""
 
-    url: str
+    url: str | bytes
     headers: Mapping[str, str | bytes]
 
 

@@ -355,7 +355,8 @@ def _store_cookies(jar: Any, request: Any, response: Response) -> None:
     # Few responses set cookies, and most of ours can tell without what `raw` is made of.
     if isinstance(response, Response) and not response._may_set_cookies:
         return
-    extract_cookies_to_jar(jar, request, response.raw)
+    arrival = response._unread if isinstance(response, Response) else None
+    extract_cookies_to_jar(jar, request, response.raw if arrival is None else arrival)
 
 
 def _final_url(url: UrlInput | None, cookies: object) -> str:

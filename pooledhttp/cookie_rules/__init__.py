@@ -2,6 +2,9 @@
 
 fields    one `Set-Cookie` line: attributes without sense are passed over, the last one counts
 policy    whose cookie goes where
+sites     what the cookies of a request depend on
+selection which cookies of a jar a request carries
+setting   the cookies that a response sets
 bounded   a jar in which servers cannot store without bound, and that finds a host's cookies
           without looking at those of others
 """
@@ -22,6 +25,8 @@ from pooledhttp.cookie_rules.policy import (
     default_policy,
     goes_by_domain,
 )
+from pooledhttp.cookie_rules.selection import header_for, selects_as_defined
+from pooledhttp.cookie_rules.sites import Site, site_of
 
 __all__ = [
     "CONTROL",
@@ -31,8 +36,12 @@ __all__ = [
     "BoundedJar",
     "ReadableFields",
     "ShownPolicy",
+    "Site",
     "SitePolicy",
     "copy_cookie",
     "default_policy",
     "goes_by_domain",
+    "header_for",
+    "selects_as_defined",
+    "site_of",
 ]

@@ -12,20 +12,23 @@ that can be meant, which are the host's own name and those above it.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import heapq
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.cookiejar import (  # type: ignore[attr-defined]
     Cookie,
     CookieJar,
-    eff_request_host,
     request_path,
 )
 from typing import Any
 
 from pooledhttp.cookie_rules.fields import attributes_of
 from pooledhttp.cookie_rules.policy import SitePolicy
+from pooledhttp.cookie_rules.setting import is_accepted, read_line, sets_as_defined
+from pooledhttp.cookie_rules.sites import domains_of, site_of
+from pooledhttp.originals import Originals
 
 __all__ = ["MAX_COOKIES", "MAX_COOKIES_PER_DOMAIN", "BoundedJar", "copy_cookie"]
 
@@ -69,12 +72,38 @@ class BoundedJar(CookieJar):
             if self._had_secure and isinstance(policy, SitePolicy) and policy.is_for_keeping:
                 if not policy.is_secure(request):
                     response = _PlainResponse(response, self, request)
-            super().extract_cookies(response, request)
+            if not (sets_as_defined(policy) and self._extract_ordinary(response, request)):
+                super().extract_cookies(response, request)
             if self._server_count > count:
-                for domain in _domains_of(request):
+                for domain in domains_of(request):
                     self._bound_domain(domain)
             if self._server_count > MAX_COOKIES:
                 self._bound_all()
+
+    def _extract_ordinary(self, response: Any, request: Any) -> bool:
+        """Store the cookies that a response sets; return `False` if a line is not ordinary."""
+        fields = response.info()
+        lines = fields.get_all("Set-Cookie", [])
+        if not _MAKING.are_used_by(self) or fields.get_all("Set-Cookie2", []):
+            return False
+        site = getattr(request, "site", None) or site_of(request)
+        policy = self._policy
+        policy._now = self._now = now = int(time.time())
+        cookies = [read_line(str(line), site, now) for line in lines]
+        if None in cookies:
+            return False
+        # As the library does it: all that have expired are removed before any is stored.
+        for cookie in cookies:
+            if cookie is not None and cookie.expires is not None and cookie.expires <= now:
+                with contextlib.suppress(KeyError):
+                    self.clear(cookie.domain, cookie.path, cookie.name)
+        for cookie in cookies:
+            if cookie is None or (cookie.expires is not None and cookie.expires <= now):
+                continue
+            vars(cookie)[_BY_SERVER] = True
+            if is_accepted(policy, cookie, request):
+                self.set_cookie(cookie)
+        return True
 
     def set_cookie(self, cookie: Cookie) -> None:
         """Store a cookie."""
@@ -104,20 +133,43 @@ class BoundedJar(CookieJar):
         Args:
             request: In the form that `http.cookiejar` reads.
         """
-        path = request_path(request)
+        found = self._groups_for(domains_of(request), request_path(request))
+        return [cookie for group in found for cookie in group]
+
+    def copy_for(self, jar: BoundedJar, domains: Iterable[str], path: str) -> None:
+        """Put copies of the cookies that `cookies_for` returns into an empty jar.
+
+        Args:
+            jar: The empty jar.
+            domains: The domains that a cookie for the request can have.
+            path: The path of the request.
+        """
+        for group in self._groups_for(domains, path):
+            by_path = jar._cookies.setdefault(group[0].domain, {})
+            for cookie in group:
+                twin = copy_cookie(cookie)
+                by_path.setdefault(cookie.path, {})[cookie.name] = twin
+        jar._now_stamp = self._now_stamp
+        # More than there are in it: they are counted again before any is removed.
+        jar._server_count = self._server_count
+        jar._had_secure = self._had_secure
+
+    def _groups_for(self, domains: Iterable[str], path: str) -> list[list[Cookie]]:
+        """Return the cookies of each domain that has any; stamp those that the path may carry."""
+        found = []
         with self._cookies_lock:
             self._now_stamp += 1
-            found = []
-            for domain in _domains_of(request):
-                group = list(_of_domain(self._cookies, domain))
-                found.append(group)
-                for cookie in group:
-                    if path.startswith(cookie.path):
-                        vars(cookie)[_STAMP] = self._now_stamp
-        found = [group for group in found if group]
+            stamp = self._now_stamp
+            for domain in domains:
+                group = list(_of_domain(self._cookies, domain)) if domain in self._cookies else None
+                if group:
+                    found.append(group)
+                    for cookie in group:
+                        if path.startswith(cookie.path):
+                            vars(cookie)[_STAMP] = stamp
         if len(found) > 1:
             found.sort(key=lambda group: min(map(_order, group)))
-        return [cookie for group in found for cookie in group]
+        return found
 
     def _bound_domain(self, domain: str) -> None:
         cookies = self._cookies.get(domain)
@@ -138,6 +190,10 @@ class BoundedJar(CookieJar):
         for cookie in heapq.nsmallest(count, cookies, key=lambda one: _worth(one, now)):
             self.clear(cookie.domain, cookie.path, cookie.name)
             self._server_count -= 1
+
+
+#: The methods by which a jar makes cookies.
+_MAKING = Originals(BoundedJar, "make_cookies", "_cookies_from_attrs_set", "clear")
 
 
 def copy_cookie(cookie: Cookie) -> Cookie:
@@ -183,17 +239,6 @@ class _PlainResponse:
 def _is_below(path: str, other: str) -> bool:
     """Whether requests to `path` carry a cookie of the path `other` (RFC 6265, 5.1.4)."""
     return path == other or path.startswith(other if other.endswith("/") else f"{other}/")
-
-
-def _domains_of(request: Any) -> list[str]:
-    """List the domains a cookie for a request can have: its host, those above it, and none."""
-    host, effective = eff_request_host(request)
-    domains = {"": None}
-    for name in (host, effective):
-        while name:
-            domains[name] = domains[f".{name}"] = None
-            name = name.partition(".")[2]
-    return list(domains)
 
 
 def _of_domain(cookies: dict[str, dict[str, dict[str, Cookie]]], domain: str) -> Iterator[Cookie]:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import h11
 
-from pooledhttp.http1.framing import read_framing
+from pooledhttp.http1.framing import FramingError, read_framing
 from pooledhttp.http1.head_repair import RepairedHead, repair_head
 from pooledhttp.http1.parser import ParsedHead
-from pooledhttp.http1.request_encoding import field_block
+from pooledhttp.http1.request_encoding import field_block, is_plain_head
 from pooledhttp.runtime import remove_tracebacks
 
 if TYPE_CHECKING:
@@ -39,17 +39,18 @@ _HEAD_END = b"\r\n\r\n"
 
 
 def check_head(request: WireRequest, errors: ExchangeErrors) -> None:
-    """Have h11 check the head of a request, and keep what an exchange needs of it.
+    """Check the head of a request by h11's rules, and keep what an exchange needs of it.
 
     Raises:
         RequestRefused: It cannot be written as HTTP/1.1.
     """
     fields = request.headers
     try:
-        h11.Request(method=request.method, target=request.target, headers=[*fields])
-    except h11.LocalProtocolError as error:
+        if not is_plain_head(request):
+            h11.Request(method=request.method, target=request.target, headers=[*fields])
+        framing = read_framing(fields)
+    except (h11.LocalProtocolError, FramingError) as error:
         raise errors.refused(error) from error
-    framing = read_framing(fields)
     length = None if framing.is_chunked else framing.length or 0
     request.checked.keep(request, field_block(request), length, says_close=framing.says_close)
 

@@ -20,11 +20,23 @@ from pooledhttp.exceptions import InvalidHeader, InvalidURL
 from pooledhttp.http1.messages import WireRequest
 from pooledhttp.syntax import TOKEN
 
-__all__ = ["as_content", "build_request", "encode_plain", "field_block", "rewinder"]
+__all__ = [
+    "as_content",
+    "build_request",
+    "encode_plain",
+    "field_block",
+    "is_plain_head",
+    "rewinder",
+]
 
 _TOKEN = re.compile(TOKEN)
 #: A request target that needs no encoding: visible ASCII without a percent sign.
 _PLAIN_TARGET = re.compile(r"[!\"$&-;=?-Z_a-z~]+")
+_METHOD, _TARGET = re.compile(TOKEN.encode()), re.compile(rb"[\x21-\x7e]+")
+#: Names, and values, of several fields with line feeds between them, as `is_plain_head` has them.
+_NAMES = re.compile(rb"%b(?:\n%b)*" % (TOKEN.encode(), TOKEN.encode()))
+_WORDS = rb"(?:[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*)?"
+_VALUES = re.compile(rb"%b(?:\n%b)*" % (_WORDS, _WORDS))
 #: Methods whose requests say `Content-Length: 0` when they have no body (RFC 9110, section 8.6).
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
@@ -99,6 +111,25 @@ def field_block(request: WireRequest) -> bytes:
     The caller has checked them. h11's own writer would move `Host` to the front.
     """
     return b"%s\r\n" % b"".join([b"%s: %s\r\n" % field for field in request.headers])
+
+
+def is_plain_head(request: WireRequest) -> bool:
+    """Whether nothing in a head needs h11's check: it has only what h11 accepts.
+
+    That is one `Host`, tokens for names, and visible characters, parted by blanks, for values.
+    What is not plain may be valid all the same.
+    """
+    names, values = zip(*request.headers, strict=True) if request.headers else ((), ())
+    breaks = len(names) - 1
+    all_names, all_values = b"\n".join(names), b"\n".join(values)
+    return (
+        all_names.count(b"\n") == all_values.count(b"\n") == breaks
+        and _NAMES.fullmatch(all_names) is not None
+        and _VALUES.fullmatch(all_values) is not None
+        and sum(len(name) == 4 and name.lower() == b"host" for name in names) == 1
+        and _TARGET.fullmatch(request.target) is not None
+        and _METHOD.fullmatch(request.method) is not None
+    )
 
 
 def as_content(body: Any) -> Any:

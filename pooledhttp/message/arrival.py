@@ -7,7 +7,7 @@ nothing else reads it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from urllib3.response import HTTPResponse
 
@@ -98,6 +98,11 @@ class Arrival:
         """Whether there is a field that sets a cookie."""
         return "set-cookie" in self.fields or "set-cookie2" in self.fields
 
+    @property
+    def _original_response(self) -> ArrivedFields:
+        """What stands for http.client's response where cookies are read; see `OriginalResponse`."""
+        return ArrivedFields(self.headers)
+
     def make_headers(self) -> CaseInsensitiveDict[str]:
         """Return a new table of the fields."""
         table: CaseInsensitiveDict[str] = CaseInsensitiveDict()
@@ -145,6 +150,29 @@ class Arrival:
         body = self.reader.read()
         self._body_bytes += len(body)
         return body
+
+
+class ArrivedFields:
+    """The fields of a response as cookie jars read them.
+
+    Args:
+        headers: Name and value pairs as they came.
+    """
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: list[tuple[str, str]]) -> None:
+        self._headers = headers
+
+    @property
+    def msg(self) -> ArrivedFields:
+        """This object, which has the one method of a message that jars call."""
+        return self
+
+    def get_all(self, name: str, default: Any = None) -> Any:
+        """Return every value of a field, or `default` if there is none."""
+        lower = name.lower()
+        return [value for field, value in self._headers if field.lower() == lower] or default
 
 
 def _joined(headers: list[tuple[str, str]]) -> dict[str, tuple[str, str]]:

@@ -153,7 +153,7 @@ class Response(LazyAttributes):
         jar = RequestsCookieJar(default_policy(ShownPolicy))
         arrival = self._arrival
         if arrival is not None and arrival.sets_cookies:
-            extract_cookies_to_jar(jar, self.request, arrival.raw())
+            extract_cookies_to_jar(jar, self.request, arrival)
         return jar
 
     def _make_elapsed(self) -> datetime.timedelta:

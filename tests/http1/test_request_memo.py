@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from enum import Enum
+from random import Random
 from typing import Any
 
+import h11
 import pytest
 
 from pooledhttp.exceptions import RequestRefused
 from pooledhttp.http1 import Connection, RequestMemo
+from pooledhttp.http1.framing import FramingError, read_framing
+from pooledhttp.http1.messages import WireRequest
+from pooledhttp.http1.request_encoding import is_plain_head
 from pooledhttp.http1.request_memo import MAX_HEADS
 from pooledhttp.structures import CaseInsensitiveDict
 from tests.http1.script import PLAN, ScriptedStream
@@ -124,3 +129,51 @@ class Kind(str, Enum):  # noqa: UP042  # a StrEnum has another `str()`
 def test_an_enum_of_strings_is_sent_as_its_value() -> None:
     """Http.client encodes the string; `str()` of such an enum is the name of the member."""
     assert b"Accept: application/json\r\n" in sent(RequestMemo(), {"Accept": Kind.JSON})
+
+
+FIELD_PARTS = (
+    b"",
+    b"a",
+    b"Host",
+    b"host",
+    b"a b",
+    b"a:b",
+    b"a: b",
+    b" a",
+    b"a ",
+    b"\t",
+    b"a\tb",
+    b"a\r\nb",
+    b"a\nb",
+    b"\x00",
+    b"\x7f",
+    b"\xe9",
+    b"\x0b",
+    b"a\x01",
+    b"Content-Length",
+    b"1",
+    b"x, y",
+)
+
+
+def test_what_passes_without_h11_passes_h11() -> None:
+    """Heads put together of awkward parts: a head that is called plain is one that h11 accepts."""
+    random = Random(17)
+    plain = 0
+    for _ in range(20_000):
+        fields = [
+            (random.choice(FIELD_PARTS), random.choice(FIELD_PARTS))
+            for _ in range(random.randrange(3))
+        ]
+        fields.insert(random.randrange(len(fields) + 1), (b"Host", b"host.test"))
+        method = random.choice((b"GET", b"GET", b"GET", b"G T", b""))
+        target = random.choice((b"/", b"/", b"/", b"/ a", b"", b"/\xe9"))
+        request = WireRequest(method, target, fields)
+        if is_plain_head(request):
+            plain += 1
+            try:
+                read_framing(fields)
+            except FramingError:
+                continue  # it is refused for that
+            h11.Request(method=method, target=target, headers=fields)
+    assert plain > 200
