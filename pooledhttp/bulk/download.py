@@ -19,10 +19,11 @@ from pooledhttp.bulk.failures import FAILURES, FailureList
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, check_retries, item_timeout
 from pooledhttp.bulk.folder import OWN_FOLDER, RunFolder
 from pooledhttp.bulk.halting import HaltableRuntime, Halted
-from pooledhttp.bulk.inputs import UrlList
+from pooledhttp.bulk.inputs import UrlList, items_of
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.names import Naming, folded, naming
 from pooledhttp.bulk.own_session import OwnSession
+from pooledhttp.bulk.places import PER_PROXY, check_per_proxy
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.results import (
     DEFAULT_JOBS,
@@ -286,7 +287,13 @@ def open_download(
     downloader = Downloader(session, haltable, workspace, limits, again)
     engine = Engine(session, haltable, pace, downloader)
     return Download(
-        source, engine, session, workspace, listed, base.now, lambda: downloader.received_bytes
+        items_of(source),
+        engine,
+        session,
+        workspace,
+        listed,
+        base.now,
+        lambda: downloader.received_bytes,
     )
 
 
@@ -312,6 +319,7 @@ def download(
     *,
     jobs: int = DEFAULT_JOBS,
     per_host: int | None = DEFAULT_PER_HOST,
+    per_proxy: int | None = PER_PROXY,
     timeout: TimeoutInput = DEFAULT_TIMEOUT,
     retries: int = DEFAULT_RETRIES,
     ordered: bool = False,
@@ -334,12 +342,13 @@ def download(
     once, and has one result.
 
     Args:
-        jobs_or_urls: URLs and `Job`s, or a `UrlList`.
+        jobs_or_urls: URLs and `Job`s, or a `UrlList`. An open file is read as a list of URLs.
         directory: Where the files go; made when it is missing. `.pooledhttp` in it is ours.
         session: Whose settings to use, as for `fetch`.
         jobs: The most requests at once.
         per_host: The most requests at once to one scheme, host and port; `None` means no limit but
             `jobs`.
+        per_proxy: The most requests at once through one proxy; `None` means no limit but `jobs`.
         timeout: As for `fetch`: 10 s to connect and 60 s of silence by default; a number is the
             seconds for one file in all.
         retries: Further attempts after a passing failure, as for `fetch`. What has come of a body
@@ -372,6 +381,7 @@ def download(
     if isinstance(jobs_or_urls, (str, bytes, Job)):
         raise TypeError("download takes an iterable of URLs and Jobs; put a single one into a list")
     check_retries(retries)
+    check_per_proxy(per_proxy)
     if decode not in ("auto", "never", "always"):
         raise ValueError(f"decode must be 'auto', 'never' or 'always', not {decode!r}")
     if digest is not None and digest not in hashlib.algorithms_available:
@@ -384,7 +394,7 @@ def download(
     return open_download(
         jobs_or_urls,
         directory,
-        lambda runtime: OwnSession(session, per_host, runtime),
+        lambda runtime: OwnSession(session, per_host, runtime, per_proxy),
         options,
         jobs=jobs,
         per_host=per_host,

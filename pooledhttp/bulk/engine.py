@@ -166,6 +166,12 @@ class Engine(Generic[W, R]):
         self._start_more()
         return result
 
+    def left(self) -> list[R]:
+        """Return the results that were not taken, in the order of the input. Only when stopped."""
+        with self._lock:
+            done, self._done = self._done, {}
+        return [done[index] for index in sorted(done)]
+
     def wait(self, seconds: float | None = None) -> None:
         """Wait until `take` has something to say, or for so long; None for no limit."""
         waiter = self._runtime.waiter()

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from pooledhttp.bulk.engine import Engine, Requester
 from pooledhttp.bulk.halting import HaltableRuntime
+from pooledhttp.bulk.inputs import items_of
 from pooledhttp.bulk.jobs import Job, Saved, Sink
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.bulk.pacing import Entry
+from pooledhttp.bulk.places import PER_PROXY, check_per_proxy
 from pooledhttp.bulk.report import Result
 from pooledhttp.bulk.results import (
     DEFAULT_JOBS,
@@ -199,7 +201,7 @@ def start(
     """Set up an engine over the session that `open_session` makes; see `fetch`."""
     pace = make_pace(jobs, per_host, ordered)
     limits = item_timeout(timeout)
-    items = iter(source)
+    items = iter(items_of(source))
     base = default_runtime() if runtime is None else runtime
     haltable = HaltableRuntime(base)
     try:
@@ -222,6 +224,7 @@ def fetch(
     *,
     sink: Sink | str | os.PathLike[str] | None = None,
     retries: int = DEFAULT_RETRIES,
+    per_proxy: int | None = PER_PROXY,
 ) -> Fetch:
     """Request many URLs at once and return their results as they come.
 
@@ -230,7 +233,7 @@ def fetch(
     after the results of all that came before it.
 
     Args:
-        jobs_or_urls: URLs and `Job`s.
+        jobs_or_urls: URLs and `Job`s. An open file is read as a list of URLs (`read_urls`).
         session: Whose settings to use: headers, cookies, auth, verify, cert, proxies, params,
             hooks, retries and adapters mounted for it. The connections, and cookies that servers
             set, are the engine's own. `None` means the defaults of a new `Session`.
@@ -250,6 +253,7 @@ def fetch(
             breaks off, status 408, 425, 429, 500, 502, 503 or 504. Only idempotent methods are
             tried again. Where the session has a retry policy of its own, that one decides about
             connections and statuses, and this number counts for bodies only.
+        per_proxy: The most requests at once through one proxy; `None` means no limit but `jobs`.
 
     Returns:
         An iterator of `Result`. Closing it, leaving a `for` loop over it, or Ctrl-C stops all work
@@ -263,9 +267,10 @@ def fetch(
     if isinstance(jobs_or_urls, (str, bytes, Job)):
         raise TypeError("fetch takes an iterable of URLs and Jobs; put a single one into a list")
     check_retries(retries)
+    check_per_proxy(per_proxy)
     return start(
         jobs_or_urls,
-        lambda runtime: OwnSession(session, per_host, runtime),
+        lambda runtime: OwnSession(session, per_host, runtime, per_proxy),
         jobs=jobs,
         per_host=per_host,
         timeout=timeout,

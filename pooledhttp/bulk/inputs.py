@@ -10,11 +10,12 @@ gets exactly what stands in the list.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-__all__ = ["UrlList", "read_urls"]
+__all__ = ["UrlList", "items_of", "read_urls"]
 
 
 class UrlList(Iterator[str]):
@@ -76,6 +77,11 @@ class UrlList(Iterator[str]):
 
     def __repr__(self) -> str:
         return f"<UrlList {self.path!r}>"
+
+
+def items_of(source: Iterable[object]) -> Iterable[object]:
+    """Return what a caller means by an input: the lines of an open file are a list."""
+    return read_urls(source) if isinstance(source, io.IOBase) else source
 
 
 def read_urls(lines: Iterable[bytes] | Iterable[str]) -> Iterator[str]:

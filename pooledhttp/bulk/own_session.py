@@ -10,10 +10,12 @@ and left open in the end.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
 
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
-from pooledhttp.bulk.places import PlacedAdapter, Places
+from pooledhttp.bulk.places import PER_PROXY, PlacedAdapter, Places
 from pooledhttp.client import SessionExtras
 from pooledhttp.events import Event, RetryScheduled
 from pooledhttp.pool import PoolConfig, PoolStats
@@ -59,17 +61,25 @@ class OwnSession:
         settings: The session whose settings to use; `None` means a new session's.
         per_host: The most requests at once per origin, redirects included; `None` for no limit.
         runtime: What the session waits with.
+        per_proxy: The most requests at once through one proxy, and the most idle connections when
+            there is one; `None` for no limit.
     """
 
-    def __init__(self, settings: Session | None, per_host: int | None, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        settings: Session | None,
+        per_host: int | None,
+        runtime: Runtime,
+        per_proxy: int | None = PER_PROXY,
+    ) -> None:
         self._attempts = _Attempts(runtime.current)
-        self._places = Places(per_host, runtime)
+        self._places = Places(per_host, runtime, per_proxy)
         self._now = runtime.now
         extras = getattr(settings, "_extras", SessionExtras())
         self._session = Session(
             # `Places` limits each host, before a timeout runs. A limit here would be waited for
             # within timeouts, and would count all hosts behind one proxy as one.
-            pool=PoolConfig(acquire_timeout=None),
+            pool=_pool_config(per_proxy if _has_proxy(settings) else None),
             retries=extras.retries,
             listeners=[self._attempts, *extras.listeners],
             replay=extras.replay,
@@ -136,6 +146,18 @@ class OwnSession:
                 self._borrowed.append(adapter)
                 # Not by `mount`, which would bind the adapter to this session's pool.
                 self._session.adapters[prefix] = adapter
+
+
+def _pool_config(max_idle: int | None) -> PoolConfig:
+    config = PoolConfig(acquire_timeout=None)
+    return config if max_idle is None else replace(config, max_idle_total=max_idle)
+
+
+def _has_proxy(settings: Session | None) -> bool:
+    """Whether some requests may go through a proxy, where tunnels to all hosts add up."""
+    if settings is not None and (settings.proxies or not settings.trust_env):
+        return bool(settings.proxies)
+    return any(scheme != "no" for scheme in getproxies())
 
 
 def _retries_something(policy: Any) -> bool:

@@ -100,6 +100,14 @@ class Results(Iterator[R], Generic[R]):
         finally:
             self._engine.stop()
 
+    def not_taken(self) -> list[R]:
+        """Return the results that were ready when the run was stopped, in the order of the input.
+
+        What they tell is done, although the iteration ended before them. Each is returned once.
+        Empty while the run goes on.
+        """
+        return self._engine.left() if self._is_closed else []
+
     def stats(self) -> PoolStats:
         """Return the pool's counters; after the end, as they last were."""
         if self._is_closed and self._last_stats is not None:

@@ -29,7 +29,7 @@ from pooledhttp.cli.numbers import count, count_or_zero, positive
 from pooledhttp.cli.progress import Meter, bytes_text, open_meter
 
 if TYPE_CHECKING:
-    from pooledhttp.bulk import Download, Tally, UrlList
+    from pooledhttp.bulk import Download, DownloadResult, Tally, UrlList
     from pooledhttp.message import PreparedRequest
     from pooledhttp.sessions import Session
     from pooledhttp.timing import Timeout
@@ -79,6 +79,7 @@ def _add_basics(parser: argparse.ArgumentParser) -> None:
     add("-d", "--directory", default=".", metavar="DIR", help="where the files go (default: here)")
     add("--jobs", type=count, default=32, metavar="N", help="requests at once (default: 32)")
     add("--per-host", type=count, default=6, metavar="N", help="of these to one host (default: 6)")
+    add("--per-proxy", type=count, default=32, metavar="N", help="through one proxy (default: 32)")
     add("--ordered", action="store_true", help="report in the order of the input")
     add("-q", "--quiet", action="store_true", help="print nothing but failures and errors")
 
@@ -242,6 +243,7 @@ def _open_download(args: argparse.Namespace, source: _Source, stack: ExitStack) 
         settings,
         jobs=args.jobs,
         per_host=args.per_host,
+        per_proxy=args.per_proxy,
         timeout=_timeout(args),
         retries=args.retries,
         ordered=args.ordered,
@@ -361,20 +363,26 @@ def _run(download: Download, meter: Meter) -> _Report:
         with suppress(OSError):  # the terminal has gone: the run goes on, or a signal ends it
             meter.update(tally)
 
+    def count(result: DownloadResult) -> None:
+        tally.add(result)
+        if not result.ok and len(report.first_failures) < _MOST_PRINTED:
+            report.first_failures += (f"{one_line(result.url)}: {result.problem}",)
+
     download.on_wait = show
     began = time.monotonic()
     try:
         for result in download:
-            tally.add(result)
+            count(result)
             show()
-            if not result.ok and len(report.first_failures) < _MOST_PRINTED:
-                report.first_failures += (f"{one_line(result.url)}: {result.problem}",)
     except KeyboardInterrupt:
         pass  # told by the signal
     except OSError as error:
         report.error = error
     finally:
         download.close()
+        for result in download.not_taken():
+            count(result)
+        tally.received = download.received_bytes()
         with suppress(OSError):
             meter.close()
     report.error = report.error or download.closing_error

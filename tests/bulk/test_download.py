@@ -17,6 +17,8 @@ from pooledhttp import bulk
 from pooledhttp.bulk import DownloadResult, Job, State
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.bulk.retrying import Again
+from pooledhttp.runtime import default_runtime
+from tests.support.patience import wait_until
 from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
 
 OLD = "Tue, 01 Jan 2019 00:00:00 GMT"
@@ -605,6 +607,33 @@ def test_a_list_that_is_stopped_is_listed_to_its_end(out: Path, tmp_path: Path) 
     assert len(listed) == len(set(listed))
 
 
+def test_what_was_ready_when_the_run_was_stopped_can_be_taken(out: Path) -> None:
+    """The files are there, so a summary has to count them; each is given once."""
+    with ScriptedServer(answering(echo)) as server:
+        urls = [server.url(f"/{number}") for number in range(3)]
+        download = bulk.download(urls, out)
+        first = next(download)
+        wait_until(lambda: len(files(out)) == 3)
+        assert download.not_taken() == []
+        download.stop()
+        rest = [*download, *download.not_taken()]
+        download.close()
+        rest += download.not_taken()
+        assert {result.url for result in (first, *rest)} == set(urls)
+        assert len(rest) == 2 and all(result.ok for result in rest)
+
+
+def test_an_open_file_is_read_as_a_list(out: Path, tmp_path: Path) -> None:
+    """Comments, blank lines and reasons do not count; in bytes or text, by either function."""
+    with ScriptedServer(answering(echo)) as server:
+        listed = tmp_path / "urls"
+        listed.write_bytes(f"# mine\n\n{server.url('/a')}\twhy\n{server.url('/b')}\n".encode())
+        with open(listed) as text, open(listed, "rb") as data:
+            assert [result.ok for result in get(text, out)] == [True, True]
+            assert [result.ok for result in bulk.fetch(data)] == [True, True]
+    assert sorted(files(out)) == ["a", "b"]
+
+
 def test_a_forked_child_does_not_end_the_run(out: Path) -> None:
     """It has a copy of everything; the run is its parent's."""
     with ScriptedServer(answering(echo)) as server:
@@ -685,10 +714,34 @@ def test_redirected_items_stand_in_line_at_the_host_they_are_led_to(out: Path) -
     assert all(result.ok for result in results) and max(most) <= 3
 
 
+def test_many_hosts_behind_one_proxy_share_its_places(out: Path) -> None:
+    """Requests at once, and connections that wait for the next one."""
+    most: list[int] = []
+    active: set[int] = set()
+    lock = threading.Lock()
+
+    def proxy(peer: Peer) -> None:
+        while True:
+            seen = peer.read_request()
+            with lock:
+                active.add(id(peer))
+                most.append(len(active))
+            with lock:
+                active.discard(id(peer))
+            peer.send(respond(seen.target.encode()))
+
+    with ScriptedServer(proxy) as server, pooledhttp.Session() as session:
+        session.proxies = {"http": server.url("")}
+        urls = [f"http://h{number}.example/{number}" for number in range(40)]
+        results = get(urls, out, session=session, jobs=20, per_proxy=2)
+        assert [result.problem for result in results] == [None] * 40 and max(most) <= 2
+    own = OwnSession(session, 3, default_runtime(), per_proxy=2)
+    assert own._session.pool.config.max_idle_total == 2
+    own.close()
+
+
 def test_a_session_is_left_as_it_was() -> None:
     """Its policy is known, and nothing else of it is touched."""
-    from pooledhttp.runtime import default_runtime
-
     own = OwnSession(pooledhttp.Session(retries=2), 3, default_runtime())
     assert own.has_retry_policy
     own.close()

@@ -62,6 +62,29 @@ def test_a_thread_has_one_place_at_a_time() -> None:
     assert places._taken == {}
 
 
+def test_a_proxy_has_places_of_its_own() -> None:
+    """Whatever the hosts behind it; both places are given back together."""
+    places = Places(3, BASE, per_proxy=2)
+    order: list[str] = []
+
+    def visit(origin: str) -> None:
+        places.enter(origin, "http://proxy")
+        order.append(origin)
+        wait_until(lambda: free)
+        places.leave()
+
+    free: list[bool] = []
+    threads = [in_thread(lambda host=host: visit(host)) for host in "abcd"]  # type: ignore[misc]
+    wait_until(lambda: len(places._waiting.get("by http://proxy", ())) == 2)
+    assert len(order) == 2 and places._taken["by http://proxy"] == 2
+    places.enter("a")  # without the proxy
+    places.leave()
+    free.append(True)
+    for thread in threads:
+        thread.join(10)
+    assert sorted(order) == list("abcd") and places._taken == {} and places._waiting == {}
+
+
 def test_without_a_limit_no_thread_waits() -> None:
     """No place is counted."""
     places = Places(None, BASE)
@@ -97,7 +120,7 @@ def test_the_wait_adds_to_no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     clock = [100.0]
     places = Places(1, BASE)
-    monkeypatch.setattr(places, "enter", lambda origin: 40.0)
+    monkeypatch.setattr(places, "enter", lambda origin, proxy: 40.0)
     adapter = PlacedAdapter(places, lambda: clock[0])
     running = Timeout(total=50, connect=3, read=4).start(lambda: clock[0])
     clock[0] += 45.0  # 40 of them in the line
