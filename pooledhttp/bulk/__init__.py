@@ -12,9 +12,10 @@ for result in bulk.download(urls, "out"):  # bodies in files; run it again after
 
 `jobs.py` says what to fetch, `pacing.py` which of it may start, `engine.py` has workers do it, and
 `report.py` tells the outcome. `fetching.py` does it for `fetch`; `sinks.py` is for bodies that
-should not stay in memory. `download.py` stands on `workspace.py` (names, and what is left to do),
-`transfer.py` (one file), `journal.py` (what is remembered) and `folder.py` (every file that is
-touched). `run.py` reads what a directory remembers.
+should not stay in memory. `download.py` stands on `workspace.py` (what is left to do; `claims.py`
+gives names), `transfer.py` (one file), `journal.py` (what is remembered, in the file of
+`database.py` and its `tail.py`) and `folder.py` (every file that is touched). `run.py` reads what a
+directory remembers.
 """
 
 from __future__ import annotations

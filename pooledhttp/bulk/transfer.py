@@ -11,15 +11,15 @@ knows by the size that it is whole.
 
 from __future__ import annotations
 
-import hashlib
-import time
 from dataclasses import replace
 from errno import EDQUOT, EIO, ENOSPC, EROFS
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from urllib3.exceptions import ProtocolError
 
-from pooledhttp.bulk.bodies import PIECE_BYTES, pieces, write_all
+from pooledhttp.bulk.accounts import Account
+from pooledhttp.bulk.bodies import pieces, write_all
+from pooledhttp.bulk.checks import Checks, Digest
 from pooledhttp.bulk.database import JournalError
 from pooledhttp.bulk.engine import Requester
 from pooledhttp.bulk.folder import ForeignFile, Part
@@ -36,7 +36,7 @@ from pooledhttp.bulk.responses import (
     strong_validator,
 )
 from pooledhttp.bulk.retrying import Again, Tries
-from pooledhttp.bulk.rows import State, Update
+from pooledhttp.bulk.rows import State
 from pooledhttp.bulk.workspace import Task, Workspace
 from pooledhttp.exceptions import (
     InvalidURL,
@@ -67,15 +67,6 @@ _GONE = frozenset({404, 410})
 
 class RunStopped(OSError):
     """The run cannot go on: the disk is full, or the journal cannot be written."""
-
-
-class _Rejected(Exception):
-    """A complete body is not the one that was expected."""
-
-
-class _Digest(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-    def hexdigest(self) -> str: ...
 
 
 class Downloader:
@@ -146,9 +137,9 @@ class _Transfer:
         self._not_refreshed = owner.workspace.not_refreshed
         self._options = owner.workspace.options
         self._job = task.job
+        self._checks = Checks(task.job, owner.workspace.options.digest)
         self._row = task.row
         self._task = task
-        self._index = index
         self._tries = Tries(
             owner.again,
             task.job.method,
@@ -156,14 +147,9 @@ class _Transfer:
             owner.runtime,
             can_resend=task.job.can_resend,
         )
-        self._began = owner.runtime.now()
-        self._started = time.time()
-        self._status: int | None = None
-        self._etag = task.row.etag
-        self._modified = task.row.modified
+        self._account = Account(task, index, self._folder.path, self._tries, owner.runtime)
         self._restarts = 0
         self._refusal = ""
-        self._is_sending = False
         self._has_head = False
 
     def run(self) -> DownloadResult:
@@ -183,7 +169,7 @@ class _Transfer:
                     raise
                 error = exc
             finally:
-                self._is_sending = False
+                self._account.is_sending = False
                 self._tries.end(*self._session.leave())
             if result is not None:
                 return replace(result, attempts=self._tries.sent)
@@ -204,7 +190,7 @@ class _Transfer:
         job = self._job
         part, validator = self._resumable()
         asked = self._asked(part, validator)
-        self._is_sending = True
+        self._account.is_sending = True
         self._has_head = False
         response = self._session.request(
             job.method,
@@ -218,7 +204,7 @@ class _Transfer:
         )
         self._has_head = True
         try:
-            self._status = response.status_code
+            self._account.status = response.status_code
             if self._row.name is None:
                 raise InvalidURL(f"no file can be named after {one_line(job.url)!r}")
             decision = decide(
@@ -283,7 +269,7 @@ class _Transfer:
         part = self._parts.get(self._row.id)
         if part is None:
             return None, None
-        for validator in (self._etag, self._modified):
+        for validator in (self._account.etag, self._account.modified):
             if validator and part.mark == mark_of(validator) and self._can_resume:
                 if self._folder.part_size(part):
                     return part, validator
@@ -319,12 +305,9 @@ class _Transfer:
             self._folder.remove(part)
             self._parts.pop(self._row.id, None)
 
-    def _append(self, part: Part, response: Response) -> _Digest | None:
-        digest = self._new_digest()
+    def _append(self, part: Part, response: Response) -> Digest | None:
         with self._folder.append(part) as file:
-            if digest is not None:
-                for piece in iter(lambda: file.read(PIECE_BYTES), b""):
-                    digest.update(piece)
+            digest = self._checks.digest(file)
             size = self._write(file, response, digest, coded=True)
         self._check_length(part, (self._folder.part_size(part) or 0), size)
         return digest
@@ -335,10 +318,13 @@ class _Transfer:
         is_coded = stores_coded_form(self._row.name or "", headers, self._options.decode)
         validator = strong_validator(headers) if is_coded and self._can_resume else None
         total = decision.total if is_coded else None
-        self._etag, self._modified = headers.get("ETag"), headers.get("Last-Modified")
+        self._account.etag, self._account.modified = (
+            headers.get("ETag"),
+            headers.get("Last-Modified"),
+        )
         part = Part(self._row.id, total, mark_of(validator), self._task.replaces)
         self._note_running(part)
-        digest = self._new_digest()
+        digest = self._checks.digest()
         with self._folder.create(part) as file:
             self._parts[self._row.id] = part
             size = self._write(file, response, digest, coded=is_coded)
@@ -349,10 +335,10 @@ class _Transfer:
         """Have the journal remember with what the part can be continued."""
         is_short = part.total is not None and part.total < _RESUMABLE_BYTES
         if part.mark and not is_short and not self._task.is_conditional:
-            self._journal.record(self._update(State.RUNNING))
+            self._journal.record(self._account.update(State.RUNNING))
 
     def _write(
-        self, file: BinaryIO, response: Response, digest: _Digest | None, *, coded: bool
+        self, file: BinaryIO, response: Response, digest: Digest | None, *, coded: bool
     ) -> int:
         size = 0
         is_committed = False
@@ -371,33 +357,18 @@ class _Transfer:
         if part.total is not None and size != part.total:
             raise ProtocolError(f"{size} bytes of {part.total} after {received} were received")
 
-    def _new_digest(self) -> _Digest | None:
-        """Return what computes the digest that is recorded, or None."""
-        job, algorithm = self._job, self._options.digest
-        if job.sha256 is not None:
-            algorithm = "sha256"
-        elif job.md5 is not None and algorithm is None:
-            algorithm = "md5"
-        self._algorithm = algorithm
-        return None if algorithm is None else hashlib.new(algorithm, usedforsecurity=False)
-
     # -- how it ends
 
-    def _complete(self, part: Part, digest: _Digest | None) -> DownloadResult:
+    def _complete(self, part: Part, digest: Digest | None) -> DownloadResult:
         """Check a complete part, and give it its name."""
         size = self._folder.part_size(part) or 0
-        if digest is None:
-            digest = self._new_digest()
-            if digest is not None:
-                self._read_into(part, digest)
-        found = None if digest is None else f"{self._algorithm}:{digest.hexdigest()}"
-        wrong = self._wrong(part, size, found)
+        found, wrong = self._checked(part, size, digest)
         if wrong is not None:
             kept = self._folder.reject(part, self._row.name or "", wrong)
             self._parts.pop(self._row.id, None)
             return self._failed(f"{wrong}; the body is in {kept}", "Rejected")
         self._journal.commit(
-            self._journal.record(self._update(State.RECEIVED, size=size, digest=found))
+            self._journal.record(self._account.update(State.RECEIVED, size=size, digest=found))
         )
         assert self._row.name is not None
         try:
@@ -408,34 +379,27 @@ class _Transfer:
                 " renames what was received; or use --overwrite (overwrite=True)."
             )
             self._journal.record(
-                self._update(State.RECEIVED, size=size, digest=found, error=problem)
+                self._account.update(State.RECEIVED, size=size, digest=found, error=problem)
             )
-            return self._result(State.FAILED, problem=problem, kind="ForeignFile", error=error)
+            return self._account.result(
+                State.FAILED, problem=problem, kind="ForeignFile", error=error
+            )
         self._parts.pop(self._row.id, None)
-        self._journal.record(self._update(State.DONE, size=size, digest=found))
-        return self._result(State.DONE, size=size, digest=found, is_new=True)
+        self._journal.record(self._account.update(State.DONE, size=size, digest=found))
+        return self._account.result(State.DONE, size=size, digest=found, is_new=True)
 
-    def _read_into(self, part: Part, digest: _Digest) -> None:
+    def _checked(
+        self, part: Part, size: int, digest: Digest | None
+    ) -> tuple[str | None, str | None]:
+        """Return the digest to record, and what is wrong with the body."""
+        checks = self._checks
+        if not checks.reads_body(digest):
+            found = checks.text(digest)
+            return found, checks.wrong(size, found, None)
         with self._folder.read(part) as file:
-            for piece in iter(lambda: file.read(PIECE_BYTES), b""):
-                digest.update(piece)
-
-    def _wrong(self, part: Part, size: int, found: str | None) -> str | None:
-        """Say what is wrong with a body, if the job knows better."""
-        job = self._job
-        if job.size is not None and size != job.size:
-            return f"wrong size: {size} bytes, not {job.size}"
-        if job.sha256 is not None and found != f"sha256:{job.sha256.lower()}":
-            return f"wrong checksum: {found}, not sha256:{job.sha256.lower()}"
-        if job.md5 is not None:
-            md5 = found if found is not None and found.startswith("md5:") else None
-            if md5 is None:
-                digest = hashlib.md5(usedforsecurity=False)
-                self._read_into(part, digest)
-                md5 = f"md5:{digest.hexdigest()}"
-            if md5 != f"md5:{job.md5.lower()}":
-                return f"wrong checksum: {md5}, not md5:{job.md5.lower()}"
-        return None
+            found = checks.text(digest or checks.digest(file))
+            file.seek(0)
+            return found, checks.wrong(size, found, file)
 
     def _unchanged(self, response: Response) -> DownloadResult:
         """The server says that the file is current."""
@@ -443,76 +407,24 @@ class _Transfer:
         if not self._task.is_conditional:
             # The job's own condition. There may be no file of ours, and nothing is to be written.
             size = self._folder.size_of(row.name or "")
-            self._journal.record(self._update(State.UNCHANGED, size=size))
-            return self._result(State.UNCHANGED, size=size or 0)
-        self._etag = response.headers.get("ETag", row.etag)
-        self._modified = response.headers.get("Last-Modified", row.modified)
-        self._journal.record(self._update(State.UNCHANGED, size=row.size, digest=row.digest))
-        return self._result(State.UNCHANGED, size=row.size or 0, digest=row.digest)
+            self._journal.record(self._account.update(State.UNCHANGED, size=size))
+            return self._account.result(State.UNCHANGED, size=size or 0)
+        self._account.etag = response.headers.get("ETag", row.etag)
+        self._account.modified = response.headers.get("Last-Modified", row.modified)
+        self._journal.record(
+            self._account.update(State.UNCHANGED, size=row.size, digest=row.digest)
+        )
+        return self._account.result(State.UNCHANGED, size=row.size or 0, digest=row.digest)
 
     def _failed(self, problem: str, kind: str, error: Exception | None = None) -> DownloadResult:
         part = self._parts.get(self._row.id)
-        if part is not None and (not part.mark or self._status in _GONE):
+        if part is not None and (not part.mark or self._account.status in _GONE):
             self._drop(part)
         if self._task.is_conditional:
             self._not_refreshed[self._row.id] = problem  # the file is there all the same
         else:
-            self._journal.record(self._update(State.FAILED, error=problem))
-        return self._result(State.FAILED, problem=problem, kind=kind, error=error)
-
-    def _update(
-        self,
-        state: State,
-        *,
-        size: int | None = None,
-        digest: str | None = None,
-        error: str | None = None,
-    ) -> Update:
-        return Update(
-            self._row.id,
-            int(state),  # SQLite takes a plain number twice as fast as an enum
-            self._status,
-            self._etag,
-            self._modified,
-            size,
-            digest,
-            self._row.attempts + self._tries.sent + self._is_sending,
-            error,
-            self._started,
-            time.time(),
-        )
-
-    def _result(
-        self,
-        state: State,
-        *,
-        size: int = 0,
-        digest: str | None = None,
-        is_new: bool = False,
-        problem: str | None = None,
-        kind: str | None = None,
-        error: Exception | None = None,
-    ) -> DownloadResult:
-        name = self._row.name
-        return DownloadResult(
-            self._job.url,
-            state,
-            name,
-            None if name is None else self._folder.path / name,
-            is_new,
-            self._status,
-            problem,
-            kind,
-            self._index,
-            self._tries.sent,
-            self._runtime.now() - self._began,
-            size,
-            digest,
-            self._etag,
-            self._modified,
-            error,
-            self._job,
-        )
+            self._journal.record(self._account.update(State.FAILED, error=problem))
+        return self._account.result(State.FAILED, problem=problem, kind=kind, error=error)
 
 
 def _stops_everything(exc: Exception) -> bool:

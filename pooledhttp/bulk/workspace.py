@@ -21,45 +21,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from pooledhttp.bulk.claims import Claims
 from pooledhttp.bulk.folder import ForeignFile, Part, RunFolder
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.journal import Journal
-from pooledhttp.bulk.names import Naming, candidates, folded
+from pooledhttp.bulk.options import Options
 from pooledhttp.bulk.report import DownloadResult, error_text
 from pooledhttp.bulk.rows import FETCHED, Row, State, Update
 from pooledhttp.bulk.urls import network_location
 
 __all__ = ["Options", "Task", "Workspace", "failed"]
-
-#: Directories that are known to be in the journal, so that it is not asked for each name.
-_FOLDERS_REMEMBERED = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a run treats what it finds.
-
-    Args:
-        naming: Names jobs.
-        reserved: Names of files that are not given away, in the form that `folded` gives.
-        refresh: Ask conditionally for what is done.
-        overwrite: Replace files that the run did not make.
-        adopt: Take files under the names of new jobs for what was fetched.
-        decode: What to do about a Content-Encoding: `"auto"`, `"never"` or `"always"`.
-        digest: The algorithm of the digests to record; None for none.
-    """
-
-    naming: Naming
-    reserved: frozenset[str] = frozenset()
-    refresh: bool = False
-    overwrite: bool = False
-    adopt: bool = False
-    decode: str = "auto"
-    digest: str | None = None
 
 
 class Task(NamedTuple):
@@ -99,11 +73,11 @@ class Workspace:
         except BaseException:
             self.folder.close()
             raise
+        self._claims = Claims(options, self.journal, self.folder)
         #: Parts that a later attempt may use, by row. A worker touches those of its own row.
         self.parts: dict[int, Part] = {}
         #: One bit for each row: whether its job was in the input of this run.
         self._seen = bytearray()
-        self._known_folders: set[str] = set()
         #: What went wrong when files that are there were asked for again, by row.
         self.not_refreshed: dict[int, str] = {}
         try:
@@ -227,75 +201,8 @@ class Workspace:
         host = network_location(url)
         if not host:
             return self.journal.add(url, identity, None, None, "")  # it fails when it is sent
-        name, key = self._claim(job, identity or url)
+        name, key = self._claims.claim(job, identity or url)
         return self.journal.add(url, identity, name, key, host)
-
-    def _claim(self, job: Job, identity: str) -> tuple[str, str]:
-        """Return a name that no other job has, and no foreign file; and what `folded` makes of it.
-
-        Raises:
-            ValueError: None is free.
-        """
-        plain = self.options.naming(job)
-        if "/" in plain:
-            plain = self._free_folders(plain)
-        key = folded(plain)
-        if self._is_free(plain, key):  # as nearly every name is
-            self._note_folders(plain)
-            return plain, key
-        for name in candidates(plain, identity.encode("utf-8", "surrogatepass")):
-            key = folded(name)
-            if self._is_free(name, key):
-                self._note_folders(name)
-                return name, key
-        raise ValueError(f"no name is free for {plain!r}")
-
-    def _is_free(self, name: str, key: str) -> bool:
-        # In the order of what the questions cost.
-        options, journal = self.options, self.journal
-        if key in options.reserved or journal.is_name_taken(key):
-            return False
-        if journal.has_folders and self._is_folder(key):
-            return False
-        size = self.folder.size_of(name)
-        return size is None or (size >= 0 and (options.overwrite or options.adopt))
-
-    def _free_folders(self, name: str) -> str:
-        """Return the name with directories none of which is the file of another job."""
-        *folders, last = name.split("/")
-        path = ""
-        for folder in folders:
-            candidate = wanted = f"{path}{folder}"
-            for candidate in candidates(wanted, f"{wanted}/".encode()):
-                if self._is_folder(folded(candidate)):
-                    break
-                if not self.journal.is_name_taken(folded(candidate)):
-                    size = self.folder.size_of(candidate)
-                    if size is None or self._is_real_folder(candidate):
-                        break
-            path = f"{candidate}/"
-        return path + last
-
-    def _is_real_folder(self, name: str) -> bool:
-        found = self.folder.path / name
-        return found.is_dir() and not found.is_symlink()
-
-    def _is_folder(self, key: str) -> bool:
-        if key in self._known_folders:
-            return True
-        return self.journal.is_folder(key)
-
-    def _note_folders(self, name: str) -> None:
-        at = name.find("/")
-        while at >= 0:
-            key = folded(name[:at])
-            if key not in self._known_folders:
-                if not self.journal.is_folder(key):
-                    self.journal.add_folder(key)
-                if len(self._known_folders) >= _FOLDERS_REMEMBERED:
-                    self._known_folders.clear()
-                self._known_folders.add(key)
-            at = name.find("/", at + 1)
 
     def _adopt(self, job: Job, row: Row, size: int, index: int) -> DownloadResult:
         self.journal.record(Update(row.id, State.DONE, size=size))

@@ -1,0 +1,100 @@
+"""What is known of a transfer under way, as the journal and the caller are told it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from pooledhttp.bulk.report import DownloadResult
+from pooledhttp.bulk.retrying import Tries
+from pooledhttp.bulk.rows import State, Update
+from pooledhttp.bulk.workspace import Task
+from pooledhttp.runtime import Runtime
+
+__all__ = ["Account"]
+
+
+class Account:
+    """The account of one task, from its start.
+
+    Args:
+        task: The task.
+        index: Its place in the input.
+        directory: Where its file goes.
+        tries: Counts its attempts.
+        runtime: The clock.
+    """
+
+    def __init__(
+        self, task: Task, index: int, directory: Path, tries: Tries, runtime: Runtime
+    ) -> None:
+        self._job = task.job
+        self._row = task.row
+        self._index = index
+        self._directory = directory
+        self._tries = tries
+        self._now = runtime.now
+        self._began = runtime.now()
+        self._started = time.time()
+        #: Of the last response; the validators are those of the body that is being stored.
+        self.status: int | None = None
+        self.etag = task.row.etag
+        self.modified = task.row.modified
+        #: Whether a request is under way that `tries` has not counted yet.
+        self.is_sending = False
+
+    def update(
+        self,
+        state: State,
+        *,
+        size: int | None = None,
+        digest: str | None = None,
+        error: str | None = None,
+    ) -> Update:
+        """Return what the journal is told; what is None is written as unknown."""
+        return Update(
+            self._row.id,
+            int(state),  # SQLite takes a plain number twice as fast as an enum
+            self.status,
+            self.etag,
+            self.modified,
+            size,
+            digest,
+            self._row.attempts + self._tries.sent + self.is_sending,
+            error,
+            self._started,
+            time.time(),
+        )
+
+    def result(
+        self,
+        state: State,
+        *,
+        size: int = 0,
+        digest: str | None = None,
+        is_new: bool = False,
+        problem: str | None = None,
+        kind: str | None = None,
+        error: Exception | None = None,
+    ) -> DownloadResult:
+        """Return what the caller is told."""
+        name = self._row.name
+        return DownloadResult(
+            self._job.url,
+            state,
+            name,
+            None if name is None else self._directory / name,
+            is_new,
+            self.status,
+            problem,
+            kind,
+            self._index,
+            self._tries.sent,
+            self._now() - self._began,
+            size,
+            digest,
+            self.etag,
+            self.modified,
+            error,
+            self._job,
+        )

@@ -1,0 +1,101 @@
+"""Which name a new job gets: the first that it asks for that is free.
+
+A name is free when no other job has it, no directory of another job's name is in its way, and no
+file stands there that the run may not replace.
+"""
+
+from __future__ import annotations
+
+from pooledhttp.bulk.folder import RunFolder
+from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.journal import Journal
+from pooledhttp.bulk.names import candidates, folded
+from pooledhttp.bulk.options import Options
+
+__all__ = ["Claims"]
+
+#: Directories that are known to be in the journal, so that it is not asked for each name.
+_FOLDERS_REMEMBERED = 10_000
+
+
+class Claims:
+    """The names of a directory, for the thread that reads the input.
+
+    Args:
+        options: How jobs are named, and what may be replaced.
+        journal: Who has which name.
+        folder: Which files are there.
+    """
+
+    def __init__(self, options: Options, journal: Journal, folder: RunFolder) -> None:
+        self.options = options
+        self.journal = journal
+        self.folder = folder
+        self._known_folders: set[str] = set()
+
+    def claim(self, job: Job, identity: str) -> tuple[str, str]:
+        """Return a name that no other job has, and no foreign file; and what `folded` makes of it.
+
+        Raises:
+            ValueError: None is free.
+        """
+        plain = self.options.naming(job)
+        if "/" in plain:
+            plain = self._free_folders(plain)
+        key = folded(plain)
+        if self._is_free(plain, key):  # as nearly every name is
+            self._note_folders(plain)
+            return plain, key
+        for name in candidates(plain, identity.encode("utf-8", "surrogatepass")):
+            key = folded(name)
+            if self._is_free(name, key):
+                self._note_folders(name)
+                return name, key
+        raise ValueError(f"no name is free for {plain!r}")
+
+    def _is_free(self, name: str, key: str) -> bool:
+        # In the order of what the questions cost.
+        options, journal = self.options, self.journal
+        if key in options.reserved or journal.is_name_taken(key):
+            return False
+        if journal.has_folders and self._is_folder(key):
+            return False
+        size = self.folder.size_of(name)
+        return size is None or (size >= 0 and (options.overwrite or options.adopt))
+
+    def _free_folders(self, name: str) -> str:
+        """Return the name with directories none of which is the file of another job."""
+        *folders, last = name.split("/")
+        path = ""
+        for folder in folders:
+            candidate = wanted = f"{path}{folder}"
+            for candidate in candidates(wanted, f"{wanted}/".encode()):
+                if self._is_folder(folded(candidate)):
+                    break
+                if not self.journal.is_name_taken(folded(candidate)):
+                    size = self.folder.size_of(candidate)
+                    if size is None or self._is_real_folder(candidate):
+                        break
+            path = f"{candidate}/"
+        return path + last
+
+    def _is_real_folder(self, name: str) -> bool:
+        found = self.folder.path / name
+        return found.is_dir() and not found.is_symlink()
+
+    def _is_folder(self, key: str) -> bool:
+        if key in self._known_folders:
+            return True
+        return self.journal.is_folder(key)
+
+    def _note_folders(self, name: str) -> None:
+        at = name.find("/")
+        while at >= 0:
+            key = folded(name[:at])
+            if key not in self._known_folders:
+                if not self.journal.is_folder(key):
+                    self.journal.add_folder(key)
+                if len(self._known_folders) >= _FOLDERS_REMEMBERED:
+                    self._known_folders.clear()
+                self._known_folders.add(key)
+            at = name.find("/", at + 1)

@@ -1,0 +1,226 @@
+"""`Download`: the results of a run over a directory, and how the run ends."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pooledhttp.bulk.engine import Engine, Requester
+from pooledhttp.bulk.failures import FailureList
+from pooledhttp.bulk.halting import Halted
+from pooledhttp.bulk.inputs import UrlList
+from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.report import DownloadResult
+from pooledhttp.bulk.results import READ_SECONDS, Results
+from pooledhttp.bulk.transfer import is_disk_full
+from pooledhttp.bulk.workspace import Task, Workspace, failed
+
+__all__ = ["Download"]
+
+#: Jobs registered in one commit. A list that is read quickly gets larger and larger batches: each
+#: commit writes much the same pages, however many jobs it adds.
+_LEAST_BATCH = 64
+_LARGEST_BATCH = 4096
+_LARGEST_BATCH_OF_A_FILE = 16_384
+_READ_SECONDS_OF_A_FILE = 0.1
+
+_NOT_REACHED = "not reached: the run was stopped before"
+
+
+class Download(Results[DownloadResult]):
+    """The results of a download, as they come. Made by `download`; for one thread at a time.
+
+    Leaving the loop early, closing it or dropping it stops the workers, commits the journal and
+    frees the directory. It is a context manager too, for code that keeps a reference.
+    """
+
+    def __init__(
+        self,
+        source: Iterable[object],
+        engine: Engine[Task, DownloadResult],
+        session: Requester,
+        workspace: Workspace,
+        failures: FailureList | None,
+        now: Callable[[], float],
+        received_bytes: Callable[[], int],
+    ) -> None:
+        super().__init__(engine, session)
+        #: Returns the bytes of bodies written so far, unfinished ones included.
+        self.received_bytes = received_bytes
+        self._input = source
+        self._source: Iterator[object] | None = iter(source)
+        self._workspace = workspace
+        self._failures = failures
+        self._process = os.getpid()
+        self._now = now
+        self._batch = _LEAST_BATCH
+        self._ready: deque[Task | DownloadResult] = deque()
+        self._ready_index = 0
+        #: Read, and not yet in the journal.
+        self._unregistered: list[object] = []
+        self._was_read_to_end = False
+        #: Jobs of the input that had been in it before.
+        self.duplicates = 0
+        #: The list of what is not done; None while the run goes on, and when all is done.
+        self.failures_path: Path | None = None
+        #: How many are on it.
+        self.not_done = 0
+        #: Why the list or the journal could not be written at the end; None when they were.
+        self.closing_error: OSError | None = None
+
+    @property
+    def _has_input(self) -> bool:
+        return self._source is not None or bool(self._ready)
+
+    def stop(self) -> None:
+        """Have the run end as soon as possible. Never blocks; a signal handler may call it.
+
+        The iteration then ends as if the input had come to its end.
+        """
+        self._engine.halt()
+
+    def close(self) -> None:
+        """Stop what is under way, list what is not done, and free the directory.
+
+        Doing it twice does nothing.
+        """
+        if self._is_closed:
+            return
+        if self._process != os.getpid():  # a forked child: the run belongs to its parent
+            self._is_closed = True
+            return
+        try:
+            super().close()
+        finally:
+            try:
+                self._end()
+            except OSError as error:
+                self.closing_error = error
+            finally:
+                self._workspace.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_is_closed", True) and self._process == os.getpid():
+            self._is_closed = True
+            try:
+                self._engine.stop()
+                with suppress(OSError):
+                    self._workspace.folder.give_up_reserve()
+                    self._workspace.journal.commit()
+            finally:
+                self._workspace.close()
+
+    def _read_on(self) -> None:
+        """Read the input as far as the engine has use for it."""
+        if self._engine.is_halted:
+            raise Halted
+        seconds = 0.0
+        while self._engine.wants_more:
+            if not self._ready:
+                if self._source is None:
+                    return
+                began = self._now()
+                self._refill()
+                seconds += self._now() - began
+            while self._ready and self._engine.wants_more:
+                self._hand_over(self._ready.popleft())
+            if seconds > READ_SECONDS and self._engine.has_result:
+                return
+
+    def _hand_over(self, item: Task | DownloadResult) -> None:
+        if isinstance(item, DownloadResult):
+            self._engine.put(item)
+        else:
+            self._engine.submit(self._ready_index, item.job.line, item)
+        self._ready_index += 1
+
+    def _refill(self) -> None:
+        """Read a batch of the input and register it."""
+        began = self._now()
+        items: list[object] = []
+        self._unregistered = items  # an interrupt between here and the commit loses none of them
+        is_file = isinstance(self._input, UrlList)  # which never blocks
+        patience = _READ_SECONDS_OF_A_FILE if is_file else READ_SECONDS
+        while len(items) < self._batch and self._now() - began <= patience:
+            assert self._source is not None
+            try:
+                items.append(next(self._source))
+            except StopIteration:
+                self._source = None
+                self._was_read_to_end = True
+                break
+            except Exception as error:  # told at the end, after the results of what came before
+                self._source = None
+                self._input_error = error
+                break
+        if len(items) == self._batch:
+            largest = _LARGEST_BATCH_OF_A_FILE if is_file else _LARGEST_BATCH
+            self._batch = min(2 * self._batch, largest)
+        ready: list[Task | DownloadResult] = []
+        with self._workspace.journal.transaction():
+            for item in items:
+                self._register(item, ready)
+        self._ready.extend(ready)
+        self._unregistered = []
+
+    def _register(self, item: object, ready: list[Task | DownloadResult]) -> None:
+        step: Task | DownloadResult | None
+        try:
+            job = Job.of(item)
+        except TypeError as error:
+            step = failed(None, self._index, error, url=str(item))
+        else:
+            step = self._workspace.register(job, self._index)
+        if step is None:
+            self.duplicates += 1
+            return
+        self._index += 1
+        ready.append(step)
+
+    # -- the end
+
+    def _end(self) -> None:
+        workspace = self._workspace
+        workspace.folder.give_up_reserve()
+        error: OSError | None = None
+        try:
+            workspace.finish_renames()
+        except OSError as exc:
+            if not is_disk_full(exc):
+                raise
+            error = exc
+        workspace.drop_parts(everything_was_read=self._was_read_to_end)
+        if error is not None:
+            with suppress(OSError):  # what is not committed is done again by the next run
+                workspace.finish_renames()
+        if self._failures is not None:
+            self._list_failures(self._failures)
+        if error is not None:
+            raise error
+
+    def _list_failures(self, failures: FailureList) -> None:
+        is_complete = self._was_read_to_end
+        try:
+            self.not_done = failures.write(self._not_done(), is_complete=is_complete)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            self.not_done = failures.write_elsewhere(self._not_done())
+        self.failures_path = failures.path
+
+    def _not_done(self) -> Iterator[tuple[str, str]]:
+        """Yield what is not done, with the reason: of the rows, then of the rest of the input."""
+        for row in self._workspace.unfinished():
+            yield row.url, row.error or _NOT_REACHED
+        for url in self._unregistered_urls():
+            if not self._workspace.is_fetched(Job(url)):
+                yield url, _NOT_REACHED
+
+    def _unregistered_urls(self) -> Iterator[str]:
+        for item in self._unregistered:
+            yield item.url if isinstance(item, Job) else str(item)
+        if isinstance(self._input, UrlList) and self._input.can_read_rest:
+            yield from self._input.peek_rest()

@@ -1,0 +1,151 @@
+"""The options of `pooledhttp fetch`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from pooledhttp.cli.numbers import count, count_or_zero, positive
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+__all__ = ["add_parser"]
+
+_STALL_SECONDS = 60.0
+
+_DESCRIPTION = """\
+Fetch a list of URLs into the files of a directory, many at once, over few connections.
+
+The same command, run again after anything, fetches what is missing. What is there is not asked for
+again, a file keeps its name, and a file that was not fetched here is never replaced."""
+
+_EPILOG = """\
+exit status: 0 all is there, 1 some failed, 2 used wrongly, 3 files cannot be used (the disk is
+full, the directory is in use), 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP"""
+
+
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Describe the command's arguments."""
+    parser = subparsers.add_parser(
+        "fetch",
+        help="fetch a list of URLs into files",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_basics(parser)
+    _add_files(parser.add_argument_group("files"))
+    _add_times(parser.add_argument_group("time and retries"))
+    _add_requests(parser.add_argument_group("requests"))
+    return parser
+
+
+def _add_basics(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-i", "--input", required=True, metavar="FILE", help="a URL per line; - for standard input")
+    add("-d", "--directory", default=".", metavar="DIR", help="where the files go (default: here)")
+    add("--jobs", type=count, default=32, metavar="N", help="requests at once (default: 32)")
+    add("--per-host", type=count, default=6, metavar="N", help="of these to one host (default: 6)")
+    add("--per-proxy", type=count, default=32, metavar="N", help="through one proxy (default: 32)")
+    add("--ordered", action="store_true", help="report in the order of the input")
+    add("-q", "--quiet", action="store_true", help="print nothing but failures and errors")
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--names",
+        default="last",
+        metavar="HOW",
+        help="last: the URL's last segment (default); tree: host and path as directories; or a"
+        " template such as '{host}/{name}'",
+    )
+    add(
+        "--failures",
+        metavar="FILE",
+        help="where to list what is not done, as input for another run (default: failures.txt in"
+        " DIR; none when all is well)",
+    )
+    add("--refresh", action="store_true", help="ask whether files that are there have changed")
+    add("--overwrite", action="store_true", help="replace files that were not fetched here")
+    add("--adopt", action="store_true", help="take files that have the names for fetched")
+    add(
+        "--rebuild",
+        action="store_true",
+        help="begin a new journal, and adopt the files that are there",
+    )
+    add(
+        "--decode",
+        choices=("auto", "never", "always"),
+        default="auto",
+        help="undo a Content-Encoding that came although none was asked for (default: unless the"
+        " file's name or type says that the coded form is the file)",
+    )
+    add("--digest", metavar="NAME", help="record a digest of each file: sha256, md5, ...")
+
+
+def _add_times(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--stall",
+        type=positive,
+        default=_STALL_SECONDS,
+        metavar="SECONDS",
+        help="give up on a server that is silent for so long (default: 60)",
+    )
+    add(
+        "--max-time",
+        "--timeout",
+        dest="max_time",
+        type=positive,
+        metavar="SECONDS",
+        help="for each file, all included (default: no limit)",
+    )
+    add(
+        "--retries",
+        type=count_or_zero,
+        default=4,
+        metavar="N",
+        help="further attempts after a passing failure (default: 4)",
+    )
+
+
+def _add_requests(group: argparse._ArgumentGroup) -> None:
+    trust = group.add_mutually_exclusive_group()
+    trust.add_argument(
+        "--cacert",
+        "--ca",
+        "--verify",
+        dest="ca",
+        type=_existing,
+        metavar="FILE",
+        help="trust these CAs instead",
+    )
+    trust.add_argument("-k", "--insecure", action="store_true", help="do not verify certificates")
+    group.add_argument(
+        "-H",
+        "--header",
+        type=_header,
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="send this header field; may be repeated",
+    )
+
+
+def _existing(text: str) -> str:
+    """Check that there is such a file or directory."""
+    if not os.path.exists(text):
+        raise argparse.ArgumentTypeError(f"there is no file {text!r}")
+    return text
+
+
+def _header(text: str) -> tuple[str, str]:
+    """Split a header field."""
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise argparse.ArgumentTypeError(f"'NAME: VALUE' is wanted, not {text!r}")
+    return name.strip(), value.strip()

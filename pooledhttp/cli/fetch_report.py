@@ -1,0 +1,127 @@
+"""What `pooledhttp fetch` says when it ends, and with which status."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from dataclasses import dataclass
+from errno import EDQUOT, ENOSPC
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pooledhttp.cli.progress import bytes_text
+
+if TYPE_CHECKING:
+    from pooledhttp.bulk import Download, Tally
+    from pooledhttp.cli.stopping import Stop
+
+__all__ = [
+    "FILES",
+    "MOST_PRINTED",
+    "OK",
+    "SOME_FAILED",
+    "USAGE",
+    "Report",
+    "complain",
+    "status_of",
+    "tell",
+]
+
+OK, SOME_FAILED, USAGE, FILES = 0, 1, 2, 3
+
+#: More failures than these are not printed one by one; the list has them all.
+MOST_PRINTED = 20
+
+
+@dataclass(slots=True)
+class Report:
+    """How the run went."""
+
+    tally: Tally
+    seconds: float = 0.0
+    error: OSError | None = None
+    first_failures: tuple[str, ...] = ()
+
+
+def status_of(report: Report, stop: Stop) -> int:
+    """Return the exit status."""
+    if stop.signal is not None:
+        return 128 + stop.signal
+    if report.error is None:
+        return SOME_FAILED if report.tally.failed else OK
+    return FILES if _is_of_files(report.error) else SOME_FAILED
+
+
+def _is_of_files(error: OSError) -> bool:
+    """Whether an error is about the directory and not about the list."""
+    from pooledhttp.bulk import JournalError, RunStopped
+
+    is_ours = isinstance(error, (RunStopped, JournalError, PermissionError))
+    return is_ours or _is_disk_full(error)
+
+
+def _is_disk_full(error: OSError) -> bool:
+    return error.errno in (ENOSPC, EDQUOT)
+
+
+def tell(args: argparse.Namespace, download: Download, report: Report, stop: Stop) -> None:
+    """Print how it went."""
+    tally = report.tally
+    if report.error is not None:
+        _complain_of_run(report.error)
+    if stop.signal is not None:
+        word = "interrupted" if stop.signal == signal.SIGINT else "stopped by a signal"
+        print(f"pooledhttp fetch: {word}", file=sys.stderr)
+    if args.quiet:
+        for line in report.first_failures:
+            print(f"pooledhttp fetch: {line}", file=sys.stderr)
+        if tally.failed > len(report.first_failures):
+            more = tally.failed - len(report.first_failures)
+            print(f"pooledhttp fetch: and {more} more", file=sys.stderr)
+        return
+    print(_summary(tally, download, report.seconds))
+    if download.failures_path is not None:
+        print(f"What is not done ({download.not_done}), and why, is in {download.failures_path}")
+        wanted = Path(args.failures) if args.failures else Path(args.directory) / "failures.txt"
+        if download.failures_path != wanted:
+            print(f"({wanted} is a file that is not ours, or its disk is full)")
+
+
+def _complain_of_run(error: OSError) -> None:
+    if _is_disk_full(error):
+        text = "the disk is full. Make room, and run the same command again."
+    elif _is_of_files(error):
+        text = str(error)
+    else:
+        text = f"the list could not be read to its end: {error}"
+    print(f"pooledhttp fetch: {text}", file=sys.stderr)
+
+
+def _summary(tally: Tally, download: Download, seconds: float) -> str:
+    """Say in some lines how it went."""
+    total = download.stats().total
+    line = (
+        f"{tally.fetched} fetched, {tally.failed} failed, {bytes_text(tally.size)} in"
+        f" {seconds:.1f} s, {total.created} connections opened, {total.reuse_rate:.1%} of requests"
+        " reused one"
+    )
+    others = (
+        (tally.there_before, "there already"),
+        (tally.unchanged, "unchanged"),
+        (download.not_done - tally.failed, "not reached"),
+        (download.duplicates, "in the list more than once"),
+    )
+    rest = ", ".join(f"{number} {words}" for number, words in others if number > 0)
+    if rest:
+        line += f"\n{rest}"
+    if tally.problems:
+        counts = (f"{problem}: {count}" for problem, count in tally.problems.most_common(5))
+        line += f"\nfailed by {', '.join(counts)}"
+    return line
+
+
+def complain(error: Exception, status: int) -> int:
+    """Print an error, and return the exit status."""
+    print(f"pooledhttp fetch: {error}", file=sys.stderr)
+    return status

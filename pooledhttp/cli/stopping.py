@@ -1,0 +1,65 @@
+"""What SIGINT, SIGTERM and SIGHUP do to a run of `pooledhttp fetch`.
+
+A signal does not raise in the middle of something. It tells the run to stop, and the run ends as it
+does at the end of its input. Only a wait for standard input is broken off by an exception, since
+nothing else can reach it.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pooledhttp.bulk import Download
+
+__all__ = ["Stop"]
+
+
+class Stop:
+    """What SIGINT, SIGTERM and SIGHUP do while the run goes on."""
+
+    def __init__(self) -> None:
+        #: The signal that came first; None when none has.
+        self.signal: int | None = None
+        self._is_reading = False
+        self._stop: Callable[[], None] = _nothing
+
+    def guarded(self, urls: Iterator[str]) -> Iterator[str]:
+        """Yield URLs whose source may let us wait for ever; a signal breaks the wait off."""
+        while True:
+            self._is_reading = True
+            try:
+                url = next(urls, None)
+            finally:
+                self._is_reading = False
+            if url is None:
+                return
+            yield url
+
+    def signals(self, download: Download) -> ExitStack:
+        """Handle the signals until the end of a `with` block."""
+        self._stop = download.stop
+        stack = ExitStack()
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            # What is ignored stays ignored: `nohup`, and jobs in the background.
+            if number is None or signal.getsignal(number) is signal.SIG_IGN:
+                continue
+            with suppress(ValueError):  # not in the main thread: somebody else minds signals
+                stack.callback(signal.signal, number, signal.signal(number, self._handle))
+        return stack
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.signal = self.signal or number
+        self._stop()
+        if self._is_reading:
+            self._is_reading = False
+            raise KeyboardInterrupt
+
+
+def _nothing() -> None:
+    """Do nothing."""
