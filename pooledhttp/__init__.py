@@ -12,6 +12,7 @@ Every name that requests has at this level is here. In addition there are:
     Retry                  a retry policy with jitter and a budget: Session(retries=...)
     Timeout(total=...)     one deadline for a whole request: get(url, timeout=...)
     PoolTimeout, PoolClosed, WriteTimeout, BodyTimeout     errors that requests does not have
+    AsyncSession           the same session on an asyncio event loop, loaded when first used
     bulk, monitoring       subpackages, imported when first used
 
 `Timeout` is one name with two uses, since requests took it first. It is the exception that `except
@@ -88,6 +89,7 @@ from pooledhttp.__version__ import (
 
 if TYPE_CHECKING:
     from pooledhttp import bulk, monitoring
+    from pooledhttp.aio import AsyncSession as AsyncSession
 
 __all__ = (
     # sending
@@ -133,6 +135,9 @@ __all__ = (
 #: Subpackages that take time to import and that most programs do not use.
 _LOADED_WHEN_USED = ("aio", "bulk", "monitoring", "dropin")
 
+#: Names of which the same is true, and where they are.
+_NAMES_LOADED_WHEN_USED = {"AsyncSession": "aio"}
+
 _LIMITS = frozenset(("total", "connect", "read", "write", "pool"))
 
 
@@ -150,6 +155,8 @@ logging.getLogger(__name__).addHandler(NullHandler())
 
 
 def __getattr__(name: str) -> Any:
+    if name in _NAMES_LOADED_WHEN_USED:
+        return getattr(importlib.import_module(f"{__name__}.{_NAMES_LOADED_WHEN_USED[name]}"), name)
     if name in _LOADED_WHEN_USED:
         try:
             return importlib.import_module(f"{__name__}.{name}")
@@ -162,7 +169,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LOADED_WHEN_USED})
+    return sorted({*globals(), *_LOADED_WHEN_USED, *_NAMES_LOADED_WHEN_USED})
 
 
 def check_compatibility(

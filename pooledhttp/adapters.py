@@ -78,9 +78,9 @@ from pooledhttp.network import (
 )
 from pooledhttp.originals import Originals
 from pooledhttp.pool import PoolConfig
-from pooledhttp.runtime import remove_tracebacks
+from pooledhttp.runtime import current_runtime, default_runtime, remove_tracebacks
 from pooledhttp.structures import CaseInsensitiveDict
-from pooledhttp.timing import Timeout, monotonic
+from pooledhttp.timing import Deadline, Timeout, monotonic
 from pooledhttp.transport import (
     AdapterSettings,
     Call,
@@ -277,14 +277,19 @@ class HTTPAdapter(BaseAdapter):
             )
         self._own_pool = pool
         self._own_replay = replay
+        self._own_listeners = listeners
+        self._own_runtime = runtime or current_runtime()
         #: The generation of the manager in which this adapter entered; None while it is not in use.
         self._generation: object | None = None
         self._was_used = False
         self._session: weakref.ref[Any] | None = None
         self._memory = PoolMemory()
-        make = partial(manager_for, pool, runtime=runtime, listeners=listeners)
-        view = PoolView(make, self, _route_of_adapter)
-        self._settings = AdapterSettings(view, replay or "safe")
+        self._settings = AdapterSettings(self._own_view(), replay or "safe")
+
+    def _own_view(self) -> PoolView:
+        runtime, listeners = self._own_runtime, self._own_listeners
+        make = partial(manager_for, self._own_pool, runtime=runtime, listeners=listeners)
+        return PoolView(make, self, _route_of_adapter)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: getattr(self, name, None) for name in self.__attrs__}
@@ -311,15 +316,33 @@ class HTTPAdapter(BaseAdapter):
     # ---- the pool
 
     def attach(self, session: object) -> None:
-        """Join the pool of a session, unless this adapter has a pool or is in use already."""
+        """Join the pool of a session, unless this adapter has a pool or is in use already.
+
+        Raises:
+            ValueError: Its pool is used in another way: by threads, or on another event loop.
+        """
         self._session = weakref.ref(session)
         if self._own_pool is None and self._generation is None:
             self._settings.view = session_pool(session)
             if self._own_replay is None:
                 self._settings.replay = session._extras.replay  # type: ignore[attr-defined]
         extras: Any = session._extras  # type: ignore[attr-defined]
+        if self._own_pool is not None or self._generation is not None:
+            self._wait_as(extras.runtime)
         self._settings.request_hooks = extras.request_hooks + self._own_hooks
         self._read_responses_as(extras)
+
+    def _wait_as(self, runtime: Runtime | None) -> None:
+        """Have a pool of this adapter's own wait as its session does."""
+        if self._own_runtime is None and not self._settings.view.is_made:
+            self._own_runtime = runtime
+            self._settings.view = self._own_view()
+        used, wanted = self._settings.view.manager.runtime, runtime or default_runtime()
+        if used is not wanted and "evented" in (used.name, wanted.name):
+            raise ValueError(
+                f"The pool of {self!r} is used by threads or on another event loop. Mount an"
+                " adapter that was not used before, with a PoolConfig or no pool."
+            )
 
     def _read_responses_as(self, extras: Any) -> None:
         """Follow a session in how responses are read, where this adapter has no settings for it."""
@@ -572,7 +595,10 @@ class HTTPAdapter(BaseAdapter):
             if isinstance(conn, OriginPool):
                 raw = self._send_over_pool(conn, request, target, stream, timeout)
             else:
-                raw = send_over_urllib3(conn, request, target, self.max_retries, timeout)
+                send = partial(send_over_urllib3, conn, request, target, self.max_retries, timeout)
+                # urllib3 blocks its thread.
+                runtime = current_runtime() or default_runtime()
+                raw = runtime.call_blocking(send, Deadline.never(runtime.now))
         except (HTTPError, OSError) as error:
             if not (is_prepared or isinstance(error, (HTTPError, RequestException))):
                 raise  # not of the network: a missing file, or a method that a subclass overrides

@@ -97,6 +97,7 @@ from pooledhttp.network import (
     without_bypassed,
 )
 from pooledhttp.originals import Originals
+from pooledhttp.runtime import current_runtime
 from pooledhttp.status_codes import codes
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Timeout
@@ -404,7 +405,8 @@ class Session(SessionRedirectMixin):
         replay: Which requests are sent once more, on a new connection, when a kept one turns out
             to be dead: `"safe"` (those whose method, or an `Idempotency-Key`, allows it),
             `"always"` or `"off"`.
-        runtime: How this session waits. None for threads.
+        runtime: How this session waits. None as the code that makes it: by blocking its thread, or
+            in a greenlet of an `AsyncSession`.
         strict: Refuse every response head that breaks RFC 9112, instead of repairing what is
             harmless (see docs/odd-heads.md).
         tls_truncation: What comes of a body without length over TLS whose server closes without
@@ -477,7 +479,7 @@ class Session(SessionRedirectMixin):
             retries,
             tuple(listeners),
             replay,
-            runtime,
+            current_runtime() if runtime is None else runtime,
             strict,
             tls_truncation,
             max_response_fields,

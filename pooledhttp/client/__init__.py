@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pooledhttp.client.arguments import (
     CallOptions,
+    CommonOptions,
     GetOptions,
     PostOptions,
     PutOptions,
@@ -30,6 +31,7 @@ from pooledhttp.client.settings import (
 __all__ = [
     # arguments
     "CallOptions",
+    "CommonOptions",
     "GetOptions",
     "PostOptions",
     "PutOptions",

@@ -22,23 +22,35 @@ from pooledhttp.message import (
     TimeoutInput,
 )
 
-__all__ = ["CallOptions", "GetOptions", "PostOptions", "PutOptions", "RequestOptions"]
+__all__ = [
+    "CallOptions",
+    "CommonOptions",
+    "GetOptions",
+    "PostOptions",
+    "PutOptions",
+    "RequestOptions",
+]
 
 
-class CallOptions(TypedDict, total=False):
-    """What every method takes; see `Session.request` for the meaning."""
+class CommonOptions(TypedDict, total=False):
+    """What every method takes, on threads and on event loops; see `Session.request`."""
 
     headers: HeadersInput
     cookies: CookiesInput
     files: FilesInput
-    auth: AuthInput
     timeout: TimeoutInput
     allow_redirects: bool
     proxies: ProxiesInput
     hooks: HooksInput | None
-    stream: bool | None
     verify: VerifyInput | None
     cert: CertInput
+
+
+class CallOptions(CommonOptions, total=False):
+    """What every method of `Session` takes; see `Session.request` for the meaning."""
+
+    auth: AuthInput
+    stream: bool | None
 
 
 class RequestOptions(CallOptions, total=False):

@@ -43,7 +43,8 @@ class CallerState:
     """Attributes of which each thread and each greenlet has its own.
 
     A thread's are kept in a `threading.local`. Those of a greenlet that is not the main one of its
-    thread are kept beside it, and go when the greenlet goes. Pickles and copies as a blank one.
+    thread are kept beside it, and go when the greenlet goes. Greenlets that one asyncio task
+    drives, one after the other, share those of the task. Pickles and copies as a blank one.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,8 @@ class CallerState:
         if current is None or current.parent is None:
             return local.__dict__  # type: ignore[no-any-return]
         greenlets = local.__dict__.setdefault(_GREENLETS, WeakKeyDictionary())
-        return greenlets.setdefault(current, {})  # type: ignore[no-any-return]
+        owner = getattr(current, "pooledhttp_task", None) or current
+        return greenlets.setdefault(owner, {})  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:
         try:

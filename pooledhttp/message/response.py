@@ -36,6 +36,7 @@ from pooledhttp.message.charset import (
 from pooledhttp.message.error_translation import OURS, BodyErrors, translation_for
 from pooledhttp.message.headers import parse_header_links
 from pooledhttp.message.lazy import LazyAttributes, attributes_of, lazy
+from pooledhttp.message.lines import LineSplitter
 from pooledhttp.message.raw import RawResponse, drain
 from pooledhttp.message.urls import without_credentials
 from pooledhttp.originals import Originals
@@ -418,19 +419,10 @@ class Response(LazyAttributes):
             decode_unicode: Whether to yield text, if `encoding` is known.
             delimiter: What ends a line. None means what `splitlines` takes for an end.
         """
-        unfinished: Any = None
-        piece: Any
+        splitter = LineSplitter(delimiter)
         for piece in self.iter_content(chunk_size=chunk_size, decode_unicode=decode_unicode):
-            if unfinished is not None:
-                piece = unfinished + piece
-            lines = piece.split(delimiter) if delimiter else piece.splitlines()
-            # Neither way of splitting says whether the last line was ended: it was not, if it
-            # reaches up to the last character of the piece.
-            reaches_end = bool(lines) and bool(lines[-1]) and lines[-1][-1] == piece[-1]
-            unfinished = lines.pop() if reaches_end else None
-            yield from lines
-        if unfinished is not None:
-            yield unfinished
+            yield from splitter.feed(piece)
+        yield from splitter.end()
 
     @property
     def apparent_encoding(self) -> str | None:

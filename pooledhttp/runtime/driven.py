@@ -75,6 +75,11 @@ class Driven(greenlet):  # type: ignore[misc]  # greenlet has no types
         self._wakeup: Callable[[object], object] | None = None
         self._wakeup_context: contextvars.Context | None = None
 
+    @property
+    def pooledhttp_task(self) -> asyncio.Task[Any] | None:
+        """The task that drives it, if it runs now: what digest authentication keeps goes by it."""
+        return asyncio.current_task(self.loop)
+
     # -- what a task calls
 
     def get_loop(self) -> asyncio.AbstractEventLoop:

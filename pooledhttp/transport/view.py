@@ -64,6 +64,11 @@ class PoolView:
             manager = self.__dict__.setdefault("_manager", self._make())
         return manager
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the pool has been needed already."""
+        return self._manager is not None
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PoolView):
             return NotImplemented

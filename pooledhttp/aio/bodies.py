@@ -1,0 +1,116 @@
+"""Bodies to send that must not be read on the event loop as they are.
+
+async iterable            each piece is awaited by the task of the request
+async file (`aiofiles`)   so is each `read`
+file                      `read` runs on a worker thread, since a disk can be slow
+in memory (`BytesIO`)     as it is
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pooledhttp.timing import Deadline
+
+if TYPE_CHECKING:
+    from pooledhttp.runtime import EventedRuntime
+
+__all__ = ["as_body", "as_files"]
+
+#: Bytes read from a file at a time.
+PIECE_BYTES = 128 * 1024
+
+_END: Any = object()
+
+_IN_MEMORY = (io.BytesIO, io.StringIO)
+
+
+def as_body(data: Any, runtime: EventedRuntime) -> Any:
+    """Return a body that can be read by synchronous code without blocking the loop."""
+    read = getattr(data, "read", None)
+    if read is not None and inspect.iscoroutinefunction(read):
+        return _AsyncPieces(_pieces_of(data), runtime)
+    if hasattr(data, "__aiter__"):
+        return _AsyncPieces(data, runtime)
+    if callable(read) and not isinstance(data, _IN_MEMORY):
+        kind = _SizedFileOffLoop if hasattr(data, "__len__") else _FileOffLoop
+        return kind(data, runtime)
+    return data
+
+
+def as_files(files: Any, runtime: EventedRuntime) -> Any:
+    """Return `files` with every file in it as `as_body` returns it."""
+    if not files:
+        return files
+    pairs = files.items() if isinstance(files, Mapping) else files
+    return [(name, _as_part(part, runtime)) for name, part in pairs]
+
+
+def _as_part(part: Any, runtime: EventedRuntime) -> Any:
+    if isinstance(part, (tuple, list)) and len(part) > 1:
+        return (part[0], as_body(part[1], runtime), *part[2:])
+    return as_body(part, runtime)
+
+
+async def _next(pieces: AsyncIterator[bytes | str]) -> Any:
+    return await anext(pieces, _END)
+
+
+async def _pieces_of(file: Any) -> AsyncIterator[bytes | str]:
+    while piece := await file.read(PIECE_BYTES):
+        yield piece
+
+
+class _AsyncPieces:
+    """An async iterable, as an iterable for code that runs on a runtime.
+
+    Iterating over it again iterates over the async iterable again.
+    """
+
+    def __init__(self, pieces: AsyncIterable[bytes | str], runtime: EventedRuntime) -> None:
+        self._pieces = pieces
+        self._runtime = runtime
+
+    def __iter__(self) -> Iterator[bytes | str]:
+        pieces = aiter(self._pieces)
+        await_here = self._runtime.await_here
+        while (piece := await_here(_next(pieces))) is not _END:
+            yield piece
+
+
+class _FileOffLoop:
+    """A file whose `read` runs on a worker thread. All else is the file's own."""
+
+    def __init__(self, file: Any, runtime: EventedRuntime) -> None:
+        self._file = file
+        self._runtime = runtime
+
+    def read(self, size: int = -1) -> Any:
+        """Read up to `size` bytes or characters; all for a negative number."""
+        read = self._file.read
+        return self._runtime.call_blocking(
+            read if size < 0 else partial(read, size), Deadline.never(self._runtime.now)
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        while piece := self.read(PIECE_BYTES):
+            yield piece
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # special methods are those of the class
+            raise AttributeError(name)
+        return getattr(self._file, name)
+
+    def __repr__(self) -> str:
+        return repr(self._file)
+
+
+class _SizedFileOffLoop(_FileOffLoop):
+    """The same for a file that knows its length."""
+
+    def __len__(self) -> int:
+        return len(self._file)

@@ -1,0 +1,266 @@
+"""`get`, `post` and the others of `AsyncSession`: each awaits its `request`.
+
+With `stream=True` a type checker sees an `AsyncResponse`, and a `Response` otherwise. The first is
+also a `Response`, which holds where the session's own `stream` decides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+if TYPE_CHECKING:
+    from pooledhttp.aio.arguments import (
+        AsyncDataInput,
+        AsyncGetOptions,
+        AsyncPostOptions,
+        AsyncPutOptions,
+        AsyncRequestOptions,
+    )
+    from pooledhttp.aio.response import AsyncResponse
+    from pooledhttp.message import JsonInput, ParamsInput, Response, UrlInput
+
+__all__ = ["RequestMethods"]
+
+
+class RequestMethods:
+    """One method per HTTP method, for a class with `request`."""
+
+    @overload
+    async def request(
+        self,
+        method: str | bytes,
+        url: UrlInput,
+        *,
+        stream: Literal[True],
+        **kwargs: Unpack[AsyncRequestOptions],
+    ) -> AsyncResponse: ...
+    @overload
+    async def request(
+        self,
+        method: str | bytes,
+        url: UrlInput,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncRequestOptions],
+    ) -> Response: ...
+    async def request(
+        self,
+        method: str | bytes,
+        url: UrlInput,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncRequestOptions],
+    ) -> Any:
+        """Send a request, follow its redirects, and return the response.
+
+        Args:
+            method: Such as `"GET"`.
+            url: Where to.
+            stream: Whether the caller reads the body, from an `AsyncResponse`. None takes the
+                session's.
+            **kwargs: As `Session.request` takes them. `data` may also be an async iterable or an
+                async file, `auth` and `hooks` coroutine functions.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+            RuntimeError: Another event loop has used this session.
+        """
+        raise NotImplementedError
+
+    @overload
+    async def get(
+        self,
+        url: UrlInput,
+        params: ParamsInput = None,
+        *,
+        stream: Literal[True],
+        **kwargs: Unpack[AsyncGetOptions],
+    ) -> AsyncResponse: ...
+    @overload
+    async def get(
+        self,
+        url: UrlInput,
+        params: ParamsInput = None,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncGetOptions],
+    ) -> Response: ...
+    async def get(
+        self,
+        url: UrlInput,
+        params: ParamsInput = None,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncGetOptions],
+    ) -> Any:
+        """Send a GET; arguments as for `request`."""
+        return await self.request("GET", url, params=params, stream=stream, **kwargs)
+
+    @overload
+    async def options(
+        self,
+        url: UrlInput,
+        *,
+        stream: Literal[True],
+        **kwargs: Unpack[AsyncRequestOptions],
+    ) -> AsyncResponse: ...
+    @overload
+    async def options(
+        self,
+        url: UrlInput,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncRequestOptions],
+    ) -> Response: ...
+    async def options(
+        self,
+        url: UrlInput,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncRequestOptions],
+    ) -> Any:
+        """Send an OPTIONS; arguments as for `request`."""
+        return await self.request("OPTIONS", url, stream=stream, **kwargs)
+
+    @overload
+    async def head(
+        self,
+        url: UrlInput,
+        *,
+        stream: Literal[True],
+        **kwargs: Unpack[AsyncRequestOptions],
+    ) -> AsyncResponse: ...
+    @overload
+    async def head(
+        self,
+        url: UrlInput,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncRequestOptions],
+    ) -> Response: ...
+    async def head(
+        self,
+        url: UrlInput,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncRequestOptions],
+    ) -> Any:
+        """Send a HEAD; as `request`, but redirects are not followed by default."""
+        kwargs.setdefault("allow_redirects", False)
+        return await self.request("HEAD", url, stream=stream, **kwargs)
+
+    @overload
+    async def post(
+        self,
+        url: UrlInput,
+        data: AsyncDataInput = None,
+        json: JsonInput = None,
+        *,
+        stream: Literal[True],
+        **kwargs: Unpack[AsyncPostOptions],
+    ) -> AsyncResponse: ...
+    @overload
+    async def post(
+        self,
+        url: UrlInput,
+        data: AsyncDataInput = None,
+        json: JsonInput = None,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncPostOptions],
+    ) -> Response: ...
+    async def post(
+        self,
+        url: UrlInput,
+        data: AsyncDataInput = None,
+        json: JsonInput = None,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncPostOptions],
+    ) -> Any:
+        """Send a POST; arguments as for `request`."""
+        return await self.request("POST", url, data=data, json=json, stream=stream, **kwargs)
+
+    @overload
+    async def put(
+        self,
+        url: UrlInput,
+        data: AsyncDataInput = None,
+        *,
+        stream: Literal[True],
+        **kwargs: Unpack[AsyncPutOptions],
+    ) -> AsyncResponse: ...
+    @overload
+    async def put(
+        self,
+        url: UrlInput,
+        data: AsyncDataInput = None,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncPutOptions],
+    ) -> Response: ...
+    async def put(
+        self,
+        url: UrlInput,
+        data: AsyncDataInput = None,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncPutOptions],
+    ) -> Any:
+        """Send a PUT; arguments as for `request`."""
+        return await self.request("PUT", url, data=data, stream=stream, **kwargs)
+
+    @overload
+    async def patch(
+        self,
+        url: UrlInput,
+        data: AsyncDataInput = None,
+        *,
+        stream: Literal[True],
+        **kwargs: Unpack[AsyncPutOptions],
+    ) -> AsyncResponse: ...
+    @overload
+    async def patch(
+        self,
+        url: UrlInput,
+        data: AsyncDataInput = None,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncPutOptions],
+    ) -> Response: ...
+    async def patch(
+        self,
+        url: UrlInput,
+        data: AsyncDataInput = None,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncPutOptions],
+    ) -> Any:
+        """Send a PATCH; arguments as for `request`."""
+        return await self.request("PATCH", url, data=data, stream=stream, **kwargs)
+
+    @overload
+    async def delete(
+        self,
+        url: UrlInput,
+        *,
+        stream: Literal[True],
+        **kwargs: Unpack[AsyncRequestOptions],
+    ) -> AsyncResponse: ...
+    @overload
+    async def delete(
+        self,
+        url: UrlInput,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncRequestOptions],
+    ) -> Response: ...
+    async def delete(
+        self,
+        url: UrlInput,
+        *,
+        stream: bool | None = None,
+        **kwargs: Unpack[AsyncRequestOptions],
+    ) -> Any:
+        """Send a DELETE; arguments as for `request`."""
+        return await self.request("DELETE", url, stream=stream, **kwargs)
