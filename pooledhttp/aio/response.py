@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-from pooledhttp.message import LineSplitter, RawResponse, Response
+from pooledhttp.message import LineSplitter, RawResponse, Response, attributes_of
 from pooledhttp.runtime import current_runtime
 from pooledhttp.timing import Deadline
 
@@ -40,7 +40,9 @@ class AsyncResponse(Response):
     def of(cls, response: Response, runtime: EventedRuntime) -> AsyncResponse:
         """Take over a response that synchronous code has received."""
         taken = cls.__new__(cls)
-        taken.__dict__.update(response.__dict__)
+        # An adapter of another package may have made a response of its own class.
+        is_ours = isinstance(response, Response)
+        attributes_of(taken).update(attributes_of(response) if is_ours else vars(response))
         taken._runtime = runtime
         return taken
 
@@ -164,7 +166,7 @@ class AsyncResponse(Response):
 
     async def _run(self, fn: Callable[..., T], *args: Any) -> T:
         """Read by synchronous code: in a greenlet; on a worker thread if `raw` is not ours."""
-        if isinstance(self.raw, RawResponse):
+        if self._unread is not None or isinstance(self.raw, RawResponse):
             return await self._runtime.run(fn, *args)
         return await self._run_in_worker(self._read_blocking, fn, *args)
 
@@ -183,11 +185,18 @@ class AsyncResponse(Response):
         finally:
             self._is_in_worker = False
 
+    def _read_whole(self) -> bytes:
+        self._check_caller()
+        return super()._read_whole()
+
     def _source(self) -> Any:
+        self._check_caller()
+        return super()._source()
+
+    def _check_caller(self) -> None:
         if not self._is_in_worker and current_runtime() is not self._runtime:
             raise RuntimeError(
                 "The body of this response has not been read, and reading it here would block the"
                 " event loop. Use `async for piece in response.aiter_content()`, or `await"
                 " response.aread()` before `content`, `text` and `json()`."
             )
-        return super()._source()

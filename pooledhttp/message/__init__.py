@@ -33,6 +33,7 @@ from pooledhttp.message.headers import (
     parse_header_links,
 )
 from pooledhttp.message.insides import BodyFile, OriginalResponse
+from pooledhttp.message.lazy import attributes_of
 from pooledhttp.message.lines import LineSplitter
 from pooledhttp.message.payload import (
     can_rewind,
@@ -133,7 +134,8 @@ __all__ = [
     "rewind_body",
     "super_len",
     "to_key_val_list",
-    # lines
+    # lazy, lines
+    "attributes_of",
     "LineSplitter",
     # raw
     "MAX_DRAIN_BYTES",

@@ -142,14 +142,19 @@ def test_a_synchronous_read_is_refused(read: Any) -> None:
         assert stream(server, use) == b"hello"
 
 
-def test_a_synchronous_read_of_raw_is_refused() -> None:
-    """With the same advice; the connection is closed."""
+def test_a_synchronous_read_of_raw_does_not_wait() -> None:
+    """What has not come yet raises, with the same advice, and the connection is closed."""
 
     async def use(response: Any) -> None:
         with pytest.raises(RuntimeError, match="aiter_content"):
             response.raw.read()
 
-    with ScriptedServer(once(respond(b"half", length=8))) as server:
+    def handle(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(respond(b"half", length=8))
+        peer.wait_closed()
+
+    with ScriptedServer(handle) as server:
         stream(server, use)
         server.wait_all_closed()
 
