@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from urllib3 import Retry
 
     from pooledhttp.aio.arguments import AsyncRequestOptions
-    from pooledhttp.events import Listener
+    from pooledhttp.events import Listener, RequestHook
     from pooledhttp.message import TimeoutInput, UrlInput
     from pooledhttp.runtime import EventedRuntime
     from pooledhttp.transport import Replay, TlsTruncation
@@ -93,6 +93,7 @@ class AsyncSession(RequestMethods):
         strict: As `Session` takes it.
         tls_truncation: As `Session` takes it.
         max_response_fields: As `Session` takes it.
+        request_hooks: As `Session` takes them; plain functions.
 
     Raises:
         ModuleNotFoundError: greenlet is not installed; the message says how to install it.
@@ -136,6 +137,7 @@ class AsyncSession(RequestMethods):
         strict: bool = False,
         tls_truncation: TlsTruncation = "error",
         max_response_fields: int | None = None,
+        request_hooks: Iterable[RequestHook] = (),
     ) -> None:
         shared = _shared_view(pool)
         self._runtime = _new_runtime() if shared is None else _runtime_of(shared)
@@ -149,6 +151,7 @@ class AsyncSession(RequestMethods):
             strict=strict,
             tls_truncation=tls_truncation,
             max_response_fields=max_response_fields,
+            request_hooks=request_hooks,
         )
 
     async def __aenter__(self) -> Self:

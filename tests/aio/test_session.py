@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import json
 import re
 import threading
@@ -96,6 +97,16 @@ def test_settings_are_those_of_a_session() -> None:
         assert (last.header("X-A"), last.header("Cookie")) == ("b", "k=v")
         assert last.header("Authorization") == "Basic dTpw"
         assert seen == [200, 200]
+
+
+def test_arguments_are_those_of_a_session() -> None:
+    """All but `runtime`, with the same defaults."""
+
+    def arguments(kind: type) -> dict[str, object]:
+        found = inspect.signature(kind).parameters
+        return {name: each.default for name, each in found.items() if name != "runtime"}
+
+    assert arguments(pooledhttp.AsyncSession) == arguments(pooledhttp.Session)
 
 
 def test_errors_are_those_of_a_session() -> None:
