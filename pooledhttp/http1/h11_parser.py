@@ -12,6 +12,7 @@ follows. The connection is doubtful and is not used again.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import h11
@@ -28,12 +29,16 @@ if TYPE_CHECKING:
 
 __all__ = ["H11Parser", "check_head"]
 
-#: h11 reads a response only after a request. What the request says decides nothing here: the
+#: h11 reads some responses only after a request. What the request says decides nothing here: the
 #: framing of the response is read elsewhere. With `Upgrade`, h11 accepts status 101; some servers,
 #: such as Docker's, send it to a request without that field, and http.client accepts it, too.
 _ANY_REQUEST = h11.Request(
     method=b"GET", target=b"/", headers=[(b"Host", b""), (b"Upgrade", b"unasked")]
 )
+
+#: How a final response begins. h11 reads one without a request, too: a server may send 408 before
+#: it gets any. So most exchanges do without `_ANY_REQUEST`.
+_FINAL = re.compile(rb"HTTP/1\.[01] [2-5]")
 
 _HEAD_END = b"\r\n\r\n"
 
@@ -69,6 +74,7 @@ class H11Parser:
         "_errors",
         "_h11",
         "_has_input",
+        "_has_request",
         "_limits",
         "_repaired",
         "repairs",
@@ -79,7 +85,8 @@ class H11Parser:
     def __init__(self, errors: ExchangeErrors, limits: ResponseLimits) -> None:
         self._errors = errors
         self._limits = limits
-        self._h11 = self._new_h11()
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head_bytes)
+        self._has_request = False
         #: What h11 was given since the end of the last head.
         self._arrived: list[bytes] = []
         #: What has arrived behind the end of the present head, and was not given to h11.
@@ -89,10 +96,9 @@ class H11Parser:
         self._repaired: RepairedHead | None = None
         self.repairs: tuple[str, ...] = ()
 
-    def _new_h11(self) -> h11.Connection:
-        parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=self._limits.head_bytes)
-        parser.send(_ANY_REQUEST)
-        return parser
+    def _send_request(self) -> None:
+        self._has_request = True
+        self._h11.send(_ANY_REQUEST)
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrive."""
@@ -100,6 +106,8 @@ class H11Parser:
         if 0 <= end < len(data) - len(_HEAD_END):
             end += len(_HEAD_END)
             data, self._behind = data[:end], data[end:]
+        if not self._has_request and _FINAL.match(data) is None:
+            self._send_request()
         self._arrived.append(data)
         self._h11.receive_data(data)
         self._has_input = True
@@ -163,7 +171,8 @@ class H11Parser:
         repaired = None if limits.is_strict or not head else repair_head(head, limits.max_fields)
         if repaired is None:
             raise self._translated(error) from error
-        self._h11 = self._new_h11()
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head_bytes)
+        self._send_request()
         self._h11.receive_data(repaired.data + rest)
         self._repaired = repaired
         self.repairs = tuple(dict.fromkeys(self.repairs + repaired.deviations))
