@@ -785,18 +785,24 @@ _AS_DEFINED = tuple(getattr(HTTPAdapter, name) for name in _EXTENSION_POINTS)
 _BUILDING = Originals(HTTPAdapter, "build_response")
 #: This module, kept since `sys.modules` is emptied while the interpreter ends.
 _THIS = sys.modules[__name__]
-_MODULE = Originals(
-    _THIS,
-    "CaseInsensitiveDict",
-    "extract_cookies_to_jar",
-    "get_encoding_from_headers",
-    "response_class_for",
+#: What `build_response` calls by the names in this module, which programs may replace.
+_BUILT_WITH = (
+    CaseInsensitiveDict,
+    extract_cookies_to_jar,
+    get_encoding_from_headers,
+    response_class_for,
 )
 
 
 def _builds_as_defined(adapter: HTTPAdapter) -> bool:
     """Whether what `build_response` does to a response is known, so that it need not be called."""
-    return _BUILDING.are_used_by(adapter) and _MODULE.are_in(_THIS)
+    found = (
+        CaseInsensitiveDict,
+        extract_cookies_to_jar,
+        get_encoding_from_headers,
+        response_class_for,
+    )
+    return found == _BUILT_WITH and _BUILDING.are_used_by(adapter)
 
 
 def session_pool(session: object) -> PoolView:

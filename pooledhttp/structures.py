@@ -30,7 +30,8 @@ class CaseInsensitiveDict(MutableMapping[str, V], Generic[V]):
         self, data: Mapping[str, V] | Iterable[tuple[str, V]] | None = None, **kwargs: V
     ) -> None:
         self._store = {}
-        self.update(() if data is None else data, **kwargs)
+        if data is not None or kwargs:
+            self.update(() if data is None else data, **kwargs)
 
     def __setitem__(self, key: str, value: V) -> None:
         self._store[key.lower()] = (key, value)

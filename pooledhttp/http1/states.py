@@ -29,6 +29,10 @@ class State(Enum):
     #: The socket is closed.
     CLOSED = auto()
 
+    # Members are compared by identity. The hash of `Enum`, of the name, is computed in Python, and
+    # a request needs eight.
+    __hash__ = object.__hash__
+
 
 #: The legal moves. Any other move is a bug in this package and raises.
 MOVES: dict[State, frozenset[State]] = {

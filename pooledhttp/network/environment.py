@@ -7,7 +7,7 @@ They are read again for each request, because programs and tests set and unset t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = ["get_variable", "raw_variables"]
@@ -28,11 +28,10 @@ def raw_variables() -> Mapping[Any, Any] | None:
 def get_variable(name: str) -> str | None:
     """Return the value of a variable; `None` if it is not set."""
     variables = raw_variables()
-    if variables is not None:
-        key = _keys.get(name)
-        if key is None:
-            encode: Callable[[str], Any] = os.environ.encodekey
-            key = _keys[name] = encode(name)
-        if key not in variables:
-            return None
-    return os.environ.get(name)
+    if variables is None:
+        return os.environ.get(name)
+    key = _keys.get(name)
+    if key is None:
+        key = _keys[name] = os.environ.encodekey(name)
+    value = variables.get(key)
+    return None if value is None else os.environ.decodevalue(value)

@@ -25,13 +25,13 @@ class Originals:
     def __init__(self, owner: Any, first: str, *more: str) -> None:
         names = (first, *more)
         self._names = frozenset(names)
-        self._read = attrgetter(*names, "__name__")  # never one name alone, which gives no tuple
-        self._values = self._read(owner)[:-1]
+        self._read = attrgetter(*names)
+        #: One value, or a tuple of several.
+        self._values: object = self._read(owner)
 
     def are_in(self, owner: Any) -> bool:
         """Whether the class or module has the original values; the class may be a subclass."""
-        found: tuple[Any, ...] = self._read(owner)[:-1]
-        return found == self._values
+        return bool(self._read(owner) == self._values)
 
     def are_used_by(self, instance: Any) -> bool:
         """Whether an object has none of the names for itself, and its class the original values."""
