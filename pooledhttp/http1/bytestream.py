@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from pooledhttp.timing import Deadline
@@ -15,6 +15,10 @@ class ByteStream(Protocol):
     """Bytes in both directions; each wait has a deadline."""
 
     sock: socket.socket
+
+    @property
+    def socket_for_users(self) -> Any:
+        """The socket as programs read it from a response."""
 
     def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
         """Wait for bytes and return them, `b""` at the end of the stream."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Literal, Protocol, get_args
 
-from pooledhttp.records import field, record
+from pooledhttp.records import field, record, replace
 
 __all__ = ["Readable", "CheckedFields", "ResponseLimits", "TlsTruncation", "WireRequest"]
 
@@ -96,6 +96,19 @@ class ResponseLimits:
             allows_tls_truncation=tls_truncation == "allow",
         )
         return None if limits == cls() else limits
+
+    def over(self, base: ResponseLimits) -> ResponseLimits:
+        """Return `base` with the limits of this object that are not the defaults.
+
+        A session or an adapter sets some limits only, by `chosen`; its pool has the others.
+        """
+        default = ResponseLimits()
+        changed = {
+            name: getattr(self, name)
+            for name in ResponseLimits.__annotations__
+            if getattr(self, name) != getattr(default, name)
+        }
+        return replace(base, **changed)
 
     @property
     def max_fields(self) -> int:

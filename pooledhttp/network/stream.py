@@ -282,6 +282,11 @@ class Stream:
         """
 
     @property
+    def socket_for_users(self) -> Any:
+        """The socket as programs read it from a response: peer address, certificate, cipher."""
+        return self.sock
+
+    @property
     def tls_version(self) -> str | None:
         """Such as `TLSv1.3`; None without TLS."""
         return None

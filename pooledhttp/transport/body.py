@@ -299,7 +299,7 @@ class BodyReader:
     def fp(self) -> BodyFile | None:
         """A file of the body while the connection is held, `None` afterwards."""
         connection = self._connection
-        return None if connection is None else BodyFile(self, connection.stream.sock)
+        return None if connection is None else BodyFile(self, connection.stream.socket_for_users)
 
     def fileno(self) -> int:
         """Return the descriptor of the socket.

@@ -84,7 +84,8 @@ class TransportManager:
             runtime=self.runtime,
             listeners=self.listeners,
         )
-        self.connector = connector or Connector(self.runtime, resolver=resolver, tunnel=open_tunnel)
+        tunnel = partial(open_tunnel, limits=limits)
+        self.connector = connector or Connector(self.runtime, resolver=resolver, tunnel=tunnel)
         self.transport = Transport(
             self.connections, self.connector, limits=limits, listeners=self.listeners
         )

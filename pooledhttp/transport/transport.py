@@ -201,7 +201,7 @@ def open_connection(
     Raises:
         urllib3.exceptions.HTTPError: No connection could be made; see `exceptions`.
     """
-    rules = route.rules if isinstance(route.rules, ResponseLimits) else limits
+    rules = route.rules.over(limits) if isinstance(route.rules, ResponseLimits) else limits
     started = monotonic()
     connection = Connection(connector.connect(route, deadline, *begin), route.origin, rules)
     if is_logged():

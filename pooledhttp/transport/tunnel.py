@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["open_tunnel"]
 
 
-def open_tunnel(stream: ByteStream, proxy: Proxy, host: str, port: int, deadline: Deadline) -> None:
+def open_tunnel(
+    stream: ByteStream,
+    proxy: Proxy,
+    host: str,
+    port: int,
+    deadline: Deadline,
+    *,
+    limits: ResponseLimits | None = None,
+) -> None:
     """Ask `proxy` to connect `stream` to `host`; afterwards the stream leads to the target.
 
     Args:
@@ -30,6 +38,8 @@ def open_tunnel(stream: ByteStream, proxy: Proxy, host: str, port: int, deadline
         host: Name or address of the target, without brackets.
         port: The target's port.
         deadline: When to give up.
+        limits: Bounds on the response of the proxy, unless `proxy` has its own; `None` for the
+            defaults.
 
     Raises:
         ProxyFault: The proxy refused, or its response is not HTTP.
@@ -44,7 +54,9 @@ def open_tunnel(stream: ByteStream, proxy: Proxy, host: str, port: int, deadline
         url=target,
     )
     plan = TimeoutPlan(None, None, None, None, deadline)
-    rules = proxy.rules if isinstance(proxy.rules, ResponseLimits) else None
+    rules = limits or ResponseLimits()
+    if isinstance(proxy.rules, ResponseLimits):
+        rules = proxy.rules.over(rules)
     connection = Connection(stream, proxy.origin, rules)
     try:
         connection.send(request, plan)

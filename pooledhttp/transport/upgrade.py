@@ -117,7 +117,11 @@ class SwitchedReader:
     @property
     def fp(self) -> BodyFile | None:
         """A file of the bytes, `None` once closed."""
-        return None if self._lease is None else BodyFile(self, self._connection.stream.sock)
+        return (
+            None
+            if self._lease is None
+            else BodyFile(self, self._connection.stream.socket_for_users)
+        )
 
     def fileno(self) -> int:
         """Return the descriptor of the socket."""

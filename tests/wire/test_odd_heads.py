@@ -13,7 +13,9 @@ import pooledhttp
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.events import HeadRepaired
 from pooledhttp.exceptions import ChunkedEncodingError, ConnectionError, InvalidHeader, ProxyError
+from pooledhttp.http1 import ResponseLimits
 from pooledhttp.http1.odd_heads import EQUAL_LENGTHS, FRAMING, LINES
+from pooledhttp.transport import TransportManager
 from tests.support.certificates import Authority
 from tests.support.relay import relay
 from tests.support.scripted import Peer, ScriptedServer, answering, respond
@@ -337,6 +339,22 @@ class TestSettings:
         session.mount("http://", adapter)
         with ScriptedServer(answering(self.FIELDS)) as server:
             assert session.get(server.url()).ok
+            session.close()
+
+    @pytest.mark.parametrize("setting", [{"strict": True}, {"max_response_fields": 700}])
+    @pytest.mark.parametrize("target", ["http://", "https://"])
+    def test_the_other_limits_of_a_manager_stay(
+        self, session: pooledhttp.Session, setting: dict[str, object], target: str
+    ) -> None:
+        """An adapter's setting leaves `head_bytes` as it is, of responses and of CONNECT."""
+        long = respond(b"", {"X": "y" * 200_000})  # more than one read brings
+        manager = TransportManager(limits=ResponseLimits(head_bytes=2048))
+        session.mount(target, HTTPAdapter(pool=manager, **setting))
+        with ScriptedServer(answering(long)) as server:
+            proxies = {"https": server.url("")}
+            url = server.url() if target == "http://" else "https://origin.example/"
+            with pytest.raises(ConnectionError, match="too long"):
+                session.get(url, proxies=proxies)
             session.close()
 
     @pytest.mark.parametrize(("theirs", "works"), [(1000, True), (20, False), (100, False)])

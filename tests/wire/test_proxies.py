@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -145,6 +146,27 @@ def _trust_proxy(session: pooledhttp.Session, authority: Authority) -> None:
 
     session.mount("https://", Trusting())
     session.mount("http://", Trusting())
+
+
+def test_the_socket_of_tls_in_tls_is_that_of_the_origin(
+    session: pooledhttp.Session, authority: Authority, secure: ScriptedServer
+) -> None:
+    """It has the origin's certificate and the peer's address, and moves no bytes."""
+    with ScriptedServer(connects, tls=authority.server_context()) as proxy:
+        _trust_proxy(session, authority)
+        proxies = {"https": proxy_url(proxy, "https", "")}
+        session.verify = authority.bundle
+        with session.get(secure.url(), proxies=proxies, timeout=5, stream=True) as response:
+            sock = response.raw.connection.sock
+            assert sock.getpeername()[1] == proxy.port and sock.fileno() > 0
+            assert sock.getpeercert() and sock.version().startswith("TLS") and sock.cipher()
+            inner = response.raw._reader._connection.stream._object
+            assert sock.getpeercert(binary_form=True) == inner.getpeercert(binary_form=True)
+            with pytest.raises(io.UnsupportedOperation):
+                sock.recv(1)
+            with pytest.raises(AttributeError):
+                sock.no_such_method()
+        session.close()
 
 
 def test_an_unverified_https_proxy_is_refused(

@@ -11,9 +11,11 @@ The same machine over a plain stream serves contexts that do not take a socket a
 from __future__ import annotations
 
 import contextlib
+import io
+import socket
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pooledhttp.network.stream import RECORD_BYTES, Buffer, SecureStream, Stream
 
@@ -24,6 +26,33 @@ __all__ = ["NestedTlsStream"]
 
 #: How much ciphertext to ask the carrier for: several records, so that few calls move a large body.
 READ_BYTES = 65536
+
+
+class _SocketOfTunnel:
+    """Stands for the socket of a nested stream, which programs read from a response.
+
+    What concerns TLS comes from the TLS inside, as it is that of the origin: `ssl.SSLSocket` below
+    would give the certificate of the proxy. Addresses and options come from that socket. Nothing
+    can be sent or received, because the bytes would miss one of the two layers of TLS.
+    """
+
+    __slots__ = ("_inside", "_sock")
+
+    def __init__(self, inside: ssl.SSLObject, sock: socket.socket) -> None:
+        self._inside = inside
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _TRANSFERS:
+            raise io.UnsupportedOperation(f"{name}: read the response instead")
+        source: Any = self._inside if hasattr(ssl.SSLObject, name) else self._sock
+        return getattr(source, name)
+
+
+#: Methods of a socket that move bytes.
+_TRANSFERS = frozenset(
+    {"read", "recv", "recv_into", "recvfrom", "send", "sendall", "sendfile", "unwrap", "write"}
+)
 
 
 class NestedTlsStream(SecureStream):
@@ -62,6 +91,11 @@ class NestedTlsStream(SecureStream):
         super().__init__(carrier.sock, carrier.runtime, self._object, keep_session)
         self._carrier = carrier
         self._unsent = memoryview(b"")  # ciphertext the carrier has not taken yet
+
+    @property
+    def socket_for_users(self) -> Any:
+        """The socket as programs read it from a response; see `_SocketOfTunnel`."""
+        return _SocketOfTunnel(self._object, self.sock)
 
     def handshake(self, deadline: Deadline) -> None:
         """Do the handshake.
