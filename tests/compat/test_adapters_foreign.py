@@ -104,6 +104,17 @@ class TestTheirsOnOurs:
         assert running.requests[1].header("cookie") == "a=b"
         assert running.requests[1].body == b'{"c": 1}'
 
+    def test_a_field_name_that_is_no_token(self) -> None:
+        """It is refused, unless it is put into the prepared request for requests' adapter."""
+        with ScriptedServer(answering(respond(b"x"))) as running, pooledhttp.Session() as ours:
+            with pytest.raises(pooledhttp.exceptions.InvalidHeader):
+                ours.get(running.url(), headers={"a[b]": "1"})
+            ours.mount("http://", requests.adapters.HTTPAdapter())
+            prepared = ours.prepare_request(pooledhttp.Request("GET", running.url()))
+            prepared.headers["a[b]"] = "1"
+            assert ours.send(prepared, timeout=TIMEOUT).content == b"x"
+        assert running.requests[0].header("a[b]") == "1"
+
 
 class TestOursOnTheirs:
     """Our adapter on a session of requests."""
