@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).with_name("api.py")
-MISTAKES = Path(__file__).with_name("wrong_calls.py")
-ROOT = PROGRAM.parents[2]
+HERE = Path(__file__).parent
+PROGRAMS = [HERE / "api.py", HERE / "async_api.py"]
+MISTAKES = [HERE / "wrong_calls.py", HERE / "wrong_async_calls.py"]
+ROOT = HERE.parents[1]
 
 #: Public modules whose parameters are counted, and the files of ours that define their classes.
 COUNTED = {
@@ -48,20 +49,20 @@ def lines_marked(path: Path) -> set[int]:
     return {number for number, line in enumerate(lines, 1) if line.endswith("# error")}
 
 
-def mypy(path: Path, cache: Path) -> tuple[int, str]:
+def mypy(paths: list[Path], cache: Path) -> tuple[int, str]:
     """Run mypy as a user would who has pooledhttp installed."""
     if importlib.util.find_spec("mypy") is None:
         pytest.skip("mypy is not installed: pip install 'pooledhttp[dev]'")
     options = ["--strict", "--warn-unused-ignores", "--cache-dir", str(cache)]
-    return _run(sys.executable, "-m", "mypy", *options, str(path), cwd=ROOT)
+    return _run(sys.executable, "-m", "mypy", *options, *map(str, paths), cwd=ROOT)
 
 
-def pyright(path: Path, directory: Path) -> tuple[int, str]:
+def pyright(paths: list[Path], directory: Path) -> tuple[int, str]:
     """Run pyright in strict mode; it comes from the package index and fetches itself for node."""
     if importlib.util.find_spec("pyright") is None or shutil.which("node") is None:
         pytest.skip("needs node, and pyright: pip install pyright")
     settings = {
-        "include": [path.name],
+        "include": [path.name for path in paths],
         "typeCheckingMode": "strict",
         "pythonVersion": "3.11",
         "extraPaths": [str(ROOT)],
@@ -69,7 +70,8 @@ def pyright(path: Path, directory: Path) -> tuple[int, str]:
         "reportUnnecessaryTypeIgnoreComment": True,
     }
     (directory / "pyrightconfig.json").write_text(json.dumps(settings))
-    shutil.copy(path, directory)
+    for path in paths:
+        shutil.copy(path, directory)
     options = ["--pythonpath", sys.executable]
     return _run(sys.executable, "-m", "pyright", *options, "-p", str(directory), cwd=directory)
 
@@ -81,28 +83,33 @@ def _run(*command: str, cwd: Path) -> tuple[int, str]:
 
 def test_mypy_accepts_a_program(mypy_cache: Path) -> None:
     """Strict, and with a complaint about every ignored error that is none."""
-    code, output = mypy(PROGRAM, mypy_cache)
+    code, output = mypy(PROGRAMS, mypy_cache)
     assert code == 0, output
 
 
 def test_pyright_accepts_a_program(tmp_path: Path) -> None:
     """The same program, in pyright's strict mode."""
-    code, output = pyright(PROGRAM, tmp_path)
+    code, output = pyright(PROGRAMS, tmp_path)
     assert code == 0, output
+
+
+def marked() -> set[tuple[str, int]]:
+    """The file and line of every mistake."""
+    return {(path.name, number) for path in MISTAKES for number in lines_marked(path)}
 
 
 def test_mypy_finds_each_mistake(mypy_cache: Path) -> None:
     """mypy reports the marked lines and no others."""
     _, output = mypy(MISTAKES, mypy_cache)
-    found = re.findall(rf"{MISTAKES.name}:(\d+): error", output)
-    assert {int(line) for line in found} == lines_marked(MISTAKES), output
+    found = re.findall(r"(\w+\.py):(\d+): error", output)
+    assert {(name, int(line)) for name, line in found} == marked(), output
 
 
 def test_pyright_finds_each_mistake(tmp_path: Path) -> None:
     """pyright reports the marked lines and no others."""
     _, output = pyright(MISTAKES, tmp_path)
-    found = re.findall(rf"{MISTAKES.name}:(\d+):\d+ - error", output)
-    assert {int(line) for line in found} == lines_marked(MISTAKES), output
+    found = re.findall(r"(\w+\.py):(\d+):\d+ - error", output)
+    assert {(name, int(line)) for name, line in found} == marked(), output
 
 
 def test_public_parameters_have_types() -> None:
