@@ -15,6 +15,11 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.certificates import Authority
 from tests.support.descriptors import open_descriptors, wait_until_closed
+from tests.support.runtimes import (  # noqa: F401  # pytest finds them here
+    pytest_generate_tests,
+    pytest_pyfunc_call,
+    runtime_kind,
+)
 
 HERE = Path(__file__).parent
 

@@ -17,9 +17,9 @@ from tests.support.scripted import Peer, Reader
 
 
 @pytest.fixture
-def runtime() -> Runtime:
-    """The runtime of threads."""
-    return default_runtime()
+def runtime(request: pytest.FixtureRequest, runtime_kind: str) -> Runtime:
+    """The runtime that this test waits on."""
+    return getattr(request.node, "evented_runtime", None) or default_runtime()
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from pooledhttp.runtime import current_runtime
+
 __all__ = ["wait_until"]
 
 #: Time between two looks.
@@ -23,8 +25,9 @@ def wait_until(happened: Callable[[], bool], what: str = "it", seconds: float = 
     Raises:
         AssertionError: It did not come about.
     """
-    pause = threading.Event()
+    runtime = current_runtime()
+    pause = threading.Event().wait if runtime is None else runtime.sleep
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, f"{what} did not come about"
-        pause.wait(LOOK_SECONDS)
+        pause(LOOK_SECONDS)

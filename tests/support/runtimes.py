@@ -1,0 +1,112 @@
+"""Tests of behaviour run on both runtimes: on threads, and in a greenlet on an event loop.
+
+Each test of the folders in `ON_BOTH` has a twin `test_...[evented]`. There the test function itself
+runs in a greenlet, and every session, pool and connector that it or its fixtures make on that
+thread waits on the loop. So one test describes both. The few that have no twin are in
+`ON_THREADS_ONLY`, with the reason.
+
+The twins are many, so a default run has those of `IN_DEFAULT_RUN` alone. `-m evented` runs all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pooledhttp.runtime import Runtime, current_runtime, default_runtime
+
+__all__ = ["ON_BOTH", "pytest_generate_tests", "pytest_pyfunc_call", "runtime_kind"]
+
+#: Folders and files whose tests run on both runtimes.
+ON_BOTH = ("wire", "network", "transport", "compat")
+
+_THREADS = "has threads of its own that send requests"
+_RUNTIME = "brings a runtime of its own"
+_INTERRUPTS = "interrupts a thread at each of its opcodes"
+
+#: Files and tests that have no twin, and why.
+ON_THREADS_ONLY = {
+    "network/test_interrupts.py": _INTERRUPTS,
+    "network/test_resolve.py": _THREADS,
+    "network/test_stream.py::test_much_data_both_ways": _THREADS,
+    "transport/test_warmer.py": _RUNTIME,
+    "wire/test_interrupts.py": _INTERRUPTS,
+    "wire/test_evented_seam.py": _RUNTIME,
+    "wire/test_places.py::test_a_slow_dial_takes_one_place": _THREADS,
+    "wire/test_places.py::test_a_waiter_gets_the_place_at_once": _THREADS,
+    "wire/test_places.py::test_adapters_that_block": _THREADS,
+    "wire/test_places.py::test_close_lets_waiters_go_on": _THREADS,
+    "wire/test_places.py::test_one_session_many_threads_many_faults": _THREADS,
+    "wire/test_places.py::test_shutdown_wakes_all_who_wait": _THREADS,
+    "wire/test_pool_manager.py::test_resize_takes_effect_on_waiters_and_on_what_is_idle": _THREADS,
+    "wire/test_pool_manager.py::test_shutdown_sends_waiters_away_at_once": _THREADS,
+    "wire/test_pool_reports.py::test_events_of_a_wait_in_vain_and_of_one_that_ends_well": _THREADS,
+    "wire/test_pool_reports.py::test_everything_at_once_from_many_threads": _THREADS,
+}
+
+#: The twins of these run by default: each way of waiting at least once.
+IN_DEFAULT_RUN = ("wire/test_retries.py", "wire/test_upgrades.py", "network/test_socks.py")
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+def _is_in(path: Path, places: tuple[str, ...]) -> bool:
+    name = path.relative_to(TESTS).as_posix()
+    return any(name == place or name.startswith(place + "/") for place in places)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test its twin."""
+    path = Path(metafunc.module.__file__)
+    if "runtime_kind" not in metafunc.fixturenames or not _is_in(path, ON_BOTH):
+        return
+    file = path.relative_to(TESTS).as_posix()
+    if not {file, f"{file}::{metafunc.definition.originalname}"}.isdisjoint(ON_THREADS_ONLY):
+        return
+    marks = [pytest.mark.evented]
+    if not _is_in(path, IN_DEFAULT_RUN):
+        marks.append(pytest.mark.long)
+    if importlib.util.find_spec("greenlet") is None:
+        marks.append(pytest.mark.skip(reason="needs the extra `aio`: greenlet"))
+    kinds = [pytest.param("threads", id=pytest.HIDDEN_PARAM), pytest.param("evented", marks=marks)]
+    metafunc.parametrize("runtime_kind", kinds, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def runtime_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The runtime that this test waits on."""
+    kind = getattr(request, "param", "threads")
+    if kind == "evented":
+        from pooledhttp.runtime import EventedRuntime
+
+        runtime, thread = EventedRuntime(), threading.get_ident()
+
+        def current() -> Runtime | None:
+            return runtime if threading.get_ident() == thread else current_runtime()
+
+        def default() -> Runtime:
+            return current() or default_runtime()
+
+        monkeypatch.setattr("pooledhttp.sessions.current_runtime", current)
+        monkeypatch.setattr("pooledhttp.adapters.current_runtime", current)
+        for module in ("adapters", "transport.manager", "pool.pool"):
+            monkeypatch.setattr(f"pooledhttp.{module}.default_runtime", default)
+        request.node.evented_runtime = runtime
+    yield kind
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run the function of a twin in a greenlet, on a loop of its own."""
+    runtime = getattr(pyfuncitem, "evented_runtime", None)
+    if runtime is None:
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    asyncio.run(runtime.run(lambda: pyfuncitem.obj(**arguments)))
+    return True
