@@ -78,26 +78,35 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(autouse=True)
-def runtime_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def runtime_kind(request: pytest.FixtureRequest) -> Iterator[str]:
     """The runtime that this test waits on."""
-    kind = getattr(request, "param", "threads")
-    if kind == "evented":
-        from pooledhttp.runtime import EventedRuntime
+    kind: str = getattr(request, "param", "threads")
+    if kind == "threads":
+        yield kind
+        return
+    # Not the fixture of this name: it would be undone later than the tests expect.
+    with pytest.MonkeyPatch.context() as patch:
+        request.node.evented_runtime = _wait_on_loop(patch)
+        yield kind
 
-        runtime, thread = EventedRuntime(), threading.get_ident()
 
-        def current() -> Runtime | None:
-            return runtime if threading.get_ident() == thread else current_runtime()
+def _wait_on_loop(patch: pytest.MonkeyPatch) -> Runtime:
+    """Have what is made on this thread wait on a loop."""
+    from pooledhttp.runtime import EventedRuntime
 
-        def default() -> Runtime:
-            return current() or default_runtime()
+    runtime, thread = EventedRuntime(), threading.get_ident()
 
-        monkeypatch.setattr("pooledhttp.sessions.current_runtime", current)
-        monkeypatch.setattr("pooledhttp.adapters.current_runtime", current)
-        for module in ("adapters", "transport.manager", "pool.pool"):
-            monkeypatch.setattr(f"pooledhttp.{module}.default_runtime", default)
-        request.node.evented_runtime = runtime
-    yield kind
+    def current() -> Runtime | None:
+        return runtime if threading.get_ident() == thread else current_runtime()
+
+    def default() -> Runtime:
+        return current() or default_runtime()
+
+    for module in ("sessions", "adapters"):
+        patch.setattr(f"pooledhttp.{module}.current_runtime", current)
+    for module in ("adapters", "transport.manager", "pool.pool"):
+        patch.setattr(f"pooledhttp.{module}.default_runtime", default)
+    return runtime
 
 
 @pytest.hookimpl(tryfirst=True)
