@@ -37,7 +37,6 @@ from pooledhttp import (
     compat,
     cookies,
     exceptions,
-    help,
     hooks,
     models,
     packages,
@@ -88,7 +87,7 @@ from pooledhttp.__version__ import (
 # isort: on
 
 if TYPE_CHECKING:
-    from pooledhttp import bulk, monitoring
+    from pooledhttp import bulk, help, monitoring
     from pooledhttp.aio import AsyncSession as AsyncSession
 
 __all__ = (
@@ -133,7 +132,7 @@ __all__ = (
 )
 
 #: Subpackages that take time to import and that most programs do not use.
-_LOADED_WHEN_USED = ("aio", "bulk", "monitoring", "dropin")
+_LOADED_WHEN_USED = ("aio", "bulk", "help", "monitoring", "dropin")
 
 #: Names of which the same is true, and where they are.
 _NAMES_LOADED_WHEN_USED = {"AsyncSession": "aio"}

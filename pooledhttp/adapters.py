@@ -43,6 +43,7 @@ from urllib3.util import Timeout as TimeoutSauce
 from urllib3.util import parse_url
 from urllib3.util.retry import Retry
 
+from pooledhttp import transport
 from pooledhttp.auth import _basic_auth_str
 from pooledhttp.certs import CertInput, VerifyInput, extract_zipped_paths, where
 from pooledhttp.cookies import extract_cookies_to_jar
@@ -81,33 +82,6 @@ from pooledhttp.pool import PoolConfig
 from pooledhttp.runtime import current_runtime, default_runtime, remove_tracebacks
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Deadline, Timeout, monotonic
-from pooledhttp.transport import (
-    AdapterSettings,
-    Call,
-    HookedCall,
-    OriginPool,
-    PoolMemory,
-    PoolView,
-    Replay,
-    ResponseLimits,
-    SOCKSProxyManager,
-    TlsTruncation,
-    TransportManager,
-    check_pool,
-    check_replay,
-    file_states,
-    hand_out_ours,
-    hooks_in_force,
-    is_urllib3_patched,
-    manager_for,
-    proxy_of,
-    proxy_url,
-    require_socks,
-    send_over_urllib3,
-    tls_keywords,
-    urllib3_pool,
-    verify_attributes,
-)
 
 if TYPE_CHECKING:
     from pooledhttp.events import Listener, RequestHook
@@ -206,7 +180,7 @@ class HTTPAdapter(BaseAdapter):
     _own_hooks: tuple[RequestHook, ...] = ()
 
     #: Of an adapter pickled before there were such settings.
-    _own_rules: tuple[bool | None, TlsTruncation | None, int | None] = (None, None, None)
+    _own_rules: tuple[bool | None, transport.TlsTruncation | None, int | None] = (None, None, None)
 
     __attrs__ = ["max_retries", "config", "_pool_connections", "_pool_maxsize", "_pool_block"]
 
@@ -221,21 +195,21 @@ class HTTPAdapter(BaseAdapter):
         max_retries: Retry | int | None = DEFAULT_RETRIES,
         pool_block: bool = DEFAULT_POOLBLOCK,
         *,
-        pool: PoolConfig | PoolView | TransportManager | None = None,
-        replay: Replay | None = None,
+        pool: PoolConfig | transport.PoolView | transport.TransportManager | None = None,
+        replay: transport.Replay | None = None,
         runtime: Runtime | None = None,
         listeners: Iterable[Listener] = (),
         resolver: Resolver | None = None,
         socket_options: SocketOptions | None = None,
         strict: bool | None = None,
-        tls_truncation: TlsTruncation | None = None,
+        tls_truncation: transport.TlsTruncation | None = None,
         max_response_fields: int | None = None,
         proxy_verify: VerifyInput | None = None,
         request_hooks: Iterable[RequestHook] = (),
     ) -> None:
-        check_pool(pool)
+        transport.check_pool(pool)
         if replay is not None:
-            check_replay(replay)
+            transport.check_replay(replay)
         if isinstance(max_retries, (str, bytes, float)):
             raise TypeError(f"max_retries must be a whole number or a Retry, not {max_retries!r}")
         for name, size in (("pool_connections", pool_connections), ("pool_maxsize", pool_maxsize)):
@@ -254,7 +228,7 @@ class HTTPAdapter(BaseAdapter):
         self._begin(pool, replay, runtime, listeners)
         self._settings.resolver, self._settings.socket_options = resolver, socket_options
         self._own_rules = (strict, tls_truncation, max_response_fields)
-        self._settings.rules = ResponseLimits.chosen(*self._own_rules)
+        self._settings.rules = transport.ResponseLimits.chosen(*self._own_rules)
         self._settings.proxy_verify = proxy_verify
         self._own_hooks = check_request_hooks(request_hooks)
         self._settings.request_hooks = self._own_hooks
@@ -262,8 +236,8 @@ class HTTPAdapter(BaseAdapter):
 
     def _begin(
         self,
-        pool: PoolConfig | PoolView | TransportManager | None,
-        replay: Replay | None,
+        pool: PoolConfig | transport.PoolView | transport.TransportManager | None,
+        replay: transport.Replay | None,
         runtime: Runtime | None = None,
         listeners: Iterable[Listener] = (),
     ) -> None:
@@ -283,13 +257,13 @@ class HTTPAdapter(BaseAdapter):
         self._generation: object | None = None
         self._was_used = False
         self._session: weakref.ref[Any] | None = None
-        self._memory = PoolMemory()
-        self._settings = AdapterSettings(self._own_view(), replay or "safe")
+        self._memory = transport.PoolMemory()
+        self._settings = transport.AdapterSettings(self._own_view(), replay or "safe")
 
-    def _own_view(self) -> PoolView:
+    def _own_view(self) -> transport.PoolView:
         runtime, listeners = self._own_runtime, self._own_listeners
-        make = partial(manager_for, self._own_pool, runtime=runtime, listeners=listeners)
-        return PoolView(make, self, _route_of_adapter)
+        make = partial(transport.manager_for, self._own_pool, runtime=runtime, listeners=listeners)
+        return transport.PoolView(make, self, _route_of_adapter)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: getattr(self, name, None) for name in self.__attrs__}
@@ -309,7 +283,7 @@ class HTTPAdapter(BaseAdapter):
         self.__dict__.update(state)
         self._begin(pool, replay)
         self._settings.resolver, self._settings.socket_options = resolver, options
-        self._settings.rules = ResponseLimits.chosen(*self._own_rules)
+        self._settings.rules = transport.ResponseLimits.chosen(*self._own_rules)
         self._settings.proxy_verify = proxy_verify
         self.init_poolmanager(self._pool_connections, self._pool_maxsize, block=self._pool_block)
 
@@ -347,7 +321,7 @@ class HTTPAdapter(BaseAdapter):
     def _read_responses_as(self, extras: Any) -> None:
         """Follow a session in how responses are read, where this adapter has no settings for it."""
         strict, tls_truncation, most = self._own_rules
-        rules = ResponseLimits.chosen(
+        rules = transport.ResponseLimits.chosen(
             extras.strict if strict is None else strict,
             extras.tls_truncation if tls_truncation is None else tls_truncation,
             extras.max_response_fields if most is None else most,
@@ -361,7 +335,7 @@ class HTTPAdapter(BaseAdapter):
                 manager.clear()
 
     @property
-    def pool(self) -> PoolView:
+    def pool(self) -> transport.PoolView:
         """The pool that this adapter's connections are kept in."""
         return self._settings.view
 
@@ -384,7 +358,7 @@ class HTTPAdapter(BaseAdapter):
         self.poolmanager = PoolManager(
             num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs
         )
-        hand_out_ours(self.poolmanager, self._settings, lambda: None)
+        transport.hand_out_ours(self.poolmanager, self._settings, lambda: None)
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         """Return the manager for the URL of a proxy, made on first use.
@@ -413,14 +387,16 @@ class HTTPAdapter(BaseAdapter):
                     f"{', '.join(sorted(SOCKS_SCHEMES - {'socks4'}, reverse=True))} or socks4."
                 )
             username, password = get_auth_from_url(proxy)
-            require_socks()
-            manager = SOCKSProxyManager(
+            transport.require_socks()
+            manager = transport.SOCKSProxyManager(
                 proxy, username=username, password=password, **sizes, **proxy_kwargs
             )
         else:
             headers = self.proxy_headers(proxy)
             manager = proxy_from_url(proxy, proxy_headers=headers, **sizes, **proxy_kwargs)
-        hand_out_ours(manager, self._settings, partial(proxy_of, proxy, manager))
+        transport.hand_out_ours(
+            manager, self._settings, partial(transport.proxy_of, proxy, manager)
+        )
         self.proxy_manager[proxy] = manager
         return manager
 
@@ -450,7 +426,7 @@ class HTTPAdapter(BaseAdapter):
             }
         else:
             place = {"scheme": parts.scheme.lower(), "host": parts.hostname, "port": parts.port}
-        return place, tls_keywords(verify, cert)
+        return place, transport.tls_keywords(verify, cert)
 
     def get_connection_with_tls_context(
         self,
@@ -476,7 +452,9 @@ class HTTPAdapter(BaseAdapter):
         except ValueError as error:
             raise InvalidURL(error, request=request) from error
         proxy = select_proxy(request.url, proxies)
-        manager = self.poolmanager if not proxy else self.proxy_manager_for(proxy_url(proxy))
+        manager = (
+            self.poolmanager if not proxy else self.proxy_manager_for(transport.proxy_url(proxy))
+        )
         return manager.connection_from_host(**place, pool_kwargs=settings)
 
     def get_connection(self, url: str, proxies: ProxiesInput = None) -> Any:
@@ -488,7 +466,9 @@ class HTTPAdapter(BaseAdapter):
             stacklevel=2,
         )
         proxy = select_proxy(url, proxies)
-        manager = self.poolmanager if not proxy else self.proxy_manager_for(proxy_url(proxy))
+        manager = (
+            self.poolmanager if not proxy else self.proxy_manager_for(transport.proxy_url(proxy))
+        )
         return manager.connection_from_url(url if proxy else urlparse(url).geturl())
 
     def cert_verify(self, conn: Any, url: str, verify: VerifyInput | None, cert: CertInput) -> None:
@@ -505,9 +485,9 @@ class HTTPAdapter(BaseAdapter):
         """
         # Plain http over a proxy that speaks TLS: the proxy has to be verified.
         is_secure = url.lower().startswith("https") or (
-            isinstance(conn, OriginPool) and conn.scheme == "https"
+            isinstance(conn, transport.OriginPool) and conn.scheme == "https"
         )
-        attributes = verify_attributes(is_secure, verify, cert, DEFAULT_CA_BUNDLE_PATH)
+        attributes = transport.verify_attributes(is_secure, verify, cert, DEFAULT_CA_BUNDLE_PATH)
         for name, value in attributes.items():
             setattr(conn, name, value)
 
@@ -585,17 +565,19 @@ class HTTPAdapter(BaseAdapter):
         is_prepared = False
         try:
             conn = self._connection_for(request, verify, proxies, cert)
-            if is_urllib3_patched() and isinstance(conn, OriginPool):
-                conn = urllib3_pool(conn)
+            if transport.is_urllib3_patched() and isinstance(conn, transport.OriginPool):
+                conn = transport.urllib3_pool(conn)
             target = self.request_url(request, proxies)
             self.add_headers(
                 request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
             )
             is_prepared = True
-            if isinstance(conn, OriginPool):
+            if isinstance(conn, transport.OriginPool):
                 raw = self._send_over_pool(conn, request, target, stream, timeout)
             else:
-                send = partial(send_over_urllib3, conn, request, target, self.max_retries, timeout)
+                send = partial(
+                    transport.send_over_urllib3, conn, request, target, self.max_retries, timeout
+                )
                 # urllib3 blocks its thread.
                 runtime = current_runtime() or default_runtime()
                 raw = runtime.call_blocking(send, Deadline.never(runtime.now))
@@ -641,7 +623,7 @@ class HTTPAdapter(BaseAdapter):
         error: str | None = None,
     ) -> None:
         """Tell the listeners of the pool that a request over it has finished."""
-        if not isinstance(conn, OriginPool) or target is None:
+        if not isinstance(conn, transport.OriginPool) or target is None:
             return  # sent through a pool that a subclass brought, or never sent
         listeners = self._settings.view.manager.listeners
         if listeners:
@@ -656,7 +638,7 @@ class HTTPAdapter(BaseAdapter):
         cert: CertInput,
     ) -> Route:
         """Return the key under which connections for such a request are kept."""
-        conn: OriginPool = self._connection_for(request, verify, proxies, cert)
+        conn: transport.OriginPool = self._connection_for(request, verify, proxies, cert)
         return conn.route(is_forwarded=not self.request_url(request, proxies).startswith("/"))
 
     def _connection_for(
@@ -674,7 +656,7 @@ class HTTPAdapter(BaseAdapter):
         if cert is None and proxy is None and url[:5] == "http:":
             files: tuple[object, ...] = ()  # no file has a say in a connection without TLS
         else:
-            files = file_states(verify, cert)
+            files = transport.file_states(verify, cert)
         known, files_then = memory.find(self.poolmanager, key)
         if known is not None and files != files_then and known.scheme == "https":
             # What was verified by the old files proves nothing about the new ones.
@@ -682,7 +664,7 @@ class HTTPAdapter(BaseAdapter):
         if known is not None and files == files_then and None not in files:
             return known
         conn = self._find_connection(request, verify, proxies, cert)
-        if isinstance(conn, OriginPool) and "@" not in key[0]:
+        if isinstance(conn, transport.OriginPool) and "@" not in key[0]:
             memory.remember(key, conn, files)
         return conn
 
@@ -707,7 +689,7 @@ class HTTPAdapter(BaseAdapter):
         )
 
     def _send_over_pool(
-        self, conn: OriginPool, request: Any, target: str, stream: bool, timeout: Any
+        self, conn: transport.OriginPool, request: Any, target: str, stream: bool, timeout: Any
     ) -> Any:
         manager = self._settings.view.manager
         if self._generation is not manager.generation:
@@ -730,9 +712,11 @@ class HTTPAdapter(BaseAdapter):
                 # Inside a tunnel the proxy does not see this field: the origin would get it.
                 headers.pop("Proxy-Authorization", None)
         body = request.body
-        hooks = hooks_in_force(self._settings.request_hooks)
-        hooked = HookedCall(hooks, request.__dict__.get("_sends_before", 0)) if hooks else None
-        call = Call(
+        hooks = transport.hooks_in_force(self._settings.request_hooks)
+        hooked = (
+            transport.HookedCall(hooks, request.__dict__.get("_sends_before", 0)) if hooks else None
+        )
+        call = transport.Call(
             request.method,
             target,
             headers,
@@ -805,13 +789,15 @@ def _builds_as_defined(adapter: HTTPAdapter) -> bool:
     return found == _BUILT_WITH and _BUILDING.are_used_by(adapter)
 
 
-def session_pool(session: object) -> PoolView:
+def session_pool(session: object) -> transport.PoolView:
     """Return what `session.pool` is: the pool of its adapters that have none of their own."""
-    view: PoolView | None = session.__dict__.get("_pool_view")
+    view: transport.PoolView | None = session.__dict__.get("_pool_view")
     if view is None:
         extras = session._extras  # type: ignore[attr-defined]
-        make = partial(manager_for, extras.pool, runtime=extras.runtime, listeners=extras.listeners)
-        new = PoolView(make, session, _route_of_session)
+        make = partial(
+            transport.manager_for, extras.pool, runtime=extras.runtime, listeners=extras.listeners
+        )
+        new = transport.PoolView(make, session, _route_of_session)
         view = session.__dict__.setdefault("_pool_view", new)
     return view
 

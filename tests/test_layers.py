@@ -21,8 +21,8 @@ dropin, as_requests, pytest_plugin, testing
 3  adapters
 2  transport
 1  cookie_rules < cookies < digest < auth < message | retry | pool | network | http1
-0  renaming < records < syntax < originals < structures < status_codes, hooks, certs < faults \
-< exceptions < timing < events < runtime
+0  renaming, loading < records < syntax < originals < structures < status_codes, hooks, certs \
+< faults < exceptions < timing < events < runtime
 """
 
 #: Re-export modules: they import from inside subpackages, to share patches of a name.

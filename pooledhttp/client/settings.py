@@ -18,6 +18,7 @@ from typing import Any
 
 import urllib3
 
+from pooledhttp import transport
 from pooledhttp.events import Listener, RequestHook, check_request_hooks
 from pooledhttp.message import TimeoutInput, to_key_val_list
 from pooledhttp.network import get_variable
@@ -26,15 +27,6 @@ from pooledhttp.records import record, replace
 from pooledhttp.runtime import Runtime
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import plan_timeout
-from pooledhttp.transport import (
-    PoolView,
-    Replay,
-    ResponseLimits,
-    TlsTruncation,
-    TransportManager,
-    check_pool,
-    check_replay,
-)
 
 __all__ = ["SessionExtras", "bundle_from_environment", "merge_hooks", "merge_setting"]
 
@@ -50,14 +42,14 @@ class SessionExtras:
     its own called `timeout` or `pool`.
     """
 
-    pool: PoolConfig | PoolView | TransportManager | None = None
+    pool: PoolConfig | transport.PoolView | transport.TransportManager | None = None
     timeout: TimeoutInput = None
     retries: int | urllib3.Retry | None = None
     listeners: tuple[Listener, ...] = ()
-    replay: Replay = "safe"
+    replay: transport.Replay = "safe"
     runtime: Runtime | None = None
     strict: bool = False
-    tls_truncation: TlsTruncation = "error"
+    tls_truncation: transport.TlsTruncation = "error"
     max_response_fields: int | None = None
     request_hooks: tuple[RequestHook, ...] = ()
 
@@ -68,12 +60,14 @@ class SessionExtras:
             TypeError: An argument is of a type that it does not take.
             ValueError: `replay` or `timeout` has a value that it does not take.
         """
-        check_pool(self.pool)
+        if self.pool is not None:  # the transport is imported when the first adapter is made
+            transport.check_pool(self.pool)
         if not (self.retries is None or isinstance(self.retries, (int, urllib3.Retry))):
             raise TypeError(
                 f"retries must be a whole number or a Retry, not {self.retries!r}; None for never"
             )
-        check_replay(self.replay)
+        if self.replay != "safe":
+            transport.check_replay(self.replay)
         for listener in self.listeners:
             if not callable(listener):
                 raise TypeError(
@@ -83,7 +77,7 @@ class SessionExtras:
             raise TypeError(f"runtime must have the methods of Runtime, not be {self.runtime!r}")
         plan_timeout(self.timeout)
         check_request_hooks(self.request_hooks)
-        ResponseLimits.chosen(self.strict, self.tls_truncation, self.max_response_fields)
+        transport.ResponseLimits.chosen(self.strict, self.tls_truncation, self.max_response_fields)
 
     def portable(self) -> SessionExtras:
         """Return the part that can go to another process: no live pool, no callbacks.

@@ -26,14 +26,19 @@ does so, too: another parser can replace h11 and pass the same tests. This packa
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pooledhttp.http1.bytestream import ByteStream
-from pooledhttp.http1.connection import RECV_BYTES, Connection
-from pooledhttp.http1.errors import explain_total
 from pooledhttp.http1.messages import CheckedFields, ResponseLimits, TlsTruncation, WireRequest
-from pooledhttp.http1.request_encoding import build_request
-from pooledhttp.http1.request_memo import RequestMemo
-from pooledhttp.http1.response_head import Head
-from pooledhttp.http1.states import State
+from pooledhttp.loading import load_when_used as _load_when_used
+
+if TYPE_CHECKING:
+    from pooledhttp.http1.connection import RECV_BYTES, Connection
+    from pooledhttp.http1.errors import explain_total
+    from pooledhttp.http1.request_encoding import build_request
+    from pooledhttp.http1.request_memo import RequestMemo
+    from pooledhttp.http1.response_head import Head
+    from pooledhttp.http1.states import State
 
 __all__ = [
     "RECV_BYTES",
@@ -49,3 +54,15 @@ __all__ = [
     "build_request",
     "explain_total",
 ]
+
+__getattr__ = _load_when_used(
+    globals(),
+    {
+        "connection": ("RECV_BYTES", "Connection"),
+        "errors": ("explain_total",),
+        "request_encoding": ("build_request",),
+        "request_memo": ("RequestMemo",),
+        "response_head": ("Head",),
+        "states": ("State",),
+    },
+)

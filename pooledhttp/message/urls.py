@@ -63,8 +63,9 @@ _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 _UNSAFE_IN_AUTHORITY = re.compile(r"[\x00-\x20\x7f\\]")
 
 #: Characters that no host name has, after unreserved ones were decoded. An underscore, though not
-#: allowed by RFC 952, is in wide use.
-_UNSAFE_IN_HOST = re.compile(r"[\x00-\x20\x7f-\U0010ffff\"#%/:<>?@\[\\\]^`{|}]")
+#: allowed by RFC 952, is in wide use. The class names what is safe: one that named a range up to
+#: the last code point would take 25 million instructions to compile, a twentieth of the import.
+_UNSAFE_IN_HOST = re.compile(r"[^!$&'()*+,.0-9;=A-Z_a-z~-]")
 
 #: The last label of what resolvers take for an IPv4 address, in all its old forms (`0x7f.1`).
 #: The mapping of UTS 46 makes such digits out of fullwidth, circled and raised ones: a host that

@@ -6,8 +6,9 @@ the function that speaks CONNECT is passed in.
 
 from __future__ import annotations
 
-from pooledhttp.network.addresses import Address, Resolver, StaticResolver
-from pooledhttp.network.connector import Begin, Connector, TunnelFn
+from typing import TYPE_CHECKING
+
+from pooledhttp.loading import load_when_used as _load_when_used
 from pooledhttp.network.environment import get_variable, raw_variables
 from pooledhttp.network.overrides import is_socket_mocked
 from pooledhttp.network.proxies import (
@@ -24,7 +25,6 @@ from pooledhttp.network.proxies import (
     should_bypass_proxies,
     without_bypassed,
 )
-from pooledhttp.network.resolve import SystemResolver, default_resolver
 from pooledhttp.network.route import (
     SOCKS_SCHEMES,
     UNIX_SCHEME,
@@ -35,9 +35,14 @@ from pooledhttp.network.route import (
     TlsSettings,
     socket_path,
 )
-from pooledhttp.network.stream import Stream
 from pooledhttp.network.tls.contexts import file_state
-from pooledhttp.network.tls.sessions import SessionStore
+
+if TYPE_CHECKING:
+    from pooledhttp.network.addresses import Address, Resolver, StaticResolver
+    from pooledhttp.network.connector import Begin, Connector, TunnelFn
+    from pooledhttp.network.resolve import SystemResolver, default_resolver
+    from pooledhttp.network.stream import Stream
+    from pooledhttp.network.tls.sessions import SessionStore
 
 __all__ = [
     "SOCKS_SCHEMES",
@@ -75,3 +80,14 @@ __all__ = [
     "socket_path",
     "without_bypassed",
 ]
+
+__getattr__ = _load_when_used(
+    globals(),
+    {
+        "addresses": ("Address", "Resolver", "StaticResolver"),
+        "connector": ("Begin", "Connector", "TunnelFn"),
+        "resolve": ("SystemResolver", "default_resolver"),
+        "stream": ("Stream",),
+        "tls.sessions": ("SessionStore",),
+    },
+)

@@ -24,14 +24,19 @@ Each module imports only modules in a row below it, or to its right:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pooledhttp.loading import load_when_used as _load_when_used
 from pooledhttp.pool.config import PoolConfig, default_max_idle_total
-from pooledhttp.pool.leaks import LeakedLease, LeaseTracker, lease_tracker
-from pooledhttp.pool.lease import Lease
 from pooledhttp.pool.limits import INHERIT, HostLimits, Limits
-from pooledhttp.pool.pool import Pool
-from pooledhttp.pool.stats import Advice, Histogram, OriginStats, PoolStats, advised_size
-from pooledhttp.pool.sweeper import Sweeper, process_sweeper
 from pooledhttp.renaming import deprecated_names as _deprecated_names
+
+if TYPE_CHECKING:
+    from pooledhttp.pool.leaks import LeakedLease, LeaseTracker, lease_tracker
+    from pooledhttp.pool.lease import Lease
+    from pooledhttp.pool.pool import Pool
+    from pooledhttp.pool.stats import Advice, Histogram, OriginStats, PoolStats, advised_size
+    from pooledhttp.pool.sweeper import Sweeper, process_sweeper
 
 __all__ = [
     "INHERIT",
@@ -53,7 +58,17 @@ __all__ = [
     "process_sweeper",
 ]
 
-__getattr__ = _deprecated_names(
+__getattr__ = _load_when_used(
     globals(),
-    {"Census": "LeaseTracker", "Stray": "LeakedLease", "process_census": "lease_tracker"},
+    {
+        "leaks": ("LeakedLease", "LeaseTracker", "lease_tracker"),
+        "lease": ("Lease",),
+        "pool": ("Pool",),
+        "stats": ("Advice", "Histogram", "OriginStats", "PoolStats", "advised_size"),
+        "sweeper": ("Sweeper", "process_sweeper"),
+    },
+    otherwise=_deprecated_names(
+        globals(),
+        {"Census": "LeaseTracker", "Stray": "LeakedLease", "process_census": "lease_tracker"},
+    ),
 )

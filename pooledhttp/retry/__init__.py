@@ -11,10 +11,15 @@ message.
 
 from __future__ import annotations
 
-from pooledhttp.retry.attempts import Attempt, Attempts
+from typing import TYPE_CHECKING
+
+from pooledhttp.loading import load_when_used as _load_when_used
 from pooledhttp.retry.budget import Pauses, RetryBudget
-from pooledhttp.retry.failures import BodySpent, BudgetSpent, OriginPaused
 from pooledhttp.retry.policy import Retry
+
+if TYPE_CHECKING:
+    from pooledhttp.retry.attempts import Attempt, Attempts
+    from pooledhttp.retry.failures import BodySpent, BudgetSpent, OriginPaused
 
 __all__ = [
     "Attempt",
@@ -26,3 +31,11 @@ __all__ = [
     "Retry",
     "RetryBudget",
 ]
+
+__getattr__ = _load_when_used(
+    globals(),
+    {
+        "attempts": ("Attempt", "Attempts"),
+        "failures": ("BodySpent", "BudgetSpent", "OriginPaused"),
+    },
+)

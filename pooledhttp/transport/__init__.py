@@ -18,34 +18,39 @@ manager             `TransportManager`: the parts of one pool
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pooledhttp.http1 import ResponseLimits, TlsTruncation
+from pooledhttp.loading import load_when_used as _load_when_used
 from pooledhttp.renaming import deprecated_names as _deprecated_names
-from pooledhttp.transport.exchange_log import mask_secrets
-from pooledhttp.transport.hooked import HookedCall, hooks_in_force
-from pooledhttp.transport.manager import TransportManager
-from pooledhttp.transport.retrying import Call
-from pooledhttp.transport.transport import Replay, Transport
-from pooledhttp.transport.urllib3_face import (
-    AdapterSettings,
-    OriginPool,
-    PoolMemory,
-    file_states,
-    hand_out_ours,
-)
-from pooledhttp.transport.urllib3_fallback import (
-    is_urllib3_patched,
-    send_over_urllib3,
-    urllib3_pool,
-)
-from pooledhttp.transport.urllib3_settings import (
-    SOCKSProxyManager,
-    proxy_of,
-    proxy_url,
-    require_socks,
-    tls_keywords,
-    verify_attributes,
-)
-from pooledhttp.transport.view import PoolView, check_pool, check_replay, manager_for
+
+if TYPE_CHECKING:
+    from pooledhttp.transport.exchange_log import mask_secrets
+    from pooledhttp.transport.hooked import HookedCall, hooks_in_force
+    from pooledhttp.transport.manager import TransportManager
+    from pooledhttp.transport.retrying import Call
+    from pooledhttp.transport.transport import Replay, Transport
+    from pooledhttp.transport.urllib3_face import (
+        AdapterSettings,
+        OriginPool,
+        PoolMemory,
+        file_states,
+        hand_out_ours,
+    )
+    from pooledhttp.transport.urllib3_fallback import (
+        is_urllib3_patched,
+        send_over_urllib3,
+        urllib3_pool,
+    )
+    from pooledhttp.transport.urllib3_settings import (
+        SOCKSProxyManager,
+        proxy_of,
+        proxy_url,
+        require_socks,
+        tls_keywords,
+        verify_attributes,
+    )
+    from pooledhttp.transport.view import PoolView, check_pool, check_replay, manager_for
 
 __all__ = [
     "AdapterSettings",
@@ -78,4 +83,31 @@ __all__ = [
 ]
 
 
-__getattr__ = _deprecated_names(globals(), {"Limits": "ResponseLimits"})
+__getattr__ = _load_when_used(
+    globals(),
+    {
+        "exchange_log": ("mask_secrets",),
+        "hooked": ("HookedCall", "hooks_in_force"),
+        "manager": ("TransportManager",),
+        "retrying": ("Call",),
+        "transport": ("Replay", "Transport"),
+        "urllib3_face": (
+            "AdapterSettings",
+            "OriginPool",
+            "PoolMemory",
+            "file_states",
+            "hand_out_ours",
+        ),
+        "urllib3_fallback": ("is_urllib3_patched", "send_over_urllib3", "urllib3_pool"),
+        "urllib3_settings": (
+            "SOCKSProxyManager",
+            "proxy_of",
+            "proxy_url",
+            "require_socks",
+            "tls_keywords",
+            "verify_attributes",
+        ),
+        "view": ("PoolView", "check_pool", "check_replay", "manager_for"),
+    },
+    otherwise=_deprecated_names(globals(), {"Limits": "ResponseLimits"}),
+)

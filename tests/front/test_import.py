@@ -1,0 +1,46 @@
+"""`import pooledhttp` loads what a program that uses requests finds there, and little else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import pooledhttp
+
+#: Loaded at first use. Together they took longer than all that `import requests` loads.
+LATER = """
+asyncio charset_normalizer dataclasses greenlet h11 idna inspect opentelemetry platform
+prometheus_client rich socksio sqlite3 trustme truststore
+pooledhttp.aio pooledhttp.bulk pooledhttp.cli pooledhttp.dropin pooledhttp.help
+pooledhttp.monitoring pooledhttp.testing
+pooledhttp.http1.connection pooledhttp.http1.h11_parser pooledhttp.network.connector
+pooledhttp.network.resolve pooledhttp.network.socks pooledhttp.network.tls.handshake
+pooledhttp.pool.pool pooledhttp.retry.attempts pooledhttp.transport.manager
+pooledhttp.transport.urllib3_face
+""".split()
+
+SHOW = "import sys, pooledhttp; print(*sorted(sys.modules))"
+
+
+def test_heavy_modules_are_loaded_at_first_use() -> None:
+    """In a fresh interpreter none of them is there after the import."""
+    command = [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}; {SHOW}"]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert sorted(set(LATER) & set(loaded)) == []
+    assert {"urllib3.poolmanager", "pooledhttp.adapters", "pooledhttp.packages"} <= set(loaded)
+
+
+@pytest.mark.parametrize("name", ["bulk", "dropin", "help", "monitoring"])
+def test_a_module_that_is_loaded_later_is_an_attribute(name: str) -> None:
+    """`pooledhttp.bulk` needs no import of its own, and `dir` shows it."""
+    assert getattr(pooledhttp, name).__name__ == f"pooledhttp.{name}"
+    assert name in dir(pooledhttp)
+
+
+@pytest.mark.parametrize("subpackage", ["http1", "network", "pool", "retry", "transport"])
+def test_an_unknown_name_of_a_subpackage_is_an_attribute_error(subpackage: str) -> None:
+    """The `__getattr__` that loads modules refuses other names, as any module does."""
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        getattr(getattr(pooledhttp, subpackage), "nothing")  # noqa: B009
