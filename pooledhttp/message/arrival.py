@@ -7,6 +7,7 @@ nothing else reads it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from urllib3.response import HTTPResponse
@@ -148,8 +149,30 @@ class Arrival:
             urllib3.exceptions.HTTPError: It ended early, or its framing is broken.
         """
         body = self.reader.read()
-        self._body_bytes += len(body)
+        self._count(len(body))
         return body
+
+    def stream(self, size: int | None) -> Iterator[bytes]:
+        """Yield the body in pieces of `size` bytes; for a response that is plain and has no chunks.
+
+        Args:
+            size: At least 1, or `None` for the whole body at once.
+
+        Raises:
+            urllib3.exceptions.HTTPError: It ended early.
+        """
+        reader = self.reader
+        while not reader.closed:
+            piece = reader.read(size)
+            if piece:
+                self._count(len(piece))
+                yield piece
+
+    def _count(self, size: int) -> None:
+        """Count bytes of the body that were read from here, also in `raw` where it was made."""
+        self._body_bytes += size
+        if self._raw is not None:
+            self._raw.note_read(size)
 
 
 class ArrivedFields:

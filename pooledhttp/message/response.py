@@ -291,18 +291,24 @@ class Response(LazyAttributes):
         return None if "raw" in attributes_of(self) else self._arrival
 
     @property
+    def _direct(self) -> Arrival | None:
+        """What the body is read from without `raw`; `None` where `raw` is needed for it."""
+        arrival = self._unread
+        is_direct = arrival is not None and self._encoded is None and arrival.is_plain
+        return arrival if is_direct else None
+
+    @property
     def _iterates_as_defined(self) -> bool:
         """Whether `content` may read the body past `iter_content`."""
         return _ITERATING.are_in(type(self)) and "iter_content" not in attributes_of(self)
 
     def _read_whole(self) -> bytes:
-        arrival = self._unread
-        if arrival is not None and arrival.is_plain and self._encoded is None:
-            if self._iterates_as_defined:
-                try:
-                    return arrival.read()
-                except TransportError as error:
-                    raise self._errors.translate(error, self.request) from error
+        arrival = self._direct
+        if arrival is not None and self._iterates_as_defined:
+            try:
+                return arrival.read()
+            except TransportError as error:
+                raise self._errors.translate(error, self.request) from error
         raw = self._source()
         if not (isinstance(raw, RawResponse) and self._iterates_as_defined):
             return b"".join(self.iter_content(CONTENT_CHUNK_SIZE))
@@ -371,13 +377,22 @@ class Response(LazyAttributes):
                 f"chunk_size must be an int (bytes) or None, not a {type(chunk_size).__name__}"
             )
         pieces: Any
-        if self._content_consumed or self.raw is None:
+        if self._content_consumed or (self._unread is None and self.raw is None):
             pieces = iter_slices(self._content or b"", chunk_size)
         else:
             pieces = self._stream(chunk_size)
         return stream_decode_response_unicode(pieces, self) if decode_unicode else pieces
 
     def _stream(self, chunk_size: int | None) -> Iterator[Any]:
+        arrival = self._direct
+        is_sized = chunk_size is None or chunk_size > 0
+        if arrival is not None and is_sized and not arrival.is_chunked:
+            try:
+                yield from arrival.stream(chunk_size)
+            except TransportError as error:
+                raise self._errors.translate(error, self.request) from error
+            self._content_consumed = True
+            return
         raw = self._source()
         if hasattr(raw, "stream"):
             try:

@@ -12,6 +12,7 @@ import pytest
 from urllib3 import HTTPHeaderDict, Retry
 from urllib3.response import HTTPResponse
 
+from pooledhttp.exceptions import StreamConsumedError
 from pooledhttp.message import Arrival, PreparedRequest, RawResponse, Response
 from pooledhttp.message.lazy import attributes_of
 from pooledhttp.structures import CaseInsensitiveDict
@@ -176,6 +177,29 @@ def test_a_body_is_read_from_raw_once_raw_was_asked_for() -> None:
     response = arrived()
     response.raw.read(1)
     assert response.content == b"ody"
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 100, None])
+def test_a_stream_is_read_past_raw(size: int | None) -> None:
+    """Pieces have the size that was asked for, and `raw` counts them when it is made midway."""
+    response = arrived()
+    pieces = response.iter_content(size)
+    first = next(pieces)
+    assert not stored(response)
+    assert response.raw.tell() == len(first)
+    assert first + b"".join(pieces) == b"body"
+    assert response.raw.tell() == 4
+    assert len(first) == min(size or 4, 4)
+
+
+def test_a_stream_that_was_read_is_gone() -> None:
+    """As in requests: a stream is read once, and not kept."""
+    response = arrived()
+    assert list(response.iter_content(2)) == [b"bo", b"dy"]
+    with pytest.raises(StreamConsumedError):
+        response.iter_content(2)
+    with pytest.raises(RuntimeError):
+        response.content  # noqa: B018
 
 
 def test_an_encoded_body_is_decoded() -> None:
