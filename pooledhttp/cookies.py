@@ -546,8 +546,8 @@ def get_cookie_header(jar: CookieJar, request: _Sent) -> str | None:
     Raises:
         InvalidHeader: A cookie for that request holds a control character.
     """
-    is_plain = type(jar) is RequestsCookieJar or type(jar) is CookieJar
-    if is_plain and (not jar._cookies or next(iter(jar), None) is None):  # type: ignore[attr-defined]
+    kind = type(jar)
+    if (kind is RequestsCookieJar or kind is CookieJar) and not jar._cookies:  # type: ignore[attr-defined]
         return None  # most requests: there is nothing to choose from
     if type(jar) is RequestsCookieJar and selects_as_defined(jar):
         headers = request.headers

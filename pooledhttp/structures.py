@@ -67,6 +67,10 @@ class CaseInsensitiveDict(MutableMapping[str, V], Generic[V]):
         """Iterate over pairs of lower-case name and value."""
         return ((folded, value) for folded, (_, value) in self._store.items())
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Return whether one of some names, given in lower case, is there."""
+        return not names.isdisjoint(self._store)
+
     def snapshot(self) -> tuple[tuple[str, V], ...]:
         """Return names and values as they are now, in their order."""
         return tuple(self._store.values())

@@ -18,6 +18,7 @@ from urllib3.util.url import _encode_target
 
 from pooledhttp.exceptions import InvalidHeader, InvalidURL
 from pooledhttp.http1.messages import WireRequest
+from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.syntax import TOKEN
 
 __all__ = [
@@ -148,7 +149,8 @@ def _encode_fields(headers: Mapping[Any, Any]) -> tuple[list[_Field], dict[bytes
     """Encode the caller's fields; return them in order, and by lower-case name."""
     fields: list[_Field] = []
     seen: dict[bytes, bytes] = {}
-    for name, value in headers.items():
+    pairs = headers.snapshot() if type(headers) is CaseInsensitiveDict else headers.items()
+    for name, value in pairs:
         raw_name = _bytes(name, name)
         is_left_out = value is None or value == SKIP_HEADER
         # White space at the end is no part of a value (RFC 9110, section 5.5); h11 refuses it.

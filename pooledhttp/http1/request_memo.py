@@ -50,8 +50,10 @@ class RequestMemo:
         url: str,
     ) -> WireRequest:
         """Do what `build_request` does, which also describes arguments and errors."""
-        if type(headers) is not CaseInsensitiveDict or not (
-            body is None or isinstance(body, (bytes, str))
+        if (
+            type(headers) is not CaseInsensitiveDict
+            or not (body is None or isinstance(body, (bytes, str)))
+            or headers.has_any(_CREDENTIALS)
         ):
             return build_request(method, target, host, headers, body, chunked=chunked, url=url)
         content = as_content(body)
@@ -81,8 +83,8 @@ class RequestMemo:
 
 
 def _is_keepable(headers: CaseInsensitiveDict[Any]) -> bool:
-    """Whether fields can be compared by their values, and hold no credentials."""
-    return _CREDENTIALS.isdisjoint(name for name, _ in headers.lower_items()) and all(
+    """Whether fields can be compared by their values."""
+    return all(
         isinstance(name, str) and isinstance(value, (str, bytes)) and value != SKIP_HEADER
-        for name, value in headers.items()
+        for name, value in headers.snapshot()
     )
