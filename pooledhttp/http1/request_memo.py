@@ -21,13 +21,12 @@ from pooledhttp.http1.messages import WireRequest
 from pooledhttp.http1.request_encoding import as_content, build_request, encode_plain, rewinder
 from pooledhttp.records import replace
 from pooledhttp.structures import CaseInsensitiveDict
+from pooledhttp.syntax import CREDENTIALS
 
 __all__ = ["MAX_HEADS", "RequestMemo"]
 
 #: The most heads kept for one origin. All are dropped when there are more.
 MAX_HEADS = 32
-
-_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 class RequestMemo:
@@ -53,13 +52,16 @@ class RequestMemo:
         if (
             type(headers) is not CaseInsensitiveDict
             or not (body is None or isinstance(body, (bytes, str)))
-            or headers.has_any(_CREDENTIALS)
+            or headers.has_any(CREDENTIALS)
         ):
             return build_request(method, target, host, headers, body, chunked=chunked, url=url)
         content = as_content(body)
         length = -1 if content is None else len(content)
         key = (method, host, length, chunked, headers.snapshot())
-        kept = self._heads.get(key)
+        try:
+            kept = self._heads.get(key)
+        except TypeError:  # a value that cannot be hashed: its text is sent
+            return build_request(method, target, host, headers, body, chunked=chunked, url=url)
         plain = None if kept is None else encode_plain(target)
         if kept is not None and plain is not None:
             return WireRequest(

@@ -42,7 +42,7 @@ from pooledhttp.message.types import (
 )
 from pooledhttp.message.urls import get_auth_from_url
 from pooledhttp.structures import CaseInsensitiveDict
-from pooledhttp.syntax import TOKEN
+from pooledhttp.syntax import CREDENTIALS, TOKEN
 
 __all__ = ["AuthInput", "PreparedRequest", "RequestEncodingMixin", "RequestHooksMixin"]
 
@@ -59,6 +59,26 @@ _EMPTY = (dict, list, type(None))
 
 #: Methods whose meaning does not expect a body, so that a missing one needs no `Content-Length: 0`.
 _BODILESS = ("GET", "HEAD")
+
+
+#: Fields, in their order, that were found valid; without credentials.
+_valid_fields: set[tuple[tuple[str, Any], ...]] = set()
+_MAX_VALID = 64
+_CHECK = check_header_validity
+
+
+def _is_known(fields: tuple[tuple[str, Any], ...]) -> bool:
+    try:
+        return fields in _valid_fields
+    except TypeError:
+        return False  # a value that cannot be hashed is none of a field
+
+
+def _remember_valid(fields: tuple[tuple[str, Any], ...]) -> None:
+    if all(isinstance(name, str) and isinstance(value, (str, bytes)) for name, value in fields):
+        if len(_valid_fields) >= _MAX_VALID:
+            _valid_fields.clear()
+        _valid_fields.add(fields)
 
 
 def _path_url(url: Any) -> str:
@@ -223,16 +243,20 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
             InvalidHeader: A name or value is neither `str` nor `bytes`, starts with white space,
                 or has a line break in it.
         """
-        fields: CaseInsensitiveDict[Any] = CaseInsensitiveDict()
-        pairs: Any = ()
         if type(headers) is CaseInsensitiveDict:
-            pairs = headers.snapshot()
-        elif headers:
-            pairs = headers.items()
+            pairs: Any = headers.snapshot()
+            if check_header_validity is _CHECK and _is_known(pairs):
+                self.headers = headers.copy()
+                return
+        else:
+            pairs = tuple(headers.items()) if headers else ()
+        fields: CaseInsensitiveDict[Any] = CaseInsensitiveDict()
         for name, value in pairs:
             check_header_validity((name, value))
             fields[name.decode("ascii") if isinstance(name, bytes) else name] = value
         self.headers = fields
+        if check_header_validity is _CHECK and not fields.has_any(CREDENTIALS):
+            _remember_valid(pairs)
 
     def prepare_cookies(self, cookies: CookiesInput) -> None:
         """Keep the jar, and set the `Cookie` header to what in it belongs to this URL.

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pooledhttp.syntax.http import DEFAULT_PORTS, TOKEN
+from pooledhttp.syntax.http import CREDENTIALS, DEFAULT_PORTS, TOKEN
 
-__all__ = ["DEFAULT_PORTS", "TOKEN"]
+__all__ = ["CREDENTIALS", "DEFAULT_PORTS", "TOKEN"]

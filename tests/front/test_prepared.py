@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from http.cookiejar import CookieJar
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 import pooledhttp
 from pooledhttp.exceptions import InvalidHeader, InvalidURL, MissingSchema
-from pooledhttp.message import urls
+from pooledhttp.message import PreparedRequest, urls
+from pooledhttp.structures import CaseInsensitiveDict
 
 URLS: list[Any] = [
     "http://h", "http://h/", "HTTP://H/A", "http://h?q", "http://h#f", "http://h?#", "http://h/?",
@@ -251,3 +253,20 @@ def test_prepared_requests_are_pickled() -> None:
     prepared = pooledhttp.Request("POST", "http://h/", json=[1], cookies={"a": "b"}).prepare()
     again = pickle.loads(pickle.dumps(prepared))
     assert (again.url, again.headers, again.body) == (prepared.url, prepared.headers, prepared.body)
+
+
+def test_fields_that_were_valid_before_are_checked_by_value() -> None:
+    """An equal table is known to be valid; one with another value is not, and secrets never are."""
+    for _ in range(2):
+        table: CaseInsensitiveDict[Any] = CaseInsensitiveDict({"X": "1", "Y": b"2"})
+        prepared = PreparedRequest()
+        prepared.prepare_headers(table)
+        assert prepared.headers == table and prepared.headers is not table
+        table["X"] = "1\r\nZ: 3"
+        with pytest.raises(InvalidHeader):
+            prepared.prepare_headers(table)
+        table["X"] = [1]
+        with pytest.raises(InvalidHeader):
+            prepared.prepare_headers(table)
+    prepared.prepare_headers(CaseInsensitiveDict({"Authorization": "Bearer hidden"}))
+    assert "hidden" not in repr(sys.modules[PreparedRequest.__module__]._valid_fields)

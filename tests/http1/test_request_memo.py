@@ -50,6 +50,7 @@ BASE = {"User-Agent": "a", "Accept": "*/*", "Connection": "keep-alive"}
         ({**BASE, "accept": "*/*"}, {}),
         ({**BASE, "X": b"bytes"}, {}),
         ({**BASE, "X": ""}, {}),
+        ({**BASE, "X": [1]}, {}),
         ({**BASE, "X": None}, {}),
         ({**BASE, "Host": "other.test"}, {}),
         (BASE, {"body": b"four"}),
