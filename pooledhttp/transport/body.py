@@ -56,6 +56,7 @@ class BodyReader:
         "_failure",
         "_head",
         "_is_chunked",
+        "_is_end_unread",
         "_lease",
         "_plan",
     )
@@ -74,6 +75,9 @@ class BodyReader:
         self._is_chunked = head.is_chunked
         self._buffer = memoryview(b"")
         self._failure: Exception | None = None
+        # A body of no bytes is open until its first read, as in http.client: `io.TextIOWrapper` and
+        # the like refuse a closed file.
+        self._is_end_unread = connection.is_complete
         if connection.is_complete:
             self._end_lease(connection, lease)
 
@@ -118,6 +122,7 @@ class BodyReader:
             raise copy_without_tracebacks(self._failure)
         connection, lease = self._connection, self._lease
         if connection is None or lease is None:
+            self._is_end_unread = False
             return None
         spent = self._plan.spent
         if spent is not None:
@@ -186,6 +191,7 @@ class BodyReader:
     def read_ahead(self) -> None:
         """Read the whole body and keep it for the caller; the connection goes back to the pool."""
         self._buffer = memoryview(self.read())
+        self._is_end_unread = not self._buffer
 
     def read_piece(self, amt: int) -> bytes:
         """Read up to `amt` bytes, but not past the end of a chunk.
@@ -284,12 +290,14 @@ class BodyReader:
     def close(self) -> None:
         """End the lease; close the connection if the body was not read to its end."""
         self._buffer = memoryview(b"")
+        self._is_end_unread = False
         self._discard("closed before the end of the body")
 
     @property
     def closed(self) -> bool:
         """Whether nothing is left to read, because http.client's response closes at its end."""
-        return self._lease is None and not self._buffer and self._failure is None
+        is_over = self._lease is None and not self._buffer and self._failure is None
+        return is_over and not self._is_end_unread
 
     def isclosed(self) -> bool:
         """Return `closed`, under http.client's name."""

@@ -190,3 +190,16 @@ def test_the_boundary_can_be_patched(
     assert re.fullmatch("multipart/form-data; boundary=fixed", seen.header("content-type") or "")
     assert seen.body.startswith(b"--fixed\r\n")
     assert seen.body.endswith(b"\r\n--fixed--\r\n")
+
+
+@pytest.mark.parametrize("data", [respond(b""), chunked([]), respond(b"", length=None)])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_empty_body_is_an_open_file_until_it_is_read(
+    http: Any, data: bytes, method: str
+) -> None:
+    """`io.TextIOWrapper` refuses a closed file."""
+    with ScriptedServer(once(data)) as server, http.Session() as session:
+        with session.request(method, server.url(), stream=True, timeout=20) as response:
+            assert not response.raw.closed
+            assert io.TextIOWrapper(response.raw).readlines() == []
+            assert response.raw.closed
