@@ -286,10 +286,14 @@ class RawResponse(HTTPResponse):
     def drain_conn(self) -> None:
         """Read the rest of a small body, so that the connection can serve again.
 
-        A large or slow one, which would take longer than a new connection, and one that knows no
-        end are closed.
+        A large or slow one, which would take longer than a new connection, one that knows no end,
+        and one that is broken are closed.
         """
-        if drain(self) is None:
+        try:
+            is_read = drain(self) is not None
+        except (TransportError, OSError):  # as urllib3: the caller does not want this body
+            is_read = False
+        if not is_read:
             self.close()
 
     def close(self) -> None:

@@ -203,3 +203,12 @@ def test_an_empty_body_is_an_open_file_until_it_is_read(
             assert not response.raw.closed
             assert io.TextIOWrapper(response.raw).readlines() == []
             assert response.raw.closed
+
+
+@pytest.mark.parametrize("data", [respond(b"he", length=5), chunked([b"he"], end=False)])
+def test_draining_a_broken_body_raises_nothing(http: Any, data: bytes) -> None:
+    """The caller of `drain_conn` does not want the body."""
+    with ScriptedServer(once(data)) as server, http.Session() as session:
+        with session.get(server.url(), stream=True, timeout=20) as response:
+            response.raw.drain_conn()
+            assert response.status_code == 200
