@@ -135,7 +135,9 @@ class HeadReader:
         """Turn what the parser has found into a `Head`, framing included."""
         status, reason, version, fields, data = found
         if len(fields) > (most := self._limits.max_fields):
-            raise self._errors.bad_response(f"the head has more than {most} fields")
+            # "got more than" is the text of http.client, which programs look for.
+            text = f"the head has more than {most} fields (got more than {most} headers)"
+            raise self._errors.bad_response(text)
         if version[:1] != b"1":  # 2 and later do not look like this; 0.9 had no head
             raise self._errors.bad_response(f"the version is {version.decode()}")
         try:

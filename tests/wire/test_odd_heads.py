@@ -366,12 +366,13 @@ class TestSettings:
         works: bool,
     ) -> None:
         """Where a program has changed it; our own setting beats it."""
+        most = 512 if theirs == 100 else theirs  # 100 is the default there
         monkeypatch.setattr(http.client, "_MAXHEADERS", theirs)
         with ScriptedServer(answering(self.FIELDS)) as server:
             if works:
                 assert session.get(server.url()).ok
             else:
-                with pytest.raises(ConnectionError, match="fields"):
+                with pytest.raises(ConnectionError, match=f"got more than {most} headers"):
                     session.get(server.url())
             session.mount("http://", HTTPAdapter(max_response_fields=700))
             assert session.get(server.url()).ok
