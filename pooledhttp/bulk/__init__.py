@@ -24,7 +24,8 @@ from pooledhttp.bulk.database import JournalError
 from pooledhttp.bulk.download import Download, download, set_journal_aside
 from pooledhttp.bulk.failures import FAILURES
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch, fetch
-from pooledhttp.bulk.inputs import UrlList, read_urls
+from pooledhttp.bulk.formats import FORMATS, Item, read_urls
+from pooledhttp.bulk.inputs import OpenList, Source, Sources, UrlList
 from pooledhttp.bulk.jobs import Job, Saved, Sink
 from pooledhttp.bulk.lock import DirectoryInUse
 from pooledhttp.bulk.names import Naming, UrlNames
@@ -64,5 +65,10 @@ __all__ = [
     "DEFAULT_TIMEOUT",
     "FAILURES",
     "one_line",
+    "FORMATS",
+    "Item",
+    "OpenList",
+    "Source",
+    "Sources",
     "read_urls",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pooledhttp.bulk.folder import RunFolder
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.journal import Journal
-from pooledhttp.bulk.names import candidates, folded
+from pooledhttp.bulk.names import candidates, folded, given_name
 from pooledhttp.bulk.options import Options
 
 __all__ = ["Claims"]
@@ -39,7 +39,7 @@ class Claims:
         Raises:
             ValueError: None is free.
         """
-        plain = self.options.naming(job)
+        plain = self.options.naming(job) if job.name is None else given_name(job.name)
         if "/" in plain:
             plain = self._free_folders(plain)
         key = folded(plain)

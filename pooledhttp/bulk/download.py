@@ -18,8 +18,9 @@ from pooledhttp.bulk.engine import Engine, Requester
 from pooledhttp.bulk.failures import FAILURES, FailureList
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, check_retries, item_timeout
 from pooledhttp.bulk.folder import OWN_FOLDER, RunFolder
+from pooledhttp.bulk.formats import Item
 from pooledhttp.bulk.halting import HaltableRuntime
-from pooledhttp.bulk.inputs import UrlList, items_of
+from pooledhttp.bulk.inputs import Source, items_of
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.names import Naming, folded, naming
 from pooledhttp.bulk.own_session import OwnSession
@@ -46,7 +47,7 @@ _MOST_RESERVED_BYTES = 64 * 1024 * 1024
 
 
 def open_download(
-    source: Iterable[str | Job],
+    source: Iterable[Item],
     directory: str | os.PathLike[str],
     open_session: Callable[[HaltableRuntime], Requester],
     options: Options,
@@ -67,7 +68,7 @@ def open_download(
     haltable = HaltableRuntime(base)
     try:
         listed = _failure_list(failures, workspace, source)
-        size = source.size if isinstance(source, UrlList) else 0
+        size = source.size if isinstance(source, Source) else 0
         workspace.folder.reserve(min(_RESERVED_BYTES + 2 * size, _MOST_RESERVED_BYTES))
         session = open_session(haltable)
     except BaseException:
@@ -99,13 +100,13 @@ def _failure_list(
     return FailureList(
         path,
         folder / OWN_FOLDER,
-        source if isinstance(source, UrlList) else None,
+        source if isinstance(source, Source) else None,
         must_be_ours=path != folder / FAILURES,
     )
 
 
 def download(
-    jobs_or_urls: Iterable[str | Job],
+    jobs_or_urls: Iterable[Item],
     directory: str | os.PathLike[str],
     session: Session | None = None,
     *,
@@ -134,7 +135,7 @@ def download(
     once, and has one result.
 
     Args:
-        jobs_or_urls: URLs and `Job`s, or a `UrlList`. An open file is read as a list of URLs.
+        jobs_or_urls: URLs and `Job`s, a `UrlList` or `Sources`. An open file is a list of URLs.
         directory: Where the files go; made when it is missing. `.pooledhttp` in it is ours.
         session: Whose settings to use, as for `fetch`.
         jobs: The most requests at once.

@@ -11,7 +11,7 @@ from pathlib import Path
 from pooledhttp.bulk.engine import Engine, Requester
 from pooledhttp.bulk.failures import FailureList
 from pooledhttp.bulk.halting import Halted
-from pooledhttp.bulk.inputs import UrlList
+from pooledhttp.bulk.inputs import Source
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.results import READ_SECONDS, Results
@@ -62,6 +62,8 @@ class Download(Results[DownloadResult]):
         #: Read, and not yet in the journal.
         self._unregistered: list[object] = []
         self._was_read_to_end = False
+        #: Lines that are no jobs, with the reason.
+        self._refused: list[tuple[str, str]] = []
         #: Jobs of the input that had been in it before.
         self.duplicates = 0
         #: The list of what is not done; None while the run goes on, and when all is done.
@@ -142,7 +144,7 @@ class Download(Results[DownloadResult]):
         began = self._now()
         items: list[object] = []
         self._unregistered = items  # an interrupt between here and the commit loses none of them
-        is_file = isinstance(self._input, UrlList)  # which never blocks
+        is_file = isinstance(self._input, Source)  # which never blocks
         patience = _READ_SECONDS_OF_A_FILE if is_file else READ_SECONDS
         while len(items) < self._batch and self._now() - began <= patience:
             assert self._source is not None
@@ -170,7 +172,7 @@ class Download(Results[DownloadResult]):
         step: Task | DownloadResult | None
         try:
             job = Job.of(item)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             step = failed(None, self._index, error, url=str(item))
         else:
             step = self._workspace.register(job, self._index)
@@ -179,6 +181,8 @@ class Download(Results[DownloadResult]):
             return
         self._index += 1
         ready.append(step)
+        if isinstance(step, DownloadResult) and step.name is None and step.problem is not None:
+            self._refused.append((step.url, step.problem))  # the journal has nothing of it
 
     # -- the end
 
@@ -214,13 +218,24 @@ class Download(Results[DownloadResult]):
     def _not_done(self) -> Iterator[tuple[str, str]]:
         """Yield what is not done, with the reason: of the rows, then of the rest of the input."""
         for row in self._workspace.unfinished():
-            yield row.url, row.error or _NOT_REACHED
-        for url in self._unregistered_urls():
-            if not self._workspace.is_fetched(Job(url)):
-                yield url, _NOT_REACHED
+            yield _as_line(row.url, row.identity), row.error or _NOT_REACHED
+        yield from self._refused
+        for item in self._unregistered_items():
+            try:
+                job = Job.of(item)
+                identity = job.identity()[1]
+            except (TypeError, ValueError):
+                yield str(item), _NOT_REACHED
+                continue
+            if not self._workspace.is_fetched(job):
+                yield _as_line(job.url, identity), _NOT_REACHED
 
-    def _unregistered_urls(self) -> Iterator[str]:
-        for item in self._unregistered:
-            yield item.url if isinstance(item, Job) else str(item)
-        if isinstance(self._input, UrlList) and self._input.can_read_rest:
+    def _unregistered_items(self) -> Iterator[object]:
+        yield from self._unregistered
+        if isinstance(self._input, Source) and self._input.can_read_rest:
             yield from self._input.peek_rest()
+
+
+def _as_line(url: str, identity: str | None) -> str:
+    """Return how a job stands in a list: a URL says all, or else nothing is fetched by it."""
+    return url if identity is None else f"# {url}"

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from pooledhttp.bulk.inputs import UrlList
+from pooledhttp.bulk.inputs import Source
 from pooledhttp.bulk.report import one_line
 
 __all__ = ["FAILURES", "FailureList", "is_failure_list"]
@@ -55,7 +55,7 @@ class FailureList:
         self,
         path: Path,
         own_folder: Path,
-        source: UrlList | None = None,
+        source: Source | None = None,
         *,
         must_be_ours: bool = False,
     ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pooledhttp.bulk.engine import Engine, Requester
+from pooledhttp.bulk.formats import Item
 from pooledhttp.bulk.halting import HaltableRuntime
 from pooledhttp.bulk.inputs import items_of
 from pooledhttp.bulk.jobs import Job, Saved, Sink
@@ -187,7 +188,7 @@ class Fetch(Results[Result]):
 
 
 def start(
-    source: Iterable[str | Job],
+    source: Iterable[Item],
     open_session: Callable[[HaltableRuntime], Requester],
     *,
     jobs: int,
@@ -215,7 +216,7 @@ def start(
 
 
 def fetch(
-    jobs_or_urls: Iterable[str | Job],
+    jobs_or_urls: Iterable[Item],
     session: Session | None = None,
     jobs: int = DEFAULT_JOBS,
     per_host: int | None = DEFAULT_PER_HOST,

@@ -1,68 +1,87 @@
-"""Lists of URLs, as files hold them.
+"""What a run reads its jobs from: lists in files, and items that are given.
 
-A line has a URL. White space around it does not count, nor does what follows a tab: a list of
-failures has its reasons there. Blank lines and lines that begin with `#` do not count either. A
-byte order mark before the first URL is skipped.
-
-A list is read as bytes. Bytes that are not UTF-8 are percent-encoded one by one, so that the server
-gets exactly what stands in the list.
+A source may be asked what has not been read yet, because a run that is stopped lists it among what
+is not done.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import BinaryIO, TextIO
 
-__all__ = ["UrlList", "items_of", "read_urls"]
+from pooledhttp.bulk.formats import FORMATS, Item, format_of, read_items, read_urls
+
+__all__ = ["OpenList", "Source", "Sources", "UrlList", "items_of"]
 
 
-class UrlList(Iterator[str]):
-    """The URLs of a file, read once, a little at a time.
+class Source(Iterator[Item]):
+    """Items that can be read once, and looked at again."""
 
-    A download that is stopped lists the rest of it among what is not done.
+    #: Whether `peek_rest` knows what comes; not of a pipe, say.
+    can_read_rest: bool
+
+    #: The bytes of the list; 0 when they are not known.
+    size: int
+
+    @abstractmethod
+    def peek_rest(self) -> Iterator[Item]:
+        """Yield the items from here to the end, and stay here."""
+
+    @abstractmethod
+    def is_file(self, path: str | os.PathLike[str]) -> bool:
+        """Whether items are read from this file."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the files. Doing it twice does nothing."""
+
+    def count(self) -> int | None:
+        """Return the number of items from here to the end; None for what can be read only once."""
+        return sum(1 for _ in self.peek_rest()) if self.can_read_rest else None
+
+
+class UrlList(Source):
+    """The items of a file, read once, a little at a time.
 
     Args:
         path: The file. Closed at its end, or by `close`.
+        format: `"txt"`, `"csv"`, `"tsv"` or `"jsonl"`; None for what the name of the file tells.
+            Whether it is compressed by gzip is seen in the file itself.
 
     Raises:
         OSError: It cannot be opened.
+        ValueError: There is no such format.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], format: str | None = None) -> None:
         self.path = os.fspath(path)
-        self._file: BinaryIO = open(path, "rb")
+        self._format = _checked(format or format_of(self.path))
+        self._file = open(path, "rb")
         self.can_read_rest = self._file.seekable()
-        self._urls = read_urls(self._file)
+        self.size = os.fstat(self._file.fileno()).st_size if self.can_read_rest else 0
+        self._items = read_items(self._file, self._format)
+        self._taken = 0
 
-    def __next__(self) -> str:
+    def __next__(self) -> Item:
         if self._file.closed:
             raise StopIteration
-        url = next(self._urls, None)
-        if url is None:
+        item = next(self._items, None)
+        if item is None:
             self.close()
             raise StopIteration
-        return url
+        self._taken += 1
+        return item
 
-    def count(self) -> int | None:
-        """Return the number of URLs from here to the end; None for what can be read only once."""
-        return sum(1 for _ in self.peek_rest()) if self.can_read_rest else None
-
-    def peek_rest(self) -> Iterator[str]:
-        """Yield the URLs from here to the end, and come back here."""
+    def peek_rest(self) -> Iterator[Item]:
+        """Yield the items from here to the end, and stay here."""
         if self._file.closed:
             return
-        here = self._file.tell()
-        try:
-            yield from read_urls(self._file)
-        finally:
-            self._file.seek(here)
-
-    @property
-    def size(self) -> int:
-        """The bytes of the file; 0 when they are not known."""
-        return os.fstat(self._file.fileno()).st_size if self.can_read_rest else 0
+        again = io.BufferedReader(_FromStart(self._file.fileno()), 1 << 16)
+        yield from islice(read_items(again, self._format), self._taken, None)
 
     def is_file(self, path: str | os.PathLike[str]) -> bool:
         """Whether the list is read from this file."""
@@ -79,26 +98,100 @@ class UrlList(Iterator[str]):
         return f"<UrlList {self.path!r}>"
 
 
+class OpenList(Source):
+    """The items of an open file that can be read once: standard input, a pipe.
+
+    Args:
+        stream: The file, in bytes or in text. It is not closed.
+        format: As for `UrlList`.
+    """
+
+    can_read_rest = False
+    size = 0
+
+    def __init__(self, stream: BinaryIO | TextIO, format: str | None = None) -> None:
+        reader = FORMATS[_checked(format or "txt")]
+        if isinstance(stream, io.TextIOBase):
+            self._items = reader(line.lstrip("\ufeff") for line in stream)
+        else:
+            self._items = read_items(stream, format or "txt")  # type: ignore[arg-type]
+
+    def __next__(self) -> Item:
+        return next(self._items)
+
+    def peek_rest(self) -> Iterator[Item]:
+        """Yield nothing: it is not known."""
+        return iter(())
+
+    def is_file(self, path: str | os.PathLike[str]) -> bool:
+        """Return False."""
+        return False
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Sources(Source):
+    """Items that are given, and then those of several lists.
+
+    Args:
+        given: URLs and jobs.
+        lists: The lists, read one after the other.
+    """
+
+    def __init__(self, given: Sequence[Item], lists: Sequence[Source] = ()) -> None:
+        self._given = given
+        self._lists = lists
+        self._taken = 0
+        self._items = chain(given, *lists)
+        self.can_read_rest = all(each.can_read_rest for each in lists)
+        self.size = sum(map(len, map(str, given))) + sum(each.size for each in lists)
+
+    def __next__(self) -> Item:
+        item = next(self._items)
+        self._taken += 1
+        return item
+
+    def peek_rest(self) -> Iterator[Item]:
+        """Yield the items from here to the end, and stay here."""
+        yield from self._given[self._taken :]
+        for each in self._lists:
+            yield from each.peek_rest()
+
+    def is_file(self, path: str | os.PathLike[str]) -> bool:
+        """Whether one of the lists is read from this file."""
+        return any(each.is_file(path) for each in self._lists)
+
+    def close(self) -> None:
+        """Close the lists. Doing it twice does nothing."""
+        for each in self._lists:
+            each.close()
+
+
 def items_of(source: Iterable[object]) -> Iterable[object]:
     """Return what a caller means by an input: the lines of an open file are a list."""
     return read_urls(source) if isinstance(source, io.IOBase) else source
 
 
-def read_urls(lines: Iterable[bytes] | Iterable[str]) -> Iterator[str]:
-    """Yield the URLs of a list.
-
-    Args:
-        lines: Its lines, as an open file yields them.
-    """
-    for line in lines:
-        text = _decoded(line) if isinstance(line, bytes) else line
-        url = text.lstrip("\ufeff").partition("\t")[0].strip()
-        if url and not url.startswith("#"):
-            yield url
+def _checked(format: str) -> str:
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    return format
 
 
-def _decoded(line: bytes) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in line)
+class _FromStart(io.RawIOBase):
+    """Reads an open file from its start, without moving the place where others read on."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer)  # type: ignore[arg-type]
+        data = os.pread(self._fd, len(view), self._at)
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)

@@ -24,7 +24,7 @@ from pooledhttp.bulk.urls import origin_of
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["Job", "Saved", "Sink"]
+__all__ = ["BadLine", "Job", "Saved", "Sink"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,17 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line of a list that is no job: what it says, and what is wrong with it."""
+
+    text: str
+    problem: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One request of a bulk fetch.
 
@@ -69,6 +80,8 @@ class Job:
         size: For `download`: the bytes that the body must have; `None` for any number.
         sha256: For `download`: the SHA-256 that the body must have, in hex.
         md5: For `download`: the MD5 that the body must have, in hex.
+        name: For `download`: the name of the file, relative to the directory. What is not safe in
+            it is replaced. `None` means the way of the run.
     """
 
     url: str
@@ -83,6 +96,7 @@ class Job:
     size: int | None = None
     sha256: str | None = None
     md5: str | None = None
+    name: str | None = None
 
     @classmethod
     def of(cls, item: object) -> Job:
@@ -90,11 +104,14 @@ class Job:
 
         Raises:
             TypeError: The item is neither a `str` nor a `Job`.
+            ValueError: It is a line of a list that is no job.
         """
         if isinstance(item, Job):
             return item
         if isinstance(item, str):
             return cls(item)
+        if isinstance(item, BadLine):
+            raise ValueError(item.problem)
         raise TypeError(
             f"a bulk fetch takes URLs (str) and Jobs, not {type(item).__name__}: {item!r:.100}"
         )

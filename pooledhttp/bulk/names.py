@@ -32,7 +32,16 @@ from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.urls import kept_query, path_and_query
 from pooledhttp.message import DEFAULT_PORTS
 
-__all__ = ["Naming", "UrlNames", "candidates", "folded", "naming", "plain_name", "safe_part"]
+__all__ = [
+    "Naming",
+    "UrlNames",
+    "candidates",
+    "folded",
+    "given_name",
+    "naming",
+    "plain_name",
+    "safe_part",
+]
 
 #: Makes a name of a job, before clashes are looked at.
 Naming = Callable[[Job], str]
@@ -124,6 +133,18 @@ def naming(way: str | Naming) -> Naming:
     if way == "key":
         return _Template("{key}")
     return _Template(way)
+
+
+def given_name(name: str) -> str:
+    """Return a name that a list gives, each part of it made safe.
+
+    Raises:
+        ValueError: There is nothing of it.
+    """
+    parts = [safe_part(part) for part in name.split("/") if part]
+    if not parts:
+        raise ValueError(f"{name!r} is not the name of a file")
+    return "/".join(parts)
 
 
 def checked(name: str) -> str:

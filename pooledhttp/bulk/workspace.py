@@ -78,7 +78,7 @@ class Workspace:
         self.parts: dict[int, Part] = {}
         #: One bit for each row: whether its job was in the input of this run.
         self._seen = bytearray()
-        #: What went wrong when files that are there were asked for again, by row.
+        #: What is wrong with files that were fetched: changed, or not refreshed. By row.
         self.not_refreshed: dict[int, str] = {}
         try:
             self._recover()
@@ -195,6 +195,7 @@ class Workspace:
             f"{row.name!r} is not the file that was fetched ({reason}). Move it away to fetch it"
             " again, or use --overwrite (overwrite=True)."
         )
+        self.not_refreshed[row.id] = error_text(exc)
         return failed(job, index, exc, row.name, self._path(row))
 
     def _add(self, job: Job, url: str, identity: str | None) -> Row:

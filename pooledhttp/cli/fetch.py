@@ -16,9 +16,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +34,7 @@ from pooledhttp.cli.progress import Meter, open_meter
 from pooledhttp.cli.stopping import Stop
 
 if TYPE_CHECKING:
-    from pooledhttp.bulk import Download, DownloadResult, UrlList
+    from pooledhttp.bulk import Download, DownloadResult, OpenList, Sources
     from pooledhttp.message import PreparedRequest
     from pooledhttp.sessions import Session
     from pooledhttp.timing import Timeout
@@ -51,18 +49,19 @@ def main(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         stop = Stop()
         try:
-            source = _open_list(args.input, stack, stop)
-        except OSError as error:
+            source = _open_input(args, stack)
+            total = source.count()
+        except (OSError, ValueError) as error:
             return complain(error, USAGE)
         if args.insecure:
             _silence_insecure_warnings(stack)
         try:
-            download = stack.enter_context(_open_download(args, source, stack))
+            download = stack.enter_context(_open_download(args, source, stack, stop))
         except (ValueError, FileExistsError, NotADirectoryError) as error:
             return complain(error, USAGE)
         except OSError as error:
             return complain(error, FILES)
-        meter = open_meter(source.total, quiet=args.quiet)
+        meter = open_meter(total, quiet=args.quiet)
         with stop.signals(download):
             report = _run(download, meter)
         status = status_of(report, stop)
@@ -83,42 +82,46 @@ def main(args: argparse.Namespace) -> int:
 # ------------------------------------------------------------------ setting up
 
 
-@dataclass(slots=True)
-class _Source:
-    """The input, and how many URLs it has, when that can be known."""
+def _open_input(args: argparse.Namespace, stack: ExitStack) -> Sources:
+    """Open the URLs and lists that are given.
 
-    urls: UrlList | Iterator[str]
-    total: int | None
+    Raises:
+        OSError: A list cannot be opened.
+        ValueError: Standard input is named twice.
+        SystemExit: There is nothing to fetch.
+    """
+    from pooledhttp.bulk import Source, Sources, UrlList
+
+    if args.input.count("-") > 1:
+        raise ValueError("standard input can be read once only")
+    if not args.input and not args.urls:
+        args.usage_error("give URLs, or a list of them with -i FILE")
+    lists: list[Source] = []
+    for name in args.input:
+        lists.append(_standard_input(args) if name == "-" else UrlList(name, args.format))
+        stack.callback(lists[-1].close)
+    return Sources(args.urls, lists)
 
 
-def _open_list(name: str, stack: ExitStack, stop: Stop) -> _Source:
-    from pooledhttp.bulk import UrlList
-
-    if name == "-":
-        return _Source(stop.guarded(_standard_input()), None)
-    urls = UrlList(name)
-    stack.callback(urls.close)
-    if not urls.can_read_rest:  # a pipe: a wait for it has to be broken off, too
-        return _Source(stop.guarded(urls), None)
-    return _Source(urls, urls.count())
-
-
-def _standard_input() -> Iterator[str]:
-    from pooledhttp.bulk import read_urls
+def _standard_input(args: argparse.Namespace) -> OpenList:
+    from pooledhttp.bulk import OpenList
 
     if sys.stdin is None:
         raise FileNotFoundError("standard input is closed")
-    return read_urls(getattr(sys.stdin, "buffer", sys.stdin))
+    return OpenList(getattr(sys.stdin, "buffer", sys.stdin), args.format)
 
 
-def _open_download(args: argparse.Namespace, source: _Source, stack: ExitStack) -> Download:
+def _open_download(
+    args: argparse.Namespace, source: Sources, stack: ExitStack, stop: Stop
+) -> Download:
     from pooledhttp import bulk
 
     if args.rebuild:
         bulk.set_journal_aside(args.directory)
     settings = stack.enter_context(_settings(args))
     return bulk.download(
-        source.urls,
+        # A wait for a pipe has to be broken off by a signal.
+        source if source.can_read_rest else stop.guarded(source),
         args.directory,
         settings,
         jobs=args.jobs,

@@ -36,6 +36,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(usage_error=parser.error)
     _add_basics(parser)
     _add_files(parser.add_argument_group("files"))
     _add_times(parser.add_argument_group("time and retries"))
@@ -45,7 +46,17 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
 
 def _add_basics(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("-i", "--input", required=True, metavar="FILE", help="a URL per line; - for standard input")
+    add("urls", nargs="*", default=[], metavar="URL", help="what to fetch")
+    add(
+        "-i",
+        "--input",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a list of URLs: .txt, .csv, .tsv or .jsonl, each also .gz; - for standard input; may"
+        " be repeated",
+    )
+    add("--format", choices=("txt", "csv", "tsv", "jsonl"), help="of the lists (default: by name)")
     add("-d", "--directory", default=".", metavar="DIR", help="where the files go (default: here)")
     add("--jobs", type=count, default=32, metavar="N", help="requests at once (default: 32)")
     add("--per-host", type=count, default=6, metavar="N", help="of these to one host (default: 6)")

@@ -11,12 +11,14 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from pooledhttp.bulk import Download
 
 __all__ = ["Stop"]
+
+T = TypeVar("T")
 
 
 class Stop:
@@ -28,17 +30,17 @@ class Stop:
         self._is_reading = False
         self._stop: Callable[[], None] = _nothing
 
-    def guarded(self, urls: Iterator[str]) -> Iterator[str]:
-        """Yield URLs whose source may let us wait for ever; a signal breaks the wait off."""
+    def guarded(self, items: Iterator[T]) -> Iterator[T]:
+        """Yield items whose source may let us wait for ever; a signal breaks the wait off."""
         while True:
             self._is_reading = True
             try:
-                url = next(urls, None)
+                item = next(items, None)
             finally:
                 self._is_reading = False
-            if url is None:
+            if item is None:
                 return
-            yield url
+            yield item
 
     def signals(self, download: Download) -> ExitStack:
         """Handle the signals until the end of a `with` block."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 from pathlib import Path
 
 import pytest
 
+from pooledhttp.bulk import Job
 from pooledhttp.bulk.failures import FailureList, is_failure_list
-from pooledhttp.bulk.inputs import UrlList, read_urls
+from pooledhttp.bulk.formats import read_urls
+from pooledhttp.bulk.inputs import OpenList, Sources, UrlList
 
 
 def test_what_counts_as_a_url() -> None:
@@ -36,6 +39,47 @@ def test_a_list_knows_its_rest(tmp_path: Path) -> None:
     assert urls.is_file(path) and not urls.is_file(tmp_path / "other")
     assert list(urls) == ["http://a/2", "http://a/3"]
     assert list(urls.peek_rest()) == [] and list(urls) == []
+
+
+@pytest.mark.parametrize("name", ["urls.csv", "urls.csv.gz"])
+def test_the_rest_of_any_list_is_known(tmp_path: Path, name: str) -> None:
+    """Compressed and with columns; also when its name has got another file meanwhile."""
+    data = b"url,key\nhttp://a/1,1\nhttp://a/2,2\nhttp://a/3,3\n"
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    urls = UrlList(path)
+    assert urls.count() == 3
+    assert next(urls) == Job("http://a/1", key="1")
+    path.unlink()
+    path.write_text("url\nhttp://other/\n" * 9)
+    assert [str(job.key) for job in urls.peek_rest() if isinstance(job, Job)] == ["2", "3"]
+    assert [str(job.key) for job in urls if isinstance(job, Job)] == ["2", "3"]
+
+
+def test_several_lists_are_one_source(tmp_path: Path) -> None:
+    """After what is given; each is read on where it is."""
+    (tmp_path / "a").write_text("http://a/1\nhttp://a/2\n")
+    (tmp_path / "b.jsonl").write_text('"http://b/1"\n')
+    lists = [UrlList(tmp_path / "a"), UrlList(tmp_path / "b.jsonl")]
+    source = Sources(["http://given/"], lists)
+    everything = ["http://given/", "http://a/1", "http://a/2", "http://b/1"]
+    assert source.can_read_rest and source.count() == 4 and source.size > 30
+    assert source.is_file(tmp_path / "b.jsonl") and not source.is_file(tmp_path / "c")
+    for taken in range(5):
+        assert list(source.peek_rest()) == everything[taken:]
+        assert next(source, None) == (everything[taken] if taken < 4 else None)
+    source.close()
+    with_pipe = Sources(["http://given/"], [OpenList(io.BytesIO(b"http://c/\n"))])
+    assert not with_pipe.can_read_rest and with_pipe.count() is None
+    assert list(with_pipe) == ["http://given/", "http://c/"]
+
+
+def test_a_format_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    """With those that do."""
+    with pytest.raises(ValueError, match="txt, csv, tsv, jsonl"):
+        UrlList(os.devnull, "xml")
+    with pytest.raises(ValueError, match="jsonl"):
+        OpenList(io.StringIO(), "xml")
 
 
 def test_a_pipe_is_read_once(tmp_path: Path) -> None:

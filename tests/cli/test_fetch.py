@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import json
 import os
 import signal
 import subprocess
@@ -228,3 +230,32 @@ def test_ctrl_c_ends_at_once_and_tidies_up(tmp_path: Path) -> None:
     assert "1 fetched, 1 failed" in said
     assert sorted(path.name for path in files_of(out)) == ["a", "failures.txt"]
     assert list(out.glob(".pooledhttp/parts/*")) == []  # the server gave nothing to go on by
+
+
+def test_urls_and_lists_of_every_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given as arguments, in files and on standard input; names, keys, methods and sums count."""
+    out = tmp_path / "out"
+
+    def echo(seen: SeenRequest) -> bytes:
+        return respond(f"{seen.method} {seen.target} {seen.header('x-a')} ".encode() + seen.body)
+
+    with ScriptedServer(answering(echo)) as server:
+        jobs = [
+            {"url": server.url("/1"), "name": "post/one", "data": "d", "headers": {"X-A": "a"}},
+            {"url": server.url("/2"), "sha256": "00"},
+            {"url": server.url("/4"), "key": "four", "name": "../four"},
+        ]
+        (tmp_path / "jobs.jsonl.gz").write_bytes(
+            gzip.compress("\n".join(map(json.dumps, jobs)).encode() + b"\n{\n")
+        )
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(server.url("/3").encode())))
+        lists = ("-i", tmp_path / "jobs.jsonl.gz", "-i", "-")
+        assert fetch(server.url("/0"), *lists, "-d", out, "-q") == 1
+        there = {path.relative_to(out).as_posix(): path for path in out.rglob("[!.]*")}
+        assert there["post/one"].read_bytes() == b"POST /1 a d"
+        listed = there["failures.txt"].read_text().splitlines()
+        assert {"0", "post/one", "3", "_/four"} <= there.keys() and "2" not in there
+        assert [line.split("\t")[0] for line in listed] == [server.url("/2"), "{"]
+        before = len(server.requests)
+        assert fetch("-i", tmp_path / "jobs.jsonl.gz", "-d", out, "-q") == 1
+        assert [seen.target for seen in server.requests[before:]] == ["/2"]
