@@ -122,6 +122,8 @@ def download(
     adopt: bool = False,
     decode: str = "auto",
     digest: str | None = None,
+    max_size: int | None = None,
+    mtime: bool = False,
     failures: str | os.PathLike[str] | None = None,
 ) -> Download:
     """Fetch many URLs into the files of a directory, and remember what is there.
@@ -158,6 +160,9 @@ def download(
             `"never"`, `"always"`.
         digest: Record a digest of each file: `"sha256"`, `"md5"` or another name that `hashlib`
             knows. `None` records those that jobs expect.
+        max_size: The most bytes that a body may have. A larger one is a failure; nothing of it
+            stays. `None` for no limit.
+        mtime: Give each file the time that its `Last-Modified` says.
         failures: Where to list what is not done when the run ends; `None` for no list.
 
     Returns:
@@ -182,7 +187,15 @@ def download(
             f"digest must be the name of an algorithm such as 'sha256', not {digest!r}"
         )
     options = Options(
-        naming(names), _reserved(directory, failures), refresh, overwrite, adopt, decode, digest
+        naming(names),
+        _reserved(directory, failures),
+        refresh,
+        overwrite,
+        adopt,
+        decode,
+        digest,
+        max_size,
+        mtime,
     )
     return open_download(
         jobs_or_urls,

@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from errno import EEXIST, ELOOP, EMLINK, ENOSYS, ENOTDIR, ENOTSUP, EOPNOTSUPP, EPERM
 from pathlib import Path
 from typing import BinaryIO
@@ -235,6 +236,12 @@ class RunFolder:
         """Open a part for reading."""
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.fdopen(os.open(part.file_name, flags, dir_fd=self._parts), "rb", 0)
+
+    def set_time(self, part: Part, modified: str) -> None:
+        """Give a part the time of a Last-Modified field; one that is no time changes nothing."""
+        with suppress(ValueError, TypeError, OverflowError):
+            seconds = parsedate_to_datetime(modified).timestamp()
+            os.utime(part.file_name, (seconds, seconds), dir_fd=self._parts, follow_symlinks=False)
 
     def remove(self, part: Part) -> None:
         """Remove a part, if it is there."""

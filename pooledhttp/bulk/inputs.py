@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import BinaryIO, TextIO
 
 from pooledhttp.bulk.formats import FORMATS, Item, format_of, read_items, read_urls
+from pooledhttp.bulk.jobs import Job
 
 __all__ = ["OpenList", "Source", "Sources", "UrlList", "items_of"]
 
@@ -137,9 +138,13 @@ class Sources(Source):
     Args:
         given: URLs and jobs.
         lists: The lists, read one after the other.
+        method: The method of those that are only a URL.
     """
 
-    def __init__(self, given: Sequence[Item], lists: Sequence[Source] = ()) -> None:
+    def __init__(
+        self, given: Sequence[Item], lists: Sequence[Source] = (), method: str = "GET"
+    ) -> None:
+        self._method = method
         self._given = given
         self._lists = lists
         self._taken = 0
@@ -150,13 +155,18 @@ class Sources(Source):
     def __next__(self) -> Item:
         item = next(self._items)
         self._taken += 1
-        return item
+        return self._with_method(item)
 
     def peek_rest(self) -> Iterator[Item]:
         """Yield the items from here to the end, and stay here."""
-        yield from self._given[self._taken :]
+        yield from map(self._with_method, self._given[self._taken :])
         for each in self._lists:
-            yield from each.peek_rest()
+            yield from map(self._with_method, each.peek_rest())
+
+    def _with_method(self, item: Item) -> Item:
+        if self._method != "GET" and isinstance(item, str):
+            return Job(item, self._method)
+        return item
 
     def is_file(self, path: str | os.PathLike[str]) -> bool:
         """Whether one of the lists is read from this file."""

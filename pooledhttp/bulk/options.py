@@ -21,6 +21,8 @@ class Options:
         adopt: Take files under the names of new jobs for what was fetched.
         decode: What to do about a Content-Encoding: `"auto"`, `"never"` or `"always"`.
         digest: The algorithm of the digests to record; None for none.
+        max_size: The most bytes that a body may have; None for no limit.
+        mtime: Give files the time of their Last-Modified.
     """
 
     naming: Naming
@@ -30,3 +32,5 @@ class Options:
     adopt: bool = False
     decode: str = "auto"
     digest: str | None = None
+    max_size: int | None = None
+    mtime: bool = False

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pooledhttp.bulk.database import read_copy
 from pooledhttp.bulk.folder import OWN_FOLDER
+from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.journal import Journal
 from pooledhttp.bulk.rows import FETCHED, Row, State
 
@@ -119,6 +120,19 @@ class Run:
         """Return what is known of a URL that was fetched by GET without a key."""
         row = self._journal.find(url.strip().partition("#")[0], None)
         return None if row is None else _record(row)
+
+    def has(self, item: object) -> bool:
+        """Whether the file of a URL or a `Job` is there: fetched, and of the size that it had."""
+        try:
+            row = self._journal.find(*Job.of(item).identity())
+        except (TypeError, ValueError):
+            return False
+        if row is None or row.name is None or row.state not in FETCHED:
+            return False
+        try:
+            return os.stat(self.directory / row.name).st_size == row.size
+        except OSError:
+            return False
 
     def counts(self) -> dict[State, int]:
         """Return the number of jobs in each state."""

@@ -11,6 +11,7 @@ knows by the size that it is whole.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from errno import EDQUOT, EIO, ENOSPC, EROFS
 from typing import TYPE_CHECKING, BinaryIO
@@ -46,7 +47,7 @@ from pooledhttp.exceptions import (
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["Downloader", "RunStopped"]
+__all__ = ["Downloader", "RunStopped", "TooLarge"]
 
 #: Shorter bodies are not worth a row that says how to go on with them.
 _RESUMABLE_BYTES = 64 * 1024
@@ -67,6 +68,10 @@ _GONE = frozenset({404, 410})
 
 class RunStopped(OSError):
     """The run cannot go on: the disk is full, or the journal cannot be written."""
+
+
+class TooLarge(Exception):
+    """A body has more bytes than it may have."""
 
 
 class Downloader:
@@ -318,10 +323,9 @@ class _Transfer:
         is_coded = stores_coded_form(self._row.name or "", headers, self._options.decode)
         validator = strong_validator(headers) if is_coded and self._can_resume else None
         total = decision.total if is_coded else None
-        self._account.etag, self._account.modified = (
-            headers.get("ETag"),
-            headers.get("Last-Modified"),
-        )
+        self._account.etag = headers.get("ETag")
+        self._account.modified = headers.get("Last-Modified")
+        self._check_size(decision.total or 0)
         part = Part(self._row.id, total, mark_of(validator), self._task.replaces)
         self._note_running(part)
         digest = self._checks.digest()
@@ -340,6 +344,7 @@ class _Transfer:
     def _write(
         self, file: BinaryIO, response: Response, digest: Digest | None, *, coded: bool
     ) -> int:
+        begun = os.fstat(file.fileno()).st_size
         size = 0
         is_committed = False
         for piece in pieces(response, coded=coded):
@@ -347,11 +352,17 @@ class _Transfer:
             if digest is not None:
                 digest.update(piece)
             size += len(piece)
+            self._check_size(begun + size)
             self._count_bytes(len(piece))
             if size >= _COMMIT_BYTES and not is_committed:
                 is_committed = True
                 self._journal.commit()
         return size
+
+    def _check_size(self, size: int) -> None:
+        most = self._options.max_size
+        if most is not None and size > most:
+            raise TooLarge(f"more than {most} bytes")
 
     def _check_length(self, part: Part, size: int, received: int) -> None:
         if part.total is not None and size != part.total:
@@ -371,6 +382,8 @@ class _Transfer:
             self._journal.record(self._account.update(State.RECEIVED, size=size, digest=found))
         )
         assert self._row.name is not None
+        if self._options.mtime and self._account.modified is not None:
+            self._folder.set_time(part, self._account.modified)
         try:
             self._folder.publish(part, self._row.name)
         except ForeignFile as error:
@@ -418,7 +431,8 @@ class _Transfer:
 
     def _failed(self, problem: str, kind: str, error: Exception | None = None) -> DownloadResult:
         part = self._parts.get(self._row.id)
-        if part is not None and (not part.mark or self._account.status in _GONE):
+        is_useless = self._account.status in _GONE or isinstance(error, TooLarge)
+        if part is not None and (not part.mark or is_useless):
             self._drop(part)
         if self._task.is_conditional:
             self._not_refreshed[self._row.id] = problem  # the file is there all the same

@@ -15,7 +15,6 @@ import argparse
 import os
 import sys
 import time
-import warnings
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,14 +28,14 @@ from pooledhttp.cli.fetch_report import (
     complain,
     status_of,
     tell,
+    tell_what_is_missing,
 )
+from pooledhttp.cli.fetch_settings import make_session
 from pooledhttp.cli.progress import Meter, open_meter
 from pooledhttp.cli.stopping import Stop
 
 if TYPE_CHECKING:
     from pooledhttp.bulk import Download, DownloadResult, OpenList, Sources
-    from pooledhttp.message import PreparedRequest
-    from pooledhttp.sessions import Session
     from pooledhttp.timing import Timeout
 
 __all__ = ["add_parser", "main"]
@@ -53,8 +52,8 @@ def main(args: argparse.Namespace) -> int:
             total = source.count()
         except (OSError, ValueError) as error:
             return complain(error, USAGE)
-        if args.insecure:
-            _silence_insecure_warnings(stack)
+        if args.dry_run:
+            return tell_what_is_missing(args, source)
         try:
             download = stack.enter_context(_open_download(args, source, stack, stop))
         except (ValueError, FileExistsError, NotADirectoryError) as error:
@@ -64,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
         meter = open_meter(total, quiet=args.quiet)
         with stop.signals(download):
             report = _run(download, meter)
-        status = status_of(report, stop)
+        status = status_of(report, stop, args.ok_if)
         try:
             tell(args, download, report, stop)
             if sys.stdout is not None:
@@ -100,7 +99,7 @@ def _open_input(args: argparse.Namespace, stack: ExitStack) -> Sources:
     for name in args.input:
         lists.append(_standard_input(args) if name == "-" else UrlList(name, args.format))
         stack.callback(lists[-1].close)
-    return Sources(args.urls, lists)
+    return Sources(args.urls, lists, args.method or "GET")
 
 
 def _standard_input(args: argparse.Namespace) -> OpenList:
@@ -118,12 +117,11 @@ def _open_download(
 
     if args.rebuild:
         bulk.set_journal_aside(args.directory)
-    settings = stack.enter_context(_settings(args))
     return bulk.download(
         # A wait for a pipe has to be broken off by a signal.
         source if source.can_read_rest else stop.guarded(source),
         args.directory,
-        settings,
+        make_session(args, stack),
         jobs=args.jobs,
         per_host=args.per_host,
         per_proxy=args.per_proxy,
@@ -136,6 +134,8 @@ def _open_download(
         adopt=args.adopt or args.rebuild,
         decode=args.decode,
         digest=args.digest,
+        max_size=args.max_size,
+        mtime=args.mtime,
         failures=args.failures or Path(args.directory) / bulk.FAILURES,
     )
 
@@ -145,34 +145,6 @@ def _timeout(args: argparse.Namespace) -> Timeout:
 
     stall = args.stall
     return Timeout(args.max_time, min(_CONNECT_SECONDS, stall), read=stall, write=stall)
-
-
-def _settings(args: argparse.Namespace) -> Session:
-    """Make the session whose settings the download uses."""
-    from pooledhttp.sessions import Session
-
-    session = Session()
-    session.headers.update(args.header)
-    if any(name.lower() == "authorization" for name, _ in args.header):
-        # Without any auth of its own, a session would take what .netrc says.
-        session.auth = _as_it_is
-    if args.insecure:
-        session.verify = False
-    elif args.ca:
-        session.verify = args.ca
-    return session
-
-
-def _as_it_is(request: PreparedRequest) -> PreparedRequest:
-    """Authenticate by what the request has already."""
-    return request
-
-
-def _silence_insecure_warnings(stack: ExitStack) -> None:
-    from urllib3.exceptions import InsecureRequestWarning
-
-    stack.enter_context(warnings.catch_warnings())
-    warnings.simplefilter("ignore", InsecureRequestWarning)
 
 
 # ------------------------------------------------------------------ running

@@ -6,7 +6,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from pooledhttp.cli.numbers import count, count_or_zero, positive
+from pooledhttp.cli.config_file import ConfigFile
+from pooledhttp.cli.numbers import count, count_or_zero, positive, positive_or_zero
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -41,6 +42,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     _add_files(parser.add_argument_group("files"))
     _add_times(parser.add_argument_group("time and retries"))
     _add_requests(parser.add_argument_group("requests"))
+    _add_trust(parser.add_argument_group("TLS"))
     return parser
 
 
@@ -62,6 +64,15 @@ def _add_basics(parser: argparse.ArgumentParser) -> None:
     add("--per-host", type=count, default=6, metavar="N", help="of these to one host (default: 6)")
     add("--per-proxy", type=count, default=32, metavar="N", help="through one proxy (default: 32)")
     add("--ordered", action="store_true", help="report in the order of the input")
+    add("--dry-run", action="store_true", help="print what is missing, and fetch nothing")
+    add(
+        "--ok-if",
+        type=_share,
+        default=1.0,
+        metavar="SHARE",
+        help="exit status 0 if this part of all is there, such as 0.99 (default: 1)",
+    )
+    add("--config", action=ConfigFile, metavar="FILE", help="options in TOML, by the same names")
     add("-q", "--quiet", action="store_true", help="print nothing but failures and errors")
 
 
@@ -95,6 +106,8 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         help="undo a Content-Encoding that came although none was asked for (default: unless the"
         " file's name or type says that the coded form is the file)",
     )
+    add("--max-size", type=count, metavar="BYTES", help="refuse larger bodies (default: no limit)")
+    add("--mtime", action="store_true", help="give files the time of their Last-Modified")
     add("--digest", metavar="NAME", help="record a digest of each file: sha256, md5, ...")
 
 
@@ -125,18 +138,8 @@ def _add_times(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_requests(group: argparse._ArgumentGroup) -> None:
-    trust = group.add_mutually_exclusive_group()
-    trust.add_argument(
-        "--cacert",
-        "--ca",
-        "--verify",
-        dest="ca",
-        type=_existing,
-        metavar="FILE",
-        help="trust these CAs instead",
-    )
-    trust.add_argument("-k", "--insecure", action="store_true", help="do not verify certificates")
-    group.add_argument(
+    add = group.add_argument
+    add(
         "-H",
         "--header",
         type=_header,
@@ -145,6 +148,27 @@ def _add_requests(group: argparse._ArgumentGroup) -> None:
         metavar="'NAME: VALUE'",
         help="send this header field; may be repeated",
     )
+    add("-A", "--user-agent", metavar="TEXT", help="instead of pooledhttp/VERSION")
+    add("-X", "--request", dest="method", metavar="METHOD", help="of URLs that have none (GET)")
+    add("--proxy", metavar="URL", help="for all requests; '' for none (default: *_PROXY variables)")
+    add("--cookies", type=_existing, metavar="FILE", help="send these, in Netscape's format")
+    add("--netrc-file", type=_existing, metavar="FILE", help="instead of ~/.netrc")
+
+
+def _add_trust(group: argparse._ArgumentGroup) -> None:
+    trust = group.add_mutually_exclusive_group()
+    trust.add_argument(
+        "--cacert",
+        "--ca",
+        "--verify",
+        dest="ca",
+        type=_existing,
+        metavar="FILE",
+        help="trust these CAs as well",
+    )
+    trust.add_argument("--cacert-only", type=_existing, metavar="FILE", help="trust these CAs only")
+    trust.add_argument("-k", "--insecure", action="store_true", help="do not verify certificates")
+    group.add_argument("--cert", metavar="FILE[:KEY]", help="present this client certificate")
 
 
 def _existing(text: str) -> str:
@@ -152,6 +176,14 @@ def _existing(text: str) -> str:
     if not os.path.exists(text):
         raise argparse.ArgumentTypeError(f"there is no file {text!r}")
     return text
+
+
+def _share(text: str) -> float:
+    """Read a part of all, from 0 to 1."""
+    value = positive_or_zero(text)
+    if value > 1.0:
+        raise argparse.ArgumentTypeError(f"a number from 0 to 1 is wanted, not {text!r}")
+    return value
 
 
 def _header(text: str) -> tuple[str, str]:

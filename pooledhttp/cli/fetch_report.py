@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from pooledhttp.cli.progress import bytes_text
 
 if TYPE_CHECKING:
-    from pooledhttp.bulk import Download, Tally
+    from pooledhttp.bulk import Download, Source, Tally
     from pooledhttp.cli.stopping import Stop
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "complain",
     "status_of",
     "tell",
+    "tell_what_is_missing",
 ]
 
 OK, SOME_FAILED, USAGE, FILES = 0, 1, 2, 3
@@ -44,12 +46,19 @@ class Report:
     first_failures: tuple[str, ...] = ()
 
 
-def status_of(report: Report, stop: Stop) -> int:
-    """Return the exit status."""
+def status_of(report: Report, stop: Stop, ok_if: float = 1.0) -> int:
+    """Return the exit status.
+
+    Args:
+        report: How the run went.
+        stop: Whether a signal ended it.
+        ok_if: The part of all jobs that is enough.
+    """
     if stop.signal is not None:
         return 128 + stop.signal
     if report.error is None:
-        return SOME_FAILED if report.tally.failed else OK
+        tally = report.tally
+        return OK if tally.ok >= ok_if * tally.done else SOME_FAILED
     return FILES if _is_of_files(report.error) else SOME_FAILED
 
 
@@ -125,3 +134,28 @@ def complain(error: Exception, status: int) -> int:
     """Print an error, and return the exit status."""
     print(f"pooledhttp fetch: {error}", file=sys.stderr)
     return status
+
+
+def tell_what_is_missing(args: argparse.Namespace, source: Source) -> int:
+    """Print what a run would fetch, without fetching or changing anything (`--dry-run`).
+
+    Returns:
+        The exit status: 0.
+    """
+    from pooledhttp.bulk import Job, Run, one_line
+
+    missing = there = 0
+    with ExitStack() as stack:
+        run = None
+        with suppress(FileNotFoundError):
+            run = stack.enter_context(Run(args.directory))
+        for item in source:
+            url = item.url if isinstance(item, Job) else str(item)
+            if run is not None and run.has(item):
+                there += 1
+                continue
+            missing += 1
+            if not args.quiet:
+                print(one_line(url))
+    print(f"{missing} to fetch, {there} there already", file=sys.stderr)
+    return OK

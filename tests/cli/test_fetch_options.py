@@ -1,0 +1,198 @@
+"""The options of `pooledhttp fetch` that say how requests are sent, and `--config`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import pooledhttp
+from pooledhttp.cli.main import main
+from tests.support.certificates import Authority
+from tests.support.scripted import ScriptedServer, SeenRequest, answering, respond
+
+COOKIES = (
+    "# Netscape HTTP Cookie File\n"
+    "127.0.0.1\tFALSE\t/\tFALSE\t0\tsession\tabc\n"
+    "127.0.0.1\tFALSE\t/\tFALSE\t1000000000\texpired\tx\n"
+)
+
+
+def fetch(*arguments: object) -> int:
+    return main(["fetch", "-q", *map(str, arguments)])
+
+
+def echo(seen: SeenRequest) -> bytes:
+    fields = {name: seen.header(name) for name in ("user-agent", "cookie", "authorization")}
+    return respond(json.dumps({**fields, "method": seen.method, "target": seen.target}).encode())
+
+
+def sent(tmp_path: Path, server: ScriptedServer, *arguments: object) -> dict[str, str | None]:
+    """Fetch one URL with these options; returns what the server got."""
+    assert fetch(server.url("/x"), "-d", tmp_path / "out", *arguments) == 0
+    found: dict[str, str | None] = json.loads((tmp_path / "out" / "x").read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "value"),
+    [
+        ((), "user-agent", f"pooledhttp/{pooledhttp.__version__}"),
+        (("-A", "me/1"), "user-agent", "me/1"),
+        (("-H", "User-Agent: you"), "user-agent", "you"),
+        (("-X", "OPTIONS"), "method", "OPTIONS"),
+        (("--cookies", "jar"), "cookie", "session=abc"),
+        (("--netrc-file", "nrc"), "authorization", "Basic dTpw"),
+    ],
+)
+def test_what_is_sent(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    field: str,
+    value: str,
+) -> None:
+    """By default, and with an option."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jar").write_text(COOKIES)
+    (tmp_path / "nrc").write_text("machine 127.0.0.1 login u password p\n")
+    with ScriptedServer(answering(echo)) as server:
+        assert sent(tmp_path, server, *options)[field] == value
+
+
+def test_a_proxy_that_is_given_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the variables, which are as before afterwards; an empty one means none."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "*")
+    with ScriptedServer(answering(echo)) as proxy, ScriptedServer(answering(echo)) as server:
+        assert sent(tmp_path / "a", server, "--proxy", proxy.url(""))["target"] == server.url("/x")
+        monkeypatch.delenv("no_proxy")
+        assert sent(tmp_path / "b", server, "--proxy", "")["target"] == "/x"
+    assert os.environ["http_proxy"] == "http://127.0.0.1:1"
+
+
+def test_cas_are_added_or_replace_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--cacert` keeps those that are trusted anyway, `--cacert-only` does not."""
+    for name in ("mine", "usual"):
+        (tmp_path / name).mkdir()
+    mine, usual = Authority(tmp_path / "mine"), Authority(tmp_path / "usual")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", usual.bundle)
+    with (
+        ScriptedServer(answering(echo), tls=mine.server_context()) as one,
+        ScriptedServer(answering(echo), tls=usual.server_context()) as two,
+    ):
+        urls = (one.url("/1"), two.url("/2"))
+        out = tmp_path / "out"
+        only = ("--cacert-only", mine.bundle, "--retries", 0)
+        assert fetch(*urls, "-d", out, *only) == 1 and not (out / "2").exists()
+        assert fetch(*urls, "-d", out, "--cacert", mine.bundle) == 0
+        assert (out / "1").exists() and (out / "2").exists()
+
+
+def test_a_body_may_be_too_large(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By its length, or while it comes; nothing of it stays, and it is not tried again."""
+
+    def answer(seen: SeenRequest) -> bytes:
+        if seen.target == "/chunked":
+            head = [("Transfer-Encoding", "chunked")]
+            return respond(b"9\r\n123456789\r\n0\r\n\r\n", head, length=None)
+        return respond(b"x" * int(seen.target[1:]))
+
+    out = tmp_path / "out"
+    with ScriptedServer(answering(answer)) as server:
+        urls = [server.url(path) for path in ("/8", "/9", "/chunked")]
+        assert fetch(*urls, "-d", out, "--max-size", 8) == 1
+        assert len(server.requests) == 3
+    assert (out / "8").exists() and not (out / "9").exists() and not (out / "chunked").exists()
+    assert list(out.glob(".pooledhttp/parts/*")) == []
+    assert capsys.readouterr().err.count("TooLarge: more than 8 bytes") == 2
+
+
+def test_files_get_the_time_that_the_server_says(tmp_path: Path) -> None:
+    """With `--mtime`; what is no time changes nothing."""
+
+    def answer(seen: SeenRequest) -> bytes:
+        when = "soon" if seen.target == "/b" else "Tue, 01 Jan 2019 00:00:00 GMT"
+        return respond(b"x", [("Last-Modified", when)])
+
+    with ScriptedServer(answering(answer)) as server:
+        urls = (server.url("/a"), server.url("/b"))
+        assert fetch(*urls, "-d", tmp_path, "--mtime") == 0
+    assert (tmp_path / "a").stat().st_mtime == 1546300800
+    assert (tmp_path / "b").stat().st_mtime > 1546300800
+
+
+def test_a_dry_run_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And asks and changes nothing, not even the directory."""
+    out = tmp_path / "out"
+    with ScriptedServer(answering(echo)) as server:
+        urls = [server.url(f"/{number}") for number in range(3)]
+        assert main(["fetch", *urls, "-d", str(out), "--dry-run"]) == 0
+        assert not out.exists() and server.requests == []
+        assert capsys.readouterr().out.split() == urls
+        assert fetch(*urls[:2], "-d", out) == 0
+        (out / "1").unlink()
+        before = sorted(out.rglob("*"))
+        assert main(["fetch", *urls, "-d", str(out), "--dry-run"]) == 0
+        assert sorted(out.rglob("*")) == before and len(server.requests) == 2
+    said = capsys.readouterr()
+    assert said.out.split() == urls[1:] and said.err == "2 to fetch, 1 there already\n"
+
+
+@pytest.mark.parametrize(("share", "status"), [("0.5", 0), ("0.9", 1), ("0", 0)])
+def test_a_part_of_all_may_be_enough(tmp_path: Path, share: str, status: int) -> None:
+    """`--ok-if`: one of three fails."""
+
+    def answer(seen: SeenRequest) -> bytes:
+        return respond(b"no", status=404) if seen.target == "/2" else respond(b"x")
+
+    with ScriptedServer(answering(answer)) as server:
+        urls = [server.url(f"/{number}") for number in range(3)]
+        assert fetch(*urls, "-d", tmp_path, "--ok-if", share) == status
+
+
+def test_options_come_from_a_file(tmp_path: Path) -> None:
+    """Under the names of the command line, which wins wherever it stands."""
+    config = tmp_path / "fetch.toml"
+    config.write_text(
+        f'user-agent = "file/1"\njobs = 3\nmtime = true\ndirectory = "{tmp_path / "out"}"\n'
+        'header = ["Authorization: mine"]\n'
+    )
+    with ScriptedServer(answering(echo)) as server:
+        assert fetch("--config", config, server.url("/a")) == 0
+        assert fetch("-A", "line/1", "--config", config, server.url("/b")) == 0
+        assert fetch("--config", config, "-A", "line/1", server.url("/c")) == 0
+        agents = [seen.header("user-agent") for seen in server.requests]
+        assert agents == ["file/1", "line/1", "line/1"]
+        assert server.requests[0].header("authorization") == "mine"
+    assert (tmp_path / "out" / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("jbos = 3", "no option 'jbos'"),
+        ("jobs = 0", "above 0"),
+        ("jobs = true", "a text or a number"),
+        ("quiet = 1", "true or false"),
+        ("jobs = [1, 2]", "one value"),
+        ('decode = "maybe"', "invalid choice"),
+        ("[files]\njobs = 1", "no option 'files'"),
+        ("config = 'x'", "no option 'config'"),
+        ("help = true", "no option 'help'"),
+        ("jobs =", "fetch.toml"),
+    ],
+)
+def test_a_wrong_file_of_options_is_wrong_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, problem: str
+) -> None:
+    """It names the file and what is wrong."""
+    (tmp_path / "fetch.toml").write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        fetch("--config", tmp_path / "fetch.toml", "http://127.0.0.1:1/")
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and problem in said and "fetch.toml" in said
