@@ -25,6 +25,7 @@ from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.names import Naming, folded, naming
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.bulk.places import PER_PROXY, check_per_proxy
+from pooledhttp.bulk.rates import check_rate, make_rates
 from pooledhttp.bulk.results import (
     DEFAULT_JOBS,
     DEFAULT_PER_HOST,
@@ -113,6 +114,10 @@ def download(
     jobs: int = DEFAULT_JOBS,
     per_host: int | None = DEFAULT_PER_HOST,
     per_proxy: int | None = PER_PROXY,
+    rate: float | None = None,
+    per_host_rate: float | None = None,
+    limit_rate: float | None = None,
+    low_speed: float | None = None,
     timeout: TimeoutInput = DEFAULT_TIMEOUT,
     retries: int = DEFAULT_RETRIES,
     ordered: bool = False,
@@ -144,6 +149,11 @@ def download(
         per_host: The most requests at once to one scheme, host and port; `None` means no limit but
             `jobs`.
         per_proxy: The most requests at once through one proxy; `None` means no limit but `jobs`.
+        rate: Requests a second in all, evenly; `None` for no limit. The wait counts for no timeout.
+        per_host_rate: Requests a second to each scheme, host and port; `None` for no limit.
+        limit_rate: Bytes a second of all bodies together; `None` for no limit.
+        low_speed: A body that comes with less than so many bytes a second for a minute is given up,
+            and tried again. `None` for no such limit.
         timeout: As for `fetch`: 10 s to connect and 60 s of silence by default; a number is the
             seconds for one file in all.
         retries: Further attempts after a passing failure, as for `fetch`. What has come of a body
@@ -180,6 +190,9 @@ def download(
         raise TypeError("download takes an iterable of URLs and Jobs; put a single one into a list")
     check_retries(retries)
     check_per_proxy(per_proxy)
+    rates = make_rates(rate, per_host_rate)
+    check_rate("limit_rate", limit_rate)
+    check_rate("low_speed", low_speed)
     if decode not in ("auto", "never", "always"):
         raise ValueError(f"decode must be 'auto', 'never' or 'always', not {decode!r}")
     if digest is not None and digest not in hashlib.algorithms_available:
@@ -196,11 +209,13 @@ def download(
         digest,
         max_size,
         mtime,
+        limit_rate,
+        low_speed,
     )
     return open_download(
         jobs_or_urls,
         directory,
-        lambda runtime: OwnSession(session, per_host, runtime, per_proxy),
+        lambda runtime: OwnSession(session, per_host, runtime, per_proxy, rates),
         options,
         jobs=jobs,
         per_host=per_host,

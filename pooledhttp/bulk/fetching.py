@@ -15,6 +15,7 @@ from pooledhttp.bulk.jobs import Job, Saved, Sink
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.places import PER_PROXY, check_per_proxy
+from pooledhttp.bulk.rates import make_rates
 from pooledhttp.bulk.report import Result
 from pooledhttp.bulk.results import (
     DEFAULT_JOBS,
@@ -226,6 +227,8 @@ def fetch(
     sink: Sink | str | os.PathLike[str] | None = None,
     retries: int = DEFAULT_RETRIES,
     per_proxy: int | None = PER_PROXY,
+    rate: float | None = None,
+    per_host_rate: float | None = None,
 ) -> Fetch:
     """Request many URLs at once and return their results as they come.
 
@@ -255,6 +258,8 @@ def fetch(
             tried again. Where the session has a retry policy of its own, that one decides about
             connections and statuses, and this number counts for bodies only.
         per_proxy: The most requests at once through one proxy; `None` means no limit but `jobs`.
+        rate: Requests a second in all, evenly; `None` for no limit. The wait counts for no timeout.
+        per_host_rate: Requests a second to each scheme, host and port; `None` for no limit.
 
     Returns:
         An iterator of `Result`. Closing it, leaving a `for` loop over it, or Ctrl-C stops all work
@@ -269,9 +274,10 @@ def fetch(
         raise TypeError("fetch takes an iterable of URLs and Jobs; put a single one into a list")
     check_retries(retries)
     check_per_proxy(per_proxy)
+    rates = make_rates(rate, per_host_rate)
     return start(
         jobs_or_urls,
-        lambda runtime: OwnSession(session, per_host, runtime, per_proxy),
+        lambda runtime: OwnSession(session, per_host, runtime, per_proxy, rates),
         jobs=jobs,
         per_host=per_host,
         timeout=timeout,

@@ -22,6 +22,8 @@ class Options:
         decode: What to do about a Content-Encoding: `"auto"`, `"never"` or `"always"`.
         digest: The algorithm of the digests to record; None for none.
         max_size: The most bytes that a body may have; None for no limit.
+        limit_rate: Bytes a second of all bodies together; None for no limit.
+        low_speed: Bytes a second below which a body is given up after a minute; None for none.
         mtime: Give files the time of their Last-Modified.
     """
 
@@ -34,3 +36,5 @@ class Options:
     digest: str | None = None
     max_size: int | None = None
     mtime: bool = False
+    limit_rate: float | None = None
+    low_speed: float | None = None

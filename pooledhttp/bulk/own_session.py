@@ -16,6 +16,7 @@ from urllib.request import getproxies
 
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
 from pooledhttp.bulk.places import PER_PROXY, PlacedAdapter, Places
+from pooledhttp.bulk.rates import Rates
 from pooledhttp.client import SessionExtras
 from pooledhttp.events import Event, RetryScheduled
 from pooledhttp.pool import PoolConfig, PoolStats
@@ -63,6 +64,7 @@ class OwnSession:
         runtime: What the session waits with.
         per_proxy: The most requests at once through one proxy, and the most idle connections when
             there is one; `None` for no limit.
+        rates: Requests a second; `None` for no limit.
     """
 
     def __init__(
@@ -71,9 +73,10 @@ class OwnSession:
         per_host: int | None,
         runtime: Runtime,
         per_proxy: int | None = PER_PROXY,
+        rates: Rates | None = None,
     ) -> None:
         self._attempts = _Attempts(runtime.current)
-        self._places = Places(per_host, runtime, per_proxy)
+        self._places = Places(per_host, runtime, per_proxy, rates)
         self._now = runtime.now
         extras = getattr(settings, "_extras", SessionExtras())
         self._session = Session(

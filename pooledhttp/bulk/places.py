@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.adapters import HTTPAdapter
+from pooledhttp.bulk.rates import Rates
 from pooledhttp.bulk.urls import origin_of
 from pooledhttp.message import ProxiesInput, TimeoutInput
 from pooledhttp.network import select_proxy
@@ -61,11 +62,17 @@ class Places:
         per_host: Places at each origin; None for no limit.
         runtime: How to wait.
         per_proxy: Places at each proxy; None for no limit.
+        rates: Requests a second; None for no limit.
     """
 
     def __init__(
-        self, per_host: int | None, runtime: Runtime, per_proxy: int | None = PER_PROXY
+        self,
+        per_host: int | None,
+        runtime: Runtime,
+        per_proxy: int | None = PER_PROXY,
+        rates: Rates | None = None,
     ) -> None:
+        self._rates = rates
         self._per_host = per_host
         self._per_proxy = per_proxy
         self._runtime = runtime
@@ -77,7 +84,7 @@ class Places:
         self._holders: dict[object, _Holder] = {}
 
     def enter(self, origin: str, proxy: str | None = None) -> float:
-        """Take a place at an origin, and at a proxy, giving back those at others.
+        """Take a place at an origin, and at a proxy, giving back those at others; and the turn.
 
         Args:
             origin: The origin.
@@ -93,14 +100,18 @@ class Places:
             limits[origin] = self._per_host
         if self._per_proxy is not None and proxy is not None:
             limits[f"by {proxy}"] = self._per_proxy
-        if holder.places == tuple(limits):
-            return holder.waited
-        self._give_back(holder)
-        began = self._runtime.now()
-        for place, limit in limits.items():
-            self._take(place, limit)
-            holder.places += (place,)
-        holder.waited += self._runtime.now() - began
+        if holder.places != tuple(limits):
+            self._give_back(holder)
+            began = self._runtime.now()
+            for place, limit in limits.items():
+                self._take(place, limit)
+                holder.places += (place,)
+            holder.waited += self._runtime.now() - began
+        if self._rates is not None:
+            wait = self._rates.take(origin, self._runtime.now())
+            if wait:
+                self._runtime.sleep(wait)
+                holder.waited += wait
         return holder.waited
 
     def leave(self) -> float:

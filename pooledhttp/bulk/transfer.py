@@ -23,9 +23,11 @@ from pooledhttp.bulk.bodies import pieces, write_all
 from pooledhttp.bulk.checks import Checks, Digest
 from pooledhttp.bulk.database import JournalError
 from pooledhttp.bulk.engine import Requester
+from pooledhttp.bulk.flow import Flow, TooLarge
 from pooledhttp.bulk.folder import ForeignFile, Part
 from pooledhttp.bulk.halting import HaltableRuntime
 from pooledhttp.bulk.pacing import Entry
+from pooledhttp.bulk.rates import Allowance
 from pooledhttp.bulk.report import DownloadResult, error_text, one_line
 from pooledhttp.bulk.responses import (
     Asked,
@@ -47,13 +49,16 @@ from pooledhttp.exceptions import (
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["Downloader", "RunStopped", "TooLarge"]
+__all__ = ["Downloader", "RunStopped"]
 
 #: Shorter bodies are not worth a row that says how to go on with them.
 _RESUMABLE_BYTES = 64 * 1024
 
 #: From here on what is needed to go on with a body is committed without waiting for company.
 _COMMIT_BYTES = 4 * 1024 * 1024
+
+#: Bytes that were not used are saved up for so long.
+_SAVED_SECONDS = 0.25
 
 #: A server that changes its mind about a body this often does not get asked again at once.
 _MAX_RESTARTS = 3
@@ -68,10 +73,6 @@ _GONE = frozenset({404, 410})
 
 class RunStopped(OSError):
     """The run cannot go on: the disk is full, or the journal cannot be written."""
-
-
-class TooLarge(Exception):
-    """A body has more bytes than it may have."""
 
 
 class Downloader:
@@ -98,6 +99,8 @@ class Downloader:
         self.workspace = workspace
         self.timeout = timeout
         self.again = again
+        limit = workspace.options.limit_rate
+        self.allowance = None if limit is None else Allowance(limit, _SAVED_SECONDS)
         # Each worker adds to its own number.
         self._received: dict[object, int] = {}
 
@@ -140,6 +143,7 @@ class _Transfer:
         self._journal = owner.workspace.journal
         self._parts = owner.workspace.parts
         self._not_refreshed = owner.workspace.not_refreshed
+        self._allowance = owner.allowance
         self._options = owner.workspace.options
         self._job = task.job
         self._checks = Checks(task.job, owner.workspace.options.digest)
@@ -325,7 +329,7 @@ class _Transfer:
         total = decision.total if is_coded else None
         self._account.etag = headers.get("ETag")
         self._account.modified = headers.get("Last-Modified")
-        self._check_size(decision.total or 0)
+        Flow(self._options, None, self._runtime).expect(decision.total or 0)
         part = Part(self._row.id, total, mark_of(validator), self._task.replaces)
         self._note_running(part)
         digest = self._checks.digest()
@@ -344,7 +348,8 @@ class _Transfer:
     def _write(
         self, file: BinaryIO, response: Response, digest: Digest | None, *, coded: bool
     ) -> int:
-        begun = os.fstat(file.fileno()).st_size
+        here = os.fstat(file.fileno()).st_size
+        flow = Flow(self._options, self._allowance, self._runtime, here)
         size = 0
         is_committed = False
         for piece in pieces(response, coded=coded):
@@ -352,17 +357,12 @@ class _Transfer:
             if digest is not None:
                 digest.update(piece)
             size += len(piece)
-            self._check_size(begun + size)
             self._count_bytes(len(piece))
+            flow.take(len(piece))
             if size >= _COMMIT_BYTES and not is_committed:
                 is_committed = True
                 self._journal.commit()
         return size
-
-    def _check_size(self, size: int) -> None:
-        most = self._options.max_size
-        if most is not None and size > most:
-            raise TooLarge(f"more than {most} bytes")
 
     def _check_length(self, part: Part, size: int, received: int) -> None:
         if part.total is not None and size != part.total:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pooledhttp.cli.config_file import ConfigFile
-from pooledhttp.cli.numbers import count, count_or_zero, positive, positive_or_zero
+from pooledhttp.cli.numbers import bytes_count, count, count_or_zero, positive, positive_or_zero
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -41,6 +41,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     _add_basics(parser)
     _add_files(parser.add_argument_group("files"))
     _add_times(parser.add_argument_group("time and retries"))
+    _add_pace(parser.add_argument_group("pace (default: no limit)"))
     _add_requests(parser.add_argument_group("requests"))
     _add_trust(parser.add_argument_group("TLS"))
     return parser
@@ -106,7 +107,12 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         help="undo a Content-Encoding that came although none was asked for (default: unless the"
         " file's name or type says that the coded form is the file)",
     )
-    add("--max-size", type=count, metavar="BYTES", help="refuse larger bodies (default: no limit)")
+    add(
+        "--max-size",
+        type=bytes_count,
+        metavar="BYTES",
+        help="refuse larger bodies (default: no limit)",
+    )
     add("--mtime", action="store_true", help="give files the time of their Last-Modified")
     add("--digest", metavar="NAME", help="record a digest of each file: sha256, md5, ...")
 
@@ -134,6 +140,19 @@ def _add_times(group: argparse._ArgumentGroup) -> None:
         default=4,
         metavar="N",
         help="further attempts after a passing failure (default: 4)",
+    )
+
+
+def _add_pace(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--rate", type=positive, metavar="N", help="requests a second, in all")
+    add("--per-host-rate", type=positive, metavar="N", help="requests a second, to each host")
+    add("--limit-rate", type=bytes_count, metavar="BYTES", help="bytes a second, in all (500k, 2M)")
+    add(
+        "--low-speed",
+        type=bytes_count,
+        metavar="BYTES",
+        help="give up a body that comes with less a second for a minute, and try again",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from argparse import ArgumentTypeError
 
-__all__ = ["count", "count_or_zero", "positive", "positive_or_zero"]
+__all__ = ["bytes_count", "count", "count_or_zero", "positive", "positive_or_zero"]
 
 
 def count(text: str) -> int:
@@ -13,6 +13,15 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"a whole number above 0 is wanted, not {text!r}")
     return int(text)
+
+
+def bytes_count(text: str) -> int:
+    """Read a number of bytes: `500`, `500k`, `2M` or `1.5G`, by steps of 1024 as in curl."""
+    unit = "kmg".find(text[-1:].lower()) + 1 if text else 0
+    value = _float(text[:-1] if unit else text) * 1024**unit
+    if not 1.0 <= value < math.inf:
+        raise ArgumentTypeError(f"a number of bytes such as 500k or 2M is wanted, not {text!r}")
+    return int(value)
 
 
 def count_or_zero(text: str) -> int:

@@ -11,6 +11,7 @@ import pytest
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.halting import HaltableRuntime, Halted
 from pooledhttp.bulk.places import PlacedAdapter, Places
+from pooledhttp.bulk.rates import Rates
 from pooledhttp.runtime import default_runtime
 from pooledhttp.timing import Timeout
 from tests.support.patience import wait_until
@@ -83,6 +84,18 @@ def test_a_proxy_has_places_of_its_own() -> None:
     for thread in threads:
         thread.join(10)
     assert sorted(order) == list("abcd") and places._taken == {} and places._waiting == {}
+
+
+def test_the_turn_of_a_request_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time it is sent, at the host that it is sent to; the wait is counted as any other."""
+    slept: list[float] = []
+    runtime = HaltableRuntime(BASE)
+    monkeypatch.setattr(runtime, "now", lambda: 100.0)
+    monkeypatch.setattr(runtime, "sleep", slept.append)
+    places = Places(None, runtime, rates=Rates(per_host=2.0))
+    waited = [places.enter("a"), places.enter("a"), places.enter("b")]
+    assert slept == [0.5] and waited == [0.0, 0.5, 0.5] and places.leave() == 0.5
+    runtime.close()
 
 
 def test_without_a_limit_no_thread_waits() -> None:

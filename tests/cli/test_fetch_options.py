@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
 
 import pooledhttp
 from pooledhttp.cli.main import main
+from pooledhttp.cli.numbers import bytes_count
 from tests.support.certificates import Authority
 from tests.support.scripted import ScriptedServer, SeenRequest, answering, respond
 
@@ -141,6 +144,35 @@ def test_a_dry_run_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFi
         assert sorted(out.rglob("*")) == before and len(server.requests) == 2
     said = capsys.readouterr()
     assert said.out.split() == urls[1:] and said.err == "2 to fetch, 1 there already\n"
+
+
+def test_the_pace_is_kept(tmp_path: Path) -> None:
+    """Requests and bytes a second reach the engine: the times are those of its own clock."""
+    with ScriptedServer(answering(echo)) as server:
+        urls = [server.url(f"/{number}") for number in range(6)]
+        began = time.monotonic()
+        assert fetch(*urls, "-d", tmp_path, "--rate", 20, "--per-host-rate", 15) == 0
+        assert time.monotonic() - began >= 5 / 15
+        began = time.monotonic()
+        options = ("--limit-rate", "1k", "--low-speed", 1)
+        assert fetch(*urls, "-d", tmp_path / "b", *options) == 0
+        size = sum(path.stat().st_size for path in (tmp_path / "b").glob("[0-9]"))
+        assert time.monotonic() - began >= (size - 256 - 200) / 1024
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("500", 500), ("2k", 2048), ("1.5M", 1572864), ("1G", 1 << 30)]
+)
+def test_bytes_have_units(text: str, value: int) -> None:
+    """As curl and wget have them."""
+    assert bytes_count(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "k", "0", "-1", "1T", "inf", "nan", "x"])
+def test_what_is_no_number_of_bytes_is_told(text: str) -> None:
+    """With an example."""
+    with pytest.raises(ArgumentTypeError, match="500k"):
+        bytes_count(text)
 
 
 @pytest.mark.parametrize(("share", "status"), [("0.5", 0), ("0.9", 1), ("0", 0)])
