@@ -29,6 +29,7 @@ from pooledhttp.bulk.rates import check_rate, make_rates
 from pooledhttp.bulk.results import (
     DEFAULT_JOBS,
     DEFAULT_PER_HOST,
+    follow_limits,
     make_pace,
 )
 from pooledhttp.bulk.retrying import DEFAULT_RETRIES, Again
@@ -80,6 +81,7 @@ def open_download(
     again = Again(retries, only_bodies=getattr(session, "has_retry_policy", False))
     downloader = Downloader(session, haltable, workspace, limits, again)
     engine = Engine(session, haltable, pace, downloader)
+    follow_limits(engine, session)
     return Download(
         items_of(source),
         engine,

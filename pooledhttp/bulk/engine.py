@@ -142,6 +142,11 @@ class Engine(Generic[W, R]):
             self._pace.add(Entry(index, line, work))
         self._start_more()
 
+    def limit(self, line: str, limit: int) -> None:
+        """Have a line run at most so many items from now on; any thread may call it."""
+        with self._lock:
+            self._pace.limit(line, limit)
+
     def put(self, result: R) -> None:
         """Queue a result that needed no work."""
         with self._lock:

@@ -22,6 +22,7 @@ from pooledhttp.bulk.results import (
     DEFAULT_PER_HOST,
     READ_SECONDS,
     Results,
+    follow_limits,
     make_pace,
 )
 from pooledhttp.bulk.retrying import DEFAULT_RETRIES, Again, Tries
@@ -213,7 +214,9 @@ def start(
         raise
     again = Again(retries, only_bodies=getattr(session, "has_retry_policy", False))
     exchange = _Exchange(session, haltable, limits, again)
-    return Fetch(items, Engine(session, haltable, pace, exchange), session, base.now, sink)
+    engine = Engine(session, haltable, pace, exchange)
+    follow_limits(engine, session)
+    return Fetch(items, engine, session, base.now, sink)
 
 
 def fetch(

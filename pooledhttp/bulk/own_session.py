@@ -104,6 +104,10 @@ class OwnSession:
         """Send a request as `Session.request` does. A wait for a place adds to no timeout."""
         return self._session.request(method, url, **settings)
 
+    def tell_limits(self, on_limit: Callable[[str, int], None]) -> None:
+        """Have changes of the places at a host told to a function; see `Places`."""
+        self._places.on_limit = on_limit
+
     def stats(self) -> PoolStats:
         """Return the counters of the pool."""
         stats: PoolStats = self._session.pool.stats()

@@ -2,6 +2,8 @@
 
 Plain bookkeeping: no thread, no clock, no socket.
 
+A line's limit is `per_host`, or less after its host has refused requests (`limit`).
+
 A job has four states, and the pace counts how many jobs are in each:
 
 ```
@@ -48,11 +50,14 @@ class Entry(Generic[T]):
 class _Line(Generic[T]):
     """The jobs of one host: those that wait, oldest first, and how many run."""
 
-    __slots__ = ("queue", "running")
+    __slots__ = ("is_ready", "limit", "queue", "running")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
         self.queue: deque[Entry[T]] = deque()
         self.running = 0
+        self.limit = limit
+        #: Whether it stands among those that are ready.
+        self.is_ready = False
 
 
 class Pace(Generic[T]):
@@ -85,6 +90,8 @@ class Pace(Generic[T]):
         self._lines: dict[str, _Line[T]] = {}
         #: (index of the line's first job, line) for every line that has a job and room for it.
         self._ready: list[tuple[int, str]] = []
+        #: Limits of lines that differ from `per_host`.
+        self._limits: dict[str, int] = {}
         self._next_taken = 0
 
     @property
@@ -103,16 +110,17 @@ class Pace(Generic[T]):
         """Queue an item. Indexes must rise."""
         line = self._lines.get(entry.line)
         if line is None:
-            line = self._lines[entry.line] = _Line()
+            line = self._lines[entry.line] = _Line(self._limits.get(entry.line, self.per_host))
         line.queue.append(entry)
         self.queued += 1
-        if len(line.queue) <= self.per_host:
+        if len(line.queue) <= line.limit:
             self.stock += 1
-        if len(line.queue) == 1 and line.running < self.per_host:
-            heappush(self._ready, (entry.index, entry.line))
+        self._offer(entry.line, line)
 
     def start(self) -> Entry[T] | None:
         """Take the next job that may start off its queue, or return `None` when none may."""
+        while self._ready and not self._is_open(self._ready[0]):
+            heappop(self._ready)  # its limit was lowered after it had been put here
         if not self._ready or self.running >= self.jobs:
             return None
         index, name = self._ready[0]
@@ -122,8 +130,9 @@ class Pace(Generic[T]):
             return None
         heappop(self._ready)
         line = self._lines[name]
+        line.is_ready = False
         entry = line.queue.popleft()
-        if len(line.queue) < self.per_host:
+        if len(line.queue) < line.limit:
             self.stock -= 1
         line.running += 1
         self.queued -= 1
@@ -134,12 +143,10 @@ class Pace(Generic[T]):
     def finish(self, entry: Entry[T]) -> None:
         """A started job has ended; its result waits to be taken."""
         line = self._lines[entry.line]
-        was_full = line.running >= self.per_host
         line.running -= 1
         self.running -= 1
         self.finished += 1
-        if was_full:
-            self._offer(entry.line, line)
+        self._offer(entry.line, line)
         if not line.queue and not line.running:
             del self._lines[entry.line]
 
@@ -153,7 +160,24 @@ class Pace(Generic[T]):
         if self.ordered:
             self._next_taken = index + 1
 
+    def limit(self, name: str, limit: int) -> None:
+        """Have a line run at most so many from now on, and never more than `per_host`."""
+        limit = self._limits[name] = min(limit, self.per_host)
+        line = self._lines.get(name)
+        if line is not None:
+            waiting = len(line.queue)
+            self.stock += min(waiting, limit) - min(waiting, line.limit)
+            line.limit = limit
+            self._offer(name, line)
+
     def _offer(self, name: str, line: _Line[T]) -> None:
         """Put a line among those that are ready, if it is."""
-        if line.queue and line.running < self.per_host:
+        if line.queue and line.running < line.limit and not line.is_ready:
+            line.is_ready = True
             heappush(self._ready, (line.queue[0].index, name))
+
+    def _is_open(self, place: tuple[int, str]) -> bool:
+        """Whether a line that was ready still is."""
+        line = self._lines[place[1]]
+        line.is_ready = line.running < line.limit
+        return line.is_ready

@@ -5,6 +5,8 @@ host, and many items may be led to the same one. There they stand in line, and t
 run's own doing: it counts for no timeout. So it is taken before the request is sent, outside its
 timeout, by an adapter that sees every hop.
 
+A host that refuses requests (429, 503, no connection) has fewer places for a while; see `throttle`.
+
 Requests through one proxy have places of their own, however many hosts there are behind it.
 
 A thread gives back the places that it has before it waits for others. It takes the one at the host
@@ -20,7 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.rates import Rates
+from pooledhttp.bulk.retrying import causes
+from pooledhttp.bulk.throttle import Throttle
 from pooledhttp.bulk.urls import origin_of
+from pooledhttp.exceptions import ConnectionError
 from pooledhttp.message import ProxiesInput, TimeoutInput
 from pooledhttp.network import select_proxy
 from pooledhttp.runtime import Runtime, Waiter
@@ -30,6 +35,9 @@ if TYPE_CHECKING:
     from pooledhttp.message import PreparedRequest, Response
 
 __all__ = ["PER_PROXY", "PlacedAdapter", "Places", "check_per_proxy"]
+
+#: Statuses that say that there are too many requests.
+_REFUSING = frozenset({429, 503})
 
 #: Requests at once through one proxy, as in browsers.
 PER_PROXY = 32
@@ -48,9 +56,11 @@ def check_per_proxy(per_proxy: int | None) -> None:
 class _Holder:
     """What one thread has: its places, and how long it waited for places since `leave`."""
 
-    __slots__ = ("places", "waited")
+    __slots__ = ("number", "places", "waited")
 
     def __init__(self) -> None:
+        #: Of the request, for the throttle of its host.
+        self.number = 0
         self.places: tuple[str, ...] = ()
         self.waited = 0.0
 
@@ -59,7 +69,7 @@ class Places:
     """The places at all origins of a run.
 
     Args:
-        per_host: Places at each origin; None for no limit.
+        per_host: The most places at each origin; None for no limit.
         runtime: How to wait.
         per_proxy: Places at each proxy; None for no limit.
         rates: Requests a second; None for no limit.
@@ -73,6 +83,8 @@ class Places:
         rates: Rates | None = None,
     ) -> None:
         self._rates = rates
+        #: Called with an origin and its places when these have changed, in the request's thread.
+        self.on_limit: Callable[[str, int], None] | None = None
         self._per_host = per_host
         self._per_proxy = per_proxy
         self._runtime = runtime
@@ -80,6 +92,7 @@ class Places:
         # Guarded by the lock:
         self._taken: dict[str, int] = {}
         self._waiting: dict[str, deque[Waiter]] = {}
+        self._throttles: dict[str, Throttle] = {}
         # Each thread touches its own entry only.
         self._holders: dict[object, _Holder] = {}
 
@@ -95,24 +108,45 @@ class Places:
         """
         me = self._runtime.current()
         holder = self._holders.setdefault(me, _Holder())
-        limits: dict[str, int] = {}
-        if self._per_host is not None:
-            limits[origin] = self._per_host
+        wanted: tuple[str, ...] = (origin,)
         if self._per_proxy is not None and proxy is not None:
-            limits[f"by {proxy}"] = self._per_proxy
-        if holder.places != tuple(limits):
+            wanted = (origin, f"by {proxy}")
+        if holder.places != wanted:
             self._give_back(holder)
-            began = self._runtime.now()
-            for place, limit in limits.items():
-                self._take(place, limit)
+            for place in wanted:
+                holder.waited += self._take(place)
                 holder.places += (place,)
-            holder.waited += self._runtime.now() - began
         if self._rates is not None:
             wait = self._rates.take(origin, self._runtime.now())
             if wait:
                 self._runtime.sleep(wait)
                 holder.waited += wait
+        with self._lock:
+            holder.number = self._throttle(origin).start()
         return holder.waited
+
+    def note(self, origin: str, *, is_refused: bool) -> None:
+        """Note whether a host has refused this thread's request."""
+        holder = self._holders.get(self._runtime.current())
+        if holder is None:
+            return
+        waiter = None
+        with self._lock:
+            throttle = self._throttle(origin)
+            before, running = throttle.limit, self._taken.get(origin, 1)
+            if is_refused:
+                throttle.refuse(holder.number, running)
+            else:
+                throttle.succeed()
+            limit = throttle.limit
+            if limit > before and running < limit:
+                waiter = self._next_locked(origin)
+                if waiter is not None:
+                    self._taken[origin] = running + 1
+        if waiter is not None:
+            waiter.set()
+        if limit != before and self.on_limit is not None:
+            self.on_limit(origin, limit)
 
     def leave(self) -> float:
         """Give this thread's places back; returns the seconds it waited for places."""
@@ -122,32 +156,56 @@ class Places:
         self._give_back(holder)
         return holder.waited
 
-    def _take(self, place: str, limit: int) -> None:
+    def _throttle(self, origin: str) -> Throttle:
+        throttle = self._throttles.get(origin)
+        if throttle is None:
+            throttle = self._throttles[origin] = Throttle(self._per_host)
+        return throttle
+
+    def _limit(self, place: str) -> int:
+        if place.startswith("by "):
+            assert self._per_proxy is not None, "there is no such place without a limit"
+            return self._per_proxy
+        return self._throttle(place).limit
+
+    def _take(self, place: str) -> float:
+        """Take a place; returns the seconds that it was waited for."""
         waiter = self._runtime.waiter()
         with self._lock:
             taken = self._taken.get(place, 0)
-            if taken < limit:
+            if taken < self._limit(place):
                 self._taken[place] = taken + 1
-                return
+                return 0.0
             self._waiting.setdefault(place, deque()).append(waiter)
         # Handing a place over is done by the thread that gives it back: it stays taken. The wait
         # ends otherwise only when the run is halted, and then no place is needed any more.
+        began = self._runtime.now()
         waiter.wait(Deadline.never(self._runtime.now))
+        return self._runtime.now() - began
 
     def _give_back(self, holder: _Holder) -> None:
         places, holder.places = holder.places, ()
         for place in places:
             with self._lock:
-                line = self._waiting.get(place)
-                waiter = line.popleft() if line else None
-                if not line:
-                    self._waiting.pop(place, None)
+                waiter = self._next_locked(place)
                 if waiter is None:
                     self._taken[place] -= 1
                     if not self._taken[place]:
                         del self._taken[place]
             if waiter is not None:
                 waiter.set()
+
+    def _next_locked(self, place: str) -> Waiter | None:
+        """Return who gets a place that is given back; None when none waits, or it is cut."""
+        line = self._waiting.get(place)
+        if not line:
+            return None
+        if self._taken[place] > self._limit(place):
+            return None
+        waiter = line.popleft()
+        if not line:
+            del self._waiting[place]
+        return waiter
 
 
 class PlacedAdapter(HTTPAdapter):
@@ -169,9 +227,17 @@ class PlacedAdapter(HTTPAdapter):
         """Send a request as `HTTPAdapter.send` does; the wait for a place adds to no timeout."""
         url = str(request.url)
         proxy = select_proxy(url, proxies) if proxies else None
-        waited = self._places.enter(origin_of(url), proxy)
+        origin = origin_of(url)
+        waited = self._places.enter(origin, proxy)
         if waited and isinstance(timeout, Timeout) and timeout.deadline is not None:
             left = max(timeout.deadline.remaining() + waited, 1e-3)
             timeout = Timeout(left, timeout.connect, timeout.read, timeout.write, timeout.pool)
             timeout = timeout.start(self._now)
-        return super().send(request, timeout=timeout, proxies=proxies, **settings)
+        try:
+            response = super().send(request, timeout=timeout, proxies=proxies, **settings)
+        except ConnectionError as error:
+            if any(isinstance(cause, ConnectionRefusedError) for cause in causes(error)):
+                self._places.note(origin, is_refused=True)
+            raise
+        self._places.note(origin, is_refused=response.status_code in _REFUSING)
+        return response

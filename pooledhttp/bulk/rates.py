@@ -1,6 +1,6 @@
 """How fast a run may go: requests a second, bytes a second, and what is too slow.
 
-Plain decisions over a clock that is passed in. Whoever asks does the waiting.
+Plain decisions over a clock that is passed in. The caller does the waiting.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ So an input need not be thread-safe, and is never read after the caller has stop
 
 from __future__ import annotations
 
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Self, TypeVar
@@ -15,7 +16,14 @@ from pooledhttp.bulk.halting import Halted
 from pooledhttp.bulk.pacing import Pace
 from pooledhttp.pool import PoolStats
 
-__all__ = ["DEFAULT_JOBS", "DEFAULT_PER_HOST", "READ_SECONDS", "Results", "make_pace"]
+__all__ = [
+    "DEFAULT_JOBS",
+    "DEFAULT_PER_HOST",
+    "READ_SECONDS",
+    "Results",
+    "follow_limits",
+    "make_pace",
+]
 
 DEFAULT_JOBS = 32
 DEFAULT_PER_HOST = 6
@@ -148,3 +156,21 @@ def make_pace(jobs: int, per_host: int | None, ordered: bool) -> Pace[Any]:
         window=max(jobs * _WINDOW_PER_JOB, _LEAST_WINDOW),
         ordered=ordered,
     )
+
+
+def follow_limits(engine: Engine[Any, Any], session: Requester) -> None:
+    """Have the engine start no more items of a host than the session has places for.
+
+    The session does not keep the engine alive: dropping the results has to end it.
+    """
+    tell = getattr(session, "tell_limits", None)
+    if tell is None:
+        return
+    weak = weakref.WeakMethod(engine.limit)
+
+    def on_limit(line: str, limit: int) -> None:
+        change = weak()
+        if change is not None:
+            change(line, limit)
+
+    tell(on_limit)

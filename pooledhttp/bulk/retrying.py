@@ -38,7 +38,7 @@ from pooledhttp.timing import Timeout
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["DEFAULT_RETRIES", "PASSING_STATUSES", "Again", "Tries"]
+__all__ = ["DEFAULT_RETRIES", "PASSING_STATUSES", "Again", "Tries", "causes"]
 
 DEFAULT_RETRIES = 4
 
@@ -122,7 +122,7 @@ def _is_passing(error: BaseException) -> bool:
         return True
     if not isinstance(error, (ConnectionError, TimeoutError, ChunkedEncodingError, RetryError)):
         return False
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return False
         if isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME:
@@ -130,7 +130,7 @@ def _is_passing(error: BaseException) -> bool:
     return True
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and what it was made from."""
     seen: set[int] = set()
     left: list[BaseException | None] = [error]

@@ -49,6 +49,28 @@ def test_a_full_line_goes_on_when_one_of_its_jobs_ends() -> None:
     assert [entry.index for entry in start_all(pace)] == [1]
 
 
+def test_a_line_whose_limit_changes_runs_as_many() -> None:
+    """Lowered while it waits and while it runs, raised again, and kept when it was empty."""
+    pace = make(jobs=9, per_host=3)
+    fill(pace, "aaaaa")
+    pace.limit("a", 1)
+    (first,) = start_all(pace)
+    pace.limit("a", 2)
+    (second,) = start_all(pace)
+    pace.limit("a", 1)
+    pace.finish(first)
+    assert start_all(pace) == []
+    pace.finish(second)
+    (third,) = start_all(pace)
+    pace.limit("a", 9)  # never more than per_host
+    assert len(start_all(pace)) == 2 and pace.queued == 0
+    pace.finish(third)
+    pace.limit("b", 1)
+    pace.add(Entry(9, "b", "b"))
+    pace.add(Entry(10, "b", "b"))
+    assert len(start_all(pace)) == 1
+
+
 def test_no_more_than_jobs_run_at_once() -> None:
     """The total limit holds over all hosts."""
     pace = make(jobs=3)
@@ -128,6 +150,7 @@ def test_items_that_are_no_jobs_are_bounded_too() -> None:
     per_host=st.one_of(st.none(), st.integers(1, 3)),
     window=st.integers(1, 12),
     ordered=st.booleans(),
+    changes=st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 4)), max_size=20),
     data=st.data(),
 )
 def test_every_job_gets_through_within_the_limits(
@@ -136,21 +159,34 @@ def test_every_job_gets_through_within_the_limits(
     per_host: int | None,
     window: int,
     ordered: bool,
+    changes: list[tuple[str, int]],
     data: st.DataObject,
 ) -> None:
-    """Whatever ends when: limits hold at each step, counters equal a recount, all jobs end."""
+    """Whatever ends when, and whichever limits change.
+
+    Limits hold at each step, counters equal a recount, all jobs end.
+    """
     capacity = jobs + 1
     pace = make(jobs, per_host, capacity, window, ordered)
     todo = list(enumerate(lines))[::-1]
     running: list[Entry[str]] = []
     done: list[int] = []
     taken: list[int] = []
+    limits: dict[str, int] = {}
     while True:
+        before = Counter(entry.line for entry in running)
+        if changes and data.draw(st.booleans()):
+            line, limit = changes.pop()
+            limits[line] = limit
+            pace.limit(line, limit)
         while todo and pace.wants_more:
             index, line = todo.pop()
             pace.add(Entry(index, line, line))
             running += start_all(pace)
         running += start_all(pace)
+        now = Counter(entry.line for entry in running)
+        for line, limit in limits.items():  # those that run already go on
+            assert now[line] <= max(limit, before[line])
         per_line = Counter(entry.line for entry in running)
         assert pace.running == len(running) <= jobs
         assert not per_host or all(count <= per_host for count in per_line.values())

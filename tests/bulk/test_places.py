@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import pooledhttp
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.halting import HaltableRuntime, Halted
 from pooledhttp.bulk.places import PlacedAdapter, Places
@@ -86,6 +87,63 @@ def test_a_proxy_has_places_of_its_own() -> None:
     assert sorted(order) == list("abcd") and places._taken == {} and places._waiting == {}
 
 
+def test_a_host_that_refuses_has_fewer_places_for_a_while() -> None:
+    """Those who hold one keep it; the next ones wait until there are few enough again."""
+    places = Places(4, BASE)
+    told: list[tuple[str, int]] = []
+    places.on_limit = lambda origin, limit: told.append((origin, limit))
+    go: list[bool] = []
+    inside: list[int] = []
+
+    def visit(number: int) -> None:
+        places.enter("a")
+        inside.append(number)
+        wait_until(lambda: len(go) > number)
+        places.note("a", is_refused=number < 3)
+        places.leave()
+
+    threads = [in_thread(lambda n=number: visit(n)) for number in range(4)]  # type: ignore[misc]
+    wait_until(lambda: len(inside) == 4)
+    go += [True] * 3  # three refusals together count once
+    wait_until(lambda: places._taken["a"] == 1)
+    assert told == [("a", 2)]
+    threads += [in_thread(lambda n=number: visit(n)) for number in (4, 5)]  # type: ignore[misc]
+    wait_until(lambda: len(inside) == 5 and bool(places._waiting.get("a")))
+    go += [True] * 3  # two successes add a place
+    for thread in threads:
+        thread.join(10)
+    assert sorted(inside) == list(range(6)) and places._taken == {}
+    assert told == [("a", 2), ("a", 3)]
+
+
+@pytest.mark.parametrize(("status", "is_refused"), [(200, 0), (404, 0), (429, 1), (503, 1)])
+def test_a_refusal_is_a_status_or_a_refused_connection(
+    monkeypatch: pytest.MonkeyPatch, status: int, is_refused: int
+) -> None:
+    """Any other error says nothing about how much a host bears."""
+    noted: list[bool] = []
+    places = Places(4, BASE)
+    monkeypatch.setattr(places, "note", lambda origin, is_refused: noted.append(is_refused))
+    adapter = PlacedAdapter(places, BASE.now)
+    responses: list[Any] = [SimpleNamespace(status_code=status)]
+
+    def send(*args: object, **settings: object) -> Any:
+        if isinstance(responses[0], Exception):
+            raise responses[0]
+        return responses[0]
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    request: Any = SimpleNamespace(url="http://a/")
+    adapter.send(request)
+    refused = pooledhttp.ConnectionError("x")
+    refused.__cause__ = ConnectionRefusedError()
+    for error in (refused, pooledhttp.ConnectionError("y"), pooledhttp.ReadTimeout("z")):
+        responses[0] = error
+        with pytest.raises(type(error)):
+            adapter.send(request)
+    assert noted == [bool(is_refused), True]
+
+
 def test_the_turn_of_a_request_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time it is sent, at the host that it is sent to; the wait is counted as any other."""
     slept: list[float] = []
@@ -128,9 +186,12 @@ def test_a_run_that_is_halted_ends_the_wait() -> None:
 def test_the_wait_adds_to_no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """The adapter gives the request as much time as it would have had without the wait."""
     seen: list[Any] = []
-    monkeypatch.setattr(
-        HTTPAdapter, "send", lambda self, request, timeout=None, **rest: seen.append(timeout)
-    )
+
+    def send(self: object, request: object, timeout: object = None, **rest: object) -> Any:
+        seen.append(timeout)
+        return SimpleNamespace(status_code=200)
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
     clock = [100.0]
     places = Places(1, BASE)
     monkeypatch.setattr(places, "enter", lambda origin, proxy: 40.0)
