@@ -51,7 +51,7 @@ class Stop:
             # What is ignored stays ignored: `nohup`, and jobs in the background.
             if number is None or signal.getsignal(number) is signal.SIG_IGN:
                 continue
-            with suppress(ValueError):  # not in the main thread: somebody else minds signals
+            with suppress(ValueError):  # not in the main thread: its caller has the signals
                 stack.callback(signal.signal, number, signal.signal(number, self._handle))
         return stack
 
