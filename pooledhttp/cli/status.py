@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pooledhttp.cli.insight import Insight
 from pooledhttp.cli.progress import bytes_text
 
 if TYPE_CHECKING:
@@ -95,7 +96,9 @@ def _summary(run: Run) -> dict[str, Any]:
     failures: Counter[str] = Counter()
     hosts: dict[str, Counter[State]] = {}
     size = 0
+    insight = Insight(run.directory)
     for job in run:
+        insight.add(job)
         states[job.state] += 1
         hosts.setdefault(job.host, Counter())[job.state] += 1
         if job.ok:
@@ -113,6 +116,7 @@ def _summary(run: Run) -> dict[str, Any]:
             host or "(no host)": {state.name.lower(): counted[state] for state in State}
             for host, counted in busiest
         },
+        **insight.summary(),
         "next": _next(states),
     }
 
@@ -156,8 +160,31 @@ def _text(summary: dict[str, Any]) -> str:
         lines.append(f"  {done:>8} of {total} {one_line(host)}, {counted['failed']} failed")
     if len(summary["hosts"]) > _MOST_SHOWN:
         lines.append(f"           and {len(summary['hosts']) - _MOST_SHOWN} more")
+    lines += _standing_out(summary)
     lines.append(summary["next"])
     return "\n".join(lines)
+
+
+def _standing_out(summary: dict[str, Any]) -> Iterator[str]:
+    """Say which hosts are slow or bad, where there are several, and which files look wrong."""
+    from pooledhttp.bulk import one_line
+
+    if len(summary["hosts"]) > 1:
+        if summary["slowest"]:
+            yield "slowest hosts, seconds a file"
+        for slow in summary["slowest"]:
+            speed = slow["bytes_per_second"]
+            rate = "" if speed is None else f", {bytes_text(speed)}/s"
+            yield f"  {slow['seconds']:>8.2f} {one_line(slow['host'])}{rate}"
+        if summary["worst"]:
+            yield "worst hosts, failed"
+        for bad in summary["worst"]:
+            yield f"  {bad['failed']:>8} of {bad['jobs']} {one_line(bad['host'])}"
+    suspicious = summary["suspicious"]
+    if suspicious["count"]:
+        yield f"{suspicious['count']} files look wrong"
+        for file in suspicious["first"]:
+            yield f"           {one_line(file['name'])}: {file['reason']}"
 
 
 def _write_manifest(run: Run, name: str) -> None:

@@ -51,6 +51,37 @@ def test_the_numbers_add_up(out: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert told["bytes"] == 10
 
 
+def test_what_stands_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Slow and bad hosts, empty files, and pages of HTML that stand for a file."""
+
+    def strange(seen: SeenRequest) -> bytes:
+        if "missing" in seen.target:
+            return respond(b"no", status=404)
+        page = b"\n<!DOCTYPE html><p>Log in"
+        return respond(page if ".pdf" in seen.target or ".html" in seen.target else b"")
+
+    out = tmp_path / "out"
+    with ScriptedServer(answering(strange)) as one, ScriptedServer(answering(answer)) as two:
+        urls = [one.url(path) for path in ("/a.pdf", "/b.html", "/c", "/missing")]
+        list(bulk.download([*urls, two.url("/d.pdf")], out, retries=0))
+    assert status(out, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["suspicious"]["count"] == 2
+    assert {(file["name"], file["reason"]) for file in told["suspicious"]["first"]} == {
+        ("a.pdf", "a page of HTML under .pdf"),
+        ("c", "empty"),
+    }
+    assert told["worst"] == [{"host": f"127.0.0.1:{one.port}", "failed": 1, "jobs": 4}]
+    assert {slow["host"] for slow in told["slowest"]} == {
+        f"127.0.0.1:{one.port}",
+        f"127.0.0.1:{two.port}",
+    }
+    assert status(out) == 0
+    said = capsys.readouterr().out
+    assert "2 files look wrong" in said and "a.pdf: a page of HTML under .pdf" in said
+    assert f"1 of 4 127.0.0.1:{one.port}" in said and "slowest hosts" in said
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "-"])
 def test_the_manifest_has_a_record_for_each_url(
     out: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
