@@ -369,7 +369,7 @@ class HTTPAdapter(BaseAdapter):
 
         Raises:
             InvalidProxyURL: The SOCKS scheme is not supported.
-            InvalidSchema: A SOCKS proxy, and the extra `pooledhttp[socks]` is not installed.
+            InvalidSchema: A SOCKS proxy, and socksio is not installed.
         """
         manager = self.proxy_manager.get(proxy)
         if manager is not None:

@@ -1,9 +1,14 @@
 """`pooledhttp demo`: what a pool saves when the server is at a distance.
 
-The same engine fetches the same files from the same server twice, the same number at a time: once
-with a new connection for each request, once over the pool. The only difference is one header field,
-`Connection: close`. So it measures the cost of a new connection: a round trip for TCP, one for TLS,
-and the work of the handshake.
+The same threads fetch the same files from the same server three times::
+
+    no pool        a new connection for each request
+    requests       a `requests.Session` with its defaults, if requests is installed
+    pooledhttp     a `pooledhttp.Session` with its defaults
+
+A `requests.Session` keeps 10 connections to a host. With more threads than that, the others are
+closed after each request and opened again. A new connection costs a round trip for TCP, one for
+TLS, and the work of the handshake.
 
 The server runs on this machine (see `origin.py`), with a certificate made for this run.
 """
@@ -15,26 +20,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pooledhttp.cli.numbers import count, positive_or_zero
 
 if TYPE_CHECKING:
-    from pooledhttp.events import Event
-    from pooledhttp.pool import PoolStats
-
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-__all__ = ["Measure", "add_parser", "main"]
+__all__ = ["Measure", "add_parser", "main", "report"]
 
 _FILE_BYTES = 8 * 1024
 
 #: Seconds the server may take to end before it is killed.
 _EXIT_SECONDS = 5.0
+
+_BAR = 30
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -43,18 +46,25 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "demo",
         help="measure what the pool saves, on this machine",
         description=(
-            "Fetch files over HTTPS from a server on this machine behind an emulated round trip, "
-            "without and with the pool. Needs no network and leaves nothing behind."
+            "Fetch files over HTTPS from a server on this machine behind an emulated round trip: "
+            "without a pool, with a Session of requests (if it is installed), and with pooledhttp. "
+            "Needs no network and leaves nothing behind."
         ),
+        epilog="Example: pooledhttp demo --rtt 80 --threads 64",
     )
     parser.add_argument(
         "--rtt", type=positive_or_zero, default=20.0, metavar="MS", help="round trip (default: 20)"
     )
     parser.add_argument(
-        "--files", type=count, default=300, metavar="N", help="files to fetch (default: 300)"
+        "--files", type=count, default=400, metavar="N", help="files to fetch (default: 400)"
     )
     parser.add_argument(
-        "--jobs", type=count, default=8, metavar="N", help="requests at once (default: 8)"
+        "--threads",
+        "--jobs",
+        type=count,
+        default=32,
+        metavar="N",
+        help="threads that fetch (default: 32)",
     )
     return parser
 
@@ -63,13 +73,13 @@ class _Failed(Exception):
     """The demo cannot go on; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One run: its time, the sum of the times to open connections, and the pool's counters."""
+class Measure(NamedTuple):
+    """One run: whose it was, its seconds, and the connections that it opened."""
 
+    name: str
+    files: int
     seconds: float
-    setup_seconds: float
-    stats: PoolStats
+    opened: int
 
 
 def main(args: argparse.Namespace) -> int:
@@ -79,13 +89,13 @@ def main(args: argparse.Namespace) -> int:
     except ImportError:
         print(
             "pooledhttp demo makes a certificate with trustme, which is not installed.\n"
-            "Install it:  python -m pip install 'pooledhttp[demo]'",
+            "Install it:  python -m pip install trustme",
             file=sys.stderr,
         )
         return 2
     print(
         f"{args.files} files of {_FILE_BYTES // 1024} KiB over HTTPS, round trip {args.rtt:g} ms, "
-        f"{args.jobs} at a time",
+        f"{args.threads} threads",
         flush=True,
     )
     authority = trustme.CA()
@@ -95,24 +105,124 @@ def main(args: argparse.Namespace) -> int:
         authority.cert_pem.write_to_path(str(ca))
         certificate.private_key_and_cert_chain_pem.write_to_path(str(key))
         try:
-            without, pooled = _compare(args, ca, key)
+            measures = _measure_all(args, ca, key)
         except _Failed as error:
             print(f"pooledhttp demo: {error}", file=sys.stderr)
             return 1
-    for line in report(without, pooled):
+    for line in report(measures):
         print(line)
     return 0
 
 
-def _compare(args: argparse.Namespace, ca: Path, key: Path) -> tuple[Measure, Measure]:
-    """Fetch the files without and with the pool."""
+def _measure_all(args: argparse.Namespace, ca: Path, key: Path) -> list[Measure]:
     with _origin(key, args.rtt / 1000) as base:
-        # Imports and caches of a first request count for neither run.
-        _measure(base, ca, files=1, jobs=1, is_pooled=True)
-        return (
-            _measure(base, ca, files=args.files, jobs=args.jobs, is_pooled=False),
-            _measure(base, ca, files=args.files, jobs=args.jobs, is_pooled=True),
-        )
+        return [
+            _measure(name, make, opened, base, ca, args.files, args.threads)
+            for name, make, opened in _clients()
+        ]
+
+
+def _clients() -> Iterator[tuple[str, Callable[[], Any], Callable[[Any, str], int]]]:
+    """Yield the clients: the name, what makes a session, and what counts its connections."""
+    from pooledhttp.sessions import Session
+
+    def without_pool() -> Session:
+        session = Session()
+        session.headers["Connection"] = "close"
+        return session
+
+    yield "no pool", without_pool, _opened_by_us
+    try:
+        import requests
+    except ImportError:
+        pass
+    else:
+        theirs: type = requests.Session
+        if theirs is not Session:  # under `pooledhttp run`, requests is this package
+            yield "requests", theirs, _opened_by_requests
+    yield "pooledhttp", Session, _opened_by_us
+
+
+def _opened_by_us(session: Any, base: str) -> int:
+    number: int = session.pool.stats().total.created
+    return number
+
+
+def _opened_by_requests(session: Any, base: str) -> int:
+    manager = session.get_adapter(base).poolmanager
+    return sum(manager.pools[key].num_connections for key in manager.pools.keys())
+
+
+def _measure(
+    name: str,
+    make: Callable[[], Any],
+    opened: Callable[[Any, str], int],
+    base: str,
+    ca: Path,
+    files: int,
+    threads: int,
+) -> Measure:
+    """Fetch the files once with one client.
+
+    Raises:
+        _Failed: A file did not arrive, or not completely.
+    """
+    with make() as session:
+        session.trust_env = False  # no proxy of the environment
+        session.verify = str(ca)
+        with make() as other:  # imports and caches of a first request count for no client
+            other.trust_env, other.verify = False, str(ca)
+            other.get(base)
+        began = time.monotonic()
+        _fetch_all(name, session, [f"{base}/file-{number}.txt" for number in range(files)], threads)
+        seconds = time.monotonic() - began
+        return Measure(name, files, seconds, opened(session, base))
+
+
+def _fetch_all(name: str, session: Any, urls: Iterable[str], threads: int) -> None:
+    """Fetch URLs in threads, and show how far that is."""
+    from pooledhttp.runtime import default_runtime
+    from pooledhttp.timing import Deadline
+
+    todo, done = list(urls), list[str]()
+    problems: list[str] = []
+    number = len(todo)
+
+    def work() -> None:
+        while todo and not problems:
+            try:
+                url = todo.pop()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                size = len(session.get(url, timeout=60).content)
+                if size != _FILE_BYTES:
+                    raise ValueError(f"{size} bytes")
+            except Exception as error:  # told by the thread that waits
+                problems.append(f"{url}: {error}")
+                return
+            done.append(url)
+
+    runtime = default_runtime()
+    tasks = [runtime.spawn(work, f"demo-{index}") for index in range(threads)]
+    for task in tasks:
+        while not task.join(Deadline.after(0.1, runtime.now)):
+            _show(name, len(done), number)
+    _show(name, number, number)
+    if problems:
+        raise _Failed(problems[0])
+
+
+def _show(name: str, done: int, number: int) -> None:
+    """Draw the bar, on a terminal only; a complete one is removed."""
+    if not sys.stdout.isatty():
+        return
+    if done == number:
+        sys.stdout.write(f"\r{' ' * 78}\r")
+    else:
+        filled = _BAR * done // number
+        sys.stdout.write(f"\r{name:<12}[{'#' * filled:<{_BAR}}] {done} of {number}")
+    sys.stdout.flush()
 
 
 @contextmanager
@@ -135,59 +245,24 @@ def _origin(key: Path, round_trip: float) -> Iterator[str]:
                 process.kill()
 
 
-def _measure(base: str, ca: Path, *, files: int, jobs: int, is_pooled: bool) -> Measure:
-    """Fetch the files once.
-
-    Raises:
-        _Failed: A file did not arrive, or not completely.
-    """
-    from pooledhttp import bulk
-    from pooledhttp.events import ConnectionOpened
-    from pooledhttp.sessions import Session
-
-    dials: list[float] = []
-
-    def heard(event: Event) -> None:
-        if isinstance(event, ConnectionOpened):
-            dials.append(event.seconds_dial)
-
-    urls = (f"{base}/file-{number}.txt" for number in range(files))
-    with Session(listeners=[heard]) as settings:
-        settings.trust_env = False  # no proxy of the environment
-        settings.verify = str(ca)
-        if not is_pooled:
-            settings.headers["Connection"] = "close"
-        began = time.monotonic()
-        with bulk.fetch(urls, settings, jobs=jobs, per_host=jobs) as results:
-            for result in results:
-                if result.problem or result.size != _FILE_BYTES:
-                    raise _Failed(f"{result.url}: {result.problem or 'wrong length'}")
-            seconds = time.monotonic() - began
-    return Measure(seconds, sum(dials), results.stats())
-
-
-def report(without: Measure, pooled: Measure) -> Iterator[str]:
-    """Yield the lines of the report on both runs."""
-    before, after = without.stats.total, pooled.stats.total
+def report(measures: list[Measure]) -> Iterator[str]:
+    """Yield the lines of the report."""
     rows = [
-        ("", "without pool", "with pool"),
-        ("time", f"{without.seconds:.2f} s", f"{pooled.seconds:.2f} s"),
-        ("connections opened", str(before.created), str(after.created)),
-        ("requests that reused one", f"{before.reuse_rate:.1%}", f"{after.reuse_rate:.1%}"),
-        (
-            "sum of set-up waits",
-            f"{without.setup_seconds:.2f} s",
-            f"{pooled.setup_seconds:.2f} s",
-        ),
+        ("", [one.name for one in measures]),
+        ("time", [f"{one.seconds:.2f} s" for one in measures]),
+        ("requests per second", [f"{one.files / one.seconds:.0f}" for one in measures]),
+        ("connections opened", [str(one.opened) for one in measures]),
     ]
     yield ""
-    for name, left, right in rows:
-        yield f"{name:<26}{left:>14}{right:>14}".rstrip()
+    for name, cells in rows:
+        yield f"{name:<22}{''.join(f'{cell:>13}' for cell in cells)}".rstrip()
     yield ""
-    yield f"With the pool: {without.seconds / pooled.seconds:.1f} times as fast"
-    closed = ", ".join(f"{reason} {count}" for reason, count in sorted(after.closed.items()))
-    yield (
-        f"The pool's counters: acquired {after.acquired}, created {after.created}, "
-        f"reused {after.reused}, idle {after.idle}, active {after.active}, "
-        f"stale found {after.stale_found}, leaks {after.leaks}, closed: {closed or 'none'}"
-    )
+    ours = measures[-1]
+    for other in measures[:-1]:
+        yield f"pooledhttp is {other.seconds / ours.seconds:.1f} times as fast as {other.name}."
+    if not any(one.name == "requests" for one in measures):
+        yield "To compare with requests as well: python -m pip install requests"
+    yield ""
+    yield "Next: pooledhttp run YOUR_SCRIPT.py     your own program, over the pool"
+    yield "      pooledhttp fetch -i urls.txt -d out     a list of URLs"
+    yield "      pooledhttp demo --rtt 80     a server that is further away"

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "main"]
 
-_REQUIRED = ("h11", "urllib3", "certifi", "idna", "charset-normalizer", "greenlet")
+_REQUIRED = ("h11", "urllib3", "certifi", "idna", "charset-normalizer")
 
 _EXTRAS = {
+    "aio": "greenlet",
     "socks": "socksio",
     "brotli": "brotli",
     "zstd": "backports.zstd",

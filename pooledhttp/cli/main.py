@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from pooledhttp.__version__ import __version__
 
-__all__ = ["main"]
+__all__ = ["main", "parser_for"]
 
 _COMMANDS = ("fetch", "status", "demo", "size", "run", "check", "info")
 
@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: The arguments are wrong (2), or help or the version was printed (0).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args = _parser(arguments[:1]).parse_args(arguments)
+    args, unknown = parser_for(arguments).parse_known_args(arguments)
+    if unknown:
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         status: int = args.entry(args)
         if sys.stdout is not None:  # closed before we began: nothing was printed
@@ -48,16 +50,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser(first: Sequence[str]) -> argparse.ArgumentParser:
-    """Build the parser; with all subcommands only if none is named, as each takes an import."""
+def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """Build the parser; with all subcommands only if none is named, as each takes an import.
+
+    Args:
+        arguments: The arguments that it will parse; the first one may name a subcommand.
+    """
+    first = arguments[:1]
     parser = argparse.ArgumentParser(
-        prog="pooledhttp", description="HTTP over a connection pool: fetch in bulk, and more."
+        prog="pooledhttp",
+        description="HTTP over a connection pool: fetch in bulk, and more.",
+        epilog="Each command has a --help of its own. Begin with: pooledhttp demo",
     )
     parser.add_argument("--version", action="version", version=f"pooledhttp {__version__}")
     subparsers = parser.add_subparsers(metavar="command", required=True)
     for name in [name for name in _COMMANDS if name in first] or _COMMANDS:
         module = importlib.import_module(f"pooledhttp.cli.{name}")
-        module.add_parser(subparsers).set_defaults(entry=module.main)
+        command = module.add_parser(subparsers)
+        command.set_defaults(entry=module.main, parser=command)
     return parser
 
 

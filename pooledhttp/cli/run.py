@@ -31,6 +31,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "run",
         help="run a Python program with requests replaced by pooledhttp",
         description="Run a program written for requests, unchanged, over pooledhttp.",
+        epilog="Examples: pooledhttp run script.py --flag; pooledhttp run -m package.module",
     )
     parser.add_argument("-m", dest="as_module", action="store_true", help="run a module by name")
     parser.add_argument("target", metavar="script", help="path of a script, or a module with -m")

@@ -23,6 +23,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "size",
         help="say how many connections a load needs",
         description="Say how many connections to one origin a load needs (Little's law).",
+        epilog="Example: pooledhttp size --rps 100 --duration 0.1",
     )
     parser.add_argument(
         "--rps", type=positive, required=True, metavar="N", help="requests per second"

@@ -86,7 +86,7 @@ class PrometheusCollector:
         max_origins: Origins reported by name, for each pool.
 
     Raises:
-        ImportError: `prometheus_client` is missing; install `pooledhttp[prometheus]`.
+        ImportError: `prometheus_client` is missing; `pip install prometheus-client`.
     """
 
     def __init__(self, pools: Pools, *, max_origins: int = 100) -> None:
@@ -191,7 +191,7 @@ class OpenTelemetryMetrics:
         max_origins: Origins reported by name.
 
     Raises:
-        ImportError: `opentelemetry-api` is missing; install `pooledhttp[opentelemetry]`.
+        ImportError: `opentelemetry-api` is missing; `pip install opentelemetry-api`.
     """
 
     def __init__(self, meter: Meter | None = None, *, max_origins: int = 100) -> None:

@@ -40,9 +40,7 @@ def load_socksio() -> Any:
     try:
         import socksio
     except ImportError:
-        raise SocksRefused(
-            "SOCKS proxies need the package socksio: pip install 'pooledhttp[socks]'"
-        ) from None
+        raise SocksRefused("SOCKS proxies need the package socksio: pip install socksio") from None
     return socksio
 
 

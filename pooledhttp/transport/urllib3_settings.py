@@ -174,7 +174,7 @@ def require_socks() -> None:
         import socksio  # noqa: F401
     except ImportError as error:
         raise InvalidSchema(
-            "Missing dependencies for SOCKS support. Install pooledhttp[socks]."
+            "Missing dependencies for SOCKS support: pip install socksio"
         ) from error
 
 

@@ -49,6 +49,20 @@ def test_wrong_use_ends_with_two(argv: list[str], capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
+    "name", ["fetch -i x", "status x", "demo", "size --rps 1 --duration 1", "info"]
+)
+def test_a_wrong_flag_shows_the_usage_of_its_command(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not that of the whole program, which does not list the flags."""
+    with pytest.raises(SystemExit):
+        main([*name.split(), "--nonsense"])
+    error = capsys.readouterr().err
+    assert error.startswith(f"usage: pooledhttp {name.split()[0]} ")
+    assert "unrecognized arguments: --nonsense" in error
+
+
+@pytest.mark.parametrize(
     ("error", "status"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 141)]
 )
 def test_signals_become_the_usual_status(command: Any, error: BaseException, status: int) -> None:

@@ -223,3 +223,28 @@ for span in exporter.get_finished_spans():
         assert shown[0].stdout.count("\n") == 2
         ids = {seen.header("traceparent") for seen in server.requests}
         assert len(ids) == 2 and None not in ids
+
+
+def test_tasks_have_spans_of_their_own(traced: Traced) -> None:
+    """Under asyncio each span's parent is that of its task, and the task's context is restored."""
+    pytest.importorskip("greenlet", reason="pip install greenlet")
+    import asyncio
+
+    async def work(session: pooledhttp.AsyncSession, url: str) -> tuple[int, Any]:
+        with traced.tracer.start_as_current_span("task") as outer:
+            response = await session.get(url)
+            assert trace.get_current_span() is outer
+            return outer.get_span_context().span_id, response
+
+    async def main(url: str) -> list[tuple[int, Any]]:
+        async with pooledhttp.AsyncSession(request_hooks=[traced.hook]) as session:
+            return await asyncio.gather(*(work(session, f"{url}{n}") for n in range(4)))
+
+    with ScriptedServer(answering(respond(b"x"))) as server:
+        done = asyncio.run(main(server.url("/")))
+        clients = {span.parent.span_id: span for span in traced.spans if span.name == "GET"}
+        sent = {seen.target: parent_in(seen) for seen in server.requests}
+        assert len(clients) == 4
+        for outer, response in done:
+            target = response.url.removeprefix(server.url("/").rstrip("/"))
+            assert sent[target] == span_id(clients[outer])

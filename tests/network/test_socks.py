@@ -200,5 +200,5 @@ def test_missing_library_is_named(
     monkeypatch.setitem(sys.modules, "socksio", None)
     with ScriptedServer(socks_server([])) as proxy:
         way = Proxy("socks5", "127.0.0.1", proxy.port)
-        with pytest.raises(ProxyFault, match=r"pooledhttp\[socks\]"):
+        with pytest.raises(ProxyFault, match=r"pip install socksio"):
             connector.connect(Route("http", "127.0.0.1", 80, None, way), soon())
