@@ -2,6 +2,7 @@
 
     python -m benchmarks instructions     instructions and system calls per request
     python -m benchmarks throughput       CPU and time per request, beside other clients
+    python -m benchmarks event-loop       the same on an event loop, beside other clients
     python -m benchmarks tls-resumption   CPU of new TLS connections
     python -m benchmarks pool-cost        acquire and release
     python -m benchmarks bulk-journal     what a bulk run remembers of each line
@@ -14,7 +15,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-_NAMES = ("instructions", "throughput", "tls-resumption", "pool-cost", "bulk-journal")
+_NAMES = ("instructions", "throughput", "event-loop", "tls-resumption", "pool-cost", "bulk-journal")
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ from benchmarks.clients import CLIENTS
 from benchmarks.origin import running_origin
 from benchmarks.scenarios import SCENARIOS, SETS_COOKIE
 
-__all__ = ["main"]
+__all__ = ["count_instructions", "main"]
 
 #: Requests in the two runs.
 _FEW, _MANY = 60, 260
@@ -46,7 +46,8 @@ def _environment() -> dict[str, str]:
     return {**kept, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _instructions(arguments: list[str]) -> int:
+def count_instructions(arguments: list[str]) -> int:
+    """Run this interpreter under callgrind; how many instructions it took."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable]
     done = subprocess.run(
         [*command, *arguments], env=_environment(), capture_output=True, text=True, check=False
@@ -69,7 +70,9 @@ def per_request(kind: str, name: str, url: str) -> dict[str, float]:
     """Count one client or scenario; thousands of instructions, and system calls, per request."""
     few, many = (["-m", "benchmarks.instructions", kind, name, url, str(n)] for n in (_FEW, _MANY))
     requests = _MANY - _FEW
-    counts = {"instructions": (_instructions(many) - _instructions(few)) / requests / 1000}
+    counts = {
+        "instructions": (count_instructions(many) - count_instructions(few)) / requests / 1000
+    }
     if shutil.which("strace"):
         counts["system calls"] = (_system_calls(many) - _system_calls(few)) / requests
     return counts
@@ -88,7 +91,10 @@ def per_import(name: str) -> dict[str, float]:
         for folder in (spec and spec.submodule_search_locations) or ():
             compileall.compile_dir(folder, quiet=2)
     return {
-        "instructions": (_instructions(["-c", f"import {name}"]) - _instructions(["-c", ""])) / 1000
+        "instructions": (
+            count_instructions(["-c", f"import {name}"]) - count_instructions(["-c", ""])
+        )
+        / 1000
     }
 
 
