@@ -1,5 +1,6 @@
-"""The benchmarks by name.
+"""The benchmarks by name; without a name, all scenarios with all clients.
 
+    python -m benchmarks [--help]         scenarios beside other clients, over nginx on loopback
     python -m benchmarks instructions     instructions and system calls per request
     python -m benchmarks throughput       CPU and time per request, beside other clients
     python -m benchmarks event-loop       the same on an event loop, beside other clients
@@ -19,8 +20,11 @@ _NAMES = ("instructions", "throughput", "event-loop", "tls-resumption", "pool-co
 
 
 def main() -> None:
-    """Run the benchmark that the first argument names."""
-    if len(sys.argv) < 2 or sys.argv[1] not in _NAMES:
+    """Run the benchmark that the first argument names, or the suite."""
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        importlib.import_module("benchmarks.suite").main(sys.argv[1:])
+        return
+    if sys.argv[1] not in _NAMES:
         sys.exit((__doc__ or "").strip())
     name = sys.argv[1]
     module = importlib.import_module(f"benchmarks.{name.replace('-', '_')}")

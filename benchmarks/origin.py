@@ -2,9 +2,9 @@
 
 It runs in a process of its own, so that its cost does not count as the client's:
 
-    python -m benchmarks.origin SIZE [--cookie]      prints its port on loopback
+    python -m benchmarks.origin SIZE [--cookie] [--chunked]      prints its port on loopback
 
-With `--cookie` each response sets a cookie.
+With `--cookie` each response sets a cookie; with `--chunked` the body comes in chunks of one byte.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from contextlib import contextmanager
 __all__ = ["running_origin"]
 
 
-def response_bytes(size: int, cookie: bool) -> bytes:
+def response_bytes(size: int, cookie: bool, is_chunked: bool = False) -> bytes:
     """Build the one response: a JSON document of `size` bytes."""
+    if is_chunked:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        return head + b"1\r\nx\r\n" * size + b"0\r\n\r\n"
     body = b'{"text": "%s"}' % (b"x" * max(size - 12, 0))
     lines = [
         b"HTTP/1.1 200 OK",
@@ -83,5 +86,7 @@ def running_origin(size: int, *options: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    Origin.response = response_bytes(int(sys.argv[1]), "--cookie" in sys.argv)
+    Origin.response = response_bytes(
+        int(sys.argv[1]), "--cookie" in sys.argv, "--chunked" in sys.argv
+    )
     asyncio.run(serve())
