@@ -423,6 +423,8 @@ class Connection:
         is_doubtful = self._has_doubt or head.is_doubtful or body.has_surplus
         if self._may_persist and head.keeps_alive and is_delimited and not is_doubtful:
             self._move(State.IDLE)
+            # It has the bytes that came with the head: 16 KiB over TLS, for as long as it is idle.
+            del self._reader
 
     def leftover(self) -> bytes:
         """Return the bytes of the new protocol that have arrived behind the head."""

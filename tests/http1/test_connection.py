@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
+from types import FunctionType, ModuleType
 
 import pytest
 
@@ -527,3 +529,18 @@ class TestSwitching:
         assert connection.state is State.SWITCHED
         refused = connect(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
         assert exchange(refused, get(b"a.test:443", method=b"CONNECT")) == (407, b"")
+
+
+def test_an_idle_connection_keeps_no_bytes_of_its_last_response() -> None:
+    """A body that came with its head is dropped: there may be thousands of idle connections."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 16000\r\n\r\n"
+    connection = connect(head + b"x" * 16_000)
+    assert exchange(connection) == (200, b"x" * 16_000)
+    seen: set[int] = {id(connection.stream)}
+    ahead: list[object] = [connection]
+    while ahead:
+        found = ahead.pop()
+        if id(found) not in seen and not isinstance(found, type | ModuleType | FunctionType):
+            seen.add(id(found))
+            assert not (isinstance(found, bytes | bytearray) and len(found) > 1000)
+            ahead += gc.get_referents(found)
