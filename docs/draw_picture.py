@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 MEASUREMENT = HERE / "instructions.json"
 PICTURE = HERE / "picture.svg"
 
-CLIENTS = ("pooledhttp", "requests", "httpx")
+CLIENTS = ("pooledhttp", "urllib3", "requests", "httpx")
 
 # All lengths are in pixels.
 _WIDTH, _LABEL, _BAR, _GAP, _TOP = 720, 110, 26, 12, 44

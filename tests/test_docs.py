@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -84,3 +85,11 @@ def test_the_picture_shows_the_table() -> None:
     """`docs/layers.svg` is what `docs/draw_layers.py` draws now; run the script if it is not."""
     draw = runpy.run_path(str(DOCS / "draw_layers.py"))["draw"]
     assert (DOCS / "layers.svg").read_text() == draw()
+
+
+def test_the_measured_picture_shows_the_measurement() -> None:
+    """`docs/picture.svg` is what `docs/draw_picture.py` draws of `docs/instructions.json`."""
+    module = runpy.run_path(str(DOCS / "draw_picture.py"))
+    measured = json.loads((DOCS / "instructions.json").read_text())
+    assert (DOCS / "picture.svg").read_text() == module["draw"](measured)
+    assert "prefers-color-scheme: dark" in module["STYLE"]
