@@ -94,8 +94,9 @@ def test_the_ini_file_can_ask_for_it(files: Files, pytester: pytest.Pytester) ->
     files.run(DROPS).assert_outcomes(failed=1, passed=1)
 
 
-def test_a_circle_of_references_hides_nothing(files: Files) -> None:
+def test_a_circle_of_references_hides_nothing(files: Files, request: pytest.FixtureRequest) -> None:
     """What only the cyclic collector would find is found."""
+    request.addfinalizer(gc.enable)  # the test of the file runs in this process
     result = files.run(
         """
     def test_circle(session):
