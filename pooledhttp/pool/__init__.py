@@ -14,12 +14,12 @@ Each module imports only modules in a row below it, or to its right:
     no lock held    acquire       search for a slot, wait, probe
                     maintenance   expire, evict, resize, close, warm, statistics
     the lock        core          runs steps, settles, recounts after an interrupt
-    lock held:      evict         evict, resize, shut down, recount, snapshot
+    lock held:      pool_wide     expire, evict, resize, shut down, recount, snapshot
     one step each   checkout      how a lease gets a slot          checkin  how a lease ends
-                    queue         who waits, who gets a slot       leaks    which leases are leaks
+                    queue         who waits, who gets a slot
     the state       state         PoolState and its indexes        key_state  KeyState, Slot
-    plain values    lease  keepalive  stats  config  limits
-    the process     sweeper
+    plain values    lease  keepalive  stats  config  overrides
+    the process     sweeper  leaks
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pooledhttp.loading import load_when_used as _load_when_used
-from pooledhttp.pool.config import PoolConfig, default_max_idle_total
-from pooledhttp.pool.limits import INHERIT, HostLimits, Limits
+from pooledhttp.pool.config import Limits, PoolConfig, default_max_idle_total
+from pooledhttp.pool.overrides import INHERIT, HostLimits
 from pooledhttp.renaming import deprecated_names as _deprecated_names
 
 if TYPE_CHECKING:

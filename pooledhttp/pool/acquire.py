@@ -31,17 +31,14 @@ from pooledhttp.pool.checkin import discard_locked, return_unused_locked
 from pooledhttp.pool.checkout import (
     Found,
     find_slot_locked,
+    replace_dead_by_idle_locked,
     replace_dead_locked,
     return_alive_locked,
-    swap_for_idle_locked,
 )
 from pooledhttp.pool.core import PoolCore
 from pooledhttp.pool.key_state import KeyState, Outcome, WaitingCaller
-from pooledhttp.pool.leaks import timeout_error_locked
 from pooledhttp.pool.lease import Lease
-from pooledhttp.pool.limits import Limits
-from pooledhttp.pool.queue import leave_queue_locked
-from pooledhttp.pool.state import PoolState
+from pooledhttp.pool.queue import leave_queue_locked, timeout_error_locked
 from pooledhttp.timing import Deadline
 
 __all__ = ["find_slot", "give_back", "replace_until_alive"]
@@ -107,40 +104,15 @@ def _search(
     may_probe: bool,
     caller: WaitingCaller[K, R] | None,
 ) -> tuple[Found, KeyState[K, R]]:
-    """Search once, and close the resources whose slots the search has freed.
-
-    The limits of a new key are looked up before the step, so the step may find that the key was
-    dropped or the pool resized meanwhile. Then it changes nothing, and is run again.
-    """
-    key = lease.key
+    """Search once, and close the resources whose slots the search has freed."""
     to_close: list[R] = []
-    while True:
-        version = core.config_version
-        # Called without the lock, because these functions belong to the user.
-        new = None if key in core.state.keys else (core.describe(key), core.limits(key))
-
-        def search_locked(
-            state: PoolState[K, R],
-            now: float,
-            version: object = version,
-            new: tuple[str, Limits] | None = new,
-        ) -> tuple[Found, KeyState[K, R]] | None:
-            key_state = state.keys.get(key)
-            if key_state is None:
-                if new is None or version is not core.config_version:
-                    return None  # the key was dropped as unused, or the pool was resized
-                key_state = state.add_key_locked(now, key, *new)
-            found = find_slot_locked(
-                state, now, key_state, lease, to_close,
-                careful=careful, fresh=fresh, may_probe=may_probe, caller=caller,
-            )  # fmt: skip
-            return found, key_state
-
-        result = core.step(search_locked)
-        if result is not None:
-            for resource in to_close:
-                core.close(resource)
-            return result
+    key_state, found = core.step_for_key(
+        lease.key, find_slot_locked, lease, to_close,
+        careful=careful, fresh=fresh, may_probe=may_probe, caller=caller,
+    )  # fmt: skip
+    for resource in to_close:
+        core.close(resource)
+    return found, key_state
 
 
 def _probe_lent(core: PoolCore[K, R], lease: Lease[K, R]) -> bool:
@@ -200,19 +172,12 @@ def replace_until_alive(core: PoolCore[K, R], lease: Lease[K, R], careful: bool)
     is_dead = True
     while is_dead:
         core.close(lease.resource)
-        core.step(_replace_dead_by_idle_locked, lease, careful)
+        core.step(replace_dead_by_idle_locked, lease, careful)
         is_dead = (
             lease.reused
             and lease.idle_seconds >= core.validate_after
             and not core.probe(lease.resource)
         )
-
-
-def _replace_dead_by_idle_locked(
-    state: PoolState[K, R], now: float, lease: Lease[K, R], careful: bool
-) -> None:
-    replace_dead_locked(state, now, lease)
-    swap_for_idle_locked(state, now, lease, careful)
 
 
 def give_back(core: PoolCore[K, R], lease: Lease[K, R]) -> None:

@@ -18,12 +18,10 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Hashable
-from math import inf
 from typing import TypeVar
 
-from pooledhttp.events import IdleOverflow, LeaseEnded
+from pooledhttp.events import IdleOverflow, Leaked, LeaseEnded
 from pooledhttp.pool.key_state import KeyState, Slot
-from pooledhttp.pool.leaks import count_leak_locked
 from pooledhttp.pool.queue import free_empty_slot_locked, hand_over_locked, overtaking_key_locked
 from pooledhttp.pool.state import PoolState
 from pooledhttp.pool.stats import BOUNDS_SECONDS, IDLE_FULL
@@ -31,8 +29,8 @@ from pooledhttp.pool.stats import BOUNDS_SECONDS, IDLE_FULL
 __all__ = [
     "close_expired_locked",
     "close_reason_locked",
+    "count_leak_locked",
     "discard_locked",
-    "expire_idle_locked",
     "must_close_locked",
     "reclaim_locked",
     "release_locked",
@@ -127,6 +125,21 @@ def reclaim_locked(state: PoolState[K, R], now: float, serial: int, reason: str)
     discard_locked(state, now, serial, reason)
 
 
+def count_leak_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
+    """Count a leak and note the event, once per lease."""
+    watch = slot.watch
+    if watch is not None:
+        if watch.is_reported:
+            return
+        watch.is_reported = True
+    key_state = slot.key_state
+    key_state.counters.leaks += 1
+    if state.listeners:
+        age = now - slot.taken_at
+        where, thread = ("", "") if watch is None else (watch.where, watch.thread)
+        state.events.append(Leaked(key_state.origin, where, age, thread))
+
+
 def return_unused_locked(state: PoolState[K, R], now: float, serial: int) -> None:
     """End a lease whose caller left the queue just as it was served; take its counts back."""
     slot = state.held.pop(serial, None)
@@ -214,29 +227,6 @@ def _note_overflow_locked(state: PoolState[K, R], key_state: KeyState[K, R]) -> 
     state.overflowed = key_state
     if state.listeners:
         state.events.append(IdleOverflow(key_state.origin))
-
-
-def expire_idle_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> float:
-    """Close the expired idle slots of a key; return when the next one expires."""
-    idle = key_state.idle
-    if not idle:
-        return inf
-    key_state.forget_outdated(now)
-    limit = key_state.idle_limit
-    surplus = max(len(idle) - key_state.min_idle, 0) if key_state.min_idle else 0
-    soonest = inf
-    for slot in list(idle):
-        end = min(slot.keep_until, slot.idle_since + limit)
-        if surplus:  # `min_idle` slots are exempt from the idle timeout; the older ones are not
-            end = min(end, slot.idle_since + state.idle_timeout)
-            surplus -= 1
-        if end > now:
-            soonest = min(soonest, end)
-            continue
-        idle.remove(slot)
-        state.idle_total -= 1
-        close_expired_locked(state, now, slot)
-    return soonest
 
 
 def close_expired_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:

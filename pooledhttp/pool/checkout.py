@@ -46,10 +46,12 @@ from pooledhttp.pool.state import PoolState
 
 __all__ = [
     "Found",
+    "count_replay_locked",
     "discard_dead_locked",
     "fill_locked",
     "find_slot_locked",
     "lend_oldest_locked",
+    "replace_dead_by_idle_locked",
     "replace_dead_locked",
     "reserve_locked",
     "return_alive_locked",
@@ -344,6 +346,14 @@ def replace_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
     lease.reused = False
 
 
+def replace_dead_by_idle_locked(
+    state: PoolState[K, R], now: float, lease: Lease[K, R], careful: bool
+) -> None:
+    """Replace a dead resource by an idle one of the key if one is usable, else by an empty slot."""
+    replace_dead_locked(state, now, lease)
+    swap_for_idle_locked(state, now, lease, careful)
+
+
 def discard_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
     """End a lease whose probe has found the resource dead, and have the resource closed."""
     slot = state.held.get(lease.serial)
@@ -360,3 +370,10 @@ def _count_dead_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> 
     key_state.counters.stale_found += 1
     if state.listeners:
         state.events.append(StaleFound(key_state.origin, slot.idle_before))
+
+
+def count_replay_locked(state: PoolState[K, R], now: float, key: K) -> None:
+    """Count a request that was sent again because its reused connection was dead."""
+    key_state = state.keys.get(key)
+    counters = state.dropped if key_state is None else key_state.counters
+    counters.replays += 1

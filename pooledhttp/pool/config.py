@@ -21,10 +21,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from pooledhttp.pool.limits import HostLimits, Limits, check_count, check_prefix, find_override
+from pooledhttp.pool.overrides import (
+    INHERIT,
+    HostLimits,
+    check_count,
+    check_prefix,
+    find_override,
+)
 from pooledhttp.records import field, record
 
-__all__ = ["PoolConfig", "default_max_idle_total"]
+__all__ = ["Limits", "PoolConfig", "default_max_idle_total"]
 
 #: The default of `max_idle_total` on a platform that has no limit of descriptors.
 _IDLE_WITHOUT_RLIMIT = 256
@@ -65,6 +71,32 @@ def _check_number(name: str, value: object, least: float, below: float) -> None:
         raise TypeError(f"{name} must be a number, not {value!r}")
     if not least <= value < below:
         raise ValueError(f"{name} must be at least {least:g} and below {below:g}, not {value!r}")
+
+
+@record
+class Limits:
+    """The limits of one key.
+
+    Args:
+        max_open: Resources at a time: being dialled, in use, idle or being closed. None for no
+            limit.
+        max_idle: Resources kept idle. None for no limit, 0 to keep none.
+        min_idle: Idle resources kept ready by warming.
+
+    Raises:
+        TypeError, ValueError: A field is not a valid number; the message names it.
+    """
+
+    max_open: int | None = None
+    max_idle: int | None = None
+    min_idle: int = 0
+
+    def __post_init__(self) -> None:
+        check_count("max_open", self.max_open, 1)
+        check_count("max_idle", self.max_idle, 0)
+        if self.min_idle is None:
+            raise TypeError("min_idle must be a whole number of resources, not None")
+        check_count("min_idle", self.min_idle, 0)
 
 
 @record
@@ -159,7 +191,7 @@ class PoolConfig:
     def limits_for(self, url: str) -> Limits:
         """Return the limits of the origin of a URL, with the overrides."""
         override = find_override(self.overrides, url)
-        return self.limits if override is None else override.over(self.limits)
+        return self.limits if override is None else _replaced(self.limits, override)
 
     @classmethod
     def from_sqlalchemy(
@@ -221,3 +253,17 @@ class PoolConfig:
         check_count("pool_maxsize", pool_maxsize, 0, unit="connections")
         kept = pool_maxsize or None
         return cls(max_idle_per_host=kept, max_per_host=kept if pool_block else None)
+
+
+def _replaced(limits: Limits, override: HostLimits) -> Limits:
+    """Return `limits`, with the fields that `override` sets replaced."""
+    max_open, max_idle, min_idle = limits.max_open, limits.max_idle, limits.min_idle
+    if override.max_per_host is not INHERIT:
+        max_open = override.max_per_host
+    if override.max_idle_per_host is not INHERIT:
+        max_idle = override.max_idle_per_host
+    if override.min_idle is not INHERIT:
+        min_idle = override.min_idle
+    if max_open is not None and min_idle > max_open:
+        min_idle = max_open
+    return Limits(max_open, max_idle, min_idle)

@@ -2,10 +2,11 @@
 
 A step is one indivisible change of the state: a function whose name ends in `_locked`. Closing a
 resource and waking a caller can take time or call code of the user. So a step only notes them, and
-`settle` does them after the lock has been released. There are two ways to run a step:
+`settle` does them after the lock has been released. There are three ways to run a step:
 
-    step        waits for the lock, runs the step, and settles
-    try_step    runs the step if the lock is free; the caller settles
+    step           waits for the lock, runs the step, and settles
+    step_for_key   the same, with the state of one key
+    try_step       runs the step if the lock is free; the caller settles
 
 `Pool.acquire` repeats the lines of `step` for its first search, because every request would pay for
 the call.
@@ -62,14 +63,12 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from pooledhttp.events import Listeners
 from pooledhttp.exceptions import PoolClosed
-from pooledhttp.pool.config import PoolConfig
-from pooledhttp.pool.evict import recount_locked
-from pooledhttp.pool.key_state import UNLIMITED
+from pooledhttp.pool.config import Limits, PoolConfig
+from pooledhttp.pool.key_state import KeyState
 from pooledhttp.pool.leaks import lease_tracker
-from pooledhttp.pool.limits import Limits
+from pooledhttp.pool.pool_wide import recount_locked
 from pooledhttp.pool.queue import free_closed_slot_locked
 from pooledhttp.pool.state import PoolState
-from pooledhttp.pool.stats import IDLE_FULL
 from pooledhttp.runtime import Runtime
 
 __all__ = ["PoolCore"]
@@ -85,9 +84,6 @@ logger = logging.getLogger(__name__)
 
 #: The arguments that `map` passes to `lock.acquire`; see the module docstring.
 _WITHOUT_WAITING = (False,)
-
-#: Seconds between two log lines about connections closed because the limit of idle ones is reached.
-_OVERFLOW_LOG_SECONDS = 60.0
 
 
 class PoolCore(Generic[K, R]):
@@ -148,7 +144,6 @@ class PoolCore(Generic[K, R]):
         )
         self.ended: deque[tuple[Callable[..., object], float | None, Any, Any]] = deque()
         self.leak_check_at = -inf
-        self._overflow_log_at = -inf
 
     def limits(self, key: K) -> Limits:
         """Return the limits of a key."""
@@ -190,6 +185,47 @@ class PoolCore(Generic[K, R]):
         finally:
             self.settle()
         return result
+
+    def step_for_key(
+        self,
+        key: K,
+        function: Callable[Concatenate[PoolState[K, R], float, KeyState[K, R], P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[KeyState[K, R], T]:
+        """Run a step for one key, whose state is made if there is none, and settle.
+
+        The name and the limits of a new key are looked up before the step, because the functions
+        that return them belong to the user. So the step may find that the key was dropped as
+        unused, or the pool resized, meanwhile. Then it changes nothing, and is run again.
+
+        Returns:
+            The state of the key, and the return value of `function`.
+        """
+        while True:
+            version = self.config_version
+            new = None if key in self.state.keys else (self.describe(key), self.limits(key))
+
+            def for_key_locked(
+                state: PoolState[K, R],
+                now: float,
+                version: object = version,
+                new: tuple[str, Limits] | None = new,
+            ) -> tuple[KeyState[K, R], T] | None:
+                key_state = state.keys.get(key)
+                if key_state is None:
+                    if new is None or version is not self.config_version:
+                        return None
+                    key_state = state.add_key_locked(now, key, *new)
+                return key_state, function(state, now, key_state, *args, **kwargs)
+
+            result = self.step(for_key_locked)
+            if result is not None:
+                return result
+
+    def recount_locked(self, now: float) -> None:
+        """Repair the state after an interrupted step."""
+        recount_locked(self.state, now)
 
     def try_step(
         self,
@@ -303,7 +339,7 @@ class PoolCore(Generic[K, R]):
             logger.debug("Probing %r failed", resource, exc_info=error)
             return False
 
-    # -- events and log
+    # -- events
 
     def emit_events(self) -> None:
         """Emit the events that steps have noted. Never called from a finalizer."""
@@ -314,27 +350,6 @@ class PoolCore(Generic[K, R]):
             except IndexError:
                 return
             self.listeners.emit(event)
-
-    def log_overflow(self) -> None:
-        """Log, at most once a minute, that good connections are closed, and the limit to raise."""
-        state = self.state
-        key_state, state.overflowed = state.overflowed, None
-        now = self.now()
-        if key_state is None or now < self._overflow_log_at:
-            return
-        self._overflow_log_at = now + _OVERFLOW_LOG_SECONDS
-        # Read without the lock: the numbers of a log line may be a moment old.
-        counters = key_state.counters
-        if key_state.max_idle != UNLIMITED:
-            setting, limit, wanted = "max_idle_per_host", key_state.max_idle, counters.peak
-        else:
-            setting, limit, wanted = "max_idle_total", state.max_idle_total, state.open_total
-        logger.warning(
-            "Connections to %s are closed because the pool keeps only %d idle (%s); %d of them "
-            "so far. Set %s to %d to keep those that are used.",
-            key_state.origin, limit, setting, counters.closed.get(IDLE_FULL, 0), setting,
-            max(wanted, limit + 1),
-        )  # fmt: skip
 
 
 def _nothing_locked(state: object, now: float, first: object, second: object) -> None:

@@ -23,9 +23,9 @@ from collections.abc import Hashable
 from math import inf
 from typing import Generic, TypeVar
 
+from pooledhttp.pool.config import Limits
 from pooledhttp.pool.keepalive import KeepAlive
 from pooledhttp.pool.lease import Lease, LeaseWatch
-from pooledhttp.pool.limits import Limits
 from pooledhttp.pool.stats import Counters
 from pooledhttp.runtime import Waiter
 

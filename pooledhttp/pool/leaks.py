@@ -1,12 +1,10 @@
-"""Leaks: which leases are not used any more, and who holds them.
+"""Which line acquired which lease: for leak reports, and for tests that must not leak.
 
 Three things look for leaks:
 
-    a finalizer       a lease was dropped without an end: always counted (`count_leak_locked`)
-    `leak_threshold`  a lease is held and has not been used for so long (`find_leaks_locked`)
+    a finalizer       a lease was dropped without an end: always counted (`checkin`)
+    `leak_threshold`  a lease is held and has not been used for so long (`pool_wide`)
     `LeaseTracker`    for test tools: every lease of the process, with the line that acquired it
-
-`timeout_error_locked` makes the error of a caller that got no slot; it lists the leases in use.
 """
 
 from __future__ import annotations
@@ -14,82 +12,22 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Collection, Hashable, Iterable, Mapping
-from math import inf
-from typing import Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Protocol
 
-from pooledhttp.events import Leaked
-from pooledhttp.exceptions import PoolTimeout
-from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot
-from pooledhttp.pool.state import PoolState
 from pooledhttp.records import record
 
 __all__ = [
     "LeakedLease",
     "LeaseTracker",
     "caller_outside",
-    "count_leak_locked",
-    "describe_holders",
-    "find_leaks_locked",
     "lease_tracker",
-    "timeout_error_locked",
 ]
-
-K = TypeVar("K", bound=Hashable)
-R = TypeVar("R")
 
 _PACKAGE = __name__.partition(".")[0]
 
-#: How many leases one message lists.
-_MAX_HOLDERS = 10
-
 #: Each time the tracker has this many notes more, it drops those about ended leases.
 _TIDY_AT = 1_000
-
-
-# -- leak detection
-
-
-def count_leak_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
-    """Count a leak and note the event, once per lease."""
-    watch = slot.watch
-    if watch is not None:
-        if watch.is_reported:
-            return
-        watch.is_reported = True
-    key_state = slot.key_state
-    key_state.counters.leaks += 1
-    if state.listeners:
-        age = now - slot.taken_at
-        where, thread = ("", "") if watch is None else (watch.where, watch.thread)
-        state.events.append(Leaked(key_state.origin, where, age, thread))
-
-
-def find_leaks_locked(
-    state: PoolState[K, R], now: float, threshold: float
-) -> tuple[list[tuple[Slot[K, R], float]], float]:
-    """Count the leases without a call in progress that have not been used for `threshold` seconds.
-
-    Returns:
-        The slots of the new ones, each with the seconds since its last use; and when the next lease
-        can become one.
-    """
-    found = []
-    soonest = inf
-    for slot in list(state.held.values()):
-        watch = slot.watch
-        if watch is None or watch.is_reported:
-            continue
-        unused = now - watch.touched_at
-        if watch.calls or unused < threshold:
-            soonest = min(soonest, now + threshold - (0.0 if watch.calls else unused))
-            continue
-        count_leak_locked(state, now, slot)
-        found.append((slot, unused))
-    return found, soonest
-
-
-# -- who holds what, for messages
 
 
 def caller_outside() -> tuple[str, str]:
@@ -105,78 +43,6 @@ def caller_outside() -> tuple[str, str]:
             return f"{frame.f_code.co_filename}:{frame.f_lineno}", thread
         frame = frame.f_back  # type: ignore[assignment]
     return "", thread
-
-
-def describe_holders(
-    slots: Iterable[Slot[K, R]], now: float, running: Collection[threading.Thread]
-) -> tuple[str, ...]:
-    """Return a text for each slot in use, longest held first: origin, age, line and thread."""
-    held = sorted(slots, key=lambda slot: slot.taken_at)
-    texts = []
-    for slot in held[:_MAX_HOLDERS]:
-        text = f"{slot.origin} for {now - slot.taken_at:.1f} s"
-        if slot.resource is None:
-            text += ", dialling"
-        if slot.watch is not None:
-            text += str(slot.watch)
-        else:
-            lease = slot.lease() if slot.lease is not None else None
-            thread = lease.thread() if lease is not None else None
-            if thread is not None and thread in running:
-                text += f" in {thread.name}"
-            else:
-                text += " in a thread that has ended"
-        texts.append(text)
-    return tuple(texts)
-
-
-def timeout_error_locked(
-    state: PoolState[K, R],
-    now: float,
-    key_state: KeyState[K, R],
-    waited_seconds: float,
-    running: Collection[threading.Thread],
-) -> PoolTimeout:
-    """Count a caller that got no slot in time, and make its error.
-
-    Args:
-        state: Of the pool.
-        now: The time.
-        key_state: Of the key that the caller waited for.
-        waited_seconds: How long it was in the queue.
-        running: The threads that have not ended.
-    """
-    key_state.counters.acquire_timeouts += 1
-    slots = list(state.held.values())
-    if key_state.open >= key_state.max_open:
-        slots = [slot for slot in slots if slot.key_state is key_state]
-        in_use, limit, setting = key_state.in_use, key_state.max_open, "max_per_host"
-    else:
-        in_use, limit, setting = len(slots), state.max_total, "max_total"
-    holders = describe_holders(slots, now, running)
-    waiting = len(key_state.waiting) + 1
-    limit_text = str(limit) if limit != UNLIMITED else "any number"
-    message = (
-        f"No connection to {key_state.origin} became free in {waited_seconds:.1f} s "
-        f"(in use {in_use} of {limit_text}, waiting {waiting}). "
-        f"Close responses you have finished reading, or raise {setting}."
-    )
-    if holders:
-        message += " Held: " + "; ".join(holders) + "."
-    if len(slots) > len(holders):
-        message += f" And {len(slots) - len(holders)} more."
-    return PoolTimeout(
-        message,
-        origin=key_state.origin,
-        waited_seconds=waited_seconds,
-        in_use=in_use,
-        limit=None if limit == UNLIMITED else limit,
-        waiting=waiting,
-        holders=holders,
-    )
-
-
-# -- for test tools
 
 
 class _TrackedPool(Protocol):

@@ -1,7 +1,7 @@
 """The part of a pool that is not on the path of a request: expiry, leaks, settings, closing, stats.
 
 `PoolMaintenance` is the base class of `Pool` and has its public methods for all of that. They run
-the steps of `evict`, `checkout` and `checkin`. A method that walks over all keys takes the lock for
+the steps of `pool_wide` and `checkout`. A method that walks over all keys takes the lock for
 some of the keys at a time, so that no request waits for the whole walk.
 """
 
@@ -12,23 +12,29 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from math import inf
 from typing import Generic, TypeVar
 
-from pooledhttp.pool.checkin import expire_idle_locked, reclaim_locked
 from pooledhttp.pool.checkout import (
     discard_dead_locked,
     lend_oldest_locked,
     reserve_locked,
     return_alive_locked,
 )
-from pooledhttp.pool.config import PoolConfig
+from pooledhttp.pool.config import Limits, PoolConfig
 from pooledhttp.pool.core import PoolCore
-from pooledhttp.pool.evict import evict_locked, resize_locked, shut_down_locked, snapshot_locked
-from pooledhttp.pool.key_state import KeyState
-from pooledhttp.pool.leaks import find_leaks_locked
+from pooledhttp.pool.key_state import UNLIMITED, KeyState
 from pooledhttp.pool.lease import Lease
-from pooledhttp.pool.limits import Limits
-from pooledhttp.pool.state import PoolState
-from pooledhttp.pool.stats import Advice, OriginStats, PoolStats, merge_stats
-from pooledhttp.runtime import Waiter
+from pooledhttp.pool.pool_wide import (
+    await_drain_locked,
+    drop_unused_locked,
+    dropped_locked,
+    evict_locked,
+    expire_locked,
+    find_leaks_locked,
+    resize_locked,
+    shortage_locked,
+    shut_down_locked,
+    snapshots_locked,
+)
+from pooledhttp.pool.stats import IDLE_FULL, Advice, OriginStats, PoolStats, merge_stats
 from pooledhttp.timing import Deadline
 
 __all__ = ["PoolMaintenance"]
@@ -38,6 +44,9 @@ R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between two log lines about connections closed because the limit of idle ones is reached.
+_OVERFLOW_LOG_SECONDS = 60.0
+
 #: How many keys one step of a walk over all keys handles.
 _KEYS_PER_STEP = 128
 
@@ -46,9 +55,14 @@ class PoolMaintenance(Generic[K, R]):
     """The methods of a pool that requests do not call. `Pool` sets `_core` and makes the leases."""
 
     _core: PoolCore[K, R]
+    _overflow_log_at = -inf  # no line about closed connections before
 
     def _new_lease(self, key: K) -> Lease[K, R]:
         """Make a lease that has no slot yet."""
+        raise NotImplementedError
+
+    def end_dropped(self, serial: int) -> None:
+        """End a lease that was dropped while it was in use."""
         raise NotImplementedError
 
     # -- expiry and leaks
@@ -63,8 +77,8 @@ class PoolMaintenance(Generic[K, R]):
         self._reclaim_lost()
         soonest = inf
         for keys in self._keys_in_parts():
-            soonest = min(soonest, core.step(_expire_locked, keys))
-        core.step(PoolState.drop_unused_locked)
+            soonest = min(soonest, core.step(expire_locked, keys))
+        core.step(drop_unused_locked)
         if core.watches_leaks:
             soonest = min(soonest, self.report_leaks())
         core.emit_events()
@@ -72,10 +86,9 @@ class PoolMaintenance(Generic[K, R]):
 
     def _reclaim_lost(self) -> None:
         """End the leases that are gone: an interrupt came before the first line of `__del__`."""
-        core = self._core
-        for serial, slot in list(core.state.held.items()):
+        for serial, slot in list(self._core.state.held.items()):
             if slot.lease is not None and slot.lease() is None:
-                core.end(reclaim_locked, None, serial, "leaked")
+                self.end_dropped(serial)
 
     def report_leaks(self) -> float:
         """Report the leases that have not been used for `leak_threshold`.
@@ -102,6 +115,28 @@ class PoolMaintenance(Generic[K, R]):
         core.emit_events()
         return core.leak_check_at
 
+    def _log_overflow(self) -> None:
+        """Log, at most once a minute, that good connections are closed, and the limit to raise."""
+        core = self._core
+        state = core.state
+        key_state, state.overflowed = state.overflowed, None
+        now = core.now()
+        if key_state is None or now < self._overflow_log_at:
+            return
+        self._overflow_log_at = now + _OVERFLOW_LOG_SECONDS
+        # Read without the lock: the numbers of a log line may be a moment old.
+        counters = key_state.counters
+        if key_state.max_idle != UNLIMITED:
+            setting, limit, wanted = "max_idle_per_host", key_state.max_idle, counters.peak
+        else:
+            setting, limit, wanted = "max_idle_total", state.max_idle_total, state.open_total
+        logger.warning(
+            "Connections to %s are closed because the pool keeps only %d idle (%s); %d of them "
+            "so far. Set %s to %d to keep those that are used.",
+            key_state.origin, limit, setting, counters.closed.get(IDLE_FULL, 0), setting,
+            max(wanted, limit + 1),
+        )  # fmt: skip
+
     def _keys_in_parts(self) -> Iterator[list[KeyState[K, R]]]:
         """Yield the states of all keys, in lists that one step can handle."""
         keys = list(self._core.state.keys.values())
@@ -118,33 +153,13 @@ class PoolMaintenance(Generic[K, R]):
         Returns:
             The lease; None if there is no room within the limits.
         """
-        core = self._core
         lease = self._new_lease(key)
-        while True:
-            version = core.config_version
-            origin, limits = core.describe(key), core.limits(key)
-            has_slot = core.step(self._reserve_locked, version, origin, limits, lease)
-            if has_slot is not None:
-                return lease if has_slot else None
-
-    def _reserve_locked(
-        self,
-        state: PoolState[K, R],
-        now: float,
-        version: object,
-        origin: str,
-        limits: Limits,
-        lease: Lease[K, R],
-    ) -> bool | None:
-        """Reserve a slot; None if the pool was resized since the limits were looked up."""
-        if version is not self._core.config_version:
-            return None
-        key_state = state.add_key_locked(now, lease.key, origin, limits)
-        return reserve_locked(state, now, key_state, lease)
+        _, has_slot = self._core.step_for_key(key, reserve_locked, lease)
+        return lease if has_slot else None
 
     def shortage(self) -> list[tuple[K, int]]:
         """Return the keys with fewer idle resources than `min_idle`, and how many are missing."""
-        return self._core.step(_shortage_locked)
+        return self._core.step(shortage_locked)
 
     def probe_idle(self) -> None:
         """Close dead idle resources of the keys that have a minimum of idle resources.
@@ -249,7 +264,7 @@ class PoolMaintenance(Generic[K, R]):
         core = self._core
         signal = core.runtime.waiter()
         self.shutdown()
-        if core.step(_await_drain_locked, signal):
+        if core.step(await_drain_locked, signal):
             signal.wait(deadline)
         return not core.state.open_total
 
@@ -267,14 +282,14 @@ class PoolMaintenance(Generic[K, R]):
         parts: dict[str, list[OriginStats]] = {}
         maxima: dict[str, int | None] = {}
         for keys in self._keys_in_parts():
-            for part in core.step(_snapshots_locked, keys):
+            for part in core.step(snapshots_locked, keys):
                 parts.setdefault(part.origin, []).append(part)
                 maxima[part.origin] = part.max_open
         origins: Mapping[str, OriginStats] = {
             origin: same[0] if len(same) == 1 else merge_stats(origin, same, maxima[origin])
             for origin, same in parts.items()
         }
-        dropped = core.step(_dropped_locked)
+        dropped = core.step(dropped_locked)
         total = merge_stats("", [*origins.values(), dropped], core.config.max_total)
         return PoolStats(total, origins)
 
@@ -292,31 +307,3 @@ class PoolMaintenance(Generic[K, R]):
             for origin, stats in self.stats().origins.items()
             if stats.acquired_per_second
         }
-
-
-# -- small steps of the methods above
-
-
-def _expire_locked(state: PoolState[K, R], now: float, keys: Iterable[KeyState[K, R]]) -> float:
-    return min((expire_idle_locked(state, now, key_state) for key_state in keys), default=inf)
-
-
-def _shortage_locked(state: PoolState[K, R], now: float) -> list[tuple[K, int]]:
-    return state.shortage_locked()
-
-
-def _await_drain_locked(state: PoolState[K, R], now: float, signal: Waiter) -> bool:
-    """Have `signal` set when nothing is open any more; return False if nothing is open now."""
-    if state.open_total:
-        state.drainers.append(signal)
-    return bool(state.open_total)
-
-
-def _snapshots_locked(
-    state: PoolState[K, R], now: float, keys: Iterable[KeyState[K, R]]
-) -> list[OriginStats]:
-    return [snapshot_locked(state, now, key_state) for key_state in keys]
-
-
-def _dropped_locked(state: PoolState[K, R], now: float) -> OriginStats:
-    return state.dropped.summary()

@@ -22,22 +22,24 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Hashable
+from math import inf
 from random import Random
 from typing import Any, TypeVar
 
 from pooledhttp.events import ConnectionOpened, LeaseAcquired, Listeners
 from pooledhttp.pool.acquire import find_slot, give_back, replace_until_alive
 from pooledhttp.pool.checkin import discard_locked, reclaim_locked, release_locked
-from pooledhttp.pool.checkout import fill_locked, replace_dead_locked, take_idle_locked
-from pooledhttp.pool.config import PoolConfig
+from pooledhttp.pool.checkout import (
+    count_replay_locked,
+    fill_locked,
+    replace_dead_locked,
+    take_idle_locked,
+)
+from pooledhttp.pool.config import Limits, PoolConfig
 from pooledhttp.pool.core import PoolCore
-from pooledhttp.pool.evict import recount_locked
-from pooledhttp.pool.key_state import Slot
 from pooledhttp.pool.leaks import caller_outside, lease_tracker
 from pooledhttp.pool.lease import Lease, LeaseWatch
-from pooledhttp.pool.limits import Limits
 from pooledhttp.pool.maintenance import PoolMaintenance
-from pooledhttp.pool.state import PoolState
 from pooledhttp.pool.sweeper import Sweeper, process_sweeper
 from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
@@ -134,7 +136,7 @@ class Pool(PoolMaintenance[K, R]):
         try:
             with core.lock:  # the lines of `core.step`, repeated here to save a call
                 if core.in_step:
-                    recount_locked(state, now)
+                    core.recount_locked(now)
                 core.in_step = True
                 key_state = state.keys.get(key)
                 has_slot = (
@@ -223,7 +225,7 @@ class Pool(PoolMaintenance[K, R]):
         if core.ended or state.deferred:
             core.settle()
             if state.overflowed is not None:
-                core.log_overflow()
+                self._log_overflow()
         if state.events:
             core.emit_events()
 
@@ -278,7 +280,7 @@ class Pool(PoolMaintenance[K, R]):
 
     def count_replay(self, key: K) -> None:
         """Count a replay: a request sent again because its reused connection was dead."""
-        self._core.step(_count_replay_locked, key)
+        self._core.step(count_replay_locked, key)
 
     def __repr__(self) -> str:
         state = self._core.state
@@ -289,18 +291,16 @@ class Pool(PoolMaintenance[K, R]):
 
     def reset_after_fork(self) -> None:
         """Begin with an empty state in a forked child, and abandon what the parent had open."""
-        old = self._core.state
-        inherited: list[Slot[K, R]] = list(old.held.values())
-        inherited += [slot for key_state in old.keys.values() for slot in key_state.idle]
+        inherited = self._core.state.resources()
         self._core.reset(self._lock_type())
         self.held = self._core.state.held
         self.is_watched = False
-        for slot in inherited:
-            if slot.resource is not None:
-                if self._abandon is None:
-                    self._inherited.append(slot.resource)
-                else:
-                    self._abandon(slot.resource)
+        self._overflow_log_at = -inf
+        if self._abandon is None:
+            self._inherited += inherited
+        else:
+            for resource in inherited:
+                self._abandon(resource)
 
     def __del__(self) -> None:
         core = getattr(self, "_core", None)
@@ -309,9 +309,3 @@ class Pool(PoolMaintenance[K, R]):
         for key_state in core.state.keys.values():
             for slot in key_state.idle:
                 core.close(slot.resource)
-
-
-def _count_replay_locked(state: PoolState[K, R], now: float, key: K) -> None:
-    key_state = state.keys.get(key)
-    counters = state.dropped if key_state is None else key_state.counters
-    counters.replays += 1

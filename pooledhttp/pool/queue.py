@@ -10,9 +10,11 @@ only wakes it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import threading
+from collections.abc import Collection, Hashable, Iterable
 from typing import TypeVar
 
+from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool.key_state import UNLIMITED, KeyState, Outcome, Slot, WaitingCaller
 from pooledhttp.pool.state import PoolState
 
@@ -25,10 +27,14 @@ __all__ = [
     "overtaking_key_locked",
     "repair_queue_locked",
     "serve_locked",
+    "timeout_error_locked",
 ]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
+
+#: How many leases the message of one timeout lists.
+_MAX_HOLDERS = 10
 
 
 def enqueue_locked(
@@ -54,6 +60,75 @@ def leave_queue_locked(
         state.blocked.update(key_state)  # the next caller is first now
     state.mark_unused_locked(now, key_state)
     return True
+
+
+def timeout_error_locked(
+    state: PoolState[K, R],
+    now: float,
+    key_state: KeyState[K, R],
+    waited_seconds: float,
+    running: Collection[threading.Thread],
+) -> PoolTimeout:
+    """Count a caller that got no slot in time, and make its error.
+
+    Args:
+        state: Of the pool.
+        now: The time.
+        key_state: Of the key that the caller waited for.
+        waited_seconds: How long it was in the queue.
+        running: The threads that have not ended.
+    """
+    key_state.counters.acquire_timeouts += 1
+    slots = list(state.held.values())
+    if key_state.open >= key_state.max_open:
+        slots = [slot for slot in slots if slot.key_state is key_state]
+        in_use, limit, setting = key_state.in_use, key_state.max_open, "max_per_host"
+    else:
+        in_use, limit, setting = len(slots), state.max_total, "max_total"
+    holders = _describe_holders_locked(slots, now, running)
+    waiting = len(key_state.waiting) + 1
+    limit_text = str(limit) if limit != UNLIMITED else "any number"
+    message = (
+        f"No connection to {key_state.origin} became free in {waited_seconds:.1f} s "
+        f"(in use {in_use} of {limit_text}, waiting {waiting}). "
+        f"Close responses you have finished reading, or raise {setting}."
+    )
+    if holders:
+        message += " Held: " + "; ".join(holders) + "."
+    if len(slots) > len(holders):
+        message += f" And {len(slots) - len(holders)} more."
+    return PoolTimeout(
+        message,
+        origin=key_state.origin,
+        waited_seconds=waited_seconds,
+        in_use=in_use,
+        limit=None if limit == UNLIMITED else limit,
+        waiting=waiting,
+        holders=holders,
+    )
+
+
+def _describe_holders_locked(
+    slots: Iterable[Slot[K, R]], now: float, running: Collection[threading.Thread]
+) -> tuple[str, ...]:
+    """Return a text for each slot in use, longest held first: origin, age, line and thread."""
+    held = sorted(slots, key=lambda slot: slot.taken_at)
+    texts = []
+    for slot in held[:_MAX_HOLDERS]:
+        text = f"{slot.origin} for {now - slot.taken_at:.1f} s"
+        if slot.resource is None:
+            text += ", dialling"
+        if slot.watch is not None:
+            text += str(slot.watch)
+        else:
+            lease = slot.lease() if slot.lease is not None else None
+            thread = lease.thread() if lease is not None else None
+            if thread is not None and thread in running:
+                text += f" in {thread.name}"
+            else:
+                text += " in a thread that has ended"
+        texts.append(text)
+    return tuple(texts)
 
 
 def serve_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> None:

@@ -1,6 +1,6 @@
 """The state of a pool: its keys, slots and counters, and two indexes over the keys.
 
-    pure steps     evict                  evict, resize, shut down, recount
+    pure steps     pool_wide              expire, evict, resize, shut down, recount
                    checkout               how a lease gets a slot
                    checkin                how a lease ends
                    queue                  who waits, and who gets a free slot
@@ -35,10 +35,9 @@ from math import inf
 from typing import Generic, TypeVar
 
 from pooledhttp.events import ConnectionClosed, Event, Listeners
-from pooledhttp.pool.config import PoolConfig
+from pooledhttp.pool.config import Limits, PoolConfig
 from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot
 from pooledhttp.pool.lease import Lease
-from pooledhttp.pool.limits import Limits
 from pooledhttp.pool.stats import Counters
 from pooledhttp.runtime import Waiter
 
@@ -304,6 +303,12 @@ class PoolState(Generic[K, R]):
             key_state.blocked_serial = -1
 
     # -- slots
+
+    def resources(self) -> list[R]:
+        """Return the resources in use and idle; for a forked child, where no other thread runs."""
+        slots = list(self.held.values())
+        slots += [slot for key_state in self.keys.values() for slot in key_state.idle]
+        return [slot.resource for slot in slots if slot.resource is not None]
 
     def is_full_locked(self, key_state: KeyState[K, R]) -> bool:
         """Whether the limit of the key or of the pool leaves no room for another slot."""

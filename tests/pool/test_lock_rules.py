@@ -16,7 +16,7 @@ TREES = {path.stem: ast.parse(path.read_text()) for path in FILES}
 TAKES_THE_LOCK = {"core.step", "core.try_step", "pool.acquire"}
 
 #: Runs steps that it is given.
-RUNS_STEPS = {"step", "try_step", "end", "append"}
+RUNS_STEPS = {"step", "step_for_key", "try_step", "end", "append"}
 
 #: Calls that can wait, or that run foreign code.
 FORBIDDEN_UNDER_THE_LOCK = {

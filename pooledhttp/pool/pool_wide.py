@@ -1,37 +1,107 @@
-"""Steps that change or read a whole key, or the whole pool. Pure steps: see `state`.
+"""Steps that concern whole keys, or the whole pool. Pure steps: see `state`.
 
-    evict_locked       close the resources of a key
-    snapshot_locked    copy the numbers of a key
-    resize_locked      apply new settings
-    shut_down_locked   close the pool for good
-    recount_locked     repair the state after an interrupted step
+    for some keys      expire_locked        close what has expired
+                       evict_locked         close the resources of a key
+                       snapshots_locked     copy their numbers
+    for all            find_leaks_locked    count the leases that are not used any more
+                       drop_unused_locked   drop the states of unused keys
+                       shortage_locked      which keys have too few idle resources
+                       resize_locked        apply new settings
+                       shut_down_locked     close the pool for good
+                       await_drain_locked   tell when everything is closed
+                       recount_locked       repair the state after an interrupted step
 
-The first two handle one key, so that a walk over many keys holds the lock only briefly. The others
-handle all keys in one step.
+`maintenance` runs them; `core` runs the last one. A walk over many keys takes some of them at a
+time, so that it holds the lock only briefly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from math import inf
 from typing import TypeVar
 
-from pooledhttp.pool.config import PoolConfig
+from pooledhttp.pool.checkin import close_expired_locked, count_leak_locked
+from pooledhttp.pool.config import Limits, PoolConfig
 from pooledhttp.pool.key_state import UNLIMITED, KeyState, Outcome, Slot
-from pooledhttp.pool.limits import Limits
 from pooledhttp.pool.queue import repair_queue_locked, serve_locked
 from pooledhttp.pool.state import PoolState
 from pooledhttp.pool.stats import OriginStats
+from pooledhttp.runtime import Waiter
 
 __all__ = [
+    "await_drain_locked",
+    "drop_unused_locked",
+    "dropped_locked",
     "evict_locked",
+    "expire_locked",
+    "find_leaks_locked",
     "recount_locked",
     "resize_locked",
+    "shortage_locked",
     "shut_down_locked",
-    "snapshot_locked",
+    "snapshots_locked",
 ]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
+
+
+def expire_locked(state: PoolState[K, R], now: float, keys: Iterable[KeyState[K, R]]) -> float:
+    """Close the expired idle slots of some keys; return when the next one expires."""
+    return min((_expire_key_locked(state, now, key_state) for key_state in keys), default=inf)
+
+
+def _expire_key_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> float:
+    """Close the expired idle slots of a key; return when the next one expires."""
+    idle = key_state.idle
+    if not idle:
+        return inf
+    key_state.forget_outdated(now)
+    limit = key_state.idle_limit
+    surplus = max(len(idle) - key_state.min_idle, 0) if key_state.min_idle else 0
+    soonest = inf
+    for slot in list(idle):
+        end = min(slot.keep_until, slot.idle_since + limit)
+        if surplus:  # `min_idle` slots are exempt from the idle timeout; the older ones are not
+            end = min(end, slot.idle_since + state.idle_timeout)
+            surplus -= 1
+        if end > now:
+            soonest = min(soonest, end)
+            continue
+        idle.remove(slot)
+        state.idle_total -= 1
+        close_expired_locked(state, now, slot)
+    return soonest
+
+
+def drop_unused_locked(state: PoolState[K, R], now: float) -> None:
+    """Drop the states of keys that have been unused for long."""
+    state.drop_unused_locked(now)
+
+
+def find_leaks_locked(
+    state: PoolState[K, R], now: float, threshold: float
+) -> tuple[list[tuple[Slot[K, R], float]], float]:
+    """Count the leases without a call in progress that have not been used for `threshold` seconds.
+
+    Returns:
+        The slots of the new ones, each with the seconds since its last use; and when the next lease
+        can become one.
+    """
+    found = []
+    soonest = inf
+    for slot in list(state.held.values()):
+        watch = slot.watch
+        if watch is None or watch.is_reported:
+            continue
+        unused = now - watch.touched_at
+        if watch.calls or unused < threshold:
+            soonest = min(soonest, now + threshold - (0.0 if watch.calls else unused))
+            continue
+        count_leak_locked(state, now, slot)
+        found.append((slot, unused))
+    return found, soonest
 
 
 def evict_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R], reason: str) -> int:
@@ -108,13 +178,37 @@ def _serve_all_locked(state: PoolState[K, R], now: float) -> None:
             serve_locked(state, now, key_state)
 
 
-def snapshot_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> OriginStats:
+def await_drain_locked(state: PoolState[K, R], now: float, signal: Waiter) -> bool:
+    """Have `signal` set when nothing is open any more; return False if nothing is open now."""
+    if state.open_total:
+        state.drainers.append(signal)
+    return bool(state.open_total)
+
+
+def shortage_locked(state: PoolState[K, R], now: float) -> list[tuple[K, int]]:
+    """Return the keys with fewer idle slots than their minimum, and how many are missing."""
+    return state.shortage_locked()
+
+
+def snapshots_locked(
+    state: PoolState[K, R], now: float, keys: Iterable[KeyState[K, R]]
+) -> list[OriginStats]:
+    """Freeze the numbers of some keys."""
+    return [_snapshot_locked(now, key_state) for key_state in keys]
+
+
+def _snapshot_locked(now: float, key_state: KeyState[K, R]) -> OriginStats:
     """Freeze the numbers of a key."""
     counts = (
         key_state.in_use, len(key_state.idle), len(key_state.waiting), key_state.dialling,
     )  # fmt: skip
     max_open = None if key_state.max_open == UNLIMITED else key_state.max_open
     return key_state.counters.snapshot(now, key_state.origin, counts, key_state.leased, max_open)
+
+
+def dropped_locked(state: PoolState[K, R], now: float) -> OriginStats:
+    """Freeze the sums of the keys whose state was dropped."""
+    return state.dropped.summary()
 
 
 def recount_locked(state: PoolState[K, R], now: float) -> None:

@@ -1,16 +1,15 @@
-"""How many resources one key may have, and which settings apply to which URL.
+"""Limits of single hosts: `PoolConfig.overrides`, and which of them applies to a URL.
 
-The pool itself asks for `Limits` by key and knows nothing of URLs. This module resolves settings
-written by URL prefix (`PoolConfig.overrides`), for the code that turns URLs into keys. A prefix is
-a scheme, with or without a host and a port. A path cannot have limits, because connections belong
-to an origin:
+A prefix is a scheme, with or without a host and a port. A path cannot have limits, because
+connections belong to an origin:
 
     "https://"                      every https origin
     "https://api.example.com"       that host, on the default port of https
     "http://localhost:8080"         that port
     "https://*.example.com"         every name below example.com, not example.com itself
 
-The most specific match wins: host with port, then wildcard (the longest first), then scheme.
+The most specific match wins: host with port, then wildcard (the longest first), then scheme. The
+pool itself knows nothing of URLs; the code that turns URLs into keys asks for the limits of one.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from urllib.parse import urlsplit
 from pooledhttp.records import record
 from pooledhttp.syntax import DEFAULT_PORTS
 
-__all__ = ["INHERIT", "HostLimits", "Inherit", "Limits", "check_count", "find_override"]
+__all__ = ["INHERIT", "HostLimits", "Inherit", "check_count", "check_prefix", "find_override"]
 
 
 class Inherit(enum.Enum):
@@ -54,32 +53,6 @@ def check_count(field: str, value: object, least: int, *, unit: str = "resources
 
 
 @record
-class Limits:
-    """The limits of one key.
-
-    Args:
-        max_open: Resources at a time: being dialled, in use, idle or being closed. None for no
-            limit.
-        max_idle: Resources kept idle. None for no limit, 0 to keep none.
-        min_idle: Idle resources kept ready by warming.
-
-    Raises:
-        TypeError, ValueError: A field is not a valid number; the message names it.
-    """
-
-    max_open: int | None = None
-    max_idle: int | None = None
-    min_idle: int = 0
-
-    def __post_init__(self) -> None:
-        check_count("max_open", self.max_open, 1)
-        check_count("max_idle", self.max_idle, 0)
-        if self.min_idle is None:
-            raise TypeError("min_idle must be a whole number of resources, not None")
-        check_count("min_idle", self.min_idle, 0)
-
-
-@record
 class HostLimits:
     """The settings of one URL prefix; a field left out inherits the setting of the pool.
 
@@ -105,15 +78,6 @@ class HostLimits:
             raise TypeError("min_idle must be a whole number of connections, not None")
         if self.min_idle is not INHERIT:
             check_count("min_idle", self.min_idle, 0)
-
-    def over(self, base: Limits) -> Limits:
-        """Return `base`, with the fields set here replaced."""
-        max_open = base.max_open if self.max_per_host is INHERIT else self.max_per_host
-        max_idle = base.max_idle if self.max_idle_per_host is INHERIT else self.max_idle_per_host
-        min_idle = base.min_idle if self.min_idle is INHERIT else self.min_idle
-        if max_open is not None and min_idle > max_open:
-            min_idle = max_open
-        return Limits(max_open, max_idle, min_idle)
 
 
 @record
