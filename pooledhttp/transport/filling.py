@@ -18,6 +18,20 @@ __all__ = ["filled_bytes"]
 FIRST_BYTES = 2 * 1024 * 1024
 
 
+class _Buffer(io.BytesIO):
+    """Can be finalized while a view of it exists.
+
+    The collector, or the end of the interpreter, may find both in a frame of a thread or of a
+    traceback. Python 3.13 reports that such a buffer could not be closed, which is of no use.
+    """
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except BufferError:
+            return
+
+
 def filled_bytes(
     size: int, fill: Callable[[memoryview], int], *, is_partial_good: bool = False
 ) -> bytes:
@@ -28,7 +42,7 @@ def filled_bytes(
         fill: Writes into a view and returns how many bytes it wrote, 0 when there are no more.
         is_partial_good: Return what came before an error of `fill`, which would raise it again.
     """
-    out = io.BytesIO()
+    out = _Buffer()
     done = room = 0
     while done < size:
         if done == room:

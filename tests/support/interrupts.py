@@ -20,7 +20,9 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, Literal
 
-__all__ = ["Interrupt", "interrupt_at", "last_point"]
+import pytest
+
+__all__ = ["Interrupt", "interrupt_at", "last_point", "need_every_instruction"]
 
 _where: list[str] = [""]
 
@@ -88,6 +90,28 @@ def interrupt_at(
     finally:
         sys.settrace(before)
     return is_done
+
+
+def need_every_instruction() -> None:
+    """Skip the test where Python does not report every instruction to a trace function."""
+    if not _reports_every_instruction():
+        pytest.skip("this Python does not report every instruction to a trace function")
+
+
+@functools.cache
+def _reports_every_instruction() -> bool:
+    """Whether the first instruction of a function is reported in its first call.
+
+    Python 3.13.0 reports those of a function only after a call of it that was not interrupted.
+    """
+
+    def inner() -> None: ...
+
+    def outer() -> None:
+        inner()
+
+    interrupt_at(1, outer, lambda code: code in (outer.__code__, inner.__code__))
+    return "outer" in last_point()
 
 
 #: Names of C functions that can wait, and so run signal handlers before they return.
