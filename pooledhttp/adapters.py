@@ -170,6 +170,7 @@ class HTTPAdapter(BaseAdapter):
         proxy_verify: How the certificate of an https proxy is checked: a bool, a path or an
             `ssl.SSLContext`. `None` checks it as the origin's, but always where the proxy is given
             credentials.
+        parser: As a session takes it; `None` takes the session's.
 
     Raises:
         TypeError: An argument is of a type that it does not take.
@@ -180,7 +181,9 @@ class HTTPAdapter(BaseAdapter):
     _own_hooks: tuple[RequestHook, ...] = ()
 
     #: Of an adapter pickled before there were such settings.
-    _own_rules: tuple[bool | None, transport.TlsTruncation | None, int | None] = (None, None, None)
+    _own_rules: tuple[
+        bool | None, transport.TlsTruncation | None, int | None, transport.ParserChoice | None
+    ] = (None, None, None, None)
 
     __attrs__ = ["max_retries", "config", "_pool_connections", "_pool_maxsize", "_pool_block"]
 
@@ -206,6 +209,7 @@ class HTTPAdapter(BaseAdapter):
         max_response_fields: int | None = None,
         proxy_verify: VerifyInput | None = None,
         request_hooks: Iterable[RequestHook] = (),
+        parser: transport.ParserChoice | None = None,
     ) -> None:
         transport.check_pool(pool)
         if replay is not None:
@@ -227,7 +231,7 @@ class HTTPAdapter(BaseAdapter):
         self._pool_block = pool_block
         self._begin(pool, replay, runtime, listeners)
         self._settings.resolver, self._settings.socket_options = resolver, socket_options
-        self._own_rules = (strict, tls_truncation, max_response_fields)
+        self._own_rules = (strict, tls_truncation, max_response_fields, parser)
         self._settings.rules = transport.ResponseLimits.chosen(*self._own_rules)
         self._settings.proxy_verify = proxy_verify
         self._own_hooks = check_request_hooks(request_hooks)
@@ -320,11 +324,12 @@ class HTTPAdapter(BaseAdapter):
 
     def _read_responses_as(self, extras: Any) -> None:
         """Follow a session in how responses are read, where this adapter has no settings for it."""
-        strict, tls_truncation, most = self._own_rules
+        strict, tls_truncation, most, parser = self._own_rules
         rules = transport.ResponseLimits.chosen(
             extras.strict if strict is None else strict,
             extras.tls_truncation if tls_truncation is None else tls_truncation,
             extras.max_response_fields if most is None else most,
+            extras.parser if parser is None else parser,
         )
         if rules != self._settings.rules:
             self._settings.rules = rules

@@ -108,7 +108,7 @@ if TYPE_CHECKING:
     from pooledhttp.events import Listener, RequestHook
     from pooledhttp.pool import PoolConfig
     from pooledhttp.runtime import Runtime
-    from pooledhttp.transport import PoolView, Replay, TlsTruncation, TransportManager
+    from pooledhttp.transport import ParserChoice, PoolView, Replay, TlsTruncation, TransportManager
 
 __all__ = [
     "Session",
@@ -416,6 +416,8 @@ class Session(SessionRedirectMixin):
         request_hooks: Called before each request is sent, each retry and redirect included. A hook
             may add header fields, and returns a function to call afterwards, or None; see
             docs/tracing.md.
+        parser: What reads response heads: `"h11"`, `"httptools"` (the extra `fast`), or `"auto"`
+            for what `POOLEDHTTP_PARSER` says, or else httptools if it is installed.
 
     Raises:
         TypeError: An argument is of a type that it does not take; the message names it.
@@ -470,6 +472,7 @@ class Session(SessionRedirectMixin):
         tls_truncation: TlsTruncation = "error",
         max_response_fields: int | None = None,
         request_hooks: Iterable[RequestHook] = (),
+        parser: ParserChoice = "auto",
     ) -> None:
         if not isinstance(listeners, Iterable):
             raise TypeError(f"listeners must be an iterable of callables, not {listeners!r}")
@@ -484,6 +487,7 @@ class Session(SessionRedirectMixin):
             tls_truncation,
             max_response_fields,
             check_request_hooks(request_hooks),
+            parser,
         )
         self.headers: CaseInsensitiveDict[str] = default_headers()  # type: ignore[assignment]
         self.auth: AuthInput = None

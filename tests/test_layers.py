@@ -42,6 +42,7 @@ MAY_LOOK_UP_FOR_TYPES = {f"{PACKAGE}.exceptions", f"{PACKAGE}.hooks"}
 #: Outside names and the only modules or subpackages that may use them.
 RESERVED = {
     "h11": {"http1.h11_parser"},
+    "httptools": {"http1.fast_parser"},
     "greenlet": {"runtime"},
     "asyncio": {"runtime", "aio", "cli.origin"},  # the demo's server, which is not our client
     "select": {"runtime", "network.liveness"},  # the probe of an idle connection waits for no time

@@ -90,6 +90,7 @@ class OwnSession:
             strict=extras.strict,
             tls_truncation=extras.tls_truncation,
             max_response_fields=extras.max_response_fields,
+            parser=extras.parser,
         )
         #: Whether the settings bring a retry policy of their own.
         self.has_retry_policy = extras.retries is not None

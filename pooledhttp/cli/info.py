@@ -22,6 +22,7 @@ _REQUIRED = ("h11", "urllib3", "certifi", "idna", "charset-normalizer")
 
 _EXTRAS = {
     "aio": "greenlet",
+    "fast": "httptools",
     "socks": "socksio",
     "brotli": "brotli",
     "zstd": "backports.zstd",
@@ -64,6 +65,7 @@ def _facts() -> dict[str, str | dict[str, str | None]]:
     """Collect what a bug report needs."""
     from pooledhttp import certs
     from pooledhttp.__version__ import __version__
+    from pooledhttp.http1 import chosen_name
 
     return {
         "pooledhttp": __version__,
@@ -71,6 +73,7 @@ def _facts() -> dict[str, str | dict[str, str | None]]:
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "tls": ssl.OPENSSL_VERSION,
         "ca bundle": certs.where(),
+        "parser": chosen_name("auto"),
         "file system": sys.getfilesystemencoding(),
         "libraries": {name: _version(name) for name in _REQUIRED},
         "extras": {extra: _version(name) for extra, name in _EXTRAS.items()},

@@ -52,6 +52,7 @@ class SessionExtras:
     tls_truncation: transport.TlsTruncation = "error"
     max_response_fields: int | None = None
     request_hooks: tuple[RequestHook, ...] = ()
+    parser: transport.ParserChoice = "auto"
 
     def __post_init__(self) -> None:
         """Check every argument, so that a mistake is found where the session is made.
@@ -77,7 +78,9 @@ class SessionExtras:
             raise TypeError(f"runtime must have the methods of Runtime, not be {self.runtime!r}")
         plan_timeout(self.timeout)
         check_request_hooks(self.request_hooks)
-        transport.ResponseLimits.chosen(self.strict, self.tls_truncation, self.max_response_fields)
+        transport.ResponseLimits.chosen(
+            self.strict, self.tls_truncation, self.max_response_fields, self.parser
+        )
 
     def portable(self) -> SessionExtras:
         """Return the part that can go to another process: no live pool, no callbacks.

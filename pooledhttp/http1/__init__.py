@@ -7,7 +7,10 @@ It knows no pool, no route and no retry policy. Read `connection` and `states` f
     connection         one exchange after another over a `ByteStream`: states, waits, reuse
       head_reader      the final head of a response, and how its body is framed
         parser         the seam: what finds heads in bytes, and what checks request heads
+        parser_choice  h11 or httptools; `parsers` has what differs
         h11_parser     both by h11; the only module that imports it
+        fast_parser    clean heads by httptools, all others by h11
+        head_rules     checks request heads where h11 is not in use
         head_repair    repairs a head that h11 refuses, by the table in `odd_heads`
       framing          the fields that say where a body ends
       response_body    the pieces of a response body, and where it ends
@@ -30,6 +33,7 @@ from typing import TYPE_CHECKING
 
 from pooledhttp.http1.bytestream import ByteStream
 from pooledhttp.http1.messages import CheckedFields, ResponseLimits, TlsTruncation, WireRequest
+from pooledhttp.http1.parser_choice import ParserChoice, chosen_name
 from pooledhttp.loading import load_when_used as _load_when_used
 
 if TYPE_CHECKING:
@@ -46,12 +50,14 @@ __all__ = [
     "CheckedFields",
     "Connection",
     "Head",
+    "ParserChoice",
     "RequestMemo",
     "ResponseLimits",
     "State",
     "TlsTruncation",
     "WireRequest",
     "build_request",
+    "chosen_name",
     "explain_total",
 ]
 

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pooledhttp.exceptions import ConnectionBroken
 from pooledhttp.http1.debug_output import print_head, print_sent
 from pooledhttp.http1.errors import ExchangeErrors
-from pooledhttp.http1.h11_parser import H11Parser, check_head
 from pooledhttp.http1.head_reader import HeadReader
 from pooledhttp.http1.messages import ResponseLimits, WireRequest
+from pooledhttp.http1.parsers import library_for
 from pooledhttp.http1.request_body import PIECE_BYTES, RequestFraming, Upload
 from pooledhttp.http1.response_body import RECV_BYTES, ResponseBody
 from pooledhttp.http1.states import MOVES, State
@@ -60,6 +60,7 @@ class Connection:
         "_framing",
         "_has_doubt",
         "_head",
+        "_library",
         "_limits",
         "_may_persist",
         "_reader",
@@ -79,6 +80,7 @@ class Connection:
         #: Exchanges begun on this connection, the one in progress included.
         self.exchanges = 0
         self._limits = limits or _DEFAULT_LIMITS
+        self._library = library_for(self._limits.parser)
         self.errors = ExchangeErrors(origin)
         self._has_doubt = self._may_persist = False
         self._head: Head | None = None
@@ -86,7 +88,7 @@ class Connection:
 
     def _begin_exchange(self, request: WireRequest) -> None:
         self.errors.begin(request.url, reused=self.exchanges > 1)
-        parser = H11Parser(self.errors, self._limits)
+        parser = self._library.new_parser(self.errors, self._limits)
         self._reader = HeadReader(request.method, parser, self.errors, self._limits)
         self._has_doubt = False
         #: Whether the request was sent completely, and did not ask the server to close.
@@ -117,6 +119,11 @@ class Connection:
     def bytes_sent(self) -> int:
         """Bytes of the current request that were handed to the socket."""
         return self.errors.bytes_sent
+
+    @property
+    def parser(self) -> str:
+        """The library that has read the present head."""
+        return "" if self._head is None else self._head.parser
 
     @property
     def is_complete(self) -> bool:
@@ -167,7 +174,7 @@ class Connection:
         self._begin_exchange(request)
         checked, body = request.checked, request.body
         if not checked.is_for(request):
-            check_head(request, self.errors)
+            self._library.check_head(request, self.errors)
         self._framing = RequestFraming(checked.length, self.errors)
         head = b"%s %s HTTP/1.1\r\n%s" % (request.method, request.target, checked.block)
         if HTTPConnection.debuglevel > 0:

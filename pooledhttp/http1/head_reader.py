@@ -172,6 +172,7 @@ class HeadReader:
             is_switch,
             self._repairs,
             not says_close and version >= b"1.1",
+            self._parser.name,
         )
 
     def _refused(self, text: str) -> Exception:

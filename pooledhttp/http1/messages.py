@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Literal, Protocol, get_args
 
+from pooledhttp.http1.parser_choice import ParserChoice, checked_choice
 from pooledhttp.records import field, record, replace
 
 __all__ = ["Readable", "CheckedFields", "ResponseLimits", "TlsTruncation", "WireRequest"]
@@ -56,6 +57,7 @@ class ResponseLimits:
         allows_tls_truncation: Whether a body with neither length nor chunks may end without
             close_notify. Anyone on the network path can cut such a body short (RFC 9112,
             section 9.8).
+        parser: The library that reads heads: see `parsers`.
     """
 
     head_bytes: int = 256 * 1024
@@ -64,6 +66,7 @@ class ResponseLimits:
     chunk_overhead_bytes: int = 64 * 1024
     is_strict: bool = False
     allows_tls_truncation: bool = False
+    parser: ParserChoice = "auto"
 
     @classmethod
     def chosen(
@@ -71,6 +74,7 @@ class ResponseLimits:
         strict: bool | None,
         tls_truncation: TlsTruncation | None,
         max_response_fields: int | None,
+        parser: ParserChoice | None = None,
     ) -> ResponseLimits | None:
         """Make limits from the settings of a session or an adapter.
 
@@ -78,6 +82,7 @@ class ResponseLimits:
             strict: Refuse heads that break RFC 9112; `None` is `False`.
             tls_truncation: See `TlsTruncation`; `None` is `"error"`.
             max_response_fields: The most header fields; `None` is the default of `head_fields`.
+            parser: `"auto"`, `"h11"` or `"httptools"`; `None` is `"auto"`.
 
         Returns:
             The limits; `None` if they are the defaults.
@@ -94,6 +99,7 @@ class ResponseLimits:
             head_fields=most,
             is_strict=bool(strict),
             allows_tls_truncation=tls_truncation == "allow",
+            parser=checked_choice(parser),
         )
         return None if limits == cls() else limits
 

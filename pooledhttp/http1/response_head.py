@@ -41,6 +41,7 @@ class Head:
             `odd_heads`.
         keeps_alive: Whether the server may keep the connection open: the version is 1.1 or later,
             and `Connection` does not contain `close` (RFC 9112, section 9.3).
+        parser: The library that has read this head: `"h11"` or `"httptools"`.
     """
 
     status: int
@@ -54,6 +55,7 @@ class Head:
     is_switch: bool = False
     repairs: tuple[str, ...] = ()
     keeps_alive: bool = True
+    parser: str = "h11"
 
 
 def is_opening(start: bytes) -> bool:

@@ -121,6 +121,11 @@ class RawResponse(HTTPResponse):
         self._reader = reader
         self._is_chunked = is_chunked
 
+    @property
+    def parser(self) -> str:
+        """The library that has read the head of this response: `"h11"` or `"httptools"`."""
+        return self._reader.parser
+
     def note_read(self, size: int) -> None:
         """Count `size` bytes of the body, which were read from the reader directly."""
         self._fp_bytes_read += size

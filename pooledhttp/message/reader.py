@@ -36,6 +36,10 @@ class Reader(Protocol):
         """End the body wherever it is."""
 
     @property
+    def parser(self) -> str:
+        """The library that has read the head: `"h11"` or `"httptools"`."""
+
+    @property
     def is_finished(self) -> bool:
         """Whether the lease has ended."""
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pooledhttp.http1 import ResponseLimits, TlsTruncation
+from pooledhttp.http1 import ParserChoice, ResponseLimits, TlsTruncation
 from pooledhttp.loading import load_when_used as _load_when_used
 from pooledhttp.renaming import deprecated_names as _deprecated_names
 
@@ -62,6 +62,7 @@ __all__ = [
     "Replay",
     "ResponseLimits",
     "SOCKSProxyManager",
+    "ParserChoice",
     "TlsTruncation",
     "Transport",
     "TransportManager",

@@ -277,6 +277,11 @@ class BodyReader:
         """10 or 11."""
         return self._head.version
 
+    @property
+    def parser(self) -> str:
+        """The library that has read the head."""
+        return self._head.parser
+
     def getheaders(self) -> list[tuple[str, str]]:
         """Return the fields in their order."""
         return list(self._head.headers)

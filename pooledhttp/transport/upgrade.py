@@ -110,6 +110,11 @@ class SwitchedReader:
         return True
 
     @property
+    def parser(self) -> str:
+        """The library that has read the head."""
+        return self._connection.parser
+
+    @property
     def is_finished(self) -> bool:
         """Whether the connection is closed."""
         return self._lease is None

@@ -23,6 +23,8 @@ from pooledhttp.http1.messages import ResponseLimits, WireRequest
 from pooledhttp.http1.states import MOVES, State
 from tests.http1.script import PLAN, ScriptedStream, get, post
 
+pytestmark = pytest.mark.usefixtures("each_parser")
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
