@@ -233,6 +233,7 @@ class HTTPAdapter(BaseAdapter):
         self._settings.resolver, self._settings.socket_options = resolver, socket_options
         self._own_rules = (strict, tls_truncation, max_response_fields, parser)
         self._settings.rules = transport.ResponseLimits.chosen(*self._own_rules)
+        transport.load_parser(parser or "auto")
         self._settings.proxy_verify = proxy_verify
         self._own_hooks = check_request_hooks(request_hooks)
         self._settings.request_hooks = self._own_hooks
@@ -333,6 +334,7 @@ class HTTPAdapter(BaseAdapter):
         )
         if rules != self._settings.rules:
             self._settings.rules = rules
+            transport.load_parser(parser or extras.parser)
             # Pools that were handed out have routes by the old rules.
             self._memory.clear()
             self.poolmanager.clear()

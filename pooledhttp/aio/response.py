@@ -12,7 +12,7 @@ reading would block the loop.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from pooledhttp.message import LineSplitter, RawResponse, Response, attributes_of
@@ -192,6 +192,10 @@ class AsyncResponse(Response):
     def _source(self) -> Any:
         self._check_caller()
         return super()._source()
+
+    def _stream(self, chunk_size: int | None) -> Iterator[Any]:
+        self._check_caller()  # at the first piece: `aiter_content` makes the iterator on the loop
+        yield from super()._stream(chunk_size)
 
     def _check_caller(self) -> None:
         if not self._is_in_worker and current_runtime() is not self._runtime:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from pooledhttp.events import Listener, RequestHook
     from pooledhttp.message import TimeoutInput, UrlInput
     from pooledhttp.runtime import EventedRuntime
-    from pooledhttp.transport import Replay, TlsTruncation
+    from pooledhttp.transport import ParserChoice, Replay, TlsTruncation
 
 __all__ = ["AsyncSession"]
 
@@ -94,6 +94,7 @@ class AsyncSession(RequestMethods):
         tls_truncation: As `Session` takes it.
         max_response_fields: As `Session` takes it.
         request_hooks: As `Session` takes them; plain functions.
+        parser: As `Session` takes it.
 
     Raises:
         ModuleNotFoundError: greenlet is not installed; the message says how to install it.
@@ -138,6 +139,7 @@ class AsyncSession(RequestMethods):
         tls_truncation: TlsTruncation = "error",
         max_response_fields: int | None = None,
         request_hooks: Iterable[RequestHook] = (),
+        parser: ParserChoice = "auto",
     ) -> None:
         shared = _shared_view(pool)
         self._runtime = _new_runtime() if shared is None else _runtime_of(shared)
@@ -152,6 +154,7 @@ class AsyncSession(RequestMethods):
             tls_truncation=tls_truncation,
             max_response_fields=max_response_fields,
             request_hooks=request_hooks,
+            parser=parser,
         )
 
     async def __aenter__(self) -> Self:

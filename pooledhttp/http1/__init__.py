@@ -39,6 +39,7 @@ from pooledhttp.loading import load_when_used as _load_when_used
 if TYPE_CHECKING:
     from pooledhttp.http1.connection import RECV_BYTES, Connection
     from pooledhttp.http1.errors import explain_total
+    from pooledhttp.http1.parsers import library_for
     from pooledhttp.http1.request_encoding import build_request
     from pooledhttp.http1.request_memo import RequestMemo
     from pooledhttp.http1.response_head import Head
@@ -59,6 +60,7 @@ __all__ = [
     "build_request",
     "chosen_name",
     "explain_total",
+    "library_for",
 ]
 
 __getattr__ = _load_when_used(
@@ -66,6 +68,7 @@ __getattr__ = _load_when_used(
     {
         "connection": ("RECV_BYTES", "Connection"),
         "errors": ("explain_total",),
+        "parsers": ("library_for",),
         "request_encoding": ("build_request",),
         "request_memo": ("RequestMemo",),
         "response_head": ("Head",),

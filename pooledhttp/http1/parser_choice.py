@@ -32,7 +32,7 @@ def checked_choice(choice: ParserChoice | None) -> ParserChoice:
             raise ValueError(f'{source} must be "auto", "h11" or "httptools", not {value!r}')
         if value == "httptools" and not _has_httptools():
             raise ValueError(
-                f"{source} is {value!r}, which is not installed: pip install 'pooledhttp[fast]'"
+                f"{source} is {value!r}, which is not installed: pip install httptools"
             )
     return given
 

@@ -50,7 +50,13 @@ if TYPE_CHECKING:
         tls_keywords,
         verify_attributes,
     )
-    from pooledhttp.transport.view import PoolView, check_pool, check_replay, manager_for
+    from pooledhttp.transport.view import (
+        PoolView,
+        check_pool,
+        check_replay,
+        load_parser,
+        manager_for,
+    )
 
 __all__ = [
     "AdapterSettings",
@@ -72,6 +78,7 @@ __all__ = [
     "hand_out_ours",
     "hooks_in_force",
     "is_urllib3_patched",
+    "load_parser",
     "manager_for",
     "mask_secrets",
     "proxy_of",
@@ -108,7 +115,7 @@ __getattr__ = _load_when_used(
             "tls_keywords",
             "verify_attributes",
         ),
-        "view": ("PoolView", "check_pool", "check_replay", "manager_for"),
+        "view": ("PoolView", "check_pool", "check_replay", "load_parser", "manager_for"),
     },
     otherwise=_deprecated_names(globals(), {"Limits": "ResponseLimits"}),
 )

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from urllib.parse import urlsplit
 
+from pooledhttp import http1
 from pooledhttp.message import DEFAULT_PORTS
 from pooledhttp.network import UNIX_SCHEME, Route, socket_path
 from pooledhttp.pool import Advice, PoolConfig
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pooledhttp.pool import PoolStats
     from pooledhttp.runtime import Runtime
 
-__all__ = ["PoolView", "check_pool", "check_replay", "manager_for"]
+__all__ = ["PoolView", "check_pool", "check_replay", "load_parser", "manager_for"]
 
 Owner = TypeVar("Owner")
 
@@ -200,6 +201,14 @@ def check_pool(pool: object) -> None:
             "pool must be a PoolConfig (its limits: pool=PoolConfig(max_per_host=8)), or the "
             f"pool of another session to share, not {pool!r}"
         )
+
+
+def load_parser(choice: http1.ParserChoice) -> None:
+    """Import what reads response heads, so that a first request needs no import.
+
+    Nothing can be imported while the interpreter ends, and a finalizer may send a request then.
+    """
+    http1.library_for(choice)
 
 
 def check_replay(replay: object) -> None:

@@ -71,7 +71,7 @@ def test_a_request_takes_the_slow_steps_it_asks_for(
     server: ScriptedServer, path: str, how: dict[str, Any], asked: set[str]
 ) -> None:
     """Of a request like one before, no other slow step runs."""
-    with pooledhttp.Session() as session:
+    with pooledhttp.Session(parser="h11") as session:
         call = of_a_get(server, path, **how)
         call(session)
         steps = steps_of(lambda: call(session))

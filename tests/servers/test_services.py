@@ -54,7 +54,9 @@ CONF = """
 preload_app = True
 def worker_exit(server, worker):
     import service
-    print("drained", service.session.pool.drain(timeout=5), flush=True)
+    import os
+    # One write, so that the lines of two processes do not mix.
+    os.write(1, b"drained %s\\n" % str(service.session.pool.drain(timeout=5)).encode())
 """
 
 

@@ -560,10 +560,10 @@ def test_an_interrupt_while_waiting_ends_the_wait() -> None:
     """Ctrl-C while waiting for a head ends at once, and the connection is closed."""
     code = """
 import signal, sys, pooledhttp
-signal.setitimer(signal.ITIMER_REAL, 0.1)
+session = pooledhttp.Session(pool=pooledhttp.PoolConfig(max_per_host=1))
 def interrupt(*_): raise KeyboardInterrupt
 signal.signal(signal.SIGALRM, interrupt)
-session = pooledhttp.Session(pool=pooledhttp.PoolConfig(max_per_host=1))
+signal.setitimer(signal.ITIMER_REAL, 0.1)
 try:
     session.get(sys.argv[1], timeout=15)
 except KeyboardInterrupt:
