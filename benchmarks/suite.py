@@ -9,7 +9,7 @@ pooledhttp.
     python -m benchmarks [--only NAME ...] [--clients NAME ...] [--rounds 7] [--quick]
                          [--json FILE] [--list]
 
-Needs nginx and the extra `bench` (pip install 'pooledhttp[bench]'). Clients that are not installed
+Needs nginx and the extra `bench` (pip install '.[bench]'). Clients that are not installed
 are left out. Never install niquests beside the others: its urllib3-future replaces urllib3.
 """
 

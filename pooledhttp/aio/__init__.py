@@ -4,7 +4,7 @@
         response = await session.get("https://example.com/")
 
 An `AsyncSession` has a `Session` inside, whose code runs in greenlets: where it has to wait, the
-event loop runs other tasks. It needs the extra `aio` (`pip install 'pooledhttp[aio]'`).
+event loop runs other tasks. It needs greenlet, which the extra `aio` brings.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ try:
     from greenlet import getcurrent, greenlet
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "AsyncSession needs greenlet, which is not installed: pip install 'pooledhttp[aio]'",
+        "AsyncSession needs greenlet, which is not installed: pip install greenlet",
         name="greenlet",
     ) from error
 

@@ -478,5 +478,5 @@ except ModuleNotFoundError as error:
 """
     assert run_python("-c", program).stdout.splitlines() == [
         "False",
-        "AsyncSession needs greenlet, which is not installed: pip install 'pooledhttp[aio]'",
+        "AsyncSession needs greenlet, which is not installed: pip install greenlet",
     ]
