@@ -390,8 +390,9 @@ class Connection:
         missing = min(len(view) - done, self.errors.body_left or 0)
         if missing:
             try:
-                room = view[done : done + missing]
-                count = self.stream.read_into(room, plan.total, plan.read)
+                # Released even if the traceback of an error keeps it: see `filled_bytes`.
+                with view[done : done + missing] as room:
+                    count = self.stream.read_into(room, plan.total, plan.read)
             except TimeoutError as error:
                 raise self.errors.recv_timeout(plan, "body") from error
             except OSError as error:

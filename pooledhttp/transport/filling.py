@@ -49,9 +49,12 @@ def filled_bytes(
             room = min(size, max(FIRST_BYTES, 2 * done))
             out.seek(room - 1)
             out.write(b"\0")
+        # Views are released even if the traceback of an error keeps them. Python 3.12.1 crashes
+        # when the cyclic collector finds a `BytesIO` together with a view that is not released.
         with out.getbuffer() as view:
             try:
-                count = fill(view[done:] if done else view)
+                with view[done:] if done else view as part:
+                    count = fill(part)
             except Exception:
                 if not (is_partial_good and done):
                     raise

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
+import pooledhttp
 from pooledhttp.transport.filling import FIRST_BYTES, filled_bytes
+from tests.support.scripted import ScriptedServer, once, respond
 
 
 def writer_of(data: bytes, step: int) -> tuple[list[int], object]:
@@ -57,3 +61,39 @@ def test_memory_grows_with_what_arrives() -> None:
     sizes, fill = writer_of(b"x" * (FIRST_BYTES + 1), FIRST_BYTES)
     assert len(filled_bytes(10**12, fill)) == FIRST_BYTES + 1  # type: ignore[arg-type]
     assert max(sizes) <= 2 * FIRST_BYTES
+
+
+@pytest.mark.parametrize("done", [0, 5])
+def test_no_view_outlives_an_error(done: int) -> None:
+    """A view that a traceback keeps is released: the collector of Python 3.12.1 crashes on one."""
+    views = []
+
+    def fill(view: memoryview) -> int:
+        views.append(view)
+        if len(views) > bool(done):
+            raise ConnectionResetError
+        return done
+
+    with pytest.raises(ConnectionResetError):
+        filled_bytes(10, fill)
+    for view in views:
+        with pytest.raises(ValueError, match="released"):
+            len(view)
+
+
+def test_no_view_outlives_the_error_of_a_request() -> None:
+    """The same, for a whole request whose body is cut short while its error is kept."""
+    half = respond(b"0123456789").removesuffix(b"56789")
+    with ScriptedServer(once(half)) as server:
+        with pytest.raises(pooledhttp.RequestException) as caught:
+            pooledhttp.get(server.url(), timeout=5)
+        owners = [one.obj for one in gc.get_objects() if is_live_view(one)]
+        assert [one for one in owners if type(one).__name__ == "_BytesIOBuffer"] == []
+        assert caught.value.__cause__ is not None
+
+
+def is_live_view(item: object) -> bool:
+    try:
+        return type(item) is memoryview and item.obj is not None
+    except ValueError:
+        return False
