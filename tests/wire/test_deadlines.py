@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import os
+import signal
 import socket
 import subprocess
 import threading
@@ -559,18 +561,22 @@ def test_the_interpreter_exits_at_once() -> None:
 def test_an_interrupt_while_waiting_ends_the_wait() -> None:
     """Ctrl-C while waiting for a head ends at once, and the connection is closed."""
     code = """
-import signal, sys, pooledhttp
+import os, signal, sys, pooledhttp
 session = pooledhttp.Session(pool=pooledhttp.PoolConfig(max_per_host=1))
 def interrupt(*_): raise KeyboardInterrupt
 signal.signal(signal.SIGALRM, interrupt)
-signal.setitimer(signal.ITIMER_REAL, 0.1)
 try:
-    session.get(sys.argv[1], timeout=15)
+    session.get(f"{sys.argv[1]}{os.getpid()}", timeout=15)
 except KeyboardInterrupt:
     assert session.pool.stats().total.active == 0
     print("interrupted")
 """
-    with ScriptedServer(silent) as server:
+
+    def interrupting(peer: Peer) -> None:
+        os.kill(int(peer.read_request().target.strip("/")), signal.SIGALRM)
+        peer.wait_closed()
+
+    with ScriptedServer(interrupting) as server:
         run = run_apart(code, server.url())
         server.wait_all_closed()
     assert run.stdout == "interrupted\n", run.stderr
