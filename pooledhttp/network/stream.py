@@ -140,14 +140,18 @@ class Stream:
                 self._tries_left -= 1
                 if not self._tries_left:
                     self._pause()
+                part = view[done:] if done else view
                 try:
-                    count = read_now(view[done:] if done else view)
+                    count = read_now(part)
                 except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
                     self._wait_for_bytes(True, total.sooner(seconds))
                     continue
                 except ssl.SSLWantWriteError:
                     self._wait_for_bytes(False, total.sooner(seconds))
                     continue
+                finally:
+                    if part is not view:  # the traceback of an error can keep it
+                        part.release()
                 if not count:
                     break
                 done += count

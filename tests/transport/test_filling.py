@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import time
 
 import pytest
 
 import pooledhttp
 from pooledhttp.transport.filling import FIRST_BYTES, filled_bytes
-from tests.support.scripted import ScriptedServer, once, respond
+from tests.support.scripted import Peer, ScriptedServer, respond
 
 
 def writer_of(data: bytes, step: int) -> tuple[list[int], object]:
@@ -81,12 +82,24 @@ def test_no_view_outlives_an_error(done: int) -> None:
             len(view)
 
 
-def test_no_view_outlives_the_error_of_a_request() -> None:
-    """The same, for a whole request whose body is cut short while its error is kept."""
-    half = respond(b"0123456789").removesuffix(b"56789")
-    with ScriptedServer(once(half)) as server:
+@pytest.mark.parametrize("is_cut", [True, False], ids=["cut", "stalled"])
+def test_no_view_outlives_the_error_of_a_request(is_cut: bool) -> None:
+    """The same, for a whole request whose body does not arrive whole, while its error is kept."""
+
+    def handle(peer: Peer) -> None:
+        head, _, body = respond(b"0123456789").partition(b"\r\n\r\n")
+        peer.read_request()
+        peer.send(head + b"\r\n\r\n")
+        for byte in body[:5]:
+            peer.send(bytes([byte]))
+            time.sleep(0.01)  # the pieces have to arrive one by one
+        if is_cut:
+            peer.close()
+        peer.wait_closed()
+
+    with ScriptedServer(handle) as server:
         with pytest.raises(pooledhttp.RequestException) as caught:
-            pooledhttp.get(server.url(), timeout=5)
+            pooledhttp.get(server.url(), timeout=5 if is_cut else 0.15)
         owners = [one.obj for one in gc.get_objects() if is_live_view(one)]
         assert [one for one in owners if type(one).__name__ == "_BytesIOBuffer"] == []
         assert caught.value.__cause__ is not None
