@@ -17,7 +17,6 @@ else with a `urlopen` is sent through that, as requests would.
 
 from __future__ import annotations
 
-import sys
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping
@@ -233,7 +232,6 @@ class HTTPAdapter(BaseAdapter):
         self._settings.resolver, self._settings.socket_options = resolver, socket_options
         self._own_rules = (strict, tls_truncation, max_response_fields, parser)
         self._settings.rules = transport.ResponseLimits.chosen(*self._own_rules)
-        transport.load_parser(parser or "auto")
         self._settings.proxy_verify = proxy_verify
         self._own_hooks = check_request_hooks(request_hooks)
         self._settings.request_hooks = self._own_hooks
@@ -332,9 +330,9 @@ class HTTPAdapter(BaseAdapter):
             extras.max_response_fields if most is None else most,
             extras.parser if parser is None else parser,
         )
+        transport.load_parser(extras.parser if parser is None else parser)
         if rules != self._settings.rules:
             self._settings.rules = rules
-            transport.load_parser(parser or extras.parser)
             # Pools that were handed out have routes by the old rules.
             self._memory.clear()
             self.poolmanager.clear()
@@ -685,15 +683,7 @@ class HTTPAdapter(BaseAdapter):
 
     def _is_overridden(self) -> bool:
         """Whether a subclass, a patch or this instance has its own way of finding connections."""
-        cls = type(self)
-        return not (
-            cls.get_connection_with_tls_context is _AS_DEFINED[0]
-            and cls.build_connection_pool_key_attributes is _AS_DEFINED[1]
-            and cls.cert_verify is _AS_DEFINED[2]
-            and cls.proxy_manager_for is _AS_DEFINED[3]
-            and cls.proxy_headers is _AS_DEFINED[4]
-            and self.__dict__.keys().isdisjoint(_EXTENSION_POINTS)
-        )
+        return not _CONNECTING.are_used_by(self)
 
     def _send_over_pool(
         self, conn: transport.OriginPool, request: Any, target: str, stream: bool, timeout: Any
@@ -763,19 +753,15 @@ class HTTPAdapter(BaseAdapter):
 
 
 #: The methods that decide which connection a request gets.
-_EXTENSION_POINTS = (
+_CONNECTING = Originals(
+    HTTPAdapter,
     "get_connection_with_tls_context",
     "build_connection_pool_key_attributes",
     "cert_verify",
     "proxy_manager_for",
     "proxy_headers",
 )
-_AS_DEFINED = tuple(getattr(HTTPAdapter, name) for name in _EXTENSION_POINTS)
-
-
 _BUILDING = Originals(HTTPAdapter, "build_response")
-#: This module, kept since `sys.modules` is emptied while the interpreter ends.
-_THIS = sys.modules[__name__]
 #: What `build_response` calls by the names in this module, which programs may replace.
 _BUILT_WITH = (
     CaseInsensitiveDict,

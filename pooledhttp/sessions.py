@@ -727,14 +727,12 @@ class Session(SessionRedirectMixin):
             _store_cookies(self.cookies, request, response)
             # Overridden, these methods may follow what is no redirect by its status.
             may_lead_on = response.is_redirect or not _REDIRECTING.are_used_by(self)
-            if not may_lead_on:
-                pass
-            elif allow_redirects:
+            if may_lead_on and allow_redirects:
                 history = [response, *self.resolve_redirects(response, request, **kwargs)]
                 response = history.pop()
                 if history:
                     response.history = history
-            elif not is_hop:
+            elif may_lead_on and not is_hop:
                 ahead = self.resolve_redirects(response, request, yield_requests=True, **kwargs)
                 response._next = next(ahead, None)  # type: ignore[assignment]
             is_discarded = is_hop and may_lead_on and self.get_redirect_target(response) is not None
