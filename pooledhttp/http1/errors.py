@@ -80,6 +80,12 @@ class ExchangeErrors:
             f"{self.origin} did not respond with valid HTTP/1.1: {text}.", **self._facts(phase)
         )
 
+    def refused_head(self, text: str) -> BadResponse | ConflictingLength:
+        """Return the error for a head that a parser or a rule of framing refuses, by its text."""
+        if "Content-Length" in text:
+            return self.conflicting_length(text, "head")
+        return self.bad_response(text)
+
     def conflicting_length(self, text: str, phase: str) -> ConflictingLength:
         """Return the error for a head that does not give one length (RFC 9112, section 6.3)."""
         text = f"{self.origin} sent a Content-Length that cannot be trusted: {text}."

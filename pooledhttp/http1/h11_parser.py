@@ -170,7 +170,7 @@ class H11Parser:
         # there is nothing to repair.
         repaired = None if limits.is_strict or not head else repair_head(head, limits.max_fields)
         if repaired is None:
-            raise self._translated(error) from error
+            raise self._errors.refused_head(str(error)) from error
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head_bytes)
         self._send_request()
         self._h11.receive_data(repaired.data + rest)
@@ -180,11 +180,4 @@ class H11Parser:
             return self._h11.next_event()
         except h11.RemoteProtocolError as again:
             remove_tracebacks(again)
-            raise self._translated(again) from again
-
-    def _translated(self, error: h11.RemoteProtocolError) -> Exception:
-        """Return our error for an error of h11. h11 tells the cases apart only in its text."""
-        text = str(error)
-        if "Content-Length" in text:
-            return self._errors.conflicting_length(text, "head")
-        return self._errors.bad_response(text)
+            raise self._errors.refused_head(str(again)) from again

@@ -143,7 +143,7 @@ class HeadReader:
         try:
             length, is_chunked, keep_alive, says_close = read_framing(fields)
         except FramingError as error:
-            raise self._refused(str(error)) from None
+            raise self._errors.refused_head(str(error)) from None
         if length is not None and says_length_twice(data):
             self._note_repeated_length()
         is_switch = status == 101 or (self._method == b"CONNECT" and 200 <= status < 300)
@@ -174,11 +174,6 @@ class HeadReader:
             not says_close and version >= b"1.1",
             self._parser.name,
         )
-
-    def _refused(self, text: str) -> Exception:
-        if "Content-Length" in text:
-            return self._errors.conflicting_length(text, "head")
-        return self._errors.bad_response(text)
 
     def _note_repeated_length(self) -> None:
         """Note a Content-Length that is given more than once, with equal numbers.
