@@ -23,7 +23,7 @@ __all__ = ["RequestMethods"]
 
 
 class RequestMethods:
-    """One method per HTTP method, for a class with `request`."""
+    """`request`, and one method per HTTP method, for a class with `_respond_to`."""
 
     @overload
     async def request(
@@ -65,6 +65,12 @@ class RequestMethods:
             RequestException: The request failed; the class says how.
             RuntimeError: Another event loop has used this session.
         """
+        return await self._respond_to(method, url, stream, kwargs)
+
+    async def _respond_to(
+        self, method: str | bytes, url: UrlInput, stream: bool | None, kwargs: Any
+    ) -> Response:
+        """Do what `request` does."""
         raise NotImplementedError
 
     @overload

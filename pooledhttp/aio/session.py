@@ -23,7 +23,6 @@ from typing import (
     ParamSpec,
     Self,
     TypeVar,
-    Unpack,
     overload,
 )
 
@@ -47,7 +46,6 @@ from pooledhttp.transport import PoolView, TransportManager
 if TYPE_CHECKING:
     from urllib3 import Retry
 
-    from pooledhttp.aio.arguments import AsyncRequestOptions
     from pooledhttp.events import Listener, RequestHook
     from pooledhttp.message import TimeoutInput, UrlInput
     from pooledhttp.runtime import EventedRuntime
@@ -217,46 +215,9 @@ class AsyncSession(RequestMethods):
     def _send(self, request: PreparedRequest, kwargs: dict[str, Any]) -> Response:
         return self._session.send(request, **kwargs)
 
-    @overload
-    async def request(
-        self,
-        method: str | bytes,
-        url: UrlInput,
-        *,
-        stream: Literal[True],
-        **kwargs: Unpack[AsyncRequestOptions],
-    ) -> AsyncResponse: ...
-    @overload
-    async def request(
-        self,
-        method: str | bytes,
-        url: UrlInput,
-        *,
-        stream: bool | None = None,
-        **kwargs: Unpack[AsyncRequestOptions],
-    ) -> Response: ...
-    async def request(
-        self,
-        method: str | bytes,
-        url: UrlInput,
-        *,
-        stream: bool | None = None,
-        **kwargs: Unpack[AsyncRequestOptions],
-    ) -> Any:
-        """Send a request, follow its redirects, and return the response.
-
-        Args:
-            method: Such as `"GET"`.
-            url: Where to.
-            stream: Whether the caller reads the body, from an `AsyncResponse`. None takes the
-                session's.
-            **kwargs: As `Session.request` takes them. `data` may also be an async iterable or an
-                async file, `auth` and `hooks` coroutine functions.
-
-        Raises:
-            RequestException: The request failed; the class says how.
-            RuntimeError: Another event loop has used this session.
-        """
+    async def _respond_to(
+        self, method: str | bytes, url: UrlInput, stream: bool | None, kwargs: Any
+    ) -> Response:
         response = await self._runtime.run(self._request, method, url, stream, kwargs)
         return self._result(response, stream)
 

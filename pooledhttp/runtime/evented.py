@@ -172,11 +172,10 @@ class EventedRuntime:
 
     def _belong_to(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not None:
-            state = "closed" if self._loop.is_closed() else "another"
+            state = "closed now" if self._loop.is_closed() else "another one"
             raise RuntimeError(
                 "This AsyncSession belongs to the event loop that used it first, and that is"
-                f" {'closed now' if state == 'closed' else 'another one'}. Make one AsyncSession"
-                " per loop, inside the coroutine that runs on it."
+                f" {state}. Make one AsyncSession per loop, inside the coroutine that runs on it."
             )
         self._loop = loop
         self._thread_id = threading.get_ident()
