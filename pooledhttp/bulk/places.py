@@ -122,7 +122,7 @@ class Places:
                 self._runtime.sleep(wait)
                 holder.waited += wait
         with self._lock:
-            holder.number = self._throttle(origin).start()
+            holder.number = self._throttle_locked(origin).start()
         return holder.waited
 
     def note(self, origin: str, *, is_refused: bool) -> None:
@@ -132,7 +132,7 @@ class Places:
             return
         waiter = None
         with self._lock:
-            throttle = self._throttle(origin)
+            throttle = self._throttle_locked(origin)
             before, running = throttle.limit, self._taken.get(origin, 1)
             if is_refused:
                 throttle.refuse(holder.number, running)
@@ -156,24 +156,24 @@ class Places:
         self._give_back(holder)
         return holder.waited
 
-    def _throttle(self, origin: str) -> Throttle:
+    def _throttle_locked(self, origin: str) -> Throttle:
         throttle = self._throttles.get(origin)
         if throttle is None:
             throttle = self._throttles[origin] = Throttle(self._per_host)
         return throttle
 
-    def _limit(self, place: str) -> int:
+    def _limit_locked(self, place: str) -> int:
         if place.startswith("by "):
             assert self._per_proxy is not None, "there is no such place without a limit"
             return self._per_proxy
-        return self._throttle(place).limit
+        return self._throttle_locked(place).limit
 
     def _take(self, place: str) -> float:
         """Take a place; returns the seconds that it was waited for."""
         waiter = self._runtime.waiter()
         with self._lock:
             taken = self._taken.get(place, 0)
-            if taken < self._limit(place):
+            if taken < self._limit_locked(place):
                 self._taken[place] = taken + 1
                 return 0.0
             self._waiting.setdefault(place, deque()).append(waiter)
@@ -200,7 +200,7 @@ class Places:
         line = self._waiting.get(place)
         if not line:
             return None
-        if self._taken[place] > self._limit(place):
+        if self._taken[place] > self._limit_locked(place):
             return None
         waiter = line.popleft()
         if not line:
