@@ -180,7 +180,7 @@ class HTTPAdapter(BaseAdapter):
     _own_hooks: tuple[RequestHook, ...] = ()
 
     #: Of an adapter pickled before there were such settings.
-    _own_rules: tuple[
+    _own_limits: tuple[
         bool | None, transport.TlsTruncation | None, int | None, transport.ParserChoice | None
     ] = (None, None, None, None)
 
@@ -230,8 +230,8 @@ class HTTPAdapter(BaseAdapter):
         self._pool_block = pool_block
         self._begin(pool, replay, runtime, listeners)
         self._settings.resolver, self._settings.socket_options = resolver, socket_options
-        self._own_rules = (strict, tls_truncation, max_response_fields, parser)
-        self._settings.rules = transport.ResponseLimits.chosen(*self._own_rules)
+        self._own_limits = (strict, tls_truncation, max_response_fields, parser)
+        self._settings.response_limits = transport.ResponseLimits.chosen(*self._own_limits)
         self._settings.proxy_verify = proxy_verify
         self._own_hooks = check_request_hooks(request_hooks)
         self._settings.request_hooks = self._own_hooks
@@ -273,7 +273,7 @@ class HTTPAdapter(BaseAdapter):
         is_config = isinstance(self._own_pool, PoolConfig)
         state["_own_settings"] = (self._own_pool if is_config else None, self._own_replay)
         state["_own_network"] = (self._settings.resolver, self._settings.socket_options)
-        state["_own_rules"] = self._own_rules
+        state["_own_limits"] = self._own_limits
         state["_own_proxy_verify"] = self._settings.proxy_verify
         return state
 
@@ -286,7 +286,7 @@ class HTTPAdapter(BaseAdapter):
         self.__dict__.update(state)
         self._begin(pool, replay)
         self._settings.resolver, self._settings.socket_options = resolver, options
-        self._settings.rules = transport.ResponseLimits.chosen(*self._own_rules)
+        self._settings.response_limits = transport.ResponseLimits.chosen(*self._own_limits)
         self._settings.proxy_verify = proxy_verify
         self.init_poolmanager(self._pool_connections, self._pool_maxsize, block=self._pool_block)
 
@@ -323,17 +323,17 @@ class HTTPAdapter(BaseAdapter):
 
     def _read_responses_as(self, extras: Any) -> None:
         """Follow a session in how responses are read, where this adapter has no settings for it."""
-        strict, tls_truncation, most, parser = self._own_rules
-        rules = transport.ResponseLimits.chosen(
+        strict, tls_truncation, most, parser = self._own_limits
+        limits = transport.ResponseLimits.chosen(
             extras.strict if strict is None else strict,
             extras.tls_truncation if tls_truncation is None else tls_truncation,
             extras.max_response_fields if most is None else most,
             extras.parser if parser is None else parser,
         )
         transport.load_parser(extras.parser if parser is None else parser)
-        if rules != self._settings.rules:
-            self._settings.rules = rules
-            # Pools that were handed out have routes by the old rules.
+        if limits != self._settings.response_limits:
+            self._settings.response_limits = limits
+            # Pools that were handed out have routes by the old limits.
             self._memory.clear()
             self.poolmanager.clear()
             for manager in self.proxy_manager.values():
@@ -363,7 +363,7 @@ class HTTPAdapter(BaseAdapter):
         self.poolmanager = PoolManager(
             num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs
         )
-        transport.hand_out_ours(self.poolmanager, self._settings, lambda: None)
+        transport.return_origin_pools(self.poolmanager, self._settings, lambda: None)
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         """Return the manager for the URL of a proxy, made on first use.
@@ -399,7 +399,7 @@ class HTTPAdapter(BaseAdapter):
         else:
             headers = self.proxy_headers(proxy)
             manager = proxy_from_url(proxy, proxy_headers=headers, **sizes, **proxy_kwargs)
-        transport.hand_out_ours(
+        transport.return_origin_pools(
             manager, self._settings, partial(transport.proxy_of, proxy, manager)
         )
         self.proxy_manager[proxy] = manager

@@ -39,7 +39,7 @@ from pooledhttp.network.tls.contexts import file_state
 
 if TYPE_CHECKING:
     from pooledhttp.network.addresses import Address, Resolver, StaticResolver
-    from pooledhttp.network.connector import Begin, Connector, TunnelFn
+    from pooledhttp.network.connector import Connector, OnStep, TunnelFn
     from pooledhttp.network.resolve import SystemResolver, default_resolver
     from pooledhttp.network.stream import Stream
     from pooledhttp.network.tls.sessions import SessionStore
@@ -48,7 +48,7 @@ __all__ = [
     "SOCKS_SCHEMES",
     "UNIX_SCHEME",
     "Address",
-    "Begin",
+    "OnStep",
     "Connector",
     "KeepAlive",
     "Proxy",
@@ -85,7 +85,7 @@ __getattr__ = _load_when_used(
     globals(),
     {
         "addresses": ("Address", "Resolver", "StaticResolver"),
-        "connector": ("Begin", "Connector", "TunnelFn"),
+        "connector": ("Connector", "OnStep", "TunnelFn"),
         "resolve": ("SystemResolver", "default_resolver"),
         "stream": ("Stream",),
         "tls.sessions": ("SessionStore",),

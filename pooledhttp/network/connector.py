@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
-__all__ = ["Begin", "Connector", "TunnelFn"]
+__all__ = ["Connector", "OnStep", "TunnelFn"]
 
 #: Sends CONNECT over the stream and reads the response: (stream, proxy, host, port, deadline).
 TunnelFn = Callable[[Stream, Proxy, str, int, "Deadline"], None]
 
-#: Is told when a step begins, for accounts of where the time went.
-Begin = Callable[[str], None]
+#: Called with the name of each step when the step begins, to account for the time it takes.
+OnStep = Callable[[str], None]
 
 LOOKING_UP, DIALLING = "looking up", "connecting"
 TUNNELLING, HANDSHAKING = "opening the tunnel", "TLS handshake"
@@ -82,13 +82,14 @@ class Connector:
         self._tunnel = tunnel
         self._attempt_delay = attempt_delay
 
-    def connect(self, route: Route, deadline: Deadline, begin: Begin = _ignore_step) -> Stream:
+    def connect(self, route: Route, deadline: Deadline, on_step: OnStep | None = None) -> Stream:
         """Connect as `route` says.
 
         Args:
             route: Where to and on which terms.
             deadline: Bounds all steps together.
-            begin: Told the name of each step when it begins.
+            on_step: Called with the name of each step when the step begins. `None` calls
+                nothing.
 
         Returns:
             A stream on which the request can be written.
@@ -100,22 +101,23 @@ class Connector:
             TlsError: The handshake failed or the certificate was not accepted.
             ProxyFault: The proxy could not be reached or refused; `original_error` says why.
         """
-        stream = self._reach(route, deadline, begin)
+        on_step = on_step or _ignore_step
+        stream = self._reach(route, deadline, on_step)
         if route.tls is None:
             return stream
-        begin(HANDSHAKING)
+        on_step(HANDSHAKING)
         return self._secured(stream, route, route.host, route.port, route.tls, deadline)
 
-    def _reach(self, route: Route, deadline: Deadline, begin: Begin) -> Stream:
+    def _reach(self, route: Route, deadline: Deadline, on_step: OnStep) -> Stream:
         """A stream to the origin, not yet secured; to the proxy for a forwarded route."""
         if route.scheme == UNIX_SCHEME:
-            begin(DIALLING)
+            on_step(DIALLING)
             return self._dial_unix(route, deadline)
         if route.proxy is None:
-            return self._dial(route, route.host, route.port, deadline, begin)
-        stream = self._dial_proxy(route, route.proxy, deadline, begin)
+            return self._dial(route, route.host, route.port, deadline, on_step)
+        stream = self._dial_proxy(route, route.proxy, deadline, on_step)
         try:
-            begin(TUNNELLING)
+            on_step(TUNNELLING)
             self._pass_through(stream, route, route.proxy, deadline)
         except BaseException:
             stream.close()
@@ -124,13 +126,15 @@ class Connector:
 
     # ------------------------------------------------------------------- TCP and Unix
 
-    def _dial(self, route: Route, host: str, port: int, deadline: Deadline, begin: Begin) -> Stream:
+    def _dial(
+        self, route: Route, host: str, port: int, deadline: Deadline, on_step: OnStep
+    ) -> Stream:
         if (create_connection := replaced_create_connection()) is not None:
-            begin(DIALLING)
+            on_step(DIALLING)
             return self._dial_by(create_connection, route, host, port, deadline)
-        begin(LOOKING_UP)
+        on_step(LOOKING_UP)
         addresses = self._resolve(route, host, port, deadline)
-        begin(DIALLING)
+        on_step(DIALLING)
         try:
             sock = race(addresses, route.options, self.runtime, deadline, self._attempt_delay)
         except TimeoutError as error:
@@ -193,12 +197,14 @@ class Connector:
 
     # ------------------------------------------------------------------------ proxies
 
-    def _dial_proxy(self, route: Route, proxy: Proxy, deadline: Deadline, begin: Begin) -> Stream:
+    def _dial_proxy(
+        self, route: Route, proxy: Proxy, deadline: Deadline, on_step: OnStep
+    ) -> Stream:
         try:
-            stream = self._dial(route, proxy.host, proxy.port, deadline, begin)
+            stream = self._dial(route, proxy.host, proxy.port, deadline, on_step)
             if proxy.scheme != "https":
                 return stream
-            begin(HANDSHAKING)
+            on_step(HANDSHAKING)
             settings = proxy.tls if proxy.tls is not None else TlsSettings()
             return self._secured(stream, route, proxy.host, proxy.port, settings, deadline)
         except Fault as error:

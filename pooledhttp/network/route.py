@@ -140,7 +140,7 @@ class Proxy:
         password: For SOCKS 5.
         headers: For the CONNECT request of an HTTP proxy, credentials among them.
         tls: How an `https` proxy is verified. `None` means the defaults.
-        rules: How its response to CONNECT is read; see `Route`.
+        response_limits: How its response to CONNECT is read; see `Route`.
     """
 
     scheme: str
@@ -150,7 +150,7 @@ class Proxy:
     password: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     tls: TlsSettings | None = None
-    rules: Hashable = None
+    response_limits: Hashable = None
 
     @property
     def origin(self) -> str:
@@ -182,8 +182,8 @@ class Route:
         options: Socket settings.
         resolver: Looks the names of this route up. `None` means the connector's. Compared by
             identity, since another one may give the same name another meaning.
-        rules: How what the server sends is read. `None` means the pool's rules. A value of the
-            transport, opaque here.
+        response_limits: How responses are read: an `http1.ResponseLimits`, which this package does
+            not know. `None` means the pool's.
     """
 
     scheme: str
@@ -193,7 +193,7 @@ class Route:
     proxy: Proxy | None = None
     options: SocketOptions = DEFAULT_OPTIONS
     resolver: Resolver | None = None
-    rules: Hashable = None
+    response_limits: Hashable = None
     origin: str = field(init=False, repr=False)
     _hash: int = field(init=False, repr=False)
 
@@ -210,7 +210,7 @@ class Route:
         proxy: Proxy,
         options: SocketOptions = DEFAULT_OPTIONS,
         resolver: Resolver | None = None,
-        rules: Hashable = None,
+        response_limits: Hashable = None,
     ) -> Route:
         """The one route of every plain http request that goes over `proxy`.
 
@@ -218,9 +218,9 @@ class Route:
             proxy: An `http` or `https` proxy.
             options: Socket settings.
             resolver: Looks the proxy up. `None` means the connector's.
-            rules: How what the proxy sends is read. `None` means the pool's rules.
+            response_limits: How responses of the proxy are read. `None` means the pool's.
         """
-        return cls("http", proxy.host, proxy.port, None, proxy, options, resolver, rules)
+        return cls("http", proxy.host, proxy.port, None, proxy, options, resolver, response_limits)
 
     @property
     def is_forwarded(self) -> bool:
@@ -230,8 +230,8 @@ class Route:
 
     def _facts(self) -> tuple[object, ...]:
         resolver = None if self.resolver is None else id(self.resolver)
-        terms: tuple[object, ...] = (self.tls, self.proxy, self.options, resolver, self.rules)
-        return (self.scheme, self.host, self.port, *terms)
+        place = (self.scheme, self.host, self.port)
+        return (*place, self.tls, self.proxy, self.options, resolver, self.response_limits)
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -248,7 +248,7 @@ class Route:
 
     def __reduce__(self) -> tuple[object, ...]:
         # The hash of a str differs from process to process: the copy has to make its own.
-        facts: list[object] = [*self._facts()[:-2], self.resolver, self.rules]
+        facts: list[object] = [*self._facts()[:-2], self.resolver, self.response_limits]
         return (Route, tuple(facts))
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         OriginPool,
         PoolMemory,
         file_states,
-        hand_out_ours,
+        return_origin_pools,
     )
     from pooledhttp.transport.urllib3_fallback import (
         is_urllib3_patched,
@@ -75,7 +75,7 @@ __all__ = [
     "check_pool",
     "check_replay",
     "file_states",
-    "hand_out_ours",
+    "return_origin_pools",
     "hooks_in_force",
     "is_urllib3_patched",
     "load_parser",
@@ -104,7 +104,7 @@ __getattr__ = _load_when_used(
             "OriginPool",
             "PoolMemory",
             "file_states",
-            "hand_out_ours",
+            "return_origin_pools",
         ),
         "urllib3_fallback": ("is_urllib3_patched", "send_over_urllib3", "urllib3_pool"),
         "urllib3_settings": (

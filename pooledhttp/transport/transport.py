@@ -36,7 +36,7 @@ from pooledhttp.transport.exchange_log import (
 from pooledhttp.transport.upgrade import SwitchedReader
 
 if TYPE_CHECKING:
-    from pooledhttp.network import Begin, Connector, Route
+    from pooledhttp.network import Connector, OnStep, Route
     from pooledhttp.pool import Lease, Pool
     from pooledhttp.timing import Deadline, TimeoutPlan
 
@@ -145,8 +145,8 @@ class Transport:
     def dial(self, lease: Lease[Route, Connection], route: Route, plan: TimeoutPlan) -> Connection:
         """Connect, and put the connection into the empty slot of the lease."""
         deadline = plan.total.sooner(plan.connect)
-        begin = () if plan.spent is None else (plan.spent.begin,)
-        connection = open_connection(self.connector, self.limits, route, deadline, *begin)
+        on_step = None if plan.spent is None else plan.spent.begin
+        connection = open_connection(self.connector, self.limits, route, deadline, on_step)
         lease.fill(connection)
         return connection
 
@@ -187,7 +187,11 @@ class _ReadHead(NamedTuple):
 
 
 def open_connection(
-    connector: Connector, limits: ResponseLimits, route: Route, deadline: Deadline, *begin: Begin
+    connector: Connector,
+    limits: ResponseLimits,
+    route: Route,
+    deadline: Deadline,
+    on_step: OnStep | None = None,
 ) -> Connection:
     """Make a new connection that no lease holds yet.
 
@@ -196,14 +200,15 @@ def open_connection(
         limits: Bounds on what the server may send, unless the route has its own.
         route: Where to.
         deadline: When to give up.
-        *begin: At most one function, which is called at the beginning of each phase.
+        on_step: Called with the name of each step when the step begins. `None` calls nothing.
 
     Raises:
         urllib3.exceptions.HTTPError: No connection could be made; see `exceptions`.
     """
-    rules = route.rules.over(limits) if isinstance(route.rules, ResponseLimits) else limits
+    if isinstance(own := route.response_limits, ResponseLimits):
+        limits = own.over(limits)
     started = monotonic()
-    connection = Connection(connector.connect(route, deadline, *begin), route.origin, rules)
+    connection = Connection(connector.connect(route, deadline, on_step), route.origin, limits)
     if is_logged():
         log_opened(connection, monotonic() - started)
     return connection

@@ -54,10 +54,10 @@ def open_tunnel(
         url=target,
     )
     plan = TimeoutPlan(None, None, None, None, deadline)
-    rules = limits or ResponseLimits()
-    if isinstance(proxy.rules, ResponseLimits):
-        rules = proxy.rules.over(rules)
-    connection = Connection(stream, proxy.origin, rules)
+    limits = limits or ResponseLimits()
+    if isinstance(proxy.response_limits, ResponseLimits):
+        limits = proxy.response_limits.over(limits)
+    connection = Connection(stream, proxy.origin, limits)
     try:
         connection.send(request, plan)
         head = connection.read_head(plan)

@@ -1,9 +1,9 @@
 """Stands in for urllib3's connection pools: one origin with one set of connection settings.
 
 Users subclass, patch and configure urllib3's managers, which return `HTTPConnectionPool` objects.
-`hand_out_ours` makes a manager return an `OriginPool` instead. It has the attributes that adapters
-set on such a pool (`cert_reqs`, `ca_certs`, ...) and its `urlopen`, but no connections: it turns
-its settings into a `Route` and sends over the shared transport.
+`return_origin_pools` makes a manager return an `OriginPool` instead. It has the attributes that
+adapters set on such a pool (`cert_reqs`, `ca_certs`, ...) and its `urlopen`, but no connections: it
+turns its settings into a `Route` and sends over the shared transport.
 
     attributes -> Route                  cached until an attribute changes
     send       -> Destination -> retrying.send
@@ -45,7 +45,7 @@ __all__ = [
     "OriginPool",
     "PoolMemory",
     "file_states",
-    "hand_out_ours",
+    "return_origin_pools",
 ]
 
 #: Settings that have the same name in urllib3's pools and in `TlsSettings`.
@@ -80,7 +80,8 @@ class AdapterSettings:
         replay: Which requests are sent again when a reused connection is dead.
         resolver: The adapter's own; `None` for that of the `TransportManager`.
         socket_options: The adapter's own; `None` for those of the `TransportManager`.
-        rules: The adapter's own `ResponseLimits`; `None` for those of the `TransportManager`.
+        response_limits: The adapter's own `ResponseLimits`; `None` for those of the
+            `TransportManager`.
         proxy_verify: How an https proxy is verified, as users give it; `None` for as the origin.
         request_hooks: The request hooks of the adapter and its session.
     """
@@ -90,7 +91,7 @@ class AdapterSettings:
         "replay",
         "request_hooks",
         "resolver",
-        "rules",
+        "response_limits",
         "socket_options",
         "view",
     )
@@ -106,7 +107,7 @@ class AdapterSettings:
         self.replay = replay
         self.resolver = resolver
         self.socket_options = socket_options
-        self.rules: ResponseLimits | None = None
+        self.response_limits: ResponseLimits | None = None
         self.proxy_verify: Any = None
         self.request_hooks: tuple[RequestHook, ...] = ()
 
@@ -205,20 +206,20 @@ class OriginPool:
         options = adapter.socket_options
         if options is None:
             options = adapter.view.manager.socket_options
-        resolver, rules = adapter.resolver, adapter.rules
+        resolver, limits = adapter.resolver, adapter.response_limits
         if self.socket_options is not None:
             given = tuple(tuple(option) for option in self.socket_options)
             options = replace(options, options=given)
         if self.source_address is not None:
             options = replace(options, source_address=self.source_address)
         proxy = self._verified_proxy()
-        if rules is not None and proxy is not None:
-            proxy = replace(proxy, rules=rules)
+        if limits is not None and proxy is not None:
+            proxy = replace(proxy, response_limits=limits)
         if is_forwarded and proxy is not None:
-            return Route.forwarded(proxy, options, resolver, rules)
+            return Route.forwarded(proxy, options, resolver, limits)
         tls = self.tls_settings() if self.scheme == "https" else None
         address = (self.scheme, self.host, self.port)
-        return Route(*address, tls, proxy, options, resolver, rules)
+        return Route(*address, tls, proxy, options, resolver, limits)
 
     def _verified_proxy(self) -> Proxy | None:
         """Return the proxy. A proxy that speaks TLS is verified with the CAs set for the origin.
@@ -364,7 +365,7 @@ class OriginPool:
         """
 
 
-def hand_out_ours(
+def return_origin_pools(
     manager: Any, settings: AdapterSettings, proxy: Callable[[], Proxy | None]
 ) -> None:
     """Make a urllib3 manager return `OriginPool`s in place of urllib3's pools.
