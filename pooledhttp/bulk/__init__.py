@@ -10,8 +10,9 @@ for result in bulk.download(urls, "out"):  # bodies in files; run it again after
     print(result.url, result.problem or result.path)
 ```
 
-`jobs.py` says what to fetch, `pacing.py` which of it may start, `engine.py` has workers do it, and
-`report.py` tells the outcome. `fetching.py` does it for `fetch`; `sinks.py` is for bodies that
+`jobs.py` says what to fetch, `pacing.py` which of it may start, `engine.py` has workers do it
+(`backends.py`: on threads or on a loop, as `choosing.py` decides), and `report.py` tells the
+outcome. `fetching.py` does it for `fetch`; `sinks.py` is for bodies that
 should not stay in memory. `download.py` stands on `workspace.py` (what is left to do; `claims.py`
 gives names), `transfer.py` (one file), `journal.py` (what is remembered, in the file of
 `database.py` and its `tail.py`) and `folder.py` (every file that is touched). `run.py` reads what a

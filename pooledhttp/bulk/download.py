@@ -13,13 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pooledhttp.bulk.backends import Backend, Threads
 from pooledhttp.bulk.downloading import Download
 from pooledhttp.bulk.engine import Engine, Requester
 from pooledhttp.bulk.failures import FAILURES, FailureList
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, check_retries, item_timeout
 from pooledhttp.bulk.folder import OWN_FOLDER, RunFolder
 from pooledhttp.bulk.formats import Item
-from pooledhttp.bulk.halting import HaltableRuntime
+from pooledhttp.bulk.halting import Haltable
 from pooledhttp.bulk.inputs import Source, items_of
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.names import Naming, folded, naming
@@ -35,7 +36,6 @@ from pooledhttp.bulk.results import (
 from pooledhttp.bulk.retrying import DEFAULT_RETRIES, Again
 from pooledhttp.bulk.transfer import Downloader
 from pooledhttp.bulk.workspace import Options, Workspace
-from pooledhttp.runtime import Runtime, default_runtime
 
 if TYPE_CHECKING:
     from pooledhttp.message import TimeoutInput
@@ -51,7 +51,7 @@ _MOST_RESERVED_BYTES = 64 * 1024 * 1024
 def open_download(
     source: Iterable[Item],
     directory: str | os.PathLike[str],
-    open_session: Callable[[HaltableRuntime], Requester],
+    open_session: Callable[[Haltable], Requester],
     options: Options,
     *,
     jobs: int,
@@ -60,27 +60,26 @@ def open_download(
     ordered: bool,
     retries: int = 0,
     failures: str | os.PathLike[str] | None = None,
-    runtime: Runtime | None = None,
+    backend: Backend | None = None,
 ) -> Download:
     """Set up an engine over a workspace; see `download`."""
     pace = make_pace(jobs, per_host, ordered)
     limits = item_timeout(timeout)
-    base = default_runtime() if runtime is None else runtime
     workspace = Workspace(directory, options)
-    haltable = HaltableRuntime(base)
+    backend = Threads() if backend is None else backend
     try:
         listed = _failure_list(failures, workspace, source)
         size = source.size if isinstance(source, Source) else 0
         workspace.folder.reserve(min(_RESERVED_BYTES + 2 * size, _MOST_RESERVED_BYTES))
-        session = open_session(haltable)
+        session = open_session(backend.runtime)
     except BaseException:
-        haltable.close()
+        backend.stop()
         workspace.folder.give_up_reserve()
         workspace.close()
         raise
     again = Again(retries, only_bodies=getattr(session, "has_retry_policy", False))
-    downloader = Downloader(session, haltable, workspace, limits, again)
-    engine = Engine(session, haltable, pace, downloader)
+    downloader = Downloader(session, backend.runtime, workspace, limits, again)
+    engine = Engine(session, backend, pace, downloader)
     follow_limits(engine, session)
     return Download(
         items_of(source),
@@ -88,7 +87,7 @@ def open_download(
         session,
         workspace,
         listed,
-        base.now,
+        backend.runtime.now,
         lambda: downloader.received_bytes,
     )
 

@@ -11,7 +11,10 @@ them. A worker that finishes an item takes the next one in the same step. Nothin
 bound: `Pace` limits what is queued, and what is finished but not taken, so a caller that stops
 asking stops the workers.
 
-The engine owns its session, and with it the connections. Its runtime can be halted, which reaches a
+A `Backend` says what a worker is: a thread of its own, or a greenlet on one loop for all. See
+`backends`.
+
+The engine owns its session, and with it the connections. Its backend can be halted, which reaches a
 worker wherever it waits. What `perform` does with an item is not known here; it stores an
 `Exception` in the result of the item that raised it, so a worker ends only when it is halted or
 something else than an `Exception` is raised.
@@ -21,22 +24,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from pooledhttp.bulk.halting import HaltableRuntime, Halted
+from pooledhttp.bulk.backends import Backend
 from pooledhttp.bulk.pacing import Entry, Pace
 from pooledhttp.pool import PoolStats
-from pooledhttp.runtime import Task, Waiter
+from pooledhttp.runtime import Waiter
 from pooledhttp.timing import Deadline
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
 __all__ = ["Engine", "Indexed", "Requester"]
-
-#: Halted workers end at once; only foreign code (a hook, a custom adapter, a name lookup) can take
-#: longer. After this long it is left to finish by itself.
-_STOP_SECONDS = 5.0
 
 
 class Requester(Protocol):
@@ -86,8 +86,8 @@ class Engine(Generic[W, R]):
     """Runs queued items on workers of its own and keeps their results until they are taken.
 
     Args:
-        session: Closed with the engine.
-        runtime: How workers are started and everything waits.
+        session: Closed with the engine. It waits with the backend's runtime.
+        backend: Where the workers are.
         pace: Which item starts when.
         perform: Does one item, in a worker, and returns its result.
     """
@@ -95,12 +95,13 @@ class Engine(Generic[W, R]):
     def __init__(
         self,
         session: Requester,
-        runtime: HaltableRuntime,
+        backend: Backend,
         pace: Pace[W],
         perform: Callable[[Entry[W]], R],
     ) -> None:
-        self._session = session
-        self._runtime = runtime
+        self._backend = backend
+        self._runtime = backend.runtime
+        backend.at_end = session.close
         self._perform = perform
         self._lock = threading.Lock()
         # Guarded by the lock:
@@ -110,11 +111,6 @@ class Engine(Generic[W, R]):
         self._idle: list[_IdleWorker[W]] = []
         self._caller: Waiter | None = None
         self._crash: BaseException | None = None
-        # Touched by the caller's thread only:
-        self._tasks: list[Task] = []
-        # Each worker adds its own key, so that a finalizer that happens to run in one does not wait
-        # for it.
-        self._workers: set[object] = set()
 
     # -- the caller's side
 
@@ -179,7 +175,7 @@ class Engine(Generic[W, R]):
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait until `take` has something to say, or for so long; None for no limit."""
-        waiter = self._runtime.waiter()
+        waiter = self._backend.waiter()
         with self._lock:
             if self._first_locked() is not None or self._crash is not None:
                 return
@@ -187,28 +183,23 @@ class Engine(Generic[W, R]):
         now = self._runtime.now
         waiter.wait(Deadline.never(now) if seconds is None else Deadline.after(seconds, now))
 
+    @property
+    def backend(self) -> Backend:
+        """Where the workers are."""
+        return self._backend
+
     def halt(self) -> None:
         """End all waits, the caller's too. Never blocks; a signal handler may call it."""
-        self._runtime.halt()
+        self._backend.halt()
 
     @property
     def is_halted(self) -> bool:
         """Whether `halt` was called."""
-        return self._runtime.is_halted
+        return self._backend.is_halted
 
     def stop(self) -> None:
         """Stop the workers where they are, close the session. A finalizer may call this."""
-        self._runtime.halt()
-        if self._runtime.current() in self._workers:
-            return  # a finalizer in a worker: each ends by itself, the last closes the session
-        deadline = Deadline.after(_STOP_SECONDS, self._runtime.now)
-        try:
-            are_gone = all(task.join(deadline) for task in self._tasks)
-        finally:
-            self._session.close()
-        if are_gone:
-            self._tasks.clear()
-            self._runtime.close()
+        self._backend.stop()
 
     # -- between the two
 
@@ -231,37 +222,24 @@ class Engine(Generic[W, R]):
             if worker is not None:
                 worker.waiter.set()
             else:
-                self._start_worker(entry)
-
-    def _start_worker(self, entry: Entry[W]) -> None:
-        """Start one more worker, with this item as its first."""
-        name = f"pooledhttp-bulk-{len(self._tasks)}"
-        self._tasks.append(self._runtime.spawn(lambda: self._work(entry), name))
+                self._backend.start(partial(self._work, entry))
 
     # -- a worker's side
 
     def _work(self, first: Entry[W]) -> None:
         """Do items until halted."""
         entry = first
-        me = self._runtime.current()
-        self._workers.add(me)
         try:
             while True:
                 self._runtime.check()
                 idle = self._finish(entry, self._perform(entry))
                 if idle.entry is None:
                     idle.waiter.wait(Deadline.never(self._runtime.now))
-                assert idle.entry is not None  # the only other way out of the wait is Halted
+                assert idle.entry is not None  # every other way out of the wait raises
                 entry = idle.entry
-        except Halted:
-            pass
         except BaseException as error:
-            self._fail(error)
-        finally:
-            self._workers.discard(me)
-            if self._runtime.is_halted and not self._workers:
-                self._session.close()
-                self._runtime.close()
+            if not self._backend.is_halted:
+                self._fail(error)
 
     def _finish(self, entry: Entry[W], result: R) -> _IdleWorker[W]:
         """Hand in a result; what is returned holds the next item or will be given one."""
@@ -276,7 +254,7 @@ class Engine(Generic[W, R]):
             if self._caller is not None and self._first_locked() is not None:
                 caller, self._caller = self._caller, None
         if caller is not None:
-            caller.set()
+            self._backend.wake(caller)
         return worker
 
     def _fail(self, exc: BaseException) -> None:

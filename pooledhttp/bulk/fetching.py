@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from pooledhttp.bulk.backends import Backend, Threads
+from pooledhttp.bulk.choosing import EngineChoice, open_backend
 from pooledhttp.bulk.engine import Engine, Requester
 from pooledhttp.bulk.formats import Item
-from pooledhttp.bulk.halting import HaltableRuntime
+from pooledhttp.bulk.halting import Haltable
 from pooledhttp.bulk.inputs import items_of
 from pooledhttp.bulk.jobs import Job, Saved, Sink
 from pooledhttp.bulk.own_session import OwnSession
@@ -27,7 +30,6 @@ from pooledhttp.bulk.results import (
 )
 from pooledhttp.bulk.retrying import DEFAULT_RETRIES, Again, Tries
 from pooledhttp.bulk.sinks import to_files
-from pooledhttp.runtime import Runtime, default_runtime
 from pooledhttp.timing import Timeout
 
 if TYPE_CHECKING:
@@ -55,16 +57,21 @@ class _Work:
 class _Exchange:
     """Does one job in a worker: sends it, and sees the body to where it belongs."""
 
-    def __init__(
-        self, session: Requester, runtime: HaltableRuntime, timeout: object, again: Again
-    ) -> None:
+    def __init__(self, session: Requester, backend: Backend, timeout: object, again: Again) -> None:
         self._session = session
-        self._runtime = runtime
+        self._run_blocking = backend.run_blocking
+        self._runtime = backend.runtime
         self._timeout = timeout
         self._again = again
 
     def __call__(self, entry: Entry[_Work]) -> Result:
         """Return the job's result, whatever becomes of it."""
+        work = entry.item
+        if work.store is not None or work.job.reads_body:
+            return self._run_blocking(partial(self._send, entry))
+        return self._send(entry)
+
+    def _send(self, entry: Entry[_Work]) -> Result:
         work = entry.item
         began = self._runtime.now()
         tries = Tries(
@@ -191,7 +198,7 @@ class Fetch(Results[Result]):
 
 def start(
     source: Iterable[Item],
-    open_session: Callable[[HaltableRuntime], Requester],
+    open_session: Callable[[Haltable], Requester],
     *,
     jobs: int,
     per_host: int | None,
@@ -199,24 +206,23 @@ def start(
     ordered: bool,
     sink: Sink | None,
     retries: int = 0,
-    runtime: Runtime | None = None,
+    backend: Backend | None = None,
 ) -> Fetch:
     """Set up an engine over the session that `open_session` makes; see `fetch`."""
-    pace = make_pace(jobs, per_host, ordered)
-    limits = item_timeout(timeout)
-    items = iter(items_of(source))
-    base = default_runtime() if runtime is None else runtime
-    haltable = HaltableRuntime(base)
+    backend = Threads() if backend is None else backend
     try:
-        session = open_session(haltable)
+        pace = make_pace(jobs, per_host, ordered)
+        limits = item_timeout(timeout)
+        items = iter(items_of(source))
+        session = open_session(backend.runtime)
     except BaseException:
-        haltable.close()
+        backend.stop()
         raise
     again = Again(retries, only_bodies=getattr(session, "has_retry_policy", False))
-    exchange = _Exchange(session, haltable, limits, again)
-    engine = Engine(session, haltable, pace, exchange)
+    exchange = _Exchange(session, backend, limits, again)
+    engine = Engine(session, backend, pace, exchange)
     follow_limits(engine, session)
-    return Fetch(items, engine, session, base.now, sink)
+    return Fetch(items, engine, session, backend.runtime.now, sink)
 
 
 def fetch(
@@ -232,6 +238,7 @@ def fetch(
     per_proxy: int | None = PER_PROXY,
     rate: float | None = None,
     per_host_rate: float | None = None,
+    engine: EngineChoice = "auto",
 ) -> Fetch:
     """Request many URLs at once and return their results as they come.
 
@@ -263,13 +270,19 @@ def fetch(
         per_proxy: The most requests at once through one proxy; `None` means no limit but `jobs`.
         rate: Requests a second in all, evenly; `None` for no limit. The wait counts for no timeout.
         per_host_rate: Requests a second to each scheme, host and port; `None` for no limit.
+        engine: `"loop"` has all requests wait on one event loop in a thread of its own, which needs
+            greenlet. `"threads"` has a thread for each. `"auto"` takes the loop where greenlet is
+            installed and nothing of the session may block it: an adapter, an auth, hooks of the
+            caller's. The results say which it was (`engine`, `engine_reason`).
 
     Returns:
         An iterator of `Result`. Closing it, leaving a `for` loop over it, or Ctrl-C stops all work
         at once.
 
     Raises:
-        ValueError: A limit below 1, a negative number of retries, or a timeout that is none.
+        ValueError: A limit below 1, a negative number of retries, or a timeout that is none. Or the
+            loop is wanted, and something of the session may block it.
+        ModuleNotFoundError: The loop is wanted, and greenlet is not installed.
         TypeError: `jobs_or_urls` is a single string, or `sink` is neither a sink nor a path.
         OSError: `sink` is a path, and the directory cannot be made.
     """
@@ -278,6 +291,7 @@ def fetch(
     check_retries(retries)
     check_per_proxy(per_proxy)
     rates = make_rates(rate, per_host_rate)
+    checked = _sink(sink)
     return start(
         jobs_or_urls,
         lambda runtime: OwnSession(session, per_host, runtime, per_proxy, rates),
@@ -285,8 +299,9 @@ def fetch(
         per_host=per_host,
         timeout=timeout,
         ordered=ordered,
-        sink=_sink(sink),
+        sink=checked,
         retries=retries,
+        backend=open_backend(engine, session),
     )
 
 

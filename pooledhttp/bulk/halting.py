@@ -19,18 +19,29 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pooledhttp.runtime import Interest, Runtime, Task, Waiter
 from pooledhttp.timing import Deadline
 
-__all__ = ["Halted", "HaltableRuntime"]
+__all__ = ["Haltable", "HaltableRuntime", "Halted"]
 
 T = TypeVar("T")
 
 
 class Halted(BaseException):
     """Raised out of a wait because the work it was part of is no longer wanted."""
+
+
+class Haltable(Runtime, Protocol):
+    """A `Runtime` whose waits can be ended."""
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether its waits were ended."""
+
+    def check(self) -> None:
+        """Raise what ends later waits, if they were ended."""
 
 
 class _HaltableWaiter:
@@ -165,6 +176,6 @@ class HaltableRuntime:
         return value
 
 
-def _is_a_runtime(runtime: HaltableRuntime, task: Task) -> Runtime:
+def _is_a_runtime(runtime: HaltableRuntime, task: Task) -> Haltable:
     """For the type checker alone: what the session is given is a `Runtime`."""
     return runtime

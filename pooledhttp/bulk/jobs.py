@@ -122,6 +122,11 @@ class Job:
         return not hasattr(self.data, "read") and not hasattr(self.data, "__next__")
 
     @property
+    def reads_body(self) -> bool:
+        """Whether the body is read while it is sent: a file, an iterator."""
+        return not (self.data is None or isinstance(self.data, (bytes, str, dict, list, tuple)))
+
+    @property
     def line(self) -> str:
         """The queue this job stands in: `scheme://host:port`, empty for a URL without one."""
         return origin_of(self.url)

@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
+from pooledhttp.bulk.backends import EngineName
 from pooledhttp.bulk.engine import Engine, Indexed, Requester
 from pooledhttp.bulk.halting import Halted
 from pooledhttp.bulk.pacing import Pace
@@ -53,6 +54,11 @@ class Results(Iterator[R], Generic[R]):
 
     def __init__(self, engine: Engine[Any, R], session: Requester) -> None:
         self._engine = engine
+        #: What does the work: `"loop"` or `"threads"`.
+        self.engine: EngineName = engine.backend.name
+        #: Why that is not the loop although it would be the first choice; None if it is, or if the
+        #: caller has chosen.
+        self.engine_reason = engine.backend.reason
         self._stats = session.stats
         self._last_stats: PoolStats | None = None
         self._index = 0

@@ -25,7 +25,7 @@ from pooledhttp.bulk.database import JournalError
 from pooledhttp.bulk.engine import Requester
 from pooledhttp.bulk.flow import Flow, TooLarge
 from pooledhttp.bulk.folder import ForeignFile, Part
-from pooledhttp.bulk.halting import HaltableRuntime
+from pooledhttp.bulk.halting import Haltable
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.rates import Allowance
 from pooledhttp.bulk.report import DownloadResult, error_text, one_line
@@ -89,7 +89,7 @@ class Downloader:
     def __init__(
         self,
         session: Requester,
-        runtime: HaltableRuntime,
+        runtime: Haltable,
         workspace: Workspace,
         timeout: object,
         again: Again,

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 
 from pooledhttp.loading import load_when_used as _load_when_used
 from pooledhttp.network.environment import get_variable, raw_variables
-from pooledhttp.network.overrides import is_socket_mocked
+from pooledhttp.network.overrides import (
+    is_getaddrinfo_replaced,
+    is_socket_mocked,
+    replaced_create_connection,
+)
 from pooledhttp.network.proxies import (
     address_in_network,
     dotted_netmask,
@@ -69,7 +73,9 @@ __all__ = [
     "get_variable",
     "getproxies",
     "is_ipv4_address",
+    "is_getaddrinfo_replaced",
     "is_socket_mocked",
+    "replaced_create_connection",
     "is_valid_cidr",
     "proxy_bypass",
     "raw_variables",

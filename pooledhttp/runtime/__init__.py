@@ -2,8 +2,9 @@
 
 Everything below the session waits through a `Runtime` and through nothing else: for a socket, for
 another thread, for time to pass, for a blocking call. On threads that is `BlockingRuntime`; the
-same code inside greenlets on an event loop gets `EventedRuntime`, which is loaded when it is first
-used, since it needs asyncio and the greenlet library. No other subpackage calls
+same code inside greenlets on an event loop gets `EventedRuntime`, and `PrivateLoop` brings a loop
+and a thread for it. Both are loaded when they are first used, since they need asyncio and the
+greenlet library. No other subpackage calls
 `time.sleep`, a blocking socket method, or a `threading` primitive that waits.
 """
 
@@ -20,6 +21,7 @@ from pooledhttp.runtime.tracebacks import copy_without_tracebacks, remove_traceb
 
 if TYPE_CHECKING:
     from pooledhttp.runtime.evented import EventedRuntime as EventedRuntime
+    from pooledhttp.runtime.private_loop import PrivateLoop as PrivateLoop
 
 __all__ = [
     "BlockingRuntime",
@@ -42,4 +44,8 @@ def __getattr__(name: str) -> Any:
         from pooledhttp.runtime.evented import EventedRuntime
 
         return EventedRuntime
+    if name == "PrivateLoop":
+        from pooledhttp.runtime.private_loop import PrivateLoop
+
+        return PrivateLoop
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -48,12 +48,12 @@ from pooledhttp.runtime.fork import register_fork_reset
 from pooledhttp.runtime.watch import NOW, Watch
 from pooledhttp.timing import Deadline, monotonic
 
-__all__ = ["EventedRuntime"]
+__all__ = ["EventedRuntime", "LoopWaiter"]
 
 T = TypeVar("T")
 
 
-class _LoopWaiter:
+class LoopWaiter:
     """A flag that code on the loop waits for, and that anything may raise."""
 
     __slots__ = ("_runtime", "_waiting", "is_set")
@@ -100,7 +100,7 @@ class _LoopTask:
 
     __slots__ = ("_ended", "_task")
 
-    def __init__(self, task: asyncio.Task[None], ended: _LoopWaiter) -> None:
+    def __init__(self, task: asyncio.Task[None], ended: LoopWaiter) -> None:
         self._task = task
         self._ended = ended
 
@@ -218,9 +218,9 @@ class EventedRuntime:
             if left <= 0.0:
                 return
 
-    def waiter(self) -> _LoopWaiter:
+    def waiter(self) -> LoopWaiter:
         """Make a flag that any thread may raise."""
-        return _LoopWaiter(self)
+        return LoopWaiter(self)
 
     def wait(
         self, sock: socket.socket, read: bool, write: bool, deadline: Deadline

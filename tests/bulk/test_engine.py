@@ -13,15 +13,20 @@ import pytest
 
 from pooledhttp.bulk import Fetch, Job, Saved
 from pooledhttp.bulk.fetching import start
-from pooledhttp.bulk.halting import HaltableRuntime
+from pooledhttp.bulk.halting import Haltable
 from pooledhttp.runtime import default_runtime
 from pooledhttp.timing import Deadline, Timeout
+from tests.support.descriptors import open_descriptors, wait_until_closed
+from tests.support.engines import BACKENDS, engine
 from tests.support.garbage import collect
 from tests.support.stopwatch import Stopwatch
 
 BASE = default_runtime()
 
 Answer = Callable[["FakeSession", str], Any]
+
+
+__all__ = ["engine"]
 
 
 def soon() -> Deadline:
@@ -45,7 +50,7 @@ def echo(session: FakeSession, url: str) -> Any:
 class FakeSession:
     """Counts what runs at once, and answers as it is told."""
 
-    def __init__(self, runtime: HaltableRuntime, answer: Answer) -> None:
+    def __init__(self, runtime: Haltable, answer: Answer) -> None:
         self.runtime = runtime
         self.answer = answer
         self.lock = threading.Lock()
@@ -72,6 +77,13 @@ class FakeSession:
         """Wait for ever, as a request to a silent server does."""
         self.runtime.waiter().wait(Deadline.never(BASE.now))
 
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait as a request does, until something is so."""
+        deadline = soon()
+        while not condition():
+            assert not deadline.expired
+            self.runtime.sleep(0.001)
+
     def close(self) -> None:
         self.is_closed = True
 
@@ -84,6 +96,9 @@ class FakeSession:
 
 class Bench:
     """A fetch and the session made for it."""
+
+    #: The name of the backend.
+    engine = "threads"
 
     def __init__(
         self,
@@ -98,7 +113,7 @@ class Bench:
     ) -> None:
         self.session: FakeSession
 
-        def open_session(runtime: HaltableRuntime) -> FakeSession:
+        def open_session(runtime: Haltable) -> FakeSession:
             self.session = FakeSession(runtime, answer)
             return self.session
 
@@ -110,6 +125,7 @@ class Bench:
             timeout=timeout,
             ordered=ordered,
             sink=sink,
+            backend=BACKENDS[Bench.engine](),
         )
 
 
@@ -122,7 +138,8 @@ def workers() -> list[threading.Thread]:
 
 
 @pytest.fixture(autouse=True)
-def no_worker_is_left() -> Iterator[None]:
+def no_worker_is_left(engine: str) -> Iterator[None]:
+    Bench.engine = engine
     assert workers() == []
     yield
     assert workers() == []
@@ -166,7 +183,7 @@ def test_ordered_results_wait_for_the_first() -> None:
 
     def answer(session: FakeSession, url: str) -> Any:
         if host_of(url) == "slow":
-            assert gate.wait(soon())
+            session.wait_until(lambda: gate.is_set)
         else:
             others.append(url)
             if len(others) == 7:
@@ -212,7 +229,7 @@ def test_no_host_starves_beside_a_busy_one() -> None:
         if url == "http://rare/x":
             has_rare_come.set()
         elif int(url.rpartition("/")[2]) >= 60:  # a slow machine must not let these go first
-            assert has_rare_come.wait(10), "sixty others came first"
+            session.wait_until(has_rare_come.is_set)  # fails when sixty others came first
         return echo(session, url)
 
     with Bench(given, answer, jobs=4, per_host=4).fetch as fetch:
@@ -335,6 +352,7 @@ def test_leaving_early_ends_stalled_requests(way: str) -> None:
             return reply()
         return session.stall()
 
+    before = open_descriptors()
     bench = Bench(urls(50, hosts=5), answer)
     fetch, session = bench.fetch, bench.session
     del bench.fetch
@@ -361,7 +379,7 @@ def test_leaving_early_ends_stalled_requests(way: str) -> None:
             collect()
     assert workers() == []
     assert session.is_closed
-    assert session.runtime._wake_reader.fileno() == -1
+    assert wait_until_closed(before) == {}
     assert watch.seconds < 3.0
 
 
@@ -371,7 +389,7 @@ def test_a_fetch_dropped_inside_a_worker_does_not_wait_for_itself() -> None:
     holder: list[Fetch] = []
 
     def answer(session: FakeSession, url: str) -> Any:
-        assert gate.wait(soon())
+        session.wait_until(lambda: gate.is_set)
         holder.clear()
         return reply()
 

@@ -16,11 +16,14 @@ from pooledhttp.adapters import BaseAdapter, HTTPAdapter
 from pooledhttp.bulk.retrying import Again
 from tests.support.certificates import Authority
 from tests.support.descriptors import open_descriptors, wait_until_closed
+from tests.support.engines import engine
 from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
+
+__all__ = ["engine"]
 
 
 @pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_pauses(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     """Try again at once."""
     monkeypatch.setattr(Again, "_backoff", lambda self, failures: 0.0)
 
