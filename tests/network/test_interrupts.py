@@ -22,7 +22,7 @@ from pooledhttp.runtime import Runtime, workers
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority
 from tests.support.descriptors import open_descriptors
-from tests.support.interrupts import interrupt_at, need_every_instruction
+from tests.support.interrupts import interrupt_at
 from tests.support.patience import wait_until
 from tests.support.scripted import Peer, ScriptedServer
 
@@ -33,7 +33,6 @@ def test_a_lookup_interrupted_at_any_opcode_leaves_the_name_usable(
     runtime: Runtime, soon: Soon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After each interrupt the same name is found, from this thread and from another."""
-    need_every_instruction()
     monkeypatch.setattr(resolve, "SLOW_AFTER", 0.02)
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
@@ -61,7 +60,6 @@ def test_a_join_interrupted_at_any_opcode_leaves_the_others_waiting(
     runtime: Runtime, soon: Soon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A caller that is interrupted while it shares a lookup takes nothing from the others."""
-    need_every_instruction()
     monkeypatch.setattr(resolve, "SLOW_AFTER", 0.02)
     resolver = SystemResolver()
     for number in itertools.count(1):
@@ -97,7 +95,6 @@ def test_a_join_interrupted_at_any_opcode_leaves_the_others_waiting(
 
 def test_a_blocking_call_interrupted_at_any_opcode_leaves_the_workers_usable(soon: Soon) -> None:
     """After each interrupt the next call is made, and nothing waits any more."""
-    need_every_instruction()
     group = workers.Workers(1, "test-interrupts")
 
     def call() -> None:

@@ -9,6 +9,9 @@ The unit `signal` counts these points alone. The units `opcode` and `line` count
 and every line, which is more than can happen. For example, the loop in `PoolCore.try_step` takes
 the lock and stores the result in two instructions (`FOR_ITER`, `STORE_FAST`). Neither runs a signal
 handler, but a trace function can raise behind them, and then the lock stays taken.
+
+A trace function of Python 3.13.0 is not told of the instructions of a function's first call. There
+`sys.monitoring` reports them. In Python 3.12.1 it reports also the ends of generators.
 """
 
 from __future__ import annotations
@@ -16,13 +19,16 @@ from __future__ import annotations
 import dis
 import functools
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any, Literal
 
-import pytest
+__all__ = ["Interrupt", "interrupt_at", "last_point"]
 
-__all__ = ["Interrupt", "interrupt_at", "last_point", "need_every_instruction"]
+Unit = Literal["opcode", "line", "signal"]
+Files = tuple[str, ...] | Callable[[CodeType], bool]
 
 _where: list[str] = [""]
 
@@ -37,10 +43,7 @@ def last_point() -> str:
 
 
 def interrupt_at(
-    number: int,
-    action: Callable[[], object],
-    files: tuple[str, ...] | Callable[[CodeType], bool],
-    unit: Literal["opcode", "line", "signal"] = "opcode",
+    number: int, action: Callable[[], object], files: Files, unit: Unit = "opcode"
 ) -> bool:
     """Run an action, with an `Interrupt` raised at one point of this thread.
 
@@ -54,29 +57,59 @@ def interrupt_at(
     Returns:
         False when the action has fewer points, and so was not interrupted.
     """
-    count = 0
-    is_done = False
-    wanted = "line" if unit == "line" else "opcode"
+    points = _Points(number, files, unit)
+    watching = _traced(points) if sys.version_info < (3, 13) else _monitored(points)
+    try:
+        with watching:
+            action()
+    except Interrupt:
+        pass
+    return points.is_done
+
+
+class _Points:
+    """Counts the points of an action, and raises at the one that is wanted."""
+
+    def __init__(self, number: int, files: Files, unit: Unit) -> None:
+        self._left = number
+        self._files = files
+        self.unit = unit
+        self.is_done = False
+
+    def are_in(self, code: CodeType) -> bool:
+        """Whether the points of a code object count."""
+        files = self._files
+        return files(code) if callable(files) else code.co_filename.endswith(files)
+
+    def have(self, code: CodeType, offset: int) -> bool:
+        """Whether the instruction at an offset of a code object that counts is a point."""
+        return self.unit != "signal" or offset in _signal_points(code)
+
+    def reach(self, code: CodeType, line: int, offset: int) -> None:
+        """Count a point, and raise if it is the wanted one."""
+        self._left -= 1
+        if not self._left:
+            self.is_done = True
+            _where[0] = f"{code.co_filename}:{line} {code.co_qualname} {offset}"
+            raise Interrupt
+
+
+@contextmanager
+def _traced(points: _Points) -> Iterator[None]:
+    """Have the points of this thread reported by a trace function."""
+    wanted = "line" if points.unit == "line" else "opcode"
 
     def enter(frame: FrameType, event: str, _: object) -> Any:
-        code = frame.f_code
-        if is_done or not (files(code) if callable(files) else code.co_filename.endswith(files)):
+        if points.is_done or not points.are_in(frame.f_code):
             return None
         frame.f_trace_opcodes = wanted == "opcode"
         frame.f_trace_lines = wanted == "line"
-        points = _signal_points(code) if unit == "signal" else None
+        return pass_by
 
-        def pass_by(frame: FrameType, event: str, _: object) -> Any:
-            nonlocal count, is_done
-            if event == wanted and (points is None or frame.f_lasti in points):
-                count += 1
-                if count == number and not is_done:
-                    is_done = True
-                    line = f"{code.co_filename}:{frame.f_lineno}"
-                    _where[0] = f"{line} {code.co_qualname} {frame.f_lasti}"
-                    raise Interrupt
-            return pass_by
-
+    def pass_by(frame: FrameType, event: str, _: object) -> Any:
+        code = frame.f_code
+        if event == wanted and not points.is_done and points.have(code, frame.f_lasti):
+            points.reach(code, frame.f_lineno, frame.f_lasti)
         return pass_by
 
     before = sys.gettrace()
@@ -84,34 +117,46 @@ def interrupt_at(
     sys._getframe().f_trace_opcodes = wanted == "opcode"
     sys.settrace(enter)
     try:
-        action()
-    except Interrupt:
-        pass
+        yield
     finally:
         sys.settrace(before)
-    return is_done
 
 
-def need_every_instruction() -> None:
-    """Skip the test where Python does not report every instruction to a trace function."""
-    if not _reports_every_instruction():
-        pytest.skip("this Python does not report every instruction to a trace function")
+if sys.version_info >= (3, 13):
 
+    @contextmanager
+    def _monitored(points: _Points) -> Iterator[None]:
+        """Have the points of this thread reported by `sys.monitoring`."""
+        monitoring = sys.monitoring
+        tool = monitoring.DEBUGGER_ID
+        event = monitoring.events.LINE if points.unit == "line" else monitoring.events.INSTRUCTION
+        thread = threading.get_ident()
 
-@functools.cache
-def _reports_every_instruction() -> bool:
-    """Whether the first instruction of a function is reported in its first call.
+        def pass_by(code: CodeType, place: int) -> Any:
+            """`place` is a line, or the offset of an instruction."""
+            if not points.are_in(code) or not points.have(code, place):
+                return monitoring.DISABLE  # report it no more
+            if not points.is_done and threading.get_ident() == thread:
+                line = place if points.unit == "line" else sys._getframe(1).f_lineno
+                points.reach(code, line, place)
+            return None
 
-    Python 3.13.0 reports those of a function only after a call of it that was not interrupted.
-    """
+        monitoring.use_tool_id(tool, "interrupts")
+        monitoring.restart_events()  # what an earlier trial has disabled
+        monitoring.register_callback(tool, event, pass_by)
+        monitoring.set_events(tool, event)
+        try:
+            yield
+        finally:
+            monitoring.set_events(tool, monitoring.events.NO_EVENTS)
+            monitoring.register_callback(tool, event, None)
+            monitoring.free_tool_id(tool)
 
-    def inner() -> None: ...
+else:
 
-    def outer() -> None:
-        inner()
-
-    interrupt_at(1, outer, lambda code: code in (outer.__code__, inner.__code__))
-    return "outer" in last_point()
+    def _monitored(points: _Points) -> Any:
+        """Raise: this Python does not need it."""
+        raise NotImplementedError
 
 
 #: Names of C functions that can wait, and so run signal handlers before they return.
