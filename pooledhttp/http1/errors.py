@@ -117,6 +117,14 @@ class ExchangeErrors:
         text = f"The body from {self.origin} ended early, after {seen} bytes."
         return BodyTruncated(text, cause, **self._facts("body"))
 
+    def released(self) -> BodyTruncated:
+        """Return the error for a read of a body whose connection the caller has given up."""
+        text = (
+            f"release_conn() closed the connection to {self.origin} before the body was read. "
+            "Read the body first, or call close() if it is not needed."
+        )
+        return BodyTruncated(text, **self._facts("body"))
+
     def send_timeout(self, plan: TimeoutPlan) -> SendTimeout:
         """Return the error for a peer that read nothing in time, or a total timeout that ended."""
         if plan.total.expired:

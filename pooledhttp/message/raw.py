@@ -280,9 +280,12 @@ class RawResponse(HTTPResponse):
     # ---- the connection
 
     def release_conn(self) -> None:
-        """Close the connection, unless the body is read and it has gone back already."""
+        """Close the connection, unless the body is read and it has gone back already.
+
+        A body that was not read to its end cannot be read after that: reading it is an error.
+        """
         if not self._reader.is_finished:
-            self._reader.close()
+            self._reader.release()
 
     def limit_remaining_time(self, seconds: float) -> None:
         """Allow at most `seconds` from now for the rest of the body."""

@@ -35,6 +35,9 @@ class Reader(Protocol):
     def close(self) -> None:
         """End the body wherever it is."""
 
+    def release(self) -> None:
+        """End the body wherever it is; a later read raises an error if the body was not read."""
+
     @property
     def parser(self) -> str:
         """The library that has read the head: `"h11"` or `"httptools"`."""

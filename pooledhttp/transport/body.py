@@ -298,6 +298,13 @@ class BodyReader:
         self._is_end_unread = False
         self._discard("closed before the end of the body")
 
+    def release(self) -> None:
+        """End the lease as `close` does; a later read says that the body was not read."""
+        connection = self._connection
+        self.close()
+        if connection is not None and self._failure is None:
+            self._failure = connection.errors.released()
+
     @property
     def closed(self) -> bool:
         """Whether nothing is left to read, because http.client's response closes at its end."""

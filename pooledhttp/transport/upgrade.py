@@ -141,6 +141,10 @@ class SwitchedReader:
         """Return `closed`, under http.client's name."""
         return self.closed
 
+    def release(self) -> None:
+        """Close the connection."""
+        self.close()
+
     def close(self) -> None:
         """Close the connection."""
         lease, self._lease = self._lease, None

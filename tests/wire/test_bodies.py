@@ -233,6 +233,34 @@ def test_letting_go_of_a_bomb_does_not_decode_it(
     assert peak < 5_000_000
 
 
+@pytest.mark.parametrize(
+    "sends",
+    [respond(b"hello", length=9), chunked([b"hello"], end=False), respond(b"hello", length=None)],
+    ids=["length", "chunks", "neither"],
+)
+def test_reading_a_body_that_was_released_unread_is_an_error(
+    session: pooledhttp.Session, sends: bytes
+) -> None:
+    """`release_conn()` closes the connection of an unread body, which is not taken for empty."""
+
+    def misbehave(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(sends)
+        peer.wait_closed()
+
+    with ScriptedServer([misbehave, misbehave, answering(respond(b"x"))]) as server:
+        unread, begun = (session.get(server.url(), stream=True, timeout=5) for _ in range(2))
+        assert begun.raw.read(2) == b"he"
+        for response in (unread, begun):
+            response.raw.release_conn()
+            with pytest.raises(TransportError, match=r"release_conn\(\) closed"):
+                response.raw.read()
+            with pytest.raises(ChunkedEncodingError, match=r"release_conn\(\) closed"):
+                _ = response.content
+        assert session.get(server.url(), timeout=5).content == b"x"
+        session.close()
+
+
 @pytest.mark.parametrize("hops", [1, 2, 3])
 def test_the_bomb_of_a_redirect_is_not_decoded(
     session: pooledhttp.Session, bomb: bytes, hops: int
