@@ -268,7 +268,7 @@ def check_state(pool: Pool[Any, Any]) -> None:
     for serial, slot in state.held.items():
         lease = slot.lease() if slot.lease is not None else None
         is_live = lease is not None and lease.serial == serial
-        assert is_live or pool._core.ended, "the sweep would take the lease for lost"
+        assert is_live or pool._core.pending, "the sweep would take the lease for lost"
     _check_queues(pool)
 
 
