@@ -227,7 +227,11 @@ class Lease(Generic[K, R]):
 
     def __del__(self) -> None:
         try:
+            if self.serial not in self._owner.held:  # it has ended, as nearly all have
+                return
             slot = self._end_if_dropped()
+        except AttributeError:  # `__init__` failed, or the interpreter is shutting down
+            return
         except BaseException:  # Python ignores Ctrl-C in a finalizer, but the slot must not be lost
             self._end_if_dropped()
             raise
@@ -244,10 +248,7 @@ class Lease(Generic[K, R]):
 
     def _end_if_dropped(self) -> LeasedSlot | None:
         """End a lease that has not ended; return its slot if its holder dropped it in use."""
-        try:
-            slot = self._owner.held.get(self.serial)
-        except AttributeError:  # `__init__` failed, or the interpreter is shutting down
-            return None
+        slot = self._owner.held.get(self.serial)
         if slot is None:
             return None
         if getattr(self, "slot", None) is None:
