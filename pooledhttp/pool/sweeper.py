@@ -61,43 +61,62 @@ class Sweeper:
         """Forget the thread and all pools: the thread does not exist in a forked child."""
         self._lock = threading.Lock()
         self._pools: list[weakref.ref[Sweepable]] = []
-        self._is_running = False
+        #: The mark of the thread that sweeps, while there is one.
+        self._runner: object | None = None
 
     @property
     def is_running(self) -> bool:
         """Whether there is a thread."""
-        return self._is_running
+        return self._runner is not None
 
     def watch(self, pool: Sweepable) -> None:
-        """Sweep a pool from now on, as long as it has anything open."""
+        """Sweep a pool from now on, as long as it has anything open.
+
+        An interrupt may end this at any point, and there may be no thread to start. Then the pool
+        is not marked as watched, and calls this again when it opens the next resource.
+        """
         with self._lock:
             if pool.is_watched:
                 return
-            pool.is_watched = True
-            self._pools.append(weakref.ref(pool))
-            must_start = not self._is_running
-            self._is_running = True
-        if must_start:
-            self._start()
+            if all(ref() is not pool for ref in self._pools):
+                self._pools.append(weakref.ref(pool))
+            must_start = self._runner is None
+        if must_start and not self._start():
+            return
+        with self._lock:
+            # Meanwhile the sweeper may have seen that the pool is empty again.
+            pool.is_watched = any(ref() is pool for ref in self._pools)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Start the thread; return whether there is one."""
+        mark = object()
         try:
-            self._runtime.spawn(self._run, "pooledhttp-sweeper")
+            self._runtime.spawn(lambda: self._run(mark), "pooledhttp-sweeper")
         except RuntimeError as error:  # no more threads, or the interpreter is shutting down
             logger.debug("The sweeper could not be started: %s", error)
-            self._is_running = False
+            return False
+        with self._lock:
+            if self._runner is None:
+                self._runner = mark
+        return True
 
-    def _run(self) -> None:
+    def _run(self, mark: object) -> None:
         while True:
             self._runtime.waiter().wait(Deadline.after(_PAUSE_SECONDS, self._runtime.now))
             with self._lock:
+                # There is no mark if an interrupt hit `_start`, and another one if two threads
+                # were started at once.
+                if self._runner is None:
+                    self._runner = mark
+                if self._runner is not mark:
+                    return
                 refs = list(self._pools)
             for ref in refs:
                 self._sweep(ref)
             with self._lock:
                 self._pools = [ref for ref in self._pools if _keep_watching(ref)]
                 if not self._pools:
-                    self._is_running = False
+                    self._runner = None
                     return
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 
 from pooledhttp.pool import Pool, PoolConfig, Sweeper
@@ -9,6 +10,7 @@ from pooledhttp.runtime import BlockingRuntime, Task
 from pooledhttp.timing import Deadline
 from tests.pool.tools import Bench, inside
 from tests.support.garbage import collect
+from tests.support.interrupts import interrupt_at
 from tests.support.scheduler import Scheduler
 
 
@@ -17,8 +19,8 @@ def build(scheduler: Scheduler, sweeper: Sweeper, closed: list[int]) -> Pool[str
     return Pool(config, close=closed.append, runtime=scheduler, sweeper=sweeper)
 
 
-def use(pool: Pool[str, int], scheduler: Scheduler, number: int) -> None:
-    lease = pool.acquire("a", Deadline.never(scheduler.now))
+def use(pool: Pool[str, int], scheduler: Scheduler, number: int, key: str = "a") -> None:
+    lease = pool.acquire(key, Deadline.never(scheduler.now))
     lease.fill(number)
     lease.release()
 
@@ -114,3 +116,45 @@ def test_a_resource_is_closed_within_a_second_of_its_expiry() -> None:
         lease.release()
         scheduler.advance(1.5)
         assert closed == [2]
+
+
+def test_an_interrupt_at_any_point_of_the_start_leaves_pools_swept() -> None:
+    """The next use of the pool starts the thread, of which one is left."""
+    for number in itertools.count(1):
+        with Scheduler(1) as scheduler:
+            sweeper = Sweeper(scheduler)
+            closed: list[int] = []
+            pool = build(scheduler, sweeper, closed)
+
+            def first_use(pool: Pool[str, int] = pool, scheduler: Scheduler = scheduler) -> None:
+                use(pool, scheduler, 1)
+
+            was_interrupted = interrupt_at(number, first_use, ("pool/sweeper.py",), "signal")
+            use(pool, scheduler, 2, "b")
+            assert sweeper.is_running and pool.is_watched
+            scheduler.advance(20)
+            assert 2 in closed and not sweeper.is_running
+            assert all(task.done for task in scheduler.tasks)
+        if not was_interrupted:
+            break
+    assert number > 10
+
+
+def test_a_thread_that_could_not_be_started_is_tried_again() -> None:
+    """A pool that was left without a sweeper gets one when it opens its next resource."""
+    with Scheduler(1) as scheduler:
+        sweeper = Sweeper(scheduler)
+        closed: list[int] = []
+        pool = build(scheduler, sweeper, closed)
+        spawn = scheduler.spawn
+
+        def fail(fn: object, name: str) -> Task:
+            raise RuntimeError("can't start new thread")
+
+        scheduler.spawn = fail  # type: ignore[method-assign]
+        use(pool, scheduler, 1)
+        scheduler.spawn = spawn  # type: ignore[method-assign]
+        assert not pool.is_watched
+        use(pool, scheduler, 2, "b")
+        scheduler.advance(20)
+        assert sorted(closed) == [1, 2]
