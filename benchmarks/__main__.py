@@ -7,6 +7,7 @@
     python -m benchmarks tls-resumption   CPU of new TLS connections
     python -m benchmarks pool-cost        acquire and release
     python -m benchmarks bulk-journal     what a bulk run remembers of each line
+    python -m benchmarks bulk-download    many files to disk, beside curl, aria2, wget and requests
 
 Each has a `--help` of its own.
 """
@@ -16,7 +17,15 @@ from __future__ import annotations
 import importlib
 import sys
 
-_NAMES = ("instructions", "throughput", "event-loop", "tls-resumption", "pool-cost", "bulk-journal")
+_NAMES = (
+    "instructions",
+    "throughput",
+    "event-loop",
+    "tls-resumption",
+    "pool-cost",
+    "bulk-journal",
+    "bulk-download",
+)
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ for result in bulk.download(urls, "out"):  # bodies in files; run it again after
 (`backends.py`: on threads or on a loop, as `choosing.py` decides), and `report.py` tells the
 outcome. `fetching.py` does it for `fetch`; `sinks.py` is for bodies that
 should not stay in memory. `download.py` stands on `workspace.py` (what is left to do; `claims.py`
-gives names), `transfer.py` (one file), `journal.py` (what is remembered, in the file of
+gives names), `transfer.py` (one file; its end is in `ending.py`, `disk.py` and
+`writer.py` reach the disk), `journal.py` (what is remembered, in the file of
 `database.py` and its `tail.py`) and `folder.py` (every file that is touched). `run.py` reads what a
 directory remembers.
 """

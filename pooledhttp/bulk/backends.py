@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+from pooledhttp.bulk.disk import DirectDisk, Disk
 from pooledhttp.bulk.halting import Haltable, HaltableRuntime, Halted
+from pooledhttp.bulk.writer import Writer
 from pooledhttp.runtime import Runtime, Task, Waiter, default_runtime
 from pooledhttp.timing import Deadline
 
@@ -51,6 +53,13 @@ class Backend(Protocol):
     @property
     def is_halted(self) -> bool:
         """Whether `halt` was called."""
+
+    def open_disk(self, commit: Callable[[int], None] | None) -> Disk:
+        """Return how workers reach the disk; it is closed at the end.
+
+        Args:
+            commit: `Journal.commit`; None where there is no journal.
+        """
 
     def start(self, work: Callable[[], None]) -> None:
         """Start one more worker, from the caller's thread."""
@@ -94,6 +103,10 @@ class Threads:
     def is_halted(self) -> bool:
         """Whether `halt` was called."""
         return self.runtime.is_halted
+
+    def open_disk(self, commit: Callable[[int], None] | None) -> Disk:
+        """Return a disk that is reached from the worker itself."""
+        return DirectDisk(commit)
 
     def start(self, work: Callable[[], None]) -> None:
         """Start a thread."""
@@ -165,11 +178,17 @@ class Loop:
             raise
         self.runtime.at_end = self._finish
         self._started = 0
+        self._writer: Writer | None = None
 
     @property
     def is_halted(self) -> bool:
         """Whether `halt` was called."""
         return self._outside.is_halted
+
+    def open_disk(self, commit: Callable[[int], None] | None) -> Disk:
+        """Return a disk that is reached from one thread for all."""
+        self._writer = Writer(self.runtime, commit)
+        return self._writer
 
     def start(self, work: Callable[[], None]) -> None:
         """Start a greenlet."""
@@ -205,9 +224,13 @@ class Loop:
 
     def _finish(self) -> None:
         try:
-            self.at_end()
+            if self._writer is not None:
+                self._writer.close()
         finally:
-            self._outside.close()
+            try:
+                self.at_end()
+            finally:
+                self._outside.close()
 
 
 def _nothing() -> None:

@@ -45,6 +45,10 @@ class Checks:
             return None
         return _read_into(hashlib.new(self._algorithm, usedforsecurity=False), file)
 
+    def begin_digest(self, file: BinaryIO) -> Digest | None:
+        """Return what computes the digest of a new file; None when there is none."""
+        return self.digest()
+
     def text(self, digest: Digest | None) -> str | None:
         """Return a digest as it is recorded: `algorithm:hex`."""
         return None if digest is None else f"{self._algorithm}:{digest.hexdigest()}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pooledhttp.bulk.backends import Backend, Threads
+from pooledhttp.bulk.choosing import EngineChoice, open_backend
 from pooledhttp.bulk.downloading import Download
 from pooledhttp.bulk.engine import Engine, Requester
 from pooledhttp.bulk.failures import FAILURES, FailureList
@@ -63,10 +64,14 @@ def open_download(
     backend: Backend | None = None,
 ) -> Download:
     """Set up an engine over a workspace; see `download`."""
-    pace = make_pace(jobs, per_host, ordered)
-    limits = item_timeout(timeout)
-    workspace = Workspace(directory, options)
     backend = Threads() if backend is None else backend
+    try:
+        pace = make_pace(jobs, per_host, ordered)
+        limits = item_timeout(timeout)
+        workspace = Workspace(directory, options)
+    except BaseException:
+        backend.stop()
+        raise
     try:
         listed = _failure_list(failures, workspace, source)
         size = source.size if isinstance(source, Source) else 0
@@ -78,7 +83,7 @@ def open_download(
         workspace.close()
         raise
     again = Again(retries, only_bodies=getattr(session, "has_retry_policy", False))
-    downloader = Downloader(session, backend.runtime, workspace, limits, again)
+    downloader = Downloader(session, backend, workspace, limits, again)
     engine = Engine(session, backend, pace, downloader)
     follow_limits(engine, session)
     return Download(
@@ -131,6 +136,7 @@ def download(
     max_size: int | None = None,
     mtime: bool = False,
     failures: str | os.PathLike[str] | None = None,
+    engine: EngineChoice = "auto",
 ) -> Download:
     """Fetch many URLs into the files of a directory, and remember what is there.
 
@@ -175,6 +181,8 @@ def download(
             stays. `None` for no limit.
         mtime: Give each file the time that its `Last-Modified` says.
         failures: Where to list what is not done when the run ends; `None` for no list.
+        engine: `"auto"`, `"loop"` or `"threads"`, as for `fetch`. On the loop, one more thread
+            does all that concerns the disk.
 
     Returns:
         An iterator of `DownloadResult`. Nothing is done before the first result is asked for.
@@ -224,6 +232,7 @@ def download(
         ordered=ordered,
         retries=retries,
         failures=failures,
+        backend=open_backend(engine, session),
     )
 
 

@@ -1,31 +1,28 @@
-"""One download in a worker: asks, writes the part, checks it, gives it its name.
+"""One download in a worker: asks, decides what the response means, receives the body.
 
-```
-part complete -> commit `received` with its size -> rename without replacing -> record `done`
-```
-
-The order makes every moment safe to be killed in. Before the commit there is only a part, and its
-name says what is in it. After it, the next run finds the part, or the file under its name, and
-knows by the size that it is whole.
+What is done with a complete body is in `ending`, and done on the disk's side; see `disk`.
 """
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from dataclasses import replace
 from errno import EDQUOT, EIO, ENOSPC, EROFS
-from typing import TYPE_CHECKING, BinaryIO
+from functools import partial
+from typing import TYPE_CHECKING
 
 from urllib3.exceptions import ProtocolError
 
 from pooledhttp.bulk.accounts import Account
-from pooledhttp.bulk.bodies import pieces, write_all
-from pooledhttp.bulk.checks import Checks, Digest
+from pooledhttp.bulk.backends import Backend
+from pooledhttp.bulk.bodies import pieces
+from pooledhttp.bulk.body_file import BodyFile
+from pooledhttp.bulk.checks import Checks
 from pooledhttp.bulk.database import JournalError
+from pooledhttp.bulk.ending import Ending
 from pooledhttp.bulk.engine import Requester
-from pooledhttp.bulk.flow import Flow, TooLarge
+from pooledhttp.bulk.flow import Flow
 from pooledhttp.bulk.folder import ForeignFile, Part
-from pooledhttp.bulk.halting import Haltable
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.rates import Allowance
 from pooledhttp.bulk.report import DownloadResult, error_text, one_line
@@ -67,10 +64,6 @@ _MAX_RESTARTS = 3
 _STOPPING = frozenset({ENOSPC, EDQUOT, EROFS, EIO})
 
 
-#: After these there is nothing left to go on with.
-_GONE = frozenset({404, 410})
-
-
 class RunStopped(OSError):
     """The run cannot go on: the disk is full, or the journal cannot be written."""
 
@@ -80,7 +73,7 @@ class Downloader:
 
     Args:
         session: Sends the requests.
-        runtime: How to wait.
+        backend: Where the workers are.
         workspace: The directory and its journal.
         timeout: What each request is given as its timeout.
         again: When to try again.
@@ -89,13 +82,15 @@ class Downloader:
     def __init__(
         self,
         session: Requester,
-        runtime: Haltable,
+        backend: Backend,
         workspace: Workspace,
         timeout: object,
         again: Again,
     ) -> None:
         self.session = session
-        self.runtime = runtime
+        self.runtime = backend.runtime
+        self.disk = backend.open_disk(workspace.journal.commit)
+        self._run_blocking = backend.run_blocking
         self.workspace = workspace
         self.timeout = timeout
         self.again = again
@@ -120,8 +115,11 @@ class Downloader:
         Raises:
             RunStopped: The disk is full, or the journal cannot be written.
         """
+        transfer = _Transfer(self, entry.item, entry.index)
         try:
-            return _Transfer(self, entry.item, entry.index).run()
+            if entry.item.job.reads_body:
+                return self._run_blocking(transfer.run)
+            return transfer.run()
         except OSError as error:
             if isinstance(error, RunStopped):
                 raise
@@ -136,17 +134,18 @@ class _Transfer:
     """The attempts of one task."""
 
     def __init__(self, owner: Downloader, task: Task, index: int) -> None:
+        workspace = owner.workspace
         self._count_bytes = owner.count_bytes
         self._session = owner.session
         self._runtime = owner.runtime
-        self._folder = owner.workspace.folder
-        self._journal = owner.workspace.journal
-        self._parts = owner.workspace.parts
-        self._not_refreshed = owner.workspace.not_refreshed
+        self._disk = owner.disk
+        self._folder = workspace.folder
+        self._journal = workspace.journal
+        self._parts = workspace.parts
         self._allowance = owner.allowance
-        self._options = owner.workspace.options
+        self._options = workspace.options
         self._job = task.job
-        self._checks = Checks(task.job, owner.workspace.options.digest)
+        self._checks = Checks(task.job, workspace.options.digest)
         self._row = task.row
         self._task = task
         self._tries = Tries(
@@ -157,6 +156,7 @@ class _Transfer:
             can_resend=task.job.can_resend,
         )
         self._account = Account(task, index, self._folder.path, self._tries, owner.runtime)
+        self._ending = Ending(workspace, task, self._account, self._checks)
         self._restarts = 0
         self._refusal = ""
         self._has_head = False
@@ -171,7 +171,7 @@ class _Transfer:
             try:
                 whole = self._whole_part()
                 if whole is not None:
-                    return self._complete(whole, None)
+                    return self._disk.run(self._ending.complete(whole))
                 result, response = self._attempt()
             except Exception as exc:
                 if _stops_everything(exc):
@@ -184,9 +184,9 @@ class _Transfer:
                 return replace(result, attempts=self._tries.sent)
             if error is not None:
                 if not self._tries.goes_on_after_error(error, is_body=self._has_head):
-                    return self._failed(error_text(error), type(error).__name__, error)
+                    return self._ending.failed(error_text(error), type(error).__name__, error)
             elif response is not None and not self._tries.goes_on_after(response):
-                return self._failed(self._refusal, f"HTTP {response.status_code}")
+                return self._ending.failed(self._refusal, f"HTTP {response.status_code}")
 
     # -- one attempt
 
@@ -227,15 +227,15 @@ class _Transfer:
         self, decision: Decision, response: Response, part: Part | None
     ) -> tuple[DownloadResult | None, Response | None]:
         if decision.step is Step.APPEND and part is not None:
-            return self._complete(part, self._append(part, response)), None
+            return self._append(part, response), None
         if decision.step is Step.STORE:
             return self._store(decision, response, part), None
         if decision.step is Step.KEEP:
-            return self._unchanged(response), None
+            return self._ending.unchanged(response), None
         if decision.step is Step.REFUSE:
             self._refusal = decision.reason
             return None, response
-        self._drop(part)
+        self._ending.drop(part)
         self._restarts += 1
         if self._restarts > _MAX_RESTARTS:
             raise ProtocolError(f"the server keeps changing the body: {decision.reason}")
@@ -282,7 +282,7 @@ class _Transfer:
             if validator and part.mark == mark_of(validator) and self._can_resume:
                 if self._folder.part_size(part):
                     return part, validator
-        self._drop(part)
+        self._ending.drop(part)
         return None, None
 
     @property
@@ -306,23 +306,18 @@ class _Transfer:
         if is_whole:
             return part
         if part.total is not None and (size or 0) > part.total:
-            self._drop(part)  # longer than the body: something else has written to it
+            self._ending.drop(part)  # longer than the body: something else has written to it
         return None
 
-    def _drop(self, part: Part | None) -> None:
-        if part is not None:
-            self._folder.remove(part)
-            self._parts.pop(self._row.id, None)
+    # -- the body
 
-    def _append(self, part: Part, response: Response) -> Digest | None:
-        with self._folder.append(part) as file:
-            digest = self._checks.digest(file)
-            size = self._write(file, response, digest, coded=True)
-        self._check_length(part, (self._folder.part_size(part) or 0), size)
-        return digest
+    def _append(self, part: Part, response: Response) -> DownloadResult:
+        body = BodyFile(self._disk, partial(self._folder.append, part), self._checks.digest)
+        self._receive(body, response, self._folder.part_size(part) or 0, coded=True)
+        return self._disk.run(self._ending.complete(part, body))
 
     def _store(self, decision: Decision, response: Response, old: Part | None) -> DownloadResult:
-        self._drop(old)
+        self._ending.drop(old)
         headers = response.headers
         is_coded = stores_coded_form(self._row.name or "", headers, self._options.decode)
         validator = strong_validator(headers) if is_coded and self._can_resume else None
@@ -332,12 +327,10 @@ class _Transfer:
         Flow(self._options, None, self._runtime).expect(decision.total or 0)
         part = Part(self._row.id, total, mark_of(validator), self._task.replaces)
         self._note_running(part)
-        digest = self._checks.digest()
-        with self._folder.create(part) as file:
-            self._parts[self._row.id] = part
-            size = self._write(file, response, digest, coded=is_coded)
-        self._check_length(part, self._folder.part_size(part) or 0, size)
-        return self._complete(part, digest)
+        self._parts[self._row.id] = part
+        body = BodyFile(self._disk, partial(self._folder.create, part), self._checks.begin_digest)
+        self._receive(body, response, 0, coded=is_coded)
+        return self._disk.run(self._ending.complete(part, body))
 
     def _note_running(self, part: Part) -> None:
         """Have the journal remember with what the part can be continued."""
@@ -345,100 +338,27 @@ class _Transfer:
         if part.mark and not is_short and not self._task.is_conditional:
             self._journal.record(self._account.update(State.RUNNING))
 
-    def _write(
-        self, file: BinaryIO, response: Response, digest: Digest | None, *, coded: bool
-    ) -> int:
-        here = os.fstat(file.fileno()).st_size
+    def _receive(self, body: BodyFile, response: Response, here: int, *, coded: bool) -> None:
+        """Have the body written as it comes, behind what is here already."""
         flow = Flow(self._options, self._allowance, self._runtime, here)
-        size = 0
         is_committed = False
-        for piece in pieces(response, coded=coded):
-            write_all(file, piece)
-            if digest is not None:
-                digest.update(piece)
-            size += len(piece)
-            self._count_bytes(len(piece))
-            flow.take(len(piece))
-            if size >= _COMMIT_BYTES and not is_committed:
-                is_committed = True
-                self._journal.commit()
-        return size
-
-    def _check_length(self, part: Part, size: int, received: int) -> None:
-        if part.total is not None and size != part.total:
-            raise ProtocolError(f"{size} bytes of {part.total} after {received} were received")
-
-    # -- how it ends
-
-    def _complete(self, part: Part, digest: Digest | None) -> DownloadResult:
-        """Check a complete part, and give it its name."""
-        size = self._folder.part_size(part) or 0
-        found, wrong = self._checked(part, size, digest)
-        if wrong is not None:
-            kept = self._folder.reject(part, self._row.name or "", wrong)
-            self._parts.pop(self._row.id, None)
-            return self._failed(f"{wrong}; the body is in {kept}", "Rejected")
-        self._journal.commit(
-            self._journal.record(self._account.update(State.RECEIVED, size=size, digest=found))
-        )
-        assert self._row.name is not None
-        if self._options.mtime and self._account.modified is not None:
-            self._folder.set_time(part, self._account.modified)
         try:
-            self._folder.publish(part, self._row.name)
-        except ForeignFile as error:
-            problem = (
-                f"ForeignFile: {self._row.name!r} is not ours. Move it away, and the next run only"
-                " renames what was received; or use --overwrite (overwrite=True)."
-            )
-            self._journal.record(
-                self._account.update(State.RECEIVED, size=size, digest=found, error=problem)
-            )
-            return self._account.result(
-                State.FAILED, problem=problem, kind="ForeignFile", error=error
-            )
-        self._parts.pop(self._row.id, None)
-        self._journal.record(self._account.update(State.DONE, size=size, digest=found))
-        return self._account.result(State.DONE, size=size, digest=found, is_new=True)
+            for piece in pieces(response, coded=coded):
+                body.write(piece)
+                self._count_bytes(len(piece))
+                flow.take(len(piece))
+                if body.size >= _COMMIT_BYTES and not is_committed:
+                    is_committed = True
+                    self._disk.submit(self._commit, 0)
+            body.seal()
+        except BaseException:
+            body.seal()
+            self._disk.run(body.giving_up())
+            raise
 
-    def _checked(
-        self, part: Part, size: int, digest: Digest | None
-    ) -> tuple[str | None, str | None]:
-        """Return the digest to record, and what is wrong with the body."""
-        checks = self._checks
-        if not checks.reads_body(digest):
-            found = checks.text(digest)
-            return found, checks.wrong(size, found, None)
-        with self._folder.read(part) as file:
-            found = checks.text(digest or checks.digest(file))
-            file.seek(0)
-            return found, checks.wrong(size, found, file)
-
-    def _unchanged(self, response: Response) -> DownloadResult:
-        """The server says that the file is current."""
-        row = self._row
-        if not self._task.is_conditional:
-            # The job's own condition. There may be no file of ours, and nothing is to be written.
-            size = self._folder.size_of(row.name or "")
-            self._journal.record(self._account.update(State.UNCHANGED, size=size))
-            return self._account.result(State.UNCHANGED, size=size or 0)
-        self._account.etag = response.headers.get("ETag", row.etag)
-        self._account.modified = response.headers.get("Last-Modified", row.modified)
-        self._journal.record(
-            self._account.update(State.UNCHANGED, size=row.size, digest=row.digest)
-        )
-        return self._account.result(State.UNCHANGED, size=row.size or 0, digest=row.digest)
-
-    def _failed(self, problem: str, kind: str, error: Exception | None = None) -> DownloadResult:
-        part = self._parts.get(self._row.id)
-        is_useless = self._account.status in _GONE or isinstance(error, TooLarge)
-        if part is not None and (not part.mark or is_useless):
-            self._drop(part)
-        if self._task.is_conditional:
-            self._not_refreshed[self._row.id] = problem  # the file is there all the same
-        else:
-            self._journal.record(self._account.update(State.FAILED, error=problem))
-        return self._account.result(State.FAILED, problem=problem, kind=kind, error=error)
+    def _commit(self) -> None:
+        with suppress(OSError):  # told by the next commit, which every file needs
+            self._journal.commit()
 
 
 def _stops_everything(exc: Exception) -> bool:

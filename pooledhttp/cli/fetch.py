@@ -132,6 +132,7 @@ def _open_download(
         timeout=_timeout(args),
         retries=args.retries,
         ordered=args.ordered,
+        engine=args.engine,
         names=args.names,
         refresh=args.refresh,
         overwrite=args.overwrite,

@@ -65,6 +65,13 @@ def _add_basics(parser: argparse.ArgumentParser) -> None:
     add("--per-host", type=count, default=6, metavar="N", help="of these to one host (default: 6)")
     add("--per-proxy", type=count, default=32, metavar="N", help="through one proxy (default: 32)")
     add("--ordered", action="store_true", help="report in the order of the input")
+    add(
+        "--engine",
+        choices=("auto", "threads", "loop"),
+        default="auto",
+        help="what does the work: threads, or one event loop (needs greenlet); default: the loop"
+        " where it can be used",
+    )
     add("--dry-run", action="store_true", help="print what is missing, and fetch nothing")
     add(
         "--ok-if",

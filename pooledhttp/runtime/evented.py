@@ -69,6 +69,11 @@ class LoopWaiter:
         if self._waiting:
             self._runtime._call_from_anywhere(self._wake_all, in_task=self._wake_all_soon)
 
+    def set_here(self) -> None:
+        """Raise the flag in a callback of the loop."""
+        self.is_set = True
+        self._wake_all()
+
     def wait(self, deadline: Deadline) -> bool:
         """Wait until the flag is up; False when the deadline comes first."""
         if self.is_set or deadline.expired:

@@ -130,6 +130,42 @@ class PrivateLoop(EventedRuntime):
         """Call `fn` after so many seconds."""
         self.loop.call_later(seconds, fn)
 
+    @property
+    def is_in_greenlet(self) -> bool:
+        """Whether the caller may wait; a callback of the loop may not."""
+        return type(getcurrent()) is Driven
+
+    def flag(self) -> LoopWaiter:
+        """Make a flag for `wait_through`."""
+        return LoopWaiter(self)
+
+    def wait_through(self, flag: LoopWaiter) -> None:
+        """Wait for a flag that is certain to go up, also when the loop is halted meanwhile."""
+        never = Deadline.never(self.now)
+        while not flag.is_set:
+            with contextlib.suppress(asyncio.CancelledError):
+                flag.wait(never)
+
+    # -- from any thread
+
+    def raise_flags(self, flags: Sequence[Waiter]) -> None:
+        """Raise many flags, and wake the loop once; those of other threads are among them."""
+        here: list[LoopWaiter] = []
+        for flag in flags:
+            if isinstance(flag, LoopWaiter):
+                here.append(flag)
+            else:
+                flag.set()
+
+        def wake() -> None:
+            for flag in here:
+                flag.set_here()
+
+        loop = self._own_loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nothing waits
+                loop.call_soon_threadsafe(wake)
+
     # -- the Protocol
 
     def sleep(self, seconds: float) -> None:
@@ -203,6 +239,7 @@ class PrivateLoop(EventedRuntime):
         finally:
             try:
                 self.at_end()
+                loop.run_until_complete(asyncio.sleep(0))  # sockets that another thread closes
             finally:
                 loop.close()
 

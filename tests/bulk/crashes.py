@@ -25,9 +25,11 @@ class Crashes:
         out: The directory.
         count: URLs in the list.
         seed: Of everything that is random.
+        engine: What does the work.
     """
 
-    def __init__(self, site: Site, out: Path, count: int, seed: int) -> None:
+    def __init__(self, site: Site, out: Path, count: int, seed: int, engine: str = "auto") -> None:
+        self.engine = engine
         self.site = site
         self.out = out
         self.random = random.Random(seed)
@@ -52,7 +54,19 @@ class Crashes:
         command = [sys.executable, "-m", "pooledhttp", "fetch", "-q"]
         asked_before = len(self.site.requests)
         process = subprocess.Popen(
-            [*command, "-i", str(listed), "-d", str(self.out), "--jobs", "16", "--per-host", "16"],
+            [
+                *command,
+                "-i",
+                str(listed),
+                "-d",
+                str(self.out),
+                "--jobs",
+                "16",
+                "--per-host",
+                "16",
+                "--engine",
+                self.engine,
+            ],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -10,6 +10,14 @@ import pytest
 
 from tests.bulk.crashes import Crashes
 from tests.bulk.hostile import Site
+from tests.support.engines import engine, needs_greenlet
+
+__all__ = ["engine"]
+
+#: A default run has each kind on one engine; `-m long` has the others.
+LOOP = pytest.param("loop", marks=needs_greenlet)
+LONG_LOOP = pytest.param("loop", marks=[needs_greenlet, pytest.mark.long])
+LONG_THREADS = pytest.param("threads", marks=pytest.mark.long)
 
 
 def crash_and_finish(crashes: Crashes, kills: int, *, edit: bool) -> None:
@@ -26,20 +34,32 @@ def crash_and_finish(crashes: Crashes, kills: int, *, edit: bool) -> None:
     crashes.check_end()
 
 
-@pytest.mark.parametrize("edit", [False, True], ids=["same list", "edited list"])
-def test_a_killed_run_goes_on(tmp_path: Path, edit: bool) -> None:
+def go_on_after_kills(tmp_path: Path, engine: str, *, edit: bool) -> None:
     """Servers that change, ignore ranges, or differ from each other splice no file."""
     with Site(pause=0.06).serving() as site:
-        crash_and_finish(Crashes(site, tmp_path / "out", 120, seed=int(edit)), 4, edit=edit)
+        crashes = Crashes(site, tmp_path / "out", 120, seed=int(edit), engine=engine)
+        crash_and_finish(crashes, 4, edit=edit)
+
+
+@pytest.mark.parametrize("engine", [LOOP, LONG_THREADS], indirect=True)
+def test_a_killed_run_goes_on(tmp_path: Path, engine: str) -> None:
+    """With the same list."""
+    go_on_after_kills(tmp_path, engine, edit=False)
+
+
+@pytest.mark.parametrize("engine", ["threads", LONG_LOOP], indirect=True)
+def test_a_killed_run_goes_on_with_an_edited_list(tmp_path: Path, engine: str) -> None:
+    """Names stay what they were."""
+    go_on_after_kills(tmp_path, engine, edit=True)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", range(300))
-def test_many_killed_runs_of_two_thousand_urls(tmp_path: Path, seed: int) -> None:
+def test_many_killed_runs_of_two_thousand_urls(tmp_path: Path, seed: int, engine: str) -> None:
     """The same at length: 2,000 URLs, up to ten kills, and every third list is edited."""
     with Site(pause=0.02).serving() as site:
-        crashes = Crashes(site, tmp_path / "out", 2000, seed=seed)
+        crashes = Crashes(site, tmp_path / "out", 2000, seed=seed, engine=engine)
         crash_and_finish(crashes, crashes.random.randint(1, 10), edit=seed % 3 == 2)
 
 
@@ -84,17 +104,20 @@ def fill_and_finish(crashes: Crashes, disk: Path, kills: int) -> None:
     crashes.check_end()
 
 
-def test_a_disk_that_fills_up_loses_nothing(small_disk: Path) -> None:
+@pytest.mark.parametrize("engine", [LOOP, LONG_THREADS], indirect=True)
+def test_a_disk_that_fills_up_loses_nothing(small_disk: Path, engine: str) -> None:
     """The list is complete although the disk is full; with room, the next run has the rest."""
     with Site(pause=0.03).serving() as site:
-        fill_and_finish(Crashes(site, small_disk / "out", 150, seed=1), small_disk, 1)
+        fill_and_finish(
+            Crashes(site, small_disk / "out", 150, seed=1, engine=engine), small_disk, 1
+        )
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", range(20))
-def test_a_disk_that_fills_up_in_killed_runs(small_disk: Path, seed: int) -> None:
+def test_a_disk_that_fills_up_in_killed_runs(small_disk: Path, seed: int, engine: str) -> None:
     """2,000 URLs have more bytes than the disk; killed before it is full, and run again after."""
     with Site(pause=0.02).serving() as site:
-        crashes = Crashes(site, small_disk / "out", 2000, seed=seed)
+        crashes = Crashes(site, small_disk / "out", 2000, seed=seed, engine=engine)
         fill_and_finish(crashes, small_disk, crashes.random.randint(0, 5))

@@ -18,14 +18,18 @@ from pooledhttp.bulk import DownloadResult, Job, State
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.bulk.retrying import Again
 from pooledhttp.runtime import default_runtime
+from tests.support.engines import engine
 from tests.support.patience import wait_until
 from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
 
 OLD = "Tue, 01 Jan 2019 00:00:00 GMT"
 
 
+__all__ = ["engine"]
+
+
 @pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_pauses(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     """Try again at once."""
     monkeypatch.setattr(Again, "_backoff", lambda self, failures: 0.0)
 

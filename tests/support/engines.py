@@ -14,16 +14,16 @@ import pytest
 from pooledhttp.bulk import choosing
 from pooledhttp.bulk.backends import Backend, Loop, Threads
 
-__all__ = ["BACKENDS", "engine"]
+__all__ = ["BACKENDS", "engine", "needs_greenlet"]
 
 BACKENDS: dict[str, Callable[[], Backend]] = {"threads": Threads, "loop": Loop}
 
-_needs_greenlet = pytest.mark.skipif(
+needs_greenlet = pytest.mark.skipif(
     importlib.util.find_spec("greenlet") is None, reason="needs the extra `aio`: greenlet"
 )
 
 
-@pytest.fixture(params=["threads", pytest.param("loop", marks=_needs_greenlet)])
+@pytest.fixture(params=["threads", pytest.param("loop", marks=needs_greenlet)])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the name of a backend, which `engine="auto"` means meanwhile."""
     name: str = request.param

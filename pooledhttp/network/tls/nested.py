@@ -17,8 +17,7 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pooledhttp.network.stream import Buffer, Stream
-from pooledhttp.network.tls.stream import RECORD_BYTES, SecureStream
+from pooledhttp.network.stream import RECORD_BYTES, Buffer, SecureStream, Stream
 
 if TYPE_CHECKING:
     from pooledhttp.timing import Deadline

@@ -1,0 +1,82 @@
+"""How workers reach the disk: at once, or through a thread that writes for all of them.
+
+What takes several steps, and a commit of the journal between two of them, is a generator. It yields
+the number of the change that has to be committed before it goes on. So the thread that writes can
+take many of them one step further, commit once, and take all of them to their end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Protocol, TypeVar
+
+__all__ = ["Disk", "DirectDisk", "Flushable", "Steps"]
+
+T = TypeVar("T")
+
+#: Work on the disk. It yields a number for `Journal.commit`, and returns a value.
+Steps = Generator[int, None, T]
+
+
+class Flushable(Protocol):
+    """What keeps bytes for a moment before it hands them over."""
+
+    def hand_over(self) -> None:
+        """Hand over what is kept, by `Disk.submit`."""
+
+
+class Disk(Protocol):
+    """How workers reach the disk."""
+
+    #: So many bytes of a body are kept before they are handed over.
+    piece_bytes: int
+
+    def run(self, steps: Steps[T]) -> T:
+        """Do steps, after all that was submitted before; return or raise what they do.
+
+        A run that is halted meanwhile does not end the wait for them.
+        """
+
+    def submit(self, fn: Callable[[], None], size: int) -> None:
+        """Have a function called that must not raise; waits while too many bytes are under way.
+
+        Args:
+            fn: Called after all that was submitted before.
+            size: The bytes that it keeps in memory until it is called.
+        """
+
+    def keep(self, kept: Flushable, size: int) -> None:
+        """Note that so many more bytes are kept: they are handed over soon, if not before."""
+
+
+class DirectDisk:
+    """Does everything at once, in the worker's thread.
+
+    Args:
+        commit: `Journal.commit`; None where there is no journal.
+    """
+
+    piece_bytes = 1
+
+    def __init__(self, commit: Callable[[int], None] | None = None) -> None:
+        self._commit = commit or _no_journal
+
+    def run(self, steps: Steps[T]) -> T:
+        """Do steps."""
+        try:
+            while True:
+                self._commit(next(steps))
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    def submit(self, fn: Callable[[], None], size: int) -> None:
+        """Call a function."""
+        fn()
+
+    def keep(self, kept: Flushable, size: int) -> None:
+        """Do nothing: nothing is kept here."""
+
+
+def _no_journal(number: int) -> None:
+    """Where nothing is remembered, nothing is committed."""

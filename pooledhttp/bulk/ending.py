@@ -1,0 +1,145 @@
+"""How a download ends: its body is checked and gets its name, or it failed.
+
+```
+part complete -> commit `received` with its size -> rename without replacing -> record `done`
+```
+
+The order makes every moment safe to be killed in. Before the commit there is only a part, and its
+name says what is in it. After it, the next run finds the part, or the file under its name, and
+knows by the size that it is whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from urllib3.exceptions import ProtocolError
+
+from pooledhttp.bulk.accounts import Account
+from pooledhttp.bulk.body_file import BodyFile
+from pooledhttp.bulk.checks import Checks, Digest
+from pooledhttp.bulk.disk import Steps
+from pooledhttp.bulk.flow import TooLarge
+from pooledhttp.bulk.folder import ForeignFile, Part
+from pooledhttp.bulk.report import DownloadResult
+from pooledhttp.bulk.rows import State
+from pooledhttp.bulk.workspace import Task, Workspace
+
+if TYPE_CHECKING:
+    from pooledhttp.message import Response
+
+__all__ = ["Ending"]
+
+#: After these there is nothing left to go on with.
+_GONE = frozenset({404, 410})
+
+
+class Ending:
+    """The end of one task.
+
+    Args:
+        workspace: The directory and its journal.
+        task: The task.
+        account: What is known of it.
+        checks: What its body has to be.
+    """
+
+    def __init__(self, workspace: Workspace, task: Task, account: Account, checks: Checks) -> None:
+        self._workspace = workspace
+        self._folder = workspace.folder
+        self._journal = workspace.journal
+        self._parts = workspace.parts
+        self._task = task
+        self._row = task.row
+        self._account = account
+        self._checks = checks
+
+    def complete(self, part: Part, body: BodyFile | None = None) -> Steps[DownloadResult]:
+        """Return the steps that check a part and give it its name.
+
+        Args:
+            part: The part.
+            body: Its body, if this attempt has received it; None for a part that was complete.
+        """
+        received = None
+        digest = None
+        if body is not None:
+            body.complete()
+            received, digest = body.size, body.digest
+        size = self._folder.part_size(part) or 0
+        if received is not None and part.total is not None and size != part.total:
+            raise ProtocolError(f"{size} bytes of {part.total} after {received} were received")
+        found, wrong = self._checked(part, size, digest)
+        if wrong is not None:
+            kept = self._folder.reject(part, self._row.name or "", wrong)
+            self._parts.pop(self._row.id, None)
+            return self.failed(f"{wrong}; the body is in {kept}", "Rejected")
+        yield self._journal.record(self._account.update(State.RECEIVED, size=size, digest=found))
+        return self._publish(part, size, found)
+
+    def unchanged(self, response: Response) -> DownloadResult:
+        """The server says that the file is current."""
+        row, account = self._row, self._account
+        if not self._task.is_conditional:
+            # The job's own condition. There may be no file of ours, and nothing is to be written.
+            size = self._folder.size_of(row.name or "")
+            self._journal.record(account.update(State.UNCHANGED, size=size))
+            return account.result(State.UNCHANGED, size=size or 0)
+        account.etag = response.headers.get("ETag", row.etag)
+        account.modified = response.headers.get("Last-Modified", row.modified)
+        self._journal.record(account.update(State.UNCHANGED, size=row.size, digest=row.digest))
+        return account.result(State.UNCHANGED, size=row.size or 0, digest=row.digest)
+
+    def failed(self, problem: str, kind: str, error: Exception | None = None) -> DownloadResult:
+        """Return the result of a failure, and have the journal know it."""
+        part = self._parts.get(self._row.id)
+        is_useless = self._account.status in _GONE or isinstance(error, TooLarge)
+        if part is not None and (not part.mark or is_useless):
+            self.drop(part)
+        if self._task.is_conditional:
+            self._workspace.not_refreshed[self._row.id] = problem  # the file is there all the same
+        else:
+            self._journal.record(self._account.update(State.FAILED, error=problem))
+        return self._account.result(State.FAILED, problem=problem, kind=kind, error=error)
+
+    def drop(self, part: Part | None) -> None:
+        """Remove a part that is of no use."""
+        if part is not None:
+            self._folder.remove(part)
+            self._parts.pop(self._row.id, None)
+
+    # -- inside
+
+    def _publish(self, part: Part, size: int, digest: str | None) -> DownloadResult:
+        """Give a part its name."""
+        account, row = self._account, self._row
+        assert row.name is not None
+        if self._workspace.options.mtime and account.modified is not None:
+            self._folder.set_time(part, account.modified)
+        try:
+            self._folder.publish(part, row.name)
+        except ForeignFile as error:
+            problem = (
+                f"ForeignFile: {row.name!r} is not ours. Move it away, and the next run only"
+                " renames what was received; or use --overwrite (overwrite=True)."
+            )
+            self._journal.record(
+                account.update(State.RECEIVED, size=size, digest=digest, error=problem)
+            )
+            return account.result(State.FAILED, problem=problem, kind="ForeignFile", error=error)
+        self._parts.pop(row.id, None)
+        self._journal.record(account.update(State.DONE, size=size, digest=digest))
+        return account.result(State.DONE, size=size, digest=digest, is_new=True)
+
+    def _checked(
+        self, part: Part, size: int, digest: Digest | None
+    ) -> tuple[str | None, str | None]:
+        """Return the digest to record, and what is wrong with the body."""
+        checks = self._checks
+        if not checks.reads_body(digest):
+            found = checks.text(digest)
+            return found, checks.wrong(size, found, None)
+        with self._folder.read(part) as file:
+            found = checks.text(digest or checks.digest(file))
+            file.seek(0)
+            return found, checks.wrong(size, found, file)

@@ -1,0 +1,207 @@
+"""The thread that reaches the disk for all greenlets of a loop.
+
+```
+greenlets -- submit, run --> queue --> a group: every step up to its commit, one commit, the rest
+                                          '-- one wake-up of the loop for all that are done
+```
+
+The queue is bounded by bytes: a greenlet that hands over more waits. So a slow disk slows the
+network down and does not fill the memory. Small bodies are handed over as a whole, together with
+what is to be done when they are complete; large ones in pieces, and the greenlet reads on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pooledhttp.bulk.disk import Flushable, Steps
+from pooledhttp.runtime import Task, Waiter, default_runtime
+from pooledhttp.timing import Deadline
+
+if TYPE_CHECKING:
+    from pooledhttp.runtime import PrivateLoop
+
+__all__ = ["Writer"]
+
+T = TypeVar("T")
+
+#: Bytes under way to the disk, and bytes kept by bodies that come.
+_MOST_QUEUED = 16 * 1024 * 1024
+_MOST_KEPT = 8 * 1024 * 1024
+
+#: Bytes that have come are in the file after so long, also when no more come.
+_KEEP_SECONDS = 0.25
+
+#: A thread that is told to end has only the rest of the queue to do.
+_END_SECONDS = 60.0
+
+
+class _Work:
+    """What was handed over: steps with a greenlet that waits for them, or a function."""
+
+    __slots__ = ("done", "error", "fn", "size", "steps", "value")
+
+    def __init__(
+        self, fn: Callable[[], None] | None, size: int, steps: Steps[Any] | None, done: Any
+    ) -> None:
+        self.fn = fn
+        self.size = size
+        self.steps = steps
+        self.done = done
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def advance(self) -> int | None:
+        """Go on to the next commit; returns its number, or None at the end."""
+        try:
+            if self.steps is not None:
+                return next(self.steps)
+            assert self.fn is not None
+            self.fn()
+        except StopIteration as end:
+            self.value = end.value
+        except BaseException as error:  # it belongs to the greenlet
+            self.error = error
+        return None
+
+
+class Writer:
+    """The disk of a loop; see `Disk`. Its thread runs from the first use to `close`.
+
+    Args:
+        runtime: The loop.
+        commit: `Journal.commit`; None where there is no journal.
+    """
+
+    piece_bytes = 128 * 1024
+
+    def __init__(self, runtime: PrivateLoop, commit: Callable[[int], None] | None = None) -> None:
+        self._runtime = runtime
+        self._commit = commit
+        self._threads = default_runtime()
+        self._task: Task | None = None
+        self._lock = threading.Lock()
+        # Guarded by the lock:
+        self._queue: list[_Work] = []
+        self._queued_bytes = 0
+        self._bell: Waiter | None = None
+        self._held_up: list[Any] = []
+        self._is_closed = False
+        # Touched on the loop only:
+        self._kept: set[Flushable] = set()
+        self._kept_bytes = 0
+
+    # -- on the loop
+
+    def run(self, steps: Steps[T]) -> T:
+        """Do steps in the thread; see `Disk`."""
+        if self._runtime.is_in_greenlet:
+            work = _Work(None, 0, steps, self._runtime.flag())
+            self._put(work)
+            self._runtime.wait_through(work.done)
+        else:  # a job that is done on a thread, since it may block
+            work = _Work(None, 0, steps, self._threads.waiter())
+            self._put(work)
+            work.done.wait(Deadline.never(self._threads.now))
+        if work.error is not None:
+            raise work.error
+        value: T = work.value
+        return value
+
+    def submit(self, fn: Callable[[], None], size: int) -> None:
+        """Have a function called in the thread; see `Disk`."""
+        self._put(_Work(fn, size, None, None))
+        if self._queued_bytes > _MOST_QUEUED and self._runtime.is_in_greenlet:
+            flag = self._runtime.flag()
+            with self._lock:
+                if self._queued_bytes <= _MOST_QUEUED:
+                    return
+                self._held_up.append(flag)
+            self._runtime.wait_through(flag)
+
+    def keep(self, kept: Flushable, size: int) -> None:
+        """Note that bytes are kept; see `Disk`."""
+        if not self._runtime.is_here:
+            kept.hand_over()
+            return
+        if not self._kept:
+            self._runtime.call_later(_KEEP_SECONDS, self._hand_over_all)
+        self._kept.add(kept)
+        self._kept_bytes += size
+        if self._kept_bytes > _MOST_KEPT:
+            self._hand_over_all()
+
+    def close(self) -> None:
+        """Do what is queued, and end the thread. Doing it twice does nothing."""
+        with self._lock:
+            self._is_closed = True
+            bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.set()
+        if self._task is not None:
+            self._task.join(Deadline.after(_END_SECONDS, self._threads.now))
+
+    def _hand_over_all(self) -> None:
+        kept, self._kept = self._kept, set()
+        self._kept_bytes = 0
+        for each in kept:
+            each.hand_over()
+
+    def _put(self, work: _Work) -> None:
+        if self._task is None:
+            self._task = self._threads.spawn(self._serve, "pooledhttp-bulk-writer")
+        with self._lock:
+            self._queue.append(work)
+            self._queued_bytes += work.size
+            bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.set()
+
+    # -- in the thread
+
+    def _serve(self) -> None:
+        while True:
+            bell = self._threads.waiter()
+            with self._lock:
+                group, self._queue = self._queue, []
+                if not group:
+                    if self._is_closed:
+                        return
+                    self._bell = bell
+            if group:
+                self._do(group)
+            else:
+                bell.wait(Deadline.never(self._threads.now))
+
+    def _do(self, group: list[_Work]) -> None:
+        """Take everything to its end."""
+        left = group
+        while left:
+            numbers = [(work, work.advance()) for work in left]
+            left = [work for work, number in numbers if number is not None]
+            if left:
+                self._commit_for(left, max(number for _, number in numbers if number is not None))
+        with self._lock:
+            self._queued_bytes -= sum(work.size for work in group)
+            flags = []
+            if self._queued_bytes <= _MOST_QUEUED // 2:
+                flags, self._held_up = self._held_up, []
+        flags += [work.done for work in group if work.done is not None]
+        if flags:
+            self._runtime.raise_flags(flags)
+
+    def _commit_for(self, waiting: list[_Work], number: int) -> None:
+        assert self._commit is not None, "steps without a journal commit nothing"
+        try:
+            self._commit(number)
+        except BaseException as error:
+            for work in waiting:
+                assert work.steps is not None
+                work.steps.close()
+                work.steps, work.fn, work.error = None, _nothing, error
+
+
+def _nothing() -> None:
+    """What is left of steps that cannot go on."""
