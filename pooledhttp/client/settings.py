@@ -113,6 +113,8 @@ def merge_setting(
         merged = dict_class(to_key_val_list(session_setting))
     else:
         merged = dict_class()
+        if not request_setting:
+            return merged
     if request_setting:
         merged.update(to_key_val_list(request_setting))
     # After the update, so that a session's own None is left out as well.

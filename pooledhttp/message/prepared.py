@@ -103,6 +103,8 @@ class RequestHooksMixin:
         """
         if event not in self.hooks:
             raise ValueError(f'Unsupported event specified, with event name "{event}"')
+        if type(hook) is list and not hook:
+            return  # as most requests have it
         if callable(hook):
             self.hooks[event].append(hook)
         elif hasattr(hook, "__iter__"):

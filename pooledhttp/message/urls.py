@@ -98,7 +98,14 @@ def canonical_url(url: Any, params: Any = None) -> str:
         MissingSchema: There is no scheme.
         InvalidURL: There is no host, or host, port or user information cannot be right.
     """
+    if type(url) is str and not params and "@" not in url:
+        # A URL with a password is not kept in memory longer than its request.
+        return _remembered_form(url)
     text = url.decode("utf-8") if isinstance(url, bytes) else str(url)
+    return _canonical_form(text, params)
+
+
+def _canonical_form(text: str, params: Any = None) -> str:
     text = text.lstrip()
     final = None if _DOTS in text else _FINAL.fullmatch(text)
     # Everything in `_FINAL` but the dot between labels is bounded; only the whole name is not.
@@ -113,10 +120,12 @@ def canonical_url(url: Any, params: Any = None) -> str:
         # this is quoted as a whole.
         return requote_uri(_join(_parse(text), params))
     else:
-        # A URL with a password is not kept in memory longer than its request.
         parts = _parse_and_quote(text) if "@" in text else _remembered(text)
     joined = _join(parts, params)
     return requote_uri(joined) if isinstance(params, (str, bytes)) else joined
+
+
+_remembered_form = lru_cache(maxsize=512)(_canonical_form)
 
 
 def _join(parts: _Parts, params: Any) -> str:

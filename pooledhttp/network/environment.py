@@ -7,7 +7,6 @@ They are read again for each request, because programs and tests set and unset t
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 __all__ = ["get_variable", "raw_variables"]
@@ -19,7 +18,7 @@ _ENVIRON = type(os.environ) if hasattr(os.environ, "_data") else None
 _keys: dict[str, Any] = {}
 
 
-def raw_variables() -> Mapping[Any, Any] | None:
+def raw_variables() -> dict[Any, Any] | None:
     """Return the variables as `os.environ` stores them; `None` if a program has replaced it."""
     environ = os.environ
     return environ._data if type(environ) is _ENVIRON else None  # type: ignore[attr-defined]

@@ -223,18 +223,34 @@ def without_bypassed(
     return table
 
 
+#: The variables in which no name of a proxy was found: their dictionary and its last key.
+_without_proxies: tuple[object, object] | None = None
+
+
 def _may_name_proxies() -> bool:
     """Return whether `getproxies` is worth asking: it looks at each variable in turn, every time.
 
     Where it only reads the environment, one look at all names together tells that there are none.
+    A dictionary adds new keys behind its last one. So as long as that key is the same object, there
+    is no name that was not looked at.
     """
+    global _without_proxies
     names = raw_variables()  # as the platform has them: bytes, where it counts
     if names is None or getproxies is not getproxies_environment:
         return True
     try:
-        return b"_proxy" in b" ".join(names).lower()
+        last = next(reversed(names), None)
+        known = _without_proxies
+        if known is not None and known[0] is names and known[1] is last:
+            return False
+        if b"_proxy" in b" ".join(names).lower():
+            return True
     except (TypeError, RuntimeError):  # Windows; or a variable was set by another thread just now
         return True
+    # A key of one byte is the same object also when it was removed and set again.
+    if last is not None and len(last) > 1:
+        _without_proxies = (names, last)
+    return False
 
 
 def _from_environment(name: str) -> str | None:

@@ -12,7 +12,8 @@ class Originals:
     """Remembers the values of names, to see later whether they were overridden or replaced.
 
     All names are read at once, each time: that costs less than half a microsecond for ten names,
-    and sees a patch that is made after the first request, or that ends.
+    and sees a patch that is made after the first request, or that ends. Each request asks several
+    times, so both questions are written out.
 
     Args:
         owner: The class or module, as it was defined.
@@ -31,8 +32,11 @@ class Originals:
 
     def are_in(self, owner: Any) -> bool:
         """Whether the class or module has the original values; the class may be a subclass."""
-        return bool(self._read(owner) == self._values)
+        return self._read(owner) == self._values
 
     def are_used_by(self, instance: Any) -> bool:
         """Whether an object has none of the names for itself, and its class the original values."""
-        return self._names.isdisjoint(instance.__dict__) and self.are_in(type(instance))
+        return (
+            instance.__dict__.keys().isdisjoint(self._names)
+            and self._read(type(instance)) == self._values
+        )

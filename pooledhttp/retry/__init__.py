@@ -1,9 +1,10 @@
 """Trying again: whether, when, and how often in all.
 
-    policy.py     `Retry`, urllib3's policy with full jitter and caps       decides
-    budget.py     `RetryBudget` and `Pauses`, shared by all requests        counts
-    failures.py   which errors a policy may see                             sorts
-    attempts.py   `Attempts`, the loop of one request                       waits
+    policy.py         `Retry`, urllib3's policy with full jitter and caps       decides
+    budget.py         `RetryBudget` and `Pauses`, shared by all requests        counts
+    failures.py       which errors a policy may see                             sorts
+    attempts.py       `Attempts`, the loop of one request                       waits
+    first_attempt.py  `attempts_for`, which makes the loop when it is needed
 
 This subpackage knows urllib3's errors and the statuses of responses. It knows no pool, socket or
 message.
@@ -20,6 +21,7 @@ from pooledhttp.retry.policy import Retry
 if TYPE_CHECKING:
     from pooledhttp.retry.attempts import Attempt, Attempts
     from pooledhttp.retry.failures import BodySpent, BudgetSpent, OriginPaused
+    from pooledhttp.retry.first_attempt import attempts_for
 
 __all__ = [
     "Attempt",
@@ -30,12 +32,14 @@ __all__ = [
     "Pauses",
     "Retry",
     "RetryBudget",
+    "attempts_for",
 ]
 
 __getattr__ = _load_when_used(
     globals(),
     {
         "attempts": ("Attempt", "Attempts"),
+        "first_attempt": ("attempts_for",),
         "failures": ("BodySpent", "BudgetSpent", "OriginPaused"),
     },
 )

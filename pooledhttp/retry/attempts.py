@@ -122,6 +122,15 @@ class Attempt:
         """
         return self._attempts._refused(status, told_when, response, self.number)
 
+    def refused_by_policy(self, response: BaseHTTPResponse, *, told_when: bool) -> bool:
+        """Do what `refused` does for a response that the policy has refused already."""
+        return self._attempts._retry_refused(response.status, told_when, response, self.number)
+
+    @property
+    def policy(self) -> urllib3.Retry:
+        """The policy in its present state."""
+        return self._attempts.policy
+
 
 class Attempts:
     """The attempts of one request, as a loop.
@@ -185,7 +194,18 @@ class Attempts:
     def __iter__(self) -> Iterator[Attempt]:
         if self._budget is not None:
             self._budget.count_request(self._origin, self._runtime.now())
-        number = 0
+        yield from self._turns(0)
+
+    def begun(self) -> Attempt:
+        """Return the first attempt, which was made without asking; see `first_attempt`."""
+        self._go_on = False  # until `failed` or `refused` says so
+        return Attempt(self, 1)
+
+    def after_first(self) -> Iterator[Attempt]:
+        """Yield the attempts after the one that `begun` has returned."""
+        return self._turns(1)
+
+    def _turns(self, number: int) -> Iterator[Attempt]:
         while self._go_on:
             self._wait()
             if self._unpaid is not None and not self._pay():
@@ -245,7 +265,11 @@ class Attempts:
             self._pause_origin(get_response())
         if not self.policy.is_retry(self._method, status, told_when):
             return False
-        response = get_response()
+        return self._retry_refused(status, told_when, get_response(), number)
+
+    def _retry_refused(
+        self, status: int, told_when: bool, response: BaseHTTPResponse, number: int
+    ) -> bool:
         try:
             policy = self.policy.increment(
                 self._method, self._url, response=response, _pool=self._pool

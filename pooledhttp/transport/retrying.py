@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 from pooledhttp.http1 import RequestMemo, WireRequest, explain_total
 from pooledhttp.message import Arrival, without_credentials
 from pooledhttp.records import record
-from pooledhttp.retry import Attempts
+from pooledhttp.retry import Attempts, attempts_for
 from pooledhttp.timing import monotonic
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def send(
         chunked=call.chunked,
         url=destination.url(call.target),
     )
-    attempts = _attempts(call, destination, manager, request, label)
+    make = partial(_attempts, call, destination, manager, request, label)
     # Read the body here if a failed read can be retried. In urllib3's `Retry` a count of `None`
     # sets no limit of its own, and `False` equals 0.
     reads_body_here = not call.is_streamed and policy.total != 0 and policy.read != 0
@@ -131,13 +131,13 @@ def send(
     if call.hooks is not None:
         base_url = "" if destination.is_forwarded else destination.base_url
         exchange = partial(call.hooks.exchange, exchange, destination.origin, base_url)
-    for attempt in attempts:
+    for attempt in attempts_for(policy, call.method, make):
         try:
             response = exchange(destination.route, request, plan, replay)
         except (HTTPError, OSError) as error:
             attempt.failed(explain_total(error, plan))
         else:
-            arrival = _arrival(response, call, attempts.policy)
+            arrival = _arrival(response, call, attempt.policy)
             told_when = arrival.has_value("retry-after")
             # Ask the policy before reading: the body of a refused response may be endless.
             if not attempt.refused_status(arrival.status, told_when, arrival.raw):

@@ -153,6 +153,34 @@ def test_the_most_telling_entry_of_a_table_wins(url: str, table: Any, expected: 
     assert select_proxy(url, table) == expected
 
 
+@pytest.mark.parametrize("last", ["LAST", "L"])
+def test_a_proxy_is_seen_whatever_variable_is_set_last(
+    monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """Also when the number of variables and the last one are those of the request before."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FIRST", "1")
+    monkeypatch.setenv(last, "1")
+    assert get_environ_proxies("http://a.example/") == {}
+    monkeypatch.delenv(last)
+    monkeypatch.delenv("FIRST")
+    monkeypatch.setenv("Http_Proxy", "http://proxy.example:3128")
+    monkeypatch.setenv(last, "1")
+    assert get_environ_proxies("http://a.example/") == {"http": "http://proxy.example:3128"}
+
+
+def test_another_environment_is_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may end in the same variable."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LAST", "1")
+    assert get_environ_proxies("http://a.example/") == {}
+    variables = {b"http_proxy": b"http://p:1", **os.environ._data}  # type: ignore[attr-defined]
+    monkeypatch.setattr(os.environ, "_data", variables)
+    assert get_environ_proxies("http://a.example/") == {"http": "http://p:1"}
+
+
 def test_the_callers_table_is_filled_up_and_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment fills the URL's scheme only, and only where trusted and no exception."""
     monkeypatch.setenv("https_proxy", "http://env")

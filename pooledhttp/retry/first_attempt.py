@@ -1,0 +1,73 @@
+"""The attempts of a request, of which mostly the first one is the last.
+
+`Attempts` holds what deciding about a failure takes. urllib3's own `Retry` is not asked before the
+first attempt: for it `Attempts` is made when that attempt has failed, or its response is refused. A
+policy with a budget or pauses is asked before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import urllib3
+from urllib3.response import BaseHTTPResponse
+
+from pooledhttp.retry.attempts import Attempt, Attempts
+
+__all__ = ["FirstAttempt", "attempts_for"]
+
+
+class FirstAttempt:
+    """The first turn of the loop, with the methods of `Attempt`.
+
+    Args:
+        policy: A policy that is not asked before the first attempt.
+        method: The method of the request.
+        make: Makes the `Attempts` of the request.
+
+    Attributes:
+        attempts: Those that were made, since this one did not succeed.
+    """
+
+    __slots__ = ("_make", "_method", "attempts", "policy")
+
+    def __init__(self, policy: urllib3.Retry, method: str, make: Callable[[], Attempts]) -> None:
+        self.policy = policy
+        self._method = method
+        self._make = make
+        self.attempts: Attempts | None = None
+
+    def failed(self, error: Exception) -> None:
+        """Decide about an error, as `Attempt.failed` does."""
+        self._begun().failed(error)
+
+    def refused_status(
+        self, status: int, told_when: bool, response: Callable[[], BaseHTTPResponse]
+    ) -> bool:
+        """Decide about a response, as `Attempt.refused_status` does."""
+        if not self.policy.is_retry(self._method, status, told_when):
+            return False
+        return self._begun().refused_by_policy(response(), told_when=told_when)
+
+    def _begun(self) -> Attempt:
+        self.attempts = self._make()
+        return self.attempts.begun()
+
+
+def attempts_for(
+    policy: urllib3.Retry, method: str, make: Callable[[], Attempts]
+) -> Iterator[Attempt | FirstAttempt]:
+    """Yield the attempts of a request, as `Attempts` does.
+
+    Args:
+        policy: What decides.
+        method: The method of the request.
+        make: Makes the `Attempts` of the request.
+    """
+    if type(policy) is not urllib3.Retry:
+        yield from make()
+        return
+    first = FirstAttempt(policy, method, make)
+    yield first
+    if first.attempts is not None:
+        yield from first.attempts.after_first()
