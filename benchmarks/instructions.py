@@ -3,11 +3,13 @@
 Both are the difference of two runs that differ in the number of requests alone, so what a process
 does once does not count. On a shared machine they are repeatable where CPU time is not.
 
-    python -m benchmarks instructions [--only NAME ...] [--scenarios] [--imports] [--json FILE]
+    python -m benchmarks instructions [--only NAME ...] [--scenarios] [--watched] [--imports]
+        [--json FILE]
 
 By default each client of `benchmarks.clients` gets 1 KiB over plain HTTP and one kept connection.
-`--scenarios` counts the scenarios of `benchmarks.scenarios` with pooledhttp instead; `--imports`
-counts the import of each library. Needs valgrind and strace (Debian packages of these names).
+`--scenarios` counts the scenarios of `benchmarks.scenarios` with pooledhttp instead, `--watched` a
+session with logs, metrics and traces; `--imports` counts the import of each library. Needs valgrind
+and strace (Debian packages of these names).
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from pathlib import Path
 from benchmarks.clients import CLIENTS
 from benchmarks.origin import running_origin
 from benchmarks.scenarios import SCENARIOS, SETS_COOKIE
+from benchmarks.watched import WATCHED
 
 __all__ = ["count_instructions", "main"]
 
@@ -113,6 +116,7 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks instructions")
     parser.add_argument("--only", nargs="+", default=[], help="clients or scenarios to count")
     parser.add_argument("--scenarios", action="store_true")
+    parser.add_argument("--watched", action="store_true")
     parser.add_argument("--imports", action="store_true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
@@ -128,6 +132,8 @@ def main(argv: list[str]) -> None:
         kind, names = "client", [name for name in CLIENTS if _is_installed(name)]
         if args.scenarios:
             kind, names = "scenario", list(SCENARIOS)
+        if args.watched:
+            kind, names = "watched", list(WATCHED)
         for name in args.only or names:
             options = ("--cookie",) if name == SETS_COOKIE else ()
             with running_origin(_SIZE, *options) as url:
@@ -142,7 +148,8 @@ def _run(kind: str, name: str, url: str, count: str) -> None:
     if kind == "client":
         call = CLIENTS[name](url)
     else:
-        call = SCENARIOS[name](importlib.import_module("pooledhttp"), url)  # type: ignore[assignment]
+        table = WATCHED if kind == "watched" else SCENARIOS
+        call = table[name](importlib.import_module("pooledhttp"), url)  # type: ignore[assignment]
     for _ in range(int(count)):
         call()
 
