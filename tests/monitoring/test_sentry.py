@@ -33,6 +33,7 @@ def keep_crumb(crumb, hint):
     return crumb
 
 sentry_sdk.init(dsn="http://k@127.0.0.1:9/1", traces_sample_rate=1.0, before_send_transaction=keep,
+                auto_enabling_integrations=False,  # they import each framework there is
                 before_breadcrumb=keep_crumb, transport=lambda envelope: None)
 session = library.Session()
 
@@ -90,3 +91,76 @@ def test_spans_breadcrumbs_and_fields() -> None:
     assert [span for span in ours if "refused" in span[1]] == [
         ["http.client", "GET http://127.0.0.1:1/refused", None, True]
     ]
+
+
+ASYNC_PROGRAM = """
+import asyncio, json, logging, sys
+from pooledhttp import AsyncSession
+from pooledhttp.exceptions import ConnectionError
+import sentry_sdk
+from sentry_sdk.integrations.asyncio import AsyncioIntegration
+url = sys.argv[1]
+logging.disable()
+seen, crumbs = {}, {}
+
+def keep(event, hint):
+    trace = event["contexts"]["trace"]
+    seen[event["transaction"]] = {
+        "trace": trace["trace_id"],
+        "spans": [
+            [span["op"], span["description"].replace(url, "URL/"), span["span_id"],
+             span["parent_span_id"] == trace["span_id"], span["trace_id"] == trace["trace_id"]]
+            for span in event["spans"] if span["op"] == "http.client"
+        ],
+    }
+
+def keep_message(event, hint):
+    crumbs[event["message"]] = [
+        crumb["data"]["url"].replace(url, "URL/") for crumb in event["breadcrumbs"]["values"]
+    ]
+
+async def talk(session, name, both):
+    with sentry_sdk.isolation_scope(), sentry_sdk.start_transaction(op="t", name=name):
+        await both.wait()
+        (await session.get(url + name)).raise_for_status()
+        async with await session.get(url + name + "/stream", stream=True) as response:
+            assert await response.aread() == b"x"
+        try:
+            await session.get("http://127.0.0.1:1/refused")
+        except ConnectionError:
+            pass
+        sentry_sdk.capture_message(name)
+
+async def main():
+    sentry_sdk.init(dsn="http://k@127.0.0.1:9/1", traces_sample_rate=1.0,
+                    before_send_transaction=keep, before_send=keep_message,
+                    transport=lambda envelope: None,
+                    integrations=[AsyncioIntegration()],
+                    auto_enabling_integrations=False)
+    both = asyncio.Barrier(2)
+    async with AsyncSession() as session:
+        await asyncio.gather(talk(session, "a", both), talk(session, "b", both))
+
+asyncio.run(main())
+print(json.dumps([seen, crumbs]))
+"""
+
+
+def test_tasks_on_a_loop_have_spans_of_their_own() -> None:
+    """Two tasks at once: each span, breadcrumb and field belongs to the task that sends."""
+    for name in ("sentry_sdk", "greenlet"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"needs {name}: pip install {name.replace('_', '-')}")
+    with ScriptedServer(answering(respond(b"x"), respond(b"x"))) as server:
+        done = run_python("-c", ASYNC_PROGRAM, server.url("/"))
+        assert done.returncode == 0, done.stderr
+        sent = {seen.target: seen.header("sentry-trace") for seen in server.requests}
+    seen, crumbs = json.loads(done.stdout)
+    for name in ("a", "b"):
+        urls = [f"URL/{name}", f"URL/{name}/stream", "http://127.0.0.1:1/refused"]
+        mine = seen[name]
+        assert [span[1] for span in mine["spans"]] == [f"GET {url}" for url in urls]
+        assert crumbs[name] == urls
+        assert all(is_child and is_same for *_, is_child, is_same in mine["spans"])
+        for _, text, span_id, *_ in mine["spans"][:2]:
+            assert sent[text.removeprefix("GET URL")] == f"{mine['trace']}-{span_id}-1"
