@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,13 +20,14 @@ import pytest
 PATIENCE_SECONDS = 20.0
 
 
-def require_program(name: str, package: str) -> str:
-    """The path of a server program.
+def require_program(name: str, package: str, *, folders: Iterable[str] = ()) -> str:
+    """The path of a server program, from `PATH`, the system's folders or `folders`.
 
     Skips the test, saying what to install, when there is none; where `POOLEDHTTP_CI` is 1 every
     program has to be there, and the test fails instead.
     """
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    places = [os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", *folders]
+    found = shutil.which(name, path=":".join(places))
     if found:
         return found
     reason = f"{name} is not installed (Debian: apt-get install {package})"
