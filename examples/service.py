@@ -5,6 +5,8 @@ Run it: python examples/service.py    (needs flask and prometheus-client)
 
 from __future__ import annotations
 
+import atexit
+
 from flask import Flask
 from local_server import local_server
 from prometheus_client import CollectorRegistry, generate_latest
@@ -22,6 +24,7 @@ def make_app(upstream: str) -> Flask:
         timeout=Timeout(total=5, connect=1),
         listeners=[RequestDurations(registry)],
     )
+    atexit.register(session.pool.drain, 5)  # a server with a hook of its own drains there
     registry.register(PrometheusCollector({"upstream": session.pool}))
     app = Flask(__name__)
 
