@@ -5,13 +5,15 @@ be quick. What it raises is logged, as a warning the first time and at DEBUG aft
 that fails does so at every request), and is then dropped.
 
 There is no lock: registering is one append to a list, and emitting iterates over a copy. Emitting
-costs nothing without listeners if the event is only built behind `if listeners:`.
+costs nothing without listeners if the event is only built behind `if listeners:`, which every
+request asks several times. `Listeners` is a list for that: its truth is known without a call.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from pooledhttp.events.kinds import Event
 
@@ -32,27 +34,25 @@ class _Entry:
         self.has_failed = False
 
 
-class Listeners:
+class Listeners(list[Any]):
     """The listeners of a session or pool. True when there is at least one.
 
     Args:
         listeners: The first ones; each is called with every event, in this order.
     """
 
-    __slots__ = ("_entries",)
+    __slots__ = ()
 
     def __init__(self, listeners: Iterable[Listener] = ()) -> None:
-        self._entries = [_Entry(listener) for listener in listeners]
+        super().__init__(_Entry(listener) for listener in listeners)
 
-    def __bool__(self) -> bool:
-        return bool(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+    # Two are equal if they are the same, as for any object that is not a value.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__  # type: ignore[assignment]  # that of a list is None
 
     def add(self, listener: Listener) -> None:
         """Call `listener` with every event from now on. Any thread may call this."""
-        self._entries.append(_Entry(listener))
+        self.append(_Entry(listener))
 
     def remove(self, listener: Listener) -> None:
         """Stop calling `listener`; one that was added twice is still called once.
@@ -60,15 +60,15 @@ class Listeners:
         Raises:
             ValueError: It is not a listener.
         """
-        for entry in tuple(self._entries):
+        for entry in tuple(self):
             if entry.listener == listener:
-                self._entries.remove(entry)
+                super().remove(entry)
                 return
         raise ValueError(f"{listener!r} is not listening")
 
     def emit(self, event: Event) -> None:
         """Give `event` to every listener. Never raises for one of them."""
-        for entry in tuple(self._entries):
+        for entry in tuple(self):
             try:
                 entry.listener(event)
             except Exception as error:  # the request goes on
@@ -77,4 +77,4 @@ class Listeners:
                 logger.log(level, "Listener %r failed on %r", entry.listener, event, exc_info=error)
 
     def __repr__(self) -> str:
-        return f"<Listeners {len(self._entries)}>"
+        return f"<Listeners {len(self)}>"

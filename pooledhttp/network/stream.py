@@ -1,9 +1,9 @@
 """One connected byte stream, as the transport sees it: plain TCP, a Unix socket, or TLS.
 
     Stream                     plain: the socket itself
-    └── SecureStream           TLS over anything: pushed-back bytes, tickets, facts
-        ├── TlsStream          TLS spoken by the socket (`ssl.SSLSocket`)
-        └── NestedTlsStream    TLS inside another stream (see `tls.nested`)
+    └── SecureStream           TLS over anything: pushed-back bytes, tickets, facts   tls.stream
+        ├── TlsStream          TLS spoken by the socket (`ssl.SSLSocket`)             tls.stream
+        └── NestedTlsStream    TLS inside another stream                              tls.nested
 
 Every socket is non-blocking. Code that has to wait asks the runtime, with a deadline, so the same
 code runs on threads and in greenlets. The order of try and wait differs on purpose: a response is
@@ -22,24 +22,19 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from pooledhttp.network.liveness import is_quiet, is_tls_quiet
+from pooledhttp.network.liveness import is_quiet
 from pooledhttp.runtime import remove_tracebacks
 
 if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
-__all__ = ["SecureStream", "Stream", "TlsStream", "close_socket"]
+__all__ = ["Buffer", "Stream", "close_socket"]
 
 Buffer = bytes | bytearray | memoryview
-
-#: What one TLS record holds. Bigger writes become several records anyway; writing them one by one
-#: keeps the count of what was accepted exact.
-RECORD_BYTES = 16384
 
 #: Reads without a wait, after which others may run: a mebibyte over TLS.
 TRIES_IN_A_ROW = 64
@@ -84,7 +79,8 @@ class Stream:
         """
         sock = self.sock
         while True:
-            if deadline.expired or not self._wait(sock, True, False, deadline)[0]:
+            has_expired = deadline.at != inf and deadline.expired
+            if has_expired or not self._wait(sock, True, False, deadline)[0]:
                 raise TimeoutError("nothing arrived in time")
             try:
                 return sock.recv(max_bytes)
@@ -238,9 +234,28 @@ class Stream:
             OSError: The connection broke before any byte was accepted.
             ssl.SSLError: TLS failed.
         """
-        return self._send_rest(memoryview(data), deadline, True)
+        try:
+            sent = self.sock.send(data)  # a head, as a rule: the socket takes it whole
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        if sent == len(data):
+            return sent
+        return sent + self._send_rest(memoryview(data)[sent:], deadline, True, has_sent=sent > 0)
 
-    def _send_rest(self, view: memoryview, deadline: Deadline, heeds_response: bool) -> int:
+    def _send_rest(
+        self, view: memoryview, deadline: Deadline, heeds_response: bool, has_sent: bool = False
+    ) -> int:
+        """Write what a first write has left.
+
+        Args:
+            view: The rest.
+            deadline: When to stop waiting.
+            heeds_response: Stop when the peer has said something, or fails after it took bytes.
+            has_sent: Whether the first write has sent any.
+
+        Returns:
+            How many bytes of the rest were accepted.
+        """
         sock, total, done = self.sock, len(view), 0
         while done < total:
             try:
@@ -249,7 +264,7 @@ class Stream:
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError:
-                if heeds_response and done:
+                if heeds_response and (done or has_sent):
                     return done
                 raise
             readable, writable = self._wait(sock, heeds_response, True, deadline)
@@ -342,188 +357,6 @@ class Stream:
     def __repr__(self) -> str:
         kind = self.tls_version or "plain" if not self.is_closed else "closed"
         return f"<{type(self).__name__} {kind}>"
-
-
-class SecureStream(Stream):
-    """What TLS streams share.
-
-    Args:
-        sock: The socket at the bottom.
-        runtime: How to wait.
-        tls: The object that speaks TLS.
-        keep_session: Called once with the session worth keeping. None keeps none.
-    """
-
-    __slots__ = ("_ahead", "_keep_session", "_tls")
-
-    is_tls = True
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        runtime: Runtime,
-        tls: ssl.SSLSocket | ssl.SSLObject,
-        keep_session: Callable[[ssl.SSLSession], None] | None = None,
-    ) -> None:
-        super().__init__(sock, runtime)
-        self._tls = tls
-        self._keep_session = keep_session
-        # Bytes that `send_until_response` had to read to know that they are a response, not a
-        # ticket.
-        self._ahead = b""
-
-    def _take_ahead(self, max_bytes: int) -> bytes:
-        taken, self._ahead = self._ahead[:max_bytes], self._ahead[max_bytes:]
-        return taken
-
-    def remember_session(self) -> None:
-        """Keep the TLS session once, if it can be resumed; see `Stream.remember_session`."""
-        keep = self._keep_session
-        if keep is None:
-            return
-        self._keep_session = None
-        session = self._tls.session
-        # Before its ticket has come, a TLS 1.3 session cannot be resumed; a 1.2 one may go by its
-        # id.
-        if session is not None and (session.has_ticket or self._tls.version() != "TLSv1.3"):
-            keep(session)
-
-    def keep_no_session(self) -> None:
-        """Have `remember_session` do nothing: the session that was offered is as good."""
-        self._keep_session = None
-
-    @property
-    def tls_version(self) -> str | None:
-        """Such as `TLSv1.3`."""
-        return self._tls.version()
-
-    @property
-    def cipher(self) -> str | None:
-        """OpenSSL's name of the cipher."""
-        chosen = self._tls.cipher()
-        return chosen[0] if chosen else None
-
-    @property
-    def alpn(self) -> str | None:
-        """The protocol chosen by ALPN; None when none was."""
-        return self._tls.selected_alpn_protocol()
-
-    @property
-    def is_resumed(self) -> bool:
-        """Whether the handshake was shortened by an earlier session."""
-        return bool(self._tls.session_reused)
-
-    def getpeercert(self, binary_form: bool = False) -> Any:
-        """Return the certificate of the peer, as `ssl.SSLSocket.getpeercert` gives it."""
-        return self._tls.getpeercert(binary_form)
-
-
-class TlsStream(SecureStream):
-    """TLS spoken directly on the socket.
-
-    Args:
-        sock: A TLS socket whose handshake is done, made with `suppress_ragged_eofs=False`.
-        runtime: How to wait.
-        keep_session: Called once with the session worth keeping. None keeps none.
-    """
-
-    __slots__ = ("_read",)
-
-    sock: ssl.SSLSocket
-
-    def __init__(
-        self,
-        sock: ssl.SSLSocket,
-        runtime: Runtime,
-        keep_session: Callable[[ssl.SSLSession], None] | None = None,
-    ) -> None:
-        super().__init__(sock, runtime, sock, keep_session)
-        self._read = sock.read
-
-    def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
-        """Read up to `max_bytes`; see `Stream.recv`."""
-        if self._ahead:
-            return self._take_ahead(max_bytes)
-        sock = self.sock
-        # Bytes already decrypted do not make the descriptor readable: waiting for it could hang.
-        reading, writing = not sock.pending(), False
-        while True:
-            if deadline.expired:
-                raise TimeoutError("nothing arrived in time")
-            if (reading or writing) and not any(self._wait(sock, reading, writing, deadline)):
-                raise TimeoutError("nothing arrived in time")
-            try:
-                return self._read(max_bytes)
-            except ssl.SSLWantReadError:  # half a record, or a ticket
-                reading, writing = True, False
-            except ssl.SSLWantWriteError:  # a renegotiation or key update has to be sent first
-                reading, writing = False, True
-
-    def send(self, data: Buffer, deadline: Deadline) -> None:
-        """Write all of `data`; see `Stream.send`."""
-        sent = 0
-        if len(data) <= RECORD_BYTES:
-            try:
-                sent = self.sock.send(data)
-            except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                pass  # OpenSSL remembers the write it could not finish and is given the same again
-        if sent < len(data):
-            self._send_rest(memoryview(data)[sent:], deadline, False)
-
-    def _send_rest(self, view: memoryview, deadline: Deadline, heeds_response: bool) -> int:
-        sock, total, done = self.sock, len(view), 0
-        while done < total:
-            reading = heeds_response
-            try:
-                done += sock.send(view[done : done + RECORD_BYTES])
-                continue
-            except ssl.SSLWantWriteError:
-                pass
-            except ssl.SSLWantReadError:
-                reading = True
-            except OSError:
-                if heeds_response and done:
-                    return done
-                raise
-            readable, writable = self._wait(sock, reading, True, deadline)
-            if readable and heeds_response and self._has_response():
-                return done
-            if deadline.expired or not (readable or writable):
-                raise TimeoutError("the peer took nothing more in time")
-        return done
-
-    def _read_now(self, max_bytes: int) -> bytes:
-        if self._ahead:
-            return self._take_ahead(max_bytes)
-        # A read returns one record at most; asking for more would only allocate more.
-        return self._read(min(max_bytes, RECORD_BYTES))
-
-    def _read_into_now(self, view: memoryview) -> int:
-        if self._ahead:
-            taken = self._take_ahead(len(view))
-            view[: len(taken)] = taken
-            return len(taken)
-        # `ssl` declares that `read` returns bytes, also with a buffer to read into.
-        count: Any = self._read(len(view), view)
-        return count  # type: ignore[no-any-return]
-
-    def _has_response(self) -> bool:
-        """Whether what made the socket readable is for us; if so it is kept for `recv`."""
-        try:
-            self._ahead = self._read(RECORD_BYTES)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return False
-        except OSError:
-            return True  # `recv` will meet the same error and can say more about it
-        return True
-
-    def has_data_or_eof(self) -> bool:
-        """Tell whether the idle connection is unfit for another request; see `Stream`."""
-        return self.is_closed or bool(self._ahead) or not is_tls_quiet(self.sock)
-
-    def _close_notify(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self.sock.unwrap()
 
 
 def close_socket(sock: socket.socket, runtime: Runtime) -> None:

@@ -22,38 +22,40 @@ were a step of its own, a slot could become free before it, and the caller would
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import TypeVar
 
 from pooledhttp.events import WaitTimedOut
 from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool.checkin import discard_locked, return_unused_locked
 from pooledhttp.pool.checkout import (
-    Found,
+    SearchResult,
     find_slot_locked,
     replace_dead_by_idle_locked,
     replace_dead_locked,
     return_alive_locked,
 )
 from pooledhttp.pool.core import PoolCore
-from pooledhttp.pool.key_state import KeyState, Outcome, WaitingCaller
+from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot, WaitingCaller, WaitState
 from pooledhttp.pool.lease import Lease
-from pooledhttp.pool.queue import leave_queue_locked, timeout_error_locked
+from pooledhttp.pool.queue import Shortage, count_timeout_locked, leave_queue_locked
 from pooledhttp.timing import Deadline
 
-__all__ = ["find_slot", "give_back", "replace_until_alive"]
+__all__ = ["find_slot", "end_failed_acquire", "replace_dead_until_alive"]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
+
+#: How many leases the message of one timeout lists.
+_MAX_HOLDERS = 10
 
 
 def find_slot(
     core: PoolCore[K, R],
     lease: Lease[K, R],
     deadline: Deadline,
-    since: float,
+    called_at: float,
     careful: bool,
-    fresh: bool,
 ) -> None:
     """Get a slot for the lease. The caller has tried `take_idle_locked` before.
 
@@ -61,9 +63,8 @@ def find_slot(
         core: Of the pool.
         lease: Gets the slot.
         deadline: When to stop waiting; the pool's `acquire_timeout` can end the wait earlier.
-        since: When the caller called `acquire`.
+        called_at: When the caller called `acquire`; waiting time is counted from here.
         careful: Take an idle resource only if it is trusted.
-        fresh: Take an empty slot only.
 
     Raises:
         PoolTimeout: No slot became free in time.
@@ -71,44 +72,42 @@ def find_slot(
     """
     may_probe = careful and core.is_alive is not None
     caller: WaitingCaller[K, R] | None = None
-    limit = deadline
+    wait_deadline = deadline
     while True:
-        found, key_state = _search(core, lease, careful, fresh, may_probe, caller)
-        if found is Found.SLOT:
+        found, key_state = _search(core, lease, careful, may_probe, caller)
+        if found is SearchResult.SLOT:
             return
-        if found is Found.CLOSED:
+        if found is SearchResult.CLOSED:
             raise core.closed_error(lease.key)
-        if found is Found.PROBE:
+        if found is SearchResult.PROBE:
             may_probe = False
             if _probe_lent(core, lease):
                 return
         elif caller is not None:
-            _wait(core, key_state, caller, limit)
+            _wait(core, key_state, caller, wait_deadline)
             return
         else:
-            limit = deadline.sooner(core.config.acquire_timeout)
-            left = limit.remaining()
+            wait_deadline = deadline.sooner(core.config.acquire_timeout)
+            left = wait_deadline.remaining()
             if left <= 0.0:
-                raise _timed_out(core, key_state, 0.0)
+                raise _report_timeout(core, key_state, 0.0)
             patience = min(core.config.patience, left / 4)
-            caller = WaitingCaller(
-                lease, core.runtime.waiter(), since, patience, careful=careful, fresh=fresh
-            )
+            signal = core.runtime.waiter()
+            caller = WaitingCaller(lease, signal, called_at, patience, careful=careful)
 
 
 def _search(
     core: PoolCore[K, R],
     lease: Lease[K, R],
     careful: bool,
-    fresh: bool,
     may_probe: bool,
     caller: WaitingCaller[K, R] | None,
-) -> tuple[Found, KeyState[K, R]]:
+) -> tuple[SearchResult, KeyState[K, R]]:
     """Search once, and close the resources whose slots the search has freed."""
     to_close: list[R] = []
     key_state, found = core.step_for_key(
         lease.key, find_slot_locked, lease, to_close,
-        careful=careful, fresh=fresh, may_probe=may_probe, caller=caller,
+        careful=careful, may_probe=may_probe, caller=caller,
     )  # fmt: skip
     for resource in to_close:
         core.close(resource)
@@ -119,7 +118,7 @@ def _probe_lent(core: PoolCore[K, R], lease: Lease[K, R]) -> bool:
     """Probe the old idle resource lent to the lease.
 
     Returns:
-        True if it was dead: the lease keeps the slot, empty. False if it was alive: the resource is
+        True if it was dead: the lease has an empty slot. False if it was alive: the resource is
         idle again, and the lease has no slot.
     """
     resource = lease.resource
@@ -133,53 +132,100 @@ def _probe_lent(core: PoolCore[K, R], lease: Lease[K, R]) -> bool:
 
 
 def _wait(
-    core: PoolCore[K, R], key_state: KeyState[K, R], caller: WaitingCaller[K, R], limit: Deadline
+    core: PoolCore[K, R],
+    key_state: KeyState[K, R],
+    caller: WaitingCaller[K, R],
+    wait_deadline: Deadline,
 ) -> None:
     """Wait in the queue until served.
 
     The step that serves a caller gives it the slot; the signal only wakes it. If the time is up but
     a step has served the caller at the last moment, it has its slot, and no error is raised.
     """
+    has_given_up = False
     try:
-        caller.signal.wait(limit)
-        if caller.outcome is Outcome.PENDING and core.step(leave_queue_locked, key_state, caller):
-            raise _timed_out(core, key_state, core.now() - caller.since)
+        caller.signal.wait(wait_deadline)
+        if caller.state is WaitState.PENDING:
+            has_given_up = core.step(leave_queue_locked, key_state, caller)
     except BaseException:
         if not core.step(leave_queue_locked, key_state, caller):
             core.step(return_unused_locked, caller.lease.serial)
         raise
-    if caller.outcome is Outcome.CLOSED:
+    if has_given_up:
+        raise _report_timeout(core, key_state, core.now() - caller.called_at)
+    if caller.state is WaitState.CLOSED:
         raise core.closed_error(key_state.key)
 
 
-def _timed_out(
+def _report_timeout(
     core: PoolCore[K, R], key_state: KeyState[K, R], waited_seconds: float
 ) -> PoolTimeout:
-    """Make the error of a caller whose time is up, count it, and emit the event."""
+    """Count the timeout of a caller, emit the event, and return the error to raise."""
     # Not `Thread.is_alive`: in Python 3.11 an interrupt in it marks a running thread as ended.
     running = threading.enumerate()
-    error = core.step(timeout_error_locked, key_state, waited_seconds, running)
+    shortage = core.step(count_timeout_locked, key_state)
     if core.listeners:
         core.listeners.emit(WaitTimedOut(key_state.origin, waited_seconds))
-    return error
+    # The slots are read without the lock: a text may tell of a lease that ends at this moment.
+    slots = sorted(shortage.slots, key=lambda slot: slot.taken_at)
+    holders = tuple(_holder_text(slot, core.now(), running) for slot in slots[:_MAX_HOLDERS])
+    return PoolTimeout(
+        _timeout_text(key_state.origin, waited_seconds, shortage, holders),
+        origin=key_state.origin,
+        waited_seconds=waited_seconds,
+        in_use=shortage.in_use,
+        limit=None if shortage.limit == UNLIMITED else shortage.limit,
+        waiting=shortage.waiting,
+        holders=holders,
+    )
 
 
-def replace_until_alive(core: PoolCore[K, R], lease: Lease[K, R], careful: bool) -> None:
+def _timeout_text(
+    origin: str, waited_seconds: float, shortage: Shortage, holders: Collection[str]
+) -> str:
+    """Return the message of a timeout: what is in use, what to do, and who holds connections."""
+    text = f"No connection to {origin} became free in {waited_seconds:.1f} s "
+    if not shortage.setting:
+        return text + "(one is free now). Try again, or wait longer: raise acquire_timeout."
+    text += (
+        f"(in use {shortage.in_use} of {shortage.limit}, waiting {shortage.waiting}). "
+        f"Close responses you have finished reading, or raise {shortage.setting}."
+    )
+    if holders:
+        text += " Held: " + "; ".join(holders) + "."
+    if len(shortage.slots) > len(holders):
+        text += f" And {len(shortage.slots) - len(holders)} more."
+    return text
+
+
+def _holder_text(slot: Slot[K, R], now: float, running: Collection[threading.Thread]) -> str:
+    """Return what holds a slot: origin, how long, and the line or the thread."""
+    text = f"{slot.origin} for {max(now - slot.taken_at, 0.0):.1f} s"
+    if slot.resource is None:
+        text += ", dialling"
+    if slot.watch is not None:
+        return text + str(slot.watch)
+    lease = slot.lease() if slot.lease is not None else None
+    if lease is None:
+        return text + " by a lease that was dropped"
+    thread = lease.thread_ref()
+    if thread is None or thread not in running:
+        return text + " in a thread that has ended"
+    return f"{text} in {thread.name}"
+
+
+def replace_dead_until_alive(core: PoolCore[K, R], lease: Lease[K, R], careful: bool) -> None:
     """Close the dead resource of a lease, and try the other idle ones of the key in turn.
 
     Afterwards the lease has one that is alive or too young to be probed, or else an empty slot.
     """
-    is_dead = True
-    while is_dead:
+    while True:
         core.close(lease.resource)
         core.step(replace_dead_by_idle_locked, lease, careful)
-        is_dead = (
-            lease.reused
-            and lease.idle_seconds >= core.validate_after
-            and not core.probe(lease.resource)
-        )
+        if not core.is_dead(lease):
+            return
 
 
-def give_back(core: PoolCore[K, R], lease: Lease[K, R]) -> None:
-    """End the lease of an `acquire` that raises, if it has a slot already."""
+def end_failed_acquire(core: PoolCore[K, R], lease: Lease[K, R]) -> None:
+    """Discard the lease of an `acquire` that raises; it may have a slot already."""
     core.end(discard_locked, None, lease.serial, "interrupted")

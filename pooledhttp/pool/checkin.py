@@ -4,7 +4,7 @@
                           too many
     discard_locked        the resource cannot be used again: close it
     reclaim_locked        the lease was dropped without an end: discard it, and count a leak
-    return_unused_locked  the slot was given to a caller that has left: undo that
+    return_unused_locked  the slot was given to a caller that has left: take it back
 
 Each of these steps looks the lease up by its serial number, so a second end finds nothing and does
 nothing. An empty slot is simply freed.
@@ -22,13 +22,13 @@ from typing import TypeVar
 
 from pooledhttp.events import IdleOverflow, Leaked, LeaseEnded
 from pooledhttp.pool.key_state import KeyState, Slot
-from pooledhttp.pool.queue import free_empty_slot_locked, hand_over_locked, overtaking_key_locked
+from pooledhttp.pool.queue import free_empty_slot_locked, hand_over_locked, next_key_to_serve_locked
 from pooledhttp.pool.state import PoolState
 from pooledhttp.pool.stats import BOUNDS_SECONDS, IDLE_FULL
 
 __all__ = [
-    "close_expired_locked",
-    "close_reason_locked",
+    "close_unusable_locked",
+    "reason_to_close_locked",
     "count_leak_locked",
     "discard_locked",
     "must_close_locked",
@@ -41,7 +41,9 @@ K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
 
-def release_locked(state: PoolState[K, R], now: float, serial: int, keep_for: float | None) -> None:
+def release_locked(
+    state: PoolState[K, R], now: float, serial: int, announced_seconds: float | None
+) -> None:
     """End a lease whose resource can be used again.
 
     Every request runs this. To save calls it repeats the lines of `_count_end_locked`,
@@ -51,30 +53,31 @@ def release_locked(state: PoolState[K, R], now: float, serial: int, keep_for: fl
     if slot is None:
         return
     key_state = slot.key_state
-    if slot.is_request:
+    if slot.serves_request:
         hold_seconds = now - slot.taken_at
         counters = key_state.counters
         counters.hold_seconds += hold_seconds
         counters.hold_counts[bisect.bisect_left(BOUNDS_SECONDS, hold_seconds)] += 1
         if now >= counters.roll_at:
-            counters.roll_marks(now, key_state.leased)
+            counters.roll_marks(now, key_state.serving)
         if state.listeners:
             state.events.append(LeaseEnded(key_state.origin, hold_seconds, "released"))
     else:
-        state.end_warming_locked(slot)
+        state.mark_serving_locked(slot)
     if slot.resource is None:
         free_empty_slot_locked(state, now, slot)
         return
-    if slot.idle_before > key_state.alive_at:
+    if slot.idle_before > key_state.proved_alive_seconds:
         key_state.saw_alive(slot.idle_before)
-    # Only `idle_since` is needed. The others are set as well, so that their old floats are freed
-    # now, while they are in the processor's cache, and not when the slot is taken again.
-    slot.idle_since = slot.taken_at = now
-    slot.idle_before = 0.0
-    slot.watch = None
+    slot.idle_since = now
     slot.keep_until = slot.retire_at
-    if keep_for is not None:
-        _learn_announced_locked(slot, now, keep_for)
+    slot.watch = None
+    # These two need no new value. They get one so that their old floats are freed now, while they
+    # are in the processor's cache, and not when the slot is taken again.
+    slot.taken_at = now
+    slot.idle_before = 0.0
+    if announced_seconds is not None:
+        _learn_announced_locked(slot, now, announced_seconds)
     if (
         now >= slot.retire_at
         or slot.epoch != key_state.epoch
@@ -83,29 +86,33 @@ def release_locked(state: PoolState[K, R], now: float, serial: int, keep_for: fl
         or state.open_total > state.max_total
         or state.is_closed
     ):
-        close_expired_locked(state, now, slot)
+        close_unusable_locked(state, now, slot)
         return
     idle = key_state.idle
-    if state.waiting_total or idle or state.idle_total >= state.max_idle_total:
-        _keep_locked(state, now, slot)
-    elif key_state.max_idle:  # the common case: no caller waits, and no other slot is idle
-        idle.append(slot)
-        state.idle_total += 1
-        if not key_state.bucket:
-            state.idle_index.update(key_state)
-    else:
-        _keep_locked(state, now, slot)
+    if (
+        state.waiting_total
+        or idle
+        or state.idle_total >= state.max_idle_total
+        or not key_state.max_idle
+    ):
+        _reuse_or_close_locked(state, now, slot)
+        return
+    # The common case: no caller waits, and no other slot is idle.
+    idle.append(slot)
+    state.idle_total += 1
+    if not key_state.bucket:
+        state.idle_index.update(key_state)
 
 
-def _learn_announced_locked(slot: Slot[K, R], now: float, keep_for: float) -> None:
+def _learn_announced_locked(slot: Slot[K, R], now: float, announced_seconds: float) -> None:
     """Note the idle limit that the peer has announced, for the slot and for its origin."""
     keepalive = slot.key_state.keepalive
-    keepalive.learn_announced(keep_for)
-    slot.keep_until = min(slot.retire_at, now + keepalive.usable_seconds(keep_for))
+    keepalive.learn_announced(announced_seconds)
+    slot.keep_until = min(slot.retire_at, now + keepalive.usable_seconds(announced_seconds))
 
 
 def discard_locked(state: PoolState[K, R], now: float, serial: int, reason: str) -> None:
-    """End a lease whose resource cannot be used again, and have the resource closed."""
+    """End a lease whose resource cannot be used again, and schedule its close."""
     slot = state.held.pop(serial, None)
     if slot is None:
         return
@@ -135,59 +142,67 @@ def count_leak_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> N
     key_state = slot.key_state
     key_state.counters.leaks += 1
     if state.listeners:
-        age = now - slot.taken_at
+        held_seconds = now - slot.taken_at
         where, thread = ("", "") if watch is None else (watch.where, watch.thread)
-        state.events.append(Leaked(key_state.origin, where, age, thread))
+        state.events.append(Leaked(key_state.origin, where, held_seconds, thread))
 
 
 def return_unused_locked(state: PoolState[K, R], now: float, serial: int) -> None:
-    """End a lease whose caller left the queue just as it was served; take its counts back."""
+    """End a lease whose caller left the queue just as it was served.
+
+    The caller used nothing, so `dialled` or `uses` is taken back. Its wait stays counted.
+    """
     slot = state.held.pop(serial, None)
     if slot is None:
         return
     if slot.resource is None:
-        slot.key_state.counters.dialled -= slot.is_request
-        state.end_warming_locked(slot)
+        if slot.serves_request:
+            slot.key_state.counters.dialled -= 1
+        state.mark_serving_locked(slot)
         free_empty_slot_locked(state, now, slot)
         return
-    slot.uses -= slot.is_request
-    state.end_warming_locked(slot)
+    if slot.serves_request:
+        slot.uses -= 1
+    state.mark_serving_locked(slot)
     slot.idle_before = 0.0
     slot.watch = None
     if now >= slot.keep_until or must_close_locked(state, slot):
-        close_expired_locked(state, now, slot)
+        close_unusable_locked(state, now, slot)
     else:
-        _keep_locked(state, now, slot)
+        _reuse_or_close_locked(state, now, slot)
 
 
 def _count_end_locked(state: PoolState[K, R], now: float, slot: Slot[K, R], reason: str) -> None:
     """Count how long a discarded lease was held, if it served a request."""
-    if not slot.is_request:
-        state.end_warming_locked(slot)
+    if not slot.serves_request:
+        state.mark_serving_locked(slot)
         return
     key_state = slot.key_state
     hold_seconds = now - slot.taken_at
     key_state.counters.count_hold(hold_seconds)
     if now >= key_state.counters.roll_at:
-        key_state.counters.roll_marks(now, key_state.leased)
+        key_state.counters.roll_marks(now, key_state.serving)
     if state.listeners:
         state.events.append(LeaseEnded(key_state.origin, hold_seconds, "discarded", reason))
 
 
-# -- keeping a good resource, or not
+# -- a working resource: used again, kept or closed
 
 
-def _keep_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
-    """Hand a good resource to a waiting caller, or keep it idle."""
+def _reuse_or_close_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
+    """Hand a working resource to a waiting caller, keep it idle, or schedule its close."""
     key_state = slot.key_state
-    if state.blocked and overtaking_key_locked(state, now, key_state, key_state.open) is not None:
+    if (
+        state.blocked
+        and next_key_to_serve_locked(state, now, key_state, key_state.open) is not None
+    ):
         # The close frees the room, and the other key gets it.
         state.schedule_close_locked(now, slot, "made_room")
         return
     if key_state.waiting:
         first = next(iter(key_state.waiting.values()))
         idle_seconds = now - slot.idle_since
-        if first.fresh or (first.careful and idle_seconds >= key_state.keepalive.trust):
+        if first.careful and idle_seconds >= key_state.keepalive.trust:
             state.schedule_close_locked(now, slot, "made_room")
         else:
             hand_over_locked(state, now, key_state, slot)
@@ -215,7 +230,7 @@ def _add_idle_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> No
         # Each release closes one slot that is no longer needed. So the idle list shrinks to what
         # is used even if the pool is never swept.
         state.idle_total -= 1
-        close_expired_locked(state, now, idle.pop(0))
+        close_unusable_locked(state, now, idle.pop(0))
     idle.append(slot)
     state.idle_total += 1
     if key_state.bucket < len(idle):
@@ -229,9 +244,9 @@ def _note_overflow_locked(state: PoolState[K, R], key_state: KeyState[K, R]) -> 
         state.events.append(IdleOverflow(key_state.origin))
 
 
-def close_expired_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
-    """Have a good resource closed that must not be used again, and count the reason."""
-    state.schedule_close_locked(now, slot, close_reason_locked(state, now, slot))
+def close_unusable_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
+    """Schedule the close of a working resource that must not be used again, with its reason."""
+    state.schedule_close_locked(now, slot, reason_to_close_locked(state, now, slot))
 
 
 def must_close_locked(state: PoolState[K, R], slot: Slot[K, R]) -> bool:
@@ -246,8 +261,8 @@ def must_close_locked(state: PoolState[K, R], slot: Slot[K, R]) -> bool:
     )
 
 
-def close_reason_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> str:
-    """Return why a resource must not be used again: the word under which statistics count it."""
+def reason_to_close_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> str:
+    """Return why a working resource must not be used again, as statistics count it."""
     key_state = slot.key_state
     if slot.epoch != key_state.epoch:
         return "evicted"

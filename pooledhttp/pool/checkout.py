@@ -19,7 +19,7 @@ the oldest one, not to use it, but to learn:
 
     idle --lend_oldest--> lease --return_alive--> idle       the lease has no slot any more
                             |
-                            +--replace_dead-----> closed     the lease keeps the slot, empty
+                            +--replace_dead-----> closed     the lease gets an empty slot
                             '--discard_dead-----> closed     the lease ends (`probe_idle`)
 """
 
@@ -34,10 +34,10 @@ from typing import TypeVar
 
 from pooledhttp.events import StaleFound
 from pooledhttp.pool.checkin import (
-    close_expired_locked,
-    close_reason_locked,
+    close_unusable_locked,
     discard_locked,
     must_close_locked,
+    reason_to_close_locked,
 )
 from pooledhttp.pool.key_state import KeyState, Slot, WaitingCaller
 from pooledhttp.pool.lease import Lease
@@ -45,7 +45,7 @@ from pooledhttp.pool.queue import enqueue_locked, free_empty_slot_locked
 from pooledhttp.pool.state import PoolState
 
 __all__ = [
-    "Found",
+    "SearchResult",
     "count_replay_locked",
     "discard_dead_locked",
     "fill_locked",
@@ -67,12 +67,12 @@ R = TypeVar("R")
 _IDLE_SINCE = operator.attrgetter("idle_since")
 
 
-class Found(enum.Enum):
+class SearchResult(enum.Enum):
     """The outcome of a search for a slot."""
 
     SLOT = "slot"  #: the lease has a slot
     PROBE = "probe"  #: the lease has an old idle resource that has to be probed first
-    WAIT = "wait"  #: nothing is free
+    WAIT = "wait"  #: nothing is free; the caller, if one was passed, is in the queue now
     CLOSED = "closed"  #: the pool is shut down
 
 
@@ -113,10 +113,9 @@ def find_slot_locked(
     to_close: list[R],
     *,
     careful: bool = False,
-    fresh: bool = False,
     may_probe: bool = False,
     caller: WaitingCaller[K, R] | None = None,
-) -> Found:
+) -> SearchResult:
     """Find a slot for the lease, in the order of the module docstring.
 
     Args:
@@ -127,35 +126,34 @@ def find_slot_locked(
         to_close: The resources whose slots this frees are added to it. The caller closes them
             before it puts another resource into its slot.
         careful: Take an idle resource only if it is trusted.
-        fresh: Take an empty slot only.
         may_probe: Whether an old idle resource may be lent out to be probed.
         caller: Joins the queue if nothing is free. With None the queue stays as it is.
     """
     if state.is_closed:
-        return Found.CLOSED
+        return SearchResult.CLOSED
     state.mark_used_locked(key_state)  # making room may drop unused keys, which must not hit this
     expired: Slot[K, R] | None = None
-    if key_state.idle and not fresh:
+    if key_state.idle:
         key_state.forget_outdated(now)
         expired = _pop_expired_locked(state, now, key_state)
         if _take_trusted_locked(state, now, key_state, lease, careful=careful):
             if expired is not None:
-                close_expired_locked(state, now, expired)
-            return Found.SLOT
+                close_unusable_locked(state, now, expired)
+            return SearchResult.SLOT
         if key_state.idle and may_probe and expired is None:
             lend_oldest_locked(state, now, key_state, lease)
-            return Found.PROBE
+            return SearchResult.PROBE
     if expired is not None:
-        reason = close_reason_locked(state, now, expired)
+        reason = reason_to_close_locked(state, now, expired)
         _free_at_once_locked(state, now, expired, reason, to_close)
     elif not _make_room_locked(state, now, key_state, to_close) and state.is_full_locked(key_state):
         if caller is None:
             state.mark_unused_locked(now, key_state)
         else:
             enqueue_locked(state, key_state, caller)
-        return Found.WAIT
+        return SearchResult.WAIT
     state.attach_empty_locked(now, state.open_slot_locked(key_state), lease)
-    return Found.SLOT
+    return SearchResult.SLOT
 
 
 def _pop_expired_locked(
@@ -173,7 +171,7 @@ def _pop_expired_locked(
         slot = idle.pop()
         state.idle_total -= 1
         if spare is not None:
-            close_expired_locked(state, now, spare)
+            close_unusable_locked(state, now, spare)
         spare = slot
     return spare
 
@@ -244,7 +242,7 @@ def fill_locked(
     slot.resource = resource
     slot.opened_at = now
     slot.retire_at = state.draw_retire_at_locked(now)
-    slot.uses = 1 if slot.is_request else 0
+    slot.uses = 1 if slot.serves_request else 0
     slot.key_state.dialling -= 1
     slot.key_state.counters.created += 1
     lease.resource = resource
@@ -255,13 +253,13 @@ def reserve_locked(
     state: PoolState[K, R], now: float, key_state: KeyState[K, R], lease: Lease[K, R]
 ) -> bool:
     """Give an empty slot to a lease that warms the key, if no request needs the room."""
-    kept = len(key_state.idle) + key_state.warming
+    kept = len(key_state.idle) + key_state.not_serving
     is_idle_full = kept >= key_state.max_idle or state.idle_total >= state.max_idle_total
     if state.is_closed or is_idle_full or state.is_full_locked(key_state):
         return False
     state.mark_used_locked(key_state)
     slot = state.open_slot_locked(key_state)
-    slot.is_request = False
+    slot.serves_request = False
     state.attach_empty_locked(now, slot, lease)
     return True
 
@@ -299,7 +297,7 @@ def lend_oldest_locked(
         return False
     slot = key_state.idle.pop(0)
     state.idle_total -= 1
-    slot.is_request = False
+    slot.serves_request = False
     state.attach_idle_locked(now, slot, lease)
     return True
 
@@ -311,9 +309,9 @@ def return_alive_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
         return
     key_state = slot.key_state
     key_state.saw_alive(slot.idle_before)
-    state.end_warming_locked(slot)
+    state.mark_serving_locked(slot)
     lease.slot = lease.resource = None
-    is_wanted = key_state.waiting or state.blocked.longest_wait() is not None
+    is_wanted = key_state.waiting or state.blocked.longest_waiting() is not None
     if is_wanted or must_close_locked(state, slot):
         # A caller waits: the slot must not become idle (see `state`). Closing the resource frees
         # its room, and that serves the caller.
@@ -326,7 +324,11 @@ def return_alive_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
 
 
 def replace_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
-    """Give a lease an empty slot in place of its slot, whose dead resource has been closed."""
+    """Give a lease a new, empty slot in place of its slot, whose dead resource has been closed.
+
+    The new slot takes the place of the old one in all counts. It is a new object because a signal
+    handler may end the lease at any moment: a half emptied slot must not become idle.
+    """
     slot = state.held.get(lease.serial)
     if slot is None:
         return
@@ -334,7 +336,7 @@ def replace_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
     _count_dead_locked(state, now, slot)
     state.count_close_locked(now, slot, "stale")
     key_state.counters.dialled += 1
-    state.end_warming_locked(slot)  # if the resource was lent, the lease serves a request from now
+    state.mark_serving_locked(slot)  # a lease that had it for a probe serves a request from now on
     emptied: Slot[K, R] = Slot(key_state)
     emptied.taken_at = slot.taken_at
     emptied.lease = slot.lease
@@ -355,7 +357,7 @@ def replace_dead_by_idle_locked(
 
 
 def discard_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
-    """End a lease whose probe has found the resource dead, and have the resource closed."""
+    """End a lease whose probe has found the resource dead, and schedule its close."""
     slot = state.held.get(lease.serial)
     if slot is None:
         return
@@ -375,5 +377,5 @@ def _count_dead_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> 
 def count_replay_locked(state: PoolState[K, R], now: float, key: K) -> None:
     """Count a request that was sent again because its reused connection was dead."""
     key_state = state.keys.get(key)
-    counters = state.dropped if key_state is None else key_state.counters
+    counters = state.removed_counters if key_state is None else key_state.counters
     counters.replays += 1

@@ -52,21 +52,24 @@ def default_max_idle_total() -> int:
     return max(1, min(1024, soft // 4))
 
 
-def _check_seconds(name: str, value: object, *, least: float = 0.0, open_end: bool = False) -> None:
+def _check_seconds(
+    name: str, value: object, *, least: float = 0.0, exclusive: bool = False
+) -> None:
     """Raise unless `value` is None or a number of seconds of at least `least`.
 
-    With `open_end` the value must be more than `least`.
+    With `exclusive`, `least` itself is refused too.
     """
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
-    if math.isnan(value) or value < least or (open_end and value == least):
-        bound = f"more than {least:g}" if open_end else f"at least {least:g}"
+    if math.isnan(value) or value < least or (exclusive and value == least):
+        bound = f"more than {least:g}" if exclusive else f"at least {least:g}"
         raise ValueError(f"{name} must be {bound} seconds, or None, not {value!r}")
 
 
 def _check_number(name: str, value: object, least: float, below: float) -> None:
+    """Raise unless `value` is a number of at least `least` and below `below`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number, not {value!r}")
     if not least <= value < below:
@@ -92,11 +95,9 @@ class Limits:
     min_idle: int = 0
 
     def __post_init__(self) -> None:
-        check_count("max_open", self.max_open, 1)
-        check_count("max_idle", self.max_idle, 0)
-        if self.min_idle is None:
-            raise TypeError("min_idle must be a whole number of resources, not None")
-        check_count("min_idle", self.min_idle, 0)
+        check_count("max_open", self.max_open, 1, unit="resources")
+        check_count("max_idle", self.max_idle, 0, unit="resources")
+        check_count("min_idle", self.min_idle, 0, unit="resources", allows_none=False)
 
 
 @record
@@ -149,22 +150,20 @@ class PoolConfig:
     def __post_init__(self) -> None:
         self._check_counts()
         _check_seconds("acquire_timeout", self.acquire_timeout)
-        _check_seconds("idle_timeout", self.idle_timeout, open_end=True)
-        _check_seconds("max_lifetime", self.max_lifetime, open_end=True)
+        _check_seconds("idle_timeout", self.idle_timeout, exclusive=True)
+        _check_seconds("max_lifetime", self.max_lifetime, exclusive=True)
         _check_seconds("validate_after", self.validate_after)
-        _check_seconds("leak_threshold", self.leak_threshold, open_end=True)
+        _check_seconds("leak_threshold", self.leak_threshold, exclusive=True)
         _check_number("lifetime_jitter", self.lifetime_jitter, 0.0, 1.0)
         _check_number("patience", self.patience, 0.0, math.inf)
         self._check_overrides()
 
     def _check_counts(self) -> None:
-        if self.min_idle is None:
-            raise TypeError("min_idle must be a whole number of connections, not None")
-        check_count("min_idle", self.min_idle, 0, unit="connections")
-        check_count("max_idle_per_host", self.max_idle_per_host, 0, unit="connections")
-        check_count("max_idle_total", self.max_idle_total, 0, unit="connections")
-        check_count("max_per_host", self.max_per_host, 1, unit="connections")
-        check_count("max_total", self.max_total, 1, unit="connections")
+        check_count("min_idle", self.min_idle, 0, allows_none=False)
+        check_count("max_idle_per_host", self.max_idle_per_host, 0)
+        check_count("max_idle_total", self.max_idle_total, 0)
+        check_count("max_per_host", self.max_per_host, 1)
+        check_count("max_total", self.max_total, 1)
         check_count("max_requests", self.max_requests, 1, unit="requests")
         for name in ("max_per_host", "max_idle_per_host", "max_total"):
             bound = getattr(self, name)
@@ -215,10 +214,10 @@ class PoolConfig:
         Raises:
             TypeError, ValueError: An argument has a wrong type or value; the message names it.
         """
-        if pool_size is None or max_overflow is None or pool_recycle is None:
-            raise TypeError("pool_size, max_overflow and pool_recycle must be numbers, not None")
-        check_count("pool_size", pool_size, 0, unit="connections")
-        check_count("max_overflow", max_overflow, -1, unit="connections")
+        if pool_recycle is None:
+            raise TypeError("pool_recycle must be a number of seconds, not None")
+        check_count("pool_size", pool_size, 0, allows_none=False)
+        check_count("max_overflow", max_overflow, -1, allows_none=False)
         _check_seconds("pool_timeout", pool_timeout)
         _check_seconds("pool_recycle", pool_recycle, least=-1)
         is_unlimited = pool_size == 0 or max_overflow == -1
@@ -247,10 +246,8 @@ class PoolConfig:
         Raises:
             TypeError, ValueError: An argument has a wrong type or value; the message names it.
         """
-        if pool_maxsize is None:
-            raise TypeError("pool_maxsize must be a whole number of connections, not None")
         check_count("pool_connections", pool_connections, 0, unit="hosts")
-        check_count("pool_maxsize", pool_maxsize, 0, unit="connections")
+        check_count("pool_maxsize", pool_maxsize, 0, allows_none=False)
         kept = pool_maxsize or None
         return cls(max_idle_per_host=kept, max_per_host=kept if pool_block else None)
 

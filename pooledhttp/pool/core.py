@@ -12,24 +12,23 @@ resource and waking a caller can take time or call code of the user. So a step o
 the call.
 
 **Ending a lease never waits for the lock.** A finalizer or a signal handler can end a lease in the
-same thread that holds the lock. So if the lock is taken, the end is noted in the deque `ended`.
-Each thread that releases the lock looks into the deque, and takes the lock again if it finds an
-end. The thread that noted the end then tries the lock once more. No end is lost: either that try
-succeeds, or the thread that holds the lock has yet to look into the deque.
+same thread that holds the lock. So the end is noted as a step in the deque `pending`. Each thread
+that releases the lock looks into the deque, and takes the lock again if it finds a step. The thread
+that noted the step then tries the lock once more. No step is lost: either that try succeeds, or the
+thread that holds the lock has yet to look into the deque. The step that frees the slot of a closed
+resource is noted in the same way. `settle` is this loop:
 
-    step --> settle: --> ended? --yes--> lock free? --yes--> run these ends, look again
-                 ^         | no              | no: the thread that holds it runs them
-                 |         v                 |
-                 |      deferred? <----------'
-                 |         | yes    '--no--> done
-                 '---------'  close one resource, or wake one caller
+    repeat:
+        while a step is pending, and the lock is free: run all that are pending
+        if nothing is deferred: return
+        close one deferred resource, or wake one deferred caller
 
 **An exception from outside** (Ctrl-C, a cancellation) can be raised between any two instructions of
 Python code. Two rules make that safe.
 
 1. *The next step repairs a step that was interrupted.* `in_step` is set at the beginning of a step
    and cleared at its end, both under the lock. A step that finds it set knows that the step before
-   was interrupted, and recounts the state first. So no code has to catch the exception.
+   was interrupted, and repairs the state first. So no code has to catch the exception.
 2. *No interrupt fits between taking the lock and entering the block that releases it.* `with lock:`
    guarantees that for `step`, which waits for the lock. `try_step` must not wait, so it uses a loop
    that runs once: `map` calls `lock.acquire(False)`, and the loop stores the result, both within
@@ -66,7 +65,8 @@ from pooledhttp.exceptions import PoolClosed
 from pooledhttp.pool.config import Limits, PoolConfig
 from pooledhttp.pool.key_state import KeyState
 from pooledhttp.pool.leaks import lease_tracker
-from pooledhttp.pool.pool_wide import recount_locked
+from pooledhttp.pool.lease import Lease
+from pooledhttp.pool.pool_wide import repair_locked
 from pooledhttp.pool.queue import free_closed_slot_locked
 from pooledhttp.pool.state import PoolState
 from pooledhttp.runtime import Runtime
@@ -84,6 +84,10 @@ logger = logging.getLogger(__name__)
 
 #: The arguments that `map` passes to `lock.acquire`; see the module docstring.
 _WITHOUT_WAITING = (False,)
+
+
+#: A step, the time to pass to it (None for the time when it runs), and its two arguments.
+PendingStep = tuple[Callable[..., object], float | None, Any, Any]
 
 
 class PoolCore(Generic[K, R]):
@@ -127,7 +131,11 @@ class PoolCore(Generic[K, R]):
         self.reset(lock)
 
     def apply_config(self, config: PoolConfig) -> None:
-        """Set the settings that are used outside the lock."""
+        """Set the settings that are used outside the lock.
+
+        They are also set outside it. `step_for_key` sees by `config_version` that they changed
+        between its look-up and its step, and repeats both.
+        """
         self.config = config
         self.config_version = object()  # a new object for each config, compared by identity
         self.validate_after = inf if config.validate_after is None else config.validate_after
@@ -142,7 +150,8 @@ class PoolCore(Generic[K, R]):
         self.state: PoolState[K, R] = PoolState(
             self.config, self.listeners, self._random, self.now()
         )
-        self.ended: deque[tuple[Callable[..., object], float | None, Any, Any]] = deque()
+        #: Steps that have yet to run, because the lock was taken or may be.
+        self.pending: deque[PendingStep] = deque()
         self.leak_check_at = -inf
 
     def limits(self, key: K) -> Limits:
@@ -154,6 +163,17 @@ class PoolCore(Generic[K, R]):
         origin = self.describe(key)
         return PoolClosed(
             f"No connection to {origin}: the pool was shut down. Create a new session.",
+            origin=origin,
+        )
+
+    def ended_error(self, key: K) -> PoolClosed:
+        """Make the error for a caller that fills the slot of a lease that has ended."""
+        if self.state.is_closed:
+            return self.closed_error(key)
+        origin = self.describe(key)
+        return PoolClosed(
+            f"The new connection to {origin} was closed: its lease has ended meanwhile (it was"
+            " released or discarded, or the process was forked). Acquire another lease.",
             origin=origin,
         )
 
@@ -178,7 +198,7 @@ class PoolCore(Generic[K, R]):
         try:
             with self.lock:
                 if self.in_step:
-                    recount_locked(self.state, self.now())
+                    repair_locked(self.state, self.now())
                 self.in_step = True
                 result = function(self.state, self.now(), *args, **kwargs)
                 self.in_step = False
@@ -223,10 +243,6 @@ class PoolCore(Generic[K, R]):
             if result is not None:
                 return result
 
-    def recount_locked(self, now: float) -> None:
-        """Repair the state after an interrupted step."""
-        recount_locked(self.state, now)
-
     def try_step(
         self,
         function: Callable[[PoolState[K, R], float, A, B], object],
@@ -246,7 +262,7 @@ class PoolCore(Generic[K, R]):
                 return False
             try:
                 if self.in_step:
-                    recount_locked(self.state, now)
+                    repair_locked(self.state, now)
                 self.in_step = True
                 function(self.state, now, first, second)
                 self.in_step = False
@@ -271,13 +287,13 @@ class PoolCore(Generic[K, R]):
             serial: The number of the lease.
             detail: Passed to `function`.
         """
-        self.ended.append((function, at, serial, detail))
+        self.pending.append((function, at, serial, detail))
         self.settle()
 
     # -- deferred work
 
     def settle(self) -> None:
-        """Run the ends that found the lock taken, and do the deferred work of all steps so far.
+        """Run the pending steps, and do the deferred work of all steps so far.
 
         After an interrupt it starts again before it raises: callers may wait for this work, and
         perhaps no other thread will use the pool.
@@ -291,18 +307,17 @@ class PoolCore(Generic[K, R]):
     def _settle(self) -> None:
         if self.in_step:  # a step was interrupted, or another thread runs one now
             self.try_step(_nothing_locked, self.now(), None, None)
-        while self._end_all() or self.state.deferred:
+        while True:
+            while self.pending and self.try_step(
+                _run_pending_locked, self.now(), self.pending, self.now
+            ):
+                pass
+            if not self.state.deferred:
+                return
             self._do_next()
 
-    def _end_all(self) -> bool:
-        """Run the ends noted in `ended`, if the lock is free; return whether any was run."""
-        has_ended_any = False
-        while self.ended and self.try_step(_end_all_locked, self.now(), self.ended, self.now):
-            has_ended_any = True
-        return has_ended_any
-
     def _do_next(self) -> None:
-        """Close one resource, or wake one caller."""
+        """Close one deferred resource, or wake one deferred caller."""
         try:
             # The loop runs once. It removes and unpacks the item in one instruction, like the loop
             # in `try_step`. `popleft` never returns the None that would end it: on an empty deque
@@ -316,7 +331,7 @@ class PoolCore(Generic[K, R]):
                 finally:
                     if slot is not None:
                         # No other call comes first, because an interrupt in it would lose the slot.
-                        self.ended.append((free_closed_slot_locked, None, slot, None))
+                        self.pending.append((free_closed_slot_locked, None, slot, None))
                 return
         except IndexError:
             return  # another thread took the last item
@@ -330,8 +345,20 @@ class PoolCore(Generic[K, R]):
         except Exception as error:  # the slot must become free, so the resource counts as closed
             logger.warning("Closing %r failed", resource, exc_info=error)
 
+    def is_dead(self, lease: Lease[K, R]) -> bool:
+        """Whether a lease has a resource that is due for a probe, and the probe finds it dead."""
+        return (
+            lease.reused
+            and lease.idle_seconds >= self.validate_after
+            and not self.probe(lease.resource)
+        )
+
     def probe(self, resource: R | None) -> bool:
-        """Return whether an idle resource is alive; never under the lock."""
+        """Return whether an idle resource is alive; never under the lock.
+
+        It asks the `is_alive` of the pool. For connections that is `Connection.is_alive`, which
+        `transport/manager` passes to the pool.
+        """
         assert self.is_alive is not None and resource is not None
         try:
             return self.is_alive(resource)
@@ -356,16 +383,13 @@ def _nothing_locked(state: object, now: float, first: object, second: object) ->
     """Change nothing; run only because each step recounts the state after an interrupted one."""
 
 
-def _end_all_locked(
-    state: PoolState[K, R],
-    now: float,
-    ended: deque[tuple[Callable[..., object], float | None, Any, Any]],
-    clock: Callable[[], float],
+def _run_pending_locked(
+    state: PoolState[K, R], now: float, pending: deque[PendingStep], clock: Callable[[], float]
 ) -> None:
-    """Run all deferred ends."""
-    while ended:
+    """Run the pending steps."""
+    while pending:
         # Removed after it was run. An interrupt in between runs it twice, which does no harm; if it
         # were removed first, an interrupt would lose it for ever.
-        function, at, what, detail = ended[0]
-        function(state, clock() if at is None else at, what, detail)
-        ended.popleft()
+        function, at, subject, detail = pending[0]
+        function(state, clock() if at is None else at, subject, detail)
+        pending.popleft()

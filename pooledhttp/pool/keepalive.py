@@ -5,8 +5,8 @@
     limit      no request uses a connection of this age or older
     trust      a careful request, which must not be sent twice, uses only younger connections
 
-An announced limit is no third number here: each slot keeps it as `keep_until`. The pool learns from
-three observations:
+An announced limit changes only `trust` here; each slot has its own end of it in `keep_until`. The
+pool learns from three observations:
 
     learn_announced   the peer announced its idle limit      sets `trust`, less a margin
     saw_alive         a connection of some age was alive     raises `trust` to nearly that age
@@ -16,7 +16,8 @@ three observations:
 A peer that restarts closes connections of any age. So if a close is observed at less than half an
 age at which another connection was alive, the idle timeout is probably not the reason. Such a close
 lowers `trust` at once, because the next connection found alive raises it again. It lowers `limit`
-only when it happens a second time.
+only when it happens again, more than five seconds and at most five minutes after the first time:
+closes within five seconds are one incident.
 
 A limit learned from a close is forgotten after five minutes. Otherwise no later observation could
 correct it, because the pool keeps no connection beyond the limit.
@@ -60,11 +61,11 @@ class KeepAlive:
 
     __slots__ = (
         "_announced",
-        "_doubted_at",
+        "_assumed_alive",
+        "_early_close_at",
         "_forget_at",
-        "_good",
         "_is_announcement_wrong",
-        "_proved",
+        "_longest_alive",
         "limit",
         "trust",
     )  # fmt: skip
@@ -73,11 +74,13 @@ class KeepAlive:
     trust: float  #: Below this idle age, a careful request may use a connection.
 
     def __init__(self) -> None:
-        self._good = _START_SECONDS  # the age up to which connections are assumed to be alive
-        self._proved = 0.0  # the greatest age at which one was alive
+        self._assumed_alive = _START_SECONDS  # the trusted age before margins; each close lowers it
+        self._longest_alive = (
+            0.0  # the greatest age at which one was alive; a confirmed close lowers it
+        )
         self._announced = inf  # the announced idle limit, less the margin
         self._is_announcement_wrong = False  # the peer has closed one before that
-        self._doubted_at = -inf  # when a close was last observed that did not lower the limit
+        self._early_close_at = -inf  # when the last incident of early closes began
         self._forget_at = inf  # when the learned limit is forgotten
         self.limit = inf
         self.trust = _START_SECONDS * _MARGIN
@@ -95,33 +98,33 @@ class KeepAlive:
 
     def saw_alive(self, age: float) -> None:
         """Learn that a connection idle for `age` seconds was alive."""
-        if age > self._proved:
-            self._proved = age
-        if age > self._good:
-            self._good = age
+        if age > self._longest_alive:
+            self._longest_alive = age
+        if age > self._assumed_alive:
+            self._assumed_alive = age
             self._update_trust()
 
     def saw_closed(self, age: float, now: float) -> None:
-        """Learn that the peer had closed a connection before it was idle for `age` seconds."""
+        """Learn that a connection was found closed after it had been idle for `age` seconds."""
         age = max(age, 0.0)
         if age < self._announced:
             self._is_announcement_wrong = True
-        self._good = min(self._good, age * _MARGIN)
-        if age * 2 > self._proved or self._is_believed(now):
-            self._proved = min(self._proved, age * _MARGIN)
+        self._assumed_alive = min(self._assumed_alive, age * _MARGIN)
+        if age * 2 > self._longest_alive or self._confirm_early_close(now):
+            self._longest_alive = min(self._longest_alive, age * _MARGIN)
             self.limit = min(self.limit, max(age * _MARGIN, _LEAST_LIMIT_SECONDS))
             self._forget_at = now + _MEMORY_SECONDS
         self._update_trust()
 
-    def _is_believed(self, now: float) -> bool:
-        """Whether a close far below a proved age has happened before, in another incident."""
-        if now - self._doubted_at > _MEMORY_SECONDS:
-            self._doubted_at = now
+    def _confirm_early_close(self, now: float) -> bool:
+        """Remember an early close; return whether an earlier incident has already shown one."""
+        if now - self._early_close_at > _MEMORY_SECONDS:
+            self._early_close_at = now
             return False
-        return now - self._doubted_at > _INCIDENT_SECONDS
+        return now - self._early_close_at > _INCIDENT_SECONDS
 
     def forget_outdated(self, now: float) -> None:
-        """Forget a learned limit that is too old."""
+        """Forget a learned limit that is too old, and any doubt about the announced one."""
         if now >= self._forget_at:
             self.limit = inf
             self._forget_at = inf
@@ -129,9 +132,9 @@ class KeepAlive:
             self._update_trust()
 
     def _update_trust(self) -> None:
-        known = self._good * _MARGIN
+        known = self._assumed_alive * _MARGIN
         if self._announced != inf:
-            # After the peer has closed a connection too early, only observations count.
+            # After a close before the announced end, the announcement is only an upper bound.
             known = min(self._announced, known) if self._is_announcement_wrong else self._announced
-        known = min(known, self.limit if self.limit == inf else self.limit * _MARGIN)
+        known = min(known, self.limit * _MARGIN)
         self.trust = known if known >= _LEAST_TRUST_SECONDS else 0.0

@@ -9,8 +9,10 @@ resource has been closed:
       |                 v                     v
       +-------------> closing <---------------+      free when the close has returned
 
-These classes only hold data; the modules of steps change it. Each object belongs to one `PoolState`
-and is used only while the lock of the pool is held.
+These classes hold data and the arithmetic on their own data; the modules of steps change what
+belongs to several objects. Each object belongs to one `PoolState`. It is changed only while the
+lock of the pool is held; where `pool` or `maintenance` read a number without the lock, a comment
+says so.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from pooledhttp.pool.lease import Lease, LeaseWatch
 from pooledhttp.pool.stats import Counters
 from pooledhttp.runtime import Waiter
 
-__all__ = ["UNLIMITED", "KeyState", "Outcome", "Slot", "WaitingCaller"]
+__all__ = ["UNLIMITED", "KeyState", "WaitState", "Slot", "WaitingCaller"]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
@@ -42,8 +44,19 @@ class Slot(Generic[K, R]):
     """Room for one resource, and the resource in it."""
 
     __slots__ = (
-        "epoch", "idle_before", "idle_since", "is_request", "keep_until", "key_state", "lease",
-        "opened_at", "resource", "retire_at", "taken_at", "uses", "watch",
+        "epoch",
+        "idle_before",
+        "idle_since",
+        "keep_until",
+        "key_state",
+        "lease",
+        "opened_at",
+        "resource",
+        "retire_at",
+        "serves_request",
+        "taken_at",
+        "uses",
+        "watch",
     )  # fmt: skip
 
     def __init__(self, key_state: KeyState[K, R]) -> None:
@@ -57,7 +70,9 @@ class Slot(Generic[K, R]):
         self.idle_before = 0.0  # how long it had been idle when the present lease got it
         self.taken_at = 0.0  # when the present lease got it
         self.uses = 0  # requests, for `max_requests`
-        self.is_request = True  # False while its lease serves no request: for warming or a probe
+        self.serves_request = (
+            True  # False while its lease serves no request: it warms the key, or probes
+        )
         self.lease: weakref.ref[Lease[K, R]] | None = None  # the present one, or else the last
         self.watch: LeaseWatch | None = None  # of the present lease, if leak detection is on
 
@@ -67,8 +82,8 @@ class Slot(Generic[K, R]):
         return self.key_state.origin
 
 
-class Outcome(enum.Enum):
-    """How the wait of a caller ended, or that it has not ended yet."""
+class WaitState(enum.Enum):
+    """Whether a caller still waits, or how its wait ended."""
 
     PENDING = "pending"  #: in the queue
     SERVED = "served"  #: its lease has a slot
@@ -82,45 +97,61 @@ class WaitingCaller(Generic[K, R]):
     Args:
         lease: Gets the slot.
         signal: Wakes the caller.
-        since: When it began to wait, on the pool's clock.
+        called_at: When it called `acquire`, on the pool's clock; waiting time is counted from here.
         patience: After this many seconds it may overtake callers of other keys.
         careful: It accepts only an idle resource that is trusted.
-        fresh: It accepts only an empty slot.
     """
 
-    __slots__ = ("careful", "fresh", "lease", "outcome", "patience", "signal", "since")
+    __slots__ = ("called_at", "careful", "lease", "patience", "signal", "state")
 
     def __init__(
         self,
         lease: Lease[K, R],
         signal: Waiter,
-        since: float,
+        called_at: float,
         patience: float,
         *,
         careful: bool,
-        fresh: bool,
     ) -> None:
         self.lease = lease
         self.signal = signal
-        self.since = since
+        self.called_at = called_at
         self.patience = patience
         self.careful = careful
-        self.fresh = fresh
-        self.outcome = Outcome.PENDING
+        self.state = WaitState.PENDING
 
 
 class KeyState(Generic[K, R]):
     """The state of one key.
 
-    `open` counts all its slots: those in use, idle and closing. Two counts are parts of `in_use`:
-    `dialling` (empty slots) and `warming` (slots whose lease serves no request, because it warms
-    the key or probes a resource). `leased` is `in_use` without `warming`.
+    `open` counts all its slots: those in use, idle and closing. `in_use` counts the slots that have
+    a lease. Parts of it are `dialling` (the slot is empty) and `not_serving` (the lease serves no
+    request, because it warms the key or probes a resource); `serving` is the rest of `not_serving`.
+
+    Like every object in a `PoolState`, it needs the lock of the pool.
     """
 
     __slots__ = (
-        "alive_at", "blocked_serial", "bucket", "bucket_index", "closing", "counters", "dialling",
-        "epoch", "idle", "idle_limit", "idle_timeout", "keepalive", "key", "max_idle", "max_open",
-        "min_idle", "open", "origin", "waiting", "warming",
+        "blocked_serial",
+        "bucket",
+        "bucket_index",
+        "closing",
+        "counters",
+        "dialling",
+        "epoch",
+        "idle",
+        "idle_limit",
+        "idle_timeout",
+        "keepalive",
+        "key",
+        "max_idle",
+        "max_open",
+        "min_idle",
+        "not_serving",
+        "open",
+        "origin",
+        "proved_alive_seconds",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, key: K, origin: str, now: float) -> None:
@@ -129,7 +160,7 @@ class KeyState(Generic[K, R]):
         self.open = 0
         self.dialling = 0
         self.closing = 0
-        self.warming = 0
+        self.not_serving = 0
         # The newest slot is last. Why a list and not a deque: removing the first item of a list
         # moves the others, but that is cheap compared with the close that follows it. A deque
         # allocates 64 entries at once: five megabytes for ten thousand keys with one slot each,
@@ -139,11 +170,13 @@ class KeyState(Generic[K, R]):
         self.epoch = 0  # each eviction adds one
         self.bucket = 0  # the bucket of `IdleIndex` that has this key; 0 for none
         self.bucket_index = 0  # the position in that bucket
-        self.blocked_serial = -1  # the lease of the caller in `BlockedIndex`'s entry of this key
+        self.blocked_serial = -1  # the lease that `BlockedIndex` has an entry for; -1 for none
         self.keepalive = KeepAlive()
         # Copies of numbers of `keepalive`, so that a request need not read that object as well.
         self.idle_limit = inf  # idle this long, a resource is not used: by the settings, or learned
-        self.alive_at = 0.0  # the longest idle time after which a resource was found alive
+        self.proved_alive_seconds = (
+            0.0  # the longest idle time after which a resource was found alive
+        )
         self.counters = Counters(now)
         self.idle_timeout = inf
         self.max_open = self.max_idle = UNLIMITED
@@ -159,12 +192,12 @@ class KeyState(Generic[K, R]):
 
     def saw_alive(self, age: float) -> None:
         """Learn that a resource idle for `age` seconds was alive."""
-        self.alive_at = max(self.alive_at, age)
+        self.proved_alive_seconds = max(self.proved_alive_seconds, age)
         self.keepalive.saw_alive(age)
 
     def saw_closed(self, age: float, now: float) -> None:
         """Learn that a resource idle for `age` seconds was dead."""
-        self.alive_at = 0.0  # so that `keepalive` hears of the next one found alive
+        self.proved_alive_seconds = 0.0  # so that `keepalive` hears of the next one found alive
         self.keepalive.saw_closed(age, now)
         self._update_idle_limit()
 
@@ -182,6 +215,6 @@ class KeyState(Generic[K, R]):
         return self.open - len(self.idle) - self.closing
 
     @property
-    def leased(self) -> int:
+    def serving(self) -> int:
         """Slots whose lease serves a request."""
-        return self.in_use - self.warming
+        return self.in_use - self.not_serving

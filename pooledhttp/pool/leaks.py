@@ -26,8 +26,8 @@ __all__ = [
 
 _PACKAGE = __name__.partition(".")[0]
 
-#: Each time the tracker has this many notes more, it drops those about ended leases.
-_TIDY_AT = 1_000
+#: Every this many notes, the tracker drops those about leases that have ended.
+_TIDY_COUNT = 1_000
 
 
 def caller_outside() -> tuple[str, str]:
@@ -121,7 +121,7 @@ class LeaseTracker:
 
     def note(self, pool: _TrackedPool, serial: int, origin: str, where: str, thread: str) -> None:
         """Note a lease that was acquired."""
-        if len(self._notes) >= _TIDY_AT and len(self._notes) % _TIDY_AT == 0:
+        if len(self._notes) >= _TIDY_COUNT and len(self._notes) % _TIDY_COUNT == 0:
             self._tidy()
         self._notes[id(pool), serial] = _Note(pool, origin, where, thread, self._scope)
 

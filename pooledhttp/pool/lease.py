@@ -3,7 +3,7 @@
     (waiting) --> empty --fill--> holding --release--> ended     the resource is idle again
                     |                |------discard--> ended     the resource is closed
                     |                |------__del__--> ended     closed, and counted as a leak
-                    |                '--found_stale--> empty     closed, the slot is kept
+                    |                '--found_stale--> empty     closed; a new slot takes its place
                     '---release, discard, __del__----> ended
 
 A lease ends once. Ending it again does nothing, from any thread. The lease itself does not store
@@ -80,10 +80,10 @@ class _ThisThread(threading.local):
     """A weak reference to the running thread, made once per thread: every request needs one."""
 
     def __init__(self) -> None:
-        self.reference = weakref.ref(threading.current_thread())
+        self.ref = weakref.ref(threading.current_thread())
 
 
-_here = _ThisThread()
+_this_thread = _ThisThread()
 
 
 class LeasedSlot(Protocol):
@@ -107,15 +107,15 @@ class LeaseOwner(Protocol[K, R]):
         """Put a new resource into the empty slot of a lease."""
 
     def replace_dead(self, lease: Lease[K, R]) -> None:
-        """Close the dead resource of a lease, which keeps its slot."""
+        """Close the dead resource of a lease, which gets a new, empty slot in its place."""
 
-    def end_released(self, serial: int, keep_for: float | None) -> None:
+    def end_released(self, serial: int, announced_seconds: float | None) -> None:
         """End a lease whose resource can be used again."""
 
     def end_discarded(self, serial: int, reason: str) -> None:
         """End a lease and close its resource."""
 
-    def end_unclaimed(self, serial: int) -> None:
+    def end_never_received(self, serial: int) -> None:
         """End a lease that was dropped before its caller received it."""
 
     def end_dropped(self, serial: int) -> None:
@@ -133,12 +133,12 @@ class Lease(Generic[K, R]):
         wait_seconds: How long the caller waited in the queue.
         slot: The slot, which belongs to the pool; `None` after the end.
         serial: The number of the lease, unique in its pool.
-        thread: The thread that made the lease.
+        thread_ref: A weak reference to the thread that made the lease.
     """
 
     __slots__ = (
         "__weakref__", "_owner", "idle_seconds", "key", "resource", "reused", "serial", "slot",
-        "thread", "wait_seconds",
+        "thread_ref", "wait_seconds",
     )  # fmt: skip
 
     key: K
@@ -154,7 +154,7 @@ class Lease(Generic[K, R]):
         self._owner = owner
         self.key = key
         self.serial = serial
-        self.thread = _here.reference
+        self.thread_ref = _this_thread.ref
         self.wait_seconds = 0.0
 
     @property
@@ -170,23 +170,23 @@ class Lease(Generic[K, R]):
 
         Raises:
             ValueError: The lease already holds a resource.
-            PoolClosed: The lease has ended, for example because the process was forked. The pool
-                has closed `resource`.
+            PoolClosed: The lease has ended: it was released or discarded, or the process was forked
+                since. The pool has closed `resource`.
         """
         self._owner.fill(self, resource)
 
-    def release(self, keep_for: float | None = None) -> None:
+    def release(self, announced_seconds: float | None = None) -> None:
         """Give the resource back for reuse; an empty slot becomes free.
 
         Args:
-            keep_for: For how many seconds the peer has announced to keep the connection open;
-                `None` if it has announced nothing.
+            announced_seconds: The idle limit that the peer announced, in seconds; `None` if it
+                announced none.
         """
         self.resource = self.slot = None
-        self._owner.end_released(self.serial, keep_for)
+        self._owner.end_released(self.serial, announced_seconds)
 
     def discard(self, reason: str) -> None:
-        """Give the slot back and have the resource closed.
+        """Give the slot back, and schedule the close of the resource.
 
         Args:
             reason: A short, constant text. Statistics count closed resources by it.
@@ -227,7 +227,11 @@ class Lease(Generic[K, R]):
 
     def __del__(self) -> None:
         try:
+            if self.serial not in self._owner.held:  # it has ended, as nearly all have
+                return
             slot = self._end_if_dropped()
+        except AttributeError:  # `__init__` failed, or the interpreter is shutting down
+            return
         except BaseException:  # Python ignores Ctrl-C in a finalizer, but the slot must not be lost
             self._end_if_dropped()
             raise
@@ -244,17 +248,14 @@ class Lease(Generic[K, R]):
 
     def _end_if_dropped(self) -> LeasedSlot | None:
         """End a lease that has not ended; return its slot if its holder dropped it in use."""
-        try:
-            slot = self._owner.held.get(self.serial)
-        except AttributeError:  # `__init__` failed, or the interpreter is shutting down
-            return None
+        slot = self._owner.held.get(self.serial)
         if slot is None:
             return None
         if getattr(self, "slot", None) is None:
             # There are two cases. The holder has ended the lease while another thread had the lock:
             # that end is noted and runs first, so this one does nothing. Or the caller never
             # received the lease, and this is its only end.
-            self._owner.end_unclaimed(self.serial)
+            self._owner.end_never_received(self.serial)
             return None
         self._owner.end_dropped(self.serial)
         return slot

@@ -23,12 +23,12 @@ from pooledhttp.pool.core import PoolCore
 from pooledhttp.pool.key_state import UNLIMITED, KeyState
 from pooledhttp.pool.lease import Lease
 from pooledhttp.pool.pool_wide import (
-    await_drain_locked,
+    add_drainer_locked,
+    count_new_leaks_locked,
     drop_unused_locked,
-    dropped_locked,
     evict_locked,
     expire_locked,
-    find_leaks_locked,
+    removed_stats_locked,
     resize_locked,
     shortage_locked,
     shut_down_locked,
@@ -76,8 +76,8 @@ class PoolMaintenance(Generic[K, R]):
         core = self._core
         self._reclaim_lost()
         soonest = inf
-        for keys in self._keys_in_parts():
-            soonest = min(soonest, core.step(expire_locked, keys))
+        for key_states in self._key_states_in_parts():
+            soonest = min(soonest, core.step(expire_locked, key_states))
         core.step(drop_unused_locked)
         if core.watches_leaks:
             soonest = min(soonest, self.report_leaks())
@@ -102,7 +102,7 @@ class PoolMaintenance(Generic[K, R]):
         threshold = core.config.leak_threshold
         if threshold is None:
             return inf
-        found, soonest = core.step(find_leaks_locked, threshold)
+        found, soonest = core.step(count_new_leaks_locked, threshold)
         now = core.now()
         # A lease acquired later can become a leak before those seen now do.
         core.leak_check_at = min(soonest, now + threshold)
@@ -119,7 +119,9 @@ class PoolMaintenance(Generic[K, R]):
         """Log, at most once a minute, that good connections are closed, and the limit to raise."""
         core = self._core
         state = core.state
-        key_state, state.overflowed = state.overflowed, None
+        # Without the lock. If another thread notes an overflow in between, one log line is lost.
+        key_state = state.overflowed
+        state.overflowed = None
         now = core.now()
         if key_state is None or now < self._overflow_log_at:
             return
@@ -137,11 +139,11 @@ class PoolMaintenance(Generic[K, R]):
             max(wanted, limit + 1),
         )  # fmt: skip
 
-    def _keys_in_parts(self) -> Iterator[list[KeyState[K, R]]]:
+    def _key_states_in_parts(self) -> Iterator[list[KeyState[K, R]]]:
         """Yield the states of all keys, in lists that one step can handle."""
-        keys = list(self._core.state.keys.values())
-        for start in range(0, len(keys), _KEYS_PER_STEP):
-            yield keys[start : start + _KEYS_PER_STEP]
+        key_states = list(self._core.state.keys.values())
+        for start in range(0, len(key_states), _KEYS_PER_STEP):
+            yield key_states[start : start + _KEYS_PER_STEP]
 
     # -- warm resources
 
@@ -227,23 +229,23 @@ class PoolMaintenance(Generic[K, R]):
         Returns:
             How many resources are closed, now or later.
         """
-        is_meant = which if callable(which) else None
-        keys = [
+        matches = which if callable(which) else None
+        key_states = [
             key_state
             for key, key_state in list(self._core.state.keys.items())
-            if (is_meant(key) if is_meant is not None else key == which)
+            if (matches(key) if matches is not None else key == which)
         ]
-        return self._evict_keys(keys, "evicted")
+        return self._evict_keys(key_states, "evicted")
 
     def close_idle(self) -> None:
-        """Close all idle resources now, and those in use when their lease ends.
+        """Close all resources: idle ones now, and those in use when their lease ends.
 
         The pool stays usable.
         """
         self._evict_keys(list(self._core.state.keys.values()), "closed")
 
-    def _evict_keys(self, keys: Iterable[KeyState[K, R]], reason: str) -> int:
-        count = sum(self._core.step(evict_locked, key_state, reason) for key_state in keys)
+    def _evict_keys(self, key_states: Iterable[KeyState[K, R]], reason: str) -> int:
+        count = sum(self._core.step(evict_locked, key_state, reason) for key_state in key_states)
         self._core.emit_events()
         return count
 
@@ -264,7 +266,7 @@ class PoolMaintenance(Generic[K, R]):
         core = self._core
         signal = core.runtime.waiter()
         self.shutdown()
-        if core.step(await_drain_locked, signal):
+        if core.step(add_drainer_locked, signal):
             signal.wait(deadline)
         return not core.state.open_total
 
@@ -281,15 +283,15 @@ class PoolMaintenance(Generic[K, R]):
         core.settle()  # leases whose end is still noted have ended, as their callers see it
         parts: dict[str, list[OriginStats]] = {}
         maxima: dict[str, int | None] = {}
-        for keys in self._keys_in_parts():
-            for part in core.step(snapshots_locked, keys):
+        for key_states in self._key_states_in_parts():
+            for part in core.step(snapshots_locked, key_states):
                 parts.setdefault(part.origin, []).append(part)
                 maxima[part.origin] = part.max_open
         origins: Mapping[str, OriginStats] = {
             origin: same[0] if len(same) == 1 else merge_stats(origin, same, maxima[origin])
             for origin, same in parts.items()
         }
-        dropped = core.step(dropped_locked)
+        dropped = core.step(removed_stats_locked)
         total = merge_stats("", [*origins.values(), dropped], core.config.max_total)
         return PoolStats(total, origins)
 

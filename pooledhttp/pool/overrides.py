@@ -37,19 +37,23 @@ class Inherit(enum.Enum):
 INHERIT: Final = Inherit.INHERIT
 
 
-def check_count(field: str, value: object, least: int, *, unit: str = "resources") -> None:
-    """Raise unless `value` is None or an int of at least `least`.
+def check_count(
+    field: str, value: object, least: int, *, unit: str = "connections", allows_none: bool = True
+) -> None:
+    """Raise unless `value` is an int of at least `least`, or None if `allows_none`.
 
     Raises:
         TypeError: It has another type; booleans are not accepted.
         ValueError: It is too small.
     """
-    if value is None:
+    if value is None and allows_none:
         return
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{field} must be a whole number of {unit} or None, not {value!r}")
+        or_none = " or None" if allows_none else ""
+        raise TypeError(f"{field} must be a whole number of {unit}{or_none}, not {value!r}")
     if value < least:
-        raise ValueError(f"{field} must be at least {least}, or None for no limit, not {value!r}")
+        or_none = ", or None for no limit" if allows_none else ""
+        raise ValueError(f"{field} must be at least {least}{or_none}, not {value!r}")
 
 
 @record
@@ -74,10 +78,8 @@ class HostLimits:
             check_count("max_per_host", self.max_per_host, 1)
         if self.max_idle_per_host is not INHERIT:
             check_count("max_idle_per_host", self.max_idle_per_host, 0)
-        if self.min_idle is None:
-            raise TypeError("min_idle must be a whole number of connections, not None")
         if self.min_idle is not INHERIT:
-            check_count("min_idle", self.min_idle, 0)
+            check_count("min_idle", self.min_idle, 0, allows_none=False)
 
 
 @record

@@ -11,15 +11,15 @@ with functions that the constructor takes. `acquire` looks for a slot in this or
     4  the queue
 
 This module has the code that every request runs: the shortest way to a slot, and the end of a
-lease. `acquire` has the other ways to a slot, and `maintenance`, the base class, has the rest. All
-of them change one state under one lock, which is held for microseconds. Probing, closing, waking,
-events and logging happen after the lock has been released. `core` describes how, and why ending a
-lease never waits for the lock.
+lease. The module `acquire` has the other ways to a slot, and `maintenance`, the base class, has the
+rest. All of them change one state under one lock, which is held for microseconds. Probing, closing,
+waking, events and logging happen after the lock has been released. `core` describes how, and why
+ending a lease never waits for the lock.
 """
 
 from __future__ import annotations
 
-import os
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from math import inf
@@ -27,7 +27,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from pooledhttp.events import ConnectionOpened, LeaseAcquired, Listeners
-from pooledhttp.pool.acquire import find_slot, give_back, replace_until_alive
+from pooledhttp.pool.acquire import end_failed_acquire, find_slot, replace_dead_until_alive
 from pooledhttp.pool.checkin import discard_locked, reclaim_locked, release_locked
 from pooledhttp.pool.checkout import (
     count_replay_locked,
@@ -40,6 +40,7 @@ from pooledhttp.pool.core import PoolCore
 from pooledhttp.pool.leaks import caller_outside, lease_tracker
 from pooledhttp.pool.lease import Lease, LeaseWatch
 from pooledhttp.pool.maintenance import PoolMaintenance
+from pooledhttp.pool.pool_wide import repair_locked
 from pooledhttp.pool.sweeper import Sweeper, process_sweeper
 from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
@@ -94,7 +95,7 @@ class Pool(PoolMaintenance[K, R]):
         self._abandon = abandon
         self._inherited: list[R] = []
         self._sweeper = sweeper
-        if sweeper is None and abs(self.now() - default_runtime().now()) < 1.0:
+        if sweeper is None and not _has_own_clock(self.runtime):
             self._sweeper = process_sweeper()
         self._core = PoolCore(
             config if config is not None else PoolConfig(),
@@ -113,9 +114,7 @@ class Pool(PoolMaintenance[K, R]):
 
     # -- acquiring
 
-    def acquire(
-        self, key: K, deadline: Deadline, *, careful: bool = False, fresh: bool = False
-    ) -> Lease[K, R]:
+    def acquire(self, key: K, deadline: Deadline, *, careful: bool = False) -> Lease[K, R]:
         """Take an idle resource for `key`, or an empty slot for a new one.
 
         Args:
@@ -123,7 +122,6 @@ class Pool(PoolMaintenance[K, R]):
             deadline: When to stop waiting; the pool's `acquire_timeout` can end the wait earlier.
             careful: Take an idle resource only if it has been idle so briefly that it is trusted
                 (see `keepalive`). For requests that must not be sent twice.
-            fresh: Take an empty slot, even if a resource is idle.
 
         Raises:
             PoolTimeout: No slot became free in time. The message lists the leases that hold them.
@@ -136,27 +134,27 @@ class Pool(PoolMaintenance[K, R]):
         try:
             with core.lock:  # the lines of `core.step`, repeated here to save a call
                 if core.in_step:
-                    core.recount_locked(now)
+                    repair_locked(core.state, now)
                 core.in_step = True
                 key_state = state.keys.get(key)
                 has_slot = (
                     key_state is not None
-                    and not (careful or fresh)
+                    and not careful
                     and take_idle_locked(state, now, key_state, lease)
                 )
                 core.in_step = False
             if not has_slot:
-                find_slot(core, lease, deadline, now, careful, fresh)
-            if core.ended or state.deferred:
+                find_slot(core, lease, deadline, now, careful)
+            if core.pending or state.deferred:
                 core.settle()
-            if (
+            if (  # the lines of `core.is_dead`, repeated here to save a call
                 lease.reused
                 and lease.idle_seconds >= core.validate_after
                 and not core.probe(lease.resource)
             ):
-                replace_until_alive(core, lease, careful)
+                replace_dead_until_alive(core, lease, careful)
         except BaseException:
-            give_back(core, lease)
+            end_failed_acquire(core, lease)
             raise
         if core.watches_leaks:
             self._watch(lease)
@@ -196,13 +194,13 @@ class Pool(PoolMaintenance[K, R]):
         slot = core.step(fill_locked, lease, resource)
         if slot is None:
             core.close(resource)
-            raise core.closed_error(lease.key)
+            raise core.ended_error(lease.key)
         if self.listeners:
             self.listeners.emit(ConnectionOpened(slot.origin, slot.opened_at - slot.taken_at))
             core.emit_events()
 
     def replace_dead(self, lease: Lease[K, R]) -> None:
-        """Close the dead resource of a lease, which keeps its slot."""
+        """Close the dead resource of a lease, which gets a new, empty slot in its place."""
         resource = lease.resource
         if resource is None or lease.serial not in self.held:
             return
@@ -211,18 +209,18 @@ class Pool(PoolMaintenance[K, R]):
         core.step(replace_dead_locked, lease)
         core.emit_events()
 
-    def end_released(self, serial: int, keep_for: float | None) -> None:
+    def end_released(self, serial: int, announced_seconds: float | None) -> None:
         """End a lease whose resource can be used again."""
         core = self._core
         state = core.state
         now = self.now()
         try:
-            if not core.try_step(release_locked, now, serial, keep_for):
-                core.ended.append((release_locked, now, serial, keep_for))
+            if not core.try_step(release_locked, now, serial, announced_seconds):
+                core.pending.append((release_locked, now, serial, announced_seconds))
         except BaseException:
             core.settle()  # repairs an interrupted step; a caller may wait for the slot
             raise
-        if core.ended or state.deferred:
+        if core.pending or state.deferred:
             core.settle()
             if state.overflowed is not None:
                 self._log_overflow()
@@ -235,15 +233,15 @@ class Pool(PoolMaintenance[K, R]):
         if self._core.state.events:
             self._core.emit_events()
 
-    def end_unclaimed(self, serial: int) -> None:
-        """End a lease that was dropped before its caller received it.
+    def end_never_received(self, serial: int) -> None:
+        """End a lease whose `acquire` was interrupted before the caller received it.
 
         A finalizer calls this, so it emits no events.
         """
-        self._core.end(discard_locked, None, serial, "never taken")
+        self._core.end(discard_locked, None, serial, "never_received")
 
     def end_dropped(self, serial: int) -> None:
-        """End a lease that was dropped while it was in use.
+        """End a lease that its caller dropped without ending it, and count a leak.
 
         A finalizer calls this, so it emits no events.
         """
@@ -276,7 +274,7 @@ class Pool(PoolMaintenance[K, R]):
     def leased_count(self, key: K) -> int:
         """Return how many slots of a key requests use; warming and probes do not count."""
         key_state = self._core.state.keys.get(key)
-        return 0 if key_state is None else key_state.leased
+        return 0 if key_state is None else key_state.serving
 
     def count_replay(self, key: K) -> None:
         """Count a replay: a request sent again because its reused connection was dead."""
@@ -303,9 +301,15 @@ class Pool(PoolMaintenance[K, R]):
                 self._abandon(resource)
 
     def __del__(self) -> None:
+        # Without the lock: nothing else refers to the pool. Leases refer to it, so none is left.
         core = getattr(self, "_core", None)
-        if core is None or os is None:
+        if core is None or sys.is_finalizing():
             return
         for key_state in core.state.keys.values():
             for slot in key_state.idle:
                 core.close(slot.resource)
+
+
+def _has_own_clock(runtime: Runtime) -> bool:
+    """Whether the clock of a runtime is not that of the process, as in tests."""
+    return abs(runtime.now() - default_runtime().now()) >= 1.0

@@ -3,13 +3,13 @@
     for some keys      expire_locked        close what has expired
                        evict_locked         close the resources of a key
                        snapshots_locked     copy their numbers
-    for all            find_leaks_locked    count the leases that are not used any more
+    for all            count_new_leaks_locked  count the leases that are not used any more
                        drop_unused_locked   drop the states of unused keys
                        shortage_locked      which keys have too few idle resources
                        resize_locked        apply new settings
                        shut_down_locked     close the pool for good
-                       await_drain_locked   tell when everything is closed
-                       recount_locked       repair the state after an interrupted step
+                       add_drainer_locked   note who waits until everything is closed
+                       repair_locked        repair the state after an interrupted step
 
 `maintenance` runs them; `core` runs the last one. A walk over many keys takes some of them at a
 time, so that it holds the lock only briefly.
@@ -21,22 +21,22 @@ from collections.abc import Hashable, Iterable, Mapping
 from math import inf
 from typing import TypeVar
 
-from pooledhttp.pool.checkin import close_expired_locked, count_leak_locked
+from pooledhttp.pool.checkin import close_unusable_locked, count_leak_locked
 from pooledhttp.pool.config import Limits, PoolConfig
-from pooledhttp.pool.key_state import UNLIMITED, KeyState, Outcome, Slot
-from pooledhttp.pool.queue import repair_queue_locked, serve_locked
+from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot, WaitState
+from pooledhttp.pool.queue import repair_queue_locked, serve_locked, wake_drainers_locked
 from pooledhttp.pool.state import PoolState
 from pooledhttp.pool.stats import OriginStats
 from pooledhttp.runtime import Waiter
 
 __all__ = [
-    "await_drain_locked",
+    "add_drainer_locked",
     "drop_unused_locked",
-    "dropped_locked",
+    "removed_stats_locked",
     "evict_locked",
     "expire_locked",
-    "find_leaks_locked",
-    "recount_locked",
+    "count_new_leaks_locked",
+    "repair_locked",
     "resize_locked",
     "shortage_locked",
     "shut_down_locked",
@@ -47,9 +47,11 @@ K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
 
-def expire_locked(state: PoolState[K, R], now: float, keys: Iterable[KeyState[K, R]]) -> float:
+def expire_locked(
+    state: PoolState[K, R], now: float, key_states: Iterable[KeyState[K, R]]
+) -> float:
     """Close the expired idle slots of some keys; return when the next one expires."""
-    return min((_expire_key_locked(state, now, key_state) for key_state in keys), default=inf)
+    return min((_expire_key_locked(state, now, key_state) for key_state in key_states), default=inf)
 
 
 def _expire_key_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> float:
@@ -59,19 +61,21 @@ def _expire_key_locked(state: PoolState[K, R], now: float, key_state: KeyState[K
         return inf
     key_state.forget_outdated(now)
     limit = key_state.idle_limit
-    surplus = max(len(idle) - key_state.min_idle, 0) if key_state.min_idle else 0
+    # `idle_limit` lacks the idle timeout if the key has a minimum (see `apply_limits`). The oldest
+    # slots, those beyond the minimum, have that timeout.
+    beyond_minimum = max(len(idle) - key_state.min_idle, 0) if key_state.min_idle else 0
     soonest = inf
     for slot in list(idle):
         end = min(slot.keep_until, slot.idle_since + limit)
-        if surplus:  # `min_idle` slots are exempt from the idle timeout; the older ones are not
+        if beyond_minimum:
             end = min(end, slot.idle_since + state.idle_timeout)
-            surplus -= 1
+            beyond_minimum -= 1
         if end > now:
             soonest = min(soonest, end)
             continue
         idle.remove(slot)
         state.idle_total -= 1
-        close_expired_locked(state, now, slot)
+        close_unusable_locked(state, now, slot)
     return soonest
 
 
@@ -80,14 +84,14 @@ def drop_unused_locked(state: PoolState[K, R], now: float) -> None:
     state.drop_unused_locked(now)
 
 
-def find_leaks_locked(
+def count_new_leaks_locked(
     state: PoolState[K, R], now: float, threshold: float
 ) -> tuple[list[tuple[Slot[K, R], float]], float]:
     """Count the leases without a call in progress that have not been used for `threshold` seconds.
 
     Returns:
-        The slots of the new ones, each with the seconds since its last use; and when the next lease
-        can become one.
+        The newly leaked slots, each with the seconds since its last use; and when the next lease
+        can be one.
     """
     found = []
     soonest = inf
@@ -97,7 +101,7 @@ def find_leaks_locked(
             continue
         unused = now - watch.touched_at
         if watch.calls or unused < threshold:
-            soonest = min(soonest, now + threshold - (0.0 if watch.calls else unused))
+            soonest = min(soonest, threshold + (now if watch.calls else watch.touched_at))
             continue
         count_leak_locked(state, now, slot)
         found.append((slot, unused))
@@ -127,7 +131,7 @@ def shut_down_locked(state: PoolState[K, R], now: float) -> None:
     for key_state in list(state.keys.values()):
         while key_state.waiting:
             serial, caller = next(iter(key_state.waiting.items()))
-            caller.outcome = Outcome.CLOSED
+            caller.state = WaitState.CLOSED
             state.deferred.append((None, caller.signal))
             del key_state.waiting[serial]
             state.waiting_total -= 1
@@ -178,8 +182,8 @@ def _serve_all_locked(state: PoolState[K, R], now: float) -> None:
             serve_locked(state, now, key_state)
 
 
-def await_drain_locked(state: PoolState[K, R], now: float, signal: Waiter) -> bool:
-    """Have `signal` set when nothing is open any more; return False if nothing is open now."""
+def add_drainer_locked(state: PoolState[K, R], now: float, signal: Waiter) -> bool:
+    """If anything is open, set `signal` once nothing is; return whether anything is open."""
     if state.open_total:
         state.drainers.append(signal)
     return bool(state.open_total)
@@ -191,28 +195,30 @@ def shortage_locked(state: PoolState[K, R], now: float) -> list[tuple[K, int]]:
 
 
 def snapshots_locked(
-    state: PoolState[K, R], now: float, keys: Iterable[KeyState[K, R]]
+    state: PoolState[K, R], now: float, key_states: Iterable[KeyState[K, R]]
 ) -> list[OriginStats]:
-    """Freeze the numbers of some keys."""
-    return [_snapshot_locked(now, key_state) for key_state in keys]
+    """Return the numbers of some keys."""
+    return [_snapshot_locked(now, key_state) for key_state in key_states]
 
 
 def _snapshot_locked(now: float, key_state: KeyState[K, R]) -> OriginStats:
-    """Freeze the numbers of a key."""
+    """Return the numbers of a key."""
     counts = (
         key_state.in_use, len(key_state.idle), len(key_state.waiting), key_state.dialling,
     )  # fmt: skip
     max_open = None if key_state.max_open == UNLIMITED else key_state.max_open
-    return key_state.counters.snapshot(now, key_state.origin, counts, key_state.leased, max_open)
+    return key_state.counters.snapshot(now, key_state.origin, counts, key_state.serving, max_open)
 
 
-def dropped_locked(state: PoolState[K, R], now: float) -> OriginStats:
-    """Freeze the sums of the keys whose state was dropped."""
-    return state.dropped.summary()
+def removed_stats_locked(state: PoolState[K, R], now: float) -> OriginStats:
+    """Return the sums of the keys whose state was dropped."""
+    return state.removed_counters.without_rates()
 
 
-def recount_locked(state: PoolState[K, R], now: float) -> None:
-    """Count again, after an interrupted step, what the containers hold.
+def repair_locked(state: PoolState[K, R], now: float) -> None:
+    """Repair the state after an interrupted step, by what the containers hold.
+
+    It removes duplicates, counts again, completes hand-overs, and wakes the callers that wait.
 
     An exception from outside, such as Ctrl-C, can interrupt a step in the middle. Then a slot can
     be in two containers: it is left to its lease. Or it can be in none, and still be counted: then
@@ -220,19 +226,19 @@ def recount_locked(state: PoolState[K, R], now: float) -> None:
     """
     state.clear_indexes_locked()
     held = {id(slot) for slot in state.held.values()}
-    in_use: dict[K, list[Slot[K, R]]] = {}
+    slots_by_key: dict[K, list[Slot[K, R]]] = {}
     for slot in state.held.values():
-        in_use.setdefault(slot.key_state.key, []).append(slot)
+        slots_by_key.setdefault(slot.key_state.key, []).append(slot)
     state.open_total = state.idle_total = state.waiting_total = 0
     for key_state in list(state.keys.values()):
         repair_queue_locked(state, key_state)
-        own = in_use.get(key_state.key, [])
+        own = slots_by_key.get(key_state.key, [])
         if key_state.idle:
             key_state.idle[:] = [slot for slot in key_state.idle if id(slot) not in held]
         key_state.closing = sum(slot.key_state is key_state for slot in state.closing)
         key_state.open = len(own) + len(key_state.idle) + key_state.closing
         key_state.dialling = sum(slot.resource is None for slot in own)
-        key_state.warming = sum(not slot.is_request for slot in own)
+        key_state.not_serving = sum(not slot.serves_request for slot in own)
         state.open_total += key_state.open
         state.idle_total += len(key_state.idle)
         state.waiting_total += len(key_state.waiting)
@@ -240,3 +246,4 @@ def recount_locked(state: PoolState[K, R], now: float) -> None:
         if not key_state.open:
             state.mark_unused_locked(now, key_state)
     _serve_all_locked(state, now)
+    wake_drainers_locked(state)

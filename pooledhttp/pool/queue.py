@@ -2,7 +2,7 @@
 
 Each key has its own queue, first come, first served. Queues of different keys compete only where
 the limit of the whole pool stops them. A free slot goes to the first caller in the queue of its own
-key, unless the first caller of another key may overtake (see `overtaking_key_locked`).
+key, unless the first caller of another key may overtake (see `next_key_to_serve_locked`).
 
 A caller has its slot as soon as the step that serves it releases the lock. The signal that follows
 only wakes it.
@@ -10,31 +10,28 @@ only wakes it.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Collection, Hashable, Iterable
-from typing import TypeVar
+from collections.abc import Hashable
+from typing import Any, NamedTuple, TypeVar
 
-from pooledhttp.exceptions import PoolTimeout
-from pooledhttp.pool.key_state import UNLIMITED, KeyState, Outcome, Slot, WaitingCaller
+from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot, WaitingCaller, WaitState
 from pooledhttp.pool.state import PoolState
 
 __all__ = [
+    "Shortage",
+    "count_timeout_locked",
     "enqueue_locked",
     "free_closed_slot_locked",
     "free_empty_slot_locked",
     "hand_over_locked",
     "leave_queue_locked",
-    "overtaking_key_locked",
+    "next_key_to_serve_locked",
     "repair_queue_locked",
     "serve_locked",
-    "timeout_error_locked",
+    "wake_drainers_locked",
 ]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
-
-#: How many leases the message of one timeout lists.
-_MAX_HOLDERS = 10
 
 
 def enqueue_locked(
@@ -51,9 +48,9 @@ def leave_queue_locked(
     state: PoolState[K, R], now: float, key_state: KeyState[K, R], caller: WaitingCaller[K, R]
 ) -> bool:
     """Take a caller out of the queue; return False if its wait had ended before."""
-    if caller.outcome is not Outcome.PENDING:
+    if caller.state is not WaitState.PENDING:
         return False
-    caller.outcome = Outcome.LEFT
+    caller.state = WaitState.LEFT
     del key_state.waiting[caller.lease.serial]
     state.waiting_total -= 1
     if state.max_total != UNLIMITED:
@@ -62,73 +59,34 @@ def leave_queue_locked(
     return True
 
 
-def timeout_error_locked(
-    state: PoolState[K, R],
-    now: float,
-    key_state: KeyState[K, R],
-    waited_seconds: float,
-    running: Collection[threading.Thread],
-) -> PoolTimeout:
-    """Count a caller that got no slot in time, and make its error.
+class Shortage(NamedTuple):
+    """Why a caller got no slot: the limit that is reached, and who holds the slots.
 
-    Args:
-        state: Of the pool.
-        now: The time.
-        key_state: Of the key that the caller waited for.
-        waited_seconds: How long it was in the queue.
-        running: The threads that have not ended.
+    Attributes:
+        setting: The name of the limit; empty if a slot has become free meanwhile.
+        limit: Its value.
+        in_use: The slots in use that count against it.
+        waiting: The callers of the same key that wait, with the one that gave up.
+        slots: The slots in use.
     """
+
+    setting: str
+    limit: int
+    in_use: int
+    waiting: int
+    slots: list[Slot[Any, Any]]
+
+
+def count_timeout_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> Shortage:
+    """Count a caller that got no slot in time, and return why."""
     key_state.counters.acquire_timeouts += 1
     slots = list(state.held.values())
+    waiting = len(key_state.waiting) + 1
     if key_state.open >= key_state.max_open:
         slots = [slot for slot in slots if slot.key_state is key_state]
-        in_use, limit, setting = key_state.in_use, key_state.max_open, "max_per_host"
-    else:
-        in_use, limit, setting = len(slots), state.max_total, "max_total"
-    holders = _describe_holders_locked(slots, now, running)
-    waiting = len(key_state.waiting) + 1
-    limit_text = str(limit) if limit != UNLIMITED else "any number"
-    message = (
-        f"No connection to {key_state.origin} became free in {waited_seconds:.1f} s "
-        f"(in use {in_use} of {limit_text}, waiting {waiting}). "
-        f"Close responses you have finished reading, or raise {setting}."
-    )
-    if holders:
-        message += " Held: " + "; ".join(holders) + "."
-    if len(slots) > len(holders):
-        message += f" And {len(slots) - len(holders)} more."
-    return PoolTimeout(
-        message,
-        origin=key_state.origin,
-        waited_seconds=waited_seconds,
-        in_use=in_use,
-        limit=None if limit == UNLIMITED else limit,
-        waiting=waiting,
-        holders=holders,
-    )
-
-
-def _describe_holders_locked(
-    slots: Iterable[Slot[K, R]], now: float, running: Collection[threading.Thread]
-) -> tuple[str, ...]:
-    """Return a text for each slot in use, longest held first: origin, age, line and thread."""
-    held = sorted(slots, key=lambda slot: slot.taken_at)
-    texts = []
-    for slot in held[:_MAX_HOLDERS]:
-        text = f"{slot.origin} for {now - slot.taken_at:.1f} s"
-        if slot.resource is None:
-            text += ", dialling"
-        if slot.watch is not None:
-            text += str(slot.watch)
-        else:
-            lease = slot.lease() if slot.lease is not None else None
-            thread = lease.thread() if lease is not None else None
-            if thread is not None and thread in running:
-                text += f" in {thread.name}"
-            else:
-                text += " in a thread that has ended"
-        texts.append(text)
-    return tuple(texts)
+        return Shortage("max_per_host", key_state.max_open, key_state.in_use, waiting, slots)
+    setting = "max_total" if state.open_total >= state.max_total else ""
+    return Shortage(setting, state.max_total, len(slots), waiting, slots)
 
 
 def serve_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> None:
@@ -146,17 +104,17 @@ def serve_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) 
         if blocked:
             other = None
             if target:
-                other = overtaking_key_locked(state, now, key_state, key_state.open + 1)
-            target = other or target or blocked.longest_wait()
+                other = next_key_to_serve_locked(state, now, key_state, key_state.open + 1)
+            target = other or target or blocked.longest_waiting()
         if target is None:
             return
         hand_over_locked(state, now, target, state.open_slot_locked(target))
 
 
-def overtaking_key_locked(
-    state: PoolState[K, R], now: float, key_state: KeyState[K, R], open_before: int
+def next_key_to_serve_locked(
+    state: PoolState[K, R], now: float, key_state: KeyState[K, R], own_open: int
 ) -> KeyState[K, R] | None:
-    """Return the other key that gets a slot of `key_state`, or None.
+    """Return the other key that gets a free slot of `key_state`, or None if it keeps the slot.
 
     If no caller of `key_state` waits, the key whose caller has waited longest gets it. Otherwise
     that caller must first have waited longer than its patience. Then it overtakes in two cases:
@@ -172,18 +130,19 @@ def overtaking_key_locked(
         state: Of the pool.
         now: The time.
         key_state: The key whose slot is free.
-        open_before: How many slots that key has, with the free one.
+        own_open: How many slots that key has, with the free one.
     """
-    other = state.blocked.longest_wait_except(key_state)
+    other = state.blocked.longest_waiting_except(key_state)
     if other is None or not key_state.waiting:
         return other
     first = next(iter(other.waiting.values()))
-    waited = now - first.since
+    waited = now - first.called_at
     if waited <= first.patience:
         return None
-    own_wait = now - next(iter(key_state.waiting.values())).since
-    has_fewer = not other.open or other.open + 1 < open_before
-    return other if has_fewer or waited > own_wait + max(own_wait, first.patience) else None
+    own_wait = now - next(iter(key_state.waiting.values())).called_at
+    evens_shares = not other.open or other.open + 1 < own_open
+    waited_much_longer = waited > own_wait + max(own_wait, first.patience)
+    return other if evens_shares or waited_much_longer else None
 
 
 def hand_over_locked(
@@ -193,17 +152,18 @@ def hand_over_locked(
 
     The last lines remove the caller from the queue. If an interrupt comes before them, the caller
     has its slot and is still in the queue, where `repair_queue_locked` finds it and completes the
-    hand-over. A caller that had left the queue before would wait for ever.
+    hand-over. If the caller left the queue first, an interrupt in between would leave it waiting
+    for ever.
     """
     serial, caller = next(iter(key_state.waiting.items()))
     lease = caller.lease
-    lease.wait_seconds = now - caller.since
+    lease.wait_seconds = now - caller.called_at
     key_state.counters.count_wait(lease.wait_seconds)
     if slot.resource is None:
         state.attach_empty_locked(now, slot, lease)
     else:
         state.attach_idle_locked(now, slot, lease)
-    caller.outcome = Outcome.SERVED
+    caller.state = WaitState.SERVED
     state.deferred.append((None, caller.signal))
     del key_state.waiting[serial]
     state.waiting_total -= 1
@@ -218,8 +178,8 @@ def repair_queue_locked(state: PoolState[K, R], key_state: KeyState[K, R]) -> No
         if slot is not None:
             lease.slot, lease.resource = slot, slot.resource
             lease.reused, lease.idle_seconds = slot.resource is not None, slot.idle_before
-            caller.outcome = Outcome.SERVED
-        if caller.outcome is not Outcome.PENDING:
+            caller.state = WaitState.SERVED
+        if caller.state is not WaitState.PENDING:
             state.deferred.append((None, caller.signal))
             del key_state.waiting[serial]
 
@@ -233,7 +193,14 @@ def free_empty_slot_locked(state: PoolState[K, R], now: float, slot: Slot[K, R])
 def free_closed_slot_locked(
     state: PoolState[K, R], now: float, slot: Slot[K, R], _: object = None
 ) -> None:
-    """Free a slot whose resource has been closed."""
+    """Free a slot whose resource has been closed.
+
+    Args:
+        state: Of the pool.
+        now: The time.
+        slot: After an interrupt this may run twice; then the slot is not in `closing` any more.
+        _: Not used; a pending step has two arguments.
+    """
     if slot in state.closing:
         state.closing.discard(slot)
         slot.key_state.closing -= 1
@@ -241,13 +208,18 @@ def free_closed_slot_locked(
 
 
 def _free_room_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> None:
-    """Count one slot less, and serve a caller that can use the room."""
+    """Uncount a slot, serve a caller that can use the room, wake `drain` when nothing is open."""
     key_state.open -= 1
     state.open_total -= 1
     if state.waiting_total:
         serve_locked(state, now, key_state)
     if not key_state.open:
         state.mark_unused_locked(now, key_state)
+    wake_drainers_locked(state)
+
+
+def wake_drainers_locked(state: PoolState[K, R]) -> None:
+    """Wake the callers of `drain` if nothing is open any more."""
     if state.drainers and not state.open_total:
         state.deferred.extend((None, signal) for signal in state.drainers)
         state.drainers.clear()

@@ -7,10 +7,12 @@
     what they      state                  PoolState, IdleIndex, BlockedIndex
     change         key_state              KeyState, Slot, WaitingCaller
 
-The names of the functions in these modules end in `_locked`: the caller holds the lock of the pool,
-and passes the time. They never take a lock, wait, close a resource, or call code of the user. They
-note what has to happen after the lock is released: closes and wake-ups in `deferred`, events in
-`events`. So each function is one indivisible step, and a test can call it alone.
+The functions of these modules that take a `PoolState`, and its own methods, end in `_locked`: the
+caller holds the lock of the pool. So do the callers of every method of `KeyState`, `IdleIndex`,
+`BlockedIndex`, `KeepAlive` and `Counters`. None of them takes a lock, waits, closes a resource, or
+calls code of the user. They note what has to happen after the lock is released: closes and wake-ups
+in `deferred`, events in `events`. A *step* is a function that `core` runs; it is indivisible, and a
+test can call it alone. The others are parts of steps.
 
 A slot is in exactly one of three containers: `held` (a lease has it), the `idle` list of its key,
 or `closing`. `open` counts all three. So connections that are being dialled or closed count too,
@@ -52,7 +54,7 @@ UNUSED_SECONDS = 600.0
 MAX_UNUSED_KEYS = 10_000
 
 #: `BlockedIndex` tolerates outdated entries up to this size.
-_TIDY_FROM = 64
+_TIDY_SIZE = 64
 
 
 class IdleIndex(Generic[K, R]):
@@ -117,15 +119,15 @@ class BlockedIndex(Generic[K, R]):
     top of the heap, and is dropped there.
     """
 
-    __slots__ = ("_heap", "_tidy_at")
+    __slots__ = ("_heap", "_tidy_size")
 
     def __init__(self) -> None:
         # Serial numbers are never equal, so key states are never compared.
         self._heap: list[tuple[float, int, KeyState[K, R]]] = []
-        self._tidy_at = _TIDY_FROM
+        self._tidy_size = _TIDY_SIZE
 
     def __bool__(self) -> bool:
-        return bool(self._heap)
+        return bool(self._heap)  # outdated entries count, so it may be true for no caller
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -138,12 +140,12 @@ class BlockedIndex(Generic[K, R]):
         if key_state.blocked_serial == serial:
             return
         key_state.blocked_serial = serial
-        heapq.heappush(self._heap, (first.since, serial, key_state))
-        if len(self._heap) > self._tidy_at:
+        heapq.heappush(self._heap, (first.called_at, serial, key_state))
+        if len(self._heap) > self._tidy_size:
             self._tidy()
 
-    def longest_wait(self) -> KeyState[K, R] | None:
-        """Return the key whose first caller has waited longest, or None."""
+    def longest_waiting(self) -> KeyState[K, R] | None:
+        """Return the key whose first caller has waited longest, or None; drop outdated entries."""
         heap = self._heap
         while heap:
             _, serial, key_state = heap[0]
@@ -154,13 +156,13 @@ class BlockedIndex(Generic[K, R]):
             heapq.heappop(heap)
         return None
 
-    def longest_wait_except(self, key_state: KeyState[K, R]) -> KeyState[K, R] | None:
+    def longest_waiting_except(self, key_state: KeyState[K, R]) -> KeyState[K, R] | None:
         """Return the key other than this one whose first caller has waited longest, or None."""
-        first = self.longest_wait()
+        first = self.longest_waiting()
         if first is not key_state:
             return first
         entry = heapq.heappop(self._heap)
-        second = self.longest_wait()
+        second = self.longest_waiting()
         heapq.heappush(self._heap, entry)
         return second
 
@@ -186,7 +188,7 @@ class BlockedIndex(Generic[K, R]):
                 entry[2].blocked_serial = -1
         heapq.heapify(kept)
         self._heap[:] = kept
-        self._tidy_at = 2 * len(kept) + _TIDY_FROM
+        self._tidy_size = 2 * len(kept) + _TIDY_SIZE
 
 
 class PoolState(Generic[K, R]):
@@ -213,15 +215,15 @@ class PoolState(Generic[K, R]):
         # Work for `settle`: a slot whose resource has to be closed, or a caller's signal to set.
         self.deferred: deque[tuple[Slot[K, R] | None, Waiter | None]] = deque()
         self.events: deque[Event] = deque()
-        self.dropped = Counters(now)  # the sums of the keys whose state was dropped
-        self.overflowed: KeyState[K, R] | None = None  # for `PoolCore.log_overflow`
+        self.removed_counters = Counters(now)  # the sums of the keys whose state was dropped
+        self.overflowed: KeyState[K, R] | None = None  # for `PoolMaintenance._log_overflow`
         self.listeners = listeners
         self._random = random_source
         self.idle_index: IdleIndex[K, R] = IdleIndex(random_source)
         self.blocked: BlockedIndex[K, R] = BlockedIndex()
         self._unused: OrderedDict[K, float] = OrderedDict()  # since when, the longest first
         self._with_minimum: dict[K, KeyState[K, R]] = {}
-        self.apply_config_locked(config)
+        self.apply_config_locked(config)  # without the lock: no other thread has this object yet
 
     def apply_config_locked(self, config: PoolConfig) -> None:
         """Set the settings that apply to the whole pool."""
@@ -255,7 +257,7 @@ class PoolState(Generic[K, R]):
         """Return the keys with fewer idle slots than their minimum, and how many are missing."""
         found = []
         for key_state in self._with_minimum.values():
-            missing = key_state.min_idle - len(key_state.idle) - key_state.warming
+            missing = key_state.min_idle - len(key_state.idle) - key_state.not_serving
             missing = min(missing, key_state.max_open - key_state.open)
             if missing > 0:
                 found.append((key_state.key, missing))
@@ -273,7 +275,9 @@ class PoolState(Generic[K, R]):
         if not key_state.open and not key_state.waiting:
             self._unused[key_state.key] = now
             self._unused.move_to_end(key_state.key)
-            self.drop_unused_locked(now, at_most=2)
+            self.drop_unused_locked(
+                now, at_most=2
+            )  # two for each one noted, so that they get fewer
 
     def mark_used_locked(self, key_state: KeyState[K, R]) -> None:
         """Note that a key is about to be used, so that its state is not dropped."""
@@ -290,7 +294,7 @@ class PoolState(Generic[K, R]):
             key_state = self.keys.pop(key)
             self.idle_index.remove(key_state)
             self._with_minimum.pop(key, None)
-            self.dropped.add(key_state.counters)
+            self.removed_counters.add(key_state.counters)
             at_most -= 1
 
     def clear_indexes_locked(self) -> None:
@@ -305,7 +309,10 @@ class PoolState(Generic[K, R]):
     # -- slots
 
     def resources(self) -> list[R]:
-        """Return the resources in use and idle; for a forked child, where no other thread runs."""
+        """Return the resources in use and idle; for a forked child, where no other thread runs.
+
+        Those being closed are left out: the parent is about to close them.
+        """
         slots = list(self.held.values())
         slots += [slot for key_state in self.keys.values() for slot in key_state.idle]
         return [slot.resource for slot in slots if slot.resource is not None]
@@ -333,10 +340,10 @@ class PoolState(Generic[K, R]):
         slot.taken_at = now
         key_state = slot.key_state
         key_state.dialling += 1
-        if slot.is_request:
+        if slot.serves_request:
             key_state.counters.dialled += 1
         else:
-            key_state.warming += 1
+            key_state.not_serving += 1
 
     def attach_idle_locked(self, now: float, slot: Slot[K, R], lease: Lease[K, R]) -> None:
         """Give a slot whose resource was idle to a lease."""
@@ -347,16 +354,16 @@ class PoolState(Generic[K, R]):
         lease.reused = True
         lease.idle_seconds = slot.idle_before = now - slot.idle_since
         slot.taken_at = now
-        if slot.is_request:
+        if slot.serves_request:
             slot.uses += 1
         else:
-            slot.key_state.warming += 1
+            slot.key_state.not_serving += 1
 
-    def end_warming_locked(self, slot: Slot[K, R]) -> None:
-        """Count the lease of a slot, or its next lease, as one that serves a request."""
-        if not slot.is_request:
-            slot.is_request = True
-            slot.key_state.warming -= 1
+    def mark_serving_locked(self, slot: Slot[K, R]) -> None:
+        """Note that the lease of a slot serves a request from now on, or else its next lease."""
+        if not slot.serves_request:
+            slot.serves_request = True
+            slot.key_state.not_serving -= 1
 
     def draw_retire_at_locked(self, now: float) -> float:
         """Return when the lifetime of a resource opened now ends.
@@ -369,7 +376,7 @@ class PoolState(Generic[K, R]):
         return now + life * (1.0 - self.lifetime_jitter * self._random.random())
 
     def schedule_close_locked(self, now: float, slot: Slot[K, R], reason: str) -> None:
-        """Have the resource of a slot closed after this step; until then the slot is not free."""
+        """Schedule the close of a slot's resource; until it is closed the slot is not free."""
         self.deferred.append((slot, None))  # first, so that an interrupt cannot lose the close
         self.closing.add(slot)
         slot.key_state.closing += 1

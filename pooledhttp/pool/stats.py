@@ -4,9 +4,10 @@ The pool counts while it works (`Counters`, one object per key), so a snapshot n
 slots. It turns the counters into `OriginStats` and sums them up to `PoolStats.total`. A histogram
 is a fixed list of counters, so that its size does not grow with the number of leases.
 
-Rates are measured from marks. A mark is a copy of some counters with its time. A key has two, and
-the older one is between half a minute and about a minute old: the rate is the difference to it,
-divided by its age. The end of a lease also moves the marks when that is due, so no timer is needed.
+Rates are measured from marks. A mark is a copy of some counters with its time. A key has two: the
+rate is the difference to the older one, divided by its age. The end of a lease moves the marks when
+the newer one is half a minute old, and so does a snapshot; no timer is needed. So under load the
+older mark is between half a minute and a minute old.
 """
 
 from __future__ import annotations
@@ -246,8 +247,8 @@ def _lines(stats: OriginStats) -> Iterator[str]:
     yield f"now:     {_counts_now(stats)} ({stats.dialling} dialling, {most})"
     yield (
         f"so far:  {stats.acquired} leases, {stats.reuse_rate:.0%} reused, {stats.created} opened,"
-        f" {sum(stats.closed.values())} closed, held for {_milliseconds(stats.hold)},"
-        f" waited {_milliseconds(stats.wait)}"
+        f" {sum(stats.closed.values())} closed, held for {_mean_text(stats.hold)},"
+        f" waited {_mean_text(stats.wait)}"
     )
     yield (
         f"trouble: {stats.stale_found} stale, {stats.replays} replayed, {stats.leaks} leaked,"
@@ -255,7 +256,7 @@ def _lines(stats: OriginStats) -> Iterator[str]:
     )
 
 
-def _milliseconds(histogram: Histogram) -> str:
+def _mean_text(histogram: Histogram) -> str:
     return f"{histogram.mean_seconds * 1000:.3g} ms"
 
 
@@ -333,19 +334,19 @@ class Counters:
             reason = "other"
         closed[reason] = closed.get(reason, 0) + 1
 
-    def roll_marks(self, now: float, leased: int) -> None:
+    def roll_marks(self, now: float, serving: int) -> None:
         """Make a new mark; to be called when `now` has reached `roll_at`.
 
         A mark is a tuple: the time, leases acquired, leases ended, seconds held, resources created.
         """
         self.older = self.newer
         ended = sum(self.hold_counts)
-        self.newer = (now, ended + leased, ended, self.hold_seconds, self.created)
+        self.newer = (now, ended + serving, ended, self.hold_seconds, self.created)
         if now - self.roll_at > _PERIOD_SECONDS:  # unused for long: the old mark gives no rate
             self.older = self.newer
         self.roll_at = now + _PERIOD_SECONDS
 
-    def recent_rates(self, now: float, leased: int) -> tuple[float, float, float]:
+    def recent_rates(self, now: float, serving: int) -> tuple[float, float, float]:
         """Return leases per second, mean hold in seconds, and creations per second."""
         at, acquired_before, ended_before, hold_seconds, created = self.older
         # A span of a millisecond, right after the first lease, would give thousands per second.
@@ -353,7 +354,7 @@ class Counters:
         ended = sum(self.hold_counts)
         recent = ended - ended_before
         mean = (self.hold_seconds - hold_seconds) / recent if recent else 0.0
-        per_second = max(ended + leased - acquired_before, 0) / span
+        per_second = max(ended + serving - acquired_before, 0) / span
         return per_second, mean, (self.created - created) / span
 
     def add(self, other: Counters) -> None:
@@ -374,22 +375,28 @@ class Counters:
         now: float,
         origin: str,
         counts: tuple[int, int, int, int],
-        leased: int,
+        serving: int,
         max_open: int | None,
     ) -> OriginStats:
-        """Freeze the counters.
+        """Return the counters as an `OriginStats`.
 
         Args:
             now: The time.
             origin: The name of the key.
             counts: Active, idle, waiting, dialling.
-            leased: Slots whose lease serves a request.
+            serving: Slots whose lease serves a request.
             max_open: The maximum; None for no limit.
         """
-        per_second, mean, created_per_second = self.recent_rates(now, leased)
-        acquired = sum(self.hold_counts) + leased
+        if now >= self.roll_at:
+            self.roll_marks(now, serving)
+        per_second, mean, created_per_second = self.recent_rates(now, serving)
+        acquired = sum(self.hold_counts) + serving
         active, idle, waiting, dialling = counts
-        waits = Histogram(tuple(self.wait_counts), self.wait_seconds) if self.wait_counts else _NONE
+        waits = (
+            Histogram(tuple(self.wait_counts), self.wait_seconds)
+            if self.wait_counts
+            else _EMPTY_HISTOGRAM
+        )
         return OriginStats(
             origin, active, idle, waiting, dialling, max_open,
             acquired, self.created, max(acquired - self.dialled, 0), ClosedCounts(self.closed),
@@ -398,13 +405,13 @@ class Counters:
             created_per_second, per_second, mean, advised_size(per_second, mean), self.peak,
         )  # fmt: skip
 
-    def summary(self) -> OriginStats:
-        """Freeze the counters of dropped keys, which have a history, but no state and no rate."""
+    def without_rates(self) -> OriginStats:
+        """Return the counters as an `OriginStats` without rates, for keys that were dropped."""
         whole = self.snapshot(0.0, "", (0, 0, 0, 0), 0, None)
         return replace(whole, created_per_second=0.0, acquired_per_second=0.0, advised=0)
 
 
-_NONE = Histogram()
+_EMPTY_HISTOGRAM = Histogram()
 
 _SUMMED = (
     "active", "idle", "waiting", "dialling", "acquired", "created", "reused", "stale_found",
@@ -422,11 +429,11 @@ def merge_stats(origin: str, parts: Iterable[OriginStats], max_open: int | None)
         for reason, number in part.closed.items():
             closed[reason] = closed.get(reason, 0) + number
     rate = sums["acquired_per_second"]
-    in_use = sum(part.acquired_per_second * part.mean_hold_seconds for part in parts)
+    mean_in_use = sum(part.acquired_per_second * part.mean_hold_seconds for part in parts)
     return OriginStats(
         origin=origin,
         max_open=max_open,
-        mean_hold_seconds=in_use / rate if rate else 0.0,
+        mean_hold_seconds=mean_in_use / rate if rate else 0.0,
         closed=closed,
         wait=_sum_histograms([part.wait for part in parts]),
         hold=_sum_histograms([part.hold for part in parts]),
@@ -436,6 +443,6 @@ def merge_stats(origin: str, parts: Iterable[OriginStats], max_open: int | None)
 
 def _sum_histograms(parts: list[Histogram]) -> Histogram:
     if not parts:
-        return _NONE
+        return _EMPTY_HISTOGRAM
     columns = zip(*(part.counts for part in parts), strict=True)
     return Histogram(tuple(map(sum, columns)), sum(part.total_seconds for part in parts))

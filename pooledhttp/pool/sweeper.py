@@ -114,7 +114,7 @@ class Sweeper:
             for ref in refs:
                 self._sweep(ref)
             with self._lock:
-                self._pools = [ref for ref in self._pools if _must_watch(ref)]
+                self._pools = [ref for ref in self._pools if _keep_watching(ref)]
                 if not self._pools:
                     self._runner = None
                     return
@@ -130,8 +130,11 @@ class Sweeper:
             logger.exception("Sweeping %r failed", pool)
 
 
-def _must_watch(ref: weakref.ref[Sweepable]) -> bool:
-    """Whether a pool has anything open. If not, it calls `watch` when it opens something."""
+def _keep_watching(ref: weakref.ref[Sweepable]) -> bool:
+    """Return whether to sweep a pool again, and set its `is_watched` to that.
+
+    A pool with nothing open is not swept; it calls `watch` when it opens something.
+    """
     pool = ref()
     if pool is None:
         return False

@@ -77,7 +77,7 @@ class Transport:
         self.pool = pool
         self.connector = connector
         self.limits = limits or ResponseLimits()
-        self.listeners = listeners or Listeners(())
+        self.listeners = Listeners() if listeners is None else listeners
 
     def exchange(
         self, route: Route, request: WireRequest, plan: TimeoutPlan, replay: Replay = "safe"

@@ -145,14 +145,6 @@ def test_room_for_another_key_is_made_by_the_key_with_most_idle() -> None:
     check_state(bench.pool)
 
 
-def test_room_for_a_fresh_resource_is_made_by_the_oldest_of_the_key() -> None:
-    """`fresh` at the maximum of the key replaces the resource that has been idle longest."""
-    bench = Bench(PoolConfig(max_per_host=2, acquire_timeout=0))
-    bench.add_idle("a", 2)
-    lease = bench.take("a", fresh=True)
-    assert lease.resource == 3 and bench.closed == [1] and bench.idle() == [2]
-
-
 def test_a_resource_that_makes_room_is_closed_before_its_room_is_used() -> None:
     """The number of open sockets never exceeds the maximum."""
     open_now: set[int] = set()
@@ -223,7 +215,7 @@ def test_draining_waits_for_the_leases() -> None:
 
 
 def test_shrinking_closes_the_surplus() -> None:
-    """Idle resources are closed at once, leased ones when their lease ends."""
+    """Idle resources are closed at once, serving ones when their lease ends."""
     bench = Bench()
     held = [bench.take() for _ in range(3)]
     bench.add_idle("a", 2)

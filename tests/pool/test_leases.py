@@ -138,7 +138,7 @@ def test_the_event_of_a_leak_comes_with_the_next_call() -> None:
 
 
 def test_events_come_in_the_order_of_what_happened() -> None:
-    """A slot is leased, filled, released, found stale and closed."""
+    """A slot is serving, filled, released, found stale and closed."""
     bench = Bench()
     lease = bench.pool.acquire("a", bench.clock.deadline(None))
     bench.clock.advance(0.25)

@@ -130,20 +130,16 @@ class PoolMachine(RuleBasedStateMachine):
         key=KEYS,
         seconds=st.sampled_from([0.0, 0.3, 3.0, None]),
         careful=st.booleans(),
-        fresh=st.booleans(),
         is_filled=st.booleans(),
     )
-    def acquire(
-        self, key: str, seconds: float | None, careful: bool, fresh: bool, is_filled: bool
-    ) -> None:
+    def acquire(self, key: str, seconds: float | None, careful: bool, is_filled: bool) -> None:
         def call() -> None:
             deadline = Deadline.after(seconds, self.scheduler.now)
             try:
-                lease = self.pool.acquire(key, deadline, careful=careful, fresh=fresh)
+                lease = self.pool.acquire(key, deadline, careful=careful)
             except (PoolTimeout, PoolClosed, Cancelled):
                 return
             assert lease.resource is None or lease.resource in self.live
-            assert not (fresh and lease.resource is not None)
             if lease.resource is None and is_filled:
                 lease.fill(self.make())
             self.leases.append(lease)
@@ -152,10 +148,10 @@ class PoolMachine(RuleBasedStateMachine):
         self.settle()
 
     @precondition(lambda self: self.leases)
-    @rule(number=PICK, keep_for=st.sampled_from([None, 0.5, 5.0]))
-    def release(self, number: int, keep_for: float | None) -> None:
+    @rule(number=PICK, announced_seconds=st.sampled_from([None, 0.5, 5.0]))
+    def release(self, number: int, announced_seconds: float | None) -> None:
         lease = self.pick(number, self.leases)
-        self.do(lambda: lease.release(keep_for))
+        self.do(lambda: lease.release(announced_seconds))
 
     @precondition(lambda self: self.leases)
     @rule(number=PICK)

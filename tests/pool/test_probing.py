@@ -58,9 +58,9 @@ def test_the_announced_limit_is_respected() -> None:
     """A resource is closed one second before the peer would close it."""
     bench = Bench()
     lease = bench.take()
-    lease.release(keep_for=5)
+    lease.release(announced_seconds=5)
     bench.clock.advance(3.9)
-    bench.take().release(keep_for=5)
+    bench.take().release(announced_seconds=5)
     bench.clock.advance(4)
     lease = bench.take()
     assert lease.resource == 2
@@ -113,7 +113,7 @@ def test_careful_requests_every_five_seconds_reuse_after_the_third(kept: float |
     for round_number in range(40):
         lease = bench.take(careful=True)
         reused += lease.reused and round_number >= 3
-        lease.release(keep_for=kept)
+        lease.release(announced_seconds=kept)
         bench.clock.advance(5)
     assert reused >= 0.9 * 37
 
@@ -135,7 +135,7 @@ def test_no_careful_request_meets_a_closing_peer(keep: float, is_told: bool) -> 
             # The request is on its way for 0.05 s: the connection must still be open then.
             close_calls += now + 0.05 - last_used[lease.resource] >= keep
         last_used[lease.resource] = now
-        lease.release(keep_for=keep if is_told else None)
+        lease.release(announced_seconds=keep if is_told else None)
         bench.clock.advance(keep * (0.9 + (cycle * 7 % 21) / 100))
     assert close_calls == 0
     check_state(bench.pool)

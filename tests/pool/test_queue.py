@@ -88,16 +88,6 @@ def test_a_discarded_slot_is_handed_over_empty() -> None:
     assert callers.leases["next"].resource == 2 and callers.closed == [1]
 
 
-def test_a_waiting_fresh_caller_gets_an_empty_slot() -> None:
-    """`fresh` holds in the queue as well: the resource is closed and its slot handed over."""
-    callers = Callers(PoolConfig(max_per_host=1))
-    held = callers.take("a")
-    callers.call("fresh", "a", fresh=True)
-    held.release()
-    callers.scheduler.advance(0.001)
-    assert not callers.leases["fresh"].reused and callers.closed == [1]
-
-
 def test_the_own_queue_goes_first_while_others_have_patience() -> None:
     """A connection is reused for its own host rather than closed for another host."""
     callers = Callers(PoolConfig(max_total=1, patience=0.25))

@@ -173,7 +173,7 @@ def test_interrupts_at_any_moment_leave_the_counters_right() -> None:
     inside(pool).settle()
     stats = pool.stats().total
     assert (stats.active, stats.dialling, stats.waiting) == (0, 0, 0), repr(pool)
-    leases = [pool.acquire("a", Deadline.never(), fresh=True) for _ in range(2)]
+    leases = [pool.acquire("a", Deadline.never()) for _ in range(2)]
     assert len(leases) == 2
 
 

@@ -134,9 +134,10 @@ class Bench:
 
     def add_idle(self, key: str = "a", count: int = 1) -> list[int]:
         """Add so many new idle resources; return them, the oldest first."""
-        leases = [self.take(key, fresh=True) for _ in range(count)]
+        used = [self.take(key) for _ in range(self.pool.idle_count(key))]
+        leases = [self.take(key) for _ in range(count)]
         numbers = [lease.resource for lease in leases]
-        for lease in leases:
+        for lease in (*reversed(used), *leases):
             lease.release()
         return [number for number in numbers if number is not None]
 
@@ -267,19 +268,19 @@ def check_state(pool: Pool[Any, Any]) -> None:
     for serial, slot in state.held.items():
         lease = slot.lease() if slot.lease is not None else None
         is_live = lease is not None and lease.serial == serial
-        assert is_live or pool._core.ended, "the sweep would take the lease for lost"
+        assert is_live or pool._core.pending, "the sweep would take the lease for lost"
     _check_queues(pool)
 
 
 def _check_key(key_state: KeyState[Any, Any], own: list[Any]) -> None:
     assert key_state.open == len(own) + len(key_state.idle) + key_state.closing
     assert key_state.dialling == sum(slot.resource is None for slot in own)
-    assert key_state.warming == sum(not slot.is_request for slot in own)
+    assert key_state.not_serving == sum(not slot.serves_request for slot in own)
     assert all(slot.resource is not None for slot in key_state.idle)
     counters = key_state.counters
     closed = sum(counters.closed.values())
     assert counters.created - closed == key_state.open - key_state.dialling - key_state.closing
-    assert 0 <= counters.dialled <= sum(counters.hold_counts) + key_state.leased
+    assert 0 <= counters.dialled <= sum(counters.hold_counts) + key_state.serving
     assert len(key_state.idle) <= key_state.max_idle
 
 
@@ -294,4 +295,4 @@ def _check_queues(pool: Pool[Any, Any]) -> None:
         if key_state.open < key_state.max_open:
             assert state.open_total >= state.max_total, "a caller waits, and there is room"
             assert not state.idle_total, "a caller waits for what another key has idle"
-            assert state.blocked.longest_wait() is not None, "a caller waits, not in the index"
+            assert state.blocked.longest_waiting() is not None, "a caller waits, not in the index"

@@ -405,6 +405,16 @@ def test_a_408_that_crosses_a_request_is_a_stale_connection(
         assert [seen.method for seen in server.connections[1].requests] == [method]
 
 
+def test_a_listener_that_is_added_later_hears_of_replays() -> None:
+    """The transport and the pool share one list of listeners, also while it is empty."""
+    events: list[Event] = []
+    with ScriptedServer(crosses(TIMED_OUT)) as server, pooledhttp.Session() as session:
+        session.get(server.url())
+        session.pool.manager.listeners.add(events.append)
+        assert session.get(server.url(), timeout=5).status_code == 200
+    assert sum(isinstance(event, Replayed) for event in events) == 1
+
+
 @pytest.mark.parametrize(
     ("method", "body", "answer"),
     [

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pooledhttp.certs import where
 from pooledhttp.exceptions import DialError, Fault, TlsError
-from pooledhttp.network.stream import SecureStream, Stream, TlsStream, close_socket
+from pooledhttp.network.stream import Stream, close_socket
 from pooledhttp.network.tls.contexts import wraps_its_own_way
 from pooledhttp.network.tls.nested import NestedTlsStream
 from pooledhttp.network.tls.sessions import SessionKey, SessionStore
+from pooledhttp.network.tls.stream import SecureStream, TlsStream
 from pooledhttp.network.tls.verification import (
     CertificateMismatch,
     Credentials,

@@ -17,7 +17,8 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pooledhttp.network.stream import RECORD_BYTES, Buffer, SecureStream, Stream
+from pooledhttp.network.stream import Buffer, Stream
+from pooledhttp.network.tls.stream import RECORD_BYTES, SecureStream
 
 if TYPE_CHECKING:
     from pooledhttp.timing import Deadline
