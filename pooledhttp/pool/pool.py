@@ -303,7 +303,7 @@ class Pool(PoolMaintenance[K, R]):
     def __del__(self) -> None:
         # Without the lock: nothing else refers to the pool. Leases refer to it, so none is left.
         core = getattr(self, "_core", None)
-        if core is None or sys.is_finalizing():
+        if core is None or sys is None:  # the interpreter has cleared this module
             return
         for key_state in core.state.keys.values():
             for slot in key_state.idle:

@@ -270,9 +270,13 @@ def test_a_failed_dial_while_warming_gives_the_slot_back() -> None:
     check_state(bench.pool)
 
 
-def test_dropping_the_pool_closes_what_is_idle() -> None:
-    """A session that is dropped instead of closed leaves nothing open."""
+@pytest.mark.parametrize("is_finalizing", [False, True])
+def test_dropping_the_pool_closes_what_is_idle(
+    is_finalizing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that is dropped instead of closed leaves nothing open, also when Python ends."""
     bench = Bench()
     bench.add_idle("a", 2)
+    monkeypatch.setattr("sys.is_finalizing", lambda: is_finalizing)
     del bench.pool
     assert bench.closed == [1, 2]
