@@ -35,7 +35,7 @@ def _seconds(name: str, given: Any) -> float | None:
     """Check one limit and return it as a float; None and infinity mean no limit.
 
     Raises:
-        ValueError: Not a number, a boolean, not a number at all (NaN), zero or negative.
+        ValueError: It is not an int or float, or it is a boolean, NaN, zero or negative.
     """
     if given is None or given is _UNSAID:
         return None
@@ -114,16 +114,16 @@ class Timeout:
 
 @record
 class TimeoutPlan:
-    """What `timeout=` comes down to: seconds per operation, and one deadline over all.
+    """What `timeout=` means: seconds per operation, and one deadline over all.
 
     Attributes:
         connect: Seconds to get connected; None for no limit.
         read: Seconds between two pieces of the response; None for no limit.
         write: Seconds between two accepted pieces of the request; None for no limit.
-        pool: Seconds to wait for a place; None leaves that to the pool's own setting.
+        pool: Seconds to wait for a slot; None leaves that to the pool's own setting.
         total: When the whole request has to be over.
-        leftover: Where urllib3's kind of total ends; see `read_limit`.
-        spent: What uses the total up; None without one.
+        urllib3_total: When the `total` of a `urllib3.Timeout` is over; see `read_limit`.
+        spent: Sums up the seconds per phase, for the error when `total` is over; None without one.
     """
 
     connect: float | None
@@ -131,7 +131,7 @@ class TimeoutPlan:
     write: float | None
     pool: float | None
     total: Deadline
-    leftover: Deadline | None = None
+    urllib3_total: Deadline | None = None
     spent: Spent | None = None
 
     def read_limit(self) -> float | None:
@@ -139,9 +139,9 @@ class TimeoutPlan:
 
         It is `read`, except under urllib3's `total`: then it is no more than what is left of that.
         """
-        if self.leftover is None:
+        if self.urllib3_total is None:
             return self.read
-        left = self.leftover.remaining()
+        left = self.urllib3_total.remaining()
         return left if self.read is None else min(left, self.read)
 
     def within(self, seconds: float) -> TimeoutPlan:
@@ -201,8 +201,8 @@ def _plan_urllib3(timeout: urllib3.Timeout, now: Clock) -> TimeoutPlan:
     total = _seconds("total", timeout.total)
     connect = _lesser(_seconds("connect", timeout._connect), total)
     read = _lesser(_seconds("read", timeout._read), total)
-    leftover = None if total is None else Deadline.after(total, now)
-    return TimeoutPlan(connect, read, read, connect, Deadline(inf, now), leftover)
+    total_end = None if total is None else Deadline.after(total, now)
+    return TimeoutPlan(connect, read, read, connect, Deadline(inf, now), total_end)
 
 
 def _lesser(one: float | None, other: float | None) -> float | None:

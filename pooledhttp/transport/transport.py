@@ -158,8 +158,8 @@ class Transport:
         connection.send(request, plan)
         if spent is not None:
             spent.begin("waiting for the response")
-        if plan.leftover is not None:
-            plan = replace(plan, read=plan.read_limit(), leftover=None)
+        if plan.urllib3_total is not None:
+            plan = replace(plan, read=plan.read_limit(), urllib3_total=None)
         head = connection.read_head(plan)
         connection.stream.remember_session()
         if head.repairs:
