@@ -534,7 +534,7 @@ class HTTPAdapter(BaseAdapter):
         # Also when closed before: a request that was in progress then may have ended since.
         if self._was_used:
             self._generation = None
-            self._settings.view.manager.leave(self)
+            self._settings.view.manager.unregister_user(self)
 
     # ---- sending
 
@@ -690,7 +690,7 @@ class HTTPAdapter(BaseAdapter):
     ) -> Any:
         manager = self._settings.view.manager
         if self._generation is not manager.generation:
-            self._generation = manager.enter(self)
+            self._generation = manager.register_user(self)
             self._was_used = True
         if conn.cert_reqs == "CERT_NONE" and conn.scheme == "https":
             warnings.warn(

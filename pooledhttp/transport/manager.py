@@ -92,7 +92,7 @@ class TransportManager:
         # `dial` does not refer to the pool: the warmer must not keep its pool alive.
         dial = partial(open_connection, self.connector, self.transport.limits)
         self.warmer = Warmer(self.connections, dial, self.runtime)
-        #: The limits of earlier requests, by their `timeout=`.
+        #: The plans of earlier requests, by their `timeout=`.
         self._plans: dict[object, TimeoutPlan] = {}
         self.budget = RetryBudget()
         self.pauses = Pauses()
@@ -101,10 +101,10 @@ class TransportManager:
 
     def reset_after_fork(self) -> None:
         """Start over in a forked child, where no adapter has used the pool yet."""
-        #: `enter` returns it to each adapter. A fork replaces it, and an adapter that still has the
-        #: old object must enter again.
+        #: `register_user` returns it to each adapter. A fork replaces it, and an adapter that still
+        #: has the old object must register again.
         self.generation = object()
-        #: Adapters that have entered and not left, by id. A dropped adapter counts as having left.
+        #: Adapters that are registered, by id. A dropped adapter counts as not registered.
         self._open_users: dict[int, weakref.ref[object]] = {}
 
     def __repr__(self) -> str:
@@ -129,7 +129,7 @@ class TransportManager:
         """Apply other limits; waiting requests are served where there is room now."""
         self._limits.config = config
         self.connections.resize(config)
-        self.note_use()
+        self.wake_warmer_if_wanted()
 
     # ---- connections kept ready, and connections closed
 
@@ -153,13 +153,13 @@ class TransportManager:
                 f"No connection to {route.origin} can be kept ready: the pool was shut down.",
                 origin=route.origin,
             )
-        self._limits.keep(route, count)
+        self._limits.set_warm_count(route, count)
         pool.resize(self.config)
         if count:
             missing = count - pool.idle_count(route)
             self.warmer.fill(route, missing, Deadline.after(timeout, self.runtime.now))
         idle = pool.idle_count(route)
-        self.note_use()
+        self.wake_warmer_if_wanted()
         return idle
 
     def evict_origin(self, route: Route) -> int:
@@ -192,23 +192,23 @@ class TransportManager:
 
     # ---- for adapters
 
-    def enter(self, user: object) -> object:
-        """Note that an adapter uses the pool (again).
+    def register_user(self, user: object) -> object:
+        """Note that an adapter uses the pool, or uses it again.
 
         Returns:
-            The present `generation`. The adapter keeps it, and enters again when it has changed.
+            The present `generation`. The adapter keeps it, and registers again when it has changed.
         """
         self._forget_dropped_users()
         self._open_users[id(user)] = weakref.ref(user)
-        self.note_use()
+        self.wake_warmer_if_wanted()
         return self.generation
 
-    def note_use(self) -> None:
+    def wake_warmer_if_wanted(self) -> None:
         """Wake the warmer, or start it, if the limits ask for idle connections."""
         if self._limits.wants_idle:
             self.warmer.wake()
 
-    def leave(self, user: object) -> None:
+    def unregister_user(self, user: object) -> None:
         """Note that an adapter was closed; after the last one, close the idle connections."""
         self._open_users.pop(id(user), None)
         self._forget_dropped_users()
@@ -259,7 +259,7 @@ class _RouteLimits:
         #: What `warm` asked for, on top of the configuration.
         self._warmed: dict[Route, int] = {}
 
-    def keep(self, route: Route, count: int) -> None:
+    def set_warm_count(self, route: Route, count: int) -> None:
         """Ask for at least `count` idle connections of a route; 0 cancels that."""
         if count:
             self._warmed[route] = count

@@ -44,7 +44,7 @@ INTERVAL_SECONDS = 1.0
 #: Seconds one dial may take.
 DIAL_SECONDS = 10.0
 #: Dials in progress at a time, over all origins: warming up must not crowd out requests.
-MOST_DIALS = 8
+MAX_DIALS = 8
 #: Seconds for which a route is not dialled after its first failure, and the most after several:
 #: each failure doubles them.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
@@ -89,7 +89,7 @@ class Warmer:
         return self._signal is not None
 
     def wake(self) -> None:
-        """Have the warmer check now; start it if it does not run. Never waits, never raises."""
+        """Let the warmer check now; start it if it does not run. Never waits, never raises."""
         with self._lock:
             signal = self._signal
             if signal is not None:
@@ -100,7 +100,7 @@ class Warmer:
             self._runtime.spawn(partial(self._run, signal), "pooledhttp-warmer")
         except RuntimeError as error:  # no more threads, or the interpreter is ending
             logger.debug("The warmer could not be started: %s", error)
-            self._leave(signal)
+            self._mark_stopped(signal)
 
     def stop(self) -> None:
         """End the task; `wake` starts another."""
@@ -121,9 +121,9 @@ class Warmer:
             deadline: When to stop dialling and waiting.
         """
         numbers = iter(range(count))
-        work = partial(self._fill, route, numbers, deadline)
+        work = partial(self._dial_share, route, numbers, deadline)
         tasks: list[Task] = []
-        for _ in range(min(count, MOST_DIALS)):
+        for _ in range(min(count, MAX_DIALS)):
             try:
                 tasks.append(self._runtime.spawn(work, "pooledhttp-warm"))
             except RuntimeError:  # no more threads: the tasks that were started do the rest
@@ -133,15 +133,15 @@ class Warmer:
         for task in tasks:
             task.join(deadline)
 
-    def _fill(self, route: Route, numbers: Iterator[int], deadline: Deadline) -> None:
+    def _dial_share(self, route: Route, numbers: Iterator[int], deadline: Deadline) -> None:
         """Dial connections in turn until `numbers`, which several tasks share, has no more."""
-        while self._take(numbers) is not None:
+        while self._next_number(numbers) is not None:
             pool = self._pool()
             lease = None if pool is None else pool.try_reserve(route)
             if lease is None or not self._connect(lease, deadline):
                 return
 
-    def _take(self, numbers: Iterator[int]) -> int | None:
+    def _next_number(self, numbers: Iterator[int]) -> int | None:
         with self._lock:
             return next(numbers, None)
 
@@ -155,9 +155,9 @@ class Warmer:
                 if self._signal is not own_signal:
                     return
                 own_signal = self._signal = self._runtime.waiter()
-        self._leave(own_signal)
+        self._mark_stopped(own_signal)
 
-    def _leave(self, own_signal: Waiter) -> None:
+    def _mark_stopped(self, own_signal: Waiter) -> None:
         with self._lock:
             if self._signal is own_signal:
                 self._signal = None
@@ -195,7 +195,7 @@ class Warmer:
                 lease = self._reserve(pool, route, own_signal)
                 if lease is None:
                     break
-                self._start(lease)
+                self._spawn_dial(lease)
         if not was_woken:
             self._was_missing = all_missing
 
@@ -204,29 +204,29 @@ class Warmer:
     ) -> Lease[Route, Connection] | None:
         """Reserve a slot, unless the warmer was stopped or enough dials are in progress."""
         with self._lock:  # so that nothing is reserved after `stop` has returned
-            if self._signal is not own_signal or self._in_progress >= MOST_DIALS:
+            if self._signal is not own_signal or self._in_progress >= MAX_DIALS:
                 return None
             lease = pool.try_reserve(route)
             if lease is not None:
                 self._in_progress += 1
             return lease
 
-    def _start(self, lease: Lease[Route, Connection]) -> None:
+    def _spawn_dial(self, lease: Lease[Route, Connection]) -> None:
         deadline = Deadline.after(DIAL_SECONDS, self._runtime.now)
         try:
-            self._runtime.spawn(partial(self._warm, lease, deadline), "pooledhttp-warm")
+            self._runtime.spawn(partial(self._run_dial, lease, deadline), "pooledhttp-warm")
         except BaseException:
-            self._finished()
+            self._dial_ended()
             lease.discard("could not be kept warm")
             raise
 
-    def _warm(self, lease: Lease[Route, Connection], deadline: Deadline) -> None:
+    def _run_dial(self, lease: Lease[Route, Connection], deadline: Deadline) -> None:
         try:
             self._connect(lease, deadline)
         finally:
-            self._finished()
+            self._dial_ended()
 
-    def _finished(self) -> None:
+    def _dial_ended(self) -> None:
         with self._lock:
             self._in_progress = max(self._in_progress - 1, 0)  # 0 already if it began before a fork
 

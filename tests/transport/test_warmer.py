@@ -15,7 +15,7 @@ from pooledhttp.network import Route
 from pooledhttp.pool import HostLimits, Limits, Pool, PoolConfig
 from pooledhttp.runtime import Task
 from pooledhttp.timing import Deadline
-from pooledhttp.transport.warmer import LONGEST_PAUSE_SECONDS, MOST_DIALS, Warmer
+from pooledhttp.transport.warmer import LONGEST_PAUSE_SECONDS, MAX_DIALS, Warmer
 from tests.support.garbage import collect
 from tests.support.scheduler import Scheduler
 
@@ -211,12 +211,12 @@ def test_dials_in_progress_are_bounded(scheduler: Scheduler) -> None:
             bench.use(route)
         bench.warmer.wake()
         scheduler.advance(30)
-        assert bench.most_in_progress == MOST_DIALS
+        assert bench.most_in_progress == MAX_DIALS
         assert [bench.idle(route) for route in routes] == [4] * 10
         bench.warmer.stop()
         bench.most_in_progress = 0
         bench.warmer.fill(A, 30, Deadline.after(60, scheduler.now))
-        assert bench.idle(A) == 30 and bench.most_in_progress <= MOST_DIALS
+        assert bench.idle(A) == 30 and bench.most_in_progress <= MAX_DIALS
 
 
 def test_warming_takes_nothing_from_requests(scheduler: Scheduler) -> None:
@@ -252,7 +252,7 @@ def test_filling_stops_at_failures(scheduler: Scheduler) -> None:
         bench = Bench(scheduler)
         bench.down.add(A)
         bench.warmer.fill(A, 100, Deadline.after(60, scheduler.now))
-        assert len(bench.dials) <= MOST_DIALS
+        assert len(bench.dials) <= MAX_DIALS
 
 
 def test_after_stop_nothing_becomes_idle() -> None:
