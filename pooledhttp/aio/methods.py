@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from pooledhttp.aio.arguments import (
         AsyncDataInput,
         AsyncGetOptions,
@@ -67,9 +69,9 @@ class RequestMethods:
         """
         return await self._respond_to(method, url, stream, kwargs)
 
-    async def _respond_to(
+    def _respond_to(
         self, method: str | bytes, url: UrlInput, stream: bool | None, kwargs: Any
-    ) -> Response:
+    ) -> Awaitable[Response]:
         """Do what `request` does."""
         raise NotImplementedError
 

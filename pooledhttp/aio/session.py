@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -209,17 +209,18 @@ class AsyncSession(RequestMethods):
         """
         if stream is not None:
             kwargs["stream"] = stream
-        response = await self._runtime.run(self._send, request, kwargs)
-        return self._result(response, stream)
+        return await self._runtime.start(self._send, request, stream, kwargs)
 
-    def _send(self, request: PreparedRequest, kwargs: dict[str, Any]) -> Response:
-        return self._session.send(request, **kwargs)
-
-    async def _respond_to(
-        self, method: str | bytes, url: UrlInput, stream: bool | None, kwargs: Any
+    def _send(
+        self, request: PreparedRequest, stream: bool | None, kwargs: dict[str, Any]
     ) -> Response:
-        response = await self._runtime.run(self._request, method, url, stream, kwargs)
-        return self._result(response, stream)
+        """Do what `send` does, in a greenlet."""
+        return self._result(self._session.send(request, **kwargs), stream)
+
+    def _respond_to(
+        self, method: str | bytes, url: UrlInput, stream: bool | None, kwargs: Any
+    ) -> Awaitable[Response]:
+        return self._runtime.start(self._request, method, url, stream, kwargs)
 
     def _request(
         self, method: str | bytes, url: UrlInput, stream: bool | None, kwargs: dict[str, Any]
@@ -234,9 +235,11 @@ class AsyncSession(RequestMethods):
             kwargs["auth"] = as_function(kwargs["auth"])
         if "hooks" in kwargs:
             kwargs["hooks"] = as_hooks(kwargs["hooks"])
-        session.auth = as_function(session.auth)
-        replace_async_hooks(session.hooks)
-        return session.request(method, url, stream=stream, **kwargs)
+        if session.auth is not None:
+            session.auth = as_function(session.auth)
+        if any(session.hooks.values()):
+            replace_async_hooks(session.hooks)
+        return self._result(session.request(method, url, stream=stream, **kwargs), stream)
 
     def _result(self, response: Response, stream: bool | None) -> Response:
         is_streamed = self._session.stream if stream is None else stream
@@ -292,6 +295,7 @@ class AsyncSession(RequestMethods):
         The session can be used again, and opens new ones then.
         """
         await self._runtime.run(self._session.close)
+        self._runtime.drop_spare()
         # Tasks of the pool that were told to end get their turn: the loop may be closed next.
         for _ in range(2):
             await asyncio.sleep(0)

@@ -9,6 +9,8 @@ task at once, by the callback that the task added::
                          '----wake_soon (from anywhere in the thread)--> running, in the next turn
 
 The callback is taken out by the first `wake`, so each wait is ended once, whatever else comes late.
+
+`Driver` runs functions in such greenlets, one function after the other in each.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import itertools
 import types
 from collections.abc import Callable, Generator
 from math import inf
@@ -36,14 +39,20 @@ __all__ = [
     "LONGEST_TIMER",
     "WAITS_OUTSIDE",
     "Driven",
+    "Driver",
     "current_driven",
-    "drive",
     "getcurrent",
     "timer",
 ]
 
 #: The longest timer in seconds. Later deadlines are reached by several timers in turn.
 LONGEST_TIMER = 86400.0
+
+#: Greenlets that are kept for the next requests of a loop; each has 16 KiB for its frames.
+MOST_SPARE = 128
+
+#: What a greenlet switches with when its function has ended.
+_ENDED: Any = object()
 
 WAITS_OUTSIDE = (
     "Synchronous code of pooledhttp would block the event loop here. Use the methods of"
@@ -61,19 +70,20 @@ class Driven(greenlet):  # type: ignore[misc]  # greenlet has no types
 
     _asyncio_future_blocking = False
 
-    def __init__(
-        self,
-        fn: Callable[..., Any],
-        runtime: Runtime,
-        loop: asyncio.AbstractEventLoop,
-        parent: greenlet,
-    ) -> None:
-        super().__init__(fn, parent)
-        self.loop = loop
-        #: The name under which `current_runtime` looks for it.
-        self.pooledhttp_runtime = runtime
-        self._wakeup: Callable[[object], object] | None = None
-        self._wakeup_context: contextvars.Context | None = None
+    # `Driver` sets these. A method that does it would be called for each new greenlet.
+    loop: asyncio.AbstractEventLoop
+    #: The name under which `current_runtime` looks for it.
+    pooledhttp_runtime: Runtime | None = None
+    #: Returns the loop. A task calls it, and `result`, for each wait, so both are written in C.
+    get_loop: Callable[[], asyncio.AbstractEventLoop]
+    #: Returns None: the wait itself knows what ended it.
+    result = itertools.repeat(None).__next__
+
+    wakeup: Callable[[object], object] | None = None
+    wakeup_context: contextvars.Context
+    #: What the function returned, or raised, once it has ended.
+    outcome: Any = None
+    error: BaseException | None = None
 
     @property
     def pooledhttp_task(self) -> asyncio.Task[Any] | None:
@@ -82,19 +92,12 @@ class Driven(greenlet):  # type: ignore[misc]  # greenlet has no types
 
     # -- what a task calls
 
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop, which has to be that of the task."""
-        return self.loop
-
     def add_done_callback(
         self, fn: Callable[[object], object], *, context: contextvars.Context
     ) -> None:
         """Note what resumes the task, and in which context."""
-        self._wakeup = fn
-        self._wakeup_context = context
-
-    def result(self) -> None:
-        """Nothing: the wait itself knows what ended it."""
+        self.wakeup = fn
+        self.wakeup_context = context
 
     def cancel(self, msg: object = None) -> bool:
         """Wake the task. The task then raises `CancelledError`, since this returns False."""
@@ -109,15 +112,101 @@ class Driven(greenlet):  # type: ignore[misc]  # greenlet has no types
 
     def wake(self) -> None:
         """Resume the task now. Only from a callback of the loop, where no task is running."""
-        wakeup, self._wakeup = self._wakeup, None
-        if wakeup is not None and self._wakeup_context is not None:
-            self._wakeup_context.run(wakeup, self)
+        wakeup = self.wakeup
+        if wakeup is not None:
+            self.wakeup = None
+            self.wakeup_context.run(wakeup, self)
 
     def wake_soon(self) -> None:
         """Resume the task in the next turn of the loop. From anywhere in the thread of the loop."""
-        wakeup, self._wakeup = self._wakeup, None
+        wakeup, self.wakeup = self.wakeup, None
         if wakeup is not None:
-            self.loop.call_soon(wakeup, self, context=self._wakeup_context)
+            self.loop.call_soon(wakeup, self, context=self.wakeup_context)
+
+
+class Driver:
+    """Runs functions in greenlets, for the tasks of one loop.
+
+    A greenlet that has come to the end of its function takes the next one. To begin a new greenlet,
+    Python maps memory for its frames; at its end, it gives the memory back.
+
+    Args:
+        loop: Runs in the present thread. Greenlets cannot move to another one.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._get_loop = itertools.repeat(loop).__next__
+        self._spare: list[Driven] = []
+
+    @types.coroutine
+    def run(
+        self, runtime: Runtime, fn: Callable[..., Any], args: tuple[Any, ...]
+    ) -> Generator[Any, Any, Any]:
+        """Run a function that waits through `runtime` to its end; await in its place meanwhile."""
+        here = getcurrent()
+        driven = self._spare.pop() if self._spare else self._new()
+        driven.pooledhttp_runtime = runtime
+        driven.parent = here
+        driven.gr_context = here.gr_context  # that of the task
+        step = driven.switch(fn, args)
+        while step is not _ENDED:
+            try:
+                if step is driven:
+                    driven._asyncio_future_blocking = True
+                    yield driven
+                    outcome = None
+                else:
+                    outcome = yield from step.__await__()
+            except GeneratorExit as end:
+                # The coroutine is closed, as when its loop is gone: it can await nothing any more.
+                while step is not _ENDED:
+                    step = driven.throw(end)
+                driven.error = None
+                raise
+            except BaseException as raised:  # of any kind, cancellation first of all
+                step = driven.throw(raised)
+            else:
+                step = driven.switch(outcome)
+        return self._take_outcome(driven)
+
+    def drop_spare(self) -> None:
+        """End the greenlets that are not in use."""
+        self._spare.clear()
+
+    def _new(self) -> Driven:
+        driven = Driven(_run_one_by_one)
+        driven.loop = self._loop
+        driven.get_loop = self._get_loop
+        driven.switch()  # its first arguments would be kept for as long as it lives
+        return driven
+
+    def _take_outcome(self, driven: Driven) -> Any:
+        outcome, error = driven.outcome, driven.error
+        driven.outcome = driven.gr_context = driven.pooledhttp_runtime = None
+        if len(self._spare) < MOST_SPARE:
+            self._spare.append(driven)
+        if error is None:
+            return outcome
+        driven.error = None
+        try:
+            # Without the frame of `_run_one_by_one`, which goes on.
+            raise error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
+        finally:
+            del error  # or the frame and the error refer to each other
+
+
+def _run_one_by_one() -> None:
+    """Run the functions that the driver gives, one after the other: what a greenlet does."""
+    while True:
+        fn, args = getcurrent().parent.switch(_ENDED)
+        try:
+            outcome = fn(*args)
+            getcurrent().outcome = outcome
+        except BaseException as error:  # of any kind: the task raises it
+            getcurrent().error = error
+        # Nothing is kept meanwhile: not even the greenlet, which would never be freed.
+        fn = args = outcome = None
 
 
 def current_driven() -> Driven:
@@ -130,30 +219,6 @@ def current_driven() -> Driven:
     if type(here) is not Driven:
         raise RuntimeError(WAITS_OUTSIDE)
     return here
-
-
-@types.coroutine
-def drive(driven: Driven, args: tuple[Any, ...]) -> Generator[Any, Any, Any]:
-    """Run a greenlet to its end; await in its place whenever it waits."""
-    step = driven.switch(*args)
-    while not driven.dead:
-        try:
-            if step is driven:
-                driven._asyncio_future_blocking = True
-                yield driven
-                outcome = None
-            else:
-                outcome = yield from step.__await__()
-        except GeneratorExit as end:
-            # The coroutine is closed, as when its loop is gone: it can await nothing any more.
-            while not driven.dead:
-                driven.throw(end)
-            raise
-        except BaseException as raised:  # of any kind, cancellation first of all
-            step = driven.throw(raised)
-        else:
-            step = driven.switch(outcome)
-    return step
 
 
 @contextlib.contextmanager

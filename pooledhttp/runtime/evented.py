@@ -27,10 +27,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import threading
 import types
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
+from threading import get_ident
 from typing import Any, TypeVar, cast
 
 from pooledhttp.runtime import polling, workers
@@ -39,8 +39,8 @@ from pooledhttp.runtime.driven import (
     LONGEST_TIMER,
     WAITS_OUTSIDE,
     Driven,
+    Driver,
     current_driven,
-    drive,
     getcurrent,
     timer,
 )
@@ -139,6 +139,7 @@ class EventedRuntime:
     def reset_after_fork(self) -> None:
         """Belong to no loop: the loop of the parent must not be touched in a forked child."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._driver: Driver | None = None
         self._thread_id = 0
         self._watches: dict[int, Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,23 +168,32 @@ class EventedRuntime:
         Raises:
             RuntimeError: Another loop has used this runtime before.
         """
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._belong_to(loop)
-        here = getcurrent()
-        driven = Driven(fn, self, loop, here)
-        driven.gr_context = here.gr_context  # that of the task
-        return cast(T, await drive(driven, args))
+        return cast(T, await self.start(fn, *args))
 
-    def _belong_to(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._loop is not None:
+    def start(self, fn: Callable[..., T], *args: Any) -> Awaitable[T]:
+        """As `run`, for callers that await the result at once: it costs one coroutine less."""
+        loop = asyncio.get_running_loop()
+        driver = self._driver
+        if driver is None or loop is not self._loop or get_ident() != self._thread_id:
+            driver = self._belong_to(loop)
+        return driver.run(self, fn, args)
+
+    def drop_spare(self) -> None:
+        """End the greenlets that wait for further requests; the next request makes a new one."""
+        if self._driver is not None:
+            self._driver.drop_spare()
+
+    def _belong_to(self, loop: asyncio.AbstractEventLoop) -> Driver:
+        if self._loop is not None and self._loop is not loop:
             state = "closed now" if self._loop.is_closed() else "another one"
             raise RuntimeError(
                 "This AsyncSession belongs to the event loop that used it first, and that is"
                 f" {state}. Make one AsyncSession per loop, inside the coroutine that runs on it."
             )
         self._loop = loop
-        self._thread_id = threading.get_ident()
+        self._thread_id = get_ident()  # a loop may be run in one thread after the other
+        self._driver = Driver(loop)
+        return self._driver
 
     def await_here(self, awaitable: Awaitable[T]) -> T:
         """Await something from synchronous code that runs on this runtime.
@@ -240,11 +250,16 @@ class EventedRuntime:
         watch = self._watches.get(fd)
         if watch is None or watch.socket() is not sock:
             watch = self._watch(fd, sock)
-        if deadline.at != inf:
-            if deadline.expired:  # a look, not a wait
-                return _glance(sock, read, write)
-            watch.limit(deadline)
-        watch.expect(driven, read, write)
+        if deadline.at != inf and deadline.expired:  # a look, not a wait
+            return _glance(sock, read, write)
+        if watch.is_read_registered and watch.reader is None and not write:
+            watch.reader = driven  # as `expect` does, in nearly every wait
+            watch.is_readable = False
+        else:
+            watch.expect(driven, read, write)
+        watch.deadline = deadline
+        if deadline.at < watch.timer_for:
+            watch.set_timer()
         try:
             while True:
                 driven.parent.switch(driven)  # the line of `park`, without the call
@@ -254,7 +269,10 @@ class EventedRuntime:
             if not (read and write):
                 return readable, writable
         finally:
-            watch.end_wait()
+            if write:
+                watch.end_wait()
+            else:
+                watch.reader = None
         # One of two callbacks has ended the wait: the other would have come a moment later.
         return _glance(sock, True, True)
 
@@ -299,7 +317,7 @@ class EventedRuntime:
             RuntimeError: The loop has not begun, is closed, or runs in another thread.
         """
         loop = self.loop
-        if threading.get_ident() != self._thread_id or loop.is_closed():
+        if get_ident() != self._thread_id or loop.is_closed():
             raise RuntimeError("a task can be started only in the thread of its running loop")
         ended = self.waiter()
         task = loop.create_task(self.run(fn), name=name)
@@ -343,7 +361,7 @@ class EventedRuntime:
     def _is_own_thread(self) -> bool:
         """Whether no callback of the loop can run meanwhile."""
         loop = self._loop
-        return loop is None or threading.get_ident() == self._thread_id or loop.is_closed()
+        return loop is None or get_ident() == self._thread_id or loop.is_closed()
 
     def _watch(self, fd: int, sock: socket.socket) -> Watch:
         old = self._watches.pop(fd, None)
@@ -372,7 +390,7 @@ class EventedRuntime:
         loop = self._loop
         if loop is None:
             return
-        if threading.get_ident() == self._thread_id and asyncio.current_task(loop) is not None:
+        if get_ident() == self._thread_id and asyncio.current_task(loop) is not None:
             in_task()
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more

@@ -34,7 +34,6 @@ class Watch:
         "_loop",
         "_on_dropped",
         "_timer",
-        "_timer_at",
         "deadline",
         "fd",
         "is_read_registered",
@@ -43,6 +42,7 @@ class Watch:
         "is_write_registered",
         "reader",
         "socket",
+        "timer_for",
         "writer",
     )
 
@@ -62,9 +62,11 @@ class Watch:
         self.writer: Driven | None = None
         self.is_readable = self.is_writable = False
         self.is_read_registered = self.is_write_registered = False
+        #: Of the wait that is going on, or of the last one.
         self.deadline = NOW
+        #: The deadline for which the timer was set; infinite without a timer.
+        self.timer_for = inf
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = inf
 
     # -- called by waits
 
@@ -90,15 +92,17 @@ class Watch:
                 self._loop.add_writer(self.fd, self._on_writable)
                 self.is_write_registered = True
 
-    def limit(self, deadline: Deadline) -> None:
-        """Have the code that waits woken at a deadline, too."""
-        self.deadline = deadline
-        self._set_timer(deadline.remaining())
+    def set_timer(self) -> None:
+        """Have the code that waits woken at `deadline`, too."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.timer_for = self.deadline.at
+        seconds = min(self.deadline.remaining(), LONGEST_TIMER)
+        self._timer = self._loop.call_later(seconds, self._on_time)
 
     def end_wait(self) -> None:
         """Note that no code waits any more."""
         self.reader = self.writer = None
-        self.deadline = NOW
         if self.is_write_registered:
             self.is_write_registered = False
             self._loop.remove_writer(self.fd)
@@ -129,7 +133,10 @@ class Watch:
             self._loop.remove_reader(self.fd)
             return
         self.is_readable = True
-        driven.wake()
+        wakeup = driven.wakeup
+        if wakeup is not None:  # as `wake`, without the call
+            driven.wakeup = None
+            driven.wakeup_context.run(wakeup, driven)
 
     def _on_writable(self) -> None:
         driven = self.writer
@@ -139,24 +146,14 @@ class Watch:
 
     def _on_time(self) -> None:
         self._timer = None
+        self.timer_for = inf
         driven = self.reader or self.writer
         if driven is None:
             return
-        left = self.deadline.remaining()
-        if left <= 0.0:
+        if self.deadline.expired:
             driven.wake()
-        elif left != inf:
-            self._set_timer(left)
-
-    def _set_timer(self, seconds: float) -> None:
-        at = self._loop.time() + min(seconds, LONGEST_TIMER)
-        timer = self._timer
-        if timer is not None:
-            if self._timer_at <= at:
-                return
-            timer.cancel()
-        self._timer_at = at
-        self._timer = self._loop.call_at(at, self._on_time)
+        elif self.deadline.at != inf:
+            self.set_timer()
 
     def _dropped(self, reference: object) -> None:
         self._on_dropped(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import socket
 import threading
@@ -437,3 +438,68 @@ def test_flag_raised_after_the_loop_closed_is_harmless() -> None:
     flag = asyncio.run(main()).waiter()
     flag.set()
     assert flag.is_set
+
+
+def test_requests_share_a_greenlet_but_nothing_else() -> None:
+    """What one function has set, returned or raised is not there for the next one."""
+    import weakref
+
+    class Kept:
+        pass
+
+    async def main() -> None:
+        runtime = EventedRuntime()
+        seen: list[object] = []
+        references: list[weakref.ref[Kept]] = []
+
+        def body(kept: Kept) -> Kept:
+            seen.append((id(runtime.current()), variable.get()))
+            variable.set("inside")
+            references.append(weakref.ref(kept))
+            runtime.sleep(0)
+            return kept
+
+        def fails(kept: Kept) -> None:
+            body(kept)
+            raise LookupError
+
+        for fn in (body, fails, body):
+            with contextlib.suppress(LookupError):
+                await asyncio.create_task(runtime.run(fn, Kept()))
+        await asyncio.sleep(0)  # the loop lets go of the last task
+        assert len({greenlet for greenlet, _ in seen}) == 1  # type: ignore[misc]
+        assert {value for _, value in seen} == {"unset"}  # type: ignore[misc]
+        collect()
+        assert [reference() for reference in references] == [None] * 3
+
+    asyncio.run(main())
+
+
+def test_an_error_has_no_frame_of_the_driver_s_own_loop() -> None:
+    """Its traceback leads from the caller to the function that raised."""
+
+    def fails() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError) as caught:
+        run_on_loop(lambda _: fails())
+    assert "_run_one_by_one" not in [entry.name for entry in caught.traceback]
+
+
+def test_a_loop_may_run_in_one_thread_after_the_other() -> None:
+    """Greenlets cannot move between threads; the runtime makes new ones."""
+    runtime = EventedRuntime()
+    loop = asyncio.new_event_loop()
+
+    def run() -> None:
+        loop.run_until_complete(runtime.run(runtime.sleep, 0))
+
+    try:
+        run()
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        run()
+        assert runtime._thread_id == threading.get_ident()
+    finally:
+        loop.close()
