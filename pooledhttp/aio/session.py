@@ -209,7 +209,7 @@ class AsyncSession(RequestMethods):
         """
         if stream is not None:
             kwargs["stream"] = stream
-        return await self._runtime.start(self._send, request, stream, kwargs)
+        return await self._runtime.in_greenlet(self._send, request, stream, kwargs)
 
     def _send(
         self, request: PreparedRequest, stream: bool | None, kwargs: dict[str, Any]
@@ -220,7 +220,7 @@ class AsyncSession(RequestMethods):
     def _respond_to(
         self, method: str | bytes, url: UrlInput, stream: bool | None, kwargs: Any
     ) -> Awaitable[Response]:
-        return self._runtime.start(self._request, method, url, stream, kwargs)
+        return self._runtime.in_greenlet(self._request, method, url, stream, kwargs)
 
     def _request(
         self, method: str | bytes, url: UrlInput, stream: bool | None, kwargs: dict[str, Any]

@@ -168,9 +168,9 @@ class EventedRuntime:
         Raises:
             RuntimeError: Another loop has used this runtime before.
         """
-        return cast(T, await self.start(fn, *args))
+        return cast(T, await self.in_greenlet(fn, *args))
 
-    def start(self, fn: Callable[..., T], *args: Any) -> Awaitable[T]:
+    def in_greenlet(self, fn: Callable[..., T], *args: Any) -> Awaitable[T]:
         """As `run`, for callers that await the result at once: it costs one coroutine less."""
         loop = asyncio.get_running_loop()
         driver = self._driver

@@ -241,6 +241,7 @@ class PrivateLoop(EventedRuntime):
                 self.at_end()
                 loop.run_until_complete(asyncio.sleep(0))  # sockets that another thread closes
             finally:
+                self.drop_spare()
                 loop.close()
 
     async def _run_until_halted(self, end: asyncio.Event) -> None:
