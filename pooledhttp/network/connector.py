@@ -153,7 +153,7 @@ class Connector:
     ) -> Stream:
         """Dial by a replacement of urllib3's function, which decides also where to."""
         try:
-            sock = connect_by(create_connection, host, port, route.options, deadline)
+            sock = connect_by(create_connection, host, port, route.options, self.runtime, deadline)
         except TimeoutError as error:
             raise _timed_out(route, f"connecting to {host}", "connect", 1) from error
         except socket.gaierror as error:

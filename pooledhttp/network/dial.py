@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,11 @@ from pooledhttp.network.overrides import (
 )
 from pooledhttp.network.route import DEFAULT_OPTIONS
 from pooledhttp.network.stream import close_socket
+from pooledhttp.timing import Deadline
 
 if TYPE_CHECKING:
     from pooledhttp.network.route import KeepAlive, SocketOptions
     from pooledhttp.runtime import Runtime
-    from pooledhttp.timing import Deadline
 
 __all__ = ["Attempt", "connect_by", "connect_unix"]
 
@@ -148,17 +149,20 @@ def connect_by(
     host: str,
     port: int,
     options: SocketOptions,
+    runtime: Runtime,
     deadline: Deadline,
 ) -> socket.socket:
     """Connect by what a program has put in the place of urllib3's `create_connection`.
 
-    It is called as urllib3 calls it, and blocks.
+    It is called as urllib3 calls it, and blocks: on threads in the thread of the caller, on an
+    event loop in a worker thread.
 
     Args:
         create_connection: The replacement.
         host: Name or address; the replacement looks it up.
         port: TCP port.
         options: Socket settings.
+        runtime: How to wait.
         deadline: Becomes the `timeout` that is passed.
 
     Raises:
@@ -167,16 +171,44 @@ def connect_by(
     """
     if deadline.expired:
         raise TimeoutError("no time was left to connect")
-    sock = create_connection(
-        (host, port),
-        None if deadline.at == inf else deadline.remaining(),
-        source_address=options.source_address,
-        socket_options=list(_options_to_set(options)),
-    )
+
+    def connect() -> socket.socket:
+        return create_connection(
+            (host, port),
+            None if deadline.at == inf else deadline.remaining(),
+            source_address=options.source_address,
+            socket_options=list(_options_to_set(options)),
+        )
+
+    sock = _call_and_close_late(connect, runtime)
     sock.setblocking(False)
     if options.keepalive is not None:
         _keep_alive(sock, options.keepalive)
     return sock
+
+
+def _call_and_close_late(connect: Callable[[], socket.socket], runtime: Runtime) -> socket.socket:
+    """Return what `connect` returns; close it if it comes when no caller waits any more."""
+    made: list[socket.socket] = []
+    is_abandoned = False
+
+    def call() -> None:
+        made.append(connect())
+        if is_abandoned:
+            close()
+
+    def close() -> None:
+        with contextlib.suppress(IndexError):  # the other thread was faster
+            made.pop().close()
+
+    try:
+        # No deadline here: with one, threads would use a worker, too. `connect` has its own.
+        runtime.call_blocking(call, Deadline.never(runtime.now))
+    except BaseException:
+        is_abandoned = True
+        close()
+        raise
+    return made.pop()
 
 
 def connect_unix(

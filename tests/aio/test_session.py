@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 import pytest
+from urllib3.util import connection as urllib3_connection
 
 import pooledhttp
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
@@ -306,6 +307,41 @@ def test_foreign_adapters_run_on_worker_threads(stream: bool) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_replaced_create_connection_leaves_the_loop_free(
+    is_cancelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It blocks a worker thread; a socket that comes too late is closed."""
+    original, gate = urllib3_connection.create_connection, threading.Event()
+    begun, made = threading.Event(), []
+
+    def create_connection(*args: Any, **kwargs: Any) -> Any:
+        begun.set()
+        assert gate.wait(20)
+        made.append(original(*args, **kwargs))
+        return made[0]
+
+    monkeypatch.setattr(urllib3_connection, "create_connection", create_connection)
+
+    async def main() -> None:
+        async with pooledhttp.AsyncSession() as session:
+            task = asyncio.create_task(session.get(server.url()))
+            while not begun.is_set():
+                await asyncio.sleep(0.001)
+            if is_cancelled:
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            gate.set()
+            if not is_cancelled:
+                assert (await task).text == "GET / "
+        while not made or made[0].fileno() != -1:
+            await asyncio.sleep(0.001)
+
+    with ScriptedServer(answering(echo)) as server:
+        run(main())
+
+
 def test_an_adapter_with_a_pool_waits_as_its_session() -> None:
     """It is bound when mounted; one that threads have used is refused, and so is their pool."""
     with ScriptedServer(answering(echo)) as server, pooledhttp.Session() as threads:
@@ -437,6 +473,16 @@ def test_a_loop_that_runs_in_steps() -> None:
             assert runner.run(response.aread()) == b"GET / "
         runner.run(session.close())
         assert len(server.connections) == 1
+
+
+def test_a_session_of_threads_under_a_running_loop() -> None:
+    """As in the cell of a notebook: the loop runs, and a call that blocks works all the same."""
+    with ScriptedServer(answering(echo)) as server:
+
+        async def cell() -> str:
+            return pooledhttp.get(server.url()).text
+
+        assert run(cell()) == "GET / "
 
 
 def test_on_uvloop(authority: Authority) -> None:
