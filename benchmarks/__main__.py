@@ -4,6 +4,7 @@
     python -m benchmarks instructions     instructions and system calls per request
     python -m benchmarks throughput       CPU and time per request, beside other clients
     python -m benchmarks event-loop       the same on an event loop, beside other clients
+    python -m benchmarks open-loop        latency on an event loop under a given load
     python -m benchmarks tls-resumption   CPU of new TLS connections
     python -m benchmarks pool-cost        acquire and release
     python -m benchmarks bulk-journal     what a bulk run remembers of each line
@@ -21,6 +22,7 @@ _NAMES = (
     "instructions",
     "throughput",
     "event-loop",
+    "open-loop",
     "tls-resumption",
     "pool-cost",
     "bulk-journal",
