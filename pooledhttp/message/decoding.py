@@ -287,18 +287,24 @@ class Decoder(ContentDecoder):
         self._stages = [_new_stage(coding) for coding in reversed(codings)]
         self._fed = [False] * len(self._stages)
         self._held = b""  # input given while the caller had room for nothing
+        # A library below is in no defined state after an error: it is not asked again.
+        self._failure: Exception | None = None
 
     def __repr__(self) -> str:
         return f"<Decoder {', '.join(self._codings)}{'' if self.is_complete else ', incomplete'}>"
 
     @property
     def has_unconsumed_tail(self) -> bool:
-        """Whether `decompress(b"")` may give more without more input."""
+        """Whether `decompress(b"")` may give more without more input, or raises an error again."""
+        if self._failure is not None:
+            return True
         return bool(self._held) or any(stage.pending for stage in self._stages)
 
     @property
     def is_complete(self) -> bool:
         """Whether the body may end here: nothing was fed, or every end mark was seen."""
+        if self._failure is not None:
+            return False
         return not self._held and all(
             stage.finished for stage, fed in zip(self._stages, self._fed, strict=True) if fed
         )
@@ -312,22 +318,28 @@ class Decoder(ContentDecoder):
                 Negative gives all there is.
 
         Raises:
-            DecodeError: The bytes are not what the header says.
+            DecodeError: The bytes are not what the header says. Later calls raise it again.
         """
+        self._raise_failure()
         data, self._held = self._held + data, b""
         if max_length == 0:
             self._held = data
             return b""
+        out = b""
         try:
-            if max_length < 0:
-                return self._run(data)
-            return self._pull_until(data, max_length)
+            out = self._run(data) if max_length < 0 else self._pull_until(data, max_length)
         except _BAD_INPUT as error:
+            self._failure = error.with_traceback(None)  # its frames refer to this object
+        self._raise_failure()
+        return out
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
             raise DecodeError(
                 f"Received response with content-encoding: {', '.join(self._codings)}, but failed"
                 " to decode it.",
-                error,
-            ) from error
+                self._failure,
+            ) from self._failure
 
     def flush(self) -> bytes:
         """Declare that the body ended; there is never anything left to give.
@@ -335,8 +347,9 @@ class Decoder(ContentDecoder):
         May be called more than once.
 
         Raises:
-            DecodeError: It ended before the compressed stream did.
+            DecodeError: It ended before the compressed stream did, or could not be decoded.
         """
+        self._raise_failure()
         if not self.is_complete:
             raise DecodeError(
                 f"The body ended in the middle of its content-encoding"

@@ -305,3 +305,24 @@ def test_any_pieces_and_any_bounds_give_the_same_content(
         body = body[cut:]
     out += decoder.flush()
     assert bytes(out) == content
+
+
+@packers
+@pytest.mark.parametrize("size", [1, 7, -1])
+def test_a_failed_decoder_fails_again(
+    coding: str, pack: Callable[[bytes], bytes], size: int
+) -> None:
+    """After the first error every use is the same `DecodeError`, none the error of a library."""
+    decoder = decoder_for(coding)
+    bad = pack(b"")[:0] + b"\xff" * 40  # `pack` skips the test where a library is missing
+    with pytest.raises(DecodeError) as first:
+        for byte in bad:
+            decoder.decompress(bytes([byte]), size)
+            while decoder.has_unconsumed_tail:
+                decoder.decompress(b"", size)
+        decoder.flush()
+    for use in (decoder.flush, lambda: decoder.decompress(b"", size)):
+        with pytest.raises(DecodeError) as again:
+            use()
+        assert str(again.value) == str(first.value)
+    assert not decoder.is_complete and "incomplete" in repr(decoder)

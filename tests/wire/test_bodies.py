@@ -233,6 +233,20 @@ def test_letting_go_of_a_bomb_does_not_decode_it(
     assert peak < 5_000_000
 
 
+@pytest.mark.parametrize("size", [1, 7, 10_000, None])
+def test_bytes_behind_the_end_of_a_coding_are_an_error(
+    session: pooledhttp.Session, size: int | None
+) -> None:
+    """However a brotli body is read, the library's own error does not come out."""
+    packed = pytest.importorskip("brotli").compress(TEXT) + b"\r\n"
+    with ScriptedServer(answering(respond(packed, {"Content-Encoding": "br"}))) as server:
+        response = session.get(server.url(), stream=True, timeout=5)
+        pieces = response.iter_content(size)
+        with pytest.raises(ContentDecodingError):
+            list(pieces)
+        session.close()
+
+
 @pytest.mark.parametrize(
     "sends",
     [respond(b"hello", length=9), chunked([b"hello"], end=False), respond(b"hello", length=None)],
