@@ -66,6 +66,23 @@ def test_every_page_is_in_the_index(folder: Path) -> None:
     assert names - linked == set()
 
 
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_a_page_opens_with_what_the_reader_gets(page: Path) -> None:
+    """The reader sees first what the page is good for."""
+    assert page.read_text().startswith("# ")
+    assert "After this page" in page.read_text()[:400]
+
+
+def test_each_example_is_short_and_linked() -> None:
+    """An example has 20 to 60 lines, and a page links to it."""
+    linked = "".join(page.read_text() for page in DOCS.glob("*.md"))
+    examples = sorted(path for path in (ROOT / "examples").glob("*.py"))
+    lengths = {path.name: len(path.read_text().splitlines()) for path in examples}
+    assert {name: size for name, size in lengths.items() if not 20 <= size <= 60} == {}
+    programs = [name for name in lengths if name != "local_server.py"]
+    assert [name for name in programs if f"](../examples/{name})" not in linked] == []
+
+
 def test_the_design_page_shows_the_tree() -> None:
     """The design page names every subpackage, and every file that it names exists."""
     page = (DOCS / "design.md").read_text()
