@@ -51,7 +51,7 @@ def register(workspace: Workspace, source: Iterable[str]) -> Iterator[Task | Dow
         steps = []
         with workspace.journal.transaction():
             for url in batch:
-                steps.append(workspace.register(Job(url), index))
+                steps.append(workspace.register(Job.of(url), index))
                 index += 1
         yield from (step for step in steps if step is not None)
 

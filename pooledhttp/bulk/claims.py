@@ -60,6 +60,8 @@ class Claims:
             return False
         if journal.has_folders and self._is_folder(key):
             return False
+        if self.folder.is_free(name):
+            return True
         size = self.folder.size_of(name)
         return size is None or (size >= 0 and (options.overwrite or options.adopt))
 

@@ -18,9 +18,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import ENOSPC
+from typing import Any
 
 from pooledhttp.bulk.rows import Update
-from pooledhttp.bulk.tail import tail_path
+from pooledhttp.bulk.tail import read_tail, tail_path
 
 __all__ = [
     "JournalError",
@@ -28,6 +29,8 @@ __all__ = [
     "as_os_error",
     "connect",
     "errors",
+    "has_indexes",
+    "make_indexes",
     "new_stamp",
     "prepare",
     "read_copy",
@@ -38,8 +41,11 @@ __all__ = [
 _APPLICATION_ID = 0x70687470
 _VERSION = 2
 
-#: Pages of the two indexes stay in memory; a million rows need about 40 MB.
+#: Pages of the two indexes stay in memory; those of a million rows have about 40 MB.
 _CACHE_KIB = 48 * 1024
+
+#: Without indexes, rows come at the end, and go from there.
+_CACHE_WITHOUT_INDEXES_KIB = 16 * 1024
 
 #: A reader (`pooledhttp status`) may hold up a commit this long.
 _BUSY_SECONDS = 60.0
@@ -64,11 +70,17 @@ CREATE TABLE jobs(
     started REAL,
     ended REAL
 );
-CREATE INDEX jobs_identity ON jobs(identity_hash);
-CREATE INDEX jobs_name ON jobs(name_hash) WHERE name_hash IS NOT NULL;
 CREATE INDEX jobs_under_way ON jobs(id) WHERE state IN (1, 2);
 CREATE TABLE folders(hash INTEGER NOT NULL, name TEXT NOT NULL);
 CREATE INDEX folders_hash ON folders(hash);
+"""
+
+#: A new journal has these at its end; see `hashes`.
+_INDEXES = """
+BEGIN IMMEDIATE;
+CREATE INDEX IF NOT EXISTS jobs_identity ON jobs(identity_hash);
+CREATE INDEX IF NOT EXISTS jobs_name ON jobs(name_hash) WHERE name_hash IS NOT NULL;
+COMMIT;
 """
 
 #: What a database is known by, so that it takes no tail but its own; see `tail`.
@@ -120,11 +132,27 @@ def prepare(db: sqlite3.Connection, path: str, *, read_only: bool) -> None:
         return
     db.execute("PRAGMA journal_mode=TRUNCATE")
     db.execute("PRAGMA synchronous=NORMAL")
-    db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    has = not is_new and has_indexes(db)
+    db.execute(f"PRAGMA cache_size=-{_CACHE_KIB if has else _CACHE_WITHOUT_INDEXES_KIB}")
     if version != _VERSION:
         schema = f"{_SCHEMA} PRAGMA application_id={_APPLICATION_ID};" if is_new else ""
         stamp = _ADD_STAMP.format(stamp=new_stamp())
         db.executescript(f"BEGIN IMMEDIATE; {schema} {stamp} COMMIT;")
+
+
+def has_indexes(db: sqlite3.Connection) -> bool:
+    """Whether rows can be found by their hashes."""
+    return bool(_value(db, "SELECT count(*) FROM sqlite_schema WHERE name='jobs_name'"))
+
+
+def make_indexes(db: sqlite3.Connection) -> None:
+    """Make the indexes over hashes, unless they are there."""
+    try:
+        db.executescript(_INDEXES)
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
 
 
 def new_stamp() -> str:
@@ -151,13 +179,15 @@ class Overlay:
 
     Args:
         db: The reader's connection.
+        path: The path of the database.
     """
 
     _CHANGED = tuple(name for name in Update._fields if name != "id")
     _KEPT = ("id", "identity_hash", "name_hash", "url", "identity", "name", "host")
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, path: str) -> None:
         self._db = db
+        self._path = path
         changed = ", ".join(
             f"CASE WHEN c.id IS NULL THEN j.{name} ELSE c.{name} END AS {name}"
             for name in self._CHANGED
@@ -171,7 +201,17 @@ class Overlay:
         )
         db.execute("PRAGMA query_only=ON")
 
-    def show(self, changes: dict[int, Update]) -> None:
+    def found(self, query: str, value: object) -> list[tuple[Any, ...]]:
+        """Ask for rows as database and tail have them: the transaction keeps both as they are."""
+        self._db.execute("BEGIN")
+        try:
+            stamp = stamp_of(self._db)
+            self._show({} if stamp is None else read_tail(self._path, stamp))
+            return self._db.execute(query, (value,)).fetchall()
+        finally:
+            self._db.execute("ROLLBACK")
+
+    def _show(self, changes: dict[int, Update]) -> None:
         """Show these changes until the end of the transaction."""
         if not changes:
             return

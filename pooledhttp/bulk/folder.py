@@ -162,6 +162,13 @@ class RunFolder:
             raise
         return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
+    def is_free(self, name: str) -> bool:
+        """Whether nothing at all stands under a name."""
+        if "/" in name:
+            return self.size_of(name) is None
+        # Nearly always true, and here the exception of `stat` would double the cost.
+        return not os.access(name, os.F_OK, dir_fd=self._root, follow_symlinks=False)
+
     def is_there(self, part: Part, name: str) -> bool:
         """Whether the file under a name is this part, linked but not yet removed from `parts/`."""
         try:

@@ -60,7 +60,7 @@ class BadLine:
         return self.text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what is not given stays in the class, see `of`
 class Job:
     """One request of a bulk fetch.
 
@@ -109,7 +109,11 @@ class Job:
         if isinstance(item, Job):
             return item
         if isinstance(item, str):
-            return cls(item)
+            if cls is not Job:
+                return cls(item)
+            job = object.__new__(Job)  # to set twelve defaults would cost 3 us for each line
+            object.__setattr__(job, "url", item)
+            return job
         if isinstance(item, BadLine):
             raise ValueError(item.problem)
         raise TypeError(

@@ -3,7 +3,7 @@
 There is one writer: the process that holds the directory's lock. A change goes this way:
 
 ```
-record --> handed in --commit--> tail (one sync for a group) --fold--> database (when 96 KiB are in)
+record --> handed in --commit--> tail (one sync for a group) --fold at 96 KiB--> database
 ```
 
 Threads hand in changes by `record`. The first thread that needs a commit writes all that has come
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from pooledhttp.bulk.changes import Changes
 from pooledhttp.bulk.database import (
     JournalError,
     Overlay,
@@ -30,8 +31,11 @@ from pooledhttp.bulk.database import (
     prepare,
     stamp_of,
 )
+from pooledhttp.bulk.hashes import hash64
+from pooledhttp.bulk.lookup import Lookup
 from pooledhttp.bulk.names import folded
-from pooledhttp.bulk.rows import Filter, Row, State, Update, hash64
+from pooledhttp.bulk.rows import Row, State, Update
+from pooledhttp.bulk.statements import NewRows, apply_changes, new_row
 from pooledhttp.bulk.tail import Tail, read_tail
 
 __all__ = ["Journal"]
@@ -41,17 +45,11 @@ _FOLD_BYTES = 96 * 1024
 
 _COLUMNS = ", ".join(Row._fields)
 
-_FIND = f"SELECT {_COLUMNS} FROM jobs WHERE identity_hash=?"
+_BY_NUMBER = f"SELECT {_COLUMNS} FROM jobs WHERE id=?"
 
-_ADD = (
-    "INSERT INTO jobs(id, identity_hash, name_hash, url, identity, name, host)"
-    " VALUES (?,?,?,?,?,?,?)"
-)
+_NAME_OF_NUMBER = "SELECT name FROM jobs WHERE id=?"
 
-_UPDATE = f"UPDATE jobs SET {', '.join(f'{name}=?' for name in Update._fields[1:])} WHERE id=?"
-
-#: Of a new row: status, etag, modified, size, digest; attempts; error, started, ended.
-_NOTHING_YET = (None, None, None, None, None, 0, None, None, None)
+_BY_IDENTITY = f"SELECT {_COLUMNS} FROM jobs WHERE identity_hash=?"
 
 
 class Journal:
@@ -69,16 +67,11 @@ class Journal:
     def __init__(self, path: str, *, read_only: bool = False) -> None:
         self.path = path
         self._lock = threading.RLock()  # guards the connection, and what goes through it
-        self._gate = threading.Lock()  # guards the two below
-        self._changes: list[Update] = []
-        self._handed_in = 0
-        self._committed = 0
+        self._changes = Changes()
         #: In the tail and not yet in the database: the last change of each row.
         self._tailed: dict[int, Update] = {}
-        #: Added in this transaction and not yet in the database, by hash.
-        self._new_rows: dict[int, Row] = {}
-        self._new_names: dict[int, str] = {}
-        self._to_insert: list[tuple[object, ...]] = []
+        #: Added in this transaction and not yet in the database.
+        self._new = NewRows()
         self._tail: Tail | None = None
         if os.path.islink(path):  # SQLite would follow it
             raise JournalError(f"{path} is a symbolic link, which a journal never is")
@@ -86,7 +79,8 @@ class Journal:
             self._db = connect(path, read_only=read_only)
             try:
                 prepare(self._db, path, read_only=read_only)
-                self._overlay = Overlay(self._db) if read_only else None
+                self._lookup = Lookup(self._db)
+                self._overlay = Overlay(self._db, path) if read_only else None
                 if not read_only:
                     stamp = stamp_of(self._db)
                     assert stamp is not None, "prepare gives it one"
@@ -99,20 +93,25 @@ class Journal:
                 self.close()
                 raise
         self._next_id = 1 + (last[0] or 0)
-        is_new = self._next_id == 1 and not read_only
-        self._identities = Filter() if is_new else None
-        self._names = Filter() if is_new else None
 
     # -- finding
 
     def find(self, url: str, identity: str | None) -> Row | None:
         """Return the row of a job, or None if it was never in the input."""
         number = hash64(url if identity is None else identity)
-        if self._identities is not None and not self._identities.may_have(number):
+        if self._overlay is not None:
+            with self._lock, errors(self.path):
+                self._lookup.read_on(self._db)
+        numbers = self._lookup.identities(number)
+        if numbers is None:
+            found = self._found(_BY_IDENTITY, number)
+        elif not numbers:
             return None
-        rows = [Row(*values) for values in self._found(_FIND, number)]
-        if number in self._new_rows:
-            rows.append(self._new_rows[number])
+        else:
+            found = [values for each in numbers for values in self._found(_BY_NUMBER, each)]
+        rows = [Row(*values) for values in found]
+        if number in self._new.by_identity:
+            rows.append(self._new.by_identity[number])
         for row in rows:
             if row.identity == identity and (identity is not None or row.url == url):
                 return row
@@ -120,21 +119,24 @@ class Journal:
 
     def row(self, number: int) -> Row | None:
         """Return the row with this number."""
-        found = self._found(f"SELECT {_COLUMNS} FROM jobs WHERE id=?", number)
+        found = self._found(_BY_NUMBER, number)
         return Row(*found[0]) if found else None
 
     def is_name_taken(self, name: str) -> bool:
         """Whether a job has this name; `name` in the form that `folded` gives."""
         number = hash64(name)
-        if self._names is not None and not self._names.may_have(number):
+        numbers = self._lookup.names(number)
+        if numbers is not None and not numbers:
             return False
-        if self._new_names.get(number) == name:
+        if self._new.names.get(number) == name:
             return True
-        return self._has_name("SELECT name FROM jobs WHERE name_hash=?", name)
+        if numbers is None:
+            return self._has_name("SELECT name FROM jobs WHERE name_hash=?", name, number)
+        return any(self._has_name(_NAME_OF_NUMBER, name, each) for each in numbers)
 
     def is_folder(self, name: str) -> bool:
         """Whether names of jobs lie below this one; `name` in the form that `folded` gives."""
-        return self._has_name("SELECT name FROM folders WHERE hash=?", name)
+        return self._has_name("SELECT name FROM folders WHERE hash=?", name, hash64(name))
 
     def rows(self, *states: State) -> Iterator[Row]:
         """Yield rows in the order in which they were added; without states, all of them.
@@ -162,26 +164,28 @@ class Journal:
     def transaction(self) -> Iterator[None]:
         """Commit what the block adds, all of it or nothing, with the changes handed in before."""
         with self._lock, errors(self.path):
-            upto, changes = self._handed_in_so_far()
+            number, changes = self._changes.waiting()
             tailed, stamp = self._tailed, new_stamp()
             try:
                 self._tailed = {}
                 self._db.execute("BEGIN IMMEDIATE")
-                self._apply({**tailed, **{change.id: change for change in changes}})
+                apply_changes(self._db, {**tailed, **{each.id: each for each in changes}}.values())
                 yield
-                self._insert_new()
+                self._new.insert(self._db)
                 self._db.execute("UPDATE stamp SET value=?", (stamp,))
                 self._db.execute("COMMIT")
             except BaseException:
-                self._forget_new()
+                self._new.forget()
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 if not self._has_stamp(stamp):  # an interrupt may come right after the commit
                     self._tailed = tailed
                     raise
-                self._begin_tail(stamp, upto, len(changes))
+                self._begin_tail(stamp, number, len(changes))
                 raise
-            self._begin_tail(stamp, upto, len(changes))
+            self._begin_tail(stamp, number, len(changes))
+            with suppress(sqlite3.Error):  # no room: the tables are kept, and grow
+                self._lookup.store(self._db)
 
     def add(
         self,
@@ -207,19 +211,13 @@ class Journal:
             if text is not None and not text.isascii():
                 text.encode()
         number, self._next_id = self._next_id, self._next_id + 1
-        row = Row(number, url, identity, name, host, 0, *_NOTHING_YET)
+        row = new_row(number, url, identity, name, host)
         identity_hash = hash64(url if identity is None else identity)
         name_hash = None if folded_name is None else hash64(folded_name)
-        if identity_hash in self._new_rows or name_hash in self._new_names:
-            self._insert_new()
-        self._new_rows[identity_hash] = row
-        if self._identities is not None:
-            self._identities.add(identity_hash)
-        if name_hash is not None and folded_name is not None:
-            self._new_names[name_hash] = folded_name
-            if self._names is not None:
-                self._names.add(name_hash)
-        self._to_insert.append((number, identity_hash, name_hash, url, identity, name, host))
+        if self._new.has(identity_hash, name_hash):
+            self._new.insert(self._db)
+        self._new.add(row, identity_hash, folded_name)
+        self._lookup.add(number, identity_hash, name_hash)
         return row
 
     def add_folder(self, name: str) -> None:
@@ -229,15 +227,12 @@ class Journal:
 
     def set_url(self, number: int, url: str) -> None:
         """Give a job that has a key its new URL, inside a `transaction`."""
-        self._insert_new()
+        self._new.insert(self._db)
         self._db.execute("UPDATE jobs SET url=? WHERE id=?", (url, number))
 
     def record(self, change: Update) -> int:
         """Hand in a change, to be committed with others; returns its number for `commit`."""
-        with self._gate:
-            self._changes.append(change)
-            self._handed_in += 1
-            return self._handed_in
+        return self._changes.add(change)
 
     def commit(self, number: int | None = None) -> None:
         """Return when a change, and all before it, are committed.
@@ -250,12 +245,11 @@ class Journal:
                 are kept, and the next commit tries again.
         """
         if number is None:
-            with self._gate:
-                number = self._handed_in
-        if self._committed >= number:
+            number = self._changes.last()
+        if self._changes.is_committed(number):
             return
         with self._lock:
-            if self._committed < number:
+            if not self._changes.is_committed(number):
                 self._append()
 
     def close(self) -> None:
@@ -264,6 +258,8 @@ class Journal:
             if self._tail is not None:
                 with suppress(OSError):  # else the next run does it
                     self._fold()
+                with suppress(AttributeError, sqlite3.Error):  # not so far; no room for indexes
+                    self._lookup.store(self._db, at_end=True)
                 self._tail.close()
                 self._tail = None
             self._db.close()
@@ -273,10 +269,10 @@ class Journal:
     def _append(self) -> None:
         """Write what was handed in to the tail, and fold that when it has become long."""
         assert self._tail is not None, "a journal that is read has no changes"
-        upto, changes = self._handed_in_so_far()
+        number, changes = self._changes.waiting()
         self._tail.append(changes)
         self._tailed.update((change.id, change) for change in changes)
-        self._forget(upto, len(changes))
+        self._changes.mark_committed(number, len(changes))
         if self._tail.size >= _FOLD_BYTES:
             self._fold()
 
@@ -286,9 +282,9 @@ class Journal:
             with self.transaction():
                 pass
 
-    def _begin_tail(self, stamp: str, upto: int, count: int) -> None:
+    def _begin_tail(self, stamp: str, number: int, count: int) -> None:
         """The database has all that was handed in up to here."""
-        self._forget(upto, count)
+        self._changes.mark_committed(number, count)
         if self._tail is not None:
             self._tail.restart(stamp)
 
@@ -297,30 +293,8 @@ class Journal:
             return stamp_of(self._db) == stamp
         return False
 
-    def _apply(self, changes: dict[int, Update]) -> None:
-        self._db.executemany(_UPDATE, [(*values, number) for number, *values in changes.values()])
-
-    def _insert_new(self) -> None:
-        self._db.executemany(_ADD, self._to_insert)
-        self._forget_new()
-
-    def _forget_new(self) -> None:
-        self._to_insert = []
-        self._new_rows = {}
-        self._new_names = {}
-
-    def _handed_in_so_far(self) -> tuple[int, list[Update]]:
-        with self._gate:
-            return self._handed_in, list(self._changes)
-
-    def _forget(self, upto: int, count: int) -> None:
-        # An interrupt before this line leaves changes that are written once more: no harm.
-        with self._gate:
-            del self._changes[:count]
-            self._committed = upto
-
-    def _has_name(self, query: str, name: str) -> bool:
-        return any(folded(other) == name for (other,) in self._found(query, hash64(name)))
+    def _has_name(self, query: str, name: str, value: int) -> bool:
+        return any(folded(other) == name for (other,) in self._found(query, value))
 
     def _found(self, query: str, value: int) -> list[tuple[Any, ...]]:
         # Called several times for every line of a list; a context manager would double its cost.
@@ -329,17 +303,7 @@ class Journal:
                 self._fold()
             try:
                 if self._overlay is not None:
-                    return self._found_with_tail(self._overlay, query, value)
+                    return self._overlay.found(query, value)
                 return self._db.execute(query, (value,)).fetchall()
             except sqlite3.Error as error:
                 raise as_os_error(error, self.path) from error
-
-    def _found_with_tail(self, overlay: Overlay, query: str, value: int) -> list[tuple[Any, ...]]:
-        """Ask for rows as database and tail have them: the transaction keeps both as they are."""
-        self._db.execute("BEGIN")
-        try:
-            stamp = stamp_of(self._db)
-            overlay.show({} if stamp is None else read_tail(self.path, stamp))
-            return self._db.execute(query, (value,)).fetchall()
-        finally:
-            self._db.execute("ROLLBACK")

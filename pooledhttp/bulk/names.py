@@ -55,9 +55,10 @@ _UNSAFE = re.compile(
     r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028\u2029\ud800-\udfff'
     r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
 )
-#: A name of these characters alone is safe unless it begins or ends badly or is a device name.
+#: A name of these characters alone is safe unless it ends badly or is a device name.
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_\-.=&,+@~ ]*")
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
+_DEVICE_STARTS = frozenset("con prn aux nul com lpt".split())
 
 _TEMPLATE_FIELDS = ("host", "dir", "name", "stem", "ext", "query", "key", "mark")
 
@@ -71,12 +72,12 @@ def plain_name(url: str) -> str:
 def safe_part(text: str) -> str:
     """Make one part of a path out of any text."""
     if _HARMLESS.fullmatch(text) and len(text) <= MAX_BYTES and text[-1] not in ". ":
-        return "_" + text if _DEVICES.match(text) else text
+        return "_" + text if _is_device(text) else text
     name = _UNSAFE.sub("_", unicodedata.normalize("NFC", text)).strip(" ")
     if name.startswith("."):
         name = "_" + name[1:]
     name = name.rstrip(". ") or "_"
-    if _DEVICES.match(name):
+    if _is_device(name):
         name = "_" + name
     return _shortened(name, MAX_BYTES)
 
@@ -243,6 +244,10 @@ def _last(path: str, query: str) -> str:
         return name
     stem, dot, suffix = name.rpartition(".")
     return f"{stem}_{query}.{suffix}" if dot and stem else f"{name}_{query}"
+
+
+def _is_device(name: str) -> bool:
+    return name[:3].lower() in _DEVICE_STARTS and _DEVICES.match(name) is not None
 
 
 def _flat(text: str) -> str:

@@ -17,12 +17,10 @@ add --> pending --> running --> received --> done | unchanged
 
 from __future__ import annotations
 
-import hashlib
 from enum import IntEnum
-from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["FETCHED", "MOVES", "Filter", "Row", "State", "Update", "hash64"]
+__all__ = ["FETCHED", "MOVES", "Row", "State", "Update"]
 
 
 class State(IntEnum):
@@ -89,36 +87,3 @@ class Update(NamedTuple):
     error: str | None = None
     started: float | None = None
     ended: float | None = None
-
-
-@lru_cache(maxsize=64)  # a text is looked up, and then added
-def hash64(text: str) -> int:
-    """Return 64 bits of a text's digest, as the signed integer that SQLite stores."""
-    digest = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
-
-
-class Filter:
-    """Says of nearly every number that was not added that it was not (a Bloom filter of 4 MiB).
-
-    In the first run of a directory nearly every question to the journal has the response "no". Each
-    costs 9 us there, and half a microsecond here.
-    """
-
-    __slots__ = ("_bits",)
-
-    _MASK = (1 << 25) - 1
-
-    def __init__(self) -> None:
-        self._bits = bytearray((self._MASK + 1) >> 3)
-
-    def add(self, number: int) -> None:
-        """Add a 64-bit number."""
-        bits, one, two = self._bits, number & self._MASK, (number >> 30) & self._MASK
-        bits[one >> 3] |= 1 << (one & 7)
-        bits[two >> 3] |= 1 << (two & 7)
-
-    def may_have(self, number: int) -> bool:
-        """Whether a number may have been added."""
-        bits, one, two = self._bits, number & self._MASK, (number >> 30) & self._MASK
-        return bool(bits[one >> 3] >> (one & 7) & 1 and bits[two >> 3] >> (two & 7) & 1)

@@ -1,7 +1,8 @@
 """What a run reads off a URL, a million times over: its parts, its line, its host, its query.
 
-Nearly every URL of a list is plain, and one regular expression takes it apart at a fifth of the
-cost of `urlsplit`. Everything else goes the general way. Both ways give the same result.
+Nearly every URL of a list is plain: printable ASCII, a host without user and brackets, no fragment.
+Such a one is cut at its separators, at a tenth of the cost of `urlsplit`. Everything else goes the
+general way. Both ways give the same result.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ from pooledhttp.message import DEFAULT_PORTS
 
 __all__ = ["kept_query", "network_location", "origin_of", "path_and_query"]
 
-_PLAIN_URL = re.compile(
-    r"(https?)://([A-Za-z0-9.\-]+(?::[0-9]{1,5})?)((?:/[!-\"$->@-~]*)?)(?:\?([!-\"$-~]*))?"
-)
+_PLAIN_LOCATION = re.compile(r"[A-Za-z0-9.\-]+(?::[0-9]{1,5})?")
 
 #: Query parameters that sign a request or carry a credential. They say nothing about the file.
 _SIGNING_PREFIXES = ("x-amz-", "x-goog-", "x-oss-", "x-cos-", "x-bce-")
@@ -33,11 +32,22 @@ _BESIDE_SIGNING = frozenset(
 )
 
 
+@lru_cache(maxsize=4096)
+def _is_plain_location(location: str) -> bool:
+    return _PLAIN_LOCATION.fullmatch(location) is not None
+
+
 @lru_cache(maxsize=64)  # several functions ask about the same URL, one after the other
 def _plain_parts(url: str) -> tuple[str, str, str, str] | None:
     """Return scheme, network location, path and query of a plain URL, else None."""
-    found = _PLAIN_URL.fullmatch(url)
-    return None if found is None else (found[1], found[2], found[3], found[4] or "")
+    if " " in url or "#" in url or not (url.isascii() and url.isprintable()):
+        return None
+    before, _, query = url.partition("?")
+    scheme, _, rest = before.partition("://")
+    location, slash, path = rest.partition("/")
+    if scheme not in ("http", "https") or not _is_plain_location(location):
+        return None
+    return scheme, location, slash + path, query
 
 
 def path_and_query(url: str) -> tuple[str, str] | None:
@@ -85,21 +95,25 @@ def origin_of(url: str) -> str:
 
 def kept_query(query: str) -> str:
     """Decode a query and leave out what only signs the request."""
+    is_coded = "%" in query
     fields = query.split("&")
-    if "%" in query:
-        names = [unquote(field.partition("=")[0]).lower() for field in fields]
+    names = [field.partition("=")[0] for field in fields]
+    if is_coded:
+        names = [unquote(name) for name in names]
+    for name in names:
+        if _is_signing(name):
+            break
     else:
-        names = [field.partition("=")[0].lower() for field in fields]
-    if any(map(_is_signing, names)):
-        fields = [
-            field
-            for field, name in zip(fields, names, strict=True)
-            if not (_is_signing(name) or name in _BESIDE_SIGNING)
-        ]
-    elif "%" not in query:
-        return query
-    return unquote("&".join(fields), errors="replace")
+        return unquote(query, errors="replace") if is_coded else query
+    kept = [
+        field
+        for field, name in zip(fields, names, strict=True)
+        if not (_is_signing(name) or name.lower() in _BESIDE_SIGNING)
+    ]
+    return unquote("&".join(kept), errors="replace")
 
 
+@lru_cache(maxsize=1024)  # a list has the same few names in all its lines
 def _is_signing(name: str) -> bool:
+    name = name.lower()
     return name in _SIGNING or name.startswith(_SIGNING_PREFIXES)

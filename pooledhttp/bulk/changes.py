@@ -1,0 +1,49 @@
+"""Changes that threads have handed in, until they are committed."""
+
+from __future__ import annotations
+
+import threading
+
+from pooledhttp.bulk.rows import Update
+
+__all__ = ["Changes"]
+
+
+class Changes:
+    """Changes in the order in which they came, each with a number. Any thread may use them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards the three below
+        self._waiting: list[Update] = []
+        self._handed_in = 0
+        self._committed = 0
+
+    def add(self, change: Update) -> int:
+        """Hand in a change; returns its number."""
+        with self._lock:
+            self._waiting.append(change)
+            self._handed_in += 1
+            return self._handed_in
+
+    def is_committed(self, number: int) -> bool:
+        """Whether this change, and all before it, are committed."""
+        return self._committed >= number
+
+    def last(self) -> int:
+        """Return the number of the last change."""
+        with self._lock:
+            return self._handed_in
+
+    def waiting(self) -> tuple[int, list[Update]]:
+        """Return the number of the last change, and all that are not committed."""
+        with self._lock:
+            return self._handed_in, list(self._waiting)
+
+    def mark_committed(self, number: int, count: int) -> None:
+        """Forget what `waiting` returned: it is committed.
+
+        An interrupt before this call leaves changes that are written once more, which does no harm.
+        """
+        with self._lock:
+            del self._waiting[:count]
+            self._committed = number
