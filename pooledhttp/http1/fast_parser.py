@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING
 
 import httptools
 
-from pooledhttp.http1.parser import ParsedHead
-
 if TYPE_CHECKING:
     from pooledhttp.http1.errors import ExchangeErrors
     from pooledhttp.http1.h11_parser import H11Parser
@@ -33,7 +31,7 @@ MAX_PIECES = 16
 
 #: The status line that every clean head begins with. In a reason phrase h11 refuses these bytes;
 #: llhttp refuses them in values.
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\0\x0b\x0c\r\n]*)?\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([1-9][0-9]{2})(?: ([^\0\x0b\x0c\r\n]*))?\r\n")
 _CODING = b"transfer-encoding"
 _CODING_LENGTH = len(_CODING)
 
@@ -44,81 +42,76 @@ _NEVER_FIRST = [bytes([number]) for number in range(0x21)]
 class FastParser:
     """Finds the heads of one exchange; see `HeadParser`.
 
+    It has no slots: each exchange makes one, and attributes that have the value of the class need
+    not be set.
+
     Args:
         errors: Makes the errors.
         limits: Bounds on what the server may send.
     """
 
-    __slots__ = (
-        "_arrived",
-        "_errors",
-        "_fields",
-        "_h11",
-        "_has_coding",
-        "_is_headers_complete",
-        "_is_odd",
-        "_limits",
-        "_pieces",
-        "_reason",
-    )
+    name = "httptools"
+    repairs: tuple[str, ...] = ()
+    status = 0
+    reason = b""
+    version = b""
+    #: httptools refuses a head that repeats its length.
+    repeats_length = False
+
+    #: What has arrived since the end of the last head.
+    rest = b""
+    _pieces = 0
+    #: Reads the rest of the exchange, once a head was not clean.
+    _h11: H11Parser | None = None
+
+    _has_coding = _is_odd = _is_headers_complete = False
 
     def __init__(self, errors: ExchangeErrors, limits: ResponseLimits) -> None:
         self._errors = errors
         self._limits = limits
-        #: What has arrived since the end of the last head.
-        self._arrived = b""
-        self._pieces = 0
-        #: Reads the rest of the exchange, once a head was not clean.
-        self._h11: H11Parser | None = None
-
-    @property
-    def name(self) -> str:
-        """The library that has read the last head."""
-        return "httptools" if self._h11 is None else self._h11.name
-
-    @property
-    def repairs(self) -> tuple[str, ...]:
-        """What was repaired: only h11's heads are."""
-        return () if self._h11 is None else self._h11.repairs
-
-    @property
-    def rest(self) -> bytes:
-        """The bytes that have arrived behind the head that was returned last."""
-        return self._arrived if self._h11 is None else self._h11.rest
+        self.fields: list[tuple[bytes, bytes]] = []
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrive."""
         if self._h11 is not None:
             self._h11.feed(data)
             return
-        self._arrived = self._arrived + data if self._arrived else data
+        self.rest = self.rest + data if self.rest else data
         self._pieces += 1
         if self._pieces > MAX_PIECES:
             self._use_h11()
 
-    def next_head(self) -> ParsedHead | None:
-        """Return the next head, `None` if more bytes are needed; see `HeadParser`."""
+    def next_head(self) -> bool:
+        """Go to the next head; `False` if more bytes are needed; see `HeadParser`."""
         if self._h11 is None:
-            arrived = self._arrived
+            arrived = self.rest
             # h11 ends a head at the first of "\n\r\n" and "\n\n"; a clean head has CRLF only.
             end = arrived.find(b"\n\r\n") + 3
             if end < 3 and self._may_become_clean(arrived):
-                return None
-            head = arrived[:end]
-            if self._is_clean(head) and (found := self._parse(head)) is not None:
-                self._arrived = arrived[end:]
+                return False
+            if self._parse(arrived[:end]):
+                self.rest = arrived[end:]
                 self._pieces = 0
-                return found
+                return True
             self._use_h11()
-        return self._h11.next_head() if self._h11 is not None else None
+        return self._next_of_h11()
 
     def _use_h11(self) -> None:
         """Give what has arrived since the last head to h11, and leave the rest to it."""
         from pooledhttp.http1.h11_parser import H11Parser  # many programs never need it
 
         self._h11 = H11Parser(self._errors, self._limits)
-        arrived, self._arrived = self._arrived, b""
-        self._h11.feed(arrived)
+        self._h11.feed(self.rest)
+        self.rest = b""
+
+    def _next_of_h11(self) -> bool:
+        parser = self._h11
+        assert parser is not None
+        has_found = parser.next_head()
+        self.name, self.repairs, self.rest = parser.name, parser.repairs, parser.rest
+        self.status, self.reason, self.version = parser.status, parser.reason, parser.version
+        self.fields, self.repeats_length = parser.fields, parser.repeats_length
+        return has_found
 
     def _may_become_clean(self, start: bytes) -> bool:
         """Whether to wait for the rest of a head; h11 refuses some before they are complete."""
@@ -128,42 +121,28 @@ class FastParser:
             and start[:1] not in _NEVER_FIRST
         )
 
-    def _is_clean(self, head: bytes) -> bool:
-        """Whether httptools may read the head: what it checks less strictly than h11 is checked."""
-        lines = head.count(b"\r\n")
-        return (
-            _STATUS_LINE.match(head) is not None
-            and head.count(b"\n") == lines
-            and head.count(b"\r") == lines
-        )
+    def _parse(self, head: bytes) -> bool:
+        """Have httptools read a whole head, if it is clean; `False` if it is not.
 
-    def _parse(self, head: bytes) -> ParsedHead | None:
-        """Have httptools read a whole head; `None` if it refuses it."""
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._reason = b""
-        self._is_headers_complete = self._has_coding = self._is_odd = False
-        parser = httptools.HttpResponseParser(self)
+        What httptools checks less strictly than h11 is checked here.
+        """
+        lines = head.count(b"\r\n")
+        start = _STATUS_LINE.match(head)
+        if start is None or head.count(b"\n") != lines or head.count(b"\r") != lines:
+            return False
+        self.fields = []
+        self._is_headers_complete = self._has_coding = False
         try:
-            parser.feed_data(head)
+            httptools.HttpResponseParser(self).feed_data(head)
         except httptools.HttpParserUpgrade:
             pass  # the bytes behind the head are not HTTP, and were not given to it
         except httptools.HttpParserError:
-            return None
-        if self._is_odd or not self._is_headers_complete:
-            return None
-        return ParsedHead(
-            parser.get_status_code(),
-            self._reason,
-            parser.get_http_version().encode("ascii"),
-            self._fields,
-            head,
-        )
+            return False
+        self.version, status, reason = start.groups(b"")
+        self.status, self.reason = int(status), reason
+        return self._is_headers_complete and not self._is_odd
 
     # ---- called by httptools
-
-    def on_status(self, reason: bytes) -> None:
-        """Take the reason phrase."""
-        self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one field. White space behind a value is no part of it (RFC 9112, section 5)."""
@@ -172,7 +151,7 @@ class FastParser:
             if self._has_coding or value.rstrip(b" \t") != b"chunked":
                 self._is_odd = True
             self._has_coding = True
-        self._fields.append((name, value.rstrip(b" \t")))
+        self.fields.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """Note the end of the head."""

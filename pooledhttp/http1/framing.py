@@ -8,7 +8,6 @@ responses.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 __all__ = ["Framing", "FramingError", "has_close", "read_framing"]
 
@@ -20,20 +19,24 @@ class FramingError(ValueError):
     """The fields contradict each other, or say what cannot be read."""
 
 
-class Framing(NamedTuple):
+class Framing:
     """What the fields of a message say about its body.
+
+    The defaults are those of the class, so that making one sets nothing.
 
     Attributes:
         length: Content-Length; `None` without one.
         is_chunked: Whether the message has `Transfer-Encoding: chunked`.
         keep_alive: The value of the last `Keep-Alive`; `None` without one.
         says_close: Whether `Connection` contains `close`.
+        repeats_length: Whether Content-Length is given more than once, with equal numbers.
     """
 
-    length: int | None
-    is_chunked: bool
-    keep_alive: bytes | None
-    says_close: bool
+    length: int | None = None
+    is_chunked = False
+    keep_alive: bytes | None = None
+    says_close = False
+    repeats_length = False
 
 
 def read_framing(fields: Iterable[tuple[bytes, bytes]]) -> Framing:
@@ -43,27 +46,29 @@ def read_framing(fields: Iterable[tuple[bytes, bytes]]) -> Framing:
         FramingError: The lengths differ or are no numbers, or the transfer coding is not just
             `chunked`.
     """
+    framing = Framing()
     length: bytes | None = None
-    is_chunked = says_close = False
-    keep_alive: bytes | None = None
     for name, value in fields:
         # All four have a length that few other common names have: most fields cost one comparison.
         if len(name) not in _LENGTHS:
             continue
         name = name.lower()
         if name == b"content-length":
+            framing.repeats_length = length is not None or b"," in value
             length = _one_length(length, value)
         elif name == b"transfer-encoding":
-            if is_chunked:
+            if framing.is_chunked:
                 raise FramingError("multiple Transfer-Encoding headers")
             if value.lower() != b"chunked":
                 raise FramingError("Only Transfer-Encoding: chunked is supported")
-            is_chunked = True
+            framing.is_chunked = True
         elif name == b"connection":
-            says_close = says_close or has_close(value)
+            framing.says_close = framing.says_close or has_close(value)
         elif name == b"keep-alive":
-            keep_alive = value
-    return Framing(None if length is None else int(length), is_chunked, keep_alive, says_close)
+            framing.keep_alive = value
+    if length is not None:
+        framing.length = int(length)
+    return framing
 
 
 _LENGTHS = frozenset(map(len, ("content-length", "transfer-encoding", "connection", "keep-alive")))

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 import h11
 
 from pooledhttp.http1.framing import FramingError, read_framing
-from pooledhttp.http1.head_repair import RepairedHead, repair_head
-from pooledhttp.http1.parser import ParsedHead
+from pooledhttp.http1.head_repair import RepairedHead, repair_head, says_length_twice
 from pooledhttp.http1.request_encoding import field_block, is_plain_head
 from pooledhttp.runtime import remove_tracebacks
 
@@ -61,40 +60,33 @@ def check_head(request: WireRequest, errors: ExchangeErrors) -> None:
 
 
 class H11Parser:
-    """Finds the heads of one exchange by h11; see `HeadParser`.
+    """Finds the heads of one exchange by h11; see `HeadParser`. It has no slots: see `FastParser`.
 
     Args:
         errors: Makes the errors.
         limits: Bounds on what the server may send.
     """
 
-    __slots__ = (
-        "_arrived",
-        "_behind",
-        "_errors",
-        "_h11",
-        "_has_input",
-        "_has_request",
-        "_limits",
-        "_repaired",
-        "repairs",
-    )
-
     name = "h11"
+    repairs: tuple[str, ...] = ()
+    status = 0
+    reason = b""
+    version = b""
+
+    _has_request = _has_input = False
+    #: What has arrived behind the end of the present head, and was not given to h11.
+    _behind = b""
+    #: The repair of the present head, if it was repaired.
+    _repaired: RepairedHead | None = None
 
     def __init__(self, errors: ExchangeErrors, limits: ResponseLimits) -> None:
         self._errors = errors
         self._limits = limits
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head_bytes)
-        self._has_request = False
         #: What h11 was given since the end of the last head.
         self._arrived: list[bytes] = []
-        #: What has arrived behind the end of the present head, and was not given to h11.
-        self._behind = b""
-        self._has_input = False
-        #: The repair of the present head, if it was repaired.
-        self._repaired: RepairedHead | None = None
-        self.repairs: tuple[str, ...] = ()
+        self.fields: list[tuple[bytes, bytes]] = []
+        self._data = b""
 
     def _send_request(self) -> None:
         self._has_request = True
@@ -119,10 +111,15 @@ class H11Parser:
         unused = self._h11.trailing_data[0]
         return unused + self._behind if unused else self._behind
 
-    def next_head(self) -> ParsedHead | None:
-        """Return the next head, `None` if more bytes are needed; see `HeadParser`."""
+    @property
+    def repeats_length(self) -> bool:
+        """Whether the head gives its Content-Length more than once; h11 has merged them."""
+        return says_length_twice(self._data)
+
+    def next_head(self) -> bool:
+        """Go to the next head; `False` if more bytes are needed; see `HeadParser`."""
         if not self._has_input:
-            return None
+            return False
         event: object
         try:
             event = self._h11.next_event()
@@ -130,15 +127,24 @@ class H11Parser:
             event = self._read_repaired(error)
         if event is h11.NEED_DATA:
             self._has_input = False
-            return None
+            return False
         # `type` rather than `isinstance`: h11's events are ABCs, for which a miss is slow.
         if type(event) is not h11.Response and type(event) is not h11.InformationalResponse:
             raise self._errors.ended_before_response()
-        arrived = self._arrived
-        head = self._describe(event, arrived[0] if len(arrived) == 1 else b"".join(arrived))
+        self._take(event)
         if type(event) is h11.InformationalResponse:
             self._begin_next()
-        return head
+        return True
+
+    def _take(self, event: h11.Response | h11.InformationalResponse) -> None:
+        """Note what the head says."""
+        arrived = self._arrived
+        self._data = arrived[0] if len(arrived) == 1 else b"".join(arrived)
+        self.status, self.version = event.status_code, event.http_version
+        self.fields, self.reason = event.headers.raw_items(), event.reason
+        if self._repaired is not None:
+            self.fields = self._repaired.with_real_values(self.fields)
+            self.reason = self._repaired.reason or self.reason
 
     def _begin_next(self) -> None:
         """After an interim head: turn to what has arrived behind it."""
@@ -147,13 +153,6 @@ class H11Parser:
         behind, self._behind = self._behind, b""
         if behind:
             self.feed(behind)
-
-    def _describe(self, event: h11.Response | h11.InformationalResponse, data: bytes) -> ParsedHead:
-        fields, reason = event.headers.raw_items(), event.reason
-        if self._repaired is not None:
-            fields = self._repaired.with_real_values(fields)
-            reason = self._repaired.reason or reason
-        return ParsedHead(event.status_code, reason, event.http_version, fields, data)
 
     # ---- heads that h11 refuses
 

@@ -11,7 +11,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from pooledhttp.http1.framing import FramingError, read_framing
-from pooledhttp.http1.head_repair import says_length_twice
 from pooledhttp.http1.odd_heads import EQUAL_LENGTHS
 from pooledhttp.http1.response_head import (
     OPENING_BYTES,
@@ -24,7 +23,7 @@ from pooledhttp.http1.response_head import (
 if TYPE_CHECKING:
     from pooledhttp.http1.errors import ExchangeErrors
     from pooledhttp.http1.messages import ResponseLimits
-    from pooledhttp.http1.parser import HeadParser, ParsedHead
+    from pooledhttp.http1.parser import HeadParser
 
 __all__ = ["HeadReader"]
 
@@ -33,7 +32,7 @@ logger = logging.getLogger("pooledhttp.http1.parser")
 
 
 class HeadReader:
-    """Reads the heads of one exchange.
+    """Reads the heads of one exchange. It has no slots: see `FastParser`.
 
     Args:
         method: The method of the request.
@@ -42,15 +41,11 @@ class HeadReader:
         limits: Bounds on what the server may send.
     """
 
-    __slots__ = (
-        "_errors",
-        "_interim_count",
-        "_limits",
-        "_method",
-        "_opening",
-        "_parser",
-        "_repairs",
-    )
+    _interim_count = 0
+    #: The first bytes of the response, as far as `feed` has checked them.
+    _opening = b""
+    #: What was odd in the heads so far.
+    _repairs: tuple[str, ...] = ()
 
     def __init__(
         self, method: bytes, parser: HeadParser, errors: ExchangeErrors, limits: ResponseLimits
@@ -59,11 +54,6 @@ class HeadReader:
         self._parser = parser
         self._errors = errors
         self._limits = limits
-        self._interim_count = 0
-        #: The first bytes of the response, as far as `feed` has checked them.
-        self._opening = b""
-        #: What was odd in the heads so far.
-        self._repairs: tuple[str, ...] = ()
 
     @property
     def has_interim(self) -> bool:
@@ -89,11 +79,13 @@ class HeadReader:
             raise self._errors.ended_before_response()
         self._errors.got_bytes = True
         if len(self._opening) < OPENING_BYTES:
-            start = self._opening + data if self._opening else data
-            self._opening = start[:OPENING_BYTES]
-            if not is_opening(self._opening):
-                raise self._errors.bad_response(name_protocol(start))
+            self._check_opening(self._opening + data if self._opening else data)
         self._parser.feed(data)
+
+    def _check_opening(self, start: bytes) -> None:
+        self._opening = start[:OPENING_BYTES]
+        if not is_opening(self._opening):
+            raise self._errors.bad_response(name_protocol(start))
 
     def next_final(self, *, stops_at_interim: bool = False) -> Head | None:
         """Return the final head, `None` if more bytes are needed. Interim heads are skipped.
@@ -105,10 +97,12 @@ class HeadReader:
             BadResponse: What came is not HTTP/1.x, or exceeds the limits.
             ConflictingLength: The head does not give exactly one length.
         """
-        while (found := self._parser.next_head()) is not None:
-            self._check_repairs()
-            if found.status >= 200 or found.status == 101:
-                return self._describe(found)
+        parser = self._parser
+        while parser.next_head():
+            if parser.repairs != self._repairs:
+                self._note_repairs(*(each for each in parser.repairs if each not in self._repairs))
+            if parser.status >= 200 or parser.status == 101:
+                return self._describe(parser)
             self._interim_count += 1
             most = self._limits.interim_responses
             if self._interim_count > most:
@@ -116,12 +110,6 @@ class HeadReader:
             if stops_at_interim:
                 break
         return None
-
-    def _check_repairs(self) -> None:
-        """Log what the parser has repaired since the last head."""
-        repairs = self._parser.repairs
-        if repairs != self._repairs:
-            self._note_repairs(*(name for name in repairs if name not in self._repairs))
 
     def _note_repairs(self, *names: str) -> None:
         self._repairs += names
@@ -131,24 +119,17 @@ class HeadReader:
             ", ".join(names),
         )
 
-    def _describe(self, found: ParsedHead) -> Head:
+    def _describe(self, parser: HeadParser) -> Head:
         """Turn what the parser has found into a `Head`, framing included."""
-        status, reason, version, fields, data = found
-        if len(fields) > (most := self._limits.max_fields):
-            # "got more than" is the text of http.client, which programs look for.
-            text = f"the head has more than {most} fields (got more than {most} headers)"
-            raise self._errors.bad_response(text)
-        if version[:1] != b"1":  # 2 and later do not look like this; 0.9 had no head
-            raise self._errors.bad_response(f"the version is {version.decode()}")
+        status, version, fields = parser.status, parser.version, parser.fields
+        self._check(parser)
         try:
-            length, is_chunked, keep_alive, says_close = read_framing(fields)
+            framing = read_framing(fields)
         except FramingError as error:
             raise self._errors.refused_head(str(error)) from None
-        if length is not None and says_length_twice(data):
+        length, is_chunked = framing.length, framing.is_chunked
+        if length is not None and (framing.repeats_length or parser.repeats_length):
             self._note_repeated_length()
-        is_switch = status == 101 or (self._method == b"CONNECT" and 200 <= status < 300)
-        if status == 101 and not any(name.lower() == b"upgrade" for name, _ in fields):
-            raise self._errors.bad_response("status 101 without an Upgrade field")
         # A head with both a length and chunks is doubtful, even if no body follows. A 204 must have
         # neither (RFC 9110, section 8.6): if it has, a body may follow all the same.
         is_doubtful = (
@@ -160,20 +141,33 @@ class HeadReader:
             length = 0
         elif is_chunked:
             length = None
+        keep_alive = framing.keep_alive
         return Head(
             status,
-            reason.decode("latin-1").strip(" \t"),
+            parser.reason.decode("latin-1").strip(" \t"),
             10 if version == b"1.0" else 11,
-            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields],
+            fields,
             is_chunked,
             None if keep_alive is None else keep_alive_seconds(keep_alive),
             length,
             is_doubtful,
-            is_switch,
+            status == 101 or (self._method == b"CONNECT" and 200 <= status < 300),
             self._repairs,
-            not says_close and version >= b"1.1",
-            self._parser.name,
+            not framing.says_close and version >= b"1.1",
+            parser.name,
         )
+
+    def _check(self, parser: HeadParser) -> None:
+        """Refuse what a parser may let pass."""
+        fields, version = parser.fields, parser.version
+        if len(fields) > (most := self._limits.max_fields):
+            # "got more than" is the text of http.client, which programs look for.
+            text = f"the head has more than {most} fields (got more than {most} headers)"
+            raise self._errors.bad_response(text)
+        if version[:1] != b"1":  # 2 and later do not look like this; 0.9 had no head
+            raise self._errors.bad_response(f"the version is {version.decode()}")
+        if parser.status == 101 and not any(name.lower() == b"upgrade" for name, _ in fields):
+            raise self._errors.bad_response("status 101 without an Upgrade field")
 
     def _note_repeated_length(self) -> None:
         """Note a Content-Length that is given more than once, with equal numbers.

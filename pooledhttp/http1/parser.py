@@ -1,55 +1,51 @@
 """The seam between an exchange and the library that reads response heads.
 
     HeadReader   feeds a `HeadParser`, counts interim heads, decides the framing     head_reader
-    HeadParser   finds heads in bytes: h11                                            h11_parser
+    HeadParser   finds heads in bytes: by h11                                         h11_parser
+                                       by httptools                                   fast_parser
 
 A parser reads heads only. It lives for one exchange, so no byte behind a response can reach the
 next one. The framing of the body is decided from the fields (`framing`), and the body is taken
 apart by this package (`response_body`, `chunks`): both are the same whichever parser is at work.
+
+A parser is at one head at a time, the one that it has found last, and has what it says as
+attributes: a value made for each head would cost more than reading it.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-__all__ = ["HeadParser", "ParsedHead"]
+__all__ = ["HeadParser"]
 
 
-class ParsedHead(NamedTuple):
-    """A head as a parser has found it, interim or final.
+class HeadParser(Protocol):
+    """Finds the heads of the responses to one request: interim ones, then the final one.
 
     Attributes:
-        status: The status code.
-        reason: The reason phrase, perhaps empty.
+        name: The library that has read the head, such as `"h11"`.
+        repairs: What was repaired in the heads so far: names of rows of `odd_heads`, each once.
+        rest: The bytes that have arrived behind the head.
+        status: The status code of the head, interim or final.
+        reason: Its reason phrase, perhaps empty.
         version: Such as `b"1.1"`.
         fields: Name and value pairs, names as the server wrote them. A Content-Length that is
             repeated with the same number may be there once.
-        data: The bytes of the head, for checks that need them.
+        repeats_length: Whether such a number is missing in `fields`.
     """
 
+    name: str
+    repairs: tuple[str, ...]
     status: int
     reason: bytes
     version: bytes
     fields: list[tuple[bytes, bytes]]
-    data: bytes
-
-
-class HeadParser(Protocol):
-    """Finds the heads of the responses to one request: interim ones, then the final one."""
-
-    @property
-    def name(self) -> str:
-        """The library at work, such as `"h11"`."""
-
-    @property
-    def repairs(self) -> tuple[str, ...]:
-        """What was repaired in the heads so far: names of rows of `odd_heads`, each once."""
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrive, never none."""
 
-    def next_head(self) -> ParsedHead | None:
-        """Return the next head, `None` if more bytes are needed.
+    def next_head(self) -> bool:
+        """Go to the next head; `False` if more bytes are needed.
 
         Raises:
             BadResponse: What came is no head that this package accepts, or exceeds the limits.
@@ -59,4 +55,8 @@ class HeadParser(Protocol):
 
     @property
     def rest(self) -> bytes:
-        """The bytes that have arrived behind the head that was returned last."""
+        """See above; known once `next_head` has found a head."""
+
+    @property
+    def repeats_length(self) -> bool:
+        """See above."""

@@ -39,7 +39,7 @@ READ_AHEAD_BYTES = 16 * 1024 * 1024
 
 
 class ResponseBody:
-    """Finds one body in the bytes of the stream.
+    """Finds one body in the bytes of the stream. It has no slots: see `FastParser`.
 
     Args:
         head: The head of the response.
@@ -48,16 +48,12 @@ class ResponseBody:
         limits: Limits of the framing.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_errors",
-        "_failure",
-        "_has_ended",
-        "_limits",
-        "_overhead",
-        "_surplus",
-        "pieces",
-    )
+    _failure: Exception | None = None
+    _chunks: ChunkDecoder | None = None
+    #: Bytes of a chunked body beyond a normal amount of framing for the data so far.
+    _overhead = 0
+    #: What has arrived behind the end of the body.
+    surplus = b""
 
     def __init__(
         self, head: Head, rest: bytes, errors: ExchangeErrors, limits: ResponseLimits
@@ -66,34 +62,20 @@ class ResponseBody:
         self._limits = limits
         #: Decoded, and not yet taken. In a chunked body each ends a chunk, except perhaps the last.
         self.pieces: deque[bytes] = deque()
-        self._failure: Exception | None = None
-        self._surplus = b""
-        #: Bytes of a chunked body beyond a normal amount of framing for the data so far.
-        self._overhead = 0
-        self._chunks: ChunkDecoder | None = None
         length = errors.body_left = head.body_length
-        self._has_ended = length == 0
+        #: Whether the end of the body has been found. It may be behind pieces not taken yet.
+        self.has_ended = length == 0
         if length is None and head.is_chunked:
             self._chunks = ChunkDecoder(limits.head_bytes, limits.max_fields)
-        if rest or self._has_ended:
+        if rest:
             self._feed(rest)
 
     # ---- what has been found
 
     @property
-    def is_complete(self) -> bool:
-        """Whether the end of the body has been found, and every piece before it was taken."""
-        return self._has_ended and not self.pieces
-
-    @property
     def arrived_bytes(self) -> int:
         """How many bytes have been decoded and not yet taken."""
         return sum(map(len, self.pieces)) if self.pieces else 0
-
-    @property
-    def has_surplus(self) -> bool:
-        """Whether bytes have arrived behind the end of the body."""
-        return bool(self._surplus)
 
     @property
     def chunk_ended(self) -> bool:
@@ -136,13 +118,13 @@ class ResponseBody:
     def _next_state(self) -> bytes | None:
         if self._failure is not None:
             raise copy_without_tracebacks(self._failure)
-        return b"" if self._has_ended else None
+        return b"" if self.has_ended else None
 
     # ---- what arrives
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the stream; `b""` for its end."""
-        if self._failure is not None or (self._has_ended and not data):
+        if self._failure is not None or (self.has_ended and not data):
             return
         if data:
             self._feed(data)
@@ -150,14 +132,14 @@ class ResponseBody:
             text = "peer closed connection without sending complete message body"
             self._failure = self._errors.truncated(EOFError(f"{text} (incomplete chunked read)"))
         elif self._errors.body_left is None:
-            self._has_ended = True
+            self.has_ended = True
         else:
             self._failure = self._errors.truncated(EOFError("the connection was closed"))
 
     def _feed(self, data: bytes) -> None:
         errors = self._errors
-        if self._has_ended:
-            self._surplus += data
+        if self.has_ended:
+            self.surplus += data
         elif self._chunks is not None:
             self._feed_chunks(self._chunks, data)
         elif errors.body_left is None:
@@ -166,7 +148,7 @@ class ResponseBody:
         else:
             length = errors.body_left
             if len(data) > length:
-                data, self._surplus = data[:length], data[length:]
+                data, self.surplus = data[:length], data[length:]
             self.pieces.append(data)
             self.count(len(data))
 
@@ -196,8 +178,8 @@ class ResponseBody:
                 else errors.bad_response(text, "body")
             )
         elif chunks.has_ended:
-            self._has_ended = True
-            self._surplus = chunks.surplus
+            self.has_ended = True
+            self.surplus = chunks.surplus
 
     def count(self, received: int) -> None:
         """Count bytes of a body of a known length, which arrived here or in the caller's buffer."""
@@ -206,7 +188,7 @@ class ResponseBody:
         assert errors.body_left is not None
         errors.body_left -= received
         if not errors.body_left:
-            self._has_ended = True
+            self.has_ended = True
 
     def read_ahead(self, recv_now: Callable[[int], bytes | None]) -> bool:
         """Read what has arrived of the body of an early response, and keep it.
@@ -219,7 +201,7 @@ class ResponseBody:
             keep more of it.
         """
         try:
-            while not self._has_ended and self._failure is None:
+            while not self.has_ended and self._failure is None:
                 if self._errors.body_seen > READ_AHEAD_BYTES:
                     return False
                 data = recv_now(RECV_BYTES)

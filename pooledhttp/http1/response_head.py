@@ -29,7 +29,7 @@ class Head:
         status: The status code.
         reason: The reason phrase.
         version: 10 or 11.
-        headers: Name and value pairs as the server wrote them, in its order, repeats included.
+        fields: Name and value pairs as the server wrote them, in its order, repeats included.
         is_chunked: Whether the body comes in chunks. A reader of a live stream stops at their ends.
         keep_seconds: The server's `Keep-Alive: timeout=` hint; `None` without one.
         body_length: Bytes of the body, 0 for none; `None` when chunks or the end of the connection
@@ -47,7 +47,7 @@ class Head:
     status: int
     reason: str
     version: int
-    headers: list[tuple[str, str]]
+    fields: list[tuple[bytes, bytes]]
     is_chunked: bool
     keep_seconds: float | None
     body_length: int | None = None
@@ -56,6 +56,11 @@ class Head:
     repairs: tuple[str, ...] = ()
     keeps_alive: bool = True
     parser: str = "h11"
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """A new list of the fields as text."""
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.fields]
 
 
 def is_opening(start: bytes) -> bool:

@@ -219,8 +219,8 @@ def _says_idle_timeout(head: Head) -> bool:
     return head.status == REQUEST_TIMEOUT and (
         head.version == 10
         or any(
-            name.lower() == "connection" and "close" in value.lower()
-            for name, value in head.headers
+            name.lower() == b"connection" and b"close" in value.lower()
+            for name, value in head.fields
         )
     )
 

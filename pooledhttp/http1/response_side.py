@@ -1,0 +1,264 @@
+"""The half of a connection that reads responses: the final head, the body, and where it ends.
+
+    Connection        writes the request, and has the states      connection
+      ResponseSide    reads the response                           this module
+
+It waits for bytes and feeds them to the parts that live for one exchange: `HeadReader`, and then
+`ResponseBody`. The errors that it raises are urllib3's classes with facts (see `errors`), never
+h11's and never a plain OSError.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections import deque
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING
+
+from pooledhttp.http1.debug_output import print_head
+from pooledhttp.http1.errors import ExchangeErrors
+from pooledhttp.http1.messages import ResponseLimits
+from pooledhttp.http1.response_body import RECV_BYTES, ResponseBody
+from pooledhttp.http1.states import MOVES, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pooledhttp.http1.bytestream import ByteStream
+    from pooledhttp.http1.head_reader import HeadReader
+    from pooledhttp.http1.response_head import Head
+    from pooledhttp.timing import TimeoutPlan
+
+__all__ = ["ResponseSide"]
+
+_AWAITING, _READING, _IDLE = State.AWAITING, State.READING, State.IDLE
+
+
+class ResponseSide:
+    """Reads the responses on one stream; see `Connection`, which also describes the arguments."""
+
+    __slots__ = (
+        "__weakref__",
+        "_body",
+        "_has_doubt",
+        "_head",
+        "_limits",
+        "_may_persist",
+        "_reader",
+        "errors",
+        "origin",
+        "state",
+        "stream",
+    )
+
+    def __init__(self, stream: ByteStream, origin: str, limits: ResponseLimits) -> None:
+        self.stream = stream
+        self.origin = origin
+        self.state = State.IDLE
+        self.errors = ExchangeErrors(origin)
+        self._limits = limits
+        self._forget_exchange()
+
+    def _forget_exchange(self) -> None:
+        #: Reads the heads of the exchange; `None` while there is none.
+        self._reader: HeadReader | None = None
+        #: The final head and its body, once the head has been read. A server may send them before
+        #: the request is sent completely.
+        self._head: Head | None = None
+        self._body: ResponseBody | None = None
+        self._has_doubt = False
+        #: Whether the request was sent completely, and did not ask the server to close.
+        self._may_persist = False
+
+    def _move(self, state: State) -> None:
+        if state not in MOVES[self.state]:
+            raise RuntimeError(f"a connection cannot go from {self.state.name} to {state.name}")
+        self.state = state
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the end of the current response body has been found."""
+        body = self._body
+        return body is not None and body.has_ended and not body.pieces
+
+    @property
+    def chunk_ended(self) -> bool:
+        """Whether the piece that `receive` returned last ended a chunk."""
+        return self._body is not None and self._body.chunk_ended
+
+    # ---- the head of the response
+
+    def read_head(self, plan: TimeoutPlan) -> Head:
+        """Read to the end of the final head; interim responses are skipped.
+
+        Raises:
+            RecvTimeout: Nothing came for `plan.read` seconds, or the total timeout ended.
+            ConnectionBroken: The connection ended before the head did.
+            BadResponse: What came is not HTTP/1.x, or exceeds the limits.
+            ConflictingLength: The head does not give exactly one length.
+        """
+        if self._head is None and not (self.errors.got_bytes and self._parse_head()):
+            self._receive_head(plan)
+        head, body = self._head, self._body
+        assert head is not None
+        if HTTPConnection.debuglevel > 0:
+            print_head(head)
+        if body is None:
+            self._move(State.SWITCHED)
+            return head
+        if self.state is not _AWAITING:
+            self._move(State.READING)  # raises
+        self.state = _READING
+        if body.has_ended and not body.pieces:
+            self._finish(head, body)
+        return head
+
+    def _receive_head(self, plan: TimeoutPlan) -> None:
+        """Wait for bytes until the final head has been found."""
+        has_found = False
+        while not has_found:
+            wait = plan.total if plan.read is None else plan.total.sooner(plan.read)
+            try:
+                data = self.stream.recv(RECV_BYTES, wait)
+            except TimeoutError as error:
+                raise self.errors.recv_timeout(plan, "head") from error
+            except OSError as error:
+                raise self.errors.broken(error, "head") from error
+            has_found = self._parse_head(data)
+
+    def _parse_head(self, data: bytes | None = None, *, stops_at_interim: bool = False) -> bool:
+        """Parse what has been read; tell whether the final head has been found.
+
+        Args:
+            data: What has been read since the last call; `b""` for the end of the stream.
+            stops_at_interim: Return after an interim head, too.
+        """
+        if self._head is not None:
+            return True
+        reader = self._reader
+        assert reader is not None
+        if data is not None:
+            reader.feed(data)
+        head = self._head = reader.next_final(stops_at_interim=stops_at_interim)
+        if head is None:
+            return False
+        if not head.is_switch:
+            self._body = ResponseBody(head, reader.rest, self.errors, self._limits)
+        return True
+
+    def leftover(self) -> bytes:
+        """Return the bytes of the new protocol that have arrived behind the head."""
+        return b"" if self._reader is None else self._reader.rest
+
+    # ---- the body of the response
+
+    @property
+    def unread(self) -> int:
+        """Bytes of the body that were not taken; if its length is not known, those that arrived."""
+        arrived = 0 if self._body is None else self._body.arrived_bytes
+        return arrived + (self.errors.body_left or 0)
+
+    def arrived_chunks(self, max_bytes: int) -> Iterator[bytes]:
+        """Yield chunks that have arrived, except the last, as long as nothing else is received.
+
+        Each is taken when it is yielded. The last one is left to `receive`, which tells whether it
+        is complete, and whether it ends the body.
+
+        Args:
+            max_bytes: Stop before a larger one.
+        """
+        pieces: deque[bytes] = deque() if self._body is None else self._body.pieces
+        while len(pieces) > 1 and len(pieces[0]) <= max_bytes and self.state is State.READING:
+            yield pieces.popleft()
+
+    def receive(self, plan: TimeoutPlan) -> bytes:
+        """Return the next piece of the body, `b""` at its end.
+
+        Args:
+            plan: The read timeout applies to each wait. The total timeout includes the reading.
+
+        Raises:
+            RecvTimeout: Nothing came for `plan.read` seconds, or the total timeout ended.
+            BodyTruncated: The connection ended before the body did.
+            BadResponse: Chunks are malformed or almost only framing, or the trailer is too large.
+        """
+        return self._receive(ResponseBody.next_piece, plan)
+
+    def receive_all(self, plan: TimeoutPlan) -> bytes:
+        """Return all pieces that have arrived, as one; otherwise the same as `receive`."""
+        return self._receive(ResponseBody.take_all, plan)
+
+    def _receive(self, take: Callable[[ResponseBody], bytes | None], plan: TimeoutPlan) -> bytes:
+        body, head = self._body, self._head
+        if body is None or head is None or self.state is not _READING:
+            return b""
+        while (piece := take(body)) is None:
+            try:
+                data = self.stream.read(RECV_BYTES, plan.total, plan.read)
+            except TimeoutError as error:
+                raise self.errors.recv_timeout(plan, "body") from error
+            except OSError as error:
+                if not self._is_end_of_body(error):
+                    raise self.errors.truncated(error) from error
+                data = b""
+            body.feed(data)
+        if body.has_ended and not body.pieces:
+            self._finish(head, body)
+        return piece
+
+    def receive_into(self, view: memoryview, plan: TimeoutPlan) -> int:
+        """Fill `view` with bytes of a body of a known length; return how many.
+
+        Fewer bytes than `len(view)` are returned at the end of the body, and before an error that
+        the next call raises. Arguments and errors are those of `receive`.
+        """
+        body, head = self._body, self._head
+        if body is None or head is None or self.state is not _READING:
+            return 0
+        done = body.take_into(view) if body.arrived_bytes else 0
+        missing = min(len(view) - done, self.errors.body_left or 0)
+        if missing:
+            try:
+                # Released even if the traceback of an error keeps it: see `filled_bytes`.
+                with view[done : done + missing] as room:
+                    count = self.stream.read_into(room, plan.total, plan.read)
+            except TimeoutError as error:
+                raise self.errors.recv_timeout(plan, "body") from error
+            except OSError as error:
+                raise self.errors.truncated(error) from error
+            if count:
+                body.count(count)
+            elif not done:
+                body.feed(b"")
+                body.next_piece()  # raises
+            done += count
+        if body.has_ended and not body.pieces:
+            self._finish(head, body)
+        return done
+
+    def _is_end_of_body(self, error: OSError) -> bool:
+        """Tell whether `error`, an end of TLS without close_notify, counts as the end of the body.
+
+        The body may have been cut short. So this is allowed only if the settings say so, and if
+        neither a length nor chunks tell where the body ends.
+        """
+        head = self._head
+        return (
+            self._limits.allows_tls_truncation
+            and isinstance(error, ssl.SSLEOFError)
+            and head is not None
+            and head.body_length is None
+            and not head.is_chunked
+        )
+
+    def _finish(self, head: Head, body: ResponseBody) -> None:
+        """Become idle again if the connection may carry another exchange.
+
+        Otherwise the state stays READING, and the holder of the connection closes it.
+        """
+        is_delimited = head.body_length is not None or head.is_chunked
+        is_doubtful = self._has_doubt or head.is_doubtful or body.surplus
+        if self._may_persist and head.keeps_alive and is_delimited and not is_doubtful:
+            self.state = _IDLE  # from READING
+            # It has the bytes that came with the head: 16 KiB over TLS, for as long as it is idle.
+            self._reader = None
