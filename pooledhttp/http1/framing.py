@@ -30,7 +30,10 @@ class Framing:
         keep_alive: The value of the last `Keep-Alive`; `None` without one.
         says_close: Whether `Connection` contains `close`.
         repeats_length: Whether Content-Length is given more than once, with equal numbers.
+        names: The names of all fields, in lower case.
     """
+
+    names: set[bytes]
 
     length: int | None = None
     is_chunked = False
@@ -47,12 +50,13 @@ def read_framing(fields: Iterable[tuple[bytes, bytes]]) -> Framing:
             `chunked`.
     """
     framing = Framing()
+    names = framing.names = set()
     length: bytes | None = None
     for name, value in fields:
-        # All four have a length that few other common names have: most fields cost one comparison.
-        if len(name) not in _LENGTHS:
-            continue
         name = name.lower()
+        names.add(name)
+        if name not in _FRAMING_NAMES:
+            continue
         if name == b"content-length":
             framing.repeats_length = length is not None or b"," in value
             length = _one_length(length, value)
@@ -71,7 +75,7 @@ def read_framing(fields: Iterable[tuple[bytes, bytes]]) -> Framing:
     return framing
 
 
-_LENGTHS = frozenset(map(len, ("content-length", "transfer-encoding", "connection", "keep-alive")))
+_FRAMING_NAMES = frozenset((b"content-length", b"transfer-encoding", b"connection", b"keep-alive"))
 
 
 def _one_length(earlier: bytes | None, value: bytes) -> bytes:

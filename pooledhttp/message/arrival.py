@@ -8,7 +8,7 @@ nothing else reads it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from urllib3.response import HTTPResponse
 
@@ -29,80 +29,86 @@ _OURS = Originals(RawResponse, *_READING, "_raw_read", "_fp_read", "_error_catch
 _THEIRS = Originals(HTTPResponse, *_READING)
 
 
+class ArrivedHead(Protocol):
+    """What a response needs of its head."""
+
+    status: int
+    reason: str
+    version: int
+    names: set[bytes]
+    is_chunked: bool
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Name and value pairs as they came, repeats included."""
+
+
 class Arrival:
     """The head of a response, and its body, not read yet.
 
     Args:
         reader: The body.
-        headers: Name and value pairs as they came, repeats included.
-        status: Status code.
-        reason: Reason phrase.
-        version: 10 or 11.
+        head: The head.
         request_method: The method of the request.
         request_url: Its target.
-        is_chunked: Whether the body comes in chunks.
         retries: The policy in its state after this request, with its history.
         arrived_at: When the head was there, by `timing.monotonic`.
     """
 
     __slots__ = (
         "_body_bytes",
+        "_fields",
         "_raw",
         "arrived_at",
-        "fields",
-        "headers",
-        "is_chunked",
+        "head",
         "reader",
-        "reason",
         "request_method",
         "request_url",
         "retries",
         "status",
-        "version",
     )
 
     def __init__(
         self,
         reader: Reader,
-        headers: list[tuple[str, str]],
-        status: int,
-        reason: str,
-        version: int,
+        head: ArrivedHead,
         request_method: str,
         request_url: str,
-        is_chunked: bool,
         retries: Retry,
         arrived_at: float,
     ) -> None:
         self.reader = reader
-        self.headers = headers
-        self.status = status
-        self.reason = reason
-        self.version = version
+        self.head = head
+        self.status = head.status
         self.request_method = request_method
         self.request_url = request_url
-        self.is_chunked = is_chunked
         self.retries = retries
         self.arrived_at = arrived_at
-        #: The fields by lower-case name. Repeats are joined, as in `Response.headers`.
-        self.fields = _joined(headers)
+        self._fields: dict[str, tuple[str, str]] | None = None
         self._raw: RawResponse | None = None
         self._body_bytes = 0
 
+    @property
+    def fields(self) -> dict[str, tuple[str, str]]:
+        """The fields by lower-case name. Repeats are joined, as in `Response.headers`."""
+        if self._fields is None:
+            self._fields = _joined(self.head.headers)
+        return self._fields
+
     def has_value(self, name: str) -> bool:
         """Whether there is a field of this name, in lower case, that is not empty."""
-        field = self.fields.get(name)
-        return field is not None and bool(field[1])
+        return name.encode("latin-1") in self.head.names and bool(self.fields[name][1])
 
     @property
     def sets_cookies(self) -> bool:
         """Whether there is a field that sets a cookie."""
-        return "set-cookie" in self.fields or "set-cookie2" in self.fields
+        names = self.head.names
+        return b"set-cookie" in names or b"set-cookie2" in names
 
     @property
     def _original_response(self) -> ArrivedFields:
         """What stands for http.client's response where cookies are read; see `OriginalResponse`."""
-        return ArrivedFields(self.headers)
+        return ArrivedFields(self.head.headers)
 
     def make_headers(self) -> CaseInsensitiveDict[str]:
         """Return a new table of the fields."""
@@ -114,15 +120,16 @@ class Arrival:
         """Return the response as urllib3 has it, always the same object."""
         raw = self._raw
         if raw is None:
+            head = self.head
             raw = RawResponse(
                 self.reader,
-                self.headers,
-                self.status,
-                self.reason,
-                self.version,
+                head.headers,
+                head.status,
+                head.reason,
+                head.version,
                 request_method=self.request_method,
                 request_url=self.request_url,
-                is_chunked=self.is_chunked,
+                is_chunked=head.is_chunked,
                 retries=self.retries,
             )
             raw.arrived_at = self.arrived_at
@@ -135,7 +142,7 @@ class Arrival:
         """Whether the body may be read from here: it is not encoded, and `raw` is not in use."""
         return (
             self._raw is None
-            and "content-encoding" not in self.fields
+            and b"content-encoding" not in self.head.names
             and self.status != 101
             and self.request_method != "CONNECT"
             and _OURS.are_in(RawResponse)

@@ -129,7 +129,7 @@ class Response(LazyAttributes):
         response._arrival = arrival
         response._started_at = started_at
         response.status_code = arrival.status
-        response.reason = arrival.reason
+        response.reason = arrival.head.reason
         response.url = request.url
         response.request = request
         response.connection = connection
@@ -386,7 +386,7 @@ class Response(LazyAttributes):
     def _stream(self, chunk_size: int | None) -> Iterator[Any]:
         arrival = self._direct
         is_sized = chunk_size is None or chunk_size > 0
-        if arrival is not None and is_sized and not arrival.is_chunked:
+        if arrival is not None and is_sized and not arrival.head.is_chunked:
             try:
                 yield from arrival.stream(chunk_size)
             except TransportError as error:

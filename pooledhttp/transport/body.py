@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from sys import maxsize
 from typing import TYPE_CHECKING, TypeVar
 
-from pooledhttp.http1 import Connection, Head, explain_total
+from pooledhttp.http1 import Connection, Head, State, explain_total
 from pooledhttp.message import BodyFile
 from pooledhttp.runtime import copy_without_tracebacks
 from pooledhttp.transport.filling import filled_bytes
@@ -36,6 +36,9 @@ T = TypeVar("T")
 #: The close reason of a connection whose response head was repaired. It replaces any other reason,
 #: so that the pool's statistics show how many there were.
 ODD_HEAD = "odd head"
+
+#: A buffer with nothing in it.
+_NOTHING = memoryview(b"")
 
 
 class BodyReader:
@@ -54,11 +57,10 @@ class BodyReader:
         "_buffer",
         "_connection",
         "_failure",
-        "_head",
-        "_is_chunked",
         "_is_end_unread",
         "_lease",
         "_plan",
+        "head",
     )
 
     def __init__(
@@ -71,14 +73,13 @@ class BodyReader:
         self._connection: Connection | None = connection
         self._lease: Lease[Route, Connection] | None = lease
         self._plan = plan
-        self._head = head
-        self._is_chunked = head.is_chunked
-        self._buffer = memoryview(b"")
+        self.head = head
+        self._buffer = _NOTHING
         self._failure: Exception | None = None
         # A body of no bytes is open until its first read, as in http.client: `io.TextIOWrapper` and
         # the like refuse a closed file.
         self._is_end_unread = connection.is_complete
-        if connection.is_complete:
+        if self._is_end_unread:
             self._end_lease(connection, lease)
 
     # ---- the lease
@@ -86,10 +87,10 @@ class BodyReader:
     def _end_lease(self, connection: Connection, lease: Lease[Route, Connection]) -> None:
         """Release the connection at the end of the body, or close it if it cannot be reused."""
         self._connection = self._lease = None
-        if connection.is_reusable:
-            lease.release(self._head.keep_seconds)
+        if connection.state is State.IDLE:
+            lease.release(self.head.keep_seconds)
         else:
-            lease.discard(ODD_HEAD if self._head.repairs else "not kept alive")
+            lease.discard(ODD_HEAD if self.head.repairs else "not kept alive")
 
     def limit_remaining_time(self, seconds: float) -> None:
         """Allow at most `seconds` from now for the rest of the body."""
@@ -98,7 +99,7 @@ class BodyReader:
     def _discard(self, reason: str) -> None:
         lease, self._connection, self._lease = self._lease, None, None
         if lease is not None:
-            lease.discard(ODD_HEAD if self._head.repairs else reason)
+            lease.discard(ODD_HEAD if self.head.repairs else reason)
 
     @property
     def is_finished(self) -> bool:
@@ -128,8 +129,11 @@ class BodyReader:
         if spent is not None:
             spent.begin("reading the body")
         try:
-            with lease.in_use():
+            if lease.slot is None or (watch := lease.slot.watch) is None:  # as `in_use`
                 found = receive(connection, *arguments, self._plan)
+            else:
+                with watch:
+                    found = receive(connection, *arguments, self._plan)
         except Exception as error:
             self._failure = copy_without_tracebacks(explain_total(error, self._plan))
             self._discard("failed in the body")
@@ -162,9 +166,11 @@ class BodyReader:
         if self._is_length_missing():
             return self._read_sized(maxsize, is_partial_good=False)
         pieces = [bytes(self._buffer)] if self._buffer else []
-        self._buffer = memoryview(b"")
-        while piece := self._pull(all_arrived=True):
+        self._buffer = _NOTHING
+        while piece := self._call(Connection.receive_all):
             pieces.append(piece)
+            if self._lease is None:
+                break
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _read_sized(self, amt: int, *, is_partial_good: bool) -> bytes:
@@ -199,14 +205,14 @@ class BodyReader:
         So a caller sees each chunk of a live stream as it arrives. If the body is not chunked, this
         is `read`.
         """
-        return self._gather(amt, to_chunk_end=True) if self._is_chunked else self.read(amt)
+        return self._gather(amt, to_chunk_end=True) if self.head.is_chunked else self.read(amt)
 
     def arrived_chunks(self, amt: int) -> Iterator[bytes]:
         """Yield chunks of at most `amt` bytes that have arrived completely; wait for none.
 
         Not all of them: the last one is always left to `read_piece`.
         """
-        if self._connection is not None and self._is_chunked and not self._buffer:
+        if self._connection is not None and self.head.is_chunked and not self._buffer:
             yield from self._connection.arrived_chunks(amt)
 
     def _gather(self, amt: int, *, to_chunk_end: bool) -> bytes:
@@ -265,26 +271,26 @@ class BodyReader:
     @property
     def status(self) -> int:
         """The status code."""
-        return self._head.status
+        return self.head.status
 
     @property
     def reason(self) -> str:
         """The reason phrase."""
-        return self._head.reason
+        return self.head.reason
 
     @property
     def version(self) -> int:
         """10 or 11."""
-        return self._head.version
+        return self.head.version
 
     @property
     def parser(self) -> str:
         """The library that has read the head."""
-        return self._head.parser
+        return self.head.parser
 
     def getheaders(self) -> list[tuple[str, str]]:
         """Return the fields in their order."""
-        return list(self._head.headers)
+        return list(self.head.headers)
 
     # ---- the file
 
@@ -294,7 +300,7 @@ class BodyReader:
 
     def close(self) -> None:
         """End the lease; close the connection if the body was not read to its end."""
-        self._buffer = memoryview(b"")
+        self._buffer = _NOTHING
         self._is_end_unread = False
         self._discard("closed before the end of the body")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,9 +36,8 @@ _SECRET = re.compile(
 )
 
 
-def is_logged() -> bool:
-    """Tell whether lines are written at all."""
-    return logger.isEnabledFor(DEBUG)
+#: Tells whether lines are written at all.
+is_logged = partial(logger.isEnabledFor, DEBUG)
 
 
 def mask_secrets(target: str) -> str:

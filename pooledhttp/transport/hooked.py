@@ -125,7 +125,7 @@ class HookedCall:
             )
             _call_after(afters, outcome)
         except BaseException:
-            response.reader.close()
+            response.close()
             raise
         return response
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pooledhttp.timing import TimeoutPlan
     from pooledhttp.transport.hooked import HookedCall
     from pooledhttp.transport.manager import TransportManager
-    from pooledhttp.transport.transport import Replay, WireResponse
+    from pooledhttp.transport.transport import Replay
 
 __all__ = ["Call", "Destination", "send"]
 
@@ -121,7 +121,7 @@ def send(
         call.headers,
         call.body,
         chunked=call.chunked,
-        url=destination.url(call.target),
+        url=destination.url(call.target) if destination.is_forwarded else call.target,
     )
     make = partial(_attempts, call, destination, manager, request, label)
     # Read the body here if a failed read can be retried. In urllib3's `Retry` a count of `None`
@@ -137,13 +137,15 @@ def send(
         except (HTTPError, OSError) as error:
             attempt.failed(explain_total(error, plan))
         else:
-            arrival = _arrival(response, call, attempt.policy)
+            arrival = Arrival(
+                response, response.head, call.method, call.target, attempt.policy, monotonic()
+            )
             told_when = arrival.has_value("retry-after")
             # Ask the policy before reading: the body of a refused response may be endless.
             if not attempt.refused_status(arrival.status, told_when, arrival.raw):
                 try:
                     if reads_body_here and arrival.status not in _REDIRECTS:
-                        response.reader.read_ahead()
+                        response.read_ahead()
                     return arrival
                 except (HTTPError, OSError) as error:
                     attempt.failed(explain_total(error, plan))
@@ -172,20 +174,4 @@ def _attempts(
         can_resend=lambda: request.can_be_sent,
         rewind=request.rewind_body,
         on_retry=manager.on_retry(destination.origin),
-    )
-
-
-def _arrival(response: WireResponse, call: Call, policy: Retry) -> Arrival:
-    head, reader = response
-    return Arrival(
-        reader,
-        head.headers,
-        head.status,
-        head.reason,
-        head.version,
-        call.method,
-        call.target,
-        head.is_chunked,
-        policy,
-        monotonic(),
     )

@@ -17,11 +17,11 @@ replayed as well (RFC 9110, section 15.5.9, allows that).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pooledhttp.events import HeadRepaired, Listeners, Replayed
 from pooledhttp.exceptions import ConnectionBroken
-from pooledhttp.http1 import Connection, Head, ResponseLimits, State, WireRequest
+from pooledhttp.http1 import Connection, Head, ResponseLimits, WireRequest
 from pooledhttp.message import Reader
 from pooledhttp.records import replace
 from pooledhttp.timing import monotonic
@@ -49,11 +49,10 @@ Replay = Literal["safe", "always", "off"]
 REQUEST_TIMEOUT = 408
 
 
-class WireResponse(NamedTuple):
-    """The head of a response, and the reader of its body, which owns the connection."""
+class WireResponse(Reader, Protocol):
+    """The body of a response, which owns the connection, and its head."""
 
     head: Head
-    reader: Reader
 
 
 class Transport:
@@ -82,7 +81,7 @@ class Transport:
     def exchange(
         self, route: Route, request: WireRequest, plan: TimeoutPlan, replay: Replay = "safe"
     ) -> WireResponse:
-        """Send a request and read the head of its response, whose reader then owns the connection.
+        """Send a request and read the head of its response, which then owns the connection.
 
         Args:
             route: Where to.
@@ -99,10 +98,14 @@ class Transport:
             plan.spent.begin("waiting for a connection")
         careful = replay != "always" and not request.is_idempotent
         started = monotonic() if is_logged() else None
-        lease = self.pool.acquire(route, plan.total.sooner(plan.pool), careful=careful)
+        deadline = plan.total if plan.pool is None else plan.total.sooner(plan.pool)
+        lease = self.pool.acquire(route, deadline, careful=careful)
         try:
-            with lease.in_use():
+            if lease.slot is None or (watch := lease.slot.watch) is None:  # as `in_use`
                 response = self._exchange_on(lease, route, request, plan, replay)
+            else:
+                with watch:
+                    response = self._exchange_on(lease, route, request, plan, replay)
         except BaseException as error:
             if started is not None:
                 log_failed(route, request, error, monotonic() - started)
@@ -125,10 +128,10 @@ class Transport:
         connection = lease.resource or self.dial(lease, route, plan)
         may_be_stale = lease.reused and replay != "off"
         try:
-            response = self._send(connection, request, plan)
-            is_stale = may_be_stale and _says_idle_timeout(response.head)
+            head, plan_of_body = self._send(connection, request, plan)
+            is_stale = may_be_stale and head.status == REQUEST_TIMEOUT and _says_close(head)
             if not (is_stale and _may_replay(connection, request, replay)):
-                return response.with_reader(connection, lease)
+                return _reader(connection, lease, plan_of_body, head)
         except ConnectionBroken:
             is_stale = may_be_stale and not connection.got_bytes
             if not (is_stale and _may_replay(connection, request, replay)):
@@ -140,7 +143,8 @@ class Transport:
             log_replay(route, request)
         self.listeners.emit(Replayed(route.origin, request.method.decode("latin-1")))
         connection = self.dial(lease, route, plan)
-        return self._send(connection, request, plan).with_reader(connection, lease)
+        head, plan = self._send(connection, request, plan)
+        return _reader(connection, lease, plan, head)
 
     def dial(self, lease: Lease[Route, Connection], route: Route, plan: TimeoutPlan) -> Connection:
         """Connect, and put the connection into the empty slot of the lease."""
@@ -150,8 +154,14 @@ class Transport:
         lease.fill(connection)
         return connection
 
-    def _send(self, connection: Connection, request: WireRequest, plan: TimeoutPlan) -> _ReadHead:
-        """Send the request and read the head of the response."""
+    def _send(
+        self, connection: Connection, request: WireRequest, plan: TimeoutPlan
+    ) -> tuple[Head, TimeoutPlan]:
+        """Send the request and read the head of the response.
+
+        Returns:
+            The head, and the timeouts that apply to its body.
+        """
         spent = plan.spent
         if spent is not None:
             spent.begin("sending")
@@ -161,29 +171,22 @@ class Transport:
         if plan.urllib3_total is not None:
             plan = replace(plan, read=plan.read_limit(), urllib3_total=None)
         head = connection.read_head(plan)
-        connection.stream.remember_session()
+        if connection.exchanges == 1:
+            connection.stream.remember_session()
         if head.repairs:
             self.listeners.emit(HeadRepaired(connection.origin, head.repairs))
         if spent is not None:
             spent.begin(None)
-        return _ReadHead(head, plan)
+        return head, plan
 
 
-class _ReadHead(NamedTuple):
-    """A head that was read, and the timeouts that apply to its body."""
-
-    head: Head
-    plan: TimeoutPlan
-
-    def with_reader(self, connection: Connection, lease: Lease[Route, Connection]) -> WireResponse:
-        """Return the response with a new reader of its body, which owns the lease from now on."""
-        head, plan = self
-        reader: BodyReader | SwitchedReader
-        if connection.state is State.SWITCHED:
-            reader = SwitchedReader(connection, lease, plan)
-        else:
-            reader = BodyReader(connection, lease, plan, head)
-        return WireResponse(head, reader)
+def _reader(
+    connection: Connection, lease: Lease[Route, Connection], plan: TimeoutPlan, head: Head
+) -> WireResponse:
+    """Return a new reader of the body, which owns the lease from now on."""
+    if head.is_switch:
+        return SwitchedReader(connection, lease, plan, head)
+    return BodyReader(connection, lease, plan, head)
 
 
 def open_connection(
@@ -214,14 +217,10 @@ def open_connection(
     return connection
 
 
-def _says_idle_timeout(head: Head) -> bool:
-    """Whether a head is the 408 with which a server closes a connection idle for too long."""
-    return head.status == REQUEST_TIMEOUT and (
-        head.version == 10
-        or any(
-            name.lower() == b"connection" and b"close" in value.lower()
-            for name, value in head.fields
-        )
+def _says_close(head: Head) -> bool:
+    """Whether the head, a 408, is the one with which a server closes a connection idle too long."""
+    return head.version == 10 or any(
+        name.lower() == b"connection" and b"close" in value.lower() for name, value in head.fields
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pooledhttp.http1 import RECV_BYTES, Connection
+from pooledhttp.http1 import RECV_BYTES, Connection, Head
 from pooledhttp.message import BodyFile
 
 if TYPE_CHECKING:
@@ -28,12 +28,18 @@ class SwitchedReader:
         connection: In state SWITCHED.
         lease: Holds the connection. It is never released: the state of the peer is unknown.
         plan: Read and write timeouts, and the total.
+        head: The head that ended HTTP.
     """
 
     def __init__(
-        self, connection: Connection, lease: Lease[Route, Connection], plan: TimeoutPlan
+        self,
+        connection: Connection,
+        lease: Lease[Route, Connection],
+        plan: TimeoutPlan,
+        head: Head,
     ) -> None:
         self._connection = connection
+        self.head = head
         self._lease: Lease[Route, Connection] | None = lease
         self._plan = plan
         self._buffer = connection.leftover()
@@ -112,7 +118,7 @@ class SwitchedReader:
     @property
     def parser(self) -> str:
         """The library that has read the head."""
-        return self._connection.parser
+        return self.head.parser
 
     @property
     def is_finished(self) -> bool:

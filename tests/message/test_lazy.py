@@ -51,22 +51,21 @@ FIELDS = [
 ]
 
 
+class Head:
+    """The head of a response."""
+
+    status, reason, version, is_chunked = 200, "OK", 11, False
+
+    def __init__(self, headers: list[tuple[str, str]]) -> None:
+        self.headers = headers
+        self.names = {name.lower().encode() for name, _ in headers}
+
+
 def arrived(*more: tuple[str, str], body: bytes = b"body") -> Response:
     """Return a response as our transport makes it, of which nothing was read yet."""
     request = PreparedRequest()
     request.prepare("GET", "http://host.test/")
-    arrival = Arrival(
-        Body(body),
-        [*FIELDS, *more],
-        200,
-        "OK",
-        11,
-        "GET",
-        "/",
-        False,
-        Retry(0),
-        3.5,  # type: ignore[arg-type]
-    )
+    arrival = Arrival(Body(body), Head([*FIELDS, *more]), "GET", "/", Retry(0), 3.5)  # type: ignore[arg-type]
     return Response.arrived(arrival, request, None, 1.0)
 
 
