@@ -37,16 +37,6 @@ ON_THREADS_ONLY = {
     "transport/test_warmer.py": _RUNTIME,
     "wire/test_interrupts.py": _INTERRUPTS,
     "wire/test_evented_seam.py": _RUNTIME,
-    "wire/test_places.py::test_a_slow_dial_takes_one_place": _THREADS,
-    "wire/test_places.py::test_a_waiter_gets_the_place_at_once": _THREADS,
-    "wire/test_places.py::test_adapters_that_block": _THREADS,
-    "wire/test_places.py::test_close_lets_waiters_go_on": _THREADS,
-    "wire/test_places.py::test_one_session_many_threads_many_faults": _THREADS,
-    "wire/test_places.py::test_shutdown_wakes_all_who_wait": _THREADS,
-    "wire/test_pool_manager.py::test_resize_takes_effect_on_waiters_and_on_what_is_idle": _THREADS,
-    "wire/test_pool_manager.py::test_shutdown_sends_waiters_away_at_once": _THREADS,
-    "wire/test_pool_reports.py::test_events_of_a_wait_in_vain_and_of_one_that_ends_well": _THREADS,
-    "wire/test_pool_reports.py::test_everything_at_once_from_many_threads": _THREADS,
 }
 
 #: The twins of these run by default: each way of waiting at least once.

@@ -25,6 +25,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from pooledhttp.runtime import current_runtime
+from tests.support.patience import wait_until
+
 #: Longest time anything here waits for a peer or a thread; reached only when a test is failing.
 PATIENCE_SECONDS = 20.0
 
@@ -376,6 +379,9 @@ class ScriptedServer:
         Raises:
             AssertionError: It did not become so within `PATIENCE_SECONDS`.
         """
+        if current_runtime() is not None:  # the loop has to run meanwhile
+            wait_until(happened, f"{what} at {self.url()}", PATIENCE_SECONDS)
+            return
         deadline = time.monotonic() + PATIENCE_SECONDS
         version = self._version
         while not happened():  # without the lock: it may wait for those who change something

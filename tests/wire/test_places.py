@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +15,8 @@ from pooledhttp import PoolConfig
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.auth import HTTPDigestAuth
 from pooledhttp.exceptions import ConnectionError, PoolClosed, PoolTimeout, RequestException
+from tests.support.beside import crew
+from tests.support.patience import wait_until
 from tests.support.scripted import (
     Handler,
     Peer,
@@ -149,9 +150,9 @@ def test_a_waiter_gets_the_place_at_once(narrow: pooledhttp.Session, end: str) -
     with ScriptedServer([handle, answering(respond(b"fine"))]) as server, prompt(1):
         gate = server.gate()
         holder = [narrow.get(server.url(), stream=True, timeout=5)]
-        with ThreadPoolExecutor(1) as crew:
-            waiting = crew.submit(narrow.get, server.url(), timeout=5)
-            _until(lambda: narrow.pool.stats().total.waiting == 1)
+        with crew(1) as beside:
+            waiting = beside.submit(narrow.get, server.url(), timeout=5)
+            wait_until(lambda: narrow.pool.stats().total.waiting == 1)
             match end:
                 case "read":
                     assert len(holder[0].content) == 1000
@@ -165,15 +166,6 @@ def test_a_waiter_gets_the_place_at_once(narrow: pooledhttp.Session, end: str) -
                         holder[0].content  # noqa: B018
             assert waiting.result(5).content == b"fine"
         narrow.close()
-
-
-def _until(happened: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(20_000):
-        if happened():
-            return
-        pause.wait(0.001)
-    raise AssertionError("did not happen")
 
 
 def test_waiting_in_vain_says_who_holds(narrow: pooledhttp.Session) -> None:
@@ -205,9 +197,9 @@ def test_shutdown_wakes_all_who_wait(narrow: pooledhttp.Session) -> None:
     """A shutdown wakes waiters at once."""
     with ScriptedServer(answering(respond(BIG))) as server:
         held = narrow.get(server.url(), stream=True, timeout=5)
-        with ThreadPoolExecutor(3) as crew, prompt(1):
-            waiting = [crew.submit(narrow.get, server.url(), timeout=5) for _ in range(3)]
-            _until(lambda: narrow.pool.stats().total.waiting == 3)
+        with crew(3) as beside, prompt(1):
+            waiting = [beside.submit(narrow.get, server.url(), timeout=5) for _ in range(3)]
+            wait_until(lambda: narrow.pool.stats().total.waiting == 3)
             narrow.pool.shutdown()
             for each in waiting:
                 with pytest.raises(PoolClosed):
@@ -219,9 +211,9 @@ def test_close_lets_waiters_go_on(narrow: pooledhttp.Session) -> None:
     """`Session.close` in another thread harms neither holder nor waiter."""
     with ScriptedServer(answering(respond(BIG))) as server:
         held = narrow.get(server.url(), stream=True, timeout=5)
-        with ThreadPoolExecutor(1) as crew:
-            waiting = crew.submit(narrow.get, server.url(), timeout=5)
-            _until(lambda: narrow.pool.stats().total.waiting == 1)
+        with crew(1) as beside:
+            waiting = beside.submit(narrow.get, server.url(), timeout=5)
+            wait_until(lambda: narrow.pool.stats().total.waiting == 1)
             narrow.close()
             assert len(held.content) == len(BIG)
             assert len(waiting.result(5).content) == len(BIG)
@@ -233,8 +225,8 @@ def test_a_slow_dial_takes_one_place(narrow: pooledhttp.Session) -> None:
     """A running handshake counts, and its failure gives the slot to the next waiter."""
     with ScriptedServer(lambda peer: peer.wait_closed() and None) as server:
         url = f"https://127.0.0.1:{server.port}/"
-        with ThreadPoolExecutor(2) as crew, prompt(2):
-            results = [crew.submit(_error_of, narrow, url) for _ in range(2)]
+        with crew(2) as beside, prompt(2):
+            results = [beside.submit(_error_of, narrow, url) for _ in range(2)]
             for each in results:
                 assert isinstance(each.result(5), RequestException)
         assert narrow.pool.stats().total.active == 0
@@ -261,8 +253,8 @@ def test_adapters_that_block(size: int) -> None:
 
     with ScriptedServer(handle) as server, pooledhttp.Session() as session:
         session.mount("http://", HTTPAdapter(pool_maxsize=size, pool_block=True))
-        with ThreadPoolExecutor(12) as crew:
-            answers = [crew.submit(session.get, server.url(), timeout=10) for _ in range(36)]
+        with crew(12) as beside:
+            answers = [beside.submit(session.get, server.url(), timeout=10) for _ in range(36)]
             server.wait_for(lambda: len(server.connections) == size)
             gate_count.release(36)
             assert all(each.result(10).ok for each in answers)
@@ -314,8 +306,8 @@ def test_one_session_many_threads_many_faults() -> None:
             except RequestException:
                 return True
 
-        with ThreadPoolExecutor(24) as crew:
-            assert all(crew.map(one, range(600)))
+        with crew(24) as beside:
+            assert all(beside.map(one, range(600)))
         stats = session.pool.stats().total
         assert (stats.active, stats.waiting) == (0, 0)
 

@@ -13,6 +13,7 @@ import pooledhttp
 from pooledhttp import PoolConfig, Session
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.exceptions import PoolClosed, PoolTimeout
+from tests.support.beside import crew
 from tests.support.certificates import Authority
 from tests.support.counting import CountingServer
 from tests.support.garbage import collect
@@ -259,22 +260,15 @@ def test_shutdown_sends_waiters_away_at_once() -> None:
     with ScriptedServer(HELLO) as server, Session(pool=PoolConfig(max_per_host=1)) as session:
         answer = session.get(server.url(), stream=True)
         errors: list[BaseException] = []
-
-        def wait() -> None:
-            try:
-                session.get(server.url())
-            except BaseException as error:
-                errors.append(error)
-
-        crew = [threading.Thread(target=wait) for _ in range(4)]
-        for thread in crew:
-            thread.start()
-        wait_until(lambda: session.pool.stats().total.waiting == 4, "a line of four")
-        with prompt(1.0):
-            session.pool.shutdown()
-            for thread in crew:
-                thread.join()
-        assert [type(error) for error in errors] == [PoolClosed] * 4
+        with crew(4) as beside:
+            waiting = [beside.submit(session.get, server.url()) for _ in range(4)]
+            wait_until(lambda: session.pool.stats().total.waiting == 4, "a line of four")
+            with prompt(1.0):
+                session.pool.shutdown()
+                for each in waiting:
+                    with pytest.raises(PoolClosed) as caught:
+                        each.result(5)
+                    errors.append(caught.value)
         assert str(server.port) in str(errors[0])
         assert isinstance(errors[0], pooledhttp.ConnectionError)
         assert answer.content == b"hello"
@@ -303,13 +297,11 @@ def test_resize_takes_effect_on_waiters_and_on_what_is_idle() -> None:
     """A larger pool serves waiters; a smaller one closes the excess."""
     with CountingServer() as server, Session(pool=PoolConfig(max_per_host=1)) as session:
         held = session.get(server.url(), stream=True)
-        bodies: list[bytes] = []
-        thread = threading.Thread(target=lambda: bodies.append(session.get(server.url()).content))
-        thread.start()
-        wait_until(lambda: session.pool.stats().total.waiting == 1, "a waiting caller")
-        session.pool.resize(PoolConfig(max_per_host=2))
-        thread.join(5)
-        assert bodies == [b"GET /"]
+        with crew(1) as beside:
+            waiting = beside.submit(session.get, server.url())
+            wait_until(lambda: session.pool.stats().total.waiting == 1, "a waiting caller")
+            session.pool.resize(PoolConfig(max_per_host=2))
+            assert waiting.result(5).content == b"GET /"
         held.close()
         session.pool.warm(server.url(), 2)
         session.pool.warm(server.url(), 0)

@@ -32,6 +32,7 @@ from pooledhttp.events import (
 )
 from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool import HostLimits
+from tests.support.beside import crew
 from tests.support.counting import CountingServer
 from tests.support.garbage import collect
 from tests.support.patience import wait_until
@@ -195,11 +196,11 @@ def test_events_of_a_wait_in_vain_and_of_one_that_ends_well() -> None:
         waits = interesting(events)[2:]
         assert kinds(waits) == [WaitTimedOut]
         assert waits[0].wait_seconds >= 0.1  # type: ignore[union-attr]
-        thread = threading.Thread(target=session.get, args=(server.url(),))
-        thread.start()
-        wait_until(lambda: session.pool.stats().total.waiting == 1)
-        assert answer.content
-        thread.join()
+        with crew(1) as beside:
+            waiting = beside.submit(session.get, server.url())
+            wait_until(lambda: session.pool.stats().total.waiting == 1)
+            assert answer.content
+            assert waiting.result(5).content
         served = interesting(events)[3:]
     acquired = [event for event in served if isinstance(event, LeaseAcquired)]
     assert len(acquired) == 1 and acquired[0].reused and acquired[0].wait_seconds > 0
@@ -389,11 +390,8 @@ def test_everything_at_once_from_many_threads() -> None:
                 except BaseException as error:
                     errors.append(error)
 
-        crew = [threading.Thread(target=act, args=(number,)) for number in range(24)]
-        for thread in crew:
-            thread.start()
-        for thread in crew:
-            thread.join()
+        with crew(24) as beside:
+            list(beside.map(act, range(24)))
         assert errors == []
         session.close()
         server.wait_until(lambda: not server.open_count, "the end of all connections")
