@@ -23,7 +23,7 @@ from pooledhttp.runtime import Runtime, current_runtime, default_runtime
 __all__ = ["ON_BOTH", "pytest_generate_tests", "pytest_pyfunc_call", "runtime_kind"]
 
 #: Folders and files whose tests run on both runtimes.
-ON_BOTH = ("wire", "network", "transport", "compat")
+ON_BOTH = ("wire", "network", "transport", "compat", "pool/test_threads.py")
 
 _THREADS = "has threads of its own that send requests"
 _RUNTIME = "brings a runtime of its own"
@@ -34,6 +34,11 @@ ON_THREADS_ONLY = {
     "network/test_interrupts.py": _INTERRUPTS,
     "network/test_resolve.py": _THREADS,
     "network/test_stream.py::test_much_data_both_ways": _THREADS,
+    "pool/test_threads.py::test_an_end_under_the_lock_is_deferred": _THREADS,
+    "pool/test_threads.py::test_dropped_cycles_do_not_deadlock": _THREADS,
+    "pool/test_threads.py::test_interrupts_at_any_moment_leave_the_counters_right": _INTERRUPTS,
+    "pool/test_threads.py::test_a_forked_child_begins_with_an_empty_pool": _THREADS,
+    "pool/test_threads.py::test_without_abandon_a_child_keeps_inherited_resources_open": _THREADS,
     "transport/test_warmer.py": _RUNTIME,
     "wire/test_interrupts.py": _INTERRUPTS,
     "wire/test_evented_seam.py": _RUNTIME,
