@@ -34,6 +34,7 @@ from pooledhttp.cookie_rules import (
     default_policy,
     goes_by_domain,
     header_for,
+    pick_of,
     selects_as_defined,
     site_of,
 )
@@ -358,8 +359,10 @@ class RequestsCookieJar(BoundedJar, MutableMapping[str, str | None]):
         return found[0].value if found else self._find(name, domain, path)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        state.pop("_cookies_lock", None)  # locks do not pickle
+        self._drop_picks()
+        state = {**self.__dict__, "_cookies": self._cookies}
+        for name in ("_cookies_lock", "_picks", "_pooledhttp_pick"):
+            state.pop(name, None)  # locks do not pickle
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -547,19 +550,26 @@ def get_cookie_header(jar: CookieJar, request: _Sent) -> str | None:
         InvalidHeader: A cookie for that request holds a control character.
     """
     kind = type(jar)
-    if (kind is RequestsCookieJar or kind is CookieJar) and not jar._cookies:  # type: ignore[attr-defined]
+    pick = pick_of(jar) if kind is RequestsCookieJar else None
+    if pick is None and (kind is RequestsCookieJar or kind is CookieJar) and not jar._cookies:  # type: ignore[attr-defined]
         return None  # most requests: there is nothing to choose from
     if type(jar) is RequestsCookieJar and selects_as_defined(jar):
         headers = request.headers
         if headers and "Cookie" in headers:
             return None
-        header = header_for(jar, _site(request.url, headers.get("Host") if headers else None))
+        site = _site(request.url, headers.get("Host") if headers else None)
+        header = header_for(jar, site)
+        if pick is not None and not pick.is_for(site):
+            pick = None
     else:
+        pick = None
         asked = MockRequest(request)
         jar.add_cookie_header(asked)  # type: ignore[arg-type]
         header = asked.get_new_headers().get("Cookie")
-    if header is not None:
+    if header is not None and not (pick is not None and pick.is_checked):
         _refuse_control("The cookies of this request", header)
+        if pick is not None:
+            pick.is_checked = True
     return header
 
 
@@ -581,7 +591,7 @@ def jar_for(jar: Any, url: str, host: str | bytes | None = None) -> Any:
     if jar._cookies:
         site = _site(url, host)
         if _STORING.are_in(RequestsCookieJar) and "cookies_for" not in jar.__dict__:
-            jar.copy_for(picked, site.domains, site.path)
+            jar.copy_for(picked, site)
         else:
             for cookie in jar.cookies_for(MockRequest(_Asked(url, {"Host": host} if host else {}))):
                 picked.set_cookie(copy_cookie(cookie))

@@ -5,6 +5,7 @@ policy    whose cookie goes where
 sites     what the cookies of a request depend on
 selection which cookies of a jar a request carries
 setting   the cookies that a response sets
+picks     the cookies of a request, kept for the next one like it
 bounded   a jar in which servers cannot store without bound, and that finds a host's cookies
           without looking at those of others
 """
@@ -18,6 +19,7 @@ from pooledhttp.cookie_rules.bounded import (
     copy_cookie,
 )
 from pooledhttp.cookie_rules.fields import CONTROL, ReadableFields
+from pooledhttp.cookie_rules.picks import pick_of
 from pooledhttp.cookie_rules.policy import (
     MAX_COOKIE_BYTES,
     ShownPolicy,
@@ -42,6 +44,7 @@ __all__ = [
     "default_policy",
     "goes_by_domain",
     "header_for",
+    "pick_of",
     "selects_as_defined",
     "site_of",
 ]

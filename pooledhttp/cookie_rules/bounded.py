@@ -25,9 +25,12 @@ from http.cookiejar import (  # type: ignore[attr-defined]
 from typing import Any
 
 from pooledhttp.cookie_rules.fields import attributes_of
+from pooledhttp.cookie_rules.picks import ORDER as _ORDER
+from pooledhttp.cookie_rules.picks import STAMP as _STAMP
+from pooledhttp.cookie_rules.picks import LazyCookies, Picks, fill_from
 from pooledhttp.cookie_rules.policy import SitePolicy
 from pooledhttp.cookie_rules.setting import is_accepted, read_line, sets_as_defined
-from pooledhttp.cookie_rules.sites import domains_of, site_of
+from pooledhttp.cookie_rules.sites import Site, domains_of, site_of
 from pooledhttp.originals import Originals
 
 __all__ = ["MAX_COOKIES", "MAX_COOKIES_PER_DOMAIN", "BoundedJar", "copy_cookie"]
@@ -39,14 +42,14 @@ MAX_COOKIES = 10_000
 #: How many are removed at a time beyond `MAX_COOKIES`: finding them takes a look at all.
 _BATCH = 500
 
-#: Attributes of a `Cookie` that this jar sets. They travel with copies and pickles.
-_BY_SERVER, _STAMP, _ORDER = "_pooledhttp_by_server", "_pooledhttp_stamp", "_pooledhttp_order"
+#: An attribute of a `Cookie` that this jar sets. It travels with copies and pickles.
+_BY_SERVER = "_pooledhttp_by_server"
 
 
 class BoundedJar(CookieJar):
     """Keeps cookies, within bounds for those that servers set. Thread-safe, as every jar."""
 
-    _cookies: dict[str, dict[str, dict[str, Cookie]]]
+    _cookies: Any = LazyCookies()
     _cookies_lock: Any
     _policy: Any
 
@@ -56,6 +59,8 @@ class BoundedJar(CookieJar):
     _server_count = 0
     #: Whether a `Secure` cookie was ever stored.
     _had_secure = False
+    #: What requests carried, by where they went; `None` before the first one.
+    _picks: Picks | None = None
 
     def make_cookies(self, response: Any, request: Any) -> list[Cookie]:
         """Return the cookies that a response sets, marked as those of a server."""
@@ -136,23 +141,45 @@ class BoundedJar(CookieJar):
         found = self._groups_for(domains_of(request), request_path(request))
         return [cookie for group in found for cookie in group]
 
-    def copy_for(self, jar: BoundedJar, domains: Iterable[str], path: str) -> None:
+    def copy_for(self, jar: BoundedJar, site: Site) -> None:
         """Put copies of the cookies that `cookies_for` returns into an empty jar.
 
         Args:
             jar: The empty jar.
-            domains: The domains that a cookie for the request can have.
-            path: The path of the request.
+            site: Where the request goes.
         """
-        for group in self._groups_for(domains, path):
-            by_path = jar._cookies.setdefault(group[0].domain, {})
-            for cookie in group:
-                twin = copy_cookie(cookie)
-                by_path.setdefault(cookie.path, {})[cookie.name] = twin
+        with self._cookies_lock:
+            if self._picks is None:
+                self._picks = Picks()
+            self._now_stamp += 1
+            pick = self._picks.pick(self._cookies, site, self._now_stamp)
+        if pick is not None:
+            fill_from(jar, pick)
+        else:
+            for group in self._groups_for(site.domains, site.path):
+                by_path = jar._cookies.setdefault(group[0].domain, {})
+                for cookie in group:
+                    by_path.setdefault(cookie.path, {})[cookie.name] = copy_cookie(cookie)
         jar._now_stamp = self._now_stamp
         # More than there are in it: they are counted again before any is removed.
         jar._server_count = self._server_count
         jar._had_secure = self._had_secure
+
+    def clear(
+        self, domain: str | None = None, path: str | None = None, name: str | None = None
+    ) -> None:
+        """Remove all cookies, or those of a domain, a path in it, or a name there.
+
+        Raises:
+            KeyError: There is none.
+        """
+        self._drop_picks()  # they hold values
+        super().clear(domain, path, name)
+
+    def _drop_picks(self) -> None:
+        if self._picks is not None:
+            with self._cookies_lock:
+                self._picks.drop(self._cookies)
 
     def _groups_for(self, domains: Iterable[str], path: str) -> list[list[Cookie]]:
         """Return the cookies of each domain that has any; stamp those that the path may carry."""
@@ -186,6 +213,7 @@ class BoundedJar(CookieJar):
     def _remove_least_used(self, cookies: list[Cookie], count: int) -> None:
         if count <= 0:
             return
+        self._drop_picks()
         now = time.time()
         for cookie in heapq.nsmallest(count, cookies, key=lambda one: _worth(one, now)):
             self.clear(cookie.domain, cookie.path, cookie.name)

@@ -14,6 +14,7 @@ from http.cookiejar import Cookie, DefaultCookiePolicy
 from operator import attrgetter
 
 from pooledhttp.cookie_rules.bounded import BoundedJar
+from pooledhttp.cookie_rules.picks import pick_of
 from pooledhttp.cookie_rules.policy import SitePolicy
 from pooledhttp.cookie_rules.sites import Site
 from pooledhttp.originals import Originals
@@ -74,6 +75,10 @@ def header_for(jar: BoundedJar, site: Site) -> str | None:
         site: Where the request goes.
     """
     now = int(time.time())
+    pick = pick_of(jar)
+    if pick is not None and pick.has_field(site, now):
+        jar._policy._now = jar._now = now
+        return pick.field
     with jar._cookies_lock:
         jar._policy._now = jar._now = now
         chosen = [cookie for cookie in _of_domains(jar, site) if _is_sent(cookie, site, now)]
@@ -91,7 +96,10 @@ def header_for(jar: BoundedJar, site: Site) -> str | None:
         cookie.name if cookie.value is None else f"{cookie.name}={cookie.value}"
         for cookie in chosen
     ]
-    return "; ".join(pairs) if pairs else None
+    field = "; ".join(pairs) if pairs else None
+    if pick is not None and not has_expired:
+        pick.note_field(site, field)
+    return field
 
 
 def _of_domains(jar: BoundedJar, site: Site) -> Iterator[Cookie]:

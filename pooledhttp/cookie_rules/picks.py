@@ -1,0 +1,178 @@
+"""The cookies that requests to one place carry, kept as long as those of the jar are the same.
+
+    session's jar --Picks.pick--> Pick: copies of the cookies' attributes, and the `Cookie` field
+                                    |
+                                    v  on the first look into it
+                                  the jar of one request
+
+Most requests to a host carry the cookies of the request before, and few programs look into the jar
+of a prepared request. So the attributes are compared each time, since a program may change a cookie
+in place, but copies of cookies are made when a jar of a request is looked into.
+
+A pick notes when it was used last. That is written into the cookies when it matters: before some
+are removed, before the jar is pickled, and when picks are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http.cookiejar import Cookie
+from typing import Any
+
+from pooledhttp.cookie_rules.sites import Site
+
+__all__ = ["ORDER", "STAMP", "LazyCookies", "Pick", "Picks", "fill_from", "pick_of"]
+
+#: Attributes of a `Cookie` that jars set. They travel with copies and pickles.
+STAMP, ORDER = "_pooledhttp_stamp", "_pooledhttp_order"
+
+#: Where a jar has the pick that its cookies are to be made of.
+_PICK = "_pooledhttp_pick"
+
+#: The most places whose picks a jar keeps. All are dropped when there are more.
+MAX_PICKS = 64
+
+_PLAIN = {Cookie}
+
+#: The cookies of a jar: by domain, path and name.
+Stored = dict[str, dict[str, dict[str, Cookie]]]
+
+#: The attributes of the cookies of each domain.
+Facts = list[list[dict[str, Any]]]
+
+
+class Pick:
+    """The cookies that a request may carry, as they were when it was prepared.
+
+    Attributes:
+        facts: Copies of the attributes of each cookie.
+        stamp: When it was used last, by the count of the jar.
+        is_known: Whether `field` was found.
+        field: The `Cookie` field; `None` for none.
+        until: When it has to be found again, in seconds since the epoch; `None` for never.
+        is_checked: Whether the field may be sent: it has no control character.
+    """
+
+    __slots__ = ("facts", "field", "is_checked", "is_known", "site", "stamp", "until")
+
+    def __init__(self, site: Site, facts: Facts) -> None:
+        self.site = site
+        self.facts = facts
+        self.stamp = 0
+        self.is_known = self.is_checked = False
+        self.field: str | None = None
+        self.until: float | None = None
+
+    def has_field(self, site: Site, now: float) -> bool:
+        """Whether the field for a request to `site` is known."""
+        return self.is_known and (self.until is None or now < self.until) and self.is_for(site)
+
+    def is_for(self, site: Site) -> bool:
+        """Whether it was made for a request to `site`."""
+        return self.site is site or self.site == site
+
+    def note_field(self, site: Site, field: str | None) -> None:
+        """Keep the field of a request to `site`, of whose cookies none has expired."""
+        if self.is_for(site):
+            ends = [fact["expires"] for group in self.facts for fact in group]
+            self.until = min((end for end in ends if end is not None), default=None)
+            self.field, self.is_known = field, True
+
+    def cookies(self) -> Stored:
+        """Return copies of the cookies, by domain, path and name."""
+        found: Stored = {}
+        for group in sorted(self.facts, key=_first_order):
+            by_path = found.setdefault(group[0]["domain"], {})
+            for fact in group:
+                twin = Cookie.__new__(Cookie)
+                vars(twin).update(fact)
+                by_path.setdefault(fact["path"], {})[fact["name"]] = twin
+        return found
+
+
+class Picks:
+    """The picks of one jar, by place. The lock of the jar is held."""
+
+    __slots__ = ("_by_site",)
+
+    def __init__(self) -> None:
+        self._by_site: dict[Site, Pick] = {}
+
+    def pick(self, cookies: Stored, site: Site, stamp: int) -> Pick | None:
+        """Return the pick for a request; `None` if there is a cookie of another class.
+
+        Args:
+            cookies: Those of the jar.
+            site: Where the request goes.
+            stamp: The count of the jar.
+        """
+        facts = []
+        for group in _groups(cookies, site):
+            if set(map(type, group)) != _PLAIN:
+                return None
+            facts.append(list(map(vars, group)))
+        pick = self._by_site.get(site)
+        if pick is None or pick.facts != facts:
+            if len(self._by_site) >= MAX_PICKS:
+                self.drop(cookies)
+            copies = [[dict(fact) for fact in group] for group in facts]
+            pick = self._by_site[site] = Pick(site, copies)
+        pick.stamp = stamp
+        return pick
+
+    def drop(self, cookies: Stored) -> None:
+        """Forget all, and write into the cookies of the jar when they were used."""
+        for site, pick in self._by_site.items():
+            for group in _groups(cookies, site):
+                for cookie in group:
+                    facts = vars(cookie)
+                    if site.path.startswith(cookie.path) and facts.get(STAMP, 0) < pick.stamp:
+                        facts[STAMP] = pick.stamp
+        self._by_site.clear()
+
+
+def _groups(cookies: Stored, site: Site) -> Iterator[list[Cookie]]:
+    """Yield the cookies of each domain that can be that of a request, as far as there are any."""
+    for domain in site.domains:
+        by_path = cookies.get(domain)
+        if by_path:
+            group = [cookie for by_name in by_path.values() for cookie in by_name.values()]
+            if group:
+                yield group
+
+
+def _first_order(group: list[dict[str, Any]]) -> int:
+    first: int = min(fact.get(ORDER, 0) for fact in group)
+    return first
+
+
+class LazyCookies:
+    """The attribute `_cookies` of a jar whose cookies are those of a pick, until it is read.
+
+    Without `__set__`, so that a dictionary that is there is found first.
+    """
+
+    def __get__(self, jar: Any, owner: Any) -> Any:
+        if jar is None:
+            return self
+        attributes = vars(jar)
+        pick: Pick | None = attributes.get(_PICK)
+        if pick is None:
+            raise AttributeError("_cookies")  # of a jar that is being made
+        # Two threads that read first get the same dictionary.
+        found = attributes.setdefault("_cookies", pick.cookies())
+        attributes.pop(_PICK, None)
+        return found
+
+
+def fill_from(jar: Any, pick: Pick) -> None:
+    """Have the cookies of an empty jar made of a pick when they are looked at."""
+    attributes = vars(jar)
+    attributes[_PICK] = pick
+    attributes.pop("_cookies", None)
+
+
+def pick_of(jar: Any) -> Pick | None:
+    """Return what the cookies of a jar are to be made of; `None` once they were looked at."""
+    pick: Pick | None = vars(jar).get(_PICK)
+    return pick
