@@ -75,6 +75,12 @@ class CaseInsensitiveDict(MutableMapping[str, V], Generic[V]):
         """Return names and values as they are now, in their order."""
         return tuple(self._store.values())
 
+    def snapshot_without(self, names: frozenset[str]) -> tuple[tuple[str, V | None], ...]:
+        """Do what `snapshot` does, with `None` for the values of `names`, given in lower case."""
+        return tuple(
+            [(pair[0], None) if folded in names else pair for folded, pair in self._store.items()]
+        )
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mapping):
             return NotImplemented

@@ -1,6 +1,6 @@
 """The cookies that requests to one place carry, kept as long as those of the jar are the same.
 
-    session's jar --Picks.pick--> Pick: copies of the cookies' attributes, and the `Cookie` field
+    session's jar --Picks.pick--> Pick: what decides about its cookies, and the `Cookie` field
                                     |
                                     v  on the first look into it
                                   the jar of one request
@@ -15,8 +15,10 @@ are removed, before the jar is pickled, and when picks are dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from http.cookiejar import Cookie
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from pooledhttp.cookie_rules.sites import Site
@@ -37,15 +39,23 @@ _PLAIN = {Cookie}
 #: The cookies of a jar: by domain, path and name.
 Stored = dict[str, dict[str, dict[str, Cookie]]]
 
-#: The attributes of the cookies of each domain.
-Facts = list[list[dict[str, Any]]]
+#: The attributes that are compared: those that decide whether a cookie is sent, and at what place.
+_PLACE = ("domain", "path", "name", "expires", ORDER)
+_NAMES = (*_PLACE, "value", "version", "port", "secure", "domain_specified")
+_read: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(*_NAMES)
+
+#: The cookies of each domain, and what is compared of them.
+Groups = list[list[Cookie]]
+Values = list[list[tuple[Any, ...]]]
 
 
 class Pick:
     """The cookies that a request may carry, as they were when it was prepared.
 
     Attributes:
-        facts: Copies of the attributes of each cookie.
+        groups: The cookies of the jar, of each domain.
+        facts: Their attributes, which may have changed since.
+        values: Those of their attributes that are compared, as they were.
         stamp: When it was used last, by the count of the jar.
         is_known: Whether `field` was found.
         field: The `Cookie` field; `None` for none.
@@ -53,11 +63,23 @@ class Pick:
         is_checked: Whether the field may be sent: it has no control character.
     """
 
-    __slots__ = ("facts", "field", "is_checked", "is_known", "site", "stamp", "until")
+    __slots__ = (
+        "facts",
+        "field",
+        "groups",
+        "is_checked",
+        "is_known",
+        "site",
+        "stamp",
+        "until",
+        "values",
+    )
 
-    def __init__(self, site: Site, facts: Facts) -> None:
+    def __init__(self, site: Site, values: Values) -> None:
         self.site = site
-        self.facts = facts
+        self.groups: Groups = []
+        self.facts: list[list[dict[str, Any]]] = []
+        self.values = values
         self.stamp = 0
         self.is_known = self.is_checked = False
         self.field: str | None = None
@@ -74,19 +96,21 @@ class Pick:
     def note_field(self, site: Site, field: str | None) -> None:
         """Keep the field of a request to `site`, of whose cookies none has expired."""
         if self.is_for(site):
-            ends = [fact["expires"] for group in self.facts for fact in group]
+            ends = [expires for group in self.values for (_, _, _, expires, *_) in group]
             self.until = min((end for end in ends if end is not None), default=None)
             self.field, self.is_known = field, True
 
     def cookies(self) -> Stored:
         """Return copies of the cookies, by domain, path and name."""
         found: Stored = {}
-        for group in sorted(self.facts, key=_first_order):
-            by_path = found.setdefault(group[0]["domain"], {})
-            for fact in group:
+        pairs = zip(self.values, self.facts, strict=True)
+        for values, group in sorted(pairs, key=_first_order):
+            by_path = found.setdefault(values[0][0], {})
+            for known, facts in zip(values, group, strict=True):
                 twin = Cookie.__new__(Cookie)
-                vars(twin).update(fact)
-                by_path.setdefault(fact["path"], {})[fact["name"]] = twin
+                vars(twin).update(facts)
+                vars(twin).update(zip(_NAMES, known, strict=True))
+                by_path.setdefault(known[1], {})[known[2]] = twin
         return found
 
 
@@ -99,25 +123,30 @@ class Picks:
         self._by_site: dict[Site, Pick] = {}
 
     def pick(self, cookies: Stored, site: Site, stamp: int) -> Pick | None:
-        """Return the pick for a request; `None` if there is a cookie of another class.
+        """Return the pick for a request; `None` if there is a cookie of an unusual kind.
 
         Args:
             cookies: Those of the jar.
             site: Where the request goes.
             stamp: The count of the jar.
         """
-        facts = []
-        for group in _groups(cookies, site):
-            if set(map(type, group)) != _PLAIN:
-                return None
-            facts.append(list(map(vars, group)))
+        groups = _groups(cookies, site)
         pick = self._by_site.get(site)
-        if pick is None or pick.facts != facts:
+        if pick is not None and pick.groups == groups:
+            facts = pick.facts
+        elif all(set(map(type, group)) == _PLAIN for group in groups):
+            facts = [list(map(vars, group)) for group in groups]
+        else:
+            return None
+        try:
+            values = [list(map(_read, group)) for group in facts]
+        except KeyError:  # a cookie was put there past `set_cookie`
+            return None
+        if pick is None or pick.values != values:
             if len(self._by_site) >= MAX_PICKS:
                 self.drop(cookies)
-            copies = [[dict(fact) for fact in group] for group in facts]
-            pick = self._by_site[site] = Pick(site, copies)
-        pick.stamp = stamp
+            pick = self._by_site[site] = Pick(site, values)
+        pick.groups, pick.facts, pick.stamp = groups, facts, stamp
         return pick
 
     def drop(self, cookies: Stored) -> None:
@@ -131,18 +160,21 @@ class Picks:
         self._by_site.clear()
 
 
-def _groups(cookies: Stored, site: Site) -> Iterator[list[Cookie]]:
-    """Yield the cookies of each domain that can be that of a request, as far as there are any."""
+def _groups(cookies: Stored, site: Site) -> Groups:
+    """List the cookies of each domain that can be that of a request, as far as there are any."""
+    groups = []
     for domain in site.domains:
         by_path = cookies.get(domain)
         if by_path:
-            group = [cookie for by_name in by_path.values() for cookie in by_name.values()]
+            named = [by_name.values() for by_name in by_path.values()]
+            group = list(chain.from_iterable(named))
             if group:
-                yield group
+                groups.append(group)
+    return groups
 
 
-def _first_order(group: list[dict[str, Any]]) -> int:
-    first: int = min(fact.get(ORDER, 0) for fact in group)
+def _first_order(pair: tuple[list[tuple[Any, ...]], object]) -> int:
+    first: int = min(known[_NAMES.index(ORDER)] for known in pair[0])
     return first
 
 

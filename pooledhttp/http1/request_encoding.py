@@ -25,6 +25,7 @@ __all__ = [
     "as_content",
     "build_request",
     "encode_plain",
+    "encode_plain_value",
     "field_block",
     "is_plain_head",
     "rewinder",
@@ -38,6 +39,8 @@ _METHOD, _TARGET = re.compile(TOKEN.encode()), re.compile(rb"[\x21-\x7e]+")
 _NAMES = re.compile(rb"%b(?:\n%b)*" % (TOKEN.encode(), TOKEN.encode()))
 _WORDS = rb"(?:[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*)?"
 _VALUES = re.compile(rb"%b(?:\n%b)*" % (_WORDS, _WORDS))
+#: Visible ASCII characters, and the blank.
+_VISIBLE = bytes(range(0x20, 0x7F))
 #: Methods whose requests say `Content-Length: 0` when they have no body (RFC 9110, section 8.6).
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 
@@ -210,6 +213,19 @@ def _with_framing(fields: list[_Field], framing: _Field | None) -> list[_Field]:
 def encode_plain(target: str) -> bytes | None:
     """Encode a target that may stand in a request line as it is; `None` for any other."""
     return target.encode("ascii") if _PLAIN_TARGET.fullmatch(target) else None
+
+
+def encode_plain_value(value: object) -> bytes | None:
+    """Encode the value of a field that may be sent as it is; `None` for any other.
+
+    It has only visible ASCII characters and blanks within, and is not urllib3's `SKIP_HEADER`.
+    """
+    if type(value) is not str or value == SKIP_HEADER or not value.isascii():
+        return None
+    encoded = value.encode("ascii")
+    # Much faster than a regular expression: such values may be long.
+    is_plain = not encoded.translate(None, _VISIBLE) and encoded == encoded.strip()
+    return encoded if is_plain else None
 
 
 def _encode(target: str) -> bytes:

@@ -7,7 +7,8 @@ a small request, and their result is the same each time. It is kept here and use
 method, fields and their order are equal. A target that is not plain takes the whole way, so that it
 is checked together with its fields.
 
-Fields that hold credentials are encoded and checked for each request, so that no memo keeps them.
+Of fields that hold credentials no memo keeps the value: it is encoded and checked for each request,
+and put into its place. One that is not plain takes the whole way.
 """
 
 from __future__ import annotations
@@ -17,13 +18,24 @@ from typing import Any
 
 from urllib3.util.request import SKIP_HEADER
 
-from pooledhttp.http1.messages import WireRequest
-from pooledhttp.http1.request_encoding import as_content, build_request, encode_plain, rewinder
+from pooledhttp.http1.framing import FramingError, read_framing
+from pooledhttp.http1.messages import CheckedFields, WireRequest
+from pooledhttp.http1.request_encoding import (
+    as_content,
+    build_request,
+    encode_plain,
+    encode_plain_value,
+    field_block,
+    is_plain_head,
+    rewinder,
+)
 from pooledhttp.records import replace
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.syntax import CREDENTIALS
 
 __all__ = ["MAX_HEADS", "RequestMemo"]
+
+_CREDENTIALS = frozenset(name.encode("ascii") for name in CREDENTIALS)
 
 #: The most heads kept for one origin. All are dropped when there are more.
 MAX_HEADS = 32
@@ -49,38 +61,48 @@ class RequestMemo:
         url: str,
     ) -> WireRequest:
         """Do what `build_request` does, which also describes arguments and errors."""
-        if (
-            type(headers) is not CaseInsensitiveDict
-            or not (body is None or isinstance(body, (bytes, str)))
-            or headers.has_any(CREDENTIALS)
+        if type(headers) is not CaseInsensitiveDict or not (
+            body is None or isinstance(body, (bytes, str))
         ):
             return build_request(method, target, host, headers, body, chunked=chunked, url=url)
         content = as_content(body)
         length = -1 if content is None else len(content)
-        key = (method, host, length, chunked, headers.snapshot())
+        is_secret = headers.has_any(CREDENTIALS)
+        pairs = headers.snapshot_without(CREDENTIALS) if is_secret else headers.snapshot()
+        key = (method, host, length, chunked, pairs)
         try:
             kept = self._heads.get(key)
         except TypeError:  # a value that cannot be hashed: its text is sent
             return build_request(method, target, host, headers, body, chunked=chunked, url=url)
         plain = None if kept is None else encode_plain(target)
+        fields = None
         if kept is not None and plain is not None:
-            return WireRequest(
+            fields = _with_credentials(kept, headers) if is_secret else kept.headers
+        if kept is not None and plain is not None and fields is not None:
+            request = WireRequest(
                 kept.method,
                 plain,
-                kept.headers,
+                fields,
                 content,
                 rewinder(content),
                 url,
                 kept.expects_continue,
                 kept.has_idempotency_key,
-                kept.checked,
+                CheckedFields() if is_secret else kept.checked,
             )
+            if is_secret:
+                known = kept.checked
+                block = field_block(request)
+                request.checked.keep(request, block, known.length, says_close=known.says_close)
+            return request
         request = build_request(method, target, host, headers, content, chunked=chunked, url=url)
         if kept is None and _is_keepable(headers):
             if len(self._heads) >= MAX_HEADS:
                 self._heads = {}
             # Without the body, which may be large. The parser fills in `checked` for both.
-            self._heads[key] = replace(request, body=None, rewind=None, url="")
+            common = replace(request, body=None, rewind=None, url="")
+            if not is_secret or _leave_credentials_out(common):
+                self._heads[key] = common
         return request
 
 
@@ -90,3 +112,42 @@ def _is_keepable(headers: CaseInsensitiveDict[Any]) -> bool:
         isinstance(name, str) and isinstance(value, (str, bytes)) and value != SKIP_HEADER
         for name, value in headers.snapshot()
     )
+
+
+def _with_credentials(
+    kept: WireRequest, headers: CaseInsensitiveDict[Any]
+) -> list[tuple[bytes, bytes]] | None:
+    """Return the fields of a request that was kept, with the credentials of another one.
+
+    Returns:
+        `None` if one of them is not plain.
+    """
+    fields = kept.headers.copy()
+    for place, (name, _) in enumerate(fields):
+        if name.lower() in _CREDENTIALS:
+            value = encode_plain_value(headers[name.decode("ascii")])
+            if value is None:
+                return None
+            fields[place] = name, value
+    return fields
+
+
+def _leave_credentials_out(request: WireRequest) -> bool:
+    """Leave the values of credentials out, and check the rest of the head.
+
+    Returns:
+        Whether the head is plain without them.
+    """
+    request.headers = [
+        (name, b"" if name.lower() in _CREDENTIALS else value) for name, value in request.headers
+    ]
+    request.checked = CheckedFields()
+    if not is_plain_head(request):
+        return False
+    try:
+        framing = read_framing(request.headers)
+    except FramingError:
+        return False
+    length = None if framing.is_chunked else framing.length or 0
+    request.checked.keep(request, b"", length, says_close=framing.says_close)
+    return True

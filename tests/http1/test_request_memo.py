@@ -8,6 +8,7 @@ from typing import Any
 
 import h11
 import pytest
+from urllib3.util.request import SKIP_HEADER
 
 from pooledhttp.exceptions import RequestRefused
 from pooledhttp.http1 import Connection, RequestMemo
@@ -53,6 +54,14 @@ BASE = {"User-Agent": "a", "Accept": "*/*", "Connection": "keep-alive"}
         ({**BASE, "X": [1]}, {}),
         ({**BASE, "X": None}, {}),
         ({**BASE, "Host": "other.test"}, {}),
+        ({**BASE, "Cookie": "a=b; c=d"}, {}),
+        ({"Authorization": "Basic c2VjcmV0", **BASE}, {"body": b"four"}),
+        ({**BASE, "Authorization": b"bytes", "cookie": "a=b"}, {}),
+        ({**BASE, "Cookie": "trailing=1 \t"}, {}),
+        ({**BASE, "Cookie": "f\u00fcr"}, {}),
+        ({**BASE, "Cookie": None}, {}),
+        ({**BASE, "Cookie": SKIP_HEADER}, {}),
+        ({**BASE, "Cookie": ""}, {"target": "/needs encoding"}),
         (BASE, {"body": b"four"}),
         (BASE, {"body": "f\u00fcr"}),
         (BASE, {"body": b"four", "chunked": True}),
@@ -65,7 +74,8 @@ def test_a_shared_memo_changes_no_byte(fields: Fields, how: dict[str, Any]) -> N
     """What is kept of other requests, and of the same one, has no effect on the bytes."""
     fresh = sent(RequestMemo(), fields, **how)
     shared = RequestMemo()
-    for other in (BASE, {**BASE, "X": "1"}):
+    secrets = {**BASE, "Cookie": "other=1"}, {**BASE, "Authorization": "Other", "cookie": "x"}
+    for other in (BASE, {**BASE, "X": "1"}, *secrets):
         sent(shared, other)
         sent(shared, other, body=b"data")
     assert [sent(shared, fields, **how) for _ in range(3)] == [fresh] * 3
@@ -88,7 +98,18 @@ def test_credentials_are_not_kept(name: str) -> None:
     """A field with credentials is in no memo when its request is over."""
     memo = RequestMemo()
     sent(memo, {**BASE, name: "secret"})
-    assert "secret" not in repr(memo._heads) and not memo._heads
+    kept = [(head, head.checked.block, head.checked._fields) for head in memo._heads.values()]
+    assert kept and "secret" not in repr(kept)
+
+
+@pytest.mark.parametrize("value", ["a\r\nb: c", "a\0", " a"])
+def test_credentials_are_checked_each_time(value: str) -> None:
+    """Where all other fields are known, and next to an earlier request that was fine."""
+    memo = RequestMemo()
+    for _ in range(2):
+        sent(memo, {**BASE, "Authorization": "fine"})
+        with pytest.raises(RequestRefused):
+            sent(memo, {**BASE, "Authorization": value})
 
 
 def test_a_body_is_not_kept() -> None:
