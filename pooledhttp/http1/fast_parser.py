@@ -31,9 +31,13 @@ MAX_PIECES = 16
 
 #: The status line that every clean head begins with. In a reason phrase h11 refuses these bytes;
 #: llhttp refuses them in values.
-_STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([1-9][0-9]{2})(?: ([^\0\x0b\x0c\r\n]*))?\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([1-9][0-9]{2})(?: ([^\0\x0b\x0c\r\n]*))?")
+#: Status lines that were read before, with version, status and reason phrase. Servers send few
+#: different ones; all are dropped when there are more.
+_known_lines: dict[bytes, tuple[bytes, int, bytes]] = {}
+MAX_KNOWN_LINES = 256
 _CODING = b"transfer-encoding"
-_CODING_LENGTH = len(_CODING)
+_END = b"\r\n\r\n"
 
 #: No status line begins with these; h11 refuses them before the head is complete.
 _NEVER_FIRST = [bytes([number]) for number in range(0x21)]
@@ -55,6 +59,8 @@ class FastParser:
     status = 0
     reason = b""
     version = b""
+    fields: list[tuple[bytes, bytes]]
+    by_name: dict[bytes, bytes]
     #: httptools refuses a head that repeats its length.
     repeats_length = False
 
@@ -64,12 +70,11 @@ class FastParser:
     #: Reads the rest of the exchange, once a head was not clean.
     _h11: H11Parser | None = None
 
-    _has_coding = _is_odd = _is_headers_complete = False
+    _is_headers_complete = False
 
     def __init__(self, errors: ExchangeErrors, limits: ResponseLimits) -> None:
         self._errors = errors
         self._limits = limits
-        self.fields: list[tuple[bytes, bytes]] = []
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrive."""
@@ -84,13 +89,11 @@ class FastParser:
     def next_head(self) -> bool:
         """Go to the next head; `False` if more bytes are needed; see `HeadParser`."""
         if self._h11 is None:
-            arrived = self.rest
-            # h11 ends a head at the first of "\n\r\n" and "\n\n"; a clean head has CRLF only.
-            end = arrived.find(b"\n\r\n") + 3
-            if end < 3 and self._may_become_clean(arrived):
+            head, end, behind = self.rest.partition(_END)
+            if not end and self._may_become_clean(head):
                 return False
-            if self._parse(arrived[:end]):
-                self.rest = arrived[end:]
+            if end and self._parse(head):
+                self.rest = behind
                 self._pieces = 0
                 return True
             self._use_h11()
@@ -107,52 +110,80 @@ class FastParser:
     def _next_of_h11(self) -> bool:
         parser = self._h11
         assert parser is not None
-        has_found = parser.next_head()
+        if not parser.next_head():
+            return False
         self.name, self.repairs, self.rest = parser.name, parser.repairs, parser.rest
         self.status, self.reason, self.version = parser.status, parser.reason, parser.version
-        self.fields, self.repeats_length = parser.fields, parser.repeats_length
-        return has_found
+        self.fields, self.by_name = parser.fields, parser.by_name
+        self.repeats_length = parser.repeats_length
+        return True
 
     def _may_become_clean(self, start: bytes) -> bool:
         """Whether to wait for the rest of a head; h11 refuses some before they are complete."""
         return (
             len(start) <= self._limits.head_bytes
+            # h11 ends a head here, too; a clean head has CRLF only.
             and b"\n\n" not in start
+            and b"\n\r\n" not in start
             and start[:1] not in _NEVER_FIRST
         )
 
     def _parse(self, head: bytes) -> bool:
-        """Have httptools read a whole head, if it is clean; `False` if it is not.
+        """Have httptools read a head without its blank line; `False` if the head is not clean.
 
         What httptools checks less strictly than h11 is checked here.
         """
-        lines = head.count(b"\r\n")
-        start = _STATUS_LINE.match(head)
-        if start is None or head.count(b"\n") != lines or head.count(b"\r") != lines:
+        start = _read_status_line(head.partition(b"\r")[0])
+        # httptools takes a bare LF for the end of some lines, but no CR that is not before LF.
+        if start is None or head.count(b"\n") != head.count(b"\r"):
             return False
-        self.fields = []
-        self._is_headers_complete = self._has_coding = False
+        self.version, self.status, self.reason = start
+        self.fields, self.by_name = [], {}
+        self._is_headers_complete = False
         try:
-            httptools.HttpResponseParser(self).feed_data(head)
+            httptools.HttpResponseParser(self).feed_data(head + _END)
         except httptools.HttpParserUpgrade:
             pass  # the bytes behind the head are not HTTP, and were not given to it
         except httptools.HttpParserError:
             return False
-        self.version, status, reason = start.groups(b"")
-        self.status, self.reason = int(status), reason
-        return self._is_headers_complete and not self._is_odd
+        return self._is_headers_complete and (
+            _CODING not in self.by_name or self._has_plain_coding()
+        )
+
+    def _has_plain_coding(self) -> bool:
+        """Whether there is one transfer coding, `chunked`; its name is put into lower case."""
+        fields = self.fields
+        codings = [at for at, (name, _) in enumerate(fields) if name.lower() == _CODING]
+        if len(codings) > 1 or self.by_name[_CODING].lower() != b"chunked":
+            return False
+        # As h11 does: codings are case-insensitive (RFC 9112, section 7).
+        self.by_name[_CODING] = b"chunked"
+        fields[codings[0]] = fields[codings[0]][0], b"chunked"
+        return True
 
     # ---- called by httptools
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one field. White space behind a value is no part of it (RFC 9112, section 5)."""
-        if len(name) == _CODING_LENGTH and name.lower() == _CODING:
-            value = value.lower()  # as h11 does: codings are case-insensitive (section 7)
-            if self._has_coding or value.rstrip(b" \t") != b"chunked":
-                self._is_odd = True
-            self._has_coding = True
-        self.fields.append((name, value.rstrip(b" \t")))
+        value = value.rstrip(b" \t")
+        self.fields.append((name, value))
+        self.by_name[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         """Note the end of the head."""
         self._is_headers_complete = True
+
+
+def _read_status_line(line: bytes) -> tuple[bytes, int, bytes] | None:
+    """Return version, status and reason phrase of a clean status line; `None` for another."""
+    known = _known_lines.get(line)
+    if known is None:
+        found = _STATUS_LINE.fullmatch(line)
+        if found is None:
+            return None
+        version, status, reason = found.groups(b"")
+        known = version, int(status), reason
+        if len(_known_lines) >= MAX_KNOWN_LINES:
+            _known_lines.clear()
+        _known_lines[line] = known
+    return known

@@ -7,9 +7,9 @@ responses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-__all__ = ["Framing", "FramingError", "has_close", "read_framing"]
+__all__ = ["Framing", "FramingError", "has_close", "read_framing", "read_unrepeated"]
 
 #: More digits are no length of a real body, and converting very many of them takes long.
 MAX_LENGTH_DIGITS = 20
@@ -30,16 +30,56 @@ class Framing:
         keep_alive: The value of the last `Keep-Alive`; `None` without one.
         says_close: Whether `Connection` contains `close`.
         repeats_length: Whether Content-Length is given more than once, with equal numbers.
-        names: The names of all fields, in lower case.
     """
-
-    names: set[bytes]
 
     length: int | None = None
     is_chunked = False
     keep_alive: bytes | None = None
     says_close = False
     repeats_length = False
+
+    _length: bytes | None = None
+
+    def read_length(self, value: bytes) -> None:
+        """Read a Content-Length; a list of equal numbers is one number."""
+        if not value.isdigit() and b"," in value:
+            lengths = {part.strip() for part in value.split(b",")}
+            if len(lengths) != 1:
+                raise FramingError("conflicting Content-Length headers")
+            value = lengths.pop()
+            self.repeats_length = True
+        if not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
+            raise FramingError("bad Content-Length")
+        if self._length is not None:
+            if self._length != value:
+                raise FramingError("conflicting Content-Length headers")
+            self.repeats_length = True
+        self._length = value
+        self.length = int(value)
+
+    def read_coding(self, value: bytes) -> None:
+        """Read a Transfer-Encoding."""
+        if self.is_chunked:
+            raise FramingError("multiple Transfer-Encoding headers")
+        if value.lower() != b"chunked":
+            raise FramingError("Only Transfer-Encoding: chunked is supported")
+        self.is_chunked = True
+
+    def read_connection(self, value: bytes) -> None:
+        """Read a Connection field."""
+        self.says_close = self.says_close or has_close(value)
+
+    def read_keep_alive(self, value: bytes) -> None:
+        """Read a Keep-Alive field."""
+        self.keep_alive = value
+
+
+_RULES = {
+    b"content-length": Framing.read_length,
+    b"transfer-encoding": Framing.read_coding,
+    b"connection": Framing.read_connection,
+    b"keep-alive": Framing.read_keep_alive,
+}
 
 
 def read_framing(fields: Iterable[tuple[bytes, bytes]]) -> Framing:
@@ -50,46 +90,25 @@ def read_framing(fields: Iterable[tuple[bytes, bytes]]) -> Framing:
             `chunked`.
     """
     framing = Framing()
-    names = framing.names = set()
-    length: bytes | None = None
     for name, value in fields:
-        name = name.lower()
-        names.add(name)
-        if name not in _FRAMING_NAMES:
-            continue
-        if name == b"content-length":
-            framing.repeats_length = length is not None or b"," in value
-            length = _one_length(length, value)
-        elif name == b"transfer-encoding":
-            if framing.is_chunked:
-                raise FramingError("multiple Transfer-Encoding headers")
-            if value.lower() != b"chunked":
-                raise FramingError("Only Transfer-Encoding: chunked is supported")
-            framing.is_chunked = True
-        elif name == b"connection":
-            framing.says_close = framing.says_close or has_close(value)
-        elif name == b"keep-alive":
-            framing.keep_alive = value
-    if length is not None:
-        framing.length = int(length)
+        rule = _RULES.get(name.lower())
+        if rule is not None:
+            rule(framing, value)
     return framing
 
 
-_FRAMING_NAMES = frozenset((b"content-length", b"transfer-encoding", b"connection", b"keep-alive"))
-
-
-def _one_length(earlier: bytes | None, value: bytes) -> bytes:
-    """Return the length that a Content-Length gives; a list of equal numbers is one number."""
-    if b"," in value:
-        lengths = {part.strip() for part in value.split(b",")}
-        if len(lengths) != 1:
-            raise FramingError("conflicting Content-Length headers")
-        value = lengths.pop()
-    if not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
-        raise FramingError("bad Content-Length")
-    if earlier is not None and earlier != value:
-        raise FramingError("conflicting Content-Length headers")
-    return value
+def read_unrepeated(fields: Mapping[bytes, bytes]) -> Framing:
+    """Do what `read_framing` does for fields of which none is repeated, by lower-case name."""
+    framing, get = Framing(), fields.get
+    if (value := get(b"content-length")) is not None:
+        framing.read_length(value)
+    if (value := get(b"transfer-encoding")) is not None:
+        framing.read_coding(value)
+    if (value := get(b"connection")) is not None:
+        framing.read_connection(value)
+    if (value := get(b"keep-alive")) is not None:
+        framing.read_keep_alive(value)
+    return framing
 
 
 def has_close(connection: bytes) -> bool:

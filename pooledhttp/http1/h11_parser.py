@@ -72,6 +72,8 @@ class H11Parser:
     status = 0
     reason = b""
     version = b""
+    fields: list[tuple[bytes, bytes]]
+    by_name: dict[bytes, bytes]
 
     _has_request = _has_input = False
     #: What has arrived behind the end of the present head, and was not given to h11.
@@ -85,7 +87,6 @@ class H11Parser:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head_bytes)
         #: What h11 was given since the end of the last head.
         self._arrived: list[bytes] = []
-        self.fields: list[tuple[bytes, bytes]] = []
         self._data = b""
 
     def _send_request(self) -> None:
@@ -142,8 +143,10 @@ class H11Parser:
         self._data = arrived[0] if len(arrived) == 1 else b"".join(arrived)
         self.status, self.version = event.status_code, event.http_version
         self.fields, self.reason = event.headers.raw_items(), event.reason
+        self.by_name = dict(event.headers)
         if self._repaired is not None:
             self.fields = self._repaired.with_real_values(self.fields)
+            self.by_name = {name.lower(): value for name, value in self.fields}
             self.reason = self._repaired.reason or self.reason
 
     def _begin_next(self) -> None:

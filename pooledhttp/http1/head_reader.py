@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from pooledhttp.http1.framing import FramingError, read_framing
+from pooledhttp.http1.framing import FramingError, read_framing, read_unrepeated
 from pooledhttp.http1.odd_heads import EQUAL_LENGTHS
 from pooledhttp.http1.response_head import (
     OPENING_BYTES,
@@ -29,6 +29,10 @@ __all__ = ["HeadReader"]
 
 #: The documented name (docs/odd-heads.md), whichever module reads heads.
 logger = logging.getLogger("pooledhttp.http1.parser")
+
+
+#: What `is_opening` finds in nearly all responses, before three digits.
+_USUAL_START = b"HTTP/1.1 "
 
 
 class HeadReader:
@@ -78,7 +82,9 @@ class HeadReader:
         if not data:
             raise self._errors.ended_before_response()
         self._errors.got_bytes = True
-        if len(self._opening) < OPENING_BYTES:
+        if data[:9] == _USUAL_START and data[9:12].isdigit() and not self._opening:
+            self._opening = data[:12]
+        elif len(self._opening) < OPENING_BYTES:
             self._check_opening(self._opening + data if self._opening else data)
         self._parser.feed(data)
 
@@ -122,9 +128,11 @@ class HeadReader:
     def _describe(self, parser: HeadParser) -> Head:
         """Turn what the parser has found into a `Head`, framing included."""
         status, version, fields = parser.status, parser.version, parser.fields
+        by_name = parser.by_name
         self._check(parser)
         try:
-            framing = read_framing(fields)
+            has_repeats = len(by_name) < len(fields)
+            framing = read_framing(fields) if has_repeats else read_unrepeated(by_name)
         except FramingError as error:
             raise self._errors.refused_head(str(error)) from None
         length, is_chunked = framing.length, framing.is_chunked
@@ -147,7 +155,7 @@ class HeadReader:
             parser.reason.decode("latin-1").strip(" \t"),
             10 if version == b"1.0" else 11,
             fields,
-            framing.names,
+            by_name,
             is_chunked,
             None if keep_alive is None else keep_alive_seconds(keep_alive),
             length,
@@ -167,7 +175,7 @@ class HeadReader:
             raise self._errors.bad_response(text)
         if version[:1] != b"1":  # 2 and later do not look like this; 0.9 had no head
             raise self._errors.bad_response(f"the version is {version.decode()}")
-        if parser.status == 101 and not any(name.lower() == b"upgrade" for name, _ in fields):
+        if parser.status == 101 and b"upgrade" not in parser.by_name:
             raise self._errors.bad_response("status 101 without an Upgrade field")
 
     def _note_repeated_length(self) -> None:

@@ -31,6 +31,7 @@ class HeadParser(Protocol):
         version: Such as `b"1.1"`.
         fields: Name and value pairs, names as the server wrote them. A Content-Length that is
             repeated with the same number may be there once.
+        by_name: The fields by lower-case name. Of repeated ones it has the last.
         repeats_length: Whether such a number is missing in `fields`.
     """
 
@@ -40,6 +41,7 @@ class HeadParser(Protocol):
     reason: bytes
     version: bytes
     fields: list[tuple[bytes, bytes]]
+    by_name: dict[bytes, bytes]
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrive, never none."""

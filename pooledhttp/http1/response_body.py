@@ -67,7 +67,10 @@ class ResponseBody:
         self.has_ended = length == 0
         if length is None and head.is_chunked:
             self._chunks = ChunkDecoder(limits.head_bytes, limits.max_fields)
-        if rest:
+        if rest and len(rest) == length:  # most small bodies come with their head
+            self.pieces.append(rest)
+            errors.body_seen, errors.body_left, self.has_ended = length, 0, True
+        elif rest:
             self._feed(rest)
 
     # ---- what has been found

@@ -30,7 +30,7 @@ class Head:
         reason: The reason phrase.
         version: 10 or 11.
         fields: Name and value pairs as the server wrote them, in its order, repeats included.
-        names: Their names in lower case.
+        by_name: The fields by lower-case name. Of repeated ones it has the last.
         is_chunked: Whether the body comes in chunks. A reader of a live stream stops at their ends.
         keep_seconds: The server's `Keep-Alive: timeout=` hint; `None` without one.
         body_length: Bytes of the body, 0 for none; `None` when chunks or the end of the connection
@@ -49,7 +49,7 @@ class Head:
     reason: str
     version: int
     fields: list[tuple[bytes, bytes]]
-    names: set[bytes]
+    by_name: dict[bytes, bytes]
     is_chunked: bool
     keep_seconds: float | None
     body_length: int | None = None

@@ -35,7 +35,7 @@ class ArrivedHead(Protocol):
     status: int
     reason: str
     version: int
-    names: set[bytes]
+    by_name: dict[bytes, bytes]
     is_chunked: bool
 
     @property
@@ -97,12 +97,12 @@ class Arrival:
 
     def has_value(self, name: str) -> bool:
         """Whether there is a field of this name, in lower case, that is not empty."""
-        return name.encode("latin-1") in self.head.names and bool(self.fields[name][1])
+        return name.encode("latin-1") in self.head.by_name and bool(self.fields[name][1])
 
     @property
     def sets_cookies(self) -> bool:
         """Whether there is a field that sets a cookie."""
-        names = self.head.names
+        names = self.head.by_name
         return b"set-cookie" in names or b"set-cookie2" in names
 
     @property
@@ -142,7 +142,7 @@ class Arrival:
         """Whether the body may be read from here: it is not encoded, and `raw` is not in use."""
         return (
             self._raw is None
-            and b"content-encoding" not in self.head.names
+            and b"content-encoding" not in self.head.by_name
             and self.status != 101
             and self.request_method != "CONNECT"
             and _OURS.are_in(RawResponse)

@@ -58,7 +58,7 @@ class Head:
 
     def __init__(self, headers: list[tuple[str, str]]) -> None:
         self.headers = headers
-        self.names = {name.lower().encode() for name, _ in headers}
+        self.by_name = {name.lower().encode(): value.encode() for name, value in headers}
 
 
 def arrived(*more: tuple[str, str], body: bytes = b"body") -> Response:
