@@ -47,6 +47,7 @@ from json import JSONDecodeError as CompatJSONDecodeError
 from typing import TYPE_CHECKING, Any, overload
 
 from urllib3.exceptions import HTTPError as BaseHTTPError
+from urllib3.exceptions import PoolError
 
 from pooledhttp.faults import (
     BadResponse,
@@ -144,6 +145,48 @@ class RequestException(OSError):
         if not request and response is not None:
             request = getattr(response, "request", None)
         self.request = request
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        args = tuple(_Portable(arg) if isinstance(arg, PoolError) else arg for arg in self.args)
+        is_translated = bool(self.args) and self.__cause__ is self.args[0]
+        return _restored, (type(self), args, self.__dict__.copy(), is_translated)
+
+
+class _Portable:
+    """Stands for an error of urllib3 while it is pickled, so that its text and facts are kept.
+
+    urllib3 builds the text again from the pool, which cannot be pickled: "None: Max retries ...".
+    """
+
+    def __init__(self, error: PoolError) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        error = self.error
+        state = {name: value for name, value in error.__dict__.items() if name != "pool"}
+        return _restored_lower, (type(error), error.args, state)
+
+
+def _restored_lower(kind: type[PoolError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state, pool=None)
+    return error
+
+
+def _restored(
+    kind: type[RequestException],
+    args: tuple[Any, ...],
+    state: dict[str, Any],
+    is_translated: bool,
+) -> RequestException:
+    """Rebuild a pickled error. Constructors of subclasses may want other arguments than `args`."""
+    args = tuple(arg.error if isinstance(arg, _Portable) else arg for arg in args)  # `copy.copy`
+    error = OSError.__new__(kind, *args)  # one of the two reads them, depending on the class
+    OSError.__init__(error, *args)
+    error.__dict__.update(state)
+    if is_translated:
+        error.__cause__ = args[0]
+    return error
 
 
 class InvalidJSONError(RequestException):

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: From the top to the bottom. A line is a layer; `<` orders the groups of a layer, lowest first;
 #: `|` parts groups of one layer that must not know each other; names between commas are equals.
 TABLE = """
-7  cli, pooledhttp, __version__, __main__, models, utils, compat, packages, help, _internal_utils, \
+7  cli, pooledhttp, __main__, models, utils, compat, packages, help, _internal_utils, \
 dropin, as_requests, pytest_plugin, testing
 6  bulk
 5  aio | monitoring | mocking
@@ -21,8 +21,8 @@ dropin, as_requests, pytest_plugin, testing
 3  adapters
 2  transport
 1  cookie_rules < cookies < digest < auth < message | retry | pool | network | http1
-0  renaming, loading < records < syntax < originals < structures < status_codes, hooks, certs \
-< faults < exceptions < timing < events < runtime
+0  __version__, renaming, loading < records < syntax < originals < structures \
+< status_codes, hooks, certs < faults < exceptions < timing < events < runtime
 """
 
 #: Re-export modules: they import from inside subpackages, to share patches of a name.
@@ -48,7 +48,8 @@ RESERVED = {
     "select": {"runtime", "network.liveness"},  # the probe of an idle connection waits for no time
     "selectors": {"runtime"},
     "queue": {"runtime"},
-    "concurrent.futures": {"runtime"},
+    # The caller's engine for many processes; nothing here waits for a future of it.
+    "concurrent.futures": {"runtime", "bulk.executors", "bulk.processes"},
     "time.sleep": {"runtime"},
     "threading.Event": {"runtime"},
     "threading.Condition": {"runtime"},

@@ -18,24 +18,37 @@ gives names), `transfer.py` (one file; its end is in `ending.py`, `disk.py` and
 `writer.py` reach the disk), `journal.py` (what is remembered, in the file of
 `database.py` and its `tail.py`) and `folder.py` (every file that is touched). `run.py` reads what a
 directory remembers.
+
+Over an executor `dispatch.py` is the engine: `partition.py` says which worker has which host,
+`executors.py` what a worker is, `travel.py` what goes there and comes home, `couriers.py` what the
+caller's process does about it. `worker.py` has an engine of the usual kind in each worker.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pooledhttp.bulk.database import JournalError
 from pooledhttp.bulk.download import Download, download, set_journal_aside
 from pooledhttp.bulk.failures import FAILURES
-from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch, fetch
+from pooledhttp.bulk.fetch import fetch
+from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch
 from pooledhttp.bulk.formats import FORMATS, Item, read_urls
 from pooledhttp.bulk.inputs import OpenList, Source, Sources, UrlList
 from pooledhttp.bulk.jobs import Job, Saved, Sink
 from pooledhttp.bulk.lock import DirectoryInUse
 from pooledhttp.bulk.names import Naming, UrlNames
+from pooledhttp.bulk.options import Batches
 from pooledhttp.bulk.report import DownloadResult, Result, Tally, one_line
 from pooledhttp.bulk.rows import State
 from pooledhttp.bulk.run import JobRecord, Run
 from pooledhttp.bulk.sinks import to_files
 from pooledhttp.bulk.transfer import RunStopped
+from pooledhttp.loading import load_when_used as _load_when_used
+
+if TYPE_CHECKING:
+    from pooledhttp.bulk.processes import Workers
+    from pooledhttp.bulk.travel import WorkerLost, WorkerMismatch
 
 __all__ = [
     # into memory
@@ -59,10 +72,15 @@ __all__ = [
     # both
     "Job",
     "Tally",
+    # over an executor
+    "Workers",
+    "Batches",
     # errors
     "DirectoryInUse",
     "JournalError",
     "RunStopped",
+    "WorkerLost",
+    "WorkerMismatch",
     # for the command line
     "DEFAULT_TIMEOUT",
     "FAILURES",
@@ -74,3 +92,7 @@ __all__ = [
     "Sources",
     "read_urls",
 ]
+
+__getattr__ = _load_when_used(
+    globals(), {"processes": ("Workers",), "travel": ("WorkerLost", "WorkerMismatch")}
+)

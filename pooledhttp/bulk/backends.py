@@ -27,7 +27,7 @@ __all__ = ["Backend", "EngineName", "Loop", "Threads"]
 
 T = TypeVar("T")
 
-EngineName = Literal["threads", "loop"]
+EngineName = Literal["threads", "loop", "executor"]
 
 #: Halted workers end at once; only foreign code (a hook, a custom adapter, a name lookup) can take
 #: longer. After this long it is left to finish by itself.

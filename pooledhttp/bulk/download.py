@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 
 from pooledhttp.bulk.backends import Backend, Threads
 from pooledhttp.bulk.choosing import EngineChoice, open_backend
-from pooledhttp.bulk.downloading import Download
+from pooledhttp.bulk.downloading import Download, prepare
 from pooledhttp.bulk.engine import Engine, Requester
-from pooledhttp.bulk.failures import FAILURES, FailureList
+from pooledhttp.bulk.failures import FAILURES
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, check_retries, item_timeout
-from pooledhttp.bulk.folder import OWN_FOLDER, RunFolder
+from pooledhttp.bulk.folder import RunFolder
 from pooledhttp.bulk.formats import Item
 from pooledhttp.bulk.halting import Haltable
-from pooledhttp.bulk.inputs import Source, items_of
+from pooledhttp.bulk.inputs import items_of
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.names import Naming, folded, naming
+from pooledhttp.bulk.options import AnyExecutor, Batches
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.bulk.places import PER_PROXY, check_per_proxy
 from pooledhttp.bulk.rates import check_rate, make_rates
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
     from pooledhttp.sessions import Session
 
 __all__ = ["Download", "download"]
-
-#: Kept on the disk for the journal and the list of failures, should the disk become full.
-_RESERVED_BYTES = 96 * 1024
-_MOST_RESERVED_BYTES = 64 * 1024 * 1024
 
 
 def open_download(
@@ -73,9 +70,7 @@ def open_download(
         backend.stop()
         raise
     try:
-        listed = _failure_list(failures, workspace, source)
-        size = source.size if isinstance(source, Source) else 0
-        workspace.folder.reserve(min(_RESERVED_BYTES + 2 * size, _MOST_RESERVED_BYTES))
+        listed = prepare(workspace, failures, source)
         session = open_session(backend.runtime)
     except BaseException:
         backend.stop()
@@ -94,21 +89,6 @@ def open_download(
         listed,
         backend.runtime.now,
         lambda: downloader.received_bytes,
-    )
-
-
-def _failure_list(
-    failures: str | os.PathLike[str] | None, workspace: Workspace, source: object
-) -> FailureList | None:
-    if failures is None:
-        return None
-    folder = workspace.folder.path
-    path = Path(failures)
-    return FailureList(
-        path,
-        folder / OWN_FOLDER,
-        source if isinstance(source, Source) else None,
-        must_be_ours=path != folder / FAILURES,
     )
 
 
@@ -137,6 +117,8 @@ def download(
     mtime: bool = False,
     failures: str | os.PathLike[str] | None = None,
     engine: EngineChoice = "auto",
+    executor: AnyExecutor | None = None,
+    batches: Batches | None = None,
 ) -> Download:
     """Fetch many URLs into the files of a directory, and remember what is there.
 
@@ -183,6 +165,10 @@ def download(
         failures: Where to list what is not done when the run ends; `None` for no list.
         engine: `"auto"`, `"loop"` or `"threads"`, as for `fetch`. On the loop, one more thread
             does all that concerns the disk.
+        executor: Where to do it, as for `fetch`. Bodies go to files where the workers are: on this
+            machine, or on storage that all of them share under the same path. The journal is
+            written here.
+        batches: How work goes to an executor's workers; `None` means `Batches()`.
 
     Returns:
         An iterator of `DownloadResult`. Nothing is done before the first result is asked for.
@@ -221,6 +207,27 @@ def download(
         limit_rate,
         low_speed,
     )
+    if executor is not None:
+        from pooledhttp.bulk.spreading import spread_download
+
+        return spread_download(
+            jobs_or_urls,
+            directory,
+            session,
+            executor,
+            batches,
+            options,
+            jobs=jobs,
+            per_host=per_host,
+            per_proxy=per_proxy,
+            rate=rate,
+            per_host_rate=per_host_rate,
+            timeout=timeout,
+            retries=retries,
+            ordered=ordered,
+            failures=failures,
+            engine=engine,
+        )
     return open_download(
         jobs_or_urls,
         directory,

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pooledhttp.bulk.engine import Engine, Requester
-from pooledhttp.bulk.failures import FailureList
+from pooledhttp.bulk.engine import AnyEngine, Counted
+from pooledhttp.bulk.failures import FAILURES, FailureList
+from pooledhttp.bulk.folder import OWN_FOLDER
 from pooledhttp.bulk.halting import Halted
 from pooledhttp.bulk.inputs import Source
 from pooledhttp.bulk.jobs import Job
@@ -18,7 +19,7 @@ from pooledhttp.bulk.results import READ_SECONDS, Results
 from pooledhttp.bulk.transfer import is_disk_full
 from pooledhttp.bulk.workspace import Task, Workspace, failed
 
-__all__ = ["Download"]
+__all__ = ["Download", "prepare"]
 
 #: Jobs registered in one commit. A list that is read quickly gets larger and larger batches: each
 #: commit writes much the same pages, however many jobs it adds.
@@ -26,6 +27,10 @@ _LEAST_BATCH = 64
 _LARGEST_BATCH = 4096
 _LARGEST_BATCH_OF_A_FILE = 16_384
 _READ_SECONDS_OF_A_FILE = 0.1
+
+#: Kept on the disk for the journal and the list of failures, should the disk become full.
+_RESERVED_BYTES = 96 * 1024
+_MOST_RESERVED_BYTES = 64 * 1024 * 1024
 
 _NOT_REACHED = "not reached: the run was stopped before"
 
@@ -40,8 +45,8 @@ class Download(Results[DownloadResult]):
     def __init__(
         self,
         source: Iterable[object],
-        engine: Engine[Task, DownloadResult],
-        session: Requester,
+        engine: AnyEngine[DownloadResult],
+        session: Counted,
         workspace: Workspace,
         failures: FailureList | None,
         now: Callable[[], float],
@@ -239,3 +244,26 @@ class Download(Results[DownloadResult]):
 def _as_line(url: str, identity: str | None) -> str:
     """Return how a job stands in a list: a URL says all, or else nothing is fetched by it."""
     return url if identity is None else f"# {url}"
+
+
+def prepare(
+    workspace: Workspace, failures: str | os.PathLike[str] | None, source: object
+) -> FailureList | None:
+    """Keep room on the disk, and return where to list what is not done; None for nowhere.
+
+    Raises:
+        OSError: The list cannot go to the place that is wanted.
+    """
+    listed = None
+    if failures is not None:
+        folder = workspace.folder.path
+        path = Path(failures)
+        listed = FailureList(
+            path,
+            folder / OWN_FOLDER,
+            source if isinstance(source, Source) else None,
+            must_be_ours=path != folder / FAILURES,
+        )
+    size = source.size if isinstance(source, Source) else 0
+    workspace.folder.reserve(min(_RESERVED_BYTES + 2 * size, _MOST_RESERVED_BYTES))
+    return listed

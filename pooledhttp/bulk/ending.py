@@ -23,12 +23,13 @@ from pooledhttp.bulk.flow import TooLarge
 from pooledhttp.bulk.folder import ForeignFile, Part
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.rows import State
-from pooledhttp.bulk.workspace import Task, Workspace
+from pooledhttp.bulk.space import Space
+from pooledhttp.bulk.workspace import Task
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "foreign_file_problem"]
 
 #: After these there is nothing left to go on with.
 _GONE = frozenset({404, 410})
@@ -44,7 +45,7 @@ class Ending:
         checks: What its body has to be.
     """
 
-    def __init__(self, workspace: Workspace, task: Task, account: Account, checks: Checks) -> None:
+    def __init__(self, workspace: Space, task: Task, account: Account, checks: Checks) -> None:
         self._workspace = workspace
         self._folder = workspace.folder
         self._journal = workspace.journal
@@ -119,10 +120,7 @@ class Ending:
         try:
             self._folder.publish(part, row.name)
         except ForeignFile as error:
-            problem = (
-                f"ForeignFile: {row.name!r} is not ours. Move it away, and the next run only"
-                " renames what was received; or use --overwrite (overwrite=True)."
-            )
+            problem = foreign_file_problem(row.name)
             self._journal.record(
                 account.update(State.RECEIVED, size=size, digest=digest, error=problem)
             )
@@ -143,3 +141,11 @@ class Ending:
             found = checks.text(digest or checks.digest(file))
             file.seek(0)
             return found, checks.wrong(size, found, file)
+
+
+def foreign_file_problem(name: str) -> str:
+    """Return what to say of a body that was received and cannot have its name."""
+    return (
+        f"ForeignFile: {name!r} is not ours. Move it away, and the next run only renames what was"
+        " received; or use --overwrite (overwrite=True)."
+    )

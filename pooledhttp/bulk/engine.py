@@ -27,7 +27,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from pooledhttp.bulk.backends import Backend
+from pooledhttp.bulk.backends import Backend, EngineName
 from pooledhttp.bulk.pacing import Entry, Pace
 from pooledhttp.pool import PoolStats
 from pooledhttp.runtime import Waiter
@@ -36,7 +36,7 @@ from pooledhttp.timing import Deadline
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["Engine", "Indexed", "Requester"]
+__all__ = ["AnyEngine", "Counted", "Engine", "Indexed", "NamedBackend", "Requester"]
 
 
 class Requester(Protocol):
@@ -72,6 +72,77 @@ W = TypeVar("W")
 R = TypeVar("R", bound=Indexed)
 
 
+class NamedBackend(Protocol):
+    """What results tell of an engine."""
+
+    #: What it is called.
+    name: EngineName
+
+    #: Why it is not the first choice; None if it is.
+    reason: str | None
+
+
+class AnyEngine(Protocol[R]):
+    """What results need of an engine: this one, or one over several processes.
+
+    See `Engine` for the meaning of each.
+    """
+
+    #: Whether the last counters come while it stops.
+    counts_come_late: bool
+
+    #: Items that were begun again because a worker process has died.
+    repeated: int
+
+    @property
+    def backend(self) -> NamedBackend:
+        """What it is called."""
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether the input should be read on."""
+
+    @property
+    def has_result(self) -> bool:
+        """Whether `take` would return one."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything submitted was taken."""
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether `halt` was called."""
+
+    def submit(self, index: int, line: str, work: Any) -> None:
+        """Queue an item."""
+
+    def put(self, result: R) -> None:
+        """Queue a result that needed no work."""
+
+    def take(self) -> R | None:
+        """Return the next result; None when none is ready."""
+
+    def left(self) -> list[R]:
+        """Return the results that were not taken. Only when stopped."""
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until `take` has something to say."""
+
+    def halt(self) -> None:
+        """End all waits. Never blocks."""
+
+    def stop(self) -> None:
+        """Stop all work."""
+
+
+class Counted(Protocol):
+    """What knows the counters of a run's connections."""
+
+    def stats(self) -> PoolStats:
+        """Return them."""
+
+
 class _IdleWorker(Generic[W]):
     """Where a worker without work waits to be handed some."""
 
@@ -91,6 +162,9 @@ class Engine(Generic[W, R]):
         pace: Which item starts when.
         perform: Does one item, in a worker, and returns its result.
     """
+
+    counts_come_late = False
+    repeated = 0
 
     def __init__(
         self,

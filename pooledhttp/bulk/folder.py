@@ -31,9 +31,12 @@ from typing import BinaryIO
 
 from pooledhttp.bulk.lock import DirectoryLock
 
-__all__ = ["OWN_FOLDER", "ForeignFile", "Part", "RunFolder"]
+__all__ = ["OWN_FOLDER", "ForeignFile", "Part", "RunFolder", "lease_path"]
 
 OWN_FOLDER = ".pooledhttp"
+
+#: Begins the name of a lease; see `lease_path`.
+_LEASE = "run-"
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _PART_NAME = re.compile(r"([0-9]+)\.([0-9]*)\.([0-9a-f]*)\.([0-9]*|any)")
@@ -42,6 +45,11 @@ _NO_LINKS_HERE = {EPERM, ENOTSUP, EOPNOTSUPP, ENOSYS, EMLINK}
 
 class ForeignFile(FileExistsError):
     """A file that this run did not make stands where a file of it should go."""
+
+
+def lease_path(directory: str, run: str) -> str:
+    """Return the path of a file that is there while workers of a run may work in a directory."""
+    return os.path.join(directory, OWN_FOLDER, f"{_LEASE}{run}")
 
 
 def _foreign(name: str) -> ForeignFile:
@@ -92,17 +100,18 @@ class Part:
 
 
 class RunFolder:
-    """An open directory of a run, locked unless `read_only`.
+    """An open directory of a run.
 
     Args:
         directory: The directory; made when it is missing.
+        lock: Whether to lock it. A worker of a run opens the directory that the run has locked.
 
     Raises:
         DirectoryInUse: Another run has it.
         OSError: It, or what belongs to us in it, cannot be made or opened.
     """
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(self, directory: str | os.PathLike[str], *, lock: bool = True) -> None:
         self.path = Path(directory)
         self.path.mkdir(parents=True, exist_ok=True)
         self._fds: list[int] = []
@@ -110,7 +119,10 @@ class RunFolder:
         try:
             self._root = self._keep(os.open(self.path, _DIRECTORY))
             self._own = self._folder(OWN_FOLDER, self._root)
-            self._lock = DirectoryLock(self._own, str(self.path))
+            if lock:
+                self._lock = DirectoryLock(self._own, str(self.path))
+                #: Whether a run that was killed has left workers, which see now that it has ended.
+                self.had_workers = self._end_leases()
             self._parts = self._folder("parts", self._own)
             self._rejected: int | None = None
         except BaseException:
@@ -139,6 +151,12 @@ class RunFolder:
                 os.rename(f"{self.journal_path}{suffix}", f"{self.journal_path}.{stamp}{suffix}")
                 moved = f"{self.journal_path}.{stamp}"
         return moved
+
+    def _end_leases(self) -> bool:
+        found = [name for name in os.listdir(self._own) if name.startswith(_LEASE)]
+        for name in found:
+            os.unlink(name, dir_fd=self._own)
+        return bool(found)
 
     # -- files under their names
 

@@ -1,12 +1,51 @@
-"""How a download treats what it finds in its directory."""
+"""How a download treats what it finds in its directory, and how work goes to an executor."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from pooledhttp.bulk.names import Naming
 
-__all__ = ["Options"]
+__all__ = ["MOST_BYTES", "AnyExecutor", "Batches", "Options"]
+
+#: Bytes of results on their way from an executor's workers, or here and not taken.
+MOST_BYTES = 256 * 1024 * 1024
+
+
+class AnyExecutor(Protocol):
+    """`Workers`, an `Executor` of `concurrent.futures`, or a `distributed.Client`."""
+
+    @property
+    def submit(self) -> Callable[..., Any]:
+        """Have a function called in a worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """How work goes to the workers of an executor.
+
+    Args:
+        jobs: The most jobs that a partition has at once. If its worker dies, so many at most are
+            done again.
+        seconds: The time after which a partition tells what it has done. One that keeps no
+            connections begins nothing more then, and tells when what it has begun is done.
+        partitions: How many there are, each with its own hosts; `None` for as many as the executor
+            has workers.
+
+    Raises:
+        ValueError: A number is not above 0.
+    """
+
+    jobs: int = 512
+    seconds: float = 1.0
+    partitions: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.jobs < 1 or self.seconds <= 0 or (self.partitions or 1) < 1:
+            raise ValueError(f"the numbers of Batches must be above 0: {self}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from pooledhttp.sessions import Session
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["OwnSession"]
+__all__ = ["OwnSession", "has_proxy"]
 
 #: Settings that are values, or objects the user means to be shared (an auth object, say).
 _SHARED = ("auth", "verify", "cert", "trust_env", "max_redirects")
@@ -65,6 +65,7 @@ class OwnSession:
         per_proxy: The most requests at once through one proxy, and the most idle connections when
             there is one; `None` for no limit.
         rates: Requests a second; `None` for no limit.
+        places: Those to use instead of places with these limits.
     """
 
     def __init__(
@@ -74,15 +75,16 @@ class OwnSession:
         runtime: Runtime,
         per_proxy: int | None = PER_PROXY,
         rates: Rates | None = None,
+        places: Places | None = None,
     ) -> None:
         self._attempts = _Attempts(runtime.current)
-        self._places = Places(per_host, runtime, per_proxy, rates)
+        self._places = places or Places(per_host, runtime, per_proxy, rates)
         self._now = runtime.now
         extras = getattr(settings, "_extras", SessionExtras())
         self._session = Session(
             # `Places` limits each host, before a timeout runs. A limit here would be waited for
             # within timeouts, and would count all hosts behind one proxy as one.
-            pool=_pool_config(per_proxy if _has_proxy(settings) else None),
+            pool=_pool_config(per_proxy if has_proxy(settings) else None),
             retries=extras.retries,
             listeners=[self._attempts, *extras.listeners],
             replay=extras.replay,
@@ -148,12 +150,15 @@ class OwnSession:
             if type(adapter) is HTTPAdapter:
                 policy = adapter.max_retries
                 self.has_retry_policy |= _retries_something(policy)
-                twin = PlacedAdapter(self._places, self._now, max_retries=policy)
-                self._session.mount(prefix, twin)
+                self._session.mount(prefix, self._twin(policy))
             else:
                 self._borrowed.append(adapter)
                 # Not by `mount`, which would bind the adapter to this session's pool.
                 self._session.adapters[prefix] = adapter
+
+    def _twin(self, policy: Any) -> HTTPAdapter:
+        """Return an adapter with this retry policy that takes places."""
+        return PlacedAdapter(self._places, self._now, max_retries=policy)
 
 
 def _pool_config(max_idle: int | None) -> PoolConfig:
@@ -161,7 +166,7 @@ def _pool_config(max_idle: int | None) -> PoolConfig:
     return config if max_idle is None else replace(config, max_idle_total=max_idle)
 
 
-def _has_proxy(settings: Session | None) -> bool:
+def has_proxy(settings: Session | None) -> bool:
     """Whether some requests may go through a proxy, where tunnels to all hosts add up."""
     if settings is not None and (settings.proxies or not settings.trust_env):
         return bool(settings.proxies)

@@ -162,7 +162,11 @@ class Pace(Generic[T]):
 
     def limit(self, name: str, limit: int) -> None:
         """Have a line run at most so many from now on, and never more than `per_host`."""
-        limit = self._limits[name] = min(limit, self.per_host)
+        limit = min(limit, self.per_host)
+        if limit == self.per_host:
+            self._limits.pop(name, None)
+        else:
+            self._limits[name] = limit
         line = self._lines.get(name)
         if line is not None:
             waiting = len(line.queue)

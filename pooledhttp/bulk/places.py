@@ -172,9 +172,7 @@ class Places:
         """Take a place; returns the seconds that it was waited for."""
         waiter = self._runtime.waiter()
         with self._lock:
-            taken = self._taken.get(place, 0)
-            if taken < self._limit_locked(place):
-                self._taken[place] = taken + 1
+            if self._take_at_once_locked(place):
                 return 0.0
             self._waiting.setdefault(place, deque()).append(waiter)
         # Handing a place over is done by the thread that gives it back: it stays taken. The wait
@@ -182,6 +180,14 @@ class Places:
         began = self._runtime.now()
         waiter.wait(Deadline.never(self._runtime.now))
         return self._runtime.now() - began
+
+    def _take_at_once_locked(self, place: str) -> bool:
+        """Take a place if one is free."""
+        taken = self._taken.get(place, 0)
+        is_free = taken < self._limit_locked(place)
+        if is_free:
+            self._taken[place] = taken + 1
+        return is_free
 
     def _give_back(self, holder: _Holder) -> None:
         places, holder.places = holder.places, ()

@@ -30,6 +30,14 @@ class Allowance:
         #: When all that was taken is paid for.
         self._paid_at = float("-inf")
 
+    def owed(self, now: float) -> float:
+        """Return the seconds until all that was taken is paid for; 0.0 when it is."""
+        return max(self._paid_at - now, 0.0)
+
+    def owe(self, seconds: float, now: float) -> None:
+        """Begin with something taken that is paid for in so many seconds."""
+        self._paid_at = now + seconds
+
     def take(self, amount: float, now: float) -> float:
         """Take some, and return the seconds to wait for it."""
         with self._lock:
@@ -60,6 +68,24 @@ class Rates:
         if host is None:  # of two threads that come here at once, both get the same one
             host = self._hosts.setdefault(origin, Allowance(self._per_host))
         return wait + host.take(1, now + wait)
+
+    def limit_host(self, origin: str, per_second: float, owed: float, now: float) -> None:
+        """Give one host a rate of its own.
+
+        Args:
+            origin: The host.
+            per_second: Its rate.
+            owed: Seconds until the next request to it, if nothing is known of it here.
+            now: The time.
+        """
+        known = self._hosts.get(origin)
+        host = self._hosts[origin] = Allowance(per_second)
+        host.owe(owed if known is None else max(known.owed(now), owed), now)
+
+    def forget_host(self, origin: str, now: float) -> float:
+        """Forget a host, and return the seconds until the next request to it."""
+        host = self._hosts.pop(origin, None)
+        return 0.0 if host is None else host.owed(now)
 
 
 class Slowness:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
 from pooledhttp.bulk.backends import EngineName
-from pooledhttp.bulk.engine import Engine, Indexed, Requester
+from pooledhttp.bulk.engine import AnyEngine, Counted, Engine, Indexed, Requester
 from pooledhttp.bulk.halting import Halted
 from pooledhttp.bulk.pacing import Pace
 from pooledhttp.pool import PoolStats
@@ -52,9 +52,9 @@ class Results(Iterator[R], Generic[R]):
     connections. It is a context manager too, for code that keeps a reference.
     """
 
-    def __init__(self, engine: Engine[Any, R], session: Requester) -> None:
+    def __init__(self, engine: AnyEngine[R], session: Counted) -> None:
         self._engine = engine
-        #: What does the work: `"loop"` or `"threads"`.
+        #: What does the work: `"loop"`, `"threads"` or `"executor"`.
         self.engine: EngineName = engine.backend.name
         #: Why that is not the loop although it would be the first choice; None if it is, or if the
         #: caller has chosen.
@@ -113,6 +113,8 @@ class Results(Iterator[R], Generic[R]):
             self._last_stats = self._stats()
         finally:
             self._engine.stop()
+            if self._engine.counts_come_late:
+                self._last_stats = self._stats()
 
     def not_taken(self) -> list[R]:
         """Return the results that were ready when the run was stopped, in the order of the input.
@@ -122,8 +124,19 @@ class Results(Iterator[R], Generic[R]):
         """
         return self._engine.left() if self._is_closed else []
 
+    @property
+    def repeated(self) -> int:
+        """How many jobs were given to a worker of the executor again since another one died.
+
+        Each of them may have been requested once more than its `attempts` say.
+        """
+        return self._engine.repeated
+
     def stats(self) -> PoolStats:
-        """Return the pool's counters; after the end, as they last were."""
+        """Return the pool's counters; after the end, as they last were.
+
+        Over an executor these are the counters of all workers, as they last told.
+        """
         if self._is_closed and self._last_stats is not None:
             return self._last_stats
         return self._stats()

@@ -38,7 +38,7 @@ from pooledhttp.timing import Timeout
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["DEFAULT_RETRIES", "PASSING_STATUSES", "Again", "Tries", "causes"]
+__all__ = ["DEFAULT_RETRIES", "PASSING_STATUSES", "Again", "Tries", "causes", "is_idempotent"]
 
 DEFAULT_RETRIES = 4
 
@@ -105,6 +105,11 @@ def _retry_after(response: Response) -> float | None:
         return Retry(0).get_retry_after(response.raw)
     except (HTTPError, ValueError, OverflowError, AttributeError):
         return None  # it cannot be parsed, or there is no `raw`
+
+
+def is_idempotent(method: str) -> bool:
+    """Whether a request of this method may be sent twice (RFC 9110, section 9.2.2)."""
+    return method.upper() in _IDEMPOTENT
 
 
 def is_broken_body(error: BaseException) -> bool:

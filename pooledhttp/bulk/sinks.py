@@ -16,6 +16,7 @@ import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ class _Files:
         ):
             raise ValueError(f"not the name of a file inside {self._directory}: {name!r}")
         target = self._directory / inside
-        return lambda response: _write(response, target)
+        return partial(_write, target)  # which can go to another process
 
 
 def to_files(
@@ -76,7 +77,7 @@ def to_files(
     return _Files(place, UrlNames() if naming is None else naming)
 
 
-def _write(response: Response, target: Path) -> Saved:
+def _write(target: Path, response: Response) -> Saved:
     """Stream a body to a file that appears under its name only when complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.parent / f".{secrets.token_hex(8)}.part"

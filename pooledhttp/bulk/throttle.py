@@ -37,6 +37,18 @@ class Throttle:
         self._started = 0
         self._cut_at = 0
 
+    @property
+    def was_refused(self) -> bool:
+        """Whether the host has refused a request."""
+        return self._refused_at is not None
+
+    def allow(self, most: int | None) -> None:
+        """Have other places from now on; fewer if the host has refused so many."""
+        before, self._most = self._most, most
+        top = sys.maxsize if most is None else most
+        if self.limit > top or not self.was_refused or before == self.limit:
+            self.limit = top
+
     def start(self) -> int:
         """Note that a request starts; returns its number, for `refuse`."""
         self._started += 1

@@ -37,7 +37,8 @@ from pooledhttp.bulk.responses import (
 )
 from pooledhttp.bulk.retrying import Again, Tries
 from pooledhttp.bulk.rows import State
-from pooledhttp.bulk.workspace import Task, Workspace
+from pooledhttp.bulk.space import Space
+from pooledhttp.bulk.workspace import Task
 from pooledhttp.exceptions import (
     InvalidURL,
     RequestException,
@@ -83,7 +84,7 @@ class Downloader:
         self,
         session: Requester,
         backend: Backend,
-        workspace: Workspace,
+        workspace: Space,
         timeout: object,
         again: Again,
     ) -> None:

@@ -32,8 +32,13 @@ from pooledhttp.bulk.options import Options
 from pooledhttp.bulk.report import DownloadResult, error_text
 from pooledhttp.bulk.rows import FETCHED, Row, State, Update
 from pooledhttp.bulk.urls import network_location
+from pooledhttp.runtime import default_runtime
 
 __all__ = ["Options", "Task", "Workspace", "failed"]
+
+
+#: After this long workers of a run that was killed write nothing more.
+_WORKERS_END_SECONDS = 2.5
 
 
 class Task(NamedTuple):
@@ -69,6 +74,8 @@ class Workspace:
         self.options = options
         self.folder = RunFolder(directory)
         try:
+            if self.folder.had_workers:  # they look once a second whether their run goes on
+                default_runtime().sleep(_WORKERS_END_SECONDS)
             self.journal = Journal(self.folder.journal_path)
         except BaseException:
             self.folder.close()

@@ -35,7 +35,14 @@ if TYPE_CHECKING:
     from pooledhttp.pool.leaks import LeakedLease, LeaseTracker, lease_tracker
     from pooledhttp.pool.lease import Lease
     from pooledhttp.pool.pool import Pool
-    from pooledhttp.pool.stats import Advice, Histogram, OriginStats, PoolStats, advised_size
+    from pooledhttp.pool.stats import (
+        Advice,
+        Histogram,
+        OriginStats,
+        PoolStats,
+        advised_size,
+        merge_stats,
+    )
     from pooledhttp.pool.sweeper import Sweeper, process_sweeper
 
 __all__ = [
@@ -55,6 +62,7 @@ __all__ = [
     "advised_size",
     "default_max_idle_total",
     "lease_tracker",
+    "merge_stats",
     "process_sweeper",
 ]
 
@@ -64,7 +72,7 @@ __getattr__ = _load_when_used(
         "leaks": ("LeakedLease", "LeaseTracker", "lease_tracker"),
         "lease": ("Lease",),
         "pool": ("Pool",),
-        "stats": ("Advice", "Histogram", "OriginStats", "PoolStats", "advised_size"),
+        "stats": ("Advice", "Histogram", "OriginStats", "PoolStats", "advised_size", "merge_stats"),
         "sweeper": ("Sweeper", "process_sweeper"),
     },
     otherwise=_deprecated_names(

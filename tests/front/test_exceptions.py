@@ -226,6 +226,33 @@ def test_pickling_leaves_live_objects_behind() -> None:
     assert dial.conn is None
 
 
+def test_an_error_made_from_urllib3s_keeps_its_text_and_cause() -> None:
+    """urllib3 writes the text again when it is unpickled, from a pool that has not travelled."""
+    pool = urllib3.HTTPConnectionPool("a.example", 80)
+    lost = lower.MaxRetryError(pool, "/path", ours.DialError("refused", None, **FACTS))
+    error = ours.ConnectionError(lost, request=None)
+    error.__cause__ = lost
+    text = str(error)
+    assert "a.example" in text
+    for each in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert (str(each), repr(each)) == (text, repr(error))
+        assert each.__cause__ is each.args[0]
+        assert each.args[0].url == "/path"
+        assert each.args[0].reason.origin == FACTS["origin"]
+
+
+class _Strict(ours.ConnectionError):
+    def __init__(self, *, host: str) -> None:
+        super().__init__(f"no way to {host}")
+        self.host = host
+
+
+def test_a_subclass_with_arguments_of_its_own_pickles() -> None:
+    """Its constructor is not called again."""
+    each = pickle.loads(pickle.dumps(_Strict(host="a")))
+    assert (str(each), each.host) == ("no way to a", "a")
+
+
 def test_facts_have_defaults() -> None:
     """A fault that knows little still has every attribute."""
     fault = ours.DialTimeout("too slow")

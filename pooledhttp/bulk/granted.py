@@ -1,0 +1,201 @@
+"""The session of one worker among several: it goes only to hosts that it has places at.
+
+Each order that a worker gets says how many places it has at which host (its *grants*). Grants of
+all workers at a host add up to the run's limit, so the limit holds at the server.
+
+A redirect can lead to a host at which this worker has no places: another worker may have them
+all. Then the request is not sent. It goes back as it would have been sent (`LedElsewhere`), and the
+worker that gets the host sends it: nothing is asked for twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pooledhttp.adapters import HTTPAdapter
+from pooledhttp.bulk.own_session import OwnSession
+from pooledhttp.bulk.places import PlacedAdapter, Places
+from pooledhttp.bulk.rates import Rates
+from pooledhttp.bulk.throttle import Throttle
+from pooledhttp.exceptions import TooManyRedirects
+from pooledhttp.records import record
+from pooledhttp.runtime import Runtime
+
+if TYPE_CHECKING:
+    from pooledhttp.message import PreparedRequest, Response
+    from pooledhttp.sessions import Session
+
+__all__ = ["GrantedPlaces", "GrantedSession", "LedElsewhere", "Leg"]
+
+
+@record
+class Leg:
+    """The rest of a chain of redirects, for another worker.
+
+    Args:
+        request: What is to be sent next.
+        history: The redirects that led there.
+    """
+
+    request: PreparedRequest
+    history: list[Response]
+
+
+class LedElsewhere(Exception):
+    """A redirect leads to a host at which this worker has no places."""
+
+    def __init__(self, leg: Leg) -> None:
+        super().__init__(leg)
+        self.leg = leg
+
+
+class _NotGranted(Exception):
+    """There are no places at this host."""
+
+
+class GrantedPlaces(Places):
+    """Places whose number is given for each host, and can change."""
+
+    def __init__(
+        self, runtime: Runtime, per_proxy: int | None = None, rates: Rates | None = None
+    ) -> None:
+        super().__init__(None, runtime, per_proxy, rates)
+        #: Guarded by the lock: the places at each host that there are some at; None for no limit.
+        self._grants: dict[str, int | None] = {}
+
+    def grant(self, origin: str, limit: int | None) -> None:
+        """Have so many places at a host from now on; None for no limit."""
+        waiters = []
+        with self._lock:
+            if self._grants.get(origin, -1) == limit:
+                return
+            self._grants[origin] = limit
+            throttle = self._throttle_locked(origin)
+            throttle.allow(limit)
+            taken = self._taken.get(origin, 0)
+            while self._waiting.get(origin) and taken < throttle.limit:
+                waiter = self._next_locked(origin)
+                if waiter is None:
+                    break
+                waiters.append(waiter)
+                taken = self._taken[origin] = taken + 1
+            places = throttle.limit
+        for waiter in waiters:
+            waiter.set()
+        if self.on_limit is not None:
+            self.on_limit(origin, places)
+
+    def settle(self, wanted: set[str]) -> dict[str, int | None]:
+        """Give up the places at hosts that are not wanted.
+
+        Returns:
+            The most places that may be taken at each host, of those that cannot be given up.
+        """
+        held: dict[str, int | None] = {}
+        with self._lock:
+            for origin, limit in list(self._grants.items()):
+                taken = self._taken.get(origin, 0)
+                if origin in wanted or taken:
+                    held[origin] = None if limit is None else max(limit, taken)
+                    continue
+                del self._grants[origin]
+                if not self._throttles[origin].was_refused:
+                    del self._throttles[origin]
+        return held
+
+    def _throttle_locked(self, origin: str) -> Throttle:
+        throttle = self._throttles.get(origin)
+        if throttle is None:
+            throttle = self._throttles[origin] = Throttle(self._grants.get(origin))
+        return throttle
+
+    def _take(self, place: str) -> float:
+        if not place.startswith("by "):
+            with self._lock:
+                if place not in self._grants:
+                    raise _NotGranted
+                if self._take_at_once_locked(place):
+                    return 0.0
+        return super()._take(place)
+
+
+class _GrantedAdapter(PlacedAdapter):
+    """Sends no request to a host without places, and remembers the redirects of a chain."""
+
+    def __init__(self, owner: GrantedSession, places: Places, runtime: Runtime, policy: Any):
+        super().__init__(places, runtime.now, max_retries=policy)
+        self._owner = owner
+
+    def send(  # type: ignore[override]
+        self, request: PreparedRequest, **settings: Any
+    ) -> Response:
+        """Send a request.
+
+        Raises:
+            LedElsewhere: There are no places at its host.
+        """
+        try:
+            response = super().send(request, **settings)
+        except _NotGranted:
+            raise LedElsewhere(Leg(request, self._owner.trail())) from None
+        if response.is_redirect:
+            self._owner.note_redirect(response)
+        return response
+
+
+class GrantedSession(OwnSession):
+    """A session that belongs to one worker of a run.
+
+    Args:
+        settings: As for `OwnSession`.
+        places: Which hosts it may go to.
+        runtime: What it waits with.
+        per_proxy: As for `OwnSession`.
+    """
+
+    def __init__(
+        self,
+        settings: Session | None,
+        places: GrantedPlaces,
+        runtime: Runtime,
+        per_proxy: int | None,
+    ) -> None:
+        self._runtime = runtime
+        self._trails: dict[object, list[Response]] = {}
+        self._legs: dict[object, Leg] = {}
+        super().__init__(settings, None, runtime, per_proxy, places=places)
+
+    def go_on_from(self, leg: Leg) -> None:
+        """Have the next request of this thread go on with a chain of redirects."""
+        self._legs[self._runtime.current()] = leg
+
+    def request(self, method: str, url: str, **settings: Any) -> Response:
+        """Send a request as `Session.request` does, or what `go_on_from` has given."""
+        leg = self._legs.pop(self._runtime.current(), None)
+        if leg is None:
+            return super().request(method, url, **settings)
+        if len(leg.history) >= self._session.max_redirects:
+            raise TooManyRedirects(f"Exceeded {self._session.max_redirects} redirects.")
+        stream, timeout = settings.get("stream"), settings.get("timeout")
+        self._trails[self._runtime.current()] = list(leg.history)
+        session = self._session
+        found = session.merge_environment_settings(str(leg.request.url), {}, stream, None, None)
+        response = session.send(leg.request, timeout=timeout, allow_redirects=True, **found)
+        response.history = [*leg.history, *response.history]
+        return response
+
+    def leave(self) -> tuple[int, float]:
+        """End this thread's request, as `OwnSession.leave` does."""
+        self._trails.pop(self._runtime.current(), None)
+        return super().leave()
+
+    def trail(self) -> list[Response]:
+        """Return the redirects of this thread's request."""
+        return self._trails.get(self._runtime.current(), [])
+
+    def note_redirect(self, response: Response) -> None:
+        """Note a redirect of this thread's request."""
+        self._trails.setdefault(self._runtime.current(), []).append(response)
+
+    def _twin(self, policy: Any) -> HTTPAdapter:
+        return _GrantedAdapter(self, self._places, self._runtime, policy)

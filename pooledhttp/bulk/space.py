@@ -1,0 +1,47 @@
+"""What a transfer needs of the directory of a run, and of what is remembered.
+
+In the caller's process that is a `Workspace`. A worker of another process has a stand-in, which
+remembers nothing itself; see `worker`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pooledhttp.bulk.folder import Part, RunFolder
+from pooledhttp.bulk.options import Options
+from pooledhttp.bulk.rows import Update
+
+__all__ = ["Records", "Space"]
+
+
+class Records(Protocol):
+    """Where a transfer tells how far it is: the journal, or what stands for it."""
+
+    def record(self, change: Update) -> int:
+        """Hand in a change; returns its number for `commit`."""
+
+    def commit(self, number: int | None = None) -> None:
+        """Return when a change is as safe as it gets here."""
+
+
+class Space(Protocol):
+    """What a transfer needs of a workspace."""
+
+    #: Parts that a later attempt may use, by row.
+    parts: dict[int, Part]
+
+    #: What is wrong with files that were to be refreshed, by row.
+    not_refreshed: dict[int, str]
+
+    @property
+    def options(self) -> Options:
+        """How to treat what is there."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """The directory."""
+
+    @property
+    def journal(self) -> Records:
+        """Where to record."""
