@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pooledhttp.bulk.rows import hash64
+from pooledhttp.bulk.hashes import hash64
 
 __all__ = ["Shard", "Shards", "Spreader", "share"]
 
