@@ -42,6 +42,8 @@ class Account:
         self.modified = task.row.modified
         #: Whether a request is under way that `tries` has not counted yet.
         self.is_sending = False
+        #: Seconds for which that request waited for a place.
+        self.waited = 0.0
 
     def update(
         self,
@@ -64,6 +66,7 @@ class Account:
             error,
             self._started,
             time.time(),
+            round(self._tries.waited + self.waited, 3) or None,
         )
 
     def result(

@@ -6,7 +6,7 @@ that two machines share. `synchronous=NORMAL` syncs at every commit.
 Rows are found by 64-bit hashes, because an index over text would double the size of the file. A
 hash that fits is always compared with the text itself.
 
-Format 1 had no `stamp`. It is changed to format 2 when it is opened for writing.
+Format 1 had no `stamp`, format 2 no `waited`. They are changed when they are opened for writing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 #: "phtp" in ASCII, so that `file` and we know the format.
 _APPLICATION_ID = 0x70687470
-_VERSION = 2
+_VERSION = 3
 
 #: Pages of the two indexes stay in memory; those of a million rows have about 40 MB.
 _CACHE_KIB = 48 * 1024
@@ -68,7 +68,8 @@ CREATE TABLE jobs(
     attempts INTEGER NOT NULL DEFAULT 0,
     error TEXT,
     started REAL,
-    ended REAL
+    ended REAL,
+    waited REAL
 );
 CREATE INDEX jobs_under_way ON jobs(id) WHERE state IN (1, 2);
 CREATE TABLE folders(hash INTEGER NOT NULL, name TEXT NOT NULL);
@@ -84,11 +85,12 @@ COMMIT;
 """
 
 #: What a database is known by, so that it takes no tail but its own; see `tail`.
-_ADD_STAMP = f"""
+_ADD_STAMP = """
 CREATE TABLE stamp(value TEXT NOT NULL);
-INSERT INTO stamp VALUES ('{{stamp}}');
-PRAGMA user_version={_VERSION};
+INSERT INTO stamp VALUES ('{stamp}');
 """
+
+_ADD_WAITED = "ALTER TABLE jobs ADD COLUMN waited REAL;"
 
 
 class JournalError(OSError):
@@ -135,9 +137,11 @@ def prepare(db: sqlite3.Connection, path: str, *, read_only: bool) -> None:
     has = not is_new and has_indexes(db)
     db.execute(f"PRAGMA cache_size=-{_CACHE_KIB if has else _CACHE_WITHOUT_INDEXES_KIB}")
     if version != _VERSION:
-        schema = f"{_SCHEMA} PRAGMA application_id={_APPLICATION_ID};" if is_new else ""
-        stamp = _ADD_STAMP.format(stamp=new_stamp())
-        db.executescript(f"BEGIN IMMEDIATE; {schema} {stamp} COMMIT;")
+        steps = [f"{_SCHEMA} PRAGMA application_id={_APPLICATION_ID};" if is_new else _ADD_WAITED]
+        if version < 2:
+            steps.append(_ADD_STAMP.format(stamp=new_stamp()))
+        steps.append(f"PRAGMA user_version={_VERSION};")
+        db.executescript(f"BEGIN IMMEDIATE; {' '.join(steps)} COMMIT;")
 
 
 def has_indexes(db: sqlite3.Connection) -> bool:
@@ -188,9 +192,11 @@ class Overlay:
     def __init__(self, db: sqlite3.Connection, path: str) -> None:
         self._db = db
         self._path = path
+        has_waited = _value(db, "PRAGMA user_version") >= 3
         changed = ", ".join(
-            f"CASE WHEN c.id IS NULL THEN j.{name} ELSE c.{name} END AS {name}"
+            f"CASE WHEN c.id IS NULL THEN {before} ELSE c.{name} END AS {name}"
             for name in self._CHANGED
+            for before in [f"j.{name}" if has_waited or name != "waited" else "NULL"]
         )
         kept = ", ".join(f"j.{name}" for name in self._KEPT)
         columns = ", ".join(self._CHANGED)

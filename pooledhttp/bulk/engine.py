@@ -46,6 +46,10 @@ class Requester(Protocol):
         """Send a request as `Session.request` does."""
         ...
 
+    def waited(self) -> float:
+        """Return the seconds for which this thread's request has waited for places so far."""
+        ...
+
     def leave(self) -> tuple[int, float]:
         """End this thread's request: how often it was sent, and how long it waited for places."""
         ...

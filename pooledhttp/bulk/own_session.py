@@ -116,6 +116,10 @@ class OwnSession:
         stats: PoolStats = self._session.pool.stats()
         return stats
 
+    def waited(self) -> float:
+        """Return the seconds for which this thread's request has waited for places so far."""
+        return self._places.waited()
+
     def leave(self) -> tuple[int, float]:
         """End this thread's request, whose response has been closed.
 

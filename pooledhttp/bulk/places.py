@@ -156,6 +156,11 @@ class Places:
         self._give_back(holder)
         return holder.waited
 
+    def waited(self) -> float:
+        """Return the seconds this thread has waited for places since it last called `leave`."""
+        holder = self._holders.get(self._runtime.current())
+        return 0.0 if holder is None else holder.waited
+
     def _throttle_locked(self, origin: str) -> Throttle:
         throttle = self._throttles.get(origin)
         if throttle is None:

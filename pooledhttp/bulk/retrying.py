@@ -172,11 +172,17 @@ class Tries:
         self._can_resend = can_resend
         self._began = runtime.now()
         self._waited = 0.0
+        self._slept = 0.0
         #: Requests that were sent.
         self.sent = 0
         #: Attempts that have ended, however, and those of them that failed.
         self.ended = 0
         self._failures = 0
+
+    @property
+    def waited(self) -> float:
+        """Seconds for which ended attempts waited for places, and between them."""
+        return self._waited + self._slept
 
     def timeout(self) -> object:
         """Return the timeout of the next attempt."""
@@ -213,6 +219,7 @@ class Tries:
         if seconds is None or not self._can_resend or seconds >= self._left():
             return False
         self._runtime.sleep(seconds)
+        self._slept += seconds
         return True
 
     def _left(self) -> float:

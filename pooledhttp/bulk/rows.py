@@ -53,7 +53,8 @@ class Row(NamedTuple):
     """What the journal knows of a job. Times are seconds since 1970, sizes bytes.
 
     `identity` is None for a plain GET, whose identity is its URL. `name` is None for a line that is
-    no URL. `digest` is `algorithm:hex`.
+    no URL. `digest` is `algorithm:hex`. Of the seconds from `started` to `ended`, `waited` were
+    spent on waiting for a place at the host and between attempts.
     """
 
     id: int
@@ -71,6 +72,7 @@ class Row(NamedTuple):
     error: str | None
     started: float | None
     ended: float | None
+    waited: float | None
 
 
 class Update(NamedTuple):
@@ -87,3 +89,4 @@ class Update(NamedTuple):
     error: str | None = None
     started: float | None = None
     ended: float | None = None
+    waited: float | None = None

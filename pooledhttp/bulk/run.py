@@ -37,6 +37,8 @@ class JobRecord:
         error: Why it failed, on one line.
         started: When its last attempt began.
         ended: When it ended, or when the journal last heard of it.
+        waited: Of the seconds between these two, those that it waited for a place at its host and
+            between attempts.
     """
 
     url: str
@@ -52,6 +54,7 @@ class JobRecord:
     error: str | None
     started: datetime | None
     ended: datetime | None
+    waited: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -181,6 +184,7 @@ def _record(row: Row) -> JobRecord:
         row.error,
         _when(row.started),
         _when(row.ended),
+        row.waited or 0.0,
     )
 
 

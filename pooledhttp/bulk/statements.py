@@ -18,8 +18,8 @@ __all__ = ["NewRows", "apply_changes", "new_row"]
 
 _ADDED = ("id", "identity_hash", "name_hash", "url", "identity", "name", "host")
 
-#: Of a new row: status, etag, modified, size, digest; attempts; error, started, ended.
-_NOTHING_YET = (None, None, None, None, None, 0, None, None, None)
+#: Of a new row: status, etag, modified, size, digest; attempts; error, started, ended, waited.
+_NOTHING_YET = (None, None, None, None, None, 0, None, None, None, None)
 
 _Values = list[object]
 _Pattern = tuple[bool, ...]

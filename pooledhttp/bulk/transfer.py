@@ -179,7 +179,7 @@ class _Transfer:
                     raise
                 error = exc
             finally:
-                self._account.is_sending = False
+                self._account.is_sending, self._account.waited = False, 0.0
                 self._tries.end(*self._session.leave())
             if result is not None:
                 return replace(result, attempts=self._tries.sent)
@@ -213,6 +213,7 @@ class _Transfer:
             stream=True,
         )
         self._has_head = True
+        self._account.waited = self._session.waited()
         try:
             self._account.status = response.status_code
             if self._row.name is None:

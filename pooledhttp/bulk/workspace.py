@@ -300,6 +300,7 @@ class Workspace:
                 None,
                 row.started,
                 row.ended,
+                row.waited,
             )
         )
 

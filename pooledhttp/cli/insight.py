@@ -33,6 +33,7 @@ class _Host:
     failed: int = 0
     timed: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     size: int = 0
 
 
@@ -48,18 +49,25 @@ class Insight:
         self._hosts: dict[str, _Host] = {}
         self._suspicious: list[dict[str, str]] = []
         self._suspicious_count = 0
+        self._waited = self._on_the_wire = 0.0
 
     def add(self, job: JobRecord) -> None:
         """Take a record in."""
         host = self._hosts.setdefault(job.host or "(no host)", _Host())
         host.jobs += 1
         host.failed += job.error is not None and not job.ok
+        if job.started is not None and job.ended is not None:
+            seconds = max((job.ended - job.started).total_seconds(), 0.0)
+            waited = min(job.waited, seconds)
+            self._waited += waited
+            self._on_the_wire += seconds - waited
+            if job.ok:
+                host.timed += 1
+                host.seconds += seconds - waited
+                host.waited += waited
+                host.size += job.size or 0
         if not job.ok or job.name is None:
             return
-        if job.started is not None and job.ended is not None:
-            host.timed += 1
-            host.seconds += max((job.ended - job.started).total_seconds(), 0.0)
-            host.size += job.size or 0
         reason = self._suspicion(job.name, job.size)
         if reason is not None:
             self._suspicious_count += 1
@@ -73,10 +81,13 @@ class Insight:
         worst = [(name, host) for name, host in self._hosts.items() if host.failed]
         worst.sort(key=lambda item: (-item[1].failed / item[1].jobs, -item[1].failed))
         return {
+            "seconds_waited": round(self._waited, 3),
+            "seconds_on_the_wire": round(self._on_the_wire, 3),
             "slowest": [
                 {
                     "host": name,
                     "seconds": round(host.seconds / host.timed, 3),
+                    "waited": round(host.waited / host.timed, 3),
                     "bytes_per_second": round(host.size / host.seconds) if host.seconds else None,
                 }
                 for name, host in timed[:_MOST_TOLD]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.cli.insight import Insight
+from pooledhttp.cli.page import Page
 from pooledhttp.cli.progress import bytes_text
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ _OK, _USAGE, _FILES = 0, 2, 3
 _MOST_SHOWN = 10
 
 _FIELDS = (
-    "url name state host status etag last_modified size digest attempts error started ended".split()
+    *("url", "name", "state", "host", "status", "etag", "last_modified", "size", "digest"),
+    *("attempts", "error", "started", "ended", "waited"),
 )
 
 
@@ -42,6 +44,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("directory", metavar="DIR", help="the directory that was given to fetch")
     add("--json", action="store_true", help="print the counts as JSON")
+    add("--html", metavar="FILE", help="write a page with pictures of the run")
     add(
         "--manifest",
         metavar="FILE",
@@ -70,7 +73,10 @@ def main(args: argparse.Namespace) -> int:
                 _write_manifest(run, args.manifest)
                 if args.manifest == "-":
                     return _OK
-            summary = _summary(run)
+            page = Page() if args.html else None
+            summary = _summary(run, page)
+            if page is not None:
+                _write(args.html, page.html(summary))
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -88,7 +94,7 @@ def _manifest_name(text: str) -> str:
     return text
 
 
-def _summary(run: Run) -> dict[str, Any]:
+def _summary(run: Run, page: Page | None = None) -> dict[str, Any]:
     """Count everything in one pass, so that the numbers add up while a run goes on."""
     from pooledhttp.bulk import State
 
@@ -99,6 +105,8 @@ def _summary(run: Run) -> dict[str, Any]:
     insight = Insight(run.directory)
     for job in run:
         insight.add(job)
+        if page is not None:
+            page.add(job)
         states[job.state] += 1
         hosts.setdefault(job.host, Counter())[job.state] += 1
         if job.ok:
@@ -160,6 +168,9 @@ def _text(summary: dict[str, Any]) -> str:
         lines.append(f"  {done:>8} of {total} {one_line(host)}, {counted['failed']} failed")
     if len(summary["hosts"]) > _MOST_SHOWN:
         lines.append(f"           and {len(summary['hosts']) - _MOST_SHOWN} more")
+    waited, on_the_wire = summary["seconds_waited"], summary["seconds_on_the_wire"]
+    if waited + on_the_wire:
+        lines.append(f"{on_the_wire:.1f} s on the wire, {waited:.1f} s waited for places")
     lines += _standing_out(summary)
     lines.append(summary["next"])
     return "\n".join(lines)
@@ -175,7 +186,8 @@ def _standing_out(summary: dict[str, Any]) -> Iterator[str]:
         for slow in summary["slowest"]:
             speed = slow["bytes_per_second"]
             rate = "" if speed is None else f", {bytes_text(speed)}/s"
-            yield f"  {slow['seconds']:>8.2f} {one_line(slow['host'])}{rate}"
+            waited = f", {slow['waited']:.2f} waited" if slow["waited"] >= 0.01 else ""
+            yield f"  {slow['seconds']:>8.2f} {one_line(slow['host'])}{rate}{waited}"
         if summary["worst"]:
             yield "worst hosts, failed"
         for bad in summary["worst"]:
@@ -199,6 +211,11 @@ def _write_manifest(run: Run, name: str) -> None:
             writer.writerows(_records(run))
         else:
             file.writelines(json.dumps(record) + "\n" for record in _records(run))
+
+
+def _write(name: str, text: str) -> None:
+    with open(name, "w", encoding="utf-8", opener=_open_no_link) as file:
+        file.write(text)
 
 
 def _open_no_link(name: str, flags: int) -> int:

@@ -176,19 +176,25 @@ def test_a_text_that_cannot_be_stored_is_refused_at_once(journal: Journal) -> No
     assert list(journal.rows()) == [row]
 
 
-def test_a_journal_of_format_1_is_changed(journal: Journal, tmp_path: Path) -> None:
-    """It can be read as it is, and the first run that writes gives it a stamp."""
+@pytest.mark.parametrize("format", [1, 2])
+def test_a_journal_of_an_older_format_is_changed(
+    journal: Journal, tmp_path: Path, format: int
+) -> None:
+    """It can be read as it is, and the first run that writes gives it what is missing."""
     (row,) = add(journal, "http://h/a")
     journal.close()
     with sqlite3.connect(journal.path) as database:
-        database.execute("DROP TABLE stamp")
-        database.execute("PRAGMA user_version=1")
+        database.execute("ALTER TABLE jobs DROP COLUMN waited")
+        if format == 1:
+            database.execute("DROP TABLE stamp")
+        database.execute(f"PRAGMA user_version={format}")
     database.close()
     reader = Journal(journal.path, read_only=True)
     assert list(reader.rows()) == [row]
     writer = Journal(journal.path)
-    writer.commit(writer.record(Update(row.id, State.DONE)))
+    writer.commit(writer.record(Update(row.id, State.DONE, waited=1.5)))
     assert [each.state for each in reader.rows()] == [State.DONE]
+    assert [each.waited for each in writer.rows()] == [1.5]
     writer.close()
     reader.close()
 

@@ -121,3 +121,16 @@ def test_a_lost_journal_is_rebuilt_from_the_list(out: Path) -> None:
 def test_kinds_of_failure(error: str, kind: str) -> None:
     """The class of the error, or the status."""
     assert kind_of(error) == kind
+
+
+def test_waiting_is_recorded_apart(tmp_path: Path) -> None:
+    """Seconds that a job waited for its turn are part of its time, and told."""
+    with ScriptedServer(answering(lambda seen: respond(b"x"))) as server:
+        urls = [server.url(f"/{number}") for number in range(3)]
+        list(bulk.download(urls, tmp_path, rate=50))
+    with bulk.Run(tmp_path) as run:
+        jobs = list(run)
+    assert sum(job.waited for job in jobs) > 0
+    for job in jobs:
+        assert job.started is not None and job.ended is not None
+        assert job.waited <= (job.ended - job.started).total_seconds() + 0.01
