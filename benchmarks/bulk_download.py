@@ -87,7 +87,7 @@ def _run_download(engine: str, bundle: str, urls: list[str], out: str) -> None:
     with pooledhttp.Session() as session:
         session.verify, session.trust_env = bundle, False
         with bulk.download(
-            urls, out, session, jobs=_JOBS, per_host=_JOBS
+            urls, out, session, jobs=_JOBS, per_host=_JOBS, engine=engine  # type: ignore[arg-type]
         ) as results:  # fmt: skip
             for result in results:
                 assert result.ok, result.problem
