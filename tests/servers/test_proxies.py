@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import socket
 from collections.abc import Iterator
 
@@ -19,6 +20,11 @@ from tests.support.scripted import ScriptedServer, SeenRequest, answering, respo
 
 PROXY_AUTH = "Basic " + base64.b64encode(b"user:secret").decode()
 ORIGIN_AUTH = "Basic " + base64.b64encode(b"origin:private").decode()
+
+
+#: A port may be used again by a later test; an address of these never is, so that the log of a
+#: proxy tells which lines are about which test.
+_addresses = (f"127.1.1.{number}" for number in itertools.count(1))
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +48,10 @@ def _both(url: str) -> dict[str, str]:
 
 @pytest.fixture(params=["http", "https"])
 def origin(request: pytest.FixtureRequest, authority: Authority) -> Iterator[ScriptedServer]:
-    """An origin that records what it is sent, plain and by TLS."""
-    context = authority.server_context() if request.param == "https" else None
-    with ScriptedServer(answering(respond(b"origin")), tls=context) as server:
+    """An origin that records what it is sent, plain and by TLS, at an address of its own."""
+    host = next(_addresses)
+    context = authority.server_context(host) if request.param == "https" else None
+    with ScriptedServer(answering(respond(b"origin")), tls=context, host=host) as server:
         yield server
 
 
@@ -66,7 +73,7 @@ def test_credentials_stay_where_they_belong(
         monkeypatch.setenv("HTTPS_PROXY", url)
     elif how == "session":
         session.proxies = _both(url)
-    target = origin.url("/", host="localhost")
+    target = origin.url("/")
     answer = session.get(
         target,
         auth=HTTPBasicAuth("origin", "private"),
@@ -80,7 +87,7 @@ def test_credentials_stay_where_they_belong(
     assert seen.header("proxy-authorization") is None
     assert b"secret" not in seen.head and PROXY_AUTH.encode() not in seen.head
     session.close()
-    (head,) = squid.log(f":{origin.port}", 1)
+    (head,) = squid.log(f"{origin.host}:{origin.port}", 1)
     assert PROXY_AUTH.removeprefix("Basic ") in head
     if target.startswith("https"):
         assert head.startswith("CONNECT ")

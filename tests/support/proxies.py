@@ -111,7 +111,7 @@ class Squid(ServerProgram):
         return [self._program, "-N", "-f", str(self.folder / "squid.conf")]
 
     def log(self, about: str, requests: int = 0) -> list[str]:
-        """The lines of the access log with `about` in them: method, target, status, head.
+        """The complete lines of the access log with `about` in them: method, target, status, head.
 
         Args:
             about: What no other test asks for: squid writes a line when the connection or the
@@ -121,7 +121,7 @@ class Squid(ServerProgram):
         path = self.folder / "access.log"
 
         def lines() -> list[str]:
-            texts = path.read_text().splitlines() if path.exists() else []
+            texts = path.read_text().split("\n")[:-1] if path.exists() else []
             return [line for line in texts if about in line]
 
         poll(lambda: len(lines()) >= requests, f"{requests} lines about {about} in the log")
