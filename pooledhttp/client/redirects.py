@@ -123,14 +123,15 @@ def resolve_location(location: str, base_url: str, fragment: str) -> str:
             url = parts.scheme + url[len(parts.scheme) :]  # in lower case, as in every URL we send
         elif parts.scheme in DEFAULT_PORTS and plain[len(parts.scheme) :].startswith("://"):
             # Browsers take the first part of the path for the host, `urljoin` for a path.
-            raise InvalidURL(f"A redirect leads to {location!r}, which has no host.")
+            raise InvalidURL(f"{_shown(base_url)} redirects to {location!r}, which has no host.")
         else:
             # RFC 3986, section 5.2.2: the fragment of the base takes no part.
             url = _join(urldefrag(base_url).url, requote_uri(plain))
     except ValueError as error:
         if isinstance(error, InvalidURL):
             raise
-        raise InvalidURL(f"Failed to parse the address of a redirect: {error}") from error
+        text = f"Failed to parse the address to which {_shown(base_url)} redirects: {error}"
+        raise InvalidURL(text) from error
     check_authority(url)
     _refuse_other_socket(url, base_url)
     if url[:4].lower() == "http" and urlsplit(url).scheme.lower() in DEFAULT_PORTS:
@@ -154,7 +155,16 @@ def _refuse_other_socket(url: str, base_url: str) -> None:
     """
     there, here = urlsplit(url), urlsplit(base_url)
     if there.scheme == UNIX_SCHEME and (there.scheme, there.netloc) != (here.scheme, here.netloc):
-        raise InvalidURL(f"A redirect leads to a Unix socket of this machine, to {url!r}.")
+        raise InvalidURL(
+            f"{_shown(base_url)} redirects to a Unix socket of this machine, {url!r}, which is not "
+            "followed. Call that URL yourself if it is meant."
+        )
+
+
+def _shown(url: str) -> str:
+    """Return the origin of a URL for a message, without user name and password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _international(url: str) -> str:

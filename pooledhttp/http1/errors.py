@@ -102,7 +102,9 @@ class ExchangeErrors:
         )
         if is_tls and not is_close:
             return TlsError(f"TLS with {self.origin} failed: {error}.", error, **self._facts(phase))
-        return ConnectionBroken(f"from {self.origin}", error, **self._facts(phase))
+        when = "while the request was sent" if phase == "send" else "before the response came"
+        text = f"The connection to {self.origin} broke {when}"
+        return ConnectionBroken(text, error, **self._facts(phase))
 
     def ended_before_response(self) -> ConnectionBroken:
         """Return the error for a peer that closed before a response head was complete."""
@@ -132,13 +134,17 @@ class ExchangeErrors:
         else:
             limit = f"write timeout={plan.write}"
             where = f"{self.origin} stopped reading after {self.bytes_sent} bytes"
+            where = f"{where}. Raise the write timeout if the server is only slow"
         text = f"Write timed out. ({limit}) {where}."
         return SendTimeout(text, **self._facts("send"))
 
     def recv_timeout(self, plan: TimeoutPlan, phase: str) -> RecvTimeout:
         """Return the error for a peer that sent no bytes in time."""
-        limit = "total timeout" if plan.total.expired else f"read timeout={plan.read}"
-        text = f"({limit}) while waiting for the response {phase} from {self.origin}"
+        is_total = plan.total.expired
+        limit = "total timeout" if is_total else f"read timeout={plan.read}"
+        seen = f", after {self.body_seen} bytes" if phase == "body" else ""
+        hint = "" if is_total else " Raise the read timeout if the server is only slow."
+        text = f"({limit}) while waiting for the response {phase} from {self.origin}{seen}.{hint}"
         return RecvTimeout(text, self.origin, self.url, **self._facts(phase))
 
 

@@ -50,6 +50,9 @@ _BYTES_VALIDATORS = (re.compile(_NAME.encode()), re.compile(_VALUE.encode()))
 #: By type, the patterns a name and a value have to match.
 HEADER_VALIDATORS: Final = {bytes: _BYTES_VALIDATORS, str: _STR_VALIDATORS}
 
+#: Fields whose values must not get into logs with the text of an error.
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
+
 # Where one `<url>` of a Link field ends and the next begins.
 _BETWEEN_LINKS = re.compile(r",\s*<")
 _PADDING = " '\""
@@ -99,8 +102,17 @@ def check_header_validity(header: tuple[str | bytes, str | bytes]) -> None:
         if not is_sound:
             raise InvalidHeader(
                 "Invalid leading whitespace, reserved character(s), or return character(s) "
-                f"in header {what}: {part!r}"
+                f"in header {what}: {_shown_part(what, part, name)}"
             )
+
+
+def _shown_part(what: str, part: str | bytes, name: object) -> str:
+    """Return a part of a field for a message; a value that is a credential is not shown."""
+    if what == "name":
+        return repr(part)
+    text = name.decode("latin-1") if isinstance(name, bytes) else str(name)
+    shown = "(not shown)" if text.lower() in _CREDENTIALS else repr(part)
+    return f"{shown}, in {text!r}. Remove line breaks, for example by strip()"
 
 
 def parse_header_links(value: str) -> list[dict[str, str]]:

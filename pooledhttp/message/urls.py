@@ -158,7 +158,7 @@ def _parse(url: str) -> _Parts:
         # urllib3 rejects what it would have to convert by a stricter rule than ours (it does not
         # map letters first, so capital sharp s and the like fail): only for those, another look.
         if url.isascii():
-            raise InvalidURL(f"Failed to parse: {_without_userinfo(url)}") from None
+            raise InvalidURL(_not_parsed(url)) from None
         scheme, auth, host, port, path, query, fragment = _parse_international(url)
     if not scheme:
         shown = without_credentials(url)
@@ -179,14 +179,14 @@ def _parse_international(url: str) -> Any:
     """Parse a URL whose host has letters beyond ASCII, converting the host first."""
     match = _AUTHORITY.match(url)
     if match is None:
-        raise InvalidURL(f"Failed to parse: {_without_userinfo(url)}")
+        raise InvalidURL(_not_parsed(url))
     userinfo, at, place = match[1].rpartition("@")
     host, colon, port = place.partition(":")
     authority = f"{userinfo}{at}{encode_host(host)}{colon}{port}"
     try:
         return parse_url(f"{url[: match.start(1)]}{authority}{url[match.end(1) :]}")
     except LocationParseError:
-        raise InvalidURL(f"Failed to parse: {_without_userinfo(url)}") from None
+        raise InvalidURL(_not_parsed(url)) from None
 
 
 def encode_host(host: str) -> str:
@@ -264,6 +264,10 @@ def check_authority(url: str) -> None:
             f"Invalid URL {without_credentials(url)!r}: a backslash, space or control character"
             " stands where the host belongs"
         )
+
+
+def _not_parsed(url: str) -> str:
+    return f"Failed to parse: {_without_userinfo(url)}. Check its host and port"
 
 
 def _without_userinfo(url: str) -> str:

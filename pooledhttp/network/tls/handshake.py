@@ -251,7 +251,7 @@ def explain(
 
 def _what_failed(error: OSError | ValueError, peer: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = getattr(error, "verify_message", "") or error.args[-1]
+        reason = str(getattr(error, "verify_message", "") or error.args[-1]).rstrip(".")
         return f"certificate verify failed for {peer}: {reason}."
     if isinstance(error, OSError) and error.filename:
         return f"the TLS settings for {peer} cannot be used: {error}."
@@ -282,7 +282,10 @@ def _how_to_verify(error: ssl.SSLCertVerificationError, host: str, settings: Tls
             "certificate by verify='/path/to/ca.pem'."
         )
     if code in (_NAME_MISMATCH, _ADDRESS_MISMATCH):
-        return f"The server at {host} shows a certificate of another name."
+        return (
+            f"The server at {host} shows a certificate of another name. Use a name that is in it, "
+            "or give the server one with this name."
+        )
     if code == _EXPIRED:
         return "Its certificate has to be renewed; or this machine's clock is wrong."
     return ""
