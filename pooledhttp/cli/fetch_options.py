@@ -18,14 +18,24 @@ __all__ = ["add_parser"]
 _STALL_SECONDS = 60.0
 
 _DESCRIPTION = """\
-Fetch a list of URLs into the files of a directory, many at once, over few connections.
+Fetch URLs into the files of a directory, many at once, over few connections.
 
-The same command, run again after anything, fetches what is missing. What is there is not asked for
-again, a file keeps its name, and a file that was not fetched here is never replaced."""
+The same command, run again after anything, fetches what is missing. What is
+there is not asked for again, a file keeps its name, and a file that was not
+fetched here is never replaced."""
 
 _EPILOG = """\
-exit status: 0 all is there, 1 some failed, 2 used wrongly, 3 files cannot be used (the disk is
-full, the directory is in use), 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP"""
+examples:
+  pooledhttp fetch -i urls.txt -d out
+  pooledhttp fetch https://example.com/a.zip https://example.com/b.zip
+  pooledhttp fetch -i list.csv.gz -d out --names tree --per-host 2 --rate 10
+  generate | pooledhttp fetch -i - --format jsonl -d out --ok-if 0.99
+  pooledhttp fetch -i out/failures.txt -d out     what failed, once more
+  pooledhttp status out                           what is there now
+
+exit status: 0 all is there, 1 some failed, 2 used wrongly, 3 files cannot be
+used (the disk is full, the directory is in use), 130, 143, 129 ended by
+SIGINT, SIGTERM, SIGHUP"""
 
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
@@ -33,6 +43,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "fetch",
         help="fetch a list of URLs into files",
+        usage="pooledhttp fetch [URL ...] [-i FILE] [-d DIR] [options]; see --help",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

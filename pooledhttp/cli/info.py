@@ -39,7 +39,8 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "info",
         help="show versions and settings, for a bug report",
-        description="Show what pooledhttp runs on here.",
+        description="Show versions, TLS, CA bundle and the extras that are installed.",
+        epilog="Examples: pooledhttp info; pooledhttp info --json > report.json",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     return parser

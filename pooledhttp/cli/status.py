@@ -24,6 +24,15 @@ __all__ = ["add_parser", "main"]
 
 _OK, _USAGE, _FILES = 0, 2, 3
 
+_EPILOG = """\
+examples:
+  pooledhttp status out
+  pooledhttp status out --json
+  pooledhttp status out --manifest files.csv
+
+exit status: 0 told, 2 used wrongly or no such directory, 3 the journal is
+broken"""
+
 #: Hosts and kinds of failure that are printed; `--json` has them all.
 _MOST_SHOWN = 10
 
@@ -39,7 +48,8 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         "status",
         help="tell what a download directory remembers",
         description="Tell what a directory remembers: counts, hosts, failures, what to do next.",
-        epilog="Exit status: 0 told, 2 used wrongly or no such directory, 3 the journal is broken.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("directory", metavar="DIR", help="the directory that was given to fetch")

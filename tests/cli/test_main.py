@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pooledhttp.cli.main import main
+from pooledhttp.cli.main import main, parser_for
 from tests.support.commands import run_python
 
 
@@ -29,6 +31,26 @@ def test_help_names_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     text = capsys.readouterr().out
     assert all(f"\n    {name} " in text for name in ("fetch", "demo", "size", "run", "info"))
+
+
+@pytest.mark.parametrize("name", ["fetch", "status", "demo", "size", "run", "check", "info"])
+def test_the_help_of_a_command_has_examples_and_fits(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each group of options fits a screen of 80 columns and 40 lines; each example is right."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) < 80
+    assert max(part.count("\n") for part in text.split("\n\n")) <= 40
+    examples = re.sub(r"\n(?=\S)", " ", text[text.lower().index("example") :])
+    parts = re.split(r"[;>|\n]|  +", examples)
+    shown = [part.partition("pooledhttp ")[2] for part in parts if "pooledhttp " in part]
+    assert shown
+    for example in shown:
+        arguments = shlex.split(example)
+        parser_for(arguments).parse_args(arguments)
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
