@@ -40,6 +40,7 @@ from pooledhttp.bulk.lock import DirectoryInUse
 from pooledhttp.bulk.names import Naming, UrlNames
 from pooledhttp.bulk.options import Batches
 from pooledhttp.bulk.report import DownloadResult, Result, Tally, one_line
+from pooledhttp.bulk.resting import HostGivenUp
 from pooledhttp.bulk.rows import State
 from pooledhttp.bulk.run import JobRecord, Run
 from pooledhttp.bulk.sinks import to_files
@@ -77,6 +78,7 @@ __all__ = [
     "Batches",
     # errors
     "DirectoryInUse",
+    "HostGivenUp",
     "JournalError",
     "RunStopped",
     "WorkerLost",

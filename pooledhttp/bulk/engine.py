@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pooledhttp.bulk.backends import Backend, EngineName
 from pooledhttp.bulk.pacing import Entry, Pace
+from pooledhttp.bulk.resting import Deferred
 from pooledhttp.pool import PoolStats
 from pooledhttp.runtime import Waiter
 from pooledhttp.timing import Deadline
@@ -52,6 +53,10 @@ class Requester(Protocol):
 
     def leave(self) -> tuple[int, float]:
         """End this thread's request: how often it was sent, and how long it waited for places."""
+        ...
+
+    def is_resting(self, line: str) -> bool:
+        """Whether the host of a line rests, so that its items are to be put back."""
         ...
 
     def close(self) -> None:
@@ -221,6 +226,19 @@ class Engine(Generic[W, R]):
         with self._lock:
             self._pace.limit(line, limit)
 
+    def rest(self, line: str, until: float | None) -> None:
+        """Have a line rest until then at the latest; None ends it. Any thread may call it."""
+        with self._lock:
+            if until is None:
+                self._pace.resume(line)
+            else:
+                self._pace.rest(line, until)
+
+    def pause(self, line: str, until: float) -> None:
+        """Have no item of a line start before then. Any thread may call it."""
+        with self._lock:
+            self._pace.pause(line, until)
+
     def put(self, result: R) -> None:
         """Queue a result that needed no work."""
         with self._lock:
@@ -258,8 +276,11 @@ class Engine(Generic[W, R]):
             if self._first_locked() is not None or self._crash is not None:
                 return
             self._caller = waiter
+            rest_ends = self._pace.rest_ends
         now = self._runtime.now
-        waiter.wait(Deadline.never(now) if seconds is None else Deadline.after(seconds, now))
+        deadline = Deadline(rest_ends, now).sooner(seconds)
+        if not waiter.wait(deadline) and rest_ends <= now():
+            self._start_more()
 
     @property
     def backend(self) -> Backend:
@@ -291,7 +312,7 @@ class Engine(Generic[W, R]):
         """Hand out every item that may start, to idle workers first."""
         while True:
             with self._lock:
-                entry = self._pace.start()
+                entry = self._pace.start(self._runtime.now())
                 if entry is None:
                     return
                 worker = self._idle.pop() if self._idle else None
@@ -310,7 +331,12 @@ class Engine(Generic[W, R]):
         try:
             while True:
                 self._runtime.check()
-                idle = self._finish(entry, self._perform(entry))
+                try:
+                    result = self._perform(entry)
+                except Deferred:
+                    idle = self._finish(entry, None)
+                else:
+                    idle = self._finish(entry, result)
                 if idle.entry is None:
                     idle.waiter.wait(Deadline.never(self._runtime.now))
                 assert idle.entry is not None  # every other way out of the wait raises
@@ -319,13 +345,20 @@ class Engine(Generic[W, R]):
             if not self._backend.is_halted:
                 self._fail(error)
 
-    def _finish(self, entry: Entry[W], result: R) -> _IdleWorker[W]:
-        """Hand in a result; what is returned holds the next item or will be given one."""
+    def _finish(self, entry: Entry[W], result: R | None) -> _IdleWorker[W]:
+        """Hand in a result, or put the item back for `None`.
+
+        Returns:
+            What holds the next item, or will be given one.
+        """
         worker: _IdleWorker[W] = _IdleWorker(self._runtime.waiter())
         with self._lock:
-            self._pace.finish(entry)
-            self._done[entry.index] = result
-            worker.entry = self._pace.start()
+            if result is None:
+                self._pace.put_back(entry)
+            else:
+                self._pace.finish(entry)
+                self._done[entry.index] = result
+            worker.entry = self._pace.start(self._runtime.now())
             if worker.entry is None:
                 self._idle.append(worker)
             caller = None

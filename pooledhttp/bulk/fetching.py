@@ -71,6 +71,7 @@ class Exchange:
             self._timeout,
             self._runtime,
             can_resend=work.job.can_resend,
+            is_resting=partial(self._session.is_resting, entry.line),
         )
         while True:
             response: Response | None = None

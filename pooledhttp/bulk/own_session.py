@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
-from pooledhttp.bulk.places import PER_PROXY, PlacedAdapter, Places
+from pooledhttp.bulk.places import PER_PROXY, HostLimits, PlacedAdapter, Places
 from pooledhttp.bulk.rates import Rates
 from pooledhttp.client import SessionExtras
 from pooledhttp.events import Event, RetryScheduled
@@ -107,9 +107,15 @@ class OwnSession:
         """Send a request as `Session.request` does. A wait for a place adds to no timeout."""
         return self._session.request(method, url, **settings)
 
-    def tell_limits(self, on_limit: Callable[[str, int], None]) -> None:
-        """Have changes of the places at a host told to a function; see `Places`."""
-        self._places.on_limit = on_limit
+    def tell(self, pace: HostLimits) -> None:
+        """Have changes of the places at a host, its rests and pauses told; see `Places`."""
+        self._places.on_limit = pace.limit
+        self._places.on_rest = pace.rest
+        self._places.on_pause = pace.pause
+
+    def is_resting(self, line: str) -> bool:
+        """Whether a host rests; see `Places`."""
+        return self._places.is_resting(line)
 
     def stats(self) -> PoolStats:
         """Return the counters of the pool."""

@@ -2,7 +2,10 @@
 
 Plain bookkeeping: no thread, no clock, no socket.
 
-A line's limit is `per_host`, or less after its host has refused requests (`limit`).
+A line's limit is `per_host`, or less after its host has refused requests (`limit`). It is 0 while
+the host rests. The rest ends when its time is over, or when no other line has work; then the limit
+is 1, for a probe, until `resume` or the next `rest`. A host that has asked to be left alone for a
+time rests for just as long (`pause`), and there is no probe.
 
 A job has four states, and the pace counts how many jobs are in each:
 
@@ -31,6 +34,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from math import inf
 from typing import Generic, TypeVar
 
 __all__ = ["Entry", "Pace"]
@@ -92,6 +96,10 @@ class Pace(Generic[T]):
         self._ready: list[tuple[int, str]] = []
         #: Limits of lines that differ from `per_host`.
         self._limits: dict[str, int] = {}
+        #: Lines that rest or pause, until when; and those of which one job may run.
+        self._rests: dict[str, float] = {}
+        self._pauses: dict[str, float] = {}
+        self._probed: set[str] = set()
         self._next_taken = 0
 
     @property
@@ -110,15 +118,17 @@ class Pace(Generic[T]):
         """Queue an item. Indexes must rise."""
         line = self._lines.get(entry.line)
         if line is None:
-            line = self._lines[entry.line] = _Line(self._limits.get(entry.line, self.per_host))
+            line = self._lines[entry.line] = _Line(self._limit_of(entry.line))
         line.queue.append(entry)
         self.queued += 1
         if len(line.queue) <= line.limit:
             self.stock += 1
         self._offer(entry.line, line)
 
-    def start(self) -> Entry[T] | None:
+    def start(self, now: float) -> Entry[T] | None:
         """Take the next job that may start off its queue, or return `None` when none may."""
+        if self._rests or self._pauses:
+            self._end_rests(now)
         while self._ready and not self._is_open(self._ready[0]):
             heappop(self._ready)  # its limit was lowered after it had been put here
         if not self._ready or self.running >= self.jobs:
@@ -160,6 +170,17 @@ class Pace(Generic[T]):
         if self.ordered:
             self._next_taken = index + 1
 
+    def put_back(self, entry: Entry[T]) -> None:
+        """A started job could not be done now; it is the next one of its line."""
+        line = self._lines[entry.line]
+        line.running -= 1
+        self.running -= 1
+        line.queue.appendleft(entry)
+        self.queued += 1
+        if len(line.queue) <= line.limit:
+            self.stock += 1
+        self._offer(entry.line, line)
+
     def limit(self, name: str, limit: int) -> None:
         """Have a line run at most so many from now on, and never more than `per_host`."""
         limit = min(limit, self.per_host)
@@ -167,9 +188,53 @@ class Pace(Generic[T]):
             self._limits.pop(name, None)
         else:
             self._limits[name] = limit
+        self._apply_limit(name)
+
+    def rest(self, name: str, until: float) -> None:
+        """Have a line rest, until then at the latest."""
+        self._rests[name] = until
+        self._probed.discard(name)
+        self._apply_limit(name)
+
+    def resume(self, name: str) -> None:
+        """End the rest of a line, or the time of its probe."""
+        self._rests.pop(name, None)
+        self._probed.discard(name)
+        self._apply_limit(name)
+
+    def pause(self, name: str, until: float) -> None:
+        """Have no job of a line start before then."""
+        self._pauses[name] = max(until, self._pauses.get(name, until))
+        self._apply_limit(name)
+
+    @property
+    def rest_ends(self) -> float:
+        """When the first rest or pause ends at the latest; `inf` when there is none."""
+        return min(*self._rests.values(), *self._pauses.values(), inf, inf)
+
+    def _end_rests(self, now: float) -> None:
+        for name in [name for name, until in self._pauses.items() if until <= now]:
+            del self._pauses[name]
+            self._apply_limit(name)
+        over = [name for name, until in self._rests.items() if until <= now]
+        is_idle = not (self.running or any(map(self._may_run, self._ready)))
+        if self._rests and not over and is_idle:
+            # No other line has work: one that has some is probed now.
+            over = [min(self._rests, key=lambda name: (name not in self._lines, self._rests[name]))]
+        for name in over:
+            del self._rests[name]
+            self._probed.add(name)
+            self._apply_limit(name)
+
+    def _limit_of(self, name: str) -> int:
+        if name in self._rests or name in self._pauses:
+            return 0
+        return 1 if name in self._probed else self._limits.get(name, self.per_host)
+
+    def _apply_limit(self, name: str) -> None:
         line = self._lines.get(name)
         if line is not None:
-            waiting = len(line.queue)
+            waiting, limit = len(line.queue), self._limit_of(name)
             self.stock += min(waiting, limit) - min(waiting, line.limit)
             line.limit = limit
             self._offer(name, line)
@@ -182,6 +247,9 @@ class Pace(Generic[T]):
 
     def _is_open(self, place: tuple[int, str]) -> bool:
         """Whether a line that was ready still is."""
+        is_open = self._lines[place[1]].is_ready = self._may_run(place)
+        return is_open
+
+    def _may_run(self, place: tuple[int, str]) -> bool:
         line = self._lines[place[1]]
-        line.is_ready = line.running < line.limit
-        return line.is_ready
+        return line.running < line.limit

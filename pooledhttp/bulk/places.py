@@ -6,6 +6,7 @@ run's own doing: it counts for no timeout. So it is taken before the request is 
 timeout, by an adapter that sees every hop.
 
 A host that refuses requests (429, 503, no connection) has fewer places for a while; see `throttle`.
+One that cannot be reached at all rests; see `resting`.
 
 Requests through one proxy have places of their own, however many hosts there are behind it.
 
@@ -18,11 +19,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.rates import Rates
-from pooledhttp.bulk.retrying import causes
+from pooledhttp.bulk.resting import HostGivenUp, HostRest, RestState
+from pooledhttp.bulk.retrying import causes, retry_after
 from pooledhttp.bulk.throttle import Throttle
 from pooledhttp.bulk.urls import origin_of
 from pooledhttp.exceptions import ConnectionError
@@ -34,10 +38,13 @@ from pooledhttp.timing import Deadline, Timeout
 if TYPE_CHECKING:
     from pooledhttp.message import PreparedRequest, Response
 
-__all__ = ["PER_PROXY", "PlacedAdapter", "Places", "check_per_proxy"]
+__all__ = ["PER_PROXY", "HostLimits", "PlacedAdapter", "Places", "check_per_proxy"]
 
 #: Statuses that say that there are too many requests.
 _REFUSING = frozenset({429, 503})
+
+#: Errors that say that there was no connection.
+_UNREACHABLE = (NewConnectionError, ConnectTimeoutError)
 
 #: Requests at once through one proxy, as in browsers.
 PER_PROXY = 32
@@ -51,6 +58,19 @@ def check_per_proxy(per_proxy: int | None) -> None:
     """
     if per_proxy is not None and per_proxy < 1:
         raise ValueError(f"per_proxy must be at least 1, or None for no limit, not {per_proxy}")
+
+
+class HostLimits(Protocol):
+    """Who is told what a host bears."""
+
+    def limit(self, line: str, limit: int) -> None:
+        """So many requests at once from now on."""
+
+    def rest(self, line: str, until: float | None) -> None:
+        """It cannot be reached, and rests until then at the latest; None ends that."""
+
+    def pause(self, line: str, until: float) -> None:
+        """It asks to be left alone until then."""
 
 
 class _Holder:
@@ -85,6 +105,10 @@ class Places:
         self._rates = rates
         #: Called with an origin and its places when these have changed, in the request's thread.
         self.on_limit: Callable[[str, int], None] | None = None
+        #: Called with an origin and the end of its rest, or None, when it begins or is over.
+        self.on_rest: Callable[[str, float | None], None] | None = None
+        #: Called with an origin that asks to be left alone, and until when.
+        self.on_pause: Callable[[str, float], None] | None = None
         self._per_host = per_host
         self._per_proxy = per_proxy
         self._runtime = runtime
@@ -93,6 +117,8 @@ class Places:
         self._taken: dict[str, int] = {}
         self._waiting: dict[str, deque[Waiter]] = {}
         self._throttles: dict[str, Throttle] = {}
+        #: Of hosts to which a connection has failed.
+        self._rests: dict[str, HostRest] = {}
         # Each thread touches its own entry only.
         self._holders: dict[object, _Holder] = {}
 
@@ -105,6 +131,9 @@ class Places:
 
         Returns:
             The seconds this thread has waited for places since it last called `leave`.
+
+        Raises:
+            HostGivenUp: The origin could not be reached for long.
         """
         me = self._runtime.current()
         holder = self._holders.setdefault(me, _Holder())
@@ -123,7 +152,48 @@ class Places:
                 holder.waited += wait
         with self._lock:
             holder.number = self._throttle_locked(origin).start()
+            rest = self._rests.get(origin) if self._rests else None
+            if rest is not None:
+                rest.begin(holder.number)
+                if rest.state is RestState.GIVEN_UP:
+                    raise HostGivenUp(
+                        f"{origin} was given up: connections to it failed again and again, also"
+                        " after three rests"
+                    )
         return holder.waited
+
+    def is_resting(self, origin: str) -> bool:
+        """Whether a host rests, so that no item should be sent to it."""
+        if not self._rests:
+            return False
+        with self._lock:
+            rest = self._rests.get(origin)
+            return rest is not None and rest.state is RestState.RESTING
+
+    def note_unreachable(self, origin: str) -> None:
+        """Note that no connection could be made for this thread's request."""
+        holder = self._holders.get(self._runtime.current())
+        number = None if holder is None else holder.number
+        with self._lock:
+            rest = self._rests.setdefault(origin, HostRest())
+            is_changed = rest.fail(number, self._runtime.now())
+            until = rest.until if rest.state is RestState.RESTING else None
+        if is_changed and self.on_rest is not None:
+            self.on_rest(origin, until)
+
+    def note_pause(self, origin: str, seconds: float) -> None:
+        """Note that a host asks to be left alone (`Retry-After`)."""
+        if self.on_pause is not None:
+            self.on_pause(origin, self._runtime.now() + seconds)
+
+    def note_reached(self, origin: str) -> None:
+        """Note a response, which ends a rest."""
+        if origin not in self._rests:
+            return
+        with self._lock:
+            was_resting = self._rests.pop(origin, HostRest()).succeed()
+        if was_resting and self.on_rest is not None:
+            self.on_rest(origin, None)
 
     def note(self, origin: str, *, is_refused: bool) -> None:
         """Note whether a host has refused this thread's request."""
@@ -247,8 +317,15 @@ class PlacedAdapter(HTTPAdapter):
         try:
             response = super().send(request, timeout=timeout, proxies=proxies, **settings)
         except ConnectionError as error:
-            if any(isinstance(cause, ConnectionRefusedError) for cause in causes(error)):
+            found = list(causes(error))
+            if any(isinstance(cause, ConnectionRefusedError) for cause in found):
                 self._places.note(origin, is_refused=True)
+            if proxy is None and any(isinstance(cause, _UNREACHABLE) for cause in found):
+                self._places.note_unreachable(origin)
             raise
-        self._places.note(origin, is_refused=response.status_code in _REFUSING)
+        self._places.note_reached(origin)
+        is_refused = response.status_code in _REFUSING
+        self._places.note(origin, is_refused=is_refused)
+        if is_refused and (seconds := retry_after(response)):
+            self._places.note_pause(origin, seconds)
         return response

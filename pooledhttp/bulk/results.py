@@ -177,19 +177,34 @@ def make_pace(jobs: int, per_host: int | None, ordered: bool) -> Pace[Any]:
     )
 
 
-def follow_limits(engine: Engine[Any, Any], session: Requester) -> None:
-    """Have the engine start no more items of a host than the session has places for.
+class _Told:
+    """Tells an engine what a host bears, and does not keep it alive: dropping the results ends it.
 
-    The session does not keep the engine alive: dropping the results has to end it.
+    Args:
+        engine: The engine.
     """
-    tell = getattr(session, "tell_limits", None)
-    if tell is None:
-        return
-    weak = weakref.WeakMethod(engine.limit)
 
-    def on_limit(line: str, limit: int) -> None:
-        change = weak()
-        if change is not None:
-            change(line, limit)
+    def __init__(self, engine: Engine[Any, Any]) -> None:
+        self._engine = weakref.ref(engine)
 
-    tell(on_limit)
+    def limit(self, line: str, limit: int) -> None:
+        engine = self._engine()
+        if engine is not None:
+            engine.limit(line, limit)
+
+    def rest(self, line: str, until: float | None) -> None:
+        engine = self._engine()
+        if engine is not None:
+            engine.rest(line, until)
+
+    def pause(self, line: str, until: float) -> None:
+        engine = self._engine()
+        if engine is not None:
+            engine.pause(line, until)
+
+
+def follow_limits(engine: Engine[Any, Any], session: Requester) -> None:
+    """Have the engine start no more items of a host than the session has places for."""
+    tell = getattr(session, "tell", None)
+    if tell is not None:
+        tell(_Told(engine))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from urllib3.exceptions import HTTPError
 
+from pooledhttp.bulk.resting import Deferred, HostGivenUp
 from pooledhttp.exceptions import (
     BodyTimeout,
     ChunkedEncodingError,
@@ -38,7 +39,15 @@ from pooledhttp.timing import Timeout
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["DEFAULT_RETRIES", "PASSING_STATUSES", "Again", "Tries", "causes", "is_idempotent"]
+__all__ = [
+    "DEFAULT_RETRIES",
+    "PASSING_STATUSES",
+    "Again",
+    "Tries",
+    "causes",
+    "is_idempotent",
+    "retry_after",
+]
 
 DEFAULT_RETRIES = 4
 
@@ -92,14 +101,14 @@ class Again:
             return None
         if failures > self.retries or method.upper() not in _IDEMPOTENT:
             return None
-        return _retry_after(response) or self._backoff(failures)
+        return retry_after(response) or self._backoff(failures)
 
     def _backoff(self, failures: int) -> float:
         longest = min(_FIRST_SECONDS * 2.0 ** (min(failures, 32) - 1), _LONGEST_SECONDS)
         return self.uniform(0.0, longest)
 
 
-def _retry_after(response: Response) -> float | None:
+def retry_after(response: Response) -> float | None:
     """Return how long a server asks to be left alone, at most two minutes."""
     try:
         return Retry(0).get_retry_after(response.raw)
@@ -121,7 +130,7 @@ def is_broken_body(error: BaseException) -> bool:
 
 
 def _is_passing(error: BaseException) -> bool:
-    if isinstance(error, (PoolClosed, ContentDecodingError)):
+    if isinstance(error, (PoolClosed, ContentDecodingError, HostGivenUp)):
         return False
     if isinstance(error, HTTPError) and not isinstance(error, RequestException):
         return True
@@ -160,11 +169,20 @@ class Tries:
             later attempts get what is left of it. Waits for a place at a host do not count.
         runtime: How to wait, and the clock.
         can_resend: Whether the request can be sent twice at all.
+        is_resting: Whether the item's host rests, so that it is not to be tried now.
     """
 
     def __init__(
-        self, again: Again, method: str, timeout: object, runtime: Runtime, *, can_resend: bool
+        self,
+        again: Again,
+        method: str,
+        timeout: object,
+        runtime: Runtime,
+        *,
+        can_resend: bool,
+        is_resting: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_resting = is_resting
         self._again = again
         self._method = method
         self._timeout = timeout
@@ -204,7 +222,11 @@ class Tries:
         self.ended += 1
 
     def goes_on_after_error(self, error: BaseException, *, is_body: bool = False) -> bool:
-        """Wait and return True when there is another attempt after an error."""
+        """Wait and return True when there is another attempt after an error.
+
+        Raises:
+            Deferred: There is one, after the rest of the host.
+        """
         self._failures += 1
         return self._wait(
             self._again.after_error(error, self._method, self._failures, is_body=is_body)
@@ -218,8 +240,12 @@ class Tries:
     def _wait(self, seconds: float | None) -> bool:
         if seconds is None or not self._can_resend or seconds >= self._left():
             return False
+        if self._is_resting():
+            raise Deferred
         self._runtime.sleep(seconds)
         self._slept += seconds
+        if self._is_resting():
+            raise Deferred
         return True
 
     def _left(self) -> float:

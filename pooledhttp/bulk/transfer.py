@@ -116,7 +116,7 @@ class Downloader:
         Raises:
             RunStopped: The disk is full, or the journal cannot be written.
         """
-        transfer = _Transfer(self, entry.item, entry.index)
+        transfer = _Transfer(self, entry)
         try:
             if entry.item.job.reads_body:
                 return self._run_blocking(transfer.run)
@@ -134,7 +134,8 @@ class Downloader:
 class _Transfer:
     """The attempts of one task."""
 
-    def __init__(self, owner: Downloader, task: Task, index: int) -> None:
+    def __init__(self, owner: Downloader, entry: Entry[Task]) -> None:
+        task = entry.item
         workspace = owner.workspace
         self._count_bytes = owner.count_bytes
         self._session = owner.session
@@ -155,8 +156,9 @@ class _Transfer:
             owner.timeout,
             owner.runtime,
             can_resend=task.job.can_resend,
+            is_resting=partial(owner.session.is_resting, entry.line),
         )
-        self._account = Account(task, index, self._folder.path, self._tries, owner.runtime)
+        self._account = Account(task, entry.index, self._folder.path, self._tries, owner.runtime)
         self._ending = Ending(workspace, task, self._account, self._checks)
         self._restarts = 0
         self._refusal = ""

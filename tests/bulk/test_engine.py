@@ -93,6 +93,9 @@ class FakeSession:
     def leave(self) -> tuple[int, float]:
         return 1, 0.0
 
+    def is_resting(self, line: str) -> bool:
+        return False
+
 
 class Bench:
     """A fetch and the session made for it."""

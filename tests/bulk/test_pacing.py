@@ -28,7 +28,7 @@ def fill(pace: Pace[str], lines: str) -> None:
 
 def start_all(pace: Pace[str]) -> list[Entry[str]]:
     entries = []
-    while (entry := pace.start()) is not None:
+    while (entry := pace.start(0.0)) is not None:
         entries.append(entry)
     return entries
 
@@ -117,7 +117,7 @@ def test_a_slow_host_makes_the_pace_look_further() -> None:
     index = 0
     while pace.wants_more:
         pace.add(Entry(index, "slow", "slow"))
-        pace.start()
+        pace.start(0.0)
         index += 1
     assert pace.queued == 50
 
@@ -128,7 +128,7 @@ def test_with_work_at_hand_the_pace_looks_no_further() -> None:
     index = 0
     while pace.wants_more:
         pace.add(Entry(index, "fast", "fast"))
-        pace.start()
+        pace.start(0.0)
         index += 1
     assert (pace.running, pace.queued) == (4, 4)
 
