@@ -38,7 +38,7 @@ from pooledhttp.bulk.inputs import OpenList, Source, Sources, UrlList
 from pooledhttp.bulk.jobs import Job, Saved, Sink
 from pooledhttp.bulk.lock import DirectoryInUse
 from pooledhttp.bulk.names import Naming, UrlNames
-from pooledhttp.bulk.options import Batches
+from pooledhttp.bulk.options import AnyExecutor, Batches
 from pooledhttp.bulk.report import DownloadResult, Result, Tally, one_line
 from pooledhttp.bulk.resting import HostGivenUp
 from pooledhttp.bulk.rows import State
@@ -75,6 +75,7 @@ __all__ = [
     "Tally",
     # over an executor
     "Workers",
+    "AnyExecutor",
     "Batches",
     # errors
     "DirectoryInUse",

@@ -31,6 +31,7 @@ from pooledhttp.cli.fetch_report import (
     tell_what_is_missing,
 )
 from pooledhttp.cli.fetch_settings import make_session
+from pooledhttp.cli.fetch_workers import open_executor
 from pooledhttp.cli.progress import Meter, open_meter
 from pooledhttp.cli.stopping import Stop
 
@@ -56,9 +57,9 @@ def main(args: argparse.Namespace) -> int:
             return tell_what_is_missing(args, source)
         try:
             download = stack.enter_context(_open_download(args, source, stack, stop))
-        except (ValueError, FileExistsError, NotADirectoryError) as error:
+        except (ValueError, ModuleNotFoundError, FileExistsError, NotADirectoryError) as error:
             return complain(error, USAGE)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             return complain(error, FILES)
         meter = open_meter(total, quiet=args.quiet)
         with stop.signals(download):
@@ -142,6 +143,7 @@ def _open_download(
         max_size=args.max_size,
         mtime=args.mtime,
         failures=args.failures or Path(args.directory) / bulk.FAILURES,
+        executor=open_executor(args, stack),
     )
 
 
@@ -180,7 +182,7 @@ def _run(download: Download, meter: Meter) -> Report:
             show()
     except KeyboardInterrupt:
         pass  # told by the signal
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # `WorkerLost`, `WorkerMismatch`
         report.error = error
     finally:
         download.close()

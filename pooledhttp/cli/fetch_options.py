@@ -55,6 +55,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     _add_pace(parser.add_argument_group("pace (default: no limit)"))
     _add_requests(parser.add_argument_group("requests"))
     _add_trust(parser.add_argument_group("TLS"))
+    _add_workers(parser.add_argument_group("more than one process"))
     return parser
 
 
@@ -190,6 +191,22 @@ def _add_requests(group: argparse._ArgumentGroup) -> None:
     add("--proxy", metavar="URL", help="for all requests; '' for none (default: *_PROXY variables)")
     add("--cookies", type=_existing, metavar="FILE", help="send these, in Netscape's format")
     add("--netrc-file", type=_existing, metavar="FILE", help="instead of ~/.netrc")
+
+
+def _add_workers(group: argparse._ArgumentGroup) -> None:
+    where = group.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        type=count,
+        metavar="N",
+        help="work in N processes; all limits hold for them together",
+    )
+    where.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="work on the cluster of this scheduler, such as tcp://10.0.0.1:8786, or a scheduler"
+        " file; DIR has to be on storage that all workers share",
+    )
 
 
 def _add_trust(group: argparse._ArgumentGroup) -> None:

@@ -42,7 +42,7 @@ class Report:
 
     tally: Tally
     seconds: float = 0.0
-    error: OSError | None = None
+    error: Exception | None = None
     first_failures: tuple[str, ...] = ()
 
 
@@ -62,7 +62,7 @@ def status_of(report: Report, stop: Stop, ok_if: float = 1.0) -> int:
     return FILES if _is_of_files(report.error) else SOME_FAILED
 
 
-def _is_of_files(error: OSError) -> bool:
+def _is_of_files(error: Exception) -> bool:
     """Whether an error is about the directory and not about the list."""
     from pooledhttp.bulk import JournalError, RunStopped
 
@@ -70,8 +70,8 @@ def _is_of_files(error: OSError) -> bool:
     return is_ours or _is_disk_full(error)
 
 
-def _is_disk_full(error: OSError) -> bool:
-    return error.errno in (ENOSPC, EDQUOT)
+def _is_disk_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT)
 
 
 def tell(args: argparse.Namespace, download: Download, report: Report, stop: Stop) -> None:
@@ -97,11 +97,11 @@ def tell(args: argparse.Namespace, download: Download, report: Report, stop: Sto
             print(f"({wanted} is a file that is not ours, or its disk is full)")
 
 
-def _complain_of_run(error: OSError) -> None:
+def _complain_of_run(error: Exception) -> None:
     if _is_disk_full(error):
         text = "the disk is full. Make room, and run the same command again."
-    elif _is_of_files(error):
-        text = str(error)
+    elif _is_of_files(error) or isinstance(error, RuntimeError):
+        text = str(error)  # the directory, or the workers
     else:
         text = f"the list could not be read to its end: {error}"
     print(f"pooledhttp fetch: {text}", file=sys.stderr)
@@ -120,6 +120,7 @@ def _summary(tally: Tally, download: Download, seconds: float) -> str:
         (tally.unchanged, "unchanged"),
         (download.not_done - tally.failed, "not reached"),
         (download.duplicates, "in the list more than once"),
+        (download.repeated, "begun again since a worker died"),
     )
     rest = ", ".join(f"{number} {words}" for number, words in others if number > 0)
     if rest:

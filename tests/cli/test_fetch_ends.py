@@ -129,6 +129,18 @@ def test_a_signal_ends_a_run_tidily(tmp_path: Path, number: signal.Signals) -> N
     assert sorted(path.name for path in out.iterdir()) == [".pooledhttp", "a", "failures.txt"]
 
 
+def test_ctrl_c_ends_the_worker_processes_too(tmp_path: Path) -> None:
+    """Of a command in a terminal, which sends the signal to all of them."""
+    with stalled(tmp_path, "--workers", 2, "--jobs", 12, "--per-host", 6) as (command, out):
+        os.write(command.master, b"\x03")
+        said = command.read_to_end()
+    assert command.process.returncode == 130, said
+    assert "Traceback" not in said and "interrupted" in said
+    sizes = [part.stat().st_size for part in out.glob(".pooledhttp/parts/*")]
+    assert sizes == [70_000] * 3
+    assert not list(out.glob(".pooledhttp/run-*"))
+
+
 def test_a_terminal_that_is_closed_ends_a_run(tmp_path: Path) -> None:
     """The terminal's own SIGHUP; nothing can be printed any more."""
     with stalled(tmp_path) as (command, out):

@@ -228,3 +228,13 @@ def test_a_wrong_file_of_options_is_wrong_use(
         fetch("--config", tmp_path / "fetch.toml", "http://127.0.0.1:1/")
     said = capsys.readouterr().err
     assert ended.value.code == 2 and problem in said and "fetch.toml" in said
+
+
+@pytest.mark.parametrize("option", [("--proxy", "http://p"), ("--cacert", __file__)])
+def test_what_a_cluster_does_not_see_is_refused(
+    option: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before a scheduler is looked for."""
+    arguments = ["--dask", "tcp://127.0.0.1:9", *option, "http://a.example/", "-d", str(tmp_path)]
+    assert main(["fetch", *arguments]) == 2
+    assert f"--dask cannot be used with {option[0]}" in capsys.readouterr().err

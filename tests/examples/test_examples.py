@@ -20,6 +20,11 @@ SAID = {
     "service": ["/lamp", 'pooledhttp_leases_total{origin="UPSTREAM",pool="upstream"} 1.0'],
     "tracing": ["  GET 200", "  POST 201", "check out"],
     "quickstart": ["200 /hello?name=you", "201 {'n': 1}", "as expected: 404", "/streamed"],
+    "many_processes": [
+        "200 fetched, 0 there before, 0 failed, 0 repeated",
+        "0 fetched, 200 there before, 0 failed, 0 repeated",
+    ],
+    "dask_cluster": ["1890 bytes from 200 pages over 4 connections"],
     "bulk_fetch": ["number 200 failed: InvalidURL", "196 fetched, 4 refused, 1 failed"],
     "mirror": [
         *("20 fetched, 0 there already, 0 failed", "missing.txt: HTTP 404 Not Found"),
@@ -34,7 +39,12 @@ SAID = {
 
 
 #: What an example needs besides the extra `test`.
-NEEDS = {"on_an_event_loop": "greenlet", "service": "flask", "tracing": "opentelemetry.sdk"}
+NEEDS = {
+    "dask_cluster": "distributed",
+    "on_an_event_loop": "greenlet",
+    "service": "flask",
+    "tracing": "opentelemetry.sdk",
+}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
