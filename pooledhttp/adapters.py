@@ -650,7 +650,9 @@ class HTTPAdapter(BaseAdapter):
         self, request: Any, verify: Any, proxies: Mapping[str, str] | None, cert: Any
     ) -> Any:
         """Return the pool for a request, remembered as long as no extension point is overridden."""
-        if self._is_overridden():
+        if not _CONNECTING.are_used_by(
+            self
+        ):  # a subclass, a patch or this instance has its own way
             return self._find_connection(request, verify, proxies, cert)
         memory = self._memory
         url = request.url
@@ -680,10 +682,6 @@ class HTTPAdapter(BaseAdapter):
         conn = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
         self.cert_verify(conn, request.url, verify, cert)
         return conn
-
-    def _is_overridden(self) -> bool:
-        """Whether a subclass, a patch or this instance has its own way of finding connections."""
-        return not _CONNECTING.are_used_by(self)
 
     def _send_over_pool(
         self, conn: transport.OriginPool, request: Any, target: str, stream: bool, timeout: Any

@@ -586,15 +586,16 @@ def jar_for(jar: Any, url: str, host: str | bytes | None = None) -> Any:
     """
     policy = getattr(jar, "_policy", None)
     picked = RequestsCookieJar(policy)
+    if type(jar) is RequestsCookieJar and not jar._cookies:
+        return picked
     if type(jar) is not RequestsCookieJar or not goes_by_domain(policy):
         return merge_cookies(picked, jar)
-    if jar._cookies:
-        site = _site(url, host)
-        if _STORING.are_in(RequestsCookieJar) and "cookies_for" not in jar.__dict__:
-            jar.copy_for(picked, site)
-        else:
-            for cookie in jar.cookies_for(MockRequest(_Asked(url, {"Host": host} if host else {}))):
-                picked.set_cookie(copy_cookie(cookie))
+    site = _site(url, host)
+    if _STORING.are_in(RequestsCookieJar) and "cookies_for" not in jar.__dict__:
+        jar.copy_for(picked, site)
+    else:
+        for cookie in jar.cookies_for(MockRequest(_Asked(url, {"Host": host} if host else {}))):
+            picked.set_cookie(copy_cookie(cookie))
     return picked
 
 

@@ -29,7 +29,10 @@ HooksInput: TypeAlias = "Mapping[str, Hook | Iterable[Hook]]"
 
 def default_hooks() -> dict[str, list[Hook]]:
     """Return a new table that has an empty list of hooks for every event."""
-    return {event: [] for event in HOOKS}
+    hooks: dict[str, list[Hook]] = {}
+    for event in HOOKS:  # each request makes two such tables: no comprehension, which is a call
+        hooks[event] = []
+    return hooks
 
 
 def dispatch_hook(

@@ -354,16 +354,17 @@ def _more_to_remove(response: Response) -> Iterable[str]:
 def _store_cookies(jar: Any, request: Any, response: Response) -> None:
     """Store the cookies of a response in a jar."""
     # Few responses set cookies, and most of ours can tell without what `raw` is made of.
-    if isinstance(response, Response) and not response._may_set_cookies:
-        return
     arrival = response._unread if isinstance(response, Response) else None
+    if arrival is not None:
+        if not arrival.sets_cookies:
+            return
+    elif isinstance(response, Response) and not response._may_set_cookies:
+        return
     extract_cookies_to_jar(jar, request, response.raw if arrival is None else arrival)
 
 
-def _final_url(url: UrlInput | None, cookies: object) -> str:
+def _final_url(url: UrlInput | None) -> str:
     """Return a URL in the form that its cookies are chosen by; empty if that cannot be told."""
-    if not getattr(cookies, "_cookies", None):
-        return ""  # no cookies, nothing to choose
     try:
         return canonical_url(url)
     except (RequestException, ValueError):
@@ -537,7 +538,10 @@ class Session(SessionRedirectMixin):
             RequestException: Something in it cannot be sent; the class says what.
         """
         headers = merge_setting(request.headers, self.headers, dict_class=CaseInsensitiveDict)
-        jar = jar_for(self.cookies, _final_url(request.url, self.cookies), _host_field(headers))
+        if getattr(self.cookies, "_cookies", None):
+            jar = jar_for(self.cookies, _final_url(request.url), _host_field(headers))
+        else:
+            jar = jar_for(self.cookies, "")  # no cookies, nothing to choose
         if request.cookies:
             given = request.cookies
             if not isinstance(given, cookielib.CookieJar):

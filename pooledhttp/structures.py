@@ -93,6 +93,15 @@ class CaseInsensitiveDict(MutableMapping[str, V], Generic[V]):
         twin._store = self._store.copy()
         return twin
 
+    def copy_without_none(self) -> CaseInsensitiveDict[V]:
+        """Return what `copy` returns, without the names whose value is `None`."""
+        twin: CaseInsensitiveDict[V] = CaseInsensitiveDict.__new__(CaseInsensitiveDict)
+        store = twin._store = self._store.copy()
+        for pair in self._store.values():
+            if pair[1] is None:
+                del store[pair[0].lower()]
+        return twin
+
     def __repr__(self) -> str:
         return repr(dict(self.items()))
 

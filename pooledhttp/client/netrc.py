@@ -99,14 +99,15 @@ def _netrc_path() -> str | None:
 
 def _candidates() -> tuple[str, ...]:
     """Return where the file may be."""
-    named = get_variable("NETRC")
-    if named is not None:
-        return (os.path.expanduser(named),)
     variables = raw_variables()
-    home = None if variables is None else variables.get(b"HOME")
-    if home is None or os.path.expanduser is not _EXPANDUSER:
-        return _in_home(None)
-    return _remembered_in_home(home)
+    if (
+        variables is not None and b"NETRC" not in variables
+    ):  # whose names are bytes, on most systems
+        home = variables.get(b"HOME")
+        if home is not None and os.path.expanduser is _EXPANDUSER:
+            return _remembered_in_home(home)
+    named = get_variable("NETRC")
+    return _in_home(None) if named is None else (os.path.expanduser(named),)
 
 
 def _in_home(home: bytes | None) -> tuple[str, ...]:

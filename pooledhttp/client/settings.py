@@ -13,7 +13,7 @@ programs and tests set and unset them between requests.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import urllib3
@@ -29,6 +29,8 @@ from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import plan_timeout
 
 __all__ = ["SessionExtras", "bundle_from_environment", "merge_hooks", "merge_setting"]
+
+_MAPPINGS = frozenset({dict, CaseInsensitiveDict})
 
 #: The variables that name a bundle of CA certificates; the first one that is set counts.
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -105,10 +107,17 @@ def merge_setting(
         return request_setting
     if request_setting is None:
         return session_setting
-    if not (_is_mapping(session_setting) and _is_mapping(request_setting)):
+    # Asking the abstract class takes longer than merging, and most settings are of these classes.
+    if not (
+        (type(session_setting) in _MAPPINGS or _is_mapping(session_setting))
+        and (type(request_setting) in _MAPPINGS or _is_mapping(request_setting))
+    ):
         return request_setting
+    merged: Any
     if dict_class is CaseInsensitiveDict and type(session_setting) is CaseInsensitiveDict:
-        merged: Any = session_setting.copy()
+        if not request_setting:
+            return session_setting.copy_without_none()
+        merged = session_setting.copy()
     elif session_setting:
         merged = dict_class(to_key_val_list(session_setting))
     else:
@@ -125,13 +134,7 @@ def merge_setting(
 
 
 def _is_mapping(value: Any) -> bool:
-    # Asking the abstract class takes longer than merging, and most settings are of these classes.
-    kind = type(value)
-    return (
-        kind is dict
-        or kind is CaseInsensitiveDict
-        or (kind is not bool and isinstance(value, Mapping))
-    )
+    return type(value) is not bool and isinstance(value, Mapping)
 
 
 def merge_hooks(
@@ -149,5 +152,4 @@ def merge_hooks(
 
 def bundle_from_environment() -> str | None:
     """Return the path of the CA bundle the environment names, or None."""
-    named: Iterable[str | None] = map(get_variable, _BUNDLE_VARIABLES)
-    return next(filter(None, named), None)
+    return get_variable(_BUNDLE_VARIABLES[0]) or get_variable(_BUNDLE_VARIABLES[1]) or None

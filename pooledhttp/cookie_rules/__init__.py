@@ -26,6 +26,7 @@ from pooledhttp.cookie_rules.policy import (
     SitePolicy,
     default_policy,
     goes_by_domain,
+    is_default_original,
 )
 from pooledhttp.cookie_rules.selection import header_for, selects_as_defined
 from pooledhttp.cookie_rules.sites import Site, site_of
@@ -43,6 +44,7 @@ __all__ = [
     "copy_cookie",
     "default_policy",
     "goes_by_domain",
+    "is_default_original",
     "header_for",
     "pick_of",
     "selects_as_defined",

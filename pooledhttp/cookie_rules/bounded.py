@@ -80,7 +80,8 @@ class BoundedJar(CookieJar):
             if not (sets_as_defined(policy) and self._extract_ordinary(response, request)):
                 super().extract_cookies(response, request)
             if self._server_count > count:
-                for domain in domains_of(request):
+                site = getattr(request, "site", None)
+                for domain in domains_of(request) if site is None else site.domains:
                     self._bound_domain(domain)
             if self._server_count > MAX_COOKIES:
                 self._bound_all()

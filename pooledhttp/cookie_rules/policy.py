@@ -13,7 +13,14 @@ from http.cookiejar import (  # type: ignore[attr-defined]
 )
 from typing import Any
 
-__all__ = ["MAX_COOKIE_BYTES", "ShownPolicy", "SitePolicy", "default_policy", "goes_by_domain"]
+__all__ = [
+    "MAX_COOKIE_BYTES",
+    "ShownPolicy",
+    "SitePolicy",
+    "default_policy",
+    "goes_by_domain",
+    "is_default_original",
+]
 
 #: RFC 6265bis, section 5.6: a cookie whose name and value are longer together is not kept.
 MAX_COOKIE_BYTES = 4096
@@ -106,8 +113,12 @@ def default_policy(kind: type[SitePolicy] = SitePolicy) -> CookiePolicy:
     Args:
         kind: What is made otherwise.
     """
-    current = http.cookiejar.DefaultCookiePolicy
-    return kind() if current is _ORIGINAL else current()
+    return kind() if is_default_original() else http.cookiejar.DefaultCookiePolicy()
+
+
+def is_default_original() -> bool:
+    """Return whether no program has replaced `http.cookiejar.DefaultCookiePolicy`."""
+    return http.cookiejar.DefaultCookiePolicy is _ORIGINAL
 
 
 def goes_by_domain(policy: object) -> bool:

@@ -54,6 +54,9 @@ AuthInput: TypeAlias = (
 #: A space or line break in a method would write the rest of the request line, or a second request.
 _TOKEN = re.compile(TOKEN)
 
+#: Methods that need no check.
+_USUAL = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 #: The classes of `data` of which an empty value is no body.
 _EMPTY = (dict, list, type(None))
 
@@ -65,13 +68,6 @@ _BODILESS = ("GET", "HEAD")
 _valid_fields: set[tuple[tuple[str, Any], ...]] = set()
 _MAX_VALID = 64
 _CHECK = check_header_validity
-
-
-def _is_known(fields: tuple[tuple[str, Any], ...]) -> bool:
-    try:
-        return fields in _valid_fields
-    except TypeError:
-        return False  # a value that cannot be hashed is none of a field
 
 
 def _remember_valid(fields: tuple[tuple[str, Any], ...]) -> None:
@@ -218,7 +214,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
             InvalidHeader: It is not a token (it has a space, a line break or the like in it), so
                 that it would change what the rest of the request line says. Also a ValueError.
         """
-        if method is not None:
+        if method is not None and method not in _USUAL:
             name = (method.decode("ascii") if isinstance(method, bytes) else method).upper()
             if not _TOKEN.fullmatch(name):
                 raise InvalidHeader(f"Invalid method {name!r}: it must be a single word")
@@ -247,7 +243,11 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         """
         if type(headers) is CaseInsensitiveDict:
             pairs: Any = headers.snapshot()
-            if check_header_validity is _CHECK and _is_known(pairs):
+            try:
+                is_known = check_header_validity is _CHECK and pairs in _valid_fields
+            except TypeError:
+                is_known = False  # a value that cannot be hashed is none of a field
+            if is_known:
                 self.headers = headers.copy()
                 return
         else:
