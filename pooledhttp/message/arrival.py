@@ -110,6 +110,15 @@ class Arrival:
         """What stands for http.client's response where cookies are read; see `OriginalResponse`."""
         return ArrivedFields(self.head.headers)
 
+    @property
+    def sets_cookies_of_an_age(self) -> bool:
+        """Whether it matters when a cookie arrived; `True` as well where that is not clear."""
+        names = self.head.names
+        if b"set-cookie2" in names:
+            return True
+        lines = self.fields["set-cookie"][1].lower() if b"set-cookie" in names else ""
+        return "max-age" in lines or "expires" in lines
+
     def make_headers(self) -> CaseInsensitiveDict[str]:
         """Return a new table of the fields."""
         table: CaseInsensitiveDict[str] = CaseInsensitiveDict()

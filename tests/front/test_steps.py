@@ -137,3 +137,25 @@ def test_the_request_of_a_response_has_what_was_sent(server: ScriptedServer) -> 
         first.request.headers["X-Later"] = "1"
         session.get(server.url("/"), timeout=20)
     assert server.requests[-1].header("X-Later") is None
+
+
+def test_cookies_of_a_response_are_read_by_the_request_that_was_sent(
+    server: ScriptedServer,
+) -> None:
+    """Whatever becomes of the request, and of the jar of the session, before they are looked at."""
+    with pooledhttp.Session() as session:
+        response = session.get(server.url("/cookie"), timeout=20)
+        response.request.url = "http://other.example/"
+        response.request.headers["Host"] = "other.example"
+        session.cookies.clear()
+        (cookie,) = response.cookies
+    assert (cookie.name, cookie.value, cookie.domain) == ("a", "b", "127.0.0.1")
+
+
+def test_cookies_of_a_response_without_an_age_are_read_once(server: ScriptedServer) -> None:
+    """The session stores them; those of the response are made when they are looked at."""
+    with pooledhttp.Session() as session:
+        session.get(server.url("/cookie"), timeout=20)
+        steps = steps_of(lambda: session.get(server.url("/cookie"), timeout=20))
+        both = steps_of(lambda: session.get(server.url("/cookie"), timeout=20).cookies)
+    assert (steps[SLOW["cookies"]], both[SLOW["cookies"]]) == (1, 2)
