@@ -15,7 +15,9 @@ import pytest
 from urllib3.exceptions import HTTPError
 
 from pooledhttp.http1.connection import Connection
+from pooledhttp.http1.messages import ResponseLimits
 from pooledhttp.http1.odd_heads import FRAMING, LINES
+from pooledhttp.http1.parser_choice import ParserChoice
 from pooledhttp.http1.states import State
 from tests.http1.script import PLAN, ScriptedStream, get
 
@@ -101,9 +103,13 @@ def read_by_them(data: bytes) -> Reading | None:
         data = b"\n".join(lines)
 
 
-def read_by_us(data: bytes, pieces: list[bytes]) -> tuple[Reading, tuple[str, ...]] | None:
+def read_by_us(
+    data: bytes, pieces: list[bytes], parser: ParserChoice
+) -> tuple[Reading, tuple[str, ...]] | None:
     """What we make of the bytes, and what was repaired; `None` if we refuse."""
-    connection = Connection(ScriptedStream([*pieces, b""]), "http://a.test:80")  # type: ignore[arg-type]
+    limits = ResponseLimits(parser=parser)
+    stream = ScriptedStream([*pieces, b""])
+    connection = Connection(stream, "http://a.test:80", limits)  # type: ignore[arg-type]
     try:
         connection.send(get(), PLAN)
         head = connection.read_head(PLAN)
@@ -172,7 +178,7 @@ def compare(seed: int, count: int) -> None:
     for number in range(count):
         data = make(rng)
         cut = rng.randrange(1, len(data))
-        found = read_by_us(data, [data[:cut], data[cut:]])
+        found = read_by_us(data, [data[:cut], data[cut:]], "h11" if number % 2 else "auto")
         if found is None:
             continue
         ours, repairs = found

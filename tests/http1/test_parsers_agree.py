@@ -126,9 +126,9 @@ def compare(seed: int, count: int) -> None:
             )
 
 
-def test_five_thousand_mutated_responses() -> None:
+def test_ten_thousand_mutated_responses() -> None:
     """Status, fields, body, error, repairs and reuse are the same with both."""
-    compare(seed=13, count=5_000)
+    compare(seed=13, count=10_000)
 
 
 @pytest.mark.long

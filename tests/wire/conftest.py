@@ -8,6 +8,9 @@ import pytest
 
 import pooledhttp
 from tests.support.descriptors import open_descriptors, wait_until_closed
+from tests.support.parsers import each_parser
+
+__all__ = ["each_parser"]
 
 
 @pytest.fixture(autouse=True)

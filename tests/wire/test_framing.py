@@ -9,6 +9,8 @@ from pooledhttp.exceptions import ChunkedEncodingError, ConnectionError, Invalid
 from tests.support.scripted import Peer, ScriptedServer, respond
 from tests.wire.tools import Case, close, first_then_new, play, prompt, reset, table
 
+pytestmark = pytest.mark.usefixtures("each_parser")
+
 HELLO = b"hello"
 
 

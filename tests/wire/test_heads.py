@@ -10,6 +10,8 @@ from tests.support.scripted import Peer, ScriptedServer, answering
 from tests.wire.test_framing import HELLO, head, length
 from tests.wire.tools import Case, close, first_then_new, play, prompt, reset, table
 
+pytestmark = pytest.mark.usefixtures("each_parser")
+
 OK = length("5")
 
 

@@ -22,6 +22,8 @@ from tests.support.scripted import Peer, ScriptedServer, answering, respond
 from tests.wire.test_framing import CHUNK, END, HELLO, chunks
 from tests.wire.tools import SAME, Case, close, first_then_new, play, prompt, table
 
+pytestmark = pytest.mark.usefixtures("each_parser")
+
 START = b"HTTP/1.1 200 OK\r\n"
 MORE = b"\r\nContent-Length: 5"
 

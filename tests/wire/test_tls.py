@@ -7,6 +7,7 @@ import socket
 import ssl
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,38 @@ def test_a_replaced_bundle_ends_what_the_old_one_verified(
             session.get(server.url(), verify=str(bundle), timeout=5)
         assert len(server.requests) == 2
         session.close()
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(1_000, marks=pytest.mark.long)])
+def test_new_connections_read_no_ca_file_again(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Parsing a bundle costs more than a handshake: each is loaded once, also by many threads."""
+    bundles = [tmp_path / "one.pem", tmp_path / "two.pem"]
+    for bundle in bundles:
+        authority.ca.cert_pem.write_to_path(str(bundle))
+    loaded: list[object] = []
+    load = ssl.SSLContext.load_verify_locations
+
+    def load_and_note(context: ssl.SSLContext, cafile: Any = None, *more: Any) -> None:
+        loaded.append(cafile)
+        load(context, cafile, *more)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", load_and_note)
+    closing = answering(respond(b"x", headers=[("Connection", "close")]))
+    with (
+        ScriptedServer(closing, tls=authority.server_context()) as server,
+        pooledhttp.Session() as session,
+        ThreadPoolExecutor(4) as workers,
+    ):
+
+        def get(number: int) -> bool:
+            bundle = str(bundles[number % 2])
+            return bool(session.get(server.url(), verify=bundle, timeout=30).ok)
+
+        assert all(workers.map(get, range(count)))
+        assert session.pool.stats().total.created == count
+    assert sorted(map(str, loaded)) == [str(bundle) for bundle in bundles]
 
 
 def test_files_that_went_away(
