@@ -1,32 +1,42 @@
 """The clients on an event loop that are compared: each is made once, and then gets a URL.
 
 A factory returns the client, for `async with`, and the function that gets the URL once and reads
-the body. It raises ImportError where its library is not installed.
+the body.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ASYNC_CLIENTS", "Get"]
+if TYPE_CHECKING:
+    from pooledhttp.transport import ParserChoice
+
+__all__ = ["ASYNC_CLIENTS", "Get", "is_installed"]
 
 Get = Callable[[], Awaitable[object]]
 
+#: Called with a URL, the number of connections, and the file of the authority to trust.
+Factory = Callable[[str, int, str | None], tuple[Any, Get]]
 
-def _pooledhttp(url: str, connections: int, bundle: str | None) -> tuple[Any, Get]:
-    import pooledhttp
 
-    limits = pooledhttp.PoolConfig(max_per_host=connections, max_idle_total=connections)
-    session = pooledhttp.AsyncSession(pool=limits)
-    session.verify = bundle or True
+def _pooledhttp(parser: ParserChoice) -> Factory:
+    def make(url: str, connections: int, bundle: str | None) -> tuple[Any, Get]:
+        import pooledhttp
 
-    async def get() -> None:
-        _ = (await session.get(url)).content
+        limits = pooledhttp.PoolConfig(max_per_host=connections, max_idle_total=connections)
+        session = pooledhttp.AsyncSession(pool=limits, parser=parser)
+        session.verify = bundle or True
 
-    return session, get
+        async def get() -> None:
+            _ = (await session.get(url)).content
+
+        return session, get
+
+    return make
 
 
 def _aiohttp(url: str, connections: int, bundle: str | None) -> tuple[Any, Get]:
@@ -55,8 +65,16 @@ def _httpx(url: str, connections: int, bundle: str | None) -> tuple[Any, Get]:
     return client, get
 
 
-ASYNC_CLIENTS: dict[str, Callable[[str, int, str | None], tuple[Any, Get]]] = {
-    "pooledhttp": _pooledhttp,
+def is_installed(name: str) -> bool:
+    """Whether the libraries of a client are there."""
+    needed = {"pooledhttp": "httptools", "with h11": "h11"}.get(name, name)
+    return importlib.util.find_spec(needed) is not None
+
+
+#: "pooledhttp" reads by httptools, as it does when that is installed.
+ASYNC_CLIENTS: dict[str, Factory] = {
+    "pooledhttp": _pooledhttp("httptools"),
+    "with h11": _pooledhttp("h11"),
     "aiohttp": _aiohttp,
     "httpx": _httpx,
 }

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib.util
 import json
 import statistics
 import subprocess
@@ -25,7 +24,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from benchmarks.async_clients import ASYNC_CLIENTS
+from benchmarks.async_clients import ASYNC_CLIENTS, is_installed
 from benchmarks.instructions import count_instructions
 from benchmarks.nginx import running_nginx
 from benchmarks.origin import running_origin
@@ -169,7 +168,7 @@ def main() -> None:
     parser.add_argument("--instructions", action="store_true", help="count with callgrind")
     parser.add_argument("--only", nargs="+", default=[*ASYNC_CLIENTS, _THREADS])
     args = parser.parse_args()
-    names = [n for n in args.only if n == _THREADS or importlib.util.find_spec(n) is not None]
+    names = [name for name in args.only if name == _THREADS or is_installed(name)]
     with running_server(args.tls and not args.instructions) as server:
         task = {**server, "connections": args.connections, "seconds": args.seconds}
         if args.instructions:

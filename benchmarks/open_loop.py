@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import json
 import random
 import statistics
@@ -21,7 +20,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks.async_clients import ASYNC_CLIENTS
+from benchmarks.async_clients import ASYNC_CLIENTS, is_installed
 from benchmarks.event_loop import Task, highest_rate, running_server
 
 __all__ = ["main"]
@@ -73,7 +72,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     args = parser.parse_args()
-    names = [name for name in _NAMES if importlib.util.find_spec(name) is not None]
+    names = [name for name in _NAMES if is_installed(name)]
     with running_server(args.tls) as server:
         task = {**server, "seconds": args.seconds, "name": "pooledhttp"}
         rates = [
