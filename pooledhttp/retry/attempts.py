@@ -275,7 +275,9 @@ class Attempts:
                 self._method, self._url, response=response, _pool=self._pool
             )
             delay = self._delay_after(policy, response)
-            reason = ResponseError(ResponseError.SPECIFIC_ERROR.format(status_code=status))
+            reason = ResponseError(
+                ResponseError.SPECIFIC_ERROR.format(status_code=status) + self._lateness(delay)
+            )
             exhausted = caused(MaxRetryError(self._pool, self._url, reason), reason)
             obstacle = self._obstacle(delay, reason, exhausted)
             # A 429 without Retry-After is retried because the user named it: the count is theirs.
@@ -310,6 +312,15 @@ class Attempts:
         if max(delay, self._pause_left()) >= self._deadline.remaining():
             return out_of_time
         return self._rewind_body(reason)
+
+    def _lateness(self, delay: float) -> str:
+        """What to add to the reason where the policy allows a retry, but the deadline does not."""
+        wait, left = max(delay, self._pause_left()), self._deadline.remaining()
+        if wait < left:
+            return ""
+        return (
+            f"; the next attempt is due in {wait:.1f} s, and the total timeout ends in {left:.1f} s"
+        )
 
     def _pay(self) -> bool:
         """Take a retry from the budget, if there is one to take it from."""

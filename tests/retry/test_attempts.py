@@ -418,9 +418,14 @@ class TestDeadline:
         assert run.error() is error
 
     def test_a_retry_after_beyond_it_ends_as_an_exhausted_status(self) -> None:
-        """`raise_on_status` says how."""
+        """`raise_on_status` says how, and the error says why no more attempts were made."""
         run = Run(Retry(5), answer(503, Retry_After="9"), total=5)
-        assert isinstance(run.error(), u3.MaxRetryError)
+        error = run.error()
+        assert isinstance(error, u3.MaxRetryError)
+        assert str(error.reason) == (
+            "too many 503 error responses; the next attempt is due in 9.0 s, "
+            "and the total timeout ends in 5.0 s"
+        )
         assert run.disposed == [503]
         run = Run(Retry(5, raise_on_status=False), answer(503, Retry_After="9"), total=5)
         assert run.result().status == 503
