@@ -113,7 +113,7 @@ class Arrival:
     @property
     def sets_cookies_of_an_age(self) -> bool:
         """Whether it matters when a cookie arrived; `True` as well where that is not clear."""
-        names = self.head.names
+        names = self.head.by_name
         if b"set-cookie2" in names:
             return True
         lines = self.fields["set-cookie"][1].lower() if b"set-cookie" in names else ""
