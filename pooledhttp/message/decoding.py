@@ -337,8 +337,8 @@ class Decoder(ContentDecoder):
         if self._failure is not None:
             raise DecodeError(
                 f"Received response with content-encoding: {', '.join(self._codings)}, but failed"
-                " to decode it. The body is coded otherwise: send Accept-Encoding: identity, or"
-                " read it as it came from response.raw.",
+                " to decode it. Send Accept-Encoding: identity, or read the bytes as they came from"
+                " response.raw.",
                 self._failure,
             ) from self._failure
 
