@@ -33,12 +33,14 @@ from pooledhttp.bulk.download import Download, download, set_journal_aside
 from pooledhttp.bulk.failures import FAILURES
 from pooledhttp.bulk.fetch import fetch
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch
+from pooledhttp.bulk.following import FollowedList
 from pooledhttp.bulk.formats import FORMATS, Item, read_urls
 from pooledhttp.bulk.inputs import OpenList, Source, Sources, UrlList
 from pooledhttp.bulk.jobs import Job, Saved, Sink
 from pooledhttp.bulk.lock import DirectoryInUse
 from pooledhttp.bulk.names import Naming, UrlNames
 from pooledhttp.bulk.options import AnyExecutor, Batches
+from pooledhttp.bulk.pacing import HostCounts
 from pooledhttp.bulk.report import DownloadResult, Result, Tally, one_line
 from pooledhttp.bulk.resting import HostGivenUp
 from pooledhttp.bulk.rows import State
@@ -66,6 +68,7 @@ __all__ = [
     "DownloadResult",
     "Naming",
     "UrlList",
+    "FollowedList",
     "Run",
     "set_journal_aside",
     "JobRecord",
@@ -77,6 +80,7 @@ __all__ = [
     "Workers",
     "AnyExecutor",
     "Batches",
+    "HostCounts",
     # errors
     "DirectoryInUse",
     "HostGivenUp",

@@ -33,6 +33,7 @@ from pooledhttp.bulk.halting import HaltableRuntime
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.lanes import AnyFuture, Lanes
 from pooledhttp.bulk.options import Batches
+from pooledhttp.bulk.pacing import HostCounts
 from pooledhttp.bulk.partition import Spreader, share
 from pooledhttp.bulk.retrying import is_idempotent
 from pooledhttp.bulk.travel import (
@@ -335,6 +336,10 @@ class Dispatcher(Generic[W, R]):
         finally:
             self._runtime.close()
             self._lanes.close()
+
+    def hosts(self) -> HostCounts:
+        """Return how many hosts workers have places at; their rests and pauses are not known."""
+        return HostCounts(len(self._granted), 0, 0)
 
     def stats(self) -> PoolStats:
         """Return the counters of all workers' pools, as far as they have come home."""

@@ -82,6 +82,11 @@ class Download(Results[DownloadResult]):
     def _has_input(self) -> bool:
         return self._source is not None or bool(self._ready)
 
+    @property
+    def _waits_for_input(self) -> bool:
+        source = self._source
+        return isinstance(source, Source) and not source.is_ready
+
     def stop(self) -> None:
         """Have the run end as soon as possible. Never blocks; a signal handler may call it.
 
@@ -127,7 +132,7 @@ class Download(Results[DownloadResult]):
         seconds = 0.0
         while self._engine.wants_more:
             if not self._ready:
-                if self._source is None:
+                if self._source is None or self._waits_for_input:
                     return
                 began = self._now()
                 self._refill()
@@ -152,6 +157,8 @@ class Download(Results[DownloadResult]):
         is_file = isinstance(self._input, Source)  # which never blocks
         patience = _READ_SECONDS_OF_A_FILE if is_file else READ_SECONDS
         while len(items) < self._batch and self._now() - began <= patience:
+            if self._waits_for_input:
+                break
             assert self._source is not None
             try:
                 items.append(next(self._source))

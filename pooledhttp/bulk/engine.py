@@ -28,7 +28,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pooledhttp.bulk.backends import Backend, EngineName
-from pooledhttp.bulk.pacing import Entry, Pace
+from pooledhttp.bulk.pacing import Entry, HostCounts, Pace
 from pooledhttp.bulk.resting import Deferred
 from pooledhttp.pool import PoolStats
 from pooledhttp.runtime import Waiter
@@ -144,6 +144,9 @@ class AnyEngine(Protocol[R]):
     def stop(self) -> None:
         """Stop all work."""
 
+    def hosts(self) -> HostCounts:
+        """Return how many hosts are in which condition."""
+
 
 class Counted(Protocol):
     """What knows the counters of a run's connections."""
@@ -220,6 +223,11 @@ class Engine(Generic[W, R]):
         with self._lock:
             self._pace.add(Entry(index, line, work))
         self._start_more()
+
+    def hosts(self) -> HostCounts:
+        """Return how many hosts are in which condition."""
+        with self._lock:
+            return self._pace.hosts()
 
     def limit(self, line: str, limit: int) -> None:
         """Have a line run at most so many items from now on; any thread may call it."""

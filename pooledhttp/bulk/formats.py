@@ -28,7 +28,7 @@ from typing import Any, BinaryIO
 
 from pooledhttp.bulk.jobs import BadLine, Job
 
-__all__ = ["FORMATS", "Item", "format_of", "read_items", "read_urls"]
+__all__ = ["FORMATS", "Item", "decoded", "format_of", "read_items", "read_urls"]
 
 #: What a list has.
 Item = str | Job | BadLine
@@ -71,7 +71,7 @@ def read_urls(lines: Iterable[bytes] | Iterable[str]) -> Iterator[str]:
         lines: Its lines, as an open file yields them.
     """
     for line in lines:
-        text = _decoded(line) if isinstance(line, bytes) else line
+        text = decoded(line) if isinstance(line, bytes) else line
         url = text.lstrip("\ufeff").partition("\t")[0].strip()
         if url and not url.startswith("#"):
             yield url
@@ -90,10 +90,11 @@ def _lines(stream: BinaryIO) -> Iterator[str]:
         return iter(io.TextIOWrapper(buffered, "utf-16", "replace", newline=""))
     if start.startswith(_UTF8_MARK):
         buffered.read(len(_UTF8_MARK))
-    return map(_decoded, buffered)
+    return map(decoded, buffered)
 
 
-def _decoded(line: bytes) -> str:
+def decoded(line: bytes) -> str:
+    """Return a line as text; bytes that are not UTF-8 are percent-encoded."""
     try:
         return line.decode()
     except UnicodeDecodeError:

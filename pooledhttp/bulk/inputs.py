@@ -28,6 +28,11 @@ class Source(Iterator[Item]):
     #: The bytes of the list; 0 when they are not known.
     size: int
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `next` need not wait for more input; asked again later if not."""
+        return True
+
     @abstractmethod
     def peek_rest(self) -> Iterator[Item]:
         """Yield the items from here to the end, and stay here."""
@@ -151,6 +156,11 @@ class Sources(Source):
         self._items = chain(given, *lists)
         self.can_read_rest = all(each.can_read_rest for each in lists)
         self.size = sum(map(len, map(str, given))) + sum(each.size for each in lists)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the URLs that are given are not all taken, or each list is ready."""
+        return self._taken < len(self._given) or all(each.is_ready for each in self._lists)
 
     def __next__(self) -> Item:
         item = next(self._items)

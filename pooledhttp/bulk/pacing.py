@@ -35,9 +35,9 @@ from collections import deque
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-__all__ = ["Entry", "Pace"]
+__all__ = ["Entry", "HostCounts", "Pace"]
 
 T = TypeVar("T")
 
@@ -62,6 +62,20 @@ class _Line(Generic[T]):
         self.limit = limit
         #: Whether it stands among those that are ready.
         self.is_ready = False
+
+
+class HostCounts(NamedTuple):
+    """How many hosts are in which condition.
+
+    Args:
+        at_work: Requests to them are under way.
+        resting: They cannot be reached, and are tried again later.
+        paused: They asked for a pause by `Retry-After`.
+    """
+
+    at_work: int
+    resting: int
+    paused: int
 
 
 class Pace(Generic[T]):
@@ -113,6 +127,11 @@ class Pace(Generic[T]):
         return (
             self.stock < self.jobs and self.queued < self.window and self.finished < self.capacity
         )
+
+    def hosts(self) -> HostCounts:
+        """Return how many lines are in which condition."""
+        at_work = sum(line.running > 0 for line in self._lines.values())
+        return HostCounts(at_work, len(self._rests), len(self._pauses))
 
     def add(self, entry: Entry[T]) -> None:
         """Queue an item. Indexes must rise."""

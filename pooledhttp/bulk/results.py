@@ -14,7 +14,7 @@ from typing import Any, Generic, Self, TypeVar
 from pooledhttp.bulk.backends import EngineName
 from pooledhttp.bulk.engine import AnyEngine, Counted, Engine, Indexed, Requester
 from pooledhttp.bulk.halting import Halted
-from pooledhttp.bulk.pacing import Pace
+from pooledhttp.bulk.pacing import HostCounts, Pace
 from pooledhttp.pool import PoolStats
 
 __all__ = [
@@ -78,10 +78,11 @@ class Results(Iterator[R], Generic[R]):
                     return result
                 if not self._has_input and self._engine.is_idle:
                     break
-                if self.on_wait is None:
+                if self.on_wait is None and not self._waits_for_input:
                     self._engine.wait()
                 else:
                     self._engine.wait(_TICK_SECONDS)
+                if self.on_wait is not None:
                     self.on_wait()
         except Halted:  # closed by a signal handler or another thread
             self.close()
@@ -99,6 +100,11 @@ class Results(Iterator[R], Generic[R]):
     @abstractmethod
     def _has_input(self) -> bool:
         """Whether there may be more input."""
+
+    @property
+    def _waits_for_input(self) -> bool:
+        """Whether input may come that nothing else tells of."""
+        return False
 
     @abstractmethod
     def _read_on(self) -> None:
@@ -131,6 +137,10 @@ class Results(Iterator[R], Generic[R]):
         Each of them may have been requested once more than its `attempts` say.
         """
         return self._engine.repeated
+
+    def hosts(self) -> HostCounts:
+        """Return how many hosts are at work, rest, or are paused."""
+        return self._engine.hosts()
 
     def stats(self) -> PoolStats:
         """Return the pool's counters; after the end, as they last were.

@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
         stop = Stop()
         try:
             source = _open_input(args, stack)
-            total = source.count()
+            total = None if args.follow else source.count()
         except (OSError, ValueError) as error:
             return complain(error, USAGE)
         if args.dry_run:
@@ -87,18 +87,23 @@ def _open_input(args: argparse.Namespace, stack: ExitStack) -> Sources:
 
     Raises:
         OSError: A list cannot be opened.
-        ValueError: Standard input is named twice.
+        ValueError: Standard input is named twice, or what is to be followed cannot be.
         SystemExit: There is nothing to fetch.
     """
-    from pooledhttp.bulk import Source, Sources, UrlList
+    from pooledhttp.bulk import FollowedList, Source, Sources, UrlList
 
     if args.input.count("-") > 1:
         raise ValueError("standard input can be read once only")
     if not args.input and not args.urls:
         args.usage_error("give URLs, or a list of them with -i FILE")
     lists: list[Source] = []
+    if args.follow and (len(args.input) != 1 or args.input[0] == "-"):
+        raise ValueError("--follow needs one list, in a file (-i FILE)")
     for name in args.input:
-        lists.append(_standard_input(args) if name == "-" else UrlList(name, args.format))
+        if args.follow:
+            lists.append(FollowedList(name, args.format))
+        else:
+            lists.append(_standard_input(args) if name == "-" else UrlList(name, args.format))
         stack.callback(lists[-1].close)
     return Sources(args.urls, lists, args.method or "GET")
 
@@ -167,7 +172,7 @@ def _run(download: Download, meter: Meter) -> Report:
     def show() -> None:
         tally.received = download.received_bytes()
         with suppress(OSError):  # the terminal has gone: the run goes on, or a signal ends it
-            meter.update(tally)
+            meter.update(tally, download.hosts)
 
     def add(result: DownloadResult) -> None:
         tally.add(result)

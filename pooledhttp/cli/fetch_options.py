@@ -72,6 +72,11 @@ def _add_basics(parser: argparse.ArgumentParser) -> None:
         " be repeated",
     )
     add("--format", choices=("txt", "csv", "tsv", "jsonl"), help="of the lists (default: by name)")
+    add(
+        "--follow",
+        action="store_true",
+        help="go on with what is appended to the list, until its file is removed or a signal comes",
+    )
     add("-d", "--directory", default=".", metavar="DIR", help="where the files go (default: here)")
     add("--jobs", type=count, default=32, metavar="N", help="requests at once (default: 32)")
     add("--per-host", type=count, default=6, metavar="N", help="of these to one host (default: 6)")

@@ -11,7 +11,7 @@ from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pooledhttp.cli.progress import bytes_text
+from pooledhttp.cli.speed import bytes_text
 
 if TYPE_CHECKING:
     from pooledhttp.bulk import Download, Source, Tally

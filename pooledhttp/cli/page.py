@@ -10,7 +10,7 @@ from math import log2
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.cli.charts import bars, columns
-from pooledhttp.cli.progress import bytes_text
+from pooledhttp.cli.speed import bytes_text, time_text
 
 if TYPE_CHECKING:
     from pooledhttp.bulk import JobRecord
@@ -85,7 +85,7 @@ class Page:
             '<div class="two"><section><h2>Sizes</h2>',
             _histogram(self._sizes, lambda step: bytes_text(2.0**step), "files"),
             "</section><section><h2>Durations</h2>",
-            _histogram(self._seconds, lambda step: _seconds_text(2.0**step / 1000), "files"),
+            _histogram(self._seconds, lambda step: time_text(2.0**step / 1000), "files"),
             "</section></div>",
             "<h2>Errors</h2>",
             _errors(summary),
@@ -127,8 +127,8 @@ def _counts(summary: dict[str, Any]) -> str:
         (waiting, "not done"),
         (states["failed"], "failed"),
         (len(summary["hosts"]), "hosts"),
-        (_seconds_text(summary["seconds_waited"]), "waiting"),
-        (_seconds_text(summary["seconds_on_the_wire"]), "on the wire"),
+        (time_text(summary["seconds_waited"]), "waiting"),
+        (time_text(summary["seconds_on_the_wire"]), "on the wire"),
     )
     items = "".join(f"<li><b>{value}</b>{escape(what)}</li>" for value, what in counts)
     return f'<ul class="counts">{items}</ul>'
@@ -145,7 +145,7 @@ def _hosts(summary: dict[str, Any]) -> str:
         if failed:
             text += f", {failed} failed"
         if host in speeds:
-            text += f", {_seconds_text(speeds[host]['seconds'])} a file"
+            text += f", {time_text(speeds[host]['seconds'])} a file"
         rows.append((one_line(host), float(total), float(failed), text))
     rest = len(summary["hosts"]) - len(rows)
     more = f'<p class="note">and {rest} more hosts</p>' if rest > 0 else ""
@@ -191,13 +191,3 @@ def _suspicious(summary: dict[str, Any]) -> str:
 
 def _moment_text(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _seconds_text(seconds: float) -> str:
-    """Write a duration for people: `12 ms`, `3.4 s`, `2 h 05 min`."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02} min"

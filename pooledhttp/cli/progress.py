@@ -6,15 +6,19 @@ meter is told the counts and decides itself how often it draws.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from pooledhttp.cli.speed import Speed, bytes_text
+
 if TYPE_CHECKING:
     from pooledhttp.bulk import Tally
+    from pooledhttp.cli.speed import Hosts
 
-__all__ = ["Meter", "bytes_text", "open_meter"]
+__all__ = ["Meter", "open_meter"]
 
 #: Ten times a second looks like all the time.
 _REDRAW_SECONDS = 0.1
@@ -26,7 +30,7 @@ _LOG_SECONDS = 10.0
 class Meter(Protocol):
     """Shows progress."""
 
-    def update(self, tally: Tally) -> None:
+    def update(self, tally: Tally, hosts: Hosts | None = None) -> None:
         """Show these counts, unless others were shown a moment ago."""
 
     def close(self) -> None:
@@ -52,21 +56,14 @@ def open_meter(total: int | None, *, quiet: bool = False) -> Meter:
     return _LineMeter(total, sys.stderr)
 
 
-def bytes_text(size: float) -> str:
-    """Write a number of bytes for people: `12.3 MB`."""
-    if size < 1000:
-        return f"{size:.0f} bytes"
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 1000:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:.1f} TB"
-
-
 def _counts(tally: Tally, total: int | None) -> str:
     of_total = "" if total is None else f" of {total}"
     received = bytes_text(max(tally.size, tally.received))
     return f"{tally.done}{of_total} done, {tally.failed} failed, {received}"
+
+
+def _line(tally: Tally, total: int | None, more: str) -> str:
+    return ", ".join(part for part in (_counts(tally, total), more) if part)
 
 
 class _Interval:
@@ -89,7 +86,7 @@ class _Interval:
 class _NoMeter:
     """Shows nothing."""
 
-    def update(self, tally: Tally) -> None:
+    def update(self, tally: Tally, hosts: Hosts | None = None) -> None:
         """Show nothing."""
 
     def close(self) -> None:
@@ -111,11 +108,14 @@ class LogMeter:
         self._total = total
         self._stream = stream
         self._interval = _Interval(_LOG_SECONDS, now, is_due=False)
+        self._speed = Speed(total, now)
 
-    def update(self, tally: Tally) -> None:
+    def update(self, tally: Tally, hosts: Hosts | None = None) -> None:
         """Write a line, if it is time."""
+        self._speed.note(tally)
         if self._interval.is_over():
-            self._stream.write(f"{_counts(tally, self._total)}\n")
+            more = self._speed.text(tally, hosts)
+            self._stream.write(f"{_line(tally, self._total, more)}\n")
             self._stream.flush()
 
     def close(self) -> None:
@@ -129,12 +129,16 @@ class _LineMeter:
         self._total = total
         self._stream = stream
         self._interval = _Interval(_REDRAW_SECONDS, time.monotonic)
+        self._speed = Speed(total, time.monotonic)
         self._is_drawn = False
 
-    def update(self, tally: Tally) -> None:
+    def update(self, tally: Tally, hosts: Hosts | None = None) -> None:
+        self._speed.note(tally)
         if self._interval.is_over():
             self._is_drawn = True
-            self._stream.write(f"\r{_counts(tally, self._total)}\x1b[K")
+            line = _line(tally, self._total, self._speed.text(tally, hosts))
+            width = shutil.get_terminal_size().columns - 1  # a longer line could not be rewritten
+            self._stream.write(f"\r{line[:width]}\x1b[K")
             self._stream.flush()
 
     def close(self) -> None:
@@ -160,12 +164,16 @@ class _RichMeter:
         )
         self._task = self._bar.add_task("", total=total, note="")
         self._bar.start()
+        self._speed = Speed(total, time.monotonic)
         self._interval = _Interval(_REDRAW_SECONDS, time.monotonic)
 
-    def update(self, tally: Tally) -> None:
+    def update(self, tally: Tally, hosts: Hosts | None = None) -> None:
+        self._speed.note(tally)
         if not self._interval.is_over():
             return
         note = f"{tally.failed} failed, {bytes_text(max(tally.size, tally.received))}"
+        more = self._speed.text(tally, hosts)
+        note += f", {more}" if more else ""
         self._bar.update(self._task, completed=tally.done, note=note)
         self._bar.refresh()
 
@@ -180,10 +188,14 @@ class _TqdmMeter:
         from tqdm import tqdm
 
         self._bar: Any = tqdm(total=total, file=sys.stderr, leave=False, unit="url")
+        self._speed = Speed(None, time.monotonic)  # tqdm itself says how long it takes
 
-    def update(self, tally: Tally) -> None:
+    def update(self, tally: Tally, hosts: Hosts | None = None) -> None:
         received = bytes_text(max(tally.size, tally.received))
-        self._bar.set_postfix_str(f"{tally.failed} failed, {received}", refresh=False)
+        self._speed.note(tally)
+        more = self._speed.text(tally, hosts)
+        text = ", ".join(part for part in (f"{tally.failed} failed", received, more) if part)
+        self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(tally.done - self._bar.n)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pooledhttp.cli.insight import Insight
 from pooledhttp.cli.page import Page
-from pooledhttp.cli.progress import bytes_text
+from pooledhttp.cli.speed import bytes_text
 
 if TYPE_CHECKING:
     from pooledhttp.bulk import JobRecord, Run, State

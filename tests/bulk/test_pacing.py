@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pooledhttp.bulk.pacing import Entry, Pace
+from pooledhttp.bulk.pacing import Entry, HostCounts, Pace
 
 
 def make(
@@ -207,3 +207,13 @@ def test_every_job_gets_through_within_the_limits(
             break
     assert pace.idle
     assert sorted(taken) == list(range(len(lines)))
+
+
+def test_hosts_at_work_are_counted() -> None:
+    """Those that have a request under way, not those that only queue."""
+    pace: Pace[str] = Pace(jobs=2, per_host=1, capacity=9, window=9, ordered=False)
+    for index, line in enumerate("abc"):
+        pace.add(Entry(index, line, line))
+    assert pace.hosts().at_work == 0
+    start_all(pace)
+    assert pace.hosts() == HostCounts(2, 0, 0)

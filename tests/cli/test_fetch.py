@@ -259,3 +259,22 @@ def test_urls_and_lists_of_every_format(tmp_path: Path, monkeypatch: pytest.Monk
         before = len(server.requests)
         assert fetch("-i", tmp_path / "jobs.jsonl.gz", "-d", out, "-q") == 1
         assert [seen.target for seen in server.requests[before:]] == ["/2"]
+
+
+def test_a_list_that_grows_is_followed(tmp_path: Path) -> None:
+    """Until its file is removed; the exit status is that of all."""
+    listed = tmp_path / "urls.txt"
+
+    def grow(seen: SeenRequest) -> bytes:
+        if seen.target == "/0":
+            with listed.open("a") as file:
+                file.write(f"{server.url('/1')}\n")
+        else:
+            listed.unlink()
+        return respond(b"x")
+
+    with ScriptedServer(answering(grow)) as server:
+        listed.write_text(f"{server.url('/0')}\n")
+        assert fetch("-i", listed, "-d", tmp_path / "out", "--follow", "-q") == 0
+    assert {path.name for path in files_of(tmp_path / "out")} == {"0", "1"}
+    assert fetch("-i", "-", "--follow", "-d", tmp_path / "out") == 2

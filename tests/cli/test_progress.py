@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pooledhttp.bulk import Tally
+from pooledhttp.bulk import HostCounts, Tally
 from pooledhttp.cli import progress
+from pooledhttp.cli.speed import Speed, bytes_text, time_text
 
 
 class Terminal(io.StringIO):
@@ -57,8 +58,37 @@ def test_a_log_gets_a_line_every_ten_seconds() -> None:
         meter.update(counts)
     meter.close()
     assert stream.getvalue() == "".join(
-        f"3 of 10 done, 0 failed, {size} MB\n" for size in ("10.0", "20.0", "35.0")
+        f"3 of 10 done, 0 failed, {size}, 0.0 files/s, {speed}/s\n"
+        for size, speed in (("10.0 MB", "944.4 kB"), ("20.0 MB", "1.0 MB"), ("35.0 MB", "1.0 MB"))
     )
+
+
+def test_the_speed_is_that_of_the_last_ten_seconds() -> None:
+    """Files and bytes a second, hosts, and the time that is left at this speed."""
+    clock = [0.0]
+    speed = Speed(1000, lambda: clock[0])
+    counts = tally(0)
+    for tenths in range(400):
+        clock[0] = tenths / 10
+        counts.ok = tenths // 10 if tenths < 200 else 20 + (tenths - 200) * 2
+        counts.received = 1_500_000 + 100_000 * tenths
+        speed.note(counts)
+        if tenths == 10:
+            assert speed.text(counts, None) == ""  # too early
+    hosts = HostCounts(1, 2, 0)
+    assert speed.text(counts, lambda: hosts) == (
+        "20.0 files/s, 1.0 MB/s, 1 host at work, 2 resting, 29.1 s left"
+    )
+    assert speed.text(counts, lambda: HostCounts(3, 0, 1)).count("3 hosts at work, 1 paused") == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0123, "12 ms"), (3.44, "3.4 s"), (300, "5 min"), (7500, "2 h 05 min")],
+)
+def test_times_are_written_for_people(seconds: float, text: str) -> None:
+    """Two units at most."""
+    assert time_text(seconds) == text
 
 
 def test_nothing_is_drawn_when_told_to_be_quiet(show: Callable[..., str]) -> None:
@@ -102,4 +132,4 @@ def test_a_bar_is_drawn_by_tqdm(show: Callable[..., str], monkeypatch: pytest.Mo
 )
 def test_bytes_are_written_for_people(size: float, text: str) -> None:
     """Three digits and a unit."""
-    assert progress.bytes_text(size) == text
+    assert bytes_text(size) == text

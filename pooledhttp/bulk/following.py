@@ -1,0 +1,109 @@
+"""A list that grows while it is read.
+
+A run that follows a list takes what is there, goes on with what is appended, and never waits for
+it inside the list: `is_ready` says whether there is a next item. The list ends when its file is
+removed, renamed or replaced. A line counts when its end is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+
+from pooledhttp.bulk.formats import FORMATS, Item, decoded, format_of
+from pooledhttp.bulk.inputs import Source
+
+__all__ = ["FollowedList"]
+
+#: What a line means by itself. A table has its names in the first line, and cells with line ends.
+_FORMATS = ("txt", "jsonl")
+
+_CHUNK_BYTES = 64 * 1024
+
+
+class FollowedList(Source):
+    """The items of a file that other programs append to.
+
+    Args:
+        path: The file.
+        format: `"txt"` or `"jsonl"`; None for what the name of the file tells.
+
+    Raises:
+        OSError: It cannot be opened.
+        ValueError: It is a table, or compressed.
+    """
+
+    can_read_rest = True
+    size = 0
+
+    def __init__(self, path: str | os.PathLike[str], format: str | None = None) -> None:
+        self.path = os.fspath(path)
+        self._format = format or format_of(self.path)
+        if self._format not in _FORMATS or self.path.lower().endswith(".gz"):
+            raise ValueError(f"only .txt and .jsonl can be followed, not {self.path}")
+        self._file = open(path, "rb", buffering=0)
+        self._buffer = b""
+        self._items: deque[Item] = deque()
+        self._has_ended = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `next` has something to say at once: an item, or that the list has ended."""
+        return bool(self._items) or self._has_ended or self._read_on()
+
+    def __next__(self) -> Item:
+        if self._items:
+            return self._items.popleft()
+        raise StopIteration
+
+    def peek_rest(self) -> Iterator[Item]:
+        """Yield the items from here to what is the end now, and stay here."""
+        while not self._file.closed and self._read_chunk():
+            pass
+        self._take_lines(is_last=True)
+        yield from list(self._items)
+
+    def count(self) -> None:
+        """Return None: more may come."""
+
+    def is_file(self, path: str | os.PathLike[str]) -> bool:
+        """Whether the list is read from this file."""
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(self._file.fileno()))
+        except (OSError, ValueError):
+            return False
+
+    def close(self) -> None:
+        """Close the file. Doing it twice does nothing."""
+        self._file.close()
+
+    def __repr__(self) -> str:
+        return f"<FollowedList {self.path!r}>"
+
+    def _read_on(self) -> bool:
+        """Read what was appended; returns whether there is something to say."""
+        if self._file.closed:
+            self._has_ended = True
+            return True
+        has_gone = not self.is_file(self.path)  # asked first: what came before is read below
+        while not self._items and self._read_chunk():
+            self._take_lines(is_last=False)
+        if self._items or not has_gone:
+            return bool(self._items)
+        self._take_lines(is_last=True)
+        self._has_ended = True
+        self.close()
+        return True
+
+    def _read_chunk(self) -> bool:
+        chunk = self._file.read(_CHUNK_BYTES)
+        self._buffer += chunk or b""
+        return bool(chunk)
+
+    def _take_lines(self, *, is_last: bool) -> None:
+        """Make items of the lines that are complete."""
+        end = len(self._buffer) if is_last else self._buffer.rfind(b"\n") + 1
+        lines, self._buffer = self._buffer[:end], self._buffer[end:]
+        if lines:
+            self._items.extend(FORMATS[self._format](map(decoded, lines.splitlines(keepends=True))))
