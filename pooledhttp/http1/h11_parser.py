@@ -95,10 +95,9 @@ class H11Parser:
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrive."""
-        end = data.find(_HEAD_END)
-        if 0 <= end < len(data) - len(_HEAD_END):
-            end += len(_HEAD_END)
-            data, self._behind = data[:end], data[end:]
+        head, end, behind = data.partition(_HEAD_END)
+        if behind:
+            data, self._behind = head + end, behind
         if not self._has_request and _FINAL.match(data) is None:
             self._send_request()
         self._arrived.append(data)
@@ -143,11 +142,10 @@ class H11Parser:
         self._data = arrived[0] if len(arrived) == 1 else b"".join(arrived)
         self.status, self.version = event.status_code, event.http_version
         self.fields, self.reason = event.headers.raw_items(), event.reason
-        self.by_name = dict(event.headers)
         if self._repaired is not None:
             self.fields = self._repaired.with_real_values(self.fields)
-            self.by_name = {name.lower(): value for name, value in self.fields}
             self.reason = self._repaired.reason or self.reason
+        self.by_name = {name.lower(): value for name, value in self.fields}
 
     def _begin_next(self) -> None:
         """After an interim head: turn to what has arrived behind it."""

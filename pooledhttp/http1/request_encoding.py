@@ -241,13 +241,17 @@ def _encode(target: str) -> bytes:
         raise InvalidURL(f"The URL {target!r} has characters that are not ASCII.") from error
 
 
+def _stay() -> None:
+    """Rewind a body that does not move."""
+
+
 def rewinder(content: Any) -> Callable[[], None] | None:
     """Return a function that puts a body back to where it is now.
 
     `None` if the body can be sent only once, as an iterator or a pipe.
     """
     if content is None or isinstance(content, bytes):
-        return lambda: None
+        return _stay
     if not hasattr(content, "read"):
         is_iterator = iter(content) is content if hasattr(content, "__iter__") else True
         return None if is_iterator else lambda: None
