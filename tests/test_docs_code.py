@@ -8,12 +8,14 @@ A comment in the line above a block says otherwise, with the reason:
 
 from __future__ import annotations
 
+import ast
 import http.client
 import json
 import logging
 import re
 import shlex
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,3 +147,78 @@ def test_each_command_is_understood(page: Path) -> None:
             if command.startswith("pooledhttp "):
                 arguments = shlex.split(command, comments=True)[1:]
                 parser_for(arguments).parse_args(arguments)
+
+
+#: What the code of a docstring builds on, by module; the sentence before the code names it.
+BEFORE = {
+    "bulk": "urls = ['https://example.com/1']",
+    "events.request_hooks": "import time\ndef new_id() -> str: return '7'",
+    "monitoring.durations": "from pooledhttp import Session\n"
+    "from pooledhttp.monitoring import RequestDurations",
+    "monitoring.export": "from pooledhttp import Session\n"
+    "from pooledhttp.monitoring import OpenTelemetryMetrics",
+    "monitoring.monitor": "from pooledhttp import Session\n"
+    "from pooledhttp.monitoring import PoolMonitor\nsession, page_somebody = Session(), print",
+    "testing": "from pooledhttp import Session\nfrom pooledhttp.testing import MockAdapter\n"
+    "session = Session()",
+}
+
+#: Docstrings whose code is not run, with the reason.
+NOT_RUN = {"_internal_utils": "pytest gives `monkeypatch` to a test"}
+
+
+def docstring_code() -> Iterator[tuple[str, str]]:
+    """Yield (module, code): indented lines of docstrings that compile and call something."""
+    package = ROOT / "pooledhttp"
+    for path in sorted(package.rglob("*.py")):
+        module = ".".join(path.relative_to(package).with_suffix("").parts).removesuffix(".__init__")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                continue
+            text = f"{ast.get_docstring(node) or ''}\n"
+            fenced = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+            plain = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+            for literal in [*fenced, *_INDENTED.findall(plain)]:
+                code = textwrap.dedent(literal).strip("\n")
+                if re.search(r"\w\(.*\)|^import ", code) and _compiles(code):
+                    yield module, code
+
+
+#: Indented lines that are no section of a docstring.
+_INDENTED = re.compile(r"(?<!Args:\n)(?<!Raises:\n)(?<!Returns:\n)(?<=\n)(?:(?:    .*)?\n)+")
+
+
+def _compiles(code: str) -> bool:
+    try:
+        compile(code, "docstring", "exec")
+    except SyntaxError:
+        return False
+    return True
+
+
+DOCSTRINGS = list(docstring_code())
+
+
+@pytest.mark.parametrize(
+    ("module", "code"),
+    DOCSTRINGS,
+    ids=[f"{n}-{module}" for n, (module, _) in enumerate(DOCSTRINGS)],
+)
+def test_the_code_of_a_docstring_runs(module: str, code: str, servers: None) -> None:
+    """Each block runs over servers in memory, after what the text before it names."""
+    if module in NOT_RUN:
+        assert NOT_RUN[module]
+        return
+    names: dict[str, Any] = {}
+    try:
+        exec(compile(BEFORE.get(module, ""), module, "exec"), names)
+        exec(compile(code, module, "exec"), names)
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+    finally:
+        _end(names)
+
+
+def test_the_docstrings_have_the_code_that_is_expected() -> None:
+    """The search for code finds what is there: none of the modules with settings is left out."""
+    assert BEFORE.keys() | NOT_RUN.keys() <= {module for module, _ in DOCSTRINGS}
