@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
@@ -29,18 +30,29 @@ def pieces(response: Response, *, coded: bool) -> Iterator[bytes]:
     As it was sent, it comes in pieces as they arrive: `iter_content` would wait until one is full,
     and what a slow server has sent would not be in the part when the run is killed.
     """
-    read1 = getattr(response.raw, "read1", None)
-    is_read = getattr(response, "_content_consumed", False)  # by a hook, say
-    if is_read or read1 is None or not coded:
+    arriving = _arriving(response, coded=coded)
+    if arriving is None:
         yield from response.iter_content(PIECE_BYTES)
         return
     try:
-        while piece := read1(PIECE_BYTES, decode_content=False):
-            yield piece
+        yield from arriving
     except ReadTimeoutError as error:
         raise ConnectionError(error) from error
     except ProtocolError as error:
         raise ChunkedEncodingError(error) from error
+
+
+def _arriving(response: Response, *, coded: bool) -> Iterator[bytes] | None:
+    """Return the body as it arrives; None where only `iter_content` has it."""
+    direct = getattr(response, "_arriving", None)  # missing where an adapter makes its own
+    found: Iterator[bytes] | None = None if direct is None else direct(PIECE_BYTES)
+    if found is not None:
+        return found
+    is_read = getattr(response, "_content_consumed", False)  # by a hook, say
+    read1 = getattr(response.raw, "read1", None)
+    if is_read or read1 is None or not coded:
+        return None
+    return iter(partial(read1, PIECE_BYTES, decode_content=False), b"")
 
 
 def write_all(file: BinaryIO, pieces: list[bytes]) -> None:

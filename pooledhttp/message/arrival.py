@@ -184,6 +184,17 @@ class Arrival:
                 self._count(len(piece))
                 yield piece
 
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Yield the body as it arrives, at most `size` bytes at a time; for a plain response.
+
+        Raises:
+            urllib3.exceptions.HTTPError: It ended early, or its framing is broken.
+        """
+        read = self.reader.read1
+        while piece := read(size):
+            self._count(len(piece))
+            yield piece
+
     def _count(self, size: int) -> None:
         """Count bytes of the body that were read from here, also in `raw` where it was made."""
         self._body_bytes += size

@@ -308,6 +308,14 @@ class Response(LazyAttributes):
         is_direct = arrival is not None and self._encoded is None and arrival.is_plain
         return arrival if is_direct else None
 
+    def _arriving(self, size: int) -> Iterator[bytes] | None:
+        """The body as it arrives, without `raw`; `None` where `raw` is needed for it."""
+        arrival = None if self._content_consumed else self._direct
+        if arrival is None or not self._iterates_as_defined:
+            return None
+        self._content_consumed = True
+        return arrival.pieces(size)
+
     @property
     def _iterates_as_defined(self) -> bool:
         """Whether `content` may read the body past `iter_content`."""
