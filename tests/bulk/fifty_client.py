@@ -1,0 +1,81 @@
+"""A run over the fifty origins, in a process of its own, which prints what came of it.
+
+    python -m tests.bulk.fifty_client ENGINE READ_SECONDS RETRIES < ORIGINS
+
+The origins are JSON: `http://host:port#kind` to the number of URLs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+
+from pooledhttp import bulk
+from pooledhttp.timing import Timeout
+
+
+def memory() -> int:
+    """Return the most bytes of memory that this process has had."""
+    with open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def main() -> None:
+    """Fetch, and print counts by origin and kind of outcome."""
+    urls_of: dict[str, int] = json.load(sys.stdin)
+    healthy = {origin for origin in urls_of if origin.endswith("#healthy")}
+    queues = dict(urls_of)
+
+    def urls():  # type: ignore[no-untyped-def]
+        turn = 0
+        while queues:
+            for origin in list(queues):
+                yield f"{origin.partition('#')[0]}/{turn}"
+                queues[origin] -= 1
+                if not queues[origin]:
+                    del queues[origin]
+            turn += 1
+
+    bases = {origin.partition("#")[0]: origin for origin in urls_of}
+    before = len(os.listdir("/proc/self/fd"))
+    outcomes: dict[str, Counter[str]] = {origin: Counter() for origin in urls_of}
+    began = time.monotonic()
+    healthy_seconds = 0.0
+    cpu = time.process_time()
+    with bulk.fetch(
+        urls(),
+        jobs=64,
+        per_host=6,
+        retries=int(sys.argv[3]),
+        timeout=Timeout(connect=2, read=float(sys.argv[2])),
+        engine=sys.argv[1],  # type: ignore[arg-type]
+    ) as results:
+        for result in results:
+            origin = bases[result.url.rpartition("/")[0]]
+            outcomes[origin][result.kind or "ok"] += 1
+            if origin in healthy:
+                healthy_seconds = time.monotonic() - began
+        engine = results.engine
+    print(
+        json.dumps(
+            {
+                "engine": engine,
+                "outcomes": outcomes,
+                "seconds": time.monotonic() - began,
+                "healthy_seconds": healthy_seconds,
+                "cpu": time.process_time() - cpu,
+                "memory": memory(),
+                "descriptors": [before, len(os.listdir("/proc/self/fd"))],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
