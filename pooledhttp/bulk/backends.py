@@ -34,6 +34,10 @@ EngineName = Literal["threads", "loop", "executor"]
 _STOP_SECONDS = 5.0
 
 
+#: How long results may gather on a loop before the caller is woken.
+_GATHER_SECONDS = 0.004
+
+
 class Backend(Protocol):
     """Where the workers of one run are."""
 
@@ -70,8 +74,8 @@ class Backend(Protocol):
     def waiter(self) -> Waiter:
         """Return a flag for the caller's thread to wait for; `halt` ends that wait."""
 
-    def wake(self, caller: Waiter) -> None:
-        """Raise such a flag from a worker."""
+    def wake(self, fn: Callable[[], None], *, is_urgent: bool) -> None:
+        """Have a worker's call made that wakes the caller: now, or when more has gathered."""
 
     def halt(self) -> None:
         """End all waits, now and from now on. Never blocks; a signal handler may call it."""
@@ -121,9 +125,9 @@ class Threads:
         """Return a flag that `halt` raises, too."""
         return self.runtime.waiter()
 
-    def wake(self, caller: Waiter) -> None:
-        """Raise the flag."""
-        caller.set()
+    def wake(self, fn: Callable[[], None], *, is_urgent: bool) -> None:
+        """Call it now."""
+        fn()
 
     def halt(self) -> None:
         """End all waits."""
@@ -203,9 +207,16 @@ class Loop:
         """Return a flag that `halt` raises, too."""
         return self._outside.waiter()
 
-    def wake(self, caller: Waiter) -> None:
-        """Raise the flag, after all that is ready on the loop: there may be more results then."""
-        self.runtime.call_soon(caller.set)
+    def wake(self, fn: Callable[[], None], *, is_urgent: bool) -> None:
+        """Call it after all that is ready on the loop, or a moment later.
+
+        Each time the caller's thread wakes up, it takes the interpreter from the loop, and gives it
+        back. So results gather.
+        """
+        if is_urgent:
+            self.runtime.call_soon(fn)
+        else:
+            self.runtime.call_later(_GATHER_SECONDS, fn)
 
     def halt(self) -> None:
         """End all waits."""

@@ -80,6 +80,9 @@ class Indexed(Protocol):
 W = TypeVar("W")
 R = TypeVar("R", bound=Indexed)
 
+#: The caller is woken at once when this part of what it may leave untaken is there: a quarter.
+_GATHERED = 4
+
 
 class NamedBackend(Protocol):
     """What results tell of an engine."""
@@ -156,7 +159,7 @@ class Counted(Protocol):
 
 
 class _IdleWorker(Generic[W]):
-    """Where a worker without work waits to be handed some."""
+    """Where a worker that has no work waits to be handed some."""
 
     __slots__ = ("entry", "waiter")
 
@@ -196,6 +199,7 @@ class Engine(Generic[W, R]):
         self._next = 0
         self._idle: list[_IdleWorker[W]] = []
         self._caller: Waiter | None = None
+        self._is_wake_due = False
         self._crash: BaseException | None = None
 
     # -- the caller's side
@@ -340,41 +344,52 @@ class Engine(Generic[W, R]):
             while True:
                 self._runtime.check()
                 try:
-                    result = self._perform(entry)
+                    result: R | None = self._perform(entry)
                 except Deferred:
-                    idle = self._finish(entry, None)
-                else:
-                    idle = self._finish(entry, result)
-                if idle.entry is None:
-                    idle.waiter.wait(Deadline.never(self._runtime.now))
-                assert idle.entry is not None  # every other way out of the wait raises
-                entry = idle.entry
+                    result = None
+                following = self._finish(entry, result)
+                if isinstance(following, _IdleWorker):
+                    following.waiter.wait(Deadline.never(self._runtime.now))
+                    assert following.entry is not None  # every other way out of the wait raises
+                    following = following.entry
+                entry = following
         except BaseException as error:
             if not self._backend.is_halted:
                 self._fail(error)
 
-    def _finish(self, entry: Entry[W], result: R | None) -> _IdleWorker[W]:
+    def _finish(self, entry: Entry[W], result: R | None) -> Entry[W] | _IdleWorker[W]:
         """Hand in a result, or put the item back for `None`.
 
         Returns:
-            What holds the next item, or will be given one.
+            The next item; or where to wait for one.
         """
-        worker: _IdleWorker[W] = _IdleWorker(self._runtime.waiter())
+        has_to_wake = is_urgent = False
         with self._lock:
+            pace = self._pace
             if result is None:
-                self._pace.put_back(entry)
+                pace.put_back(entry)
             else:
-                self._pace.finish(entry)
+                pace.finish(entry)
                 self._done[entry.index] = result
-            worker.entry = self._pace.start(self._runtime.now())
-            if worker.entry is None:
-                self._idle.append(worker)
-            caller = None
+            following: Entry[W] | _IdleWorker[W] | None = pace.start(self._runtime.now())
+            if following is None:
+                following = _IdleWorker(self._runtime.waiter())
+                self._idle.append(following)
             if self._caller is not None and self._first_locked() is not None:
-                caller, self._caller = self._caller, None
+                # There is room for as many results again before workers have to stop.
+                is_urgent = _GATHERED * pace.finished >= pace.capacity
+                has_to_wake = is_urgent or not self._is_wake_due
+                self._is_wake_due = True
+        if has_to_wake:
+            self._backend.wake(self._wake_caller, is_urgent=is_urgent)
+        return following
+
+    def _wake_caller(self) -> None:
+        with self._lock:
+            self._is_wake_due = False
+            caller, self._caller = self._caller, None
         if caller is not None:
-            self._backend.wake(caller)
-        return worker
+            caller.set()
 
     def _fail(self, exc: BaseException) -> None:
         """Let the caller know that a worker is lost."""

@@ -245,10 +245,10 @@ class Places:
 
     def _take(self, place: str) -> float:
         """Take a place; returns the seconds that it was waited for."""
-        waiter = self._runtime.waiter()
         with self._lock:
             if self._take_at_once_locked(place):
                 return 0.0
+            waiter = self._runtime.waiter()
             self._waiting.setdefault(place, deque()).append(waiter)
         # Handing a place over is done by the thread that gives it back: it stays taken. The wait
         # ends otherwise only when the run is halted, and then no place is needed any more.

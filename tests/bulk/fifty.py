@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["KINDS", "kind_of"]
 
-#: How many origins of each kind. `dead` has a port that is closed.
+#: How many origins of each kind. `dead` does not listen.
 KINDS = {"healthy": 30, "slow": 8, "limited": 4, "busy": 4, "resetting": 2, "dead": 1, "silent": 1}
 
 _BODY = b"x" * 1024
@@ -117,15 +117,19 @@ async def main() -> None:
     """Serve until standard input ends."""
     site = Site()
     loop = asyncio.get_running_loop()
-    ports = []
+    ports: list[int] = []
+    dead: list[socket.socket] = []
     for number in range(sum(KINDS.values())):
         site.origins.append(Counts())
-        sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
         ports.append(sock.getsockname()[1])
         if kind_of(number) == "dead":
-            sock.close()
+            dead.append(sock)  # bound, so that no other process gets the port, and not listening
         else:
-            await loop.create_server(lambda number=number: Peer(site, number), sock=sock)  # type: ignore[misc]
+            await loop.create_server(
+                lambda number=number: Peer(site, number), sock=sock, backlog=256
+            )  # type: ignore[misc]
     print(json.dumps(ports), flush=True)
     while await loop.run_in_executor(None, sys.stdin.readline):
         print(json.dumps([vars(site.total), [vars(each) for each in site.origins]]), flush=True)
