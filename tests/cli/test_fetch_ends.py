@@ -110,10 +110,11 @@ def stalled(tmp_path: Path, *options: object) -> Iterator[tuple[Command, Path]]:
         server.wait_all_closed()
 
 
+@pytest.mark.parametrize("engine", ["auto", pytest.param("threads", marks=pytest.mark.long)])
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_a_signal_ends_a_run_tidily(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_a_run_tidily(tmp_path: Path, number: signal.Signals, engine: str) -> None:
     """In a terminal: the status of the signal, parts kept, everything else listed."""
-    with stalled(tmp_path) as (command, out):
+    with stalled(tmp_path, "--engine", engine) as (command, out):
         if number == signal.SIGINT:
             os.write(command.master, b"\x03")  # Ctrl-C
         else:
