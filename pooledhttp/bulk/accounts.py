@@ -29,7 +29,7 @@ class Account:
         self, task: Task, index: int, directory: Path, tries: Tries, runtime: Runtime
     ) -> None:
         self._job = task.job
-        self._row = task.row
+        self.row = task.row
         self._index = index
         self._directory = directory
         self._tries = tries
@@ -55,14 +55,14 @@ class Account:
     ) -> Update:
         """Return what the journal is told; what is None is written as unknown."""
         return Update(
-            self._row.id,
+            self.row.id,
             int(state),  # SQLite takes a plain number twice as fast as an enum
             self.status,
             self.etag,
             self.modified,
             size,
             digest,
-            self._row.attempts + self._tries.sent + self.is_sending,
+            self.row.attempts + self._tries.sent + self.is_sending,
             error,
             self._started,
             time.time(),
@@ -81,7 +81,7 @@ class Account:
         error: Exception | None = None,
     ) -> DownloadResult:
         """Return what the caller is told."""
-        name = self._row.name
+        name = self.row.name
         return DownloadResult(
             self._job.url,
             state,

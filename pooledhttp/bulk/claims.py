@@ -40,6 +40,14 @@ class Claims:
             ValueError: None is free.
         """
         plain = self.options.naming(job) if job.name is None else given_name(job.name)
+        return self.claim_name(plain, identity)
+
+    def claim_name(self, plain: str, identity: str) -> tuple[str, str]:
+        """Return the plain name, or one with the mark of the identity if that is not free.
+
+        Raises:
+            ValueError: None is free.
+        """
         if "/" in plain:
             plain = self._free_folders(plain)
         key = folded(plain)

@@ -115,6 +115,7 @@ def download(
     digest: str | None = None,
     max_size: int | None = None,
     mtime: bool = False,
+    content_disposition: bool = False,
     failures: str | os.PathLike[str] | None = None,
     engine: EngineChoice = "auto",
     executor: AnyExecutor | None = None,
@@ -162,6 +163,8 @@ def download(
         max_size: The most bytes that a body may have. A larger one is a failure; nothing of it
             stays. `None` for no limit.
         mtime: Give each file the time that its `Last-Modified` says.
+        content_disposition: Name new files as the `Content-Disposition` of the response says, in
+            the directory that `names` gives. A job's own `name` comes first. Not with an executor.
         failures: Where to list what is not done when the run ends; `None` for no list.
         engine: `"auto"`, `"loop"` or `"threads"`, as for `fetch`. On the loop, one more thread
             does all that concerns the disk.
@@ -206,8 +209,14 @@ def download(
         mtime,
         limit_rate,
         low_speed,
+        content_disposition,
     )
     if executor is not None:
+        if content_disposition:
+            raise ValueError(
+                "content_disposition cannot be used with an executor: the names are given before"
+                " the workers begin"
+            )
         from pooledhttp.bulk.spreading import spread_download
 
         return spread_download(

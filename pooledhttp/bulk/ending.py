@@ -51,7 +51,7 @@ class Ending:
         self._journal = workspace.journal
         self._parts = workspace.parts
         self._task = task
-        self._row = task.row
+        self.row = task.row
         self._account = account
         self._checks = checks
 
@@ -72,15 +72,15 @@ class Ending:
             raise ProtocolError(f"{size} bytes of {part.total} after {received} were received")
         found, wrong = self._checked(part, size, digest)
         if wrong is not None:
-            kept = self._folder.reject(part, self._row.name or "", wrong)
-            self._parts.pop(self._row.id, None)
+            kept = self._folder.reject(part, self.row.name or "", wrong)
+            self._parts.pop(self.row.id, None)
             return self.failed(f"{wrong}; the body is in {kept}", "Rejected")
         yield self._journal.record(self._account.update(State.RECEIVED, size=size, digest=found))
         return self._publish(part, size, found)
 
     def unchanged(self, response: Response) -> DownloadResult:
         """The server says that the file is current."""
-        row, account = self._row, self._account
+        row, account = self.row, self._account
         if not self._task.is_conditional:
             # The job's own condition. There may be no file of ours, and nothing is to be written.
             size = self._folder.size_of(row.name or "")
@@ -93,12 +93,12 @@ class Ending:
 
     def failed(self, problem: str, kind: str, error: Exception | None = None) -> DownloadResult:
         """Return the result of a failure, and have the journal know it."""
-        part = self._parts.get(self._row.id)
+        part = self._parts.get(self.row.id)
         is_useless = self._account.status in _GONE or isinstance(error, TooLarge)
         if part is not None and (not part.mark or is_useless):
             self.drop(part)
         if self._task.is_conditional:
-            self._workspace.not_refreshed[self._row.id] = problem  # the file is there all the same
+            self._workspace.not_refreshed[self.row.id] = problem  # the file is there all the same
         else:
             self._journal.record(self._account.update(State.FAILED, error=problem))
         return self._account.result(State.FAILED, problem=problem, kind=kind, error=error)
@@ -107,13 +107,13 @@ class Ending:
         """Remove a part that is of no use."""
         if part is not None:
             self._folder.remove(part)
-            self._parts.pop(self._row.id, None)
+            self._parts.pop(self.row.id, None)
 
     # -- inside
 
     def _publish(self, part: Part, size: int, digest: str | None) -> DownloadResult:
         """Give a part its name."""
-        account, row = self._account, self._row
+        account, row = self._account, self.row
         assert row.name is not None
         if self._workspace.options.mtime and account.modified is not None:
             self._folder.set_time(part, account.modified)

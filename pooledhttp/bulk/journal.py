@@ -230,6 +230,15 @@ class Journal:
         self._new.insert(self._db)
         self._db.execute("UPDATE jobs SET url=? WHERE id=?", (url, number))
 
+    def set_name(self, number: int, name: str, folded_name: str) -> None:
+        """Give a job another name, inside a `transaction`."""
+        self._new.insert(self._db)
+        name_hash = hash64(folded_name)
+        self._db.execute(
+            "UPDATE jobs SET name=?, name_hash=? WHERE id=?", (name, name_hash, number)
+        )
+        self._lookup.add_name(number, name_hash)
+
     def record(self, change: Update) -> int:
         """Hand in a change, to be committed with others; returns its number for `commit`."""
         return self._changes.add(change)

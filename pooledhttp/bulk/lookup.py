@@ -55,7 +55,12 @@ class Lookup:
         """Note a new row."""
         if self._identities is not None:
             self._identities.add(identity_hash, row)
-        if self._names is not None and name_hash is not None:
+        if name_hash is not None:
+            self.add_name(row, name_hash)
+
+    def add_name(self, row: int, name_hash: int) -> None:
+        """Note another name of a row. The text tells that it has the earlier one no more."""
+        if self._names is not None:
             self._names.add(name_hash, row)
 
     def read_on(self, db: sqlite3.Connection) -> None:

@@ -25,6 +25,9 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from email.message import Message
+from email.utils import collapse_rfc2231_value
 from string import Formatter
 from urllib.parse import unquote, urlsplit
 
@@ -36,6 +39,7 @@ __all__ = [
     "Naming",
     "UrlNames",
     "candidates",
+    "disposition_name",
     "folded",
     "given_name",
     "naming",
@@ -160,6 +164,25 @@ def checked(name: str) -> str:
     if not name or "\0" in name or f"/{name}".find("/.") >= 0 or "//" in f"/{name}/":
         raise ValueError(f"{name!r} is not the name of a file inside the directory")
     return name
+
+
+def disposition_name(value: str | None) -> str | None:
+    """Return the name that a Content-Disposition gives, made safe; None when it gives none.
+
+    `filename*` (RFC 6266, section 4.3) comes before `filename`. A path is cut to its last part.
+    """
+    if value is None:
+        return None
+    with suppress(UnicodeError):  # a field is read as Latin-1, and many servers send UTF-8
+        value = value.encode("latin-1").decode()
+    message = Message()
+    message["Content-Disposition"] = " ".join(value.split())
+    parameters = message.get_params([], "Content-Disposition")
+    names = [text for name, text in parameters if name.lower() == "filename"]
+    coded = [text for text in names if isinstance(text, tuple)]
+    name = collapse_rfc2231_value((coded or names or [""])[0])
+    last = name.replace("\\", "/").rpartition("/")[2].strip()
+    return safe_part(last) if last.strip(".") else None
 
 
 class _Template:

@@ -63,6 +63,7 @@ class Options:
         max_size: The most bytes that a body may have; None for no limit.
         limit_rate: Bytes a second of all bodies together; None for no limit.
         low_speed: Bytes a second below which a body is given up after a minute; None for none.
+        content_disposition: Name new files as the server's Content-Disposition says.
         mtime: Give files the time of their Last-Modified.
     """
 
@@ -77,3 +78,4 @@ class Options:
     mtime: bool = False
     limit_rate: float | None = None
     low_speed: float | None = None
+    content_disposition: bool = False

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pooledhttp.bulk.folder import Part, RunFolder
 from pooledhttp.bulk.options import Options
-from pooledhttp.bulk.rows import Update
+from pooledhttp.bulk.rows import Row, Update
 
 __all__ = ["Records", "Space"]
 
@@ -45,3 +45,6 @@ class Space(Protocol):
     @property
     def journal(self) -> Records:
         """Where to record."""
+
+    def rename(self, row: Row, name: str) -> Row:
+        """Give a job of which there is no file yet the name that its server says."""

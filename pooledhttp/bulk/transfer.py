@@ -19,10 +19,12 @@ from pooledhttp.bulk.bodies import pieces
 from pooledhttp.bulk.body_file import BodyFile
 from pooledhttp.bulk.checks import Checks
 from pooledhttp.bulk.database import JournalError
+from pooledhttp.bulk.disk import Steps
 from pooledhttp.bulk.ending import Ending
 from pooledhttp.bulk.engine import Requester
 from pooledhttp.bulk.flow import Flow
 from pooledhttp.bulk.folder import ForeignFile, Part
+from pooledhttp.bulk.names import disposition_name
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.rates import Allowance
 from pooledhttp.bulk.report import DownloadResult, error_text, one_line
@@ -36,7 +38,7 @@ from pooledhttp.bulk.responses import (
     strong_validator,
 )
 from pooledhttp.bulk.retrying import Again, Tries
-from pooledhttp.bulk.rows import State
+from pooledhttp.bulk.rows import Row, State
 from pooledhttp.bulk.space import Space
 from pooledhttp.bulk.workspace import Task
 from pooledhttp.exceptions import (
@@ -60,6 +62,9 @@ _SAVED_SECONDS = 0.25
 
 #: A server that changes its mind about a body this often does not get asked again at once.
 _MAX_RESTARTS = 3
+
+#: States of jobs of which there can be no file.
+_UNNAMED = frozenset({State.PENDING, State.RUNNING, State.FAILED})
 
 #: Errors of the disk that every other file would meet as well.
 _STOPPING = frozenset({ENOSPC, EDQUOT, EROFS, EIO})
@@ -141,6 +146,7 @@ class _Transfer:
         self._session = owner.session
         self._runtime = owner.runtime
         self._disk = owner.disk
+        self._workspace = workspace
         self._folder = workspace.folder
         self._journal = workspace.journal
         self._parts = workspace.parts
@@ -323,6 +329,8 @@ class _Transfer:
     def _store(self, decision: Decision, response: Response, old: Part | None) -> DownloadResult:
         self._ending.drop(old)
         headers = response.headers
+        if self._options.content_disposition:
+            self._take_name(disposition_name(headers.get("Content-Disposition")))
         is_coded = stores_coded_form(self._row.name or "", headers, self._options.decode)
         validator = strong_validator(headers) if is_coded and self._can_resume else None
         total = decision.total if is_coded else None
@@ -335,6 +343,17 @@ class _Transfer:
         body = BodyFile(self._disk, partial(self._folder.create, part), self._checks.begin_digest)
         self._receive(body, response, 0, coded=is_coded)
         return self._disk.run(self._ending.complete(part, body))
+
+    def _take_name(self, name: str | None) -> None:
+        """Take the name that the server gives, unless the list gives one, or there is a file."""
+        if name is None or self._job.name is not None or self._row.state not in _UNNAMED:
+            return
+        self._row = self._disk.run(self._renamed(name))
+        self._account.row = self._ending.row = self._row
+
+    def _renamed(self, name: str) -> Steps[Row]:
+        yield from ()  # its commit is its own
+        return self._workspace.rename(self._row, name)
 
     def _note_running(self, part: Part) -> None:
         """Have the journal remember with what the part can be continued."""

@@ -37,7 +37,7 @@ from pooledhttp.bulk.rates import Rates
 from pooledhttp.bulk.report import DownloadResult, Result
 from pooledhttp.bulk.results import follow_limits
 from pooledhttp.bulk.retrying import Again
-from pooledhttp.bulk.rows import State, Update
+from pooledhttp.bulk.rows import Row, State, Update
 from pooledhttp.bulk.transfer import Downloader
 from pooledhttp.bulk.travel import (
     Downloaded,
@@ -438,6 +438,10 @@ class _WorkerWorkspace:
         self.journal = _Recorder()
         self.parts: dict[int, Part] = {}
         self.not_refreshed: dict[int, str] = {}
+
+    def rename(self, row: Row, name: str) -> Row:
+        """Keep the name: the caller's process gives all names before a worker begins."""
+        return row
 
 
 class DownloadStation(Station):

@@ -28,6 +28,7 @@ from pooledhttp.bulk.claims import Claims
 from pooledhttp.bulk.folder import ForeignFile, Part, RunFolder
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.journal import Journal
+from pooledhttp.bulk.names import candidates
 from pooledhttp.bulk.options import Options
 from pooledhttp.bulk.report import DownloadResult, error_text
 from pooledhttp.bulk.rows import FETCHED, Row, State, Update
@@ -127,6 +128,25 @@ class Workspace:
             row = row._replace(url=url)
         self._see(row.id)
         return self._next_step(job, row, index)
+
+    def rename(self, row: Row, name: str) -> Row:
+        """Give a job of which there is no file yet the name that its server says.
+
+        Returns:
+            Its row, with that name, or with one that has its mark if another job or file has it.
+
+        Raises:
+            OSError: The journal cannot be written.
+        """
+        identity = row.identity or row.url
+        folder = (row.name or "").rpartition("/")[0]
+        wanted = f"{folder}/{name}" if folder else name
+        if row.name in list(candidates(wanted, identity.encode("utf-8", "surrogatepass"))):
+            return row
+        with self.journal.transaction():
+            name, key = self._claims.claim_name(wanted, identity)
+            self.journal.set_name(row.id, name, key)
+        return row._replace(name=name)
 
     def was_seen(self, number: int) -> bool:
         """Whether the job of a row was in the input of this run."""

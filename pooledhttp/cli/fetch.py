@@ -147,6 +147,7 @@ def _open_download(
         digest=args.digest,
         max_size=args.max_size,
         mtime=args.mtime,
+        content_disposition=args.content_disposition,
         failures=args.failures or Path(args.directory) / bulk.FAILURES,
         executor=open_executor(args, stack),
     )

@@ -137,6 +137,11 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         metavar="BYTES",
         help="refuse larger bodies (default: no limit)",
     )
+    add(
+        "--content-disposition",
+        action="store_true",
+        help="name new files as the server's Content-Disposition says",
+    )
     add("--mtime", action="store_true", help="give files the time of their Last-Modified")
     add("--digest", metavar="NAME", help="record a digest of each file: sha256, md5, ...")
 
