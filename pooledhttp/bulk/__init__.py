@@ -41,10 +41,12 @@ from pooledhttp.bulk.lock import DirectoryInUse
 from pooledhttp.bulk.names import Naming, UrlNames
 from pooledhttp.bulk.options import AnyExecutor, Batches
 from pooledhttp.bulk.pacing import HostCounts
+from pooledhttp.bulk.partition import Shard
 from pooledhttp.bulk.report import DownloadResult, Result, Tally, one_line
 from pooledhttp.bulk.resting import HostGivenUp
 from pooledhttp.bulk.rows import State
 from pooledhttp.bulk.run import JobRecord, Run
+from pooledhttp.bulk.sharding import part_of, shard_of
 from pooledhttp.bulk.sinks import to_files
 from pooledhttp.bulk.transfer import RunStopped
 from pooledhttp.loading import load_when_used as _load_when_used
@@ -81,6 +83,7 @@ __all__ = [
     "AnyExecutor",
     "Batches",
     "HostCounts",
+    "Shard",
     # errors
     "DirectoryInUse",
     "HostGivenUp",
@@ -98,6 +101,8 @@ __all__ = [
     "Source",
     "Sources",
     "read_urls",
+    "part_of",
+    "shard_of",
 ]
 
 __getattr__ = _load_when_used(

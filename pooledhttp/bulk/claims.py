@@ -9,7 +9,7 @@ from __future__ import annotations
 from pooledhttp.bulk.folder import RunFolder
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.journal import Journal
-from pooledhttp.bulk.names import candidates, folded, given_name
+from pooledhttp.bulk.names import candidates, folded, given_name, marked_name
 from pooledhttp.bulk.options import Options
 
 __all__ = ["Claims"]
@@ -48,6 +48,8 @@ class Claims:
         Raises:
             ValueError: None is free.
         """
+        if self.options.shard is not None:
+            plain = marked_name(plain, identity.encode("utf-8", "surrogatepass"))
         if "/" in plain:
             plain = self._free_folders(plain)
         key = folded(plain)

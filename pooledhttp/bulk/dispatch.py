@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -131,11 +132,23 @@ class Limits:
         jobs: The most requests at once.
         per_host: The most of them at one host; None for no limit.
         per_host_rate: Requests a second to one host; None for no limit.
+        limit_of: Gives the limit of one host; None where all have `per_host`.
+        rate_of: Gives the rate of one host; None where all have `per_host_rate`.
     """
 
     jobs: int
     per_host: int | None
     per_host_rate: float | None = None
+    limit_of: Callable[[str], int | None] | None = None
+    rate_of: Callable[[str], float | None] | None = None
+
+    def at(self, line: str) -> int | None:
+        """Return the most requests at once to a host."""
+        return self.per_host if self.limit_of is None else self.limit_of(line)
+
+    def rate_at(self, line: str) -> float | None:
+        """Return the requests a second to a host."""
+        return self.per_host_rate if self.rate_of is None else self.rate_of(line)
 
 
 @dataclass(slots=True)
@@ -200,7 +213,7 @@ class Dispatcher(Generic[W, R]):
         self._batch = batches.jobs
         self._seconds = batches.seconds
         self._runtime = HaltableRuntime(default_runtime())
-        self._spreader = Spreader(count, limits.per_host)
+        self._spreader = Spreader(count, limits.at)
         self._all: list[_Lane[W]] = [_Lane(number) for number in range(count)]
         self._window = _WINDOW_PER_LANE * batches.jobs * count
         #: Replies that have come: filled by other threads.
@@ -515,7 +528,7 @@ class Dispatcher(Generic[W, R]):
 
     def _grant(self, line: str, lane: _Lane[W]) -> bool:
         """Give a lane its share of the places at a host; whether it has any."""
-        limit = self._limits.per_host
+        limit = self._limits.at(line)
         has = self._granted.get(line, {})
         if limit is None:
             self._granted.setdefault(line, has)[lane.number] = None
@@ -548,13 +561,12 @@ class Dispatcher(Generic[W, R]):
         return grants
 
     def _rates_of(self, grants: dict[str, int | None]) -> dict[str, tuple[float, float]]:
-        rate = self._limits.per_host_rate
-        if rate is None:
+        if self._limits.per_host_rate is None:
             return {}
         now = self._runtime.now()
         return {
             line: (
-                share(float(rate), len(self._spreader.places(line)), 0),
+                share(float(self._limits.rate_at(line) or 0), len(self._spreader.places(line)), 0),
                 max(self._open_at.get(line, 0.0) - now, 0.0),
             )
             for line in grants

@@ -27,7 +27,8 @@ from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.names import Naming, folded, naming
 from pooledhttp.bulk.options import AnyExecutor, Batches
 from pooledhttp.bulk.own_session import OwnSession
-from pooledhttp.bulk.places import PER_PROXY, check_per_proxy
+from pooledhttp.bulk.partition import Shard
+from pooledhttp.bulk.places import PER_PROXY, Places, check_per_proxy
 from pooledhttp.bulk.rates import check_rate, make_rates
 from pooledhttp.bulk.results import (
     DEFAULT_JOBS,
@@ -36,6 +37,7 @@ from pooledhttp.bulk.results import (
     make_pace,
 )
 from pooledhttp.bulk.retrying import DEFAULT_RETRIES, Again
+from pooledhttp.bulk.sharding import Sharding, shard_of
 from pooledhttp.bulk.transfer import Downloader
 from pooledhttp.bulk.workspace import Options, Workspace
 
@@ -59,6 +61,7 @@ def open_download(
     retries: int = 0,
     failures: str | os.PathLike[str] | None = None,
     backend: Backend | None = None,
+    sharding: Sharding | None = None,
 ) -> Download:
     """Set up an engine over a workspace; see `download`."""
     backend = Threads() if backend is None else backend
@@ -81,6 +84,9 @@ def open_download(
     downloader = Downloader(session, backend, workspace, limits, again)
     engine = Engine(session, backend, pace, downloader)
     follow_limits(engine, session)
+    if sharding is not None:
+        for line in sharding.divided:
+            engine.limit(line, sharding.limit_of(line) or jobs)
     return Download(
         items_of(source),
         engine,
@@ -120,6 +126,7 @@ def download(
     engine: EngineChoice = "auto",
     executor: AnyExecutor | None = None,
     batches: Batches | None = None,
+    shard: Shard | str | None = None,
 ) -> Download:
     """Fetch many URLs into the files of a directory, and remember what is there.
 
@@ -172,6 +179,10 @@ def download(
             machine, or on storage that all of them share under the same path. The journal is
             written here.
         batches: How work goes to an executor's workers; `None` means `Batches()`.
+        shard: Which part of the input to fetch, such as `"2/3"`, for several runs at once that
+            know nothing of each other. Each has a journal of its own, each name a mark of the URL.
+            `rate`, `limit_rate` and the limits of a host that is in several shards are divided;
+            `jobs` counts for each shard. `None` means all of it.
 
     Returns:
         An iterator of `DownloadResult`. Nothing is done before the first result is asked for.
@@ -188,7 +199,7 @@ def download(
         raise TypeError("download takes an iterable of URLs and Jobs; put a single one into a list")
     check_retries(retries)
     check_per_proxy(per_proxy)
-    rates = make_rates(rate, per_host_rate)
+    make_rates(rate, per_host_rate)
     check_rate("limit_rate", limit_rate)
     check_rate("low_speed", low_speed)
     if decode not in ("auto", "never", "always"):
@@ -197,6 +208,12 @@ def download(
         raise ValueError(
             f"digest must be the name of an algorithm such as 'sha256', not {digest!r}"
         )
+    sharding = None
+    if shard is not None:
+        sharding = Sharding(shard_of(shard), jobs_or_urls, per_host, per_host_rate)
+        jobs_or_urls = sharding.select(jobs_or_urls)
+        rate = None if rate is None else rate / sharding.shard.count
+        limit_rate = None if limit_rate is None else limit_rate / sharding.shard.count
     options = Options(
         naming(names),
         _reserved(directory, failures),
@@ -210,6 +227,7 @@ def download(
         limit_rate,
         low_speed,
         content_disposition,
+        None if sharding is None else sharding.shard,
     )
     if executor is not None:
         if content_disposition:
@@ -236,11 +254,21 @@ def download(
             ordered=ordered,
             failures=failures,
             engine=engine,
+            sharding=sharding,
         )
+
+    def open_session(runtime: Haltable) -> OwnSession:
+        if sharding is None:
+            rates = make_rates(rate, per_host_rate)
+            return OwnSession(session, per_host, runtime, per_proxy, rates)
+        rates = make_rates(rate, per_host_rate, sharding.rate_of)
+        places = Places(per_host, runtime, per_proxy, rates, sharding.limit_of)
+        return OwnSession(session, per_host, runtime, per_proxy, rates, places)
+
     return open_download(
         jobs_or_urls,
         directory,
-        lambda runtime: OwnSession(session, per_host, runtime, per_proxy, rates),
+        open_session,
         options,
         jobs=jobs,
         per_host=per_host,
@@ -249,6 +277,7 @@ def download(
         retries=retries,
         failures=failures,
         backend=open_backend(engine, session),
+        sharding=sharding,
     )
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pooledhttp.bulk.engine import AnyEngine, Counted
 from pooledhttp.bulk.failures import FAILURES, FailureList
-from pooledhttp.bulk.folder import OWN_FOLDER
 from pooledhttp.bulk.halting import Halted
 from pooledhttp.bulk.inputs import Source
 from pooledhttp.bulk.jobs import Job
@@ -267,7 +266,7 @@ def prepare(
         path = Path(failures)
         listed = FailureList(
             path,
-            folder / OWN_FOLDER,
+            folder / workspace.folder.own_path,
             source if isinstance(source, Source) else None,
             must_be_ours=path != folder / FAILURES,
         )

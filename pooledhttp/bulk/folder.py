@@ -30,10 +30,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pooledhttp.bulk.lock import DirectoryLock
+from pooledhttp.bulk.partition import Shard
 
-__all__ = ["OWN_FOLDER", "ForeignFile", "Part", "RunFolder", "lease_path"]
+__all__ = [
+    "OWN_FOLDER",
+    "SHARD_PREFIX",
+    "ForeignFile",
+    "Part",
+    "RunFolder",
+    "lease_path",
+    "own_folder",
+]
 
 OWN_FOLDER = ".pooledhttp"
+
+#: Begins the name of a shard's own part.
+SHARD_PREFIX = "shard-"
 
 #: Begins the name of a lease; see `lease_path`.
 _LEASE = "run-"
@@ -47,9 +59,16 @@ class ForeignFile(FileExistsError):
     """A file that this run did not make stands where a file of it should go."""
 
 
-def lease_path(directory: str, run: str) -> str:
+def own_folder(shard: Shard | None) -> str:
+    """Return the path of what is ours in a directory: a shard has a part of its own."""
+    if shard is None:
+        return OWN_FOLDER
+    return f"{OWN_FOLDER}/{SHARD_PREFIX}{shard.number}-of-{shard.count}"
+
+
+def lease_path(directory: str, run: str, shard: Shard | None) -> str:
     """Return the path of a file that is there while workers of a run may work in a directory."""
-    return os.path.join(directory, OWN_FOLDER, f"{_LEASE}{run}")
+    return os.path.join(directory, own_folder(shard), f"{_LEASE}{run}")
 
 
 def _foreign(name: str) -> ForeignFile:
@@ -105,20 +124,26 @@ class RunFolder:
     Args:
         directory: The directory; made when it is missing.
         lock: Whether to lock it. A worker of a run opens the directory that the run has locked.
+        shard: Which shard of a run it is; None for a whole one. Each has a lock of its own.
 
     Raises:
         DirectoryInUse: Another run has it.
         OSError: It, or what belongs to us in it, cannot be made or opened.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, lock: bool = True) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], *, lock: bool = True, shard: Shard | None = None
+    ) -> None:
+        self.own_path = own_folder(shard)
         self.path = Path(directory)
         self.path.mkdir(parents=True, exist_ok=True)
         self._fds: list[int] = []
         self._lock: DirectoryLock | None = None
         try:
             self._root = self._keep(os.open(self.path, _DIRECTORY))
-            self._own = self._folder(OWN_FOLDER, self._root)
+            self._own = self._root
+            for name in self.own_path.split("/"):
+                self._own = self._folder(name, self._own)
             if lock:
                 self._lock = DirectoryLock(self._own, str(self.path))
                 #: Whether a run that was killed has left workers, which see now that it has ended.
@@ -132,7 +157,7 @@ class RunFolder:
     @property
     def journal_path(self) -> str:
         """Where the journal is."""
-        return str(self.path / OWN_FOLDER / "journal.sqlite3")
+        return str(self.path / self.own_path / "journal.sqlite3")
 
     def close(self) -> None:
         """Free the lock and close the directories. Doing it twice does nothing."""
@@ -287,7 +312,7 @@ class RunFolder:
         fd = os.open(f"{kept}.reason", flags, 0o666, dir_fd=self._rejected)
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             file.write(reason + "\n")
-        return f"{OWN_FOLDER}/rejected/{kept}"
+        return f"{self.own_path}/rejected/{kept}"
 
     # -- room for a full disk
 

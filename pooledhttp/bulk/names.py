@@ -42,6 +42,7 @@ __all__ = [
     "disposition_name",
     "folded",
     "given_name",
+    "marked_name",
     "naming",
     "plain_name",
     "safe_part",
@@ -97,6 +98,11 @@ def candidates(name: str, identity: bytes) -> Iterator[str]:
     mark = hashlib.sha256(identity).hexdigest()
     for length in (8, 16, 64):
         yield with_mark(name, mark[:length])
+
+
+def marked_name(name: str, identity: bytes) -> str:
+    """Return a name that no other job asks for, whatever the list: with the job's mark in it."""
+    return with_mark(name, hashlib.sha256(identity).hexdigest()[:16])
 
 
 def with_mark(name: str, mark: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pooledhttp.bulk.names import Naming
+from pooledhttp.bulk.partition import Shard
 
 __all__ = ["MOST_BYTES", "AnyExecutor", "Batches", "Options"]
 
@@ -65,6 +66,7 @@ class Options:
         low_speed: Bytes a second below which a body is given up after a minute; None for none.
         content_disposition: Name new files as the server's Content-Disposition says.
         mtime: Give files the time of their Last-Modified.
+        shard: Which shard of a run this is; None for a whole one.
     """
 
     naming: Naming
@@ -79,3 +81,4 @@ class Options:
     limit_rate: float | None = None
     low_speed: float | None = None
     content_disposition: bool = False
+    shard: Shard | None = None

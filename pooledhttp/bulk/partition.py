@@ -20,7 +20,7 @@ list that was sorted in between makes no job change its shard.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pooledhttp.bulk.hashes import hash64
@@ -66,10 +66,13 @@ class Spreader:
 
     Args:
         count: The number of partitions.
-        per_host: The limit that is divided when a line is split; None for none.
+        per_host: The limit that is divided when a line is split, or what gives that of a line; None
+            for none.
     """
 
-    def __init__(self, count: int, per_host: int | None = None) -> None:
+    def __init__(
+        self, count: int, per_host: Callable[[str], int | None] | int | None = None
+    ) -> None:
         if count < 1:
             raise ValueError(f"there must be at least 1 partition, not {count}")
         self.count = count
@@ -90,7 +93,7 @@ class Spreader:
             places = self._places[line] = (self._emptiest(()),)
         self._sizes[line] += 1
         size = self._sizes[line]
-        wanted = _parts_wanted(size, self._total, self.count, self._per_host)
+        wanted = _parts_wanted(size, self._total, self.count, self._limit_at(line))
         while len(places) < wanted:
             places = self._places[line] = (*places, self._emptiest(places))
         chosen = places[0] if len(places) == 1 else places[hash64(url) % len(places)]
@@ -103,12 +106,16 @@ class Spreader:
 
     def limit(self, line: str, partition: int) -> int | None:
         """Return a partition's share of the limit of a line; None for no limit."""
-        if self._per_host is None:
+        limit = self._limit_at(line)
+        if limit is None:
             return None
         places = self.places(line)
         if partition not in places:
             return 0
-        return int(share(self._per_host, len(places), places.index(partition)))
+        return int(share(limit, len(places), places.index(partition)))
+
+    def _limit_at(self, line: str) -> int | None:
+        return self._per_host(line) if callable(self._per_host) else self._per_host
 
     def _by_hash(self, line: str) -> int:
         return hash64(line) % self.count

@@ -93,6 +93,7 @@ class Places:
         runtime: How to wait.
         per_proxy: Places at each proxy; None for no limit.
         rates: Requests a second; None for no limit.
+        limit_of: Gives the most places at one origin; None where all have `per_host`.
     """
 
     def __init__(
@@ -101,8 +102,10 @@ class Places:
         runtime: Runtime,
         per_proxy: int | None = PER_PROXY,
         rates: Rates | None = None,
+        limit_of: Callable[[str], int | None] | None = None,
     ) -> None:
         self._rates = rates
+        self._limit_of = limit_of
         #: Called with an origin and its places when these have changed, in the request's thread.
         self.on_limit: Callable[[str, int], None] | None = None
         #: Called with an origin and the end of its rest, or None, when it begins or is over.
@@ -234,7 +237,8 @@ class Places:
     def _throttle_locked(self, origin: str) -> Throttle:
         throttle = self._throttles.get(origin)
         if throttle is None:
-            throttle = self._throttles[origin] = Throttle(self._per_host)
+            most = self._per_host if self._limit_of is None else self._limit_of(origin)
+            throttle = self._throttles[origin] = Throttle(most)
         return throttle
 
     def _limit_locked(self, place: str) -> int:

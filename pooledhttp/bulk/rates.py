@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
+from collections.abc import Callable
 
 __all__ = ["LOW_SPEED_SECONDS", "Allowance", "Rates", "Slowness", "check_rate", "make_rates"]
 
@@ -52,9 +53,16 @@ class Rates:
     Args:
         rate: In all; None for no limit.
         per_host: To each origin; None for no limit.
+        rate_of: Gives the rate of one origin; None where all have `per_host`.
     """
 
-    def __init__(self, rate: float | None = None, per_host: float | None = None) -> None:
+    def __init__(
+        self,
+        rate: float | None = None,
+        per_host: float | None = None,
+        rate_of: Callable[[str], float | None] | None = None,
+    ) -> None:
+        self._rate_of = rate_of
         self._all = None if rate is None else Allowance(rate)
         self._per_host = per_host
         self._hosts: dict[str, Allowance] = {}
@@ -66,7 +74,8 @@ class Rates:
             return wait
         host = self._hosts.get(origin)
         if host is None:  # of two threads that come here at once, both get the same one
-            host = self._hosts.setdefault(origin, Allowance(self._per_host))
+            most = None if self._rate_of is None else self._rate_of(origin)
+            host = self._hosts.setdefault(origin, Allowance(most or self._per_host))
         return wait + host.take(1, now + wait)
 
     def limit_host(self, origin: str, per_second: float, owed: float, now: float) -> None:
@@ -114,7 +123,11 @@ class Slowness:
         return self._size < self._least * LOW_SPEED_SECONDS
 
 
-def make_rates(rate: float | None, per_host: float | None) -> Rates | None:
+def make_rates(
+    rate: float | None,
+    per_host: float | None,
+    rate_of: Callable[[str], float | None] | None = None,
+) -> Rates | None:
     """Return the rates of a run; None when there is no limit.
 
     Raises:
@@ -123,7 +136,7 @@ def make_rates(rate: float | None, per_host: float | None) -> Rates | None:
     """
     check_rate("rate", rate)
     check_rate("per_host_rate", per_host)
-    return None if rate is None and per_host is None else Rates(rate, per_host)
+    return None if rate is None and per_host is None else Rates(rate, per_host, rate_of)
 
 
 def check_rate(name: str, value: float | None) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pooledhttp.bulk.database import read_copy
-from pooledhttp.bulk.folder import OWN_FOLDER
+from pooledhttp.bulk.folder import OWN_FOLDER, SHARD_PREFIX
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.journal import Journal
 from pooledhttp.bulk.rows import FETCHED, Row, State
@@ -70,6 +70,8 @@ class JobRecord:
 class Run:
     """The record of a directory. A context manager; nothing is changed.
 
+    The journals of all shards that have worked in the directory are joined.
+
     Args:
         directory: The directory that a download went to.
 
@@ -80,26 +82,32 @@ class Run:
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
-        path = str(self.directory / OWN_FOLDER / "journal.sqlite3")
-        if not os.path.exists(path):
+        self._journals: list[Journal] = []
+        self._copies: list[tempfile.TemporaryDirectory[str]] = []
+        own = self.directory / OWN_FOLDER
+        paths = [own, *sorted(own.glob(f"{SHARD_PREFIX}*"))]
+        paths = [path for each in paths if (path := each / "journal.sqlite3").exists()]
+        if not paths:
             raise FileNotFoundError(f"{self.directory} has no journal: no download has been there")
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
-        if not os.access(path, os.W_OK) or not os.access(os.path.dirname(path), os.W_OK):
-            self._copy = tempfile.TemporaryDirectory(prefix="pooledhttp-")
-            path = read_copy(path, self._copy.name)
         try:
-            self._journal = Journal(path, read_only=True)
+            for path in paths:
+                self._journals.append(Journal(self._readable(str(path)), read_only=True))
         except BaseException:
             self.close()
             raise
 
+    def _readable(self, path: str) -> str:
+        if os.access(path, os.W_OK) and os.access(os.path.dirname(path), os.W_OK):
+            return path
+        self._copies.append(tempfile.TemporaryDirectory(prefix="pooledhttp-"))
+        return read_copy(path, self._copies[-1].name)
+
     def close(self) -> None:
         """Close the journal. Doing it twice does nothing."""
-        journal = getattr(self, "_journal", None)
-        if journal is not None:
+        for journal in self._journals:
             journal.close()
-        if self._copy is not None:
-            self._copy.cleanup()
+        for copy in self._copies:
+            copy.cleanup()
 
     def __enter__(self) -> Run:
         return self
@@ -116,18 +124,19 @@ class Run:
         Args:
             *states: Only jobs in one of these; without any, all jobs.
         """
-        for row in self._journal.rows(*states):
-            yield _record(row)
+        for journal in self._journals:
+            for row in journal.rows(*states):
+                yield _record(row)
 
     def find(self, url: str) -> JobRecord | None:
         """Return what is known of a URL that was fetched by GET without a key."""
-        row = self._journal.find(url.strip().partition("#")[0], None)
+        row = self._find(url.strip().partition("#")[0], None)
         return None if row is None else _record(row)
 
     def has(self, item: object) -> bool:
         """Whether the file of a URL or a `Job` is there: fetched, and of the size that it had."""
         try:
-            row = self._journal.find(*Job.of(item).identity())
+            row = self._find(*Job.of(item).identity())
         except (TypeError, ValueError):
             return False
         if row is None or row.name is None or row.state not in FETCHED:
@@ -139,12 +148,17 @@ class Run:
 
     def counts(self) -> dict[State, int]:
         """Return the number of jobs in each state."""
-        counted = self._journal.counts()
-        return {state: counted.get(state, (0, 0))[0] for state in State}
+        counted = [journal.counts() for journal in self._journals]
+        return {state: sum(each.get(state, (0, 0))[0] for each in counted) for state in State}
 
     def size(self) -> int:
         """Return the bytes of all files that are there."""
-        return sum(size for state, (_, size) in self._journal.counts().items() if state in FETCHED)
+        counted = [item for journal in self._journals for item in journal.counts().items()]
+        return sum(size for state, (_, size) in counted if state in FETCHED)
+
+    def _find(self, url: str, identity: str | None) -> Row | None:
+        found = (journal.find(url, identity) for journal in self._journals)
+        return next((row for row in found if row is not None), None)
 
     def failures(self) -> Counter[str]:
         """Return how many jobs failed by each kind of failure; they add up to those that failed."""

@@ -22,6 +22,7 @@ from pooledhttp.bulk.options import MOST_BYTES, Batches, Options
 from pooledhttp.bulk.own_session import has_proxy
 from pooledhttp.bulk.report import DownloadResult, Result
 from pooledhttp.bulk.results import make_pace
+from pooledhttp.bulk.sharding import Sharding
 from pooledhttp.bulk.travel import RunSettings, check_session, why_not
 from pooledhttp.bulk.workspace import Task, Workspace
 from pooledhttp.runtime import default_runtime
@@ -139,6 +140,7 @@ def spread_download(
     *,
     failures: str | os.PathLike[str] | None,
     ordered: bool,
+    sharding: Sharding | None = None,
     **settings: Any,
 ) -> Download:
     """Set up a `download` over an executor.
@@ -150,13 +152,16 @@ def spread_download(
     """
     items = items_of(source)
     plan = _plan(executor, batches, session, ordered=ordered, **settings)
+    limits = plan.limits
+    if sharding is not None:
+        limits = replace(limits, limit_of=sharding.limit_of, rate_of=sharding.rate_of)
     run = uuid.uuid4().hex
     try:
         workspace = Workspace(directory, options)
         try:
             listed = prepare(workspace, failures, source)
             place = os.path.abspath(directory)
-            lease = lease_path(place, run)
+            lease = lease_path(place, run, options.shard)
             courier = DownloadCourier(workspace, lease)
         except BaseException:
             workspace.folder.give_up_reserve()
@@ -177,7 +182,7 @@ def spread_download(
         plan.count,
         plan.packed(directory=place, lease=lease, options=shared),
         courier,
-        plan.limits,
+        limits,
         ordered=ordered,
         most_bytes=MOST_BYTES,
         batches=plan.batches,

@@ -33,6 +33,7 @@ from pooledhttp.bulk.granted import GrantedPlaces, GrantedSession, LedElsewhere
 from pooledhttp.bulk.halting import Halted
 from pooledhttp.bulk.options import Options
 from pooledhttp.bulk.pacing import Entry, Pace
+from pooledhttp.bulk.partition import Shard
 from pooledhttp.bulk.rates import Rates
 from pooledhttp.bulk.report import DownloadResult, Result
 from pooledhttp.bulk.results import follow_limits
@@ -420,8 +421,8 @@ class _Recorder:
 class _WorkerFolder(RunFolder):
     """The directory of a run, in a worker: parts are written here and get no names."""
 
-    def __init__(self, directory: str) -> None:
-        super().__init__(directory, lock=False)
+    def __init__(self, directory: str, shard: Shard | None) -> None:
+        super().__init__(directory, lock=False, shard=shard)
         self.whole: dict[int, Part] = {}
 
     def publish(self, part: Part, name: str) -> None:
@@ -434,7 +435,7 @@ class _WorkerWorkspace:
 
     def __init__(self, directory: str, options: Options) -> None:
         self.options = options
-        self.folder = _WorkerFolder(directory)
+        self.folder = _WorkerFolder(directory, options.shard)
         self.journal = _Recorder()
         self.parts: dict[int, Part] = {}
         self.not_refreshed: dict[int, str] = {}

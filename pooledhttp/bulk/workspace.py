@@ -73,7 +73,7 @@ class Workspace:
 
     def __init__(self, directory: str | os.PathLike[str], options: Options) -> None:
         self.options = options
-        self.folder = RunFolder(directory)
+        self.folder = RunFolder(directory, shard=options.shard)
         try:
             if self.folder.had_workers:  # they look once a second whether their run goes on
                 default_runtime().sleep(_WORKERS_END_SECONDS)

@@ -16,7 +16,6 @@ import os
 import sys
 import time
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pooledhttp.cli.fetch_options import add_parser
@@ -26,6 +25,7 @@ from pooledhttp.cli.fetch_report import (
     USAGE,
     Report,
     complain,
+    failures_path,
     status_of,
     tell,
     tell_what_is_missing,
@@ -46,15 +46,18 @@ _CONNECT_SECONDS = 10.0
 
 def main(args: argparse.Namespace) -> int:
     """Fetch the list and return the exit status."""
+    from pooledhttp.bulk import part_of
+
     with ExitStack() as stack:
         stop = Stop()
         try:
             source = _open_input(args, stack)
-            total = None if args.follow else source.count()
+            part = part_of(source, args.shard, args.per_host)
+            total = None if args.follow else part.count()
         except (OSError, ValueError) as error:
             return complain(error, USAGE)
         if args.dry_run:
-            return tell_what_is_missing(args, source)
+            return tell_what_is_missing(args, part)
         try:
             download = stack.enter_context(_open_download(args, source, stack, stop))
         except (ValueError, ModuleNotFoundError, FileExistsError, NotADirectoryError) as error:
@@ -99,6 +102,8 @@ def _open_input(args: argparse.Namespace, stack: ExitStack) -> Sources:
     lists: list[Source] = []
     if args.follow and (len(args.input) != 1 or args.input[0] == "-"):
         raise ValueError("--follow needs one list, in a file (-i FILE)")
+    if args.follow and args.shard is not None:
+        raise ValueError("--follow and --shard do not go together: shards need the whole list")
     for name in args.input:
         if args.follow:
             lists.append(FollowedList(name, args.format))
@@ -148,7 +153,8 @@ def _open_download(
         max_size=args.max_size,
         mtime=args.mtime,
         content_disposition=args.content_disposition,
-        failures=args.failures or Path(args.directory) / bulk.FAILURES,
+        failures=failures_path(args),
+        shard=args.shard,
         executor=open_executor(args, stack),
     )
 

@@ -218,6 +218,14 @@ def _add_workers(group: argparse._ArgumentGroup) -> None:
         " file; DIR has to be on storage that all workers share",
     )
 
+    group.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="fetch part I of N of the list, for the tasks of an array job; names of files get a"
+        " mark of their URL, and status joins the journals",
+    )
+
 
 def _add_trust(group: argparse._ArgumentGroup) -> None:
     trust = group.add_mutually_exclusive_group()
@@ -248,6 +256,16 @@ def _share(text: str) -> float:
     if value > 1.0:
         raise argparse.ArgumentTypeError(f"a number from 0 to 1 is wanted, not {text!r}")
     return value
+
+
+def _shard(text: str) -> str:
+    """Check that a shard is one."""
+    from pooledhttp.bulk import shard_of
+
+    try:
+        return str(shard_of(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from contextlib import ExitStack, suppress
@@ -25,6 +26,7 @@ __all__ = [
     "USAGE",
     "Report",
     "complain",
+    "failures_path",
     "status_of",
     "tell",
     "tell_what_is_missing",
@@ -92,9 +94,21 @@ def tell(args: argparse.Namespace, download: Download, report: Report, stop: Sto
     print(_summary(tally, download, report.seconds))
     if download.failures_path is not None:
         print(f"What is not done ({download.not_done}), and why, is in {download.failures_path}")
-        wanted = Path(args.failures) if args.failures else Path(args.directory) / "failures.txt"
+        wanted = failures_path(args)
         if download.failures_path != wanted:
             print(f"({wanted} is a file that is not ours, or its disk is full)")
+
+
+def failures_path(args: argparse.Namespace) -> Path:
+    """Return where what is not done is listed; each shard has a list of its own."""
+    from pooledhttp.bulk import FAILURES
+
+    if args.failures:
+        return Path(args.failures)
+    if args.shard is None:
+        return Path(args.directory) / FAILURES
+    name, suffix = os.path.splitext(FAILURES)
+    return Path(args.directory) / f"{name}-{args.shard.replace('/', '-of-')}{suffix}"
 
 
 def _complain_of_run(error: Exception) -> None:

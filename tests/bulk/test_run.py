@@ -63,7 +63,7 @@ def test_a_directory_that_cannot_be_written_is_read_from_a_copy(
     before = sorted(out.glob(".pooledhttp/*"))
     with Run(out) as run:
         assert len(list(run)) == 4
-        copy = Path(run._journal.path)
+        copy = Path(run._journals[0].path)
         assert out not in copy.parents
     assert not copy.exists()
     assert sorted(out.glob(".pooledhttp/*")) == before
