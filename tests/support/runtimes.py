@@ -41,6 +41,7 @@ ON_THREADS_ONLY = {
     "pool/test_threads.py::test_without_abandon_a_child_keeps_inherited_resources_open": _THREADS,
     "transport/test_warmer.py": _RUNTIME,
     "wire/test_interrupts.py": _INTERRUPTS,
+    "wire/test_tls.py::test_new_connections_read_no_ca_file_again": _THREADS,
     "wire/test_evented_seam.py": _RUNTIME,
 }
 
