@@ -24,6 +24,8 @@ from collections.abc import Callable, Generator
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from pooledhttp.runtime.alarms import Alarms
+
 if TYPE_CHECKING:
     from pooledhttp.runtime.base import Runtime
 
@@ -36,7 +38,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 __all__ = [
-    "LONGEST_TIMER",
     "WAITS_OUTSIDE",
     "Driven",
     "Driver",
@@ -44,9 +45,6 @@ __all__ = [
     "getcurrent",
     "timer",
 ]
-
-#: The longest timer in seconds. Later deadlines are reached by several timers in turn.
-LONGEST_TIMER = 86400.0
 
 #: Greenlets that are kept for the next requests of a loop; each has 16 KiB for its frames.
 MOST_SPARE = 128
@@ -72,6 +70,7 @@ class Driven(greenlet):  # type: ignore[misc]  # greenlet has no types
 
     # `Driver` sets these. A method that does it would be called for each new greenlet.
     loop: asyncio.AbstractEventLoop
+    alarms: Alarms
     #: The name under which `current_runtime` looks for it.
     pooledhttp_runtime: Runtime | None = None
     #: Returns the loop. A task calls it, and `result`, for each wait, so both are written in C.
@@ -136,6 +135,7 @@ class Driver:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._alarms = Alarms(loop)
         self._get_loop = itertools.repeat(loop).__next__
         self._spare: list[Driven] = []
 
@@ -177,6 +177,7 @@ class Driver:
     def _new(self) -> Driven:
         driven = Driven(_run_one_by_one)
         driven.loop = self._loop
+        driven.alarms = self._alarms
         driven.get_loop = self._get_loop
         driven.switch()  # its first arguments would be kept for as long as it lives
         return driven
@@ -227,9 +228,8 @@ def timer(driven: Driven, seconds: float) -> Generator[None]:
     if seconds == inf:
         yield
         return
-    loop = driven.loop
-    handle = loop.call_later(min(seconds, LONGEST_TIMER), driven.wake)
+    entry = driven.alarms.set(seconds, driven.wake)
     try:
         yield
     finally:
-        handle.cancel()
+        driven.alarms.end(entry)

@@ -34,9 +34,9 @@ from threading import get_ident
 from typing import Any, TypeVar, cast
 
 from pooledhttp.runtime import polling, workers
+from pooledhttp.runtime.alarms import LONGEST_TIMER
 from pooledhttp.runtime.base import Interest
 from pooledhttp.runtime.driven import (
-    LONGEST_TIMER,
     WAITS_OUTSIDE,
     Driven,
     Driver,
@@ -85,8 +85,14 @@ class LoopWaiter:
                 left = deadline.remaining()
                 if left <= 0.0:
                     break
-                with timer(driven, left):
+                if left == inf:
                     driven.park()
+                    continue
+                alarm = driven.alarms.set(left, driven.wake)
+                try:
+                    driven.park()
+                finally:
+                    driven.alarms.end(alarm)
         finally:
             self._waiting.remove(driven)
         return self.is_set

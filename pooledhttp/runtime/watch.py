@@ -18,7 +18,8 @@ import weakref
 from collections.abc import Callable
 from math import inf
 
-from pooledhttp.runtime.driven import LONGEST_TIMER, Driven
+from pooledhttp.runtime.alarms import LONGEST_TIMER
+from pooledhttp.runtime.driven import Driven
 from pooledhttp.timing import Deadline, monotonic
 
 __all__ = ["NOW", "Watch"]
