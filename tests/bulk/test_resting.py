@@ -94,6 +94,7 @@ def test_a_line_that_rests_is_passed_over_until_one_probe() -> None:
     assert [entry.item for entry in first] == ["a", "a", "b", "b"]
     pace.rest("a", 10.0)
     assert pace.rest_ends == 10.0
+    assert pace.hosts() == (2, 1, 0)
     for entry in first[:2]:
         pace.put_back(entry)
     assert start_all(pace, 9.0) == []
@@ -134,6 +135,7 @@ def test_a_pause_is_as_long_as_it_was_asked_for() -> None:
     started = start_all(pace, 0.0)
     pace.pause("a", 10.0)
     pace.pause("a", 5.0)  # no shorter one counts
+    assert pace.hosts() == (2, 0, 1)
     for entry in started:
         pace.finish(entry)
     assert pace.start(9.0) is None and pace.rest_ends == 10.0
