@@ -171,7 +171,8 @@ def _text(summary: dict[str, Any]) -> str:
     if len(kinds) > _MOST_SHOWN:
         rest = sum(number for _, number in kinds[_MOST_SHOWN:])
         lines.append(f"  {rest:>12} by {len(kinds) - _MOST_SHOWN} other kinds")
-    lines.append(f"{len(summary['hosts'])} hosts")
+    number = len(summary["hosts"])
+    lines.append(f"{number} host{'s' if number != 1 else ''}")
     for host, counted in list(summary["hosts"].items())[:_MOST_SHOWN]:
         done = counted["done"] + counted["unchanged"]
         total = sum(counted.values())
