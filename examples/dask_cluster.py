@@ -27,7 +27,8 @@ def main(address: str | None = None) -> None:
         results = bulk.fetch(urls, per_host=4, executor=client)
         size = sum(result.size for result in results)
         connections = results.stats().total.created
-        print(f"{size} bytes from {len(urls)} pages over {connections} connections")
+        print(f"{size} bytes from {len(urls)} pages")
+        print(f"{connections} connections")
 
 
 if __name__ == "__main__":  # the workers import this file

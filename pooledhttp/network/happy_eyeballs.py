@@ -45,6 +45,9 @@ class AllFailed(OSError):
         super().__init__(*last.args)
         self.failures = tuple(failures)
 
+    def __reduce__(self) -> tuple[type[AllFailed], tuple[object]]:
+        return AllFailed, (self.failures,)  # OSError would rebuild it from its two arguments
+
 
 def interleave(addresses: Sequence[Address]) -> list[Address]:
     """Let the families take turns, beginning with the family of the first address."""

@@ -24,7 +24,7 @@ SAID = {
         "200 fetched, 0 there before, 0 failed, 0 repeated",
         "0 fetched, 200 there before, 0 failed, 0 repeated",
     ],
-    "dask_cluster": ["1890 bytes from 200 pages over 4 connections"],
+    "dask_cluster": ["1690 bytes from 200 pages"],
     "bulk_fetch": ["number 200 failed: InvalidURL", "196 fetched, 4 refused, 1 failed"],
     "mirror": [
         *("20 fetched, 0 there already, 0 failed", "missing.txt: HTTP 404 Not Found"),

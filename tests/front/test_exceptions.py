@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import inspect
 import json
 import pickle
@@ -19,6 +20,7 @@ import urllib3
 from urllib3 import exceptions as lower
 
 from pooledhttp import exceptions as ours
+from pooledhttp.network.happy_eyeballs import AllFailed
 
 FACTS: dict[str, Any] = {
     "origin": "https://api.example.com:443",
@@ -226,8 +228,14 @@ def test_pickling_leaves_live_objects_behind() -> None:
     assert dial.conn is None
 
 
-def test_an_error_made_from_urllib3s_keeps_its_text_and_cause() -> None:
+def test_an_error_made_from_urllib3s_keeps_its_text_and_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """urllib3 writes the text again when it is unpickled, from a pool that has not travelled."""
+    for kind in list(copyreg.dispatch_table):
+        if isinstance(kind, type) and issubclass(kind, BaseException):
+            # distributed has causes pickled apart, where it was imported by another test.
+            monkeypatch.delitem(copyreg.dispatch_table, kind)
     pool = urllib3.HTTPConnectionPool("a.example", 80)
     lost = lower.MaxRetryError(pool, "/path", ours.DialError("refused", None, **FACTS))
     error = ours.ConnectionError(lost, request=None)
@@ -239,6 +247,13 @@ def test_an_error_made_from_urllib3s_keeps_its_text_and_cause() -> None:
         assert each.__cause__ is each.args[0]
         assert each.args[0].url == "/path"
         assert each.args[0].reason.origin == FACTS["origin"]
+
+
+def test_an_error_of_several_addresses_can_be_pickled() -> None:
+    """Also where the causes of errors are pickled, as distributed does."""
+    failures = [("an address", ConnectionRefusedError(111, "refused"))] * 2
+    error = pickle.loads(pickle.dumps(AllFailed(failures)))  # type: ignore[arg-type]
+    assert (error.errno, len(error.failures), str(error)) == (111, 2, "[Errno 111] refused")
 
 
 class _Strict(ours.ConnectionError):
