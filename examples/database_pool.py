@@ -35,9 +35,7 @@ def transaction(pool: Any, dial: Any) -> Any:
 def main(dial: Any) -> None:
     """Increment one counter in sixteen threads, over at most three connections."""
     config = PoolConfig.from_sqlalchemy(pool_size=2, max_overflow=1, pool_pre_ping=True)
-    pool: Pool[str, Any] = Pool(
-        config, close=lambda one: one.close(), is_alive=ping, describe=lambda _: "counter"
-    )
+    pool: Pool[Any, Any] = Pool(config, close=lambda one: one.close(), is_alive=ping)
     with transaction(pool, dial) as db:
         db.execute("CREATE TABLE pooledhttp_counter AS SELECT 0 AS value")
 
