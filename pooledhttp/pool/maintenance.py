@@ -282,13 +282,11 @@ class PoolMaintenance(Generic[K, R]):
         core = self._core
         core.settle()  # leases whose end is still noted have ended, as their callers see it
         parts: dict[str, list[OriginStats]] = {}
-        maxima: dict[str, int | None] = {}
         for key_states in self._key_states_in_parts():
             for part in core.step(snapshots_locked, key_states):
                 parts.setdefault(part.origin, []).append(part)
-                maxima[part.origin] = part.max_open
         origins: Mapping[str, OriginStats] = {
-            origin: same[0] if len(same) == 1 else merge_stats(origin, same, maxima[origin])
+            origin: same[0] if len(same) == 1 else merge_stats(origin, same, _sum_of_maxima(same))
             for origin, same in parts.items()
         }
         dropped = core.step(removed_stats_locked)
@@ -309,3 +307,9 @@ class PoolMaintenance(Generic[K, R]):
             for origin, stats in self.stats().origins.items()
             if stats.acquired_per_second
         }
+
+
+def _sum_of_maxima(parts: list[OriginStats]) -> int | None:
+    """Return how many resources the keys of one origin may have together; None for no limit."""
+    maxima = [part.max_open for part in parts if part.max_open is not None]
+    return sum(maxima) if len(maxima) == len(parts) else None

@@ -149,7 +149,7 @@ class OriginStats:
         idle: Idle resources.
         waiting: Callers in the queue.
         dialling: Leases with an empty slot.
-        max_open: The maximum of resources; None for no limit.
+        max_open: The maximum of resources, summed over the keys; None for no limit.
         acquired: Leases given since the pool was made.
         created: Resources put into a slot.
         reused: Leases that were given an idle resource.

@@ -39,11 +39,12 @@ def test_a_snapshot_is_frozen_and_sums_up() -> None:
 
 def test_keys_of_one_origin_are_one_origin_in_the_statistics() -> None:
     """Different TLS settings of a host are different keys, but one origin."""
-    bench = Bench(describe=lambda key: key[0])
+    bench = Bench(PoolConfig(max_per_host=3), describe=lambda key: key[0])
     bench.add_idle("a1")
     bench.add_idle("a2")
     stats = bench.pool.stats()
     assert list(stats.origins) == ["a"] and stats.origins["a"].created == 2
+    assert stats.origins["a"].max_open == 6  # each key may have three
 
 
 def test_utilisation_without_a_maximum_is_over_the_advised_size() -> None:
