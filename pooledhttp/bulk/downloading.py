@@ -229,17 +229,17 @@ class Download(Results[DownloadResult]):
     def _not_done(self) -> Iterator[tuple[str, str]]:
         """Yield what is not done, with the reason: of the rows, then of the rest of the input."""
         for row in self._workspace.unfinished():
-            yield _as_line(row.url, row.identity), row.error or _NOT_REACHED
+            yield _as_line(row.url, self._workspace.is_said_by_url(row)), row.error or _NOT_REACHED
         yield from self._refused
         for item in self._unregistered_items():
             try:
                 job = Job.of(item)
-                identity = job.identity()[1]
+                job.identity()
             except (TypeError, ValueError):
                 yield str(item), _NOT_REACHED
                 continue
             if not self._workspace.is_fetched(job):
-                yield _as_line(job.url, identity), _NOT_REACHED
+                yield _as_line(job.url, job.is_said_by_url), _NOT_REACHED
 
     def _unregistered_items(self) -> Iterator[object]:
         yield from self._unregistered
@@ -247,9 +247,12 @@ class Download(Results[DownloadResult]):
             yield from self._input.peek_rest()
 
 
-def _as_line(url: str, identity: str | None) -> str:
-    """Return how a job stands in a list: a URL says all, or else nothing is fetched by it."""
-    return url if identity is None else f"# {url}"
+def _as_line(url: str, is_said_by_url: bool) -> str:
+    """Return how a job stands in a list: its URL, or a comment if the URL does not say all.
+
+    By the URL alone, the next run would accept a body that this one rejected.
+    """
+    return url if is_said_by_url else f"# {url}"
 
 
 def prepare(

@@ -131,6 +131,20 @@ class Job:
         return not (self.data is None or isinstance(self.data, (bytes, str, dict, list, tuple)))
 
     @property
+    def is_said_by_url(self) -> bool:
+        """Whether a line with the URL alone asks for the same, and expects the same.
+
+        A name does not count: the journal has it.
+        """
+        more = (self.key, self.headers, self.data, self.json, self.params, self.size, self.sha256)
+        return (
+            all(value is None for value in more)
+            and self.md5 is None
+            and not self.accept
+            and self.method.upper() == "GET"
+        )
+
+    @property
     def line(self) -> str:
         """The queue this job stands in: `scheme://host:port`, empty for a URL without one."""
         return origin_of(self.url)

@@ -31,6 +31,7 @@ from pooledhttp.bulk.journal import Journal
 from pooledhttp.bulk.names import candidates
 from pooledhttp.bulk.options import Options
 from pooledhttp.bulk.report import DownloadResult, error_text
+from pooledhttp.bulk.row_set import RowSet
 from pooledhttp.bulk.rows import FETCHED, Row, State, Update
 from pooledhttp.bulk.urls import network_location
 from pooledhttp.runtime import default_runtime
@@ -85,7 +86,9 @@ class Workspace:
         #: Parts that a later attempt may use, by row. A worker touches those of its own row.
         self.parts: dict[int, Part] = {}
         #: One bit for each row: whether its job was in the input of this run.
-        self._seen = bytearray()
+        self._seen = RowSet()
+        #: The rows whose jobs say more than a URL can.
+        self._beyond_url = RowSet()
         #: What is wrong with files that were fetched: changed, or not refreshed. By row.
         self.not_refreshed: dict[int, str] = {}
         try:
@@ -126,7 +129,9 @@ class Workspace:
         elif row.url != url:
             self.journal.set_url(row.id, url)
             row = row._replace(url=url)
-        self._see(row.id)
+        self._seen.add(row.id)
+        if not job.is_said_by_url:
+            self._beyond_url.add(row.id)
         return self._next_step(job, row, index)
 
     def rename(self, row: Row, name: str) -> Row:
@@ -150,8 +155,11 @@ class Workspace:
 
     def was_seen(self, number: int) -> bool:
         """Whether the job of a row was in the input of this run."""
-        byte = number >> 3
-        return byte < len(self._seen) and bool(self._seen[byte] & (1 << (number & 7)))
+        return number in self._seen
+
+    def is_said_by_url(self, row: Row) -> bool:
+        """Whether the URL of a row alone says what its job in this run is."""
+        return row.identity is None and row.id not in self._beyond_url
 
     def unfinished(self) -> Iterator[Row]:
         """Yield the rows of this run's input that are not fetched."""
@@ -262,12 +270,6 @@ class Workspace:
 
     def _size(self, row: Row) -> int | None:
         return None if row.name is None else self.folder.size_of(row.name)
-
-    def _see(self, number: int) -> None:
-        byte = number >> 3
-        if byte >= len(self._seen):
-            self._seen.extend(bytes(byte + 1024 - len(self._seen)))
-        self._seen[byte] |= 1 << (number & 7)
 
     # -- after a run that was killed
 

@@ -592,6 +592,29 @@ def test_an_interrupt_loses_nothing_that_was_read(out: Path) -> None:
     assert download.failures_path == out / "failures.txt" and download.not_done == 2
 
 
+@pytest.mark.parametrize(
+    ("more", "is_comment"),
+    [
+        ({}, False),
+        ({"name": "b.bin"}, False),
+        ({"sha256": "0" * 64}, True),
+        ({"md5": "0" * 32}, True),
+        ({"size": 3}, True),
+        ({"headers": {"X-Case": "1"}}, True),
+        ({"accept": [204]}, True),
+        ({"key": 7}, True),
+    ],
+)
+def test_a_job_that_says_more_than_its_url_is_listed_as_a_comment(
+    more: dict[str, Any], is_comment: bool, out: Path
+) -> None:
+    """By its URL alone, the next run would accept a body that this one rejected."""
+    job = bulk.Job("http://127.0.0.1:1/a", **more)
+    failures = out / "failures.txt"
+    list(bulk.download([job], out, failures=failures, retries=0))
+    assert failures.read_text().startswith("# http" if is_comment else "http")
+
+
 def test_a_list_that_is_stopped_is_listed_to_its_end(out: Path, tmp_path: Path) -> None:
     """What is there, from this run or an earlier one, is not."""
     with ScriptedServer(answering(echo)) as server:

@@ -255,7 +255,7 @@ def test_urls_and_lists_of_every_format(tmp_path: Path, monkeypatch: pytest.Monk
         assert there["post/one"].read_bytes() == b"POST /1 a d"
         listed = there["failures.txt"].read_text().splitlines()
         assert {"0", "post/one", "3", "_/four"} <= there.keys() and "2" not in there
-        assert [line.split("\t")[0] for line in listed] == [server.url("/2"), "{"]
+        assert [line.split("\t")[0] for line in listed] == [f"# {server.url('/2')}", "{"]
         before = len(server.requests)
         assert fetch("-i", tmp_path / "jobs.jsonl.gz", "-d", out, "-q") == 1
         assert [seen.target for seen in server.requests[before:]] == ["/2"]
