@@ -30,7 +30,7 @@ def test_the_demo_shows_what_the_pool_is_worth(
     without, pooled = float(rows["time"][0]), float(rows["time"][-2])
     # Three round trips a file against one (and two more for each connection), four at a time.
     assert without >= 40 / 4 * 0.060
-    assert pooled < without
+    assert pooled >= 40 / 4 * 0.020
     assert any(line.endswith("times as fast as no pool.") for line in lines)
     assert max(map(len, lines)) <= 80
     assert list(tmp_path.iterdir()) == []

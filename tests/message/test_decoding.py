@@ -313,8 +313,8 @@ def test_a_failed_decoder_fails_again(
     coding: str, pack: Callable[[bytes], bytes], size: int
 ) -> None:
     """After the first error every use is the same `DecodeError`, none the error of a library."""
+    bad = pack(b"")[:0] + b"\xff" * 40  # first: `pack` skips the test where a library is missing
     decoder = decoder_for(coding)
-    bad = pack(b"")[:0] + b"\xff" * 40  # `pack` skips the test where a library is missing
     with pytest.raises(DecodeError) as first:
         for byte in bad:
             decoder.decompress(bytes([byte]), size)
