@@ -12,6 +12,8 @@ reads anything.
 
 from __future__ import annotations
 
+import copyreg
+import io
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -40,6 +42,7 @@ __all__ = [
     "WorkerLost",
     "WorkerMismatch",
     "check_session",
+    "dumps_portably",
     "pack_job",
     "packed_download",
     "packed_result",
@@ -297,7 +300,7 @@ def packed_result(result: Result) -> bytes:
     result = replace(result, job=None)
     for attempt in (_whole, _without_request, _as_text):
         try:
-            return pickle.dumps(attempt(result), pickle.HIGHEST_PROTOCOL)
+            return dumps_portably(attempt(result))
         except Exception:  # the next one keeps less
             continue
     raise AssertionError("a result of texts can be pickled")
@@ -306,7 +309,7 @@ def packed_result(result: Result) -> bytes:
 def packed_download(result: DownloadResult) -> DownloadResult:
     """Return a result of `download` as it can go home: without job and path."""
     error = result.error
-    if error is not None and why_not(error, pickle.dumps) is not None:
+    if error is not None and why_not(error, dumps_portably) is not None:
         error = None  # kind and problem say what it was
     return replace(result, job=None, path=None, error=error)
 
@@ -327,3 +330,20 @@ def _as_text(result: Result) -> Result:
     error = result.error
     text = "the response cannot be pickled" if error is None else f"{type(error).__name__}: {error}"
     return replace(result, response=None, error=RuntimeError(text), saved=None)
+
+
+def dumps_portably(value: object) -> bytes:
+    """Pickle a value; errors by what their own classes say.
+
+    distributed installs functions for all classes of errors in `copyreg`. By these, the cause of an
+    error of ours would come home as a second object, with the text that urllib3 makes of it.
+    """
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
+    pickler.dispatch_table = {
+        kind: function
+        for kind, function in copyreg.dispatch_table.items()
+        if not issubclass(kind, BaseException)
+    }
+    pickler.dump(value)
+    return file.getvalue()

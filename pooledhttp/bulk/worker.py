@@ -49,6 +49,7 @@ from pooledhttp.bulk.travel import (
     Reply,
     RunSettings,
     WorkerMismatch,
+    dumps_portably,
     packed_download,
     packed_result,
 )
@@ -118,7 +119,7 @@ def run_order(version: str, run: str, lane: int, settings: bytes, order: bytes) 
         raise
     if not wanted.keeps or reply.is_halted or reply.error is not None:
         _close((run, lane), station)
-    return pickle.dumps(_portable(reply), pickle.HIGHEST_PROTOCOL)
+    return dumps_portably(_portable(reply))
 
 
 def end_run(run: str) -> None:
@@ -167,7 +168,7 @@ def _close(key: _Key, station: Station) -> None:
 def _portable(reply: Reply) -> Reply:
     if reply.error is not None:
         try:
-            pickle.dumps(reply.error)
+            dumps_portably(reply.error)
         except Exception:  # then its text has to do
             reply.error = RuntimeError(f"{type(reply.error).__name__}: {reply.error}")
     return reply
