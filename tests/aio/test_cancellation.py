@@ -9,6 +9,7 @@ import random
 import socket
 import ssl
 import threading
+import time
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -227,6 +228,10 @@ def test_random_cancellations_leave_nothing(
     finally:
         gate.set()
     assert set(KINDS.values()) <= set(kinds)
+    # The threads that look up and send in vain refer to greenlets until they see the gate.
+    until = time.monotonic() + 20
+    while driven_greenlets() and time.monotonic() < until:
+        time.sleep(0.01)
     assert driven_greenlets() == 0
     assert not wait_until_closed(before)
 

@@ -56,7 +56,9 @@ def test_an_example_runs(path: Path) -> None:
     """Exit status 0, nothing on stderr, and the promised lines."""
     if path.stem in NEEDS:
         pytest.importorskip(NEEDS[path.stem], reason=f"pip install {NEEDS[path.stem]}")
-    done = run_python("-W", "error::ResourceWarning", str(path))
+    # distributed leaves a socket of its own to the collector when the machine is slow.
+    strict = () if path.stem == "dask_cluster" else ("-W", "error::ResourceWarning")
+    done = run_python(*strict, str(path))
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines
