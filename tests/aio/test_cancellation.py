@@ -222,7 +222,7 @@ def test_random_cancellations_leave_nothing(
         return real(host, *args)
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    before = open_descriptors()
+    before, greenlets = open_descriptors(), driven_greenlets()  # other tests may leave some
     try:
         kinds = asyncio.run(cancel_at_random(count, random.Random(count), gate))
     finally:
@@ -230,9 +230,9 @@ def test_random_cancellations_leave_nothing(
     assert set(KINDS.values()) <= set(kinds)
     # The threads that look up and send in vain refer to greenlets until they see the gate.
     until = time.monotonic() + 20
-    while driven_greenlets() and time.monotonic() < until:
+    while driven_greenlets() > greenlets and time.monotonic() < until:
         time.sleep(0.01)
-    assert driven_greenlets() == 0
+    assert driven_greenlets() <= greenlets
     assert not wait_until_closed(before)
 
 
