@@ -258,12 +258,10 @@ def download(
         )
 
     def open_session(runtime: Haltable) -> OwnSession:
-        if sharding is None:
-            rates = make_rates(rate, per_host_rate)
-            return OwnSession(session, per_host, runtime, per_proxy, rates)
-        rates = make_rates(rate, per_host_rate, sharding.rate_of)
-        places = Places(per_host, runtime, per_proxy, rates, sharding.limit_of)
-        return OwnSession(session, per_host, runtime, per_proxy, rates, places)
+        rates = make_rates(rate, per_host_rate, None if sharding is None else sharding.rate_of)
+        limit_of = None if sharding is None else sharding.limit_of
+        places = Places(per_host, runtime, per_proxy, rates, limit_of)
+        return OwnSession(session, per_host, runtime, per_proxy, places=places)
 
     return open_download(
         jobs_or_urls,

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from pooledhttp.bulk.formats import FORMATS, Item, decoded, format_of
-from pooledhttp.bulk.inputs import Source
+from pooledhttp.bulk.inputs import FileSource
 
 __all__ = ["FollowedList"]
 
@@ -22,7 +22,7 @@ _FORMATS = ("txt", "jsonl")
 _CHUNK_BYTES = 64 * 1024
 
 
-class FollowedList(Source):
+class FollowedList(FileSource):
     """The items of a file that other programs append to.
 
     Args:
@@ -66,20 +66,6 @@ class FollowedList(Source):
 
     def count(self) -> None:
         """Return None: more may come."""
-
-    def is_file(self, path: str | os.PathLike[str]) -> bool:
-        """Whether the list is read from this file."""
-        try:
-            return os.path.samestat(os.stat(path), os.fstat(self._file.fileno()))
-        except (OSError, ValueError):
-            return False
-
-    def close(self) -> None:
-        """Close the file. Doing it twice does nothing."""
-        self._file.close()
-
-    def __repr__(self) -> str:
-        return f"<FollowedList {self.path!r}>"
 
     def _read_on(self) -> bool:
         """Read what was appended; returns whether there is something to say."""

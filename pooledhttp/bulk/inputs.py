@@ -16,7 +16,7 @@ from typing import BinaryIO, TextIO
 from pooledhttp.bulk.formats import FORMATS, Item, format_of, read_items, read_urls
 from pooledhttp.bulk.jobs import Job
 
-__all__ = ["OpenList", "Source", "Sources", "UrlList", "items_of"]
+__all__ = ["FileSource", "OpenList", "Source", "Sources", "UrlList", "items_of"]
 
 
 class Source(Iterator[Item]):
@@ -50,7 +50,28 @@ class Source(Iterator[Item]):
         return sum(1 for _ in self.peek_rest()) if self.can_read_rest else None
 
 
-class UrlList(Source):
+class FileSource(Source):
+    """A list in a file that is open; a subclass says how it is read."""
+
+    path: str
+    _file: BinaryIO | io.FileIO
+
+    def is_file(self, path: str | os.PathLike[str]) -> bool:
+        """Whether the list is read from this file."""
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(self._file.fileno()))
+        except (OSError, ValueError):
+            return False
+
+    def close(self) -> None:
+        """Close the file. Doing it twice does nothing."""
+        self._file.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path!r}>"
+
+
+class UrlList(FileSource):
     """The items of a file, read once, a little at a time.
 
     Args:
@@ -88,20 +109,6 @@ class UrlList(Source):
             return
         again = io.BufferedReader(_FromStart(self._file.fileno()), 1 << 16)
         yield from islice(read_items(again, self._format), self._taken, None)
-
-    def is_file(self, path: str | os.PathLike[str]) -> bool:
-        """Whether the list is read from this file."""
-        try:
-            return os.path.samestat(os.stat(path), os.fstat(self._file.fileno()))
-        except (OSError, ValueError):
-            return False
-
-    def close(self) -> None:
-        """Close the file. Doing it twice does nothing."""
-        self._file.close()
-
-    def __repr__(self) -> str:
-        return f"<UrlList {self.path!r}>"
 
 
 class OpenList(Source):

@@ -136,9 +136,14 @@ class Job:
 
         A name does not count: the journal has it.
         """
-        more = (self.key, self.headers, self.data, self.json, self.params, self.size, self.sha256)
-        return (
-            all(value is None for value in more)
+        return (  # written out: it is asked of each line of a list
+            self.headers is None
+            and self.key is None
+            and self.data is None
+            and self.json is None
+            and self.params is None
+            and self.size is None
+            and self.sha256 is None
             and self.md5 is None
             and not self.accept
             and self.method.upper() == "GET"

@@ -159,7 +159,7 @@ class Workspace:
 
     def is_said_by_url(self, row: Row) -> bool:
         """Whether the URL of a row alone says what its job in this run is."""
-        return row.identity is None and row.id not in self._beyond_url
+        return row.id not in self._beyond_url
 
     def unfinished(self) -> Iterator[Row]:
         """Yield the rows of this run's input that are not fetched."""

@@ -9,7 +9,6 @@ import random
 import socket
 import ssl
 import threading
-import time
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,6 +24,7 @@ from pooledhttp.pool import PoolConfig
 from tests.aio.tools import run
 from tests.support.certificates import Authority
 from tests.support.descriptors import open_descriptors, wait_until_closed
+from tests.support.patience import wait_until
 from tests.support.scripted import Peer, ScriptedServer
 
 #: The function in whose wait `CancelledError` was raised, innermost first, and the kind of wait.
@@ -228,11 +228,8 @@ def test_random_cancellations_leave_nothing(
     finally:
         gate.set()
     assert set(KINDS.values()) <= set(kinds)
-    # The threads that look up and send in vain refer to greenlets until they see the gate.
-    until = time.monotonic() + 20
-    while driven_greenlets() > greenlets and time.monotonic() < until:
-        time.sleep(0.01)
-    assert driven_greenlets() <= greenlets
+    # Threads that still block in a lookup or a send refer to greenlets until the gate wakes them.
+    wait_until(lambda: driven_greenlets() <= greenlets, "the end of the greenlets", 20)
     assert not wait_until_closed(before)
 
 
