@@ -21,11 +21,12 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from functools import lru_cache
 from http.cookiejar import Cookie, CookieJar, CookiePolicy
 from http.cookies import Morsel
-from typing import Any, NamedTuple, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 from urllib.parse import urlsplit, urlunsplit
 
 from pooledhttp.cookie_rules import (
     CONTROL,
+    Asked,
     BoundedJar,
     ReadableFields,
     Site,
@@ -360,8 +361,9 @@ class RequestsCookieJar(BoundedJar, MutableMapping[str, str | None]):
 
     def __getstate__(self) -> dict[str, Any]:
         self._drop_picks()
-        state = {**self.__dict__, "_cookies": self._cookies}
-        for name in ("_cookies_lock", "_picks", "_pooledhttp_pick"):
+        cookies = self._cookies  # first: it makes the cookies of a pick, which is then gone
+        state = {**self.__dict__, "_cookies": cookies}
+        for name in ("_cookies_lock", "_picks"):
             state.pop(name, None)  # locks do not pickle
         return state
 
@@ -594,7 +596,7 @@ def jar_for(jar: Any, url: str, host: str | bytes | None = None) -> Any:
     if _STORING.are_in(RequestsCookieJar) and "cookies_for" not in jar.__dict__:
         jar.copy_for(picked, site)
     else:
-        for cookie in jar.cookies_for(MockRequest(_Asked(url, {"Host": host} if host else {}))):
+        for cookie in jar.cookies_for(MockRequest(Asked(url, {"Host": host} if host else {}))):
             picked.set_cookie(copy_cookie(cookie))
     return picked
 
@@ -615,17 +617,10 @@ def _site(url: str | bytes, host: str | bytes | None) -> Site:
 
 
 def _read_site(url: str | bytes, host: str | bytes | None) -> Site:
-    return site_of(MockRequest(_Asked(url, {"Host": host} if host else {})))
+    return site_of(MockRequest(Asked(url, {"Host": host} if host else {})))
 
 
 _remembered_site = lru_cache(maxsize=512)(_read_site)
-
-
-class _Asked(NamedTuple):
-    """As much of a request as its cookies depend on."""
-
-    url: str | bytes
-    headers: Mapping[str, str | bytes]
 
 
 def _copy_cookie_jar(jar: Any) -> Any:

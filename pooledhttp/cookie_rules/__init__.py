@@ -29,13 +29,14 @@ from pooledhttp.cookie_rules.policy import (
     is_default_original,
 )
 from pooledhttp.cookie_rules.selection import header_for, selects_as_defined
-from pooledhttp.cookie_rules.sites import Site, site_of
+from pooledhttp.cookie_rules.sites import Asked, Site, site_of
 
 __all__ = [
     "CONTROL",
     "MAX_COOKIES",
     "MAX_COOKIES_PER_DOMAIN",
     "MAX_COOKIE_BYTES",
+    "Asked",
     "BoundedJar",
     "ReadableFields",
     "ShownPolicy",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http.cookiejar import (  # type: ignore[attr-defined]
     eff_request_host,
     request_path,
@@ -12,7 +13,14 @@ from http.cookiejar import (  # type: ignore[attr-defined]
 )
 from typing import Any, NamedTuple
 
-__all__ = ["Site", "domains_of", "site_of"]
+__all__ = ["Asked", "Site", "domains_of", "site_of"]
+
+
+class Asked(NamedTuple):
+    """As much of a request as its cookies depend on, and those that its response sets."""
+
+    url: str | bytes
+    headers: Mapping[str, str | bytes | None]
 
 
 class Site(NamedTuple):

@@ -90,11 +90,6 @@ class Connection(ResponseSide):
         return self.errors.bytes_sent
 
     @property
-    def parser(self) -> str:
-        """The library that has read the present head."""
-        return "" if self._head is None else self._head.parser
-
-    @property
     def is_reusable(self) -> bool:
         """Whether the last exchange left nothing behind, so that another may follow."""
         return self.state is State.IDLE

@@ -40,6 +40,11 @@ class Framing:
 
     _length: bytes | None = None
 
+    @property
+    def request_bytes(self) -> int | None:
+        """Bytes of the body if these are the fields of a request; `None` for one in chunks."""
+        return None if self.is_chunked else self.length or 0
+
     def read_length(self, value: bytes) -> None:
         """Read a Content-Length; a list of equal numbers is one number."""
         if not value.isdigit() and b"," in value:

@@ -55,8 +55,9 @@ def check_head(request: WireRequest, errors: ExchangeErrors) -> None:
         framing = read_framing(fields)
     except (h11.LocalProtocolError, FramingError) as error:
         raise errors.refused(error) from error
-    length = None if framing.is_chunked else framing.length or 0
-    request.checked.keep(request, field_block(request), length, says_close=framing.says_close)
+    request.checked.keep(
+        request, field_block(request), framing.request_bytes, says_close=framing.says_close
+    )
 
 
 class H11Parser:

@@ -42,8 +42,9 @@ def check_head(request: WireRequest, errors: ExchangeErrors) -> None:
         framing = _checked(request)
     except FramingError as error:
         raise errors.refused(error) from error
-    length = None if framing.is_chunked else framing.length or 0
-    request.checked.keep(request, field_block(request), length, says_close=framing.says_close)
+    request.checked.keep(
+        request, field_block(request), framing.request_bytes, says_close=framing.says_close
+    )
 
 
 def _checked(request: WireRequest) -> Framing:

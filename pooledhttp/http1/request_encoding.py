@@ -254,7 +254,7 @@ def rewinder(content: Any) -> Callable[[], None] | None:
         return _stay
     if not hasattr(content, "read"):
         is_iterator = iter(content) is content if hasattr(content, "__iter__") else True
-        return None if is_iterator else lambda: None
+        return None if is_iterator else _stay
     try:
         position = content.tell()
         if not content.seekable():

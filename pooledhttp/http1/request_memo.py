@@ -74,27 +74,25 @@ class RequestMemo:
             kept = self._heads.get(key)
         except TypeError:  # a value that cannot be hashed: its text is sent
             return build_request(method, target, host, headers, body, chunked=chunked, url=url)
-        plain = None if kept is None else encode_plain(target)
-        fields = None
-        if kept is not None and plain is not None:
+        if kept is not None and (plain := encode_plain(target)) is not None:
             fields = _with_credentials(kept, headers) if is_secret else kept.headers
-        if kept is not None and plain is not None and fields is not None:
-            request = WireRequest(
-                kept.method,
-                plain,
-                fields,
-                content,
-                rewinder(content),
-                url,
-                kept.expects_continue,
-                kept.has_idempotency_key,
-                CheckedFields() if is_secret else kept.checked,
-            )
-            if is_secret:
-                known = kept.checked
-                block = field_block(request)
-                request.checked.keep(request, block, known.length, says_close=known.says_close)
-            return request
+            if fields is not None:
+                request = WireRequest(
+                    kept.method,
+                    plain,
+                    fields,
+                    content,
+                    rewinder(content),
+                    url,
+                    kept.expects_continue,
+                    kept.has_idempotency_key,
+                    CheckedFields() if is_secret else kept.checked,
+                )
+                if is_secret:
+                    known = kept.checked
+                    block = field_block(request)
+                    request.checked.keep(request, block, known.length, says_close=known.says_close)
+                return request
         request = build_request(method, target, host, headers, content, chunked=chunked, url=url)
         if kept is None and _is_keepable(headers):
             if len(self._heads) >= MAX_HEADS:
@@ -148,6 +146,5 @@ def _leave_credentials_out(request: WireRequest) -> bool:
         framing = read_framing(request.headers)
     except FramingError:
         return False
-    length = None if framing.is_chunked else framing.length or 0
-    request.checked.keep(request, b"", length, says_close=framing.says_close)
+    request.checked.keep(request, b"", framing.request_bytes, says_close=framing.says_close)
     return True

@@ -57,9 +57,6 @@ class ResponseSide:
         self.state = State.IDLE
         self.errors = ExchangeErrors(origin)
         self._limits = limits
-        self._forget_exchange()
-
-    def _forget_exchange(self) -> None:
         #: Reads the heads of the exchange; `None` while there is none.
         self._reader: HeadReader | None = None
         #: The final head and its body, once the head has been read. A server may send them before

@@ -20,7 +20,7 @@ from urllib3.util import make_headers
 
 from pooledhttp.exceptions import InvalidHeader
 from pooledhttp.structures import CaseInsensitiveDict
-from pooledhttp.syntax import TOKEN
+from pooledhttp.syntax import CREDENTIALS, TOKEN
 
 __all__ = [
     "DEFAULT_ACCEPT_ENCODING",
@@ -51,7 +51,7 @@ _BYTES_VALIDATORS = (re.compile(_NAME.encode()), re.compile(_VALUE.encode()))
 HEADER_VALIDATORS: Final = {bytes: _BYTES_VALIDATORS, str: _STR_VALIDATORS}
 
 #: Fields whose values must not get into logs with the text of an error.
-_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
+_NOT_SHOWN = CREDENTIALS | {"x-api-key"}
 
 # Where one `<url>` of a Link field ends and the next begins.
 _BETWEEN_LINKS = re.compile(r",\s*<")
@@ -111,7 +111,7 @@ def _shown_part(what: str, part: str | bytes, name: object) -> str:
     if what == "name":
         return repr(part)
     text = name.decode("latin-1") if isinstance(name, bytes) else str(name)
-    shown = "(not shown)" if text.lower() in _CREDENTIALS else repr(part)
+    shown = "(not shown)" if text.lower() in _NOT_SHOWN else repr(part)
     return f"{shown}, in {text!r}. Remove line breaks, for example by strip()"
 
 

@@ -19,12 +19,12 @@ import io
 import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
 from urllib3.exceptions import HTTPError as TransportError
 from urllib3.response import HTTPResponse
 
-from pooledhttp.cookie_rules import ShownPolicy, default_policy, is_default_original
+from pooledhttp.cookie_rules import Asked, ShownPolicy, default_policy, is_default_original
 from pooledhttp.cookies import RequestsCookieJar, extract_cookies_to_jar
 from pooledhttp.message.arrival import Arrival
 from pooledhttp.message.charset import (
@@ -63,13 +63,6 @@ _UNREADABLE = (TransportError, OSError, RuntimeError, ValueError)
 #: Bytes asked of `raw` at a time when the whole body is wanted, and by `iter_lines`.
 CONTENT_CHUNK_SIZE = 10 * 1024
 ITER_CHUNK_SIZE = 512
-
-
-class _Asked(NamedTuple):
-    """As much of a request as the cookies that its response sets depend on."""
-
-    url: str
-    headers: dict[str, str | None]
 
 
 class Response(LazyAttributes):
@@ -112,7 +105,7 @@ class Response(LazyAttributes):
     #: What our own transport has received; the lazy attributes are made from it.
     _arrival: Arrival | None = None
     #: What its cookies depend on: the request may be changed before they are looked at.
-    _asked: _Asked | None = None
+    _asked: Asked | None = None
     #: When the request was sent, by the clock of the arrival.
     _started_at = 0.0
 
@@ -143,7 +136,7 @@ class Response(LazyAttributes):
         response.request = request
         response.connection = connection
         if arrival.sets_cookies:
-            response._asked = _Asked(request.url, {"Host": request.headers.get("Host")})
+            response._asked = Asked(request.url, {"Host": request.headers.get("Host")})
             if arrival.sets_cookies_of_an_age or not is_default_original():
                 # Now, since the age of a cookie counts from its arrival.
                 response.cookies  # noqa: B018
@@ -181,10 +174,7 @@ class Response(LazyAttributes):
 
     @property
     def _may_set_cookies(self) -> bool:
-        """Whether the fields of the response have to be looked at for cookies."""
-        arrival = self._unread
-        if arrival is not None:
-            return arrival.sets_cookies
+        """Whether the fields of `raw` have to be looked at for cookies."""
         raw = self.raw
         if isinstance(raw, RawResponse):
             return "set-cookie" in raw.headers or "set-cookie2" in raw.headers

@@ -213,7 +213,7 @@ class Stream:
         except (BlockingIOError, InterruptedError):
             sent = 0
         if sent < len(data):
-            self._send_rest(memoryview(data)[sent:], deadline, False)
+            self._send_rest(memoryview(data), deadline, False, sent)
 
     def send_until_response(self, data: Buffer, deadline: Deadline) -> int:
         """Write `data`, but stop early when we are blocked and the peer has said something.
@@ -240,23 +240,23 @@ class Stream:
             sent = 0
         if sent == len(data):
             return sent
-        return sent + self._send_rest(memoryview(data)[sent:], deadline, True, has_sent=sent > 0)
+        return self._send_rest(memoryview(data), deadline, True, sent)
 
     def _send_rest(
-        self, view: memoryview, deadline: Deadline, heeds_response: bool, has_sent: bool = False
+        self, view: memoryview, deadline: Deadline, heeds_response: bool, done: int
     ) -> int:
         """Write what a first write has left.
 
         Args:
-            view: The rest.
+            view: All that is to be written.
             deadline: When to stop waiting.
             heeds_response: Stop when the peer has said something, or fails after it took bytes.
-            has_sent: Whether the first write has sent any.
+            done: How many bytes the first write has sent.
 
         Returns:
-            How many bytes of the rest were accepted.
+            How many bytes were accepted, by the first write too.
         """
-        sock, total, done = self.sock, len(view), 0
+        sock, total = self.sock, len(view)
         while done < total:
             try:
                 done += sock.send(view[done:])
@@ -264,7 +264,7 @@ class Stream:
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError:
-                if heeds_response and (done or has_sent):
+                if heeds_response and done:
                     return done
                 raise
             readable, writable = self._wait(sock, heeds_response, True, deadline)

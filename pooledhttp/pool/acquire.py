@@ -173,7 +173,7 @@ def _report_timeout(
         _timeout_text(key_state.origin, waited_seconds, shortage, holders),
         origin=key_state.origin,
         waited_seconds=waited_seconds,
-        in_use=shortage.in_use,
+        in_use=len(shortage.slots),
         limit=None if shortage.limit == UNLIMITED else shortage.limit,
         waiting=shortage.waiting,
         holders=holders,
@@ -188,7 +188,7 @@ def _timeout_text(
     if not shortage.setting:
         return text + "(one is free now). Try again, or wait longer: raise acquire_timeout."
     text += (
-        f"(in use {shortage.in_use} of {shortage.limit}, waiting {shortage.waiting}). "
+        f"(in use {len(shortage.slots)} of {shortage.limit}, waiting {shortage.waiting}). "
         f"Close responses you have finished reading, or raise {shortage.setting}."
     )
     if holders:

@@ -65,14 +65,12 @@ class Shortage(NamedTuple):
     Attributes:
         setting: The name of the limit; empty if a slot has become free meanwhile.
         limit: Its value.
-        in_use: The slots in use that count against it.
         waiting: The callers of the same key that wait, with the one that gave up.
-        slots: The slots in use.
+        slots: The slots in use that count against it.
     """
 
     setting: str
     limit: int
-    in_use: int
     waiting: int
     slots: list[Slot[Any, Any]]
 
@@ -84,9 +82,9 @@ def count_timeout_locked(state: PoolState[K, R], now: float, key_state: KeyState
     waiting = len(key_state.waiting) + 1
     if key_state.open >= key_state.max_open:
         slots = [slot for slot in slots if slot.key_state is key_state]
-        return Shortage("max_per_host", key_state.max_open, key_state.in_use, waiting, slots)
+        return Shortage("max_per_host", key_state.max_open, waiting, slots)
     setting = "max_total" if state.open_total >= state.max_total else ""
-    return Shortage(setting, state.max_total, len(slots), waiting, slots)
+    return Shortage(setting, state.max_total, waiting, slots)
 
 
 def serve_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> None:

@@ -194,18 +194,7 @@ class Attempts:
     def __iter__(self) -> Iterator[Attempt]:
         if self._budget is not None:
             self._budget.count_request(self._origin, self._runtime.now())
-        yield from self._turns(0)
-
-    def begun(self) -> Attempt:
-        """Return the first attempt, which was made without asking; see `first_attempt`."""
-        self._go_on = False  # until `failed` or `refused` says so
-        return Attempt(self, 1)
-
-    def after_first(self) -> Iterator[Attempt]:
-        """Yield the attempts after the one that `begun` has returned."""
-        return self._turns(1)
-
-    def _turns(self, number: int) -> Iterator[Attempt]:
+        number = 0
         while self._go_on:
             self._wait()
             if self._unpaid is not None and not self._pay():

@@ -26,16 +26,16 @@ class FirstAttempt:
         make: Makes the `Attempts` of the request.
 
     Attributes:
-        attempts: Those that were made, since this one did not succeed.
+        rest: The attempts after this one; `None` as long as it has not failed.
     """
 
-    __slots__ = ("_make", "_method", "attempts", "policy")
+    __slots__ = ("_make", "_method", "policy", "rest")
 
     def __init__(self, policy: urllib3.Retry, method: str, make: Callable[[], Attempts]) -> None:
         self.policy = policy
         self._method = method
         self._make = make
-        self.attempts: Attempts | None = None
+        self.rest: Iterator[Attempt] | None = None
 
     def failed(self, error: Exception) -> None:
         """Decide about an error, as `Attempt.failed` does."""
@@ -50,8 +50,8 @@ class FirstAttempt:
         return self._begun().refused_by_policy(response(), told_when=told_when)
 
     def _begun(self) -> Attempt:
-        self.attempts = self._make()
-        return self.attempts.begun()
+        self.rest = iter(self._make())
+        return next(self.rest)  # the one that was made already
 
 
 def attempts_for(
@@ -69,5 +69,5 @@ def attempts_for(
         return
     first = FirstAttempt(policy, method, make)
     yield first
-    if first.attempts is not None:
-        yield from first.attempts.after_first()
+    if first.rest is not None:
+        yield from first.rest

@@ -290,7 +290,7 @@ class BodyReader:
 
     def getheaders(self) -> list[tuple[str, str]]:
         """Return the fields in their order."""
-        return list(self.head.headers)
+        return self.head.headers
 
     # ---- the file
 

@@ -87,10 +87,6 @@ class Destination(NamedTuple):
         """What comes before a path in the URL."""
         return f"{self.route.scheme}://{self.host}"
 
-    def url(self, target: str) -> str:
-        """Return a target without credentials, for messages."""
-        return without_credentials(target) if self.is_forwarded else target
-
 
 def send(
     call: Call,
@@ -121,7 +117,8 @@ def send(
         call.headers,
         call.body,
         chunked=call.chunked,
-        url=destination.url(call.target) if destination.is_forwarded else call.target,
+        # without credentials, for messages
+        url=without_credentials(call.target) if destination.is_forwarded else call.target,
     )
     make = partial(_attempts, call, destination, manager, request, label)
     # Read the body here if a failed read can be retried. In urllib3's `Retry` a count of `None`

@@ -150,7 +150,7 @@ class TlsStream(SecureStream):
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
                 pass  # OpenSSL remembers the write it could not finish and is given the same again
         if sent < len(data):
-            self._send_rest(memoryview(data)[sent:], deadline, False)
+            self._send_rest(memoryview(data), deadline, False, sent)
 
     def send_until_response(self, data: Buffer, deadline: Deadline) -> int:
         """Write `data`, but stop early for a response; see `Stream.send_until_response`."""
@@ -160,12 +160,12 @@ class TlsStream(SecureStream):
                 sent = self.sock.send(data)
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
                 pass  # as in `send`
-        return sent or self._send_rest(memoryview(data), deadline, True)
+        return sent or self._send_rest(memoryview(data), deadline, True, sent)
 
     def _send_rest(
-        self, view: memoryview, deadline: Deadline, heeds_response: bool, has_sent: bool = False
+        self, view: memoryview, deadline: Deadline, heeds_response: bool, done: int
     ) -> int:
-        sock, total, done = self.sock, len(view), 0
+        sock, total = self.sock, len(view)
         while done < total:
             reading = heeds_response
             try:
@@ -176,7 +176,7 @@ class TlsStream(SecureStream):
             except ssl.SSLWantReadError:
                 reading = True
             except OSError:
-                if heeds_response and (done or has_sent):
+                if heeds_response and done:
                     return done
                 raise
             readable, writable = self._wait(sock, reading, True, deadline)
