@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PIECE_BYTES", "pieces", "write_all"]
 
-#: Bytes asked of a response at a time: large enough to cost little, small enough for many at once.
 #: Pieces written in one call; missing on Windows.
 _writev = getattr(os, "writev", None)
 _MOST_AT_ONCE = 256
 
+#: Bytes asked of a response at a time: large enough to cost little, small enough for many at once.
 PIECE_BYTES = 128 * 1024
 
 

@@ -10,10 +10,8 @@ import os
 import pickle
 from contextlib import suppress
 from dataclasses import replace
-from errno import EDQUOT, EIO, ENOSPC, EROFS
 from typing import Any
 
-from pooledhttp.bulk.database import JournalError
 from pooledhttp.bulk.ending import foreign_file_problem
 from pooledhttp.bulk.fetching import Work
 from pooledhttp.bulk.folder import ForeignFile
@@ -21,14 +19,11 @@ from pooledhttp.bulk.granted import Leg
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.report import DownloadResult, Result, error_text
 from pooledhttp.bulk.rows import State, Update
-from pooledhttp.bulk.transfer import RunStopped
+from pooledhttp.bulk.transfer import RunStopped, ends_run
 from pooledhttp.bulk.travel import Downloaded, DownloadItem, FetchItem, Reply, pack_job
 from pooledhttp.bulk.workspace import Task, Workspace, failed
 
 __all__ = ["DownloadCourier", "FetchCourier"]
-
-#: Errors of the disk that every other file would meet as well.
-_STOPPING = frozenset({ENOSPC, EDQUOT, EROFS, EIO})
 
 
 class FetchCourier:
@@ -107,9 +102,8 @@ class DownloadCourier:
         try:
             return self._unpack(reply, works)
         except OSError as error:
-            if isinstance(error, JournalError) or error.errno in _STOPPING:
-                text = error.strerror or str(error)
-                raise RunStopped(error.errno, text, error.filename) from error
+            if ends_run(error):
+                raise RunStopped.of(error) from error
             raise
 
     def _unpack(self, reply: Reply, works: dict[int, Task]) -> list[tuple[DownloadResult, int]]:

@@ -52,7 +52,6 @@ class DaskLanes:
         self.count = count or len(addresses)
         #: The worker of each lane.
         self._homes = [addresses[number % len(addresses)] for number in range(self.count)]
-        self._deaths = Counter[int]()
         self._check_versions(addresses)
 
     def dumps(self, value: object) -> bytes:
@@ -104,8 +103,7 @@ class DaskLanes:
         return dead
 
     def note_reply(self, lane: int) -> None:
-        """Note that the worker of a lane works."""
-        self._deaths.pop(lane, None)
+        """Do nothing: Dask itself counts what a worker was lost with."""
 
     def interrupt(self, run: str) -> None:
         """Have all workers end their orders soon."""

@@ -324,9 +324,6 @@ class Dispatcher(Generic[W, R]):
             if waiter.wait(Deadline.after(left, now)) or until.expired:
                 return
 
-    def limit(self, line: str, limit: int) -> None:
-        """Do nothing: each worker follows the limits of its hosts."""
-
     def halt(self) -> None:
         """End the caller's waits. Never blocks; a signal handler may call it."""
         self._runtime.halt()

@@ -395,6 +395,4 @@ class Engine(Generic[W, R]):
         """Let the caller know that a worker is lost."""
         with self._lock:
             self._crash = exc
-            caller, self._caller = self._caller, None
-        if caller is not None:
-            caller.set()
+        self._wake_caller()

@@ -60,7 +60,7 @@ class FollowedList(FileSource):
     def peek_rest(self) -> Iterator[Item]:
         """Yield the items from here to what is the end now, and stay here."""
         while not self._file.closed and self._read_chunk():
-            pass
+            self._take_lines(is_last=False)  # chunk by chunk: a long buffer is slow to add to
         self._take_lines(is_last=True)
         yield from list(self._items)
 

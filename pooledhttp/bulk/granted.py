@@ -16,7 +16,6 @@ from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.bulk.places import PlacedAdapter, Places
 from pooledhttp.bulk.rates import Rates
-from pooledhttp.bulk.throttle import Throttle
 from pooledhttp.exceptions import TooManyRedirects
 from pooledhttp.records import record
 from pooledhttp.runtime import Runtime
@@ -59,9 +58,9 @@ class GrantedPlaces(Places):
     def __init__(
         self, runtime: Runtime, per_proxy: int | None = None, rates: Rates | None = None
     ) -> None:
-        super().__init__(None, runtime, per_proxy, rates)
         #: Guarded by the lock: the places at each host that there are some at; None for no limit.
         self._grants: dict[str, int | None] = {}
+        super().__init__(None, runtime, per_proxy, rates, self._grants.get)
 
     def grant(self, origin: str, limit: int | None) -> None:
         """Have so many places at a host from now on; None for no limit."""
@@ -102,12 +101,6 @@ class GrantedPlaces(Places):
                 if not self._throttles[origin].was_refused:
                     del self._throttles[origin]
         return held
-
-    def _throttle_locked(self, origin: str) -> Throttle:
-        throttle = self._throttles.get(origin)
-        if throttle is None:
-            throttle = self._throttles[origin] = Throttle(self._grants.get(origin))
-        return throttle
 
     def _take(self, place: str) -> float:
         if not place.startswith("by "):

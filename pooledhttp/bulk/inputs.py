@@ -174,6 +174,16 @@ class Sources(Source):
         self._taken += 1
         return self._with_method(item)
 
+    def count(self) -> int | None:
+        """Return the number of items from here to the end; None if a list does not know its own."""
+        total = len(self._given[self._taken :])
+        for each in self._lists:
+            number = each.count()
+            if number is None:
+                return None
+            total += number
+        return total
+
     def peek_rest(self) -> Iterator[Item]:
         """Yield the items from here to the end, and stay here."""
         yield from map(self._with_method, self._given[self._taken :])

@@ -131,7 +131,6 @@ class Pace(Generic[T]):
     def hosts(self) -> HostCounts:
         """Return how many lines are in which condition."""
         at_work = sum(line.running > 0 for line in self._lines.values())
-        at_work = sum(line.running > 0 for line in self._lines.values())
         return HostCounts(at_work, len(self._rests), len(self._pauses))
 
     def add(self, entry: Entry[T]) -> None:

@@ -168,7 +168,9 @@ class Results(Iterator[R], Generic[R]):
         return f"<{type(self).__name__} {state}, {self._index} read>"
 
 
-def make_pace(jobs: int, per_host: int | None, ordered: bool) -> Pace[Any]:
+def make_pace(
+    jobs: int, per_host: int | None, ordered: bool, capacity_per_job: int = _CAPACITY_PER_JOB
+) -> Pace[Any]:
     """Return the pace for these limits.
 
     Raises:
@@ -181,7 +183,7 @@ def make_pace(jobs: int, per_host: int | None, ordered: bool) -> Pace[Any]:
     return Pace(
         jobs=jobs,
         per_host=per_host,
-        capacity=jobs * _CAPACITY_PER_JOB,
+        capacity=jobs * capacity_per_job,
         window=max(jobs * _WINDOW_PER_JOB, _LEAST_WINDOW),
         ordered=ordered,
     )

@@ -89,7 +89,7 @@ class Again:
             failures: Attempts that have failed, this one included.
             is_body: Whether the head of the response had come.
         """
-        if failures > self.retries or method.upper() not in _IDEMPOTENT or not _is_passing(error):
+        if failures > self.retries or not is_idempotent(method) or not _is_passing(error):
             return None
         if self.only_bodies and not is_body and not is_broken_body(error):
             return None
@@ -99,7 +99,7 @@ class Again:
         """Return the seconds to wait after a response, or None when it is the one to keep."""
         if response.status_code not in PASSING_STATUSES or self.only_bodies:
             return None
-        if failures > self.retries or method.upper() not in _IDEMPOTENT:
+        if failures > self.retries or not is_idempotent(method):
             return None
         return retry_after(response) or self._backoff(failures)
 

@@ -20,6 +20,7 @@ from pooledhttp.bulk.formats import Item
 from pooledhttp.bulk.inputs import Source, items_of
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.partition import Shard, Shards, share
+from pooledhttp.bulk.urls import origin_of
 
 __all__ = ["ShardItems", "ShardSource", "Sharding", "part_of", "shard_of"]
 
@@ -104,7 +105,7 @@ class Sharding:
 
 
 def _line(item: object) -> str:
-    return item.line if isinstance(item, Job) else Job(str(item)).line
+    return item.line if isinstance(item, Job) else origin_of(str(item))
 
 
 class ShardItems(Iterator[Item]):

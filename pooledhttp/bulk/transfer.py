@@ -73,6 +73,11 @@ _STOPPING = frozenset({ENOSPC, EDQUOT, EROFS, EIO})
 class RunStopped(OSError):
     """The run cannot go on: the disk is full, or the journal cannot be written."""
 
+    @classmethod
+    def of(cls, error: OSError) -> RunStopped:
+        """Return the end of the run that an error means; see `ends_run`."""
+        return cls(error.errno, error.strerror or str(error), error.filename)
+
 
 class Downloader:
     """Does one task after the other; every worker calls it.
@@ -127,13 +132,9 @@ class Downloader:
                 return self._run_blocking(transfer.run)
             return transfer.run()
         except OSError as error:
-            if isinstance(error, RunStopped):
+            if isinstance(error, RunStopped) or not ends_run(error):
                 raise
-            if isinstance(error, JournalError) or error.errno in _STOPPING:
-                raise RunStopped(
-                    error.errno, error.strerror or str(error), error.filename
-                ) from error
-            raise
+            raise RunStopped.of(error) from error
 
 
 class _Transfer:
@@ -387,6 +388,11 @@ class _Transfer:
 def _stops_everything(exc: Exception) -> bool:
     if isinstance(exc, (RequestException, ForeignFile)):
         return False
+    return ends_run(exc)
+
+
+def ends_run(exc: Exception) -> bool:
+    """Whether every other file would meet an error of the disk as well."""
     return isinstance(exc, JournalError) or getattr(exc, "errno", None) in _STOPPING
 
 

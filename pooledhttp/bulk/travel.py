@@ -17,6 +17,7 @@ import io
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.bulk.folder import Part
@@ -182,7 +183,6 @@ class Reply:
         received: Bytes of bodies that were written, since the engine was opened.
         error: What ended the engine; None while it goes on.
         is_halted: Whether the run was stopped.
-        worker: Where this is.
     """
 
     results: dict[int, Any] = field(default_factory=dict)
@@ -195,7 +195,6 @@ class Reply:
     received: int = 0
     error: BaseException | None = None
     is_halted: bool = False
-    worker: str = ""
 
 
 class Call:
@@ -332,6 +331,16 @@ def _as_text(result: Result) -> Result:
     return replace(result, response=None, error=RuntimeError(text), saved=None)
 
 
+@lru_cache(maxsize=1)
+def _without_errors(size: int) -> dict[type, Any]:
+    """Return the table of `copyreg` without classes of errors; `size` says when it has grown."""
+    return {
+        kind: function
+        for kind, function in copyreg.dispatch_table.items()
+        if not issubclass(kind, BaseException)
+    }
+
+
 def dumps_portably(value: object) -> bytes:
     """Pickle a value; errors by what their own classes say.
 
@@ -340,10 +349,6 @@ def dumps_portably(value: object) -> bytes:
     """
     file = io.BytesIO()
     pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
-    pickler.dispatch_table = {
-        kind: function
-        for kind, function in copyreg.dispatch_table.items()
-        if not issubclass(kind, BaseException)
-    }
+    pickler.dispatch_table = _without_errors(len(copyreg.dispatch_table))
     pickler.dump(value)
     return file.getvalue()

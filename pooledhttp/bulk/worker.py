@@ -32,11 +32,11 @@ from pooledhttp.bulk.folder import Part, RunFolder
 from pooledhttp.bulk.granted import GrantedPlaces, GrantedSession, LedElsewhere
 from pooledhttp.bulk.halting import Halted
 from pooledhttp.bulk.options import Options
-from pooledhttp.bulk.pacing import Entry, Pace
+from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.partition import Shard
 from pooledhttp.bulk.rates import Rates
 from pooledhttp.bulk.report import DownloadResult, Result
-from pooledhttp.bulk.results import follow_limits
+from pooledhttp.bulk.results import follow_limits, make_pace
 from pooledhttp.bulk.retrying import Again
 from pooledhttp.bulk.rows import Row, State, Update
 from pooledhttp.bulk.transfer import Downloader
@@ -195,14 +195,7 @@ class Station:
         except BaseException:
             self._backend.stop()
             raise
-        jobs = settings.jobs
-        pace: Pace[Any] = Pace(
-            jobs=jobs,
-            per_host=None,
-            capacity=jobs * _CAPACITY_PER_JOB,
-            window=max(jobs * 8, 64),
-            ordered=False,
-        )
+        pace = make_pace(settings.jobs, None, False, _CAPACITY_PER_JOB)
         self.engine: Engine[Any, Any] = Engine(self.session, self._backend, pace, self._do)
         follow_limits(self.engine, self.session)
         self._pending: deque[Any] = deque()
@@ -237,7 +230,7 @@ class Station:
             self._is_serving = False
 
     def _serve(self, order: Order) -> Reply:
-        reply = Reply(worker=_here())
+        reply = Reply()
         self._take_on(order)
         began = self._base.now()
         size = 0

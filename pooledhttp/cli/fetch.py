@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
         try:
             source = _open_input(args, stack)
             part = part_of(source, args.shard, args.per_host)
-            total = None if args.follow else part.count()
+            total = part.count()
         except (OSError, ValueError) as error:
             return complain(error, USAGE)
         if args.dry_run:

@@ -189,13 +189,15 @@ class _TqdmMeter:
 
         self._bar: Any = tqdm(total=total, file=sys.stderr, leave=False, unit="url")
         self._speed = Speed(None, time.monotonic)  # tqdm itself says how long it takes
+        self._interval = _Interval(_REDRAW_SECONDS, time.monotonic)
 
     def update(self, tally: Tally, hosts: Hosts | None = None) -> None:
-        received = bytes_text(max(tally.size, tally.received))
         self._speed.note(tally)
-        more = self._speed.text(tally, hosts)
-        text = ", ".join(part for part in (f"{tally.failed} failed", received, more) if part)
-        self._bar.set_postfix_str(text, refresh=False)
+        if self._interval.is_over():
+            received = bytes_text(max(tally.size, tally.received))
+            more = self._speed.text(tally, hosts)
+            text = ", ".join(part for part in (f"{tally.failed} failed", received, more) if part)
+            self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(tally.done - self._bar.n)
 
     def close(self) -> None:

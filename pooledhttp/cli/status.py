@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.cli.insight import Insight
-from pooledhttp.cli.page import Page
 from pooledhttp.cli.speed import bytes_text
 
 if TYPE_CHECKING:
     from pooledhttp.bulk import JobRecord, Run, State
+    from pooledhttp.cli.page import Page
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -83,7 +83,7 @@ def main(args: argparse.Namespace) -> int:
                 _write_manifest(run, args.manifest)
                 if args.manifest == "-":
                     return _OK
-            page = Page() if args.html else None
+            page = _new_page() if args.html else None
             summary = _summary(run, page)
             if page is not None:
                 _write(args.html, page.html(summary))
@@ -102,6 +102,12 @@ def _manifest_name(text: str) -> str:
             f"a name ending with .jsonl or .csv is wanted, not {text!r}"
         )
     return text
+
+
+def _new_page() -> Page:
+    from pooledhttp.cli.page import Page  # few runs want it, and it takes 11 ms to load
+
+    return Page()
 
 
 def _summary(run: Run, page: Page | None = None) -> dict[str, Any]:
