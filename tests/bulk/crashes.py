@@ -51,22 +51,10 @@ class Crashes:
         """Run the command, and kill it after so many seconds; returns its exit status."""
         listed = self.out.parent / "urls.txt"
         listed.write_text("".join(f"{self.site.base}{path}\n" for path in self.paths))
-        command = [sys.executable, "-m", "pooledhttp", "fetch", "-q"]
+        command = [sys.executable, "-m", "pooledhttp", "fetch", "-q", "--engine", self.engine]
         asked_before = len(self.site.requests)
         process = subprocess.Popen(
-            [
-                *command,
-                "-i",
-                str(listed),
-                "-d",
-                str(self.out),
-                "--jobs",
-                "16",
-                "--per-host",
-                "16",
-                "--engine",
-                self.engine,
-            ],
+            [*command, "-i", str(listed), "-d", str(self.out), "--jobs", "16", "--per-host", "16"],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

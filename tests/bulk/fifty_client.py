@@ -30,17 +30,12 @@ def main() -> None:
     """Fetch, and print counts by origin and kind of outcome."""
     urls_of: dict[str, int] = json.load(sys.stdin)
     healthy = {origin for origin in urls_of if origin.endswith("#healthy")}
-    queues = dict(urls_of)
 
     def urls():  # type: ignore[no-untyped-def]
-        turn = 0
-        while queues:
-            for origin in list(queues):
-                yield f"{origin.partition('#')[0]}/{turn}"
-                queues[origin] -= 1
-                if not queues[origin]:
-                    del queues[origin]
-            turn += 1
+        for turn in range(max(urls_of.values())):
+            for origin, count in urls_of.items():
+                if turn < count:
+                    yield f"{origin.partition('#')[0]}/{turn}"
 
     bases = {origin.partition("#")[0]: origin for origin in urls_of}
     before = len(os.listdir("/proc/self/fd"))

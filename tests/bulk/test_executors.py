@@ -6,6 +6,8 @@ import os
 import pickle
 import signal
 import ssl
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ from pooledhttp import bulk
 from pooledhttp.bulk import worker
 from pooledhttp.bulk.folder import OWN_FOLDER
 from tests.support.certificates import Authority
-from tests.support.commands import run_python
+from tests.support.commands import ROOT, run_python
 from tests.support.programs import poll
 from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
 
@@ -353,15 +355,12 @@ if __name__ == "__main__":
 
 def test_a_process_ends_with_its_caller(server: ScriptedServer, tmp_path: Path) -> None:
     """Even when that is killed."""
-    import subprocess
-    import sys
-
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     process = subprocess.Popen(
         [sys.executable, str(script), server.url("/")],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert process.stdout is not None
     pid = int(process.stdout.readline())

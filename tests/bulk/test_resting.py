@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from heapq import heappop, heappush
@@ -16,6 +15,7 @@ from pooledhttp.bulk.pacing import Entry, Pace
 from pooledhttp.bulk.resting import HostRest, RestState
 from pooledhttp.bulk.retrying import Again
 from pooledhttp.retry import Retry
+from tests.bulk.test_fetch import closed_port
 from tests.support.engines import engine
 from tests.support.patience import wait_until
 from tests.support.scripted import ScriptedServer, SeenRequest, answering, respond
@@ -188,18 +188,13 @@ def test_a_dead_host_delays_no_other(dead_for: float) -> None:
 # ------------------------------------------------------------------ over sockets
 
 
-def dead_origin() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
-
-
 def test_urls_of_a_dead_host_fail_with_the_reason(
     engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After three rests few requests have been made, and the other host is not held up."""
     monkeypatch.setattr(Again, "_backoff", lambda self, failures: 0.0)
     monkeypatch.setattr(resting, "_RESTS", (0.01, 0.01, 0.01))
-    dead = dead_origin()
+    dead = f"http://127.0.0.1:{closed_port()}"
     with ScriptedServer(answering(lambda seen: respond(b"here"))) as server:
         urls = [f"{dead}/{number}" for number in range(40)]
         urls += [server.url(f"/{number}") for number in range(40)]

@@ -84,6 +84,7 @@ def runtime_kind(request: pytest.FixtureRequest) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         request.node.evented_runtime = _wait_on_loop(patch)
         yield kind
+        del request.node.evented_runtime  # pytest keeps the node, and so spare greenlets
 
 
 def _wait_on_loop(patch: pytest.MonkeyPatch) -> Runtime:
