@@ -70,10 +70,11 @@ class Rates:
     def take(self, origin: str, now: float) -> float:
         """Take one request to an origin, and return the seconds to wait before it is sent."""
         wait = 0.0 if self._all is None else self._all.take(1, now)
-        if self._per_host is None:
-            return wait
         host = self._hosts.get(origin)
-        if host is None:  # of two threads that come here at once, both get the same one
+        if host is None:
+            if self._per_host is None:
+                return wait
+            # Of two threads that come here at once, both get the same one.
             most = None if self._rate_of is None else self._rate_of(origin)
             host = self._hosts.setdefault(origin, Allowance(most or self._per_host))
         return wait + host.take(1, now + wait)

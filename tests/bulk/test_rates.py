@@ -39,6 +39,15 @@ def test_requests_are_paced_in_all_and_for_each_host() -> None:
     assert [only_hosts.take(host, 5.0) for host in "aabb"] == [0.0, 1.0, 0.0, 1.0]
 
 
+def test_one_host_can_have_a_rate_where_the_others_have_none() -> None:
+    """As in a worker, which is told the rates of the hosts that it has places at."""
+    rates = Rates()
+    rates.limit_host("a", 1.0, 0.5, 5.0)
+    assert [rates.take(host, 5.0) for host in "aab"] == [0.5, 1.5, 0.0]
+    assert rates.forget_host("a", 5.0) == 2.5
+    assert rates.take("a", 5.0) == 0.0
+
+
 def test_a_body_is_slow_when_a_minute_was() -> None:
     """Not before a minute is over, and not because of a pause that later bytes make good."""
     slowness = Slowness(10.0, 100.0)
