@@ -79,7 +79,8 @@ class Driven(greenlet):  # type: ignore[misc]  # greenlet has no types
     result = itertools.repeat(None).__next__
 
     wakeup: Callable[[object], object] | None = None
-    wakeup_context: contextvars.Context
+    #: Set whenever `wakeup` is; a spare greenlet must not keep the context of its last task.
+    wakeup_context: Any = None
     #: What the function returned, or raised, once it has ended.
     outcome: Any = None
     error: BaseException | None = None
@@ -185,6 +186,7 @@ class Driver:
     def _take_outcome(self, driven: Driven) -> Any:
         outcome, error = driven.outcome, driven.error
         driven.outcome = driven.gr_context = driven.pooledhttp_runtime = None
+        driven.wakeup_context = None
         if len(self._spare) < MOST_SPARE:
             self._spare.append(driven)
         if error is None:

@@ -68,7 +68,7 @@ class PrivateLoop(EventedRuntime):
         self._process = os.getpid()
         self._own_loop: asyncio.AbstractEventLoop | None = None
         self._thread: Task | None = None
-        self._end: asyncio.Event | None = None
+        self._end = asyncio.Event()
         #: Whether `halt` was called.
         self.is_halted = False
         #: Called in the thread of the loop when all greenlets have ended; set it before `start`.
@@ -233,9 +233,8 @@ class PrivateLoop(EventedRuntime):
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run the loop; what its thread does."""
         self._belong_to(loop)
-        self._end = asyncio.Event()
         try:
-            loop.run_until_complete(self._run_until_halted(self._end))
+            loop.run_until_complete(self._run_until_halted())
         finally:
             try:
                 self.at_end()
@@ -244,16 +243,15 @@ class PrivateLoop(EventedRuntime):
                 self.drop_spare()
                 loop.close()
 
-    async def _run_until_halted(self, end: asyncio.Event) -> None:
-        await end.wait()
+    async def _run_until_halted(self) -> None:
+        await self._end.wait()
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
 
     def _cancel_all(self) -> None:
         for task in tuple(self._tasks):
             task.cancel()
-        if self._end is not None:
-            self._end.set()
+        self._end.set()
 
 
 def _nothing() -> None:

@@ -19,7 +19,7 @@ from tests.support.evented import EventedRuntime, run_on_loop
 from tests.support.garbage import collect
 from tests.support.patience import wait_until
 
-variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+variable: contextvars.ContextVar[object] = contextvars.ContextVar("variable", default="unset")
 
 
 def test_cancellation_enters_at_the_wait() -> None:
@@ -454,7 +454,7 @@ def test_requests_share_a_greenlet_but_nothing_else() -> None:
 
         def body(kept: Kept) -> Kept:
             seen.append((id(runtime.current()), variable.get()))
-            variable.set("inside")
+            variable.set(kept)
             references.append(weakref.ref(kept))
             runtime.sleep(0)
             return kept
