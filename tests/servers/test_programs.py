@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sys
 
+import pytest
 import requests
 
 from tests.support.nginx import Nginx
+from tests.support.programs import ServerProgram
 from tests.support.proxies import Dante, Microsocks, Squid
 
 
@@ -58,3 +61,21 @@ def test_microsocks_wants_a_password(microsocks: Microsocks) -> None:
     """No authentication is refused, name and password is chosen."""
     assert _greet(microsocks.ports[0], b"\x05\x01\x00") == b"\x05\xff"
     assert _greet(microsocks.ports[0], b"\x05\x02\x00\x02") == b"\x05\x02"
+
+
+def test_a_server_of_another_suite_does_not_count_as_ours() -> None:
+    """A port that somebody else listens on is not ready, even though it accepts."""
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        taken = foreign.getsockname()[1]
+
+        class Silent(ServerProgram):
+            name = "sleep"
+
+            def configure(self) -> None:
+                self.ports = [taken]
+
+            def command(self) -> list[str]:
+                return [sys.executable, "-c", "import time; time.sleep(0.3)"]
+
+        with pytest.raises(AssertionError, match="sleep ended at once"), Silent():
+            pass

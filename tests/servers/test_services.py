@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -73,6 +74,12 @@ def target() -> Iterator[ScriptedServer]:
         yield server
 
 
+def _accepts(path: Path) -> bool:
+    """Whether a server listens on a Unix socket; its file is there a moment before that."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(str(path)) == 0
+
+
 @contextmanager
 def running(folder: Path, target: ScriptedServer, *command: str) -> Iterator[tuple[str, list[str]]]:
     """Run a server on a Unix socket until the block ends; the list gets its output then."""
@@ -90,7 +97,7 @@ def running(folder: Path, target: ScriptedServer, *command: str) -> Iterator[tup
         text=True,
     ) as process:
         try:
-            wait_until(lambda: path.exists() or process.poll() is not None)
+            wait_until(lambda: _accepts(path) or process.poll() is not None)
             yield f"http+unix://{str(path).replace('/', '%2F')}", said
         finally:
             process.send_signal(signal.SIGTERM)
