@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import sys
-from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -16,6 +13,7 @@ from pooledhttp.exceptions import ConnectionError, PoolClosed, PoolTimeout, Time
 from pooledhttp.pool import Lease, Pool, PoolConfig
 from pooledhttp.timing import Deadline
 from tests.pool.tools import LOCKED_FILES, Bench, check_state, inside
+from tests.support.interrupts import interrupt_at
 from tests.support.scheduler import Scheduler
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
@@ -337,40 +335,6 @@ def test_five_hosts_share_sixteen_slots() -> None:
     assert max(waits) <= 10 * sorted(waits)[len(waits) // 2]
 
 
-class _Interrupt(BaseException):
-    """Stands for Ctrl-C."""
-
-
-def interrupted_at(step: int, action: Callable[[], object]) -> bool:
-    """Run an action with an exception at its nth line under the lock; False if it has fewer.
-
-    Only lines that change the state count. Where the lock is taken and released, Python does not
-    look for signals before each line.
-    """
-    count = 0
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal count
-        if not frame.f_code.co_filename.endswith(LOCKED_FILES):
-            return trace
-        if event == "line":
-            count += 1
-            if count == step:
-                sys.settrace(None)
-                raise _Interrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        action()
-    except _Interrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
-
-
 @pytest.mark.parametrize("end", ["release", "discard", "resize"])
 @pytest.mark.parametrize("max_total", [None, 1])
 def test_an_interrupted_hand_over_still_serves_the_caller(end: str, max_total: int | None) -> None:
@@ -391,7 +355,7 @@ def test_an_interrupted_hand_over_still_serves_the_caller(end: str, max_total: i
                 else:
                     held[0].discard("test")
 
-            hits.append(interrupted_at(step, act))
+            hits.append(interrupt_at(step, act, LOCKED_FILES, "line"))
             if end != "resize":
                 held.clear()  # the finalizer ends a lease whose end had not begun
             if hits[0] and end == "resize":

@@ -136,9 +136,13 @@ def test_fastapi_shares_a_session_between_threads(tmp_path: Path, target: Script
 def test_celery_tasks_share_a_session(target: ScriptedServer) -> None:
     """A worker's threads use one session; a failed request comes back as its exception, pickled."""
     needs("celery")
-    from celery import Celery
+    from celery import Celery, signals
     from celery.contrib.testing.worker import start_worker
 
+    def leave_logging_alone(**_: object) -> None:
+        """A worker sets the root logger's level for good unless this signal has a receiver."""
+
+    signals.setup_logging.connect(leave_logging_alone)
     app = Celery("t", broker="memory://", backend="cache+memory://")
     app.conf.update(result_serializer="pickle", accept_content=["json", "pickle"])
     session = pooledhttp.Session()

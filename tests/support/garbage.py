@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["collect"]
+__all__ = ["collect", "no_collection"]
 
 #: Longest time another thread's collection is waited for.
 PATIENCE_SECONDS = 20.0
@@ -32,3 +34,15 @@ def collect() -> None:
         if ring() is None:
             return
         assert time.monotonic() < deadline, "the collector does not collect"
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Keep the cyclic collector from running by itself, in whichever thread."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

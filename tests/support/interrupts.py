@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any, Literal
 
+from tests.support.garbage import no_collection
+
 __all__ = ["Interrupt", "interrupt_at", "last_point"]
 
 Unit = Literal["opcode", "line", "signal"]
@@ -59,11 +61,13 @@ def interrupt_at(
     """
     points = _Points(number, files, unit)
     watching = _traced(points) if sys.version_info < (3, 13) else _monitored(points)
-    try:
-        with watching:
-            action()
-    except Interrupt:
-        pass
+    # A finalizer that the collector runs meanwhile would swallow the interrupt.
+    with no_collection():
+        try:
+            with watching:
+                action()
+        except Interrupt:
+            pass
     return points.is_done
 
 
