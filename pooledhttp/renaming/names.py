@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 
@@ -17,13 +18,14 @@ def deprecated_names(
         namespace: `globals()` of the module.
         renamed: The present name for each earlier one.
     """
-    module = namespace["__name__"]
+    module = str(namespace["__name__"])
 
     def __getattr__(name: str) -> object:
         if name not in renamed:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         new = renamed[name]
         warnings.warn(f"{module}.{name} is now {new}", DeprecationWarning, stacklevel=2)
-        return namespace[new]
+        # Not `namespace[new]`: the module may load what has that name at its first use.
+        return getattr(sys.modules[module], new)
 
     return __getattr__
