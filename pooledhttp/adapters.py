@@ -6,10 +6,10 @@ The only module that knows requests *and* the wire.
 every setting, subclass or patch of them has its usual effect. Only the pools that they hand out are
 ours::
 
-    send -> get_connection_with_tls_context -> manager.connection_from_host -> OriginPool
+    send -> get_connection_with_tls_context -> manager.connection_from_host -> PoolFacade
                                                a subclass's own manager     -> urllib3's pool
 
-The pool that was found decides: an `OriginPool` sends over the shared pool of connections, anything
+The pool that was found decides: a `PoolFacade` sends over the shared pool of connections, anything
 else with a `urlopen` is sent through that, as requests would.
 
 `session_pool` is the other way in: it makes the view that is `session.pool`.
@@ -260,7 +260,7 @@ class HTTPAdapter(BaseAdapter):
         self._generation: object | None = None
         self._was_used = False
         self._session: weakref.ref[Any] | None = None
-        self._memory = transport.PoolMemory()
+        self._facades = transport.FacadeCache()
         self._settings = transport.AdapterSettings(self._own_view(), replay or "safe")
 
     def _own_view(self) -> transport.PoolView:
@@ -334,7 +334,7 @@ class HTTPAdapter(BaseAdapter):
         if limits != self._settings.response_limits:
             self._settings.response_limits = limits
             # Pools that were handed out have routes by the old limits.
-            self._memory.clear()
+            self._facades.clear()
             self.poolmanager.clear()
             for manager in self.proxy_manager.values():
                 manager.clear()
@@ -363,7 +363,7 @@ class HTTPAdapter(BaseAdapter):
         self.poolmanager = PoolManager(
             num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs
         )
-        transport.return_origin_pools(self.poolmanager, self._settings, lambda: None)
+        transport.install_facades(self.poolmanager, self._settings, lambda: None)
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         """Return the manager for the URL of a proxy, made on first use.
@@ -399,7 +399,7 @@ class HTTPAdapter(BaseAdapter):
         else:
             headers = self.proxy_headers(proxy)
             manager = proxy_from_url(proxy, proxy_headers=headers, **sizes, **proxy_kwargs)
-        transport.return_origin_pools(
+        transport.install_facades(
             manager, self._settings, partial(transport.proxy_of, proxy, manager)
         )
         self.proxy_manager[proxy] = manager
@@ -490,7 +490,7 @@ class HTTPAdapter(BaseAdapter):
         """
         # Plain http over a proxy that speaks TLS: the proxy has to be verified.
         is_secure = url.lower().startswith("https") or (
-            isinstance(conn, transport.OriginPool) and conn.scheme == "https"
+            isinstance(conn, transport.PoolFacade) and conn.scheme == "https"
         )
         attributes = transport.verify_attributes(is_secure, verify, cert, DEFAULT_CA_BUNDLE_PATH)
         for name, value in attributes.items():
@@ -527,7 +527,7 @@ class HTTPAdapter(BaseAdapter):
 
         The last adapter that leaves closes its idle connections. The adapter can be used again.
         """
-        self._memory.clear()
+        self._facades.clear()
         self.poolmanager.clear()
         for manager in self.proxy_manager.values():
             manager.clear()
@@ -570,14 +570,14 @@ class HTTPAdapter(BaseAdapter):
         is_prepared = False
         try:
             conn = self._connection_for(request, verify, proxies, cert)
-            if transport.is_urllib3_patched() and isinstance(conn, transport.OriginPool):
+            if transport.is_urllib3_patched() and isinstance(conn, transport.PoolFacade):
                 conn = transport.urllib3_pool(conn)
             target = self.request_url(request, proxies)
             self.add_headers(
                 request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
             )
             is_prepared = True
-            if isinstance(conn, transport.OriginPool):
+            if isinstance(conn, transport.PoolFacade):
                 raw = self._send_over_pool(conn, request, target, stream, timeout)
             else:
                 send = partial(
@@ -628,7 +628,7 @@ class HTTPAdapter(BaseAdapter):
         error: str | None = None,
     ) -> None:
         """Tell the listeners of the pool that a request over it has finished."""
-        if not isinstance(conn, transport.OriginPool) or target is None:
+        if not isinstance(conn, transport.PoolFacade) or target is None:
             return  # sent through a pool that a subclass brought, or never sent
         listeners = self._settings.view.manager.listeners
         if listeners:
@@ -643,7 +643,7 @@ class HTTPAdapter(BaseAdapter):
         cert: CertInput,
     ) -> Route:
         """Return the key under which connections for such a request are kept."""
-        conn: transport.OriginPool = self._connection_for(request, verify, proxies, cert)
+        conn: transport.PoolFacade = self._connection_for(request, verify, proxies, cert)
         return conn.route(is_forwarded=not self.request_url(request, proxies).startswith("/"))
 
     def _connection_for(
@@ -654,7 +654,7 @@ class HTTPAdapter(BaseAdapter):
             self
         ):  # a subclass, a patch or this instance has its own way
             return self._find_connection(request, verify, proxies, cert)
-        memory = self._memory
+        facades = self._facades
         url = request.url
         proxy = select_proxy(url, proxies) if proxies else None
         cert = tuple(cert) if isinstance(cert, list) else cert
@@ -664,15 +664,15 @@ class HTTPAdapter(BaseAdapter):
             files: tuple[object, ...] = ()  # no file has a say in a connection without TLS
         else:
             files = transport.file_states(verify, cert)
-        known, files_then = memory.find(self.poolmanager, key)
+        known, files_then = facades.find(self.poolmanager, key)
         if known is not None and files != files_then and known.scheme == "https":
             # What was verified by the old files proves nothing about the new ones.
             self._settings.view.manager.evict_routes(known.known_routes)
         if known is not None and files == files_then and None not in files:
             return known
         conn = self._find_connection(request, verify, proxies, cert)
-        if isinstance(conn, transport.OriginPool) and "@" not in key[0]:
-            memory.remember(key, conn, files)
+        if isinstance(conn, transport.PoolFacade) and "@" not in key[0]:
+            facades.keep(key, conn, files)
         return conn
 
     def _find_connection(
@@ -684,7 +684,7 @@ class HTTPAdapter(BaseAdapter):
         return conn
 
     def _send_over_pool(
-        self, conn: transport.OriginPool, request: Any, target: str, stream: bool, timeout: Any
+        self, conn: transport.PoolFacade, request: Any, target: str, stream: bool, timeout: Any
     ) -> Any:
         manager = self._settings.view.manager
         if self._generation is not manager.generation:

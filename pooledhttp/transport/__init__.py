@@ -1,11 +1,12 @@
 """One exchange on one leased connection, the loop around it, and the pool as users see it.
 
 Read `transport` first, then `retrying` and `manager`. Three things are called a pool: `pool.Pool`
-keeps the connections; a `PoolView` is `session.pool`; an `OriginPool` has no connections and only
+keeps the connections; a `PoolView` is `session.pool`; a `PoolFacade` has no connections and only
 looks like urllib3's `HTTPConnectionPool`.
 
 view                `PoolView`: `session.pool`
-urllib3_face        `OriginPool`: what urllib3's managers return in place of their own pools
+urllib3_face        `PoolFacade`: what urllib3's managers return in place of their own pools
+  facade_cache      the facades that an adapter has made
   urllib3_settings  translates requests' settings for urllib3 and for `network`
   urllib3_fallback  sends over urllib3's own pools, while a test has patched them
 retrying            the only retry loop
@@ -26,16 +27,15 @@ from pooledhttp.renaming import deprecated_names as _deprecated_names
 
 if TYPE_CHECKING:
     from pooledhttp.transport.exchange_log import mask_secrets
+    from pooledhttp.transport.facade_cache import FacadeCache, file_states
     from pooledhttp.transport.hooked import HookedCall, hooks_in_force
     from pooledhttp.transport.manager import TransportManager
     from pooledhttp.transport.retrying import Call
     from pooledhttp.transport.transport import Replay, Transport
     from pooledhttp.transport.urllib3_face import (
         AdapterSettings,
-        OriginPool,
-        PoolMemory,
-        file_states,
-        return_origin_pools,
+        PoolFacade,
+        install_facades,
     )
     from pooledhttp.transport.urllib3_fallback import (
         is_urllib3_patched,
@@ -61,9 +61,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AdapterSettings",
     "Call",
+    "FacadeCache",
     "HookedCall",
-    "OriginPool",
-    "PoolMemory",
+    "PoolFacade",
     "PoolView",
     "Replay",
     "ResponseLimits",
@@ -75,8 +75,8 @@ __all__ = [
     "check_pool",
     "check_replay",
     "file_states",
-    "return_origin_pools",
     "hooks_in_force",
+    "install_facades",
     "is_urllib3_patched",
     "load_parser",
     "manager_for",
@@ -95,16 +95,15 @@ __getattr__ = _load_when_used(
     globals(),
     {
         "exchange_log": ("mask_secrets",),
+        "facade_cache": ("FacadeCache", "file_states"),
         "hooked": ("HookedCall", "hooks_in_force"),
         "manager": ("TransportManager",),
         "retrying": ("Call",),
         "transport": ("Replay", "Transport"),
         "urllib3_face": (
             "AdapterSettings",
-            "OriginPool",
-            "PoolMemory",
-            "file_states",
-            "return_origin_pools",
+            "PoolFacade",
+            "install_facades",
         ),
         "urllib3_fallback": ("is_urllib3_patched", "send_over_urllib3", "urllib3_pool"),
         "urllib3_settings": (
@@ -117,5 +116,13 @@ __getattr__ = _load_when_used(
         ),
         "view": ("PoolView", "check_pool", "check_replay", "load_parser", "manager_for"),
     },
-    otherwise=_deprecated_names(globals(), {"Limits": "ResponseLimits"}),
+    otherwise=_deprecated_names(
+        globals(),
+        {
+            "Limits": "ResponseLimits",
+            "OriginPool": "PoolFacade",
+            "PoolMemory": "FacadeCache",
+            "return_origin_pools": "install_facades",
+        },
+    ),
 )

@@ -1,19 +1,18 @@
 """Stands in for urllib3's connection pools: one origin with one set of connection settings.
 
 Users subclass, patch and configure urllib3's managers, which return `HTTPConnectionPool` objects.
-`return_origin_pools` makes a manager return an `OriginPool` instead. It has the attributes that
+`install_facades` makes a manager return a `PoolFacade` instead. It has the attributes that
 adapters set on such a pool (`cert_reqs`, `ca_certs`, ...) and its `urlopen`, but no connections: it
 turns its settings into a `Route` and sends over the shared transport.
 
     attributes -> Route                  cached until an attribute changes
     send       -> Destination -> retrying.send
 
-`PoolMemory` is a cache of the pools that urllib3's manager has returned to an adapter.
+Three other things are called a pool: see the text of the package.
 """
 
 from __future__ import annotations
 
-import os
 import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from urllib3.util.retry import Retry
 
 from pooledhttp.http1 import RequestMemo
 from pooledhttp.message import DEFAULT_PORTS, without_credentials
-from pooledhttp.network import UNIX_SCHEME, Proxy, Route, TlsSettings, file_state
+from pooledhttp.network import UNIX_SCHEME, Proxy, Route, TlsSettings
 from pooledhttp.records import replace
 from pooledhttp.timing import plan_timeout
 from pooledhttp.transport.retrying import Call, Destination, send
@@ -42,10 +41,8 @@ if TYPE_CHECKING:
 __all__ = [
     "TLS_SETTINGS",
     "AdapterSettings",
-    "OriginPool",
-    "PoolMemory",
-    "file_states",
-    "return_origin_pools",
+    "PoolFacade",
+    "install_facades",
 ]
 
 #: Settings that have the same name in urllib3's pools and in `TlsSettings`.
@@ -70,9 +67,9 @@ _NO_RETRIES = Retry(0, read=False)
 
 
 class AdapterSettings:
-    """What an adapter shares with all `OriginPool`s that it makes.
+    """What an adapter shares with all `PoolFacade`s that it makes.
 
-    When a session mounts an adapter, the adapter may get another `PoolView`. The `OriginPool`s made
+    When a session mounts an adapter, the adapter may get another `PoolView`. The `PoolFacade`s made
     before then use it as well, because they refer to this object.
 
     Attributes:
@@ -112,11 +109,11 @@ class AdapterSettings:
         self.request_hooks: tuple[RequestHook, ...] = ()
 
 
-class OriginPool:
-    """Sends requests to one origin, under settings named as urllib3 names them.
+class PoolFacade:
+    """Looks like urllib3's `HTTPConnectionPool`, and sends requests to one origin.
 
     Args:
-        adapter: The settings of the adapter that hands it out.
+        adapter: The settings of the adapter whose manager returns it.
         scheme: `http`, `https` or `http+unix`. That of the origin, or of the proxy if plain http
             goes through a forward proxy.
         proxy: The proxy in between; `None` for none.
@@ -365,10 +362,10 @@ class OriginPool:
         """
 
 
-def return_origin_pools(
+def install_facades(
     manager: Any, settings: AdapterSettings, proxy: Callable[[], Proxy | None]
 ) -> None:
-    """Make a urllib3 manager return `OriginPool`s in place of urllib3's pools.
+    """Make a urllib3 manager return `PoolFacade`s in place of urllib3's pools.
 
     Args:
         manager: A `PoolManager` or `ProxyManager`.
@@ -377,75 +374,12 @@ def return_origin_pools(
     """
     its_proxy = proxy()
     manager.pool_classes_by_scheme = {
-        scheme: partial(OriginPool, settings, scheme, its_proxy) for scheme in ("http", "https")
+        scheme: partial(PoolFacade, settings, scheme, its_proxy) for scheme in ("http", "https")
     }
     if its_proxy is None:
         manager.pool_classes_by_scheme[UNIX_SCHEME] = partial(
-            OriginPool, settings, UNIX_SCHEME, None
+            PoolFacade, settings, UNIX_SCHEME, None
         )
         manager.key_fn_by_scheme[UNIX_SCHEME] = partial(
             key_of_socket, manager.key_fn_by_scheme["http"]
         )
-
-
-class PoolMemory:
-    """A cache of `OriginPool`s, by origin and settings.
-
-    It saves each request the way through urllib3's manager. It keeps no connection open, because an
-    `OriginPool` has none.
-    """
-
-    __slots__ = ("_made_by", "_made_with", "_pools")
-
-    def __init__(self) -> None:
-        self._pools: dict[Any, tuple[OriginPool, tuple[object, ...]]] = {}
-        self._made_by: Any = None
-        self._made_with: dict[str, Any] = {}
-
-    def find(self, manager: Any, key: Any) -> tuple[OriginPool | None, tuple[object, ...]]:
-        """Return the pool under `key` and the states of the files it was made with.
-
-        Args:
-            manager: The adapter's urllib3 manager. The cache is emptied if another manager has made
-                its pools, or this one with other settings.
-            key: Origin and settings.
-
-        Returns:
-            `None` for the pool if there is none.
-        """
-        settings = getattr(manager, "connection_pool_kw", None)
-        if manager is not self._made_by or settings != self._made_with:
-            self._pools.clear()
-            self._made_by = manager
-            self._made_with = dict(settings or {})
-        return self._pools.get(key, _NOT_FOUND)
-
-    def remember(self, key: Any, pool: OriginPool, files: tuple[object, ...]) -> None:
-        """Keep a pool, and the states of the files that its settings name."""
-        if len(self._pools) >= MAX_REMEMBERED:
-            self._pools.clear()
-        self._pools[key] = pool, files
-
-    def clear(self) -> None:
-        """Forget all pools."""
-        self._pools.clear()
-
-
-#: The most pools that one adapter remembers.
-MAX_REMEMBERED = 10_000
-
-_NOT_FOUND: tuple[None, tuple[object, ...]] = (None, ())
-
-
-def file_states(verify: Any, cert: Any) -> tuple[object, ...]:
-    """Return values that differ once the files named by `verify` and `cert` have changed.
-
-    Called for every request: a changed file must have an effect even if a connection is open.
-
-    Returns:
-        A state for each file, `None` for one that does not exist.
-    """
-    if cert is None and (verify is True or verify is False or verify is None):
-        return ()
-    named = [verify, *(cert[:2] if isinstance(cert, tuple) else (cert,))]
-    return tuple(file_state(one) for one in named if isinstance(one, (str, bytes, os.PathLike)))

@@ -20,7 +20,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
 from pooledhttp.network import UNIX_SCHEME, is_socket_mocked
-from pooledhttp.transport.urllib3_face import TLS_SETTINGS, OriginPool
+from pooledhttp.transport.urllib3_face import TLS_SETTINGS, PoolFacade
 from pooledhttp.transport.urllib3_settings import urllib3_timeout
 
 __all__ = ["is_urllib3_patched", "send_over_urllib3", "urllib3_pool"]
@@ -31,7 +31,7 @@ _URLOPEN = HTTPConnectionPool.urlopen
 _PLAIN = HTTPConnectionPool.ConnectionCls
 _SECURE = HTTPSConnectionPool.ConnectionCls
 
-#: Settings of an `OriginPool` that urllib3's pools take under the same name, whatever the scheme.
+#: Settings of a `PoolFacade` that urllib3's pools take under the same name, whatever the scheme.
 _PLAIN_SETTINGS = ("source_address", "socket_options")
 
 
@@ -45,7 +45,7 @@ def is_urllib3_patched() -> bool:
     )
 
 
-def urllib3_pool(conn: OriginPool) -> Any:
+def urllib3_pool(conn: PoolFacade) -> Any:
     """Make a pool of urllib3 with the destination and settings of `conn`.
 
     Returns:

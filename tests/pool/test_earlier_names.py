@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 
 import pytest
 
-from pooledhttp import events, pool
+from pooledhttp import events, pool, transport
 from pooledhttp.pool import PoolConfig
 from tests.pool.tools import Bench
 
@@ -18,12 +20,21 @@ from tests.pool.tools import Bench
         (pool, "Census", "LeaseTracker"),
         (pool, "Stray", "LeakedLease"),
         (pool, "process_census", "lease_tracker"),
+        (transport, "OriginPool", "PoolFacade"),
+        (transport, "PoolMemory", "FacadeCache"),
+        (transport, "return_origin_pools", "install_facades"),
     ],
 )
 def test_an_earlier_name_gives_the_same_object(module: object, old: str, new: str) -> None:
     """A DeprecationWarning says which name to use."""
     with pytest.warns(DeprecationWarning, match=new):
         assert getattr(module, old) is getattr(module, new)
+
+
+def test_an_earlier_name_works_before_its_module_is_loaded() -> None:
+    """The first use of a subpackage may be by an earlier name."""
+    code = "from pooledhttp.pool import Census; from pooledhttp.transport import OriginPool"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
 def test_other_unknown_names_are_attribute_errors() -> None:
