@@ -21,7 +21,8 @@ It knows no pool, no route and no retry policy. Read `connection` and `states` f
     messages           `WireRequest`, `ResponseLimits`
     states             what a connection may do when
     debug_output       what `http.client.HTTPConnection.debuglevel` prints
-    errors             urllib3's error classes, with the facts of the exchange
+    progress           how far the exchange in progress has come
+    errors             makes errors of urllib3's classes, with these facts
 
 Everything above this package works with `WireRequest`, `Head` and bytes, and most of this package
 does so, too: another parser can replace h11 and pass the same tests. This package does not import
@@ -39,7 +40,7 @@ from pooledhttp.loading import load_when_used as _load_when_used
 
 if TYPE_CHECKING:
     from pooledhttp.http1.connection import RECV_BYTES, Connection
-    from pooledhttp.http1.errors import explain_total
+    from pooledhttp.http1.errors import explain_total, read_after_release
     from pooledhttp.http1.parsers import library_for
     from pooledhttp.http1.request_encoding import build_request
     from pooledhttp.http1.request_memo import RequestMemo
@@ -62,13 +63,14 @@ __all__ = [
     "chosen_name",
     "explain_total",
     "library_for",
+    "read_after_release",
 ]
 
 __getattr__ = _load_when_used(
     globals(),
     {
         "connection": ("RECV_BYTES", "Connection"),
-        "errors": ("explain_total",),
+        "errors": ("explain_total", "read_after_release"),
         "parsers": ("library_for",),
         "request_encoding": ("build_request",),
         "request_memo": ("RequestMemo",),

@@ -20,6 +20,7 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pooledhttp.exceptions import ConnectionBroken
+from pooledhttp.http1 import errors
 from pooledhttp.http1.debug_output import print_sent
 from pooledhttp.http1.head_reader import HeadReader
 from pooledhttp.http1.messages import ResponseLimits, WireRequest
@@ -65,10 +66,10 @@ class Connection(ResponseSide):
     def _begin_exchange(self, request: WireRequest) -> None:
         """Leave nothing of the last exchange, and make what reads the response."""
         self.exchanges += 1
-        errors = self.errors
-        errors.begin(request.url, reused=self.exchanges > 1)
-        parser = self._library.new_parser(errors, self._limits)
-        self._reader = HeadReader(request.method, parser, errors, self._limits)
+        progress = self.progress
+        progress.begin(request.url, reused=self.exchanges > 1)
+        parser = self._library.new_parser(progress, self._limits)
+        self._reader = HeadReader(request.method, parser, progress, self._limits)
         self._head = self._body = None
         self._has_doubt = self._may_persist = False
 
@@ -82,12 +83,12 @@ class Connection(ResponseSide):
     @property
     def got_bytes(self) -> bool:
         """Whether any byte of the current response has arrived."""
-        return self.errors.got_bytes
+        return self.progress.got_bytes
 
     @property
     def bytes_sent(self) -> int:
         """Bytes of the current request that were handed to the socket."""
-        return self.errors.bytes_sent
+        return self.progress.bytes_sent
 
     @property
     def is_reusable(self) -> bool:
@@ -129,7 +130,7 @@ class Connection(ResponseSide):
         self._begin_exchange(request)
         checked, body = request.checked, request.body
         if not checked.is_for(request):
-            self._library.check_head(request, self.errors)
+            self._library.check_head(request, self.progress)
         head = b"".join((request.method, b" ", request.target, b" HTTP/1.1\r\n", checked.block))
         if HTTPConnection.debuglevel > 0:
             print_sent(head)
@@ -143,7 +144,7 @@ class Connection(ResponseSide):
     def _send_with_body(self, request: WireRequest, head: bytes, plan: TimeoutPlan) -> bool:
         """Write a head and what its framing announces; tell whether all was written."""
         body = request.body
-        self._framing = RequestFraming(request.checked.length, self.errors)
+        self._framing = RequestFraming(request.checked.length, self.progress)
         if body is None:
             return self._write(head + self.frame_end(), plan)
         if isinstance(body, bytes) and len(body) <= PIECE_BYTES and not request.expects_continue:
@@ -168,11 +169,11 @@ class Connection(ResponseSide):
         try:
             count = self.stream.send_until_response(data, limit)
         except TimeoutError as error:
-            raise self.errors.send_timeout(plan) from error
+            raise errors.send_timeout(self.progress, plan) from error
         except OSError as error:
             self.survive_failed_write(error)
             return False
-        self.errors.bytes_sent += count
+        self.progress.bytes_sent += count
         return count == len(data) or Upload(self, plan).send_rest(memoryview(data)[count:])
 
     def _is_told_to_continue(self, plan: TimeoutPlan) -> bool:
@@ -186,7 +187,7 @@ class Connection(ResponseSide):
             except TimeoutError:
                 return True
             except OSError as error:
-                raise self.errors.broken(error, "head") from error
+                raise errors.connection_broken(self.progress, error, "head") from error
             self._parse_head(data, stops_at_interim=True)
         self._has_doubt = self._head is not None
         return self._head is None
@@ -213,14 +214,14 @@ class Connection(ResponseSide):
             try:
                 data = self.stream.recv_now(RECV_BYTES)
             except OSError as error:
-                raise self.errors.broken(error, "send") from error
+                raise errors.connection_broken(self.progress, error, "send") from error
             if data is None:
                 return False
             has_found = self._parse_head(data)
         self._has_doubt = True
         return True
 
-    def read_ahead(self) -> bool:
+    def read_early_body(self) -> bool:
         """Read what has arrived of the body of an early response, and keep it for `receive`.
 
         Otherwise a server that responds as it reads could block on a full send buffer.
@@ -229,7 +230,7 @@ class Connection(ResponseSide):
             Whether more may follow: `False` when the body is complete or broken, or too large to
             keep more of it.
         """
-        return self._body is not None and self._body.read_ahead(self.stream.recv_now)
+        return self._body is not None and self._body.read_early_body(self.stream.recv_now)
 
     def survive_failed_write(self, error: OSError) -> None:
         """After a failed write, look for a response that has arrived; raise if there is none.
@@ -238,13 +239,13 @@ class Connection(ResponseSide):
         first write on a reused connection fails, whatever has arrived was sent before our request,
         so it is no response to it and is not read.
         """
-        is_stale = self.errors.reused and not self.errors.bytes_sent
+        is_stale = self.progress.reused and not self.progress.bytes_sent
         try:
             has_response = not is_stale and self.has_early_response()
         except ConnectionBroken:
             has_response = False  # the error of the write tells more, and is raised below
         if not has_response:
-            raise self.errors.broken(error, "send") from error
+            raise errors.connection_broken(self.progress, error, "send") from error
 
 
 T = TypeVar("T", bytes, bytes | memoryview)

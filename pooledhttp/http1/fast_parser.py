@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import httptools
 
 if TYPE_CHECKING:
-    from pooledhttp.http1.errors import ExchangeErrors
     from pooledhttp.http1.h11_parser import H11Parser
     from pooledhttp.http1.messages import ResponseLimits
+    from pooledhttp.http1.progress import ExchangeProgress
 
 __all__ = ["FastParser"]
 
@@ -50,7 +50,7 @@ class FastParser:
     not be set.
 
     Args:
-        errors: Makes the errors.
+        progress: The facts of the exchange, for errors.
         limits: Bounds on what the server may send.
     """
 
@@ -72,8 +72,8 @@ class FastParser:
 
     _is_headers_complete = False
 
-    def __init__(self, errors: ExchangeErrors, limits: ResponseLimits) -> None:
-        self._errors = errors
+    def __init__(self, progress: ExchangeProgress, limits: ResponseLimits) -> None:
+        self._progress = progress
         self._limits = limits
 
     def feed(self, data: bytes) -> None:
@@ -103,7 +103,7 @@ class FastParser:
         """Give what has arrived since the last head to h11, and leave the rest to it."""
         from pooledhttp.http1.h11_parser import H11Parser  # many programs never need it
 
-        self._h11 = H11Parser(self._errors, self._limits)
+        self._h11 = H11Parser(self._progress, self._limits)
         self._h11.feed(self.rest)
         self.rest = b""
 

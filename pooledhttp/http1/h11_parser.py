@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING
 
 import h11
 
+from pooledhttp.http1 import errors
 from pooledhttp.http1.framing import FramingError, read_framing
 from pooledhttp.http1.head_repair import RepairedHead, repair_head, says_length_twice
 from pooledhttp.http1.request_encoding import field_block, is_plain_head
 from pooledhttp.runtime import remove_tracebacks
 
 if TYPE_CHECKING:
-    from pooledhttp.http1.errors import ExchangeErrors
     from pooledhttp.http1.messages import ResponseLimits, WireRequest
+    from pooledhttp.http1.progress import ExchangeProgress
 
 __all__ = ["H11Parser", "check_head"]
 
@@ -42,7 +43,7 @@ _FINAL = re.compile(rb"HTTP/1\.[01] [2-5]")
 _HEAD_END = b"\r\n\r\n"
 
 
-def check_head(request: WireRequest, errors: ExchangeErrors) -> None:
+def check_head(request: WireRequest, progress: ExchangeProgress) -> None:
     """Check the head of a request by h11's rules, and keep what an exchange needs of it.
 
     Raises:
@@ -54,7 +55,7 @@ def check_head(request: WireRequest, errors: ExchangeErrors) -> None:
             h11.Request(method=request.method, target=request.target, headers=[*fields])
         framing = read_framing(fields)
     except (h11.LocalProtocolError, FramingError) as error:
-        raise errors.refused(error) from error
+        raise errors.request_refused(progress, error) from error
     request.checked.keep(
         request, field_block(request), framing.request_bytes, says_close=framing.says_close
     )
@@ -64,7 +65,7 @@ class H11Parser:
     """Finds the heads of one exchange by h11; see `HeadParser`. It has no slots: see `FastParser`.
 
     Args:
-        errors: Makes the errors.
+        progress: The facts of the exchange, for errors.
         limits: Bounds on what the server may send.
     """
 
@@ -82,8 +83,8 @@ class H11Parser:
     #: The repair of the present head, if it was repaired.
     _repaired: RepairedHead | None = None
 
-    def __init__(self, errors: ExchangeErrors, limits: ResponseLimits) -> None:
-        self._errors = errors
+    def __init__(self, progress: ExchangeProgress, limits: ResponseLimits) -> None:
+        self._progress = progress
         self._limits = limits
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head_bytes)
         #: What h11 was given since the end of the last head.
@@ -131,7 +132,7 @@ class H11Parser:
             return False
         # `type` rather than `isinstance`: h11's events are ABCs, for which a miss is slow.
         if type(event) is not h11.Response and type(event) is not h11.InformationalResponse:
-            raise self._errors.ended_before_response()
+            raise errors.ended_before_response(self._progress)
         self._take(event)
         if type(event) is h11.InformationalResponse:
             self._begin_next()
@@ -171,7 +172,7 @@ class H11Parser:
         # there is nothing to repair.
         repaired = None if limits.is_strict or not head else repair_head(head, limits.max_fields)
         if repaired is None:
-            raise self._errors.refused_head(str(error)) from error
+            raise errors.head_refused(self._progress, str(error)) from error
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head_bytes)
         self._send_request()
         self._h11.receive_data(repaired.data + rest)
@@ -181,4 +182,4 @@ class H11Parser:
             return self._h11.next_event()
         except h11.RemoteProtocolError as again:
             remove_tracebacks(again)
-            raise self._errors.refused_head(str(again)) from again
+            raise errors.head_refused(self._progress, str(again)) from again

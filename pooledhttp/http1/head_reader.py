@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from pooledhttp.http1 import errors
 from pooledhttp.http1.framing import FramingError, read_framing, read_unrepeated
 from pooledhttp.http1.odd_heads import EQUAL_LENGTHS
 from pooledhttp.http1.response_head import (
@@ -21,9 +22,9 @@ from pooledhttp.http1.response_head import (
 )
 
 if TYPE_CHECKING:
-    from pooledhttp.http1.errors import ExchangeErrors
     from pooledhttp.http1.messages import ResponseLimits
     from pooledhttp.http1.parser import HeadParser
+    from pooledhttp.http1.progress import ExchangeProgress
 
 __all__ = ["HeadReader"]
 
@@ -41,7 +42,7 @@ class HeadReader:
     Args:
         method: The method of the request.
         parser: Finds the heads.
-        errors: Makes the errors of the exchange.
+        progress: The facts of the exchange, for errors.
         limits: Bounds on what the server may send.
     """
 
@@ -52,11 +53,11 @@ class HeadReader:
     _repairs: tuple[str, ...] = ()
 
     def __init__(
-        self, method: bytes, parser: HeadParser, errors: ExchangeErrors, limits: ResponseLimits
+        self, method: bytes, parser: HeadParser, progress: ExchangeProgress, limits: ResponseLimits
     ) -> None:
         self._method = method
         self._parser = parser
-        self._errors = errors
+        self._progress = progress
         self._limits = limits
 
     @property
@@ -80,8 +81,8 @@ class HeadReader:
             BadResponse: The peer speaks another protocol.
         """
         if not data:
-            raise self._errors.ended_before_response()
-        self._errors.got_bytes = True
+            raise errors.ended_before_response(self._progress)
+        self._progress.got_bytes = True
         if data[:9] == _USUAL_START and data[9:12].isdigit() and not self._opening:
             self._opening = data[:12]
         elif len(self._opening) < OPENING_BYTES:
@@ -91,7 +92,7 @@ class HeadReader:
     def _check_opening(self, start: bytes) -> None:
         self._opening = start[:OPENING_BYTES]
         if not is_opening(self._opening):
-            raise self._errors.bad_response(name_protocol(start))
+            raise errors.bad_response(self._progress, name_protocol(start))
 
     def next_final(self, *, stops_at_interim: bool = False) -> Head | None:
         """Return the final head, `None` if more bytes are needed. Interim heads are skipped.
@@ -112,7 +113,7 @@ class HeadReader:
             self._interim_count += 1
             most = self._limits.interim_responses
             if self._interim_count > most:
-                raise self._errors.bad_response(f"more than {most} interim responses")
+                raise errors.bad_response(self._progress, f"more than {most} interim responses")
             if stops_at_interim:
                 break
         return None
@@ -121,7 +122,7 @@ class HeadReader:
         self._repairs += names
         logger.debug(
             "%s sent an odd response head (%s): the connection will not be used again.",
-            self._errors.origin,
+            self._progress.origin,
             ", ".join(names),
         )
 
@@ -134,7 +135,7 @@ class HeadReader:
             has_repeats = len(by_name) < len(fields)
             framing = read_framing(fields) if has_repeats else read_unrepeated(by_name)
         except FramingError as error:
-            raise self._errors.refused_head(str(error)) from None
+            raise errors.head_refused(self._progress, str(error)) from None
         length, is_chunked = framing.length, framing.is_chunked
         if length is not None and (framing.repeats_length or parser.repeats_length):
             self._note_repeated_length()
@@ -172,11 +173,11 @@ class HeadReader:
         if len(fields) > (most := self._limits.max_fields):
             # "got more than" is the text of http.client, which programs look for.
             text = f"the head has more than {most} fields (got more than {most} headers)"
-            raise self._errors.bad_response(text)
+            raise errors.bad_response(self._progress, text)
         if version[:1] != b"1":  # 2 and later do not look like this; 0.9 had no head
-            raise self._errors.bad_response(f"the version is {version.decode()}")
+            raise errors.bad_response(self._progress, f"the version is {version.decode()}")
         if parser.status == 101 and b"upgrade" not in parser.by_name:
-            raise self._errors.bad_response("status 101 without an Upgrade field")
+            raise errors.bad_response(self._progress, "status 101 without an Upgrade field")
 
     def _note_repeated_length(self) -> None:
         """Note a Content-Length that is given more than once, with equal numbers.
@@ -185,5 +186,5 @@ class HeadReader:
             ConflictingLength: `is_strict` is set.
         """
         if self._limits.is_strict:
-            raise self._errors.conflicting_length("it is given more than once", "head")
+            raise errors.conflicting_length(self._progress, "it is given more than once", "head")
         self._note_repairs(EQUAL_LENGTHS.name)

@@ -15,14 +15,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pooledhttp.http1 import errors
 from pooledhttp.http1.framing import FramingError, read_framing
 from pooledhttp.http1.request_encoding import field_block, is_plain_head
 from pooledhttp.syntax import TOKEN
 
 if TYPE_CHECKING:
-    from pooledhttp.http1.errors import ExchangeErrors
     from pooledhttp.http1.framing import Framing
     from pooledhttp.http1.messages import WireRequest
+    from pooledhttp.http1.progress import ExchangeProgress
 
 __all__ = ["check_head"]
 
@@ -32,7 +33,7 @@ _TARGET = re.compile(rb"[\x21-\x7e]+")
 _VALUE = re.compile(rb"(?:[^\0\s]+(?:[ \t]+[^\0\s]+)*)?")
 
 
-def check_head(request: WireRequest, errors: ExchangeErrors) -> None:
+def check_head(request: WireRequest, progress: ExchangeProgress) -> None:
     """Check the head of a request, and keep what an exchange needs of it.
 
     Raises:
@@ -41,7 +42,7 @@ def check_head(request: WireRequest, errors: ExchangeErrors) -> None:
     try:
         framing = _checked(request)
     except FramingError as error:
-        raise errors.refused(error) from error
+        raise errors.request_refused(progress, error) from error
     request.checked.keep(
         request, field_block(request), framing.request_bytes, says_close=framing.says_close
     )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from pooledhttp.http1.parser_choice import ParserChoice, chosen_name
 
 if TYPE_CHECKING:
-    from pooledhttp.http1.errors import ExchangeErrors
     from pooledhttp.http1.messages import ResponseLimits, WireRequest
     from pooledhttp.http1.parser import HeadParser
+    from pooledhttp.http1.progress import ExchangeProgress
 
 __all__ = ["ParserLibrary", "library_for"]
 
@@ -23,8 +23,8 @@ class ParserLibrary(NamedTuple):
         new_parser: Makes the parser of one exchange.
     """
 
-    check_head: Callable[[WireRequest, ExchangeErrors], None]
-    new_parser: Callable[[ExchangeErrors, ResponseLimits], HeadParser]
+    check_head: Callable[[WireRequest, ExchangeProgress], None]
+    new_parser: Callable[[ExchangeProgress, ResponseLimits], HeadParser]
 
 
 #: The libraries that were needed so far. They are imported at first use.

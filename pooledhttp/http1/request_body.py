@@ -15,11 +15,12 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pooledhttp.http1 import errors
 from pooledhttp.http1.messages import Readable, WireRequest
 
 if TYPE_CHECKING:
     from pooledhttp.http1.bytestream import ByteStream
-    from pooledhttp.http1.errors import ExchangeErrors
+    from pooledhttp.http1.progress import ExchangeProgress
     from pooledhttp.timing import TimeoutPlan
 
 __all__ = ["PIECE_BYTES", "RequestFraming", "Sender", "Upload", "body_pieces"]
@@ -43,7 +44,7 @@ class Sender(Protocol):
     """What an upload needs of its connection."""
 
     stream: ByteStream
-    errors: ExchangeErrors
+    progress: ExchangeProgress
 
     @property
     def early_status(self) -> int | None:
@@ -58,7 +59,7 @@ class Sender(Protocol):
     def has_early_response(self) -> bool:
         """Read what has arrived, without waiting; tell whether a final head has been read."""
 
-    def read_ahead(self) -> bool:
+    def read_early_body(self) -> bool:
         """Read what has arrived of the body of an early response; tell whether more may follow."""
 
     def survive_failed_write(self, error: OSError) -> None:
@@ -70,14 +71,14 @@ class RequestFraming:
 
     Args:
         length: The length that the head has announced; `None` for chunks.
-        errors: Makes the errors.
+        progress: The facts of the exchange, for errors.
     """
 
-    __slots__ = ("_errors", "_left")
+    __slots__ = ("_left", "_progress")
 
-    def __init__(self, length: int | None, errors: ExchangeErrors) -> None:
+    def __init__(self, length: int | None, progress: ExchangeProgress) -> None:
         self._left = length
-        self._errors = errors
+        self._progress = progress
 
     def frame(self, piece: Any) -> bytes | memoryview:
         """Return a piece of the body as it is written; without chunks it is not copied.
@@ -89,7 +90,9 @@ class RequestFraming:
         if self._left is None:
             return b"%x\r\n%b\r\n" % (size, piece) if size else b""
         if size > self._left:
-            raise self._errors.refused(ValueError("Too much data for declared Content-Length"))
+            raise errors.request_refused(
+                self._progress, ValueError("Too much data for declared Content-Length")
+            )
         self._left -= size
         data: bytes | memoryview = piece
         return data
@@ -103,7 +106,9 @@ class RequestFraming:
         if self._left is None:
             return b"0\r\n\r\n"
         if self._left:
-            raise self._errors.refused(ValueError("Too little data for declared Content-Length"))
+            raise errors.request_refused(
+                self._progress, ValueError("Too little data for declared Content-Length")
+            )
         return b""
 
 
@@ -149,7 +154,7 @@ class Upload:
         """Write one framed piece of a body; `False` when the server wants no more of it."""
         sender, plan = self._sender, self._plan
         if plan.total.expired:  # the caller's body took too long to give this piece
-            raise sender.errors.send_timeout(plan)
+            raise errors.send_timeout(sender.progress, plan)
         view = memoryview(data)
         while view:
             limit, piece = plan.total.sooner(plan.write), view
@@ -160,11 +165,11 @@ class Upload:
             except TimeoutError as error:
                 if sender.early_status is not None:
                     return False
-                raise sender.errors.send_timeout(plan) from error
+                raise errors.send_timeout(sender.progress, plan) from error
             except OSError as error:
                 sender.survive_failed_write(error)
                 return False
-            sender.errors.bytes_sent += count
+            sender.progress.bytes_sent += count
             view = view[count:]
             if count < len(piece) and self._must_stop():
                 return False
@@ -182,7 +187,7 @@ class Upload:
         sender = self._sender
         if not sender.has_early_response():
             return False
-        return (sender.early_status or 0) >= FIRST_REFUSAL or not sender.read_ahead()
+        return (sender.early_status or 0) >= FIRST_REFUSAL or not sender.read_early_body()
 
 
 def _slices(body: bytes) -> Iterable[memoryview]:

@@ -18,12 +18,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pooledhttp.http1 import errors
 from pooledhttp.http1.chunks import ChunkDecoder
 from pooledhttp.runtime import copy_without_tracebacks
 
 if TYPE_CHECKING:
-    from pooledhttp.http1.errors import ExchangeErrors
     from pooledhttp.http1.messages import ResponseLimits
+    from pooledhttp.http1.progress import ExchangeProgress
     from pooledhttp.http1.response_head import Head
 
 __all__ = ["RECV_BYTES", "ResponseBody"]
@@ -35,7 +36,7 @@ RECV_BYTES = 64 * 1024
 CHUNK_ALLOWANCE_BYTES = 16
 
 #: The most of an early response that is kept while its request is still being sent.
-READ_AHEAD_BYTES = 16 * 1024 * 1024
+EARLY_BODY_BYTES = 16 * 1024 * 1024
 
 
 class ResponseBody:
@@ -44,7 +45,7 @@ class ResponseBody:
     Args:
         head: The head of the response.
         rest: What has arrived behind it.
-        errors: Makes the errors, and counts the bytes of the body.
+        progress: Counts the bytes of the body; its facts are for errors.
         limits: Limits of the framing.
     """
 
@@ -56,20 +57,20 @@ class ResponseBody:
     surplus = b""
 
     def __init__(
-        self, head: Head, rest: bytes, errors: ExchangeErrors, limits: ResponseLimits
+        self, head: Head, rest: bytes, progress: ExchangeProgress, limits: ResponseLimits
     ) -> None:
-        self._errors = errors
+        self._progress = progress
         self._limits = limits
         #: Decoded, and not yet taken. In a chunked body each ends a chunk, except perhaps the last.
         self.pieces: deque[bytes] = deque()
-        length = errors.body_left = head.body_length
+        length = progress.body_left = head.body_length
         #: Whether the end of the body has been found. It may be behind pieces not taken yet.
         self.has_ended = length == 0
         if length is None and head.is_chunked:
             self._chunks = ChunkDecoder(limits.head_bytes, limits.max_fields)
         if rest and len(rest) == length:  # most small bodies come with their head
             self.pieces.append(rest)
-            errors.body_seen, errors.body_left, self.has_ended = length, 0, True
+            progress.body_seen, progress.body_left, self.has_ended = length, 0, True
         elif rest:
             self._feed(rest)
 
@@ -133,23 +134,27 @@ class ResponseBody:
             self._feed(data)
         elif self._chunks is not None:
             text = "peer closed connection without sending complete message body"
-            self._failure = self._errors.truncated(EOFError(f"{text} (incomplete chunked read)"))
-        elif self._errors.body_left is None:
+            self._failure = errors.body_truncated(
+                self._progress, EOFError(f"{text} (incomplete chunked read)")
+            )
+        elif self._progress.body_left is None:
             self.has_ended = True
         else:
-            self._failure = self._errors.truncated(EOFError("the connection was closed"))
+            self._failure = errors.body_truncated(
+                self._progress, EOFError("the connection was closed")
+            )
 
     def _feed(self, data: bytes) -> None:
-        errors = self._errors
+        progress = self._progress
         if self.has_ended:
             self.surplus += data
         elif self._chunks is not None:
             self._feed_chunks(self._chunks, data)
-        elif errors.body_left is None:
-            errors.body_seen += len(data)
+        elif progress.body_left is None:
+            progress.body_seen += len(data)
             self.pieces.append(data)
         else:
-            length = errors.body_left
+            length = progress.body_left
             if len(data) > length:
                 data, self.surplus = data[:length], data[length:]
             self.pieces.append(data)
@@ -162,23 +167,23 @@ class ResponseBody:
         kilobyte for each byte of data, to waste the time of the reader. So framing bytes beyond a
         normal amount are limited.
         """
-        errors = self._errors
+        progress = self._progress
         self._overhead += len(data)
         if self._overhead > self._limits.chunk_overhead_bytes + RECV_BYTES:
             text = "the chunked body is almost only framing"
-            self._failure = errors.bad_response(text, "body")
+            self._failure = errors.bad_response(progress, text, "body")
             return
         pieces = chunks.feed(data)
         size = sum(map(len, pieces))
-        errors.body_seen += size
+        progress.body_seen += size
         self._overhead = max(0, self._overhead - 3 * size - CHUNK_ALLOWANCE_BYTES * len(pieces))
         self.pieces += pieces
         if chunks.failure is not None:
             text = str(chunks.failure)
             self._failure = (
-                errors.conflicting_length(text, "body")
+                errors.conflicting_length(progress, text, "body")
                 if "Content-Length" in text
-                else errors.bad_response(text, "body")
+                else errors.bad_response(progress, text, "body")
             )
         elif chunks.has_ended:
             self.has_ended = True
@@ -186,14 +191,14 @@ class ResponseBody:
 
     def count(self, received: int) -> None:
         """Count bytes of a body of a known length, which arrived here or in the caller's buffer."""
-        errors = self._errors
-        errors.body_seen += received
-        assert errors.body_left is not None
-        errors.body_left -= received
-        if not errors.body_left:
+        progress = self._progress
+        progress.body_seen += received
+        assert progress.body_left is not None
+        progress.body_left -= received
+        if not progress.body_left:
             self.has_ended = True
 
-    def read_ahead(self, recv_now: Callable[[int], bytes | None]) -> bool:
+    def read_early_body(self, recv_now: Callable[[int], bytes | None]) -> bool:
         """Read what has arrived of the body of an early response, and keep it.
 
         Args:
@@ -205,7 +210,7 @@ class ResponseBody:
         """
         try:
             while not self.has_ended and self._failure is None:
-                if self._errors.body_seen > READ_AHEAD_BYTES:
+                if self._progress.body_seen > EARLY_BODY_BYTES:
                     return False
                 data = recv_now(RECV_BYTES)
                 if data is None:

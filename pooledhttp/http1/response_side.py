@@ -15,9 +15,10 @@ from collections import deque
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
+from pooledhttp.http1 import errors
 from pooledhttp.http1.debug_output import print_head
-from pooledhttp.http1.errors import ExchangeErrors
 from pooledhttp.http1.messages import ResponseLimits
+from pooledhttp.http1.progress import ExchangeProgress
 from pooledhttp.http1.response_body import RECV_BYTES, ResponseBody
 from pooledhttp.http1.states import MOVES, State
 
@@ -45,8 +46,8 @@ class ResponseSide:
         "_limits",
         "_may_persist",
         "_reader",
-        "errors",
         "origin",
+        "progress",
         "state",
         "stream",
     )
@@ -55,7 +56,7 @@ class ResponseSide:
         self.stream = stream
         self.origin = origin
         self.state = State.IDLE
-        self.errors = ExchangeErrors(origin)
+        self.progress = ExchangeProgress(origin)
         self._limits = limits
         #: Reads the heads of the exchange; `None` while there is none.
         self._reader: HeadReader | None = None
@@ -94,7 +95,7 @@ class ResponseSide:
             BadResponse: What came is not HTTP/1.x, or exceeds the limits.
             ConflictingLength: The head does not give exactly one length.
         """
-        if self._head is None and not (self.errors.got_bytes and self._parse_head()):
+        if self._head is None and not (self.progress.got_bytes and self._parse_head()):
             self._receive_head(plan)
         head, body = self._head, self._body
         assert head is not None
@@ -118,9 +119,9 @@ class ResponseSide:
             try:
                 data = self.stream.recv(RECV_BYTES, wait)
             except TimeoutError as error:
-                raise self.errors.recv_timeout(plan, "head") from error
+                raise errors.recv_timeout(self.progress, plan, "head") from error
             except OSError as error:
-                raise self.errors.broken(error, "head") from error
+                raise errors.connection_broken(self.progress, error, "head") from error
             has_found = self._parse_head(data)
 
     def _parse_head(self, data: bytes | None = None, *, stops_at_interim: bool = False) -> bool:
@@ -140,7 +141,7 @@ class ResponseSide:
         if head is None:
             return False
         if not head.is_switch:
-            self._body = ResponseBody(head, reader.rest, self.errors, self._limits)
+            self._body = ResponseBody(head, reader.rest, self.progress, self._limits)
         return True
 
     def leftover(self) -> bytes:
@@ -153,7 +154,7 @@ class ResponseSide:
     def unread(self) -> int:
         """Bytes of the body that were not taken; if its length is not known, those that arrived."""
         arrived = 0 if self._body is None else self._body.arrived_bytes
-        return arrived + (self.errors.body_left or 0)
+        return arrived + (self.progress.body_left or 0)
 
     def arrived_chunks(self, max_bytes: int) -> Iterator[bytes]:
         """Yield chunks that have arrived, except the last, as long as nothing else is received.
@@ -193,10 +194,10 @@ class ResponseSide:
             try:
                 data = self.stream.read(RECV_BYTES, plan.total, plan.read)
             except TimeoutError as error:
-                raise self.errors.recv_timeout(plan, "body") from error
+                raise errors.recv_timeout(self.progress, plan, "body") from error
             except OSError as error:
                 if not self._is_end_of_body(error):
-                    raise self.errors.truncated(error) from error
+                    raise errors.body_truncated(self.progress, error) from error
                 data = b""
             body.feed(data)
         if body.has_ended and not body.pieces:
@@ -213,16 +214,16 @@ class ResponseSide:
         if body is None or head is None or self.state is not _READING:
             return 0
         done = body.take_into(view) if body.arrived_bytes else 0
-        missing = min(len(view) - done, self.errors.body_left or 0)
+        missing = min(len(view) - done, self.progress.body_left or 0)
         if missing:
             try:
                 # Released even if the traceback of an error keeps it: see `filled_bytes`.
                 with view[done : done + missing] as room:
                     count = self.stream.read_into(room, plan.total, plan.read)
             except TimeoutError as error:
-                raise self.errors.recv_timeout(plan, "body") from error
+                raise errors.recv_timeout(self.progress, plan, "body") from error
             except OSError as error:
-                raise self.errors.truncated(error) from error
+                raise errors.body_truncated(self.progress, error) from error
             if count:
                 body.count(count)
             elif not done:

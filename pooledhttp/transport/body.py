@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from sys import maxsize
 from typing import TYPE_CHECKING, TypeVar
 
-from pooledhttp.http1 import Connection, Head, State, explain_total
+from pooledhttp.http1 import Connection, Head, State, explain_total, read_after_release
 from pooledhttp.message import BodyFile
 from pooledhttp.runtime import copy_without_tracebacks
 from pooledhttp.transport.filling import filled_bytes
@@ -160,7 +160,7 @@ class BodyReader:
     def _is_length_missing(self) -> bool:
         """Whether a known number of bytes has not arrived yet."""
         connection = self._connection
-        return connection is not None and bool(connection.errors.body_left)
+        return connection is not None and bool(connection.progress.body_left)
 
     def _read_rest(self) -> bytes:
         if self._is_length_missing():
@@ -309,7 +309,7 @@ class BodyReader:
         connection = self._connection
         self.close()
         if connection is not None and self._failure is None:
-            self._failure = connection.errors.released()
+            self._failure = read_after_release(connection.progress)
 
     @property
     def closed(self) -> bool:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from pooledhttp.exceptions import RequestRefused
 from pooledhttp.http1 import h11_parser, head_rules
-from pooledhttp.http1.errors import ExchangeErrors
 from pooledhttp.http1.messages import WireRequest
+from pooledhttp.http1.progress import ExchangeProgress
 
 Field = tuple[bytes, bytes]
 HOST = (b"Host", b"a.test")
-ERRORS = ExchangeErrors("http://a.test:80")
+PROGRESS = ExchangeProgress("http://a.test:80")
 ODD = [
     *(b"", b" ", b"\t", b"\r", b"\n", b"\0", b"\x0b", b"\x0c", b"\x7f", b"\x80", b"\xa0", b":"),
     *(b"(", b"a", b"/", b"\r\nX: y", b"a b", b" a", b"a "),
@@ -38,7 +38,7 @@ def check_by(checker: object, method: bytes, target: bytes, fields: list[Field])
     """What a checker keeps of a head, or `refused`."""
     request = WireRequest(method, target, fields)
     try:
-        checker.check_head(request, ERRORS)  # type: ignore[attr-defined]
+        checker.check_head(request, PROGRESS)  # type: ignore[attr-defined]
     except RequestRefused:
         return "refused"
     kept = request.checked
@@ -86,5 +86,5 @@ def test_each_rule_has_its_error(
     """The error says what is wrong, whichever library is in use."""
     request = WireRequest(method, target, fields)
     with pytest.raises(RequestRefused, match=re.escape(text)):
-        checker.check_head(request, ERRORS)  # type: ignore[attr-defined]
+        checker.check_head(request, PROGRESS)  # type: ignore[attr-defined]
     assert not request.checked.is_for(request)

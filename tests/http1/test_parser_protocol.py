@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from urllib3.exceptions import HTTPError
 
-from pooledhttp.http1.errors import ExchangeErrors
 from pooledhttp.http1.messages import ResponseLimits
 from pooledhttp.http1.parser import HeadParser
 from pooledhttp.http1.parsers import library_for
+from pooledhttp.http1.progress import ExchangeProgress
 
 pytestmark = pytest.mark.usefixtures("each_parser")
 
@@ -17,7 +17,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nServer: s\r\nX-A:  b \r\ncontent-length: 5\r\n\r\n"
 
 def new_parser(limits: ResponseLimits | None = None) -> HeadParser:
     """Make the parser that is chosen now."""
-    return library_for("auto").new_parser(ExchangeErrors("http://a.test:80"), limits or LIMITS)
+    return library_for("auto").new_parser(ExchangeProgress("http://a.test:80"), limits or LIMITS)
 
 
 LIMITS = ResponseLimits()
