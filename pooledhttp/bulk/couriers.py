@@ -17,10 +17,11 @@ from pooledhttp.bulk.fetching import Work
 from pooledhttp.bulk.folder import ForeignFile
 from pooledhttp.bulk.granted import Leg
 from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.portable import pack_job
 from pooledhttp.bulk.report import DownloadResult, Result, error_text
 from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.transfer import RunStopped, ends_run
-from pooledhttp.bulk.travel import Downloaded, DownloadItem, FetchItem, Reply, pack_job
+from pooledhttp.bulk.travel import Downloaded, DownloadItem, FetchItem, Reply
 from pooledhttp.bulk.workspace import Task, Workspace, failed
 
 __all__ = ["DownloadCourier", "FetchCourier"]

@@ -9,21 +9,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.bulk.couriers import DownloadCourier, FetchCourier
-from pooledhttp.bulk.dispatch import Dispatcher, Limits
+from pooledhttp.bulk.dispatch import Dispatcher
 from pooledhttp.bulk.downloading import Download, prepare
 from pooledhttp.bulk.executors import open_lanes
 from pooledhttp.bulk.fetching import Fetch, Work
 from pooledhttp.bulk.folder import lease_path
 from pooledhttp.bulk.formats import Item
+from pooledhttp.bulk.grants import Limits
 from pooledhttp.bulk.inputs import items_of
 from pooledhttp.bulk.jobs import Job, Sink
 from pooledhttp.bulk.lanes import Lanes
 from pooledhttp.bulk.options import MOST_BYTES, Batches, Options
 from pooledhttp.bulk.own_session import has_proxy
+from pooledhttp.bulk.portable import check_session, why_not
 from pooledhttp.bulk.report import DownloadResult, Result
 from pooledhttp.bulk.results import make_pace
 from pooledhttp.bulk.sharding import Sharding
-from pooledhttp.bulk.travel import RunSettings, check_session, why_not
+from pooledhttp.bulk.travel import RunSettings
 from pooledhttp.bulk.workspace import Task, Workspace
 from pooledhttp.runtime import default_runtime
 

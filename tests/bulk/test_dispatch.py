@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pooledhttp.bulk import WorkerLost, WorkerMismatch
-from pooledhttp.bulk.dispatch import Dispatcher, Limits
+from pooledhttp.bulk.dispatch import Dispatcher
 from pooledhttp.bulk.granted import Leg
+from pooledhttp.bulk.grants import Limits
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.options import Batches
 from pooledhttp.bulk.travel import Call, Moved, Order, Reply
@@ -368,7 +369,7 @@ def test_a_worker_that_is_gone_without_an_error_is_noticed() -> None:
     fill(engine, 2)
     lost = lanes.last()
     lanes.dead = [0]
-    engine._looked -= 10.0
+    engine._orders._looked -= 10.0
     engine.wait(0.0)
     assert lost.is_cancelled
     assert engine.take() is None
@@ -418,7 +419,7 @@ def test_a_slow_input_does_not_hold_up_what_has_been_read() -> None:
     engine = make(lanes)
     engine.submit(0, "http://h:80", Job("http://h/0"))
     assert lanes.futures == []
-    engine._all[0].waits_since = 0.0
+    engine._backlog.lanes[0].waits_since = 0.0
     engine.submit(1, "http://h:80", Job("http://h/1"))
     assert lanes.last().indexes == [0, 1]
 

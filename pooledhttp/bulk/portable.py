@@ -1,0 +1,174 @@
+"""Pickling for workers in other processes: what cannot travel, and what of it can.
+
+Nothing here depends on how an executor moves values. What is too large is seen before it is sent,
+and a worker can compare versions before it reads anything.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.report import DownloadResult, Result
+
+if TYPE_CHECKING:
+    from pooledhttp.sessions import Session
+
+__all__ = [
+    "check_session",
+    "dumps_portably",
+    "pack_job",
+    "packed_download",
+    "packed_result",
+    "why_job_cannot_travel",
+    "why_not",
+]
+
+Dumps = Callable[[Any], bytes]
+
+#: What to do instead, by the name of a type.
+_ADVICE = {
+    "SSLContext": "give `verify` or `cert` a path",
+    "generator": "give bytes, or the path of a file that a hook opens",
+    "function": "define it in a module by its own name",
+    "BufferedReader": "give bytes",
+}
+
+
+def why_not(value: object, dumps: Dumps) -> str | None:
+    """Return why a value cannot be pickled; None when it can."""
+    try:
+        dumps(value)
+    except Exception as error:  # whatever its own pickling raises
+        kind = type(value).__name__
+        advice = _ADVICE.get(kind)
+        return f"{kind}, {error}" + (f"; {advice}" if advice else "")
+    return None
+
+
+def check_session(session: Session | None, dumps: Dumps) -> None:
+    """Check that the settings of a session can go to workers.
+
+    Raises:
+        TypeError: An attribute cannot be pickled; the message names it.
+        ValueError: It has listeners, request hooks or a runtime, which are for this process.
+    """
+    if session is None:
+        return
+    extras = getattr(session, "_extras", None)
+    for name in ("listeners", "request_hooks", "runtime"):
+        if getattr(extras, name, None):
+            raise ValueError(
+                f"session has {name}, which cannot be called from workers. Use a session without"
+                " them, or no executor."
+            )
+    if why_not(session, dumps) is None:
+        return
+    for path, value in _attributes(session):
+        reason = why_not(value, dumps)
+        if reason is not None:
+            raise TypeError(f"{path} cannot go to workers: {reason}")
+    raise TypeError(f"session cannot go to workers: {why_not(session, dumps)}")
+
+
+def _attributes(session: Session) -> Iterator[tuple[str, object]]:
+    """Yield what a session is pickled of, the innermost first, each with its path."""
+    for name, value in session.__getstate__().items():
+        yield from _parts(f"session.{name.lstrip('_')}", value)
+
+
+def _parts(path: str, value: object, depth: int = 0) -> Iterator[tuple[str, object]]:
+    if depth < 3:
+        if isinstance(value, Mapping):
+            for key, each in value.items():
+                yield from _parts(f"{path}[{key!r}]", each, depth + 1)
+        elif isinstance(value, (list, tuple)):
+            for number, each in enumerate(value):
+                yield from _parts(f"{path}[{number}]", each, depth + 1)
+        elif hasattr(value, "__dict__") and not callable(value):
+            for key, each in vars(value).items():
+                if key != "pool" and not key.startswith("_"):
+                    yield from _parts(f"{path}.{key}", each, depth + 1)
+    yield path, value
+
+
+def pack_job(job: Job) -> Job:
+    """Return a job without what stays with the caller."""
+    if job.sink is None and job.key is None:
+        return job
+    return replace(job, sink=None, key=None)
+
+
+def why_job_cannot_travel(job: Job, dumps: Dumps) -> TypeError:
+    """Return the error that says which attribute of a job cannot go to a worker."""
+    for name in ("data", "json", "params", "headers", "accept", "url"):
+        reason = why_not(getattr(job, name), dumps)
+        if reason is not None:
+            return TypeError(f"Job.{name} cannot go to a worker: {reason}")
+    return TypeError("what the sink returned for the job cannot go to a worker")
+
+
+def packed_result(result: Result) -> bytes:
+    """Pickle a result of `fetch`; of one that cannot be pickled, what can be."""
+    result = replace(result, job=None)
+    for attempt in (_whole, _without_request, _as_text):
+        try:
+            return dumps_portably(attempt(result))
+        except Exception:  # the next one keeps less
+            continue
+    raise AssertionError("a result of texts can be pickled")
+
+
+def packed_download(result: DownloadResult) -> DownloadResult:
+    """Return a result of `download` as it can go home: without job and path."""
+    error = result.error
+    if error is not None and why_not(error, dumps_portably) is not None:
+        error = None  # kind and problem say what it was
+    return replace(result, job=None, path=None, error=error)
+
+
+def _whole(result: Result) -> Result:
+    return result
+
+
+def _without_request(result: Result) -> Result:
+    """Leave out the request that was sent: its body may be anything."""
+    for holder in (result.response, result.error):
+        if getattr(holder, "request", None) is not None:
+            holder.request = None  # type: ignore[union-attr]
+    return result
+
+
+def _as_text(result: Result) -> Result:
+    error = result.error
+    text = "the response cannot be pickled" if error is None else f"{type(error).__name__}: {error}"
+    return replace(result, response=None, error=RuntimeError(text), saved=None)
+
+
+@lru_cache(maxsize=1)
+def _without_errors(size: int) -> dict[type, Any]:
+    """Return the table of `copyreg` without classes of errors; `size` says when it has grown."""
+    return {
+        kind: function
+        for kind, function in copyreg.dispatch_table.items()
+        if not issubclass(kind, BaseException)
+    }
+
+
+def dumps_portably(value: object) -> bytes:
+    """Pickle a value; errors by what their own classes say.
+
+    distributed installs functions for all classes of errors in `copyreg`. By these, the cause of an
+    error of ours would come home as a second object, with the text that urllib3 makes of it.
+    """
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
+    pickler.dispatch_table = _without_errors(len(copyreg.dispatch_table))
+    pickler.dump(value)
+    return file.getvalue()
