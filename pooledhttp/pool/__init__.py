@@ -15,10 +15,12 @@ Each module imports only modules in a row below it, or to its right:
                     maintenance   expire, evict, resize, close, warm, statistics
     the lock        core          runs steps, settles, recounts after an interrupt
     lock held:      pool_wide     expire, evict, resize, shut down, recount, snapshot
-    one step each   checkout      how a lease gets a slot          checkin  how a lease ends
+    one step each   checkout      how a lease gets a slot
+                    probing       what a probe has found         checkin  how a lease ends
                     queue         who waits, who gets a slot
-    the state       state         PoolState and its indexes        key_state  KeyState, Slot
-    plain values    lease  keepalive  stats  config  overrides
+    the state       state         PoolState      indexes         key_state  KeyState, Slot
+    the numbers     counters  stats  reasons
+    plain values    lease  keepalive  config  overrides
     the process     sweeper  leaks
 """
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pooledhttp.pool.leaks import LeakedLease, LeaseTracker, lease_tracker
     from pooledhttp.pool.lease import Lease
     from pooledhttp.pool.pool import Pool
+    from pooledhttp.pool.reasons import INTERRUPTED
     from pooledhttp.pool.stats import (
         Advice,
         Histogram,
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INHERIT",
+    "INTERRUPTED",
     "Advice",
     "Histogram",
     "HostLimits",
@@ -72,6 +76,7 @@ __getattr__ = _load_when_used(
         "leaks": ("LeakedLease", "LeaseTracker", "lease_tracker"),
         "lease": ("Lease",),
         "pool": ("Pool",),
+        "reasons": ("INTERRUPTED",),
         "stats": ("Advice", "Histogram", "OriginStats", "PoolStats", "advised_size", "merge_stats"),
         "sweeper": ("Sweeper", "process_sweeper"),
     },

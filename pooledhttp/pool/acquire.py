@@ -27,17 +27,13 @@ from typing import TypeVar
 
 from pooledhttp.events import WaitTimedOut
 from pooledhttp.exceptions import PoolTimeout
+from pooledhttp.pool import reasons
 from pooledhttp.pool.checkin import discard_locked, return_unused_locked
-from pooledhttp.pool.checkout import (
-    SearchResult,
-    find_slot_locked,
-    replace_dead_by_idle_locked,
-    replace_dead_locked,
-    return_alive_locked,
-)
+from pooledhttp.pool.checkout import SearchResult, find_slot_locked, replace_dead_by_idle_locked
 from pooledhttp.pool.core import PoolCore
 from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot, WaitingCaller, WaitState
 from pooledhttp.pool.lease import Lease
+from pooledhttp.pool.probing import replace_dead_locked, return_alive_locked
 from pooledhttp.pool.queue import Shortage, count_timeout_locked, leave_queue_locked
 from pooledhttp.timing import Deadline
 
@@ -81,7 +77,7 @@ def find_slot(
             raise core.closed_error(lease.key)
         if found is SearchResult.PROBE:
             may_probe = False
-            if _probe_lent(core, lease):
+            if _close_lent_if_dead(core, lease):
                 return
         elif caller is not None:
             _wait(core, key_state, caller, wait_deadline)
@@ -92,8 +88,8 @@ def find_slot(
             if left <= 0.0:
                 raise _report_timeout(core, key_state, 0.0)
             patience = min(core.config.patience, left / 4)
-            signal = core.runtime.waiter()
-            caller = WaitingCaller(lease, signal, called_at, patience, careful=careful)
+            waiter = core.runtime.waiter()
+            caller = WaitingCaller(lease, waiter, called_at, patience, careful=careful)
 
 
 def _search(
@@ -114,16 +110,16 @@ def _search(
     return found, key_state
 
 
-def _probe_lent(core: PoolCore[K, R], lease: Lease[K, R]) -> bool:
-    """Probe the old idle resource lent to the lease.
+def _close_lent_if_dead(core: PoolCore[K, R], lease: Lease[K, R]) -> bool:
+    """Probe the old idle resource lent to the lease, and close it if it is dead.
 
     Returns:
-        True if it was dead: the lease has an empty slot. False if it was alive: the resource is
-        idle again, and the lease has no slot.
+        Whether it was dead. Then the lease has an empty slot. If it was alive, it is idle again,
+        and the lease has no slot.
     """
     resource = lease.resource
     assert resource is not None
-    if core.probe(resource):
+    if core.finds_alive(resource):
         core.step(return_alive_locked, lease)
         return False
     core.close(resource)
@@ -139,12 +135,13 @@ def _wait(
 ) -> None:
     """Wait in the queue until served.
 
-    The step that serves a caller gives it the slot; the signal only wakes it. If the time is up but
-    a step has served the caller at the last moment, it has its slot, and no error is raised.
+    The step that serves a caller gives it the slot; setting its waiter only wakes it. If the time
+    is up but a step has served the caller at the last moment, it has its slot, and no error is
+    raised.
     """
     has_given_up = False
     try:
-        caller.signal.wait(wait_deadline)
+        caller.waiter.wait(wait_deadline)
         if caller.state is WaitState.PENDING:
             has_given_up = core.step(leave_queue_locked, key_state, caller)
     except BaseException:
@@ -222,10 +219,10 @@ def replace_dead_until_alive(core: PoolCore[K, R], lease: Lease[K, R], careful: 
     while True:
         core.close(lease.resource)
         core.step(replace_dead_by_idle_locked, lease, careful)
-        if not core.is_dead(lease):
+        if not core.finds_dead(lease):
             return
 
 
 def end_failed_acquire(core: PoolCore[K, R], lease: Lease[K, R]) -> None:
     """Discard the lease of an `acquire` that raises; it may have a slot already."""
-    core.end(discard_locked, None, lease.serial, "interrupted")
+    core.end(discard_locked, None, lease.serial, reasons.INTERRUPTED)

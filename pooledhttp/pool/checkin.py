@@ -21,10 +21,11 @@ from collections.abc import Hashable
 from typing import TypeVar
 
 from pooledhttp.events import IdleOverflow, Leaked, LeaseEnded
+from pooledhttp.pool import reasons
 from pooledhttp.pool.key_state import KeyState, Slot
 from pooledhttp.pool.queue import free_empty_slot_locked, hand_over_locked, next_key_to_serve_locked
 from pooledhttp.pool.state import PoolState
-from pooledhttp.pool.stats import BOUNDS_SECONDS, IDLE_FULL
+from pooledhttp.pool.stats import BOUNDS_SECONDS
 
 __all__ = [
     "close_unusable_locked",
@@ -197,13 +198,13 @@ def _reuse_or_close_locked(state: PoolState[K, R], now: float, slot: Slot[K, R])
         and next_key_to_serve_locked(state, now, key_state, key_state.open) is not None
     ):
         # The close frees the room, and the other key gets it.
-        state.schedule_close_locked(now, slot, "made_room")
+        state.schedule_close_locked(now, slot, reasons.MADE_ROOM)
         return
     if key_state.waiting:
         first = next(iter(key_state.waiting.values()))
         idle_seconds = now - slot.idle_since
         if first.careful and idle_seconds >= key_state.keepalive.trust:
-            state.schedule_close_locked(now, slot, "made_room")
+            state.schedule_close_locked(now, slot, reasons.MADE_ROOM)
         else:
             hand_over_locked(state, now, key_state, slot)
         return
@@ -219,11 +220,11 @@ def _add_idle_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> No
         victim = key_state if is_key_full else state.idle_index.largest()
         if victim is None or not victim.idle:  # the limit is zero
             _note_overflow_locked(state, key_state)
-            state.schedule_close_locked(now, slot, IDLE_FULL)
+            state.schedule_close_locked(now, slot, reasons.IDLE_FULL)
             return
         _note_overflow_locked(state, victim)
         state.idle_total -= 1
-        state.schedule_close_locked(now, victim.idle.pop(0), IDLE_FULL)
+        state.schedule_close_locked(now, victim.idle.pop(0), reasons.IDLE_FULL)
     elif len(idle) > key_state.min_idle and (
         now >= idle[0].keep_until or now - idle[0].idle_since >= state.idle_timeout
     ):
@@ -265,13 +266,15 @@ def reason_to_close_locked(state: PoolState[K, R], now: float, slot: Slot[K, R])
     """Return why a working resource must not be used again, as statistics count it."""
     key_state = slot.key_state
     if slot.epoch != key_state.epoch:
-        return "evicted"
+        return reasons.EVICTED
     if state.is_closed:
-        return "closed"
+        return reasons.CLOSED
     if slot.uses >= state.max_uses:
-        return "max_requests"
+        return reasons.MAX_REQUESTS
     if now >= slot.retire_at:
-        return "max_lifetime"
+        return reasons.MAX_LIFETIME
     if key_state.open > key_state.max_open or state.open_total > state.max_total:
-        return "resized"
-    return "idle_timeout" if now - slot.idle_since >= state.idle_timeout else "idle_limit"
+        return reasons.RESIZED
+    if now - slot.idle_since >= state.idle_timeout:
+        return reasons.IDLE_TIMEOUT
+    return reasons.IDLE_LIMIT

@@ -1,4 +1,4 @@
-"""How a lease gets a slot, and what the outcome of a probe means. Pure steps: see `state`.
+"""How a lease gets a slot. Pure steps: see `state`.
 
 `take_idle_locked` is the shortest way: the newest idle resource of the key, if it has not expired.
 `find_slot_locked` is the whole search:
@@ -11,60 +11,38 @@
 To make room, an idle resource may have to be closed. Then its slot is freed at once, and the
 resource is added to `to_close`. The caller closes it before it puts another one into its own slot,
 so that no more are open than the limits allow.
-
-A probe runs without the lock, while a lease holds the resource. The pool learns from its outcome:
-if a resource was alive after some idle time, those idle for less can be trusted; if it was dead,
-those idle for longer must not be used. So a careful request that trusts no idle resource borrows
-the oldest one, not to use it, but to learn:
-
-    idle --lend_oldest--> lease --return_alive--> idle       the lease has no slot any more
-                            |
-                            +--replace_dead-----> closed     the lease gets an empty slot
-                            '--discard_dead-----> closed     the lease ends (`probe_idle`)
 """
 
 from __future__ import annotations
 
-import bisect
 import enum
-import operator
 import weakref
 from collections.abc import Hashable
 from typing import TypeVar
 
-from pooledhttp.events import StaleFound
+from pooledhttp.pool import reasons
 from pooledhttp.pool.checkin import (
     close_unusable_locked,
-    discard_locked,
-    must_close_locked,
     reason_to_close_locked,
 )
 from pooledhttp.pool.key_state import KeyState, Slot, WaitingCaller
 from pooledhttp.pool.lease import Lease
+from pooledhttp.pool.probing import lend_oldest_locked, replace_dead_locked
 from pooledhttp.pool.queue import enqueue_locked, free_empty_slot_locked
 from pooledhttp.pool.state import PoolState
 
 __all__ = [
     "SearchResult",
-    "count_replay_locked",
-    "discard_dead_locked",
     "fill_locked",
     "find_slot_locked",
-    "lend_oldest_locked",
     "replace_dead_by_idle_locked",
-    "replace_dead_locked",
     "reserve_locked",
-    "return_alive_locked",
     "swap_for_idle_locked",
     "take_idle_locked",
 ]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
-
-
-#: The sort key of idle lists.
-_IDLE_SINCE = operator.attrgetter("idle_since")
 
 
 class SearchResult(enum.Enum):
@@ -209,7 +187,7 @@ def _make_room_locked(
         return False
     slot = victim.idle.pop(0)
     state.idle_total -= 1
-    _free_at_once_locked(state, now, slot, "made_room", to_close)
+    _free_at_once_locked(state, now, slot, reasons.MADE_ROOM, to_close)
     return True
 
 
@@ -283,99 +261,9 @@ def swap_for_idle_locked(
     free_empty_slot_locked(state, now, slot)
 
 
-# -- the outcomes of probes
-
-
-def lend_oldest_locked(
-    state: PoolState[K, R], now: float, key_state: KeyState[K, R], lease: Lease[K, R]
-) -> bool:
-    """Lend the resource that has been idle longest to a lease; False if none is idle.
-
-    Until the outcome of its probe is known, the lease does not count as a request.
-    """
-    if not key_state.idle:
-        return False
-    slot = key_state.idle.pop(0)
-    state.idle_total -= 1
-    slot.serves_request = False
-    state.attach_idle_locked(now, slot, lease)
-    return True
-
-
-def return_alive_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
-    """Take a resource that a probe has found alive back from the lease, and make it idle again."""
-    slot = state.held.pop(lease.serial, None)
-    if slot is None:
-        return
-    key_state = slot.key_state
-    key_state.saw_alive(slot.idle_before)
-    state.mark_serving_locked(slot)
-    lease.slot = lease.resource = None
-    is_wanted = key_state.waiting or state.blocked.longest_waiting() is not None
-    if is_wanted or must_close_locked(state, slot):
-        # A caller waits: the slot must not become idle (see `state`). Closing the resource frees
-        # its room, and that serves the caller.
-        state.schedule_close_locked(now, slot, "made_room")
-        return
-    bisect.insort_left(key_state.idle, slot, key=_IDLE_SINCE)
-    state.idle_total += 1
-    if key_state.bucket < len(key_state.idle):
-        state.idle_index.update(key_state)
-
-
-def replace_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
-    """Give a lease a new, empty slot in place of its slot, whose dead resource has been closed.
-
-    The new slot takes the place of the old one in all counts. It is a new object because a signal
-    handler may end the lease at any moment: a half emptied slot must not become idle.
-    """
-    slot = state.held.get(lease.serial)
-    if slot is None:
-        return
-    key_state = slot.key_state
-    _count_dead_locked(state, now, slot)
-    state.count_close_locked(now, slot, "stale")
-    key_state.counters.dialled += 1
-    state.mark_serving_locked(slot)  # a lease that had it for a probe serves a request from now on
-    emptied: Slot[K, R] = Slot(key_state)
-    emptied.taken_at = slot.taken_at
-    emptied.lease = slot.lease
-    emptied.watch = slot.watch
-    state.held[lease.serial] = emptied
-    key_state.dialling += 1
-    lease.slot = emptied
-    lease.resource = None
-    lease.reused = False
-
-
 def replace_dead_by_idle_locked(
     state: PoolState[K, R], now: float, lease: Lease[K, R], careful: bool
 ) -> None:
     """Replace a dead resource by an idle one of the key if one is usable, else by an empty slot."""
     replace_dead_locked(state, now, lease)
     swap_for_idle_locked(state, now, lease, careful)
-
-
-def discard_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
-    """End a lease whose probe has found the resource dead, and schedule its close."""
-    slot = state.held.get(lease.serial)
-    if slot is None:
-        return
-    _count_dead_locked(state, now, slot)
-    discard_locked(state, now, lease.serial, "stale")
-
-
-def _count_dead_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> None:
-    """Count a dead resource, and learn from how long it had been idle."""
-    key_state = slot.key_state
-    key_state.saw_closed(slot.idle_before, now)
-    key_state.counters.stale_found += 1
-    if state.listeners:
-        state.events.append(StaleFound(key_state.origin, slot.idle_before))
-
-
-def count_replay_locked(state: PoolState[K, R], now: float, key: K) -> None:
-    """Count a request that was sent again because its reused connection was dead."""
-    key_state = state.keys.get(key)
-    counters = state.removed_counters if key_state is None else key_state.counters
-    counters.replays += 1

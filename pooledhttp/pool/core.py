@@ -322,12 +322,12 @@ class PoolCore(Generic[K, R]):
             # The loop runs once. It removes and unpacks the item in one instruction, like the loop
             # in `try_step`. `popleft` never returns the None that would end it: on an empty deque
             # it raises.
-            for slot, signal in iter(self.state.deferred.popleft, None):
+            for slot, waiter in iter(self.state.deferred.popleft, None):
                 try:
                     if slot is not None:
                         self.close(slot.resource)
-                    elif signal is not None:
-                        signal.set()
+                    elif waiter is not None:
+                        waiter.set()
                 finally:
                     if slot is not None:
                         # No other call comes first, because an interrupt in it would lose the slot.
@@ -345,18 +345,18 @@ class PoolCore(Generic[K, R]):
         except Exception as error:  # the slot must become free, so the resource counts as closed
             logger.warning("Closing %r failed", resource, exc_info=error)
 
-    def is_dead(self, lease: Lease[K, R]) -> bool:
-        """Whether a lease has a resource that is due for a probe, and the probe finds it dead."""
+    def finds_dead(self, lease: Lease[K, R]) -> bool:
+        """Probe the resource of a lease if it is due for that; return whether it is dead."""
         return (
             lease.reused
             and lease.idle_seconds >= self.validate_after
-            and not self.probe(lease.resource)
+            and not self.finds_alive(lease.resource)
         )
 
-    def probe(self, resource: R | None) -> bool:
-        """Return whether an idle resource is alive; never under the lock.
+    def finds_alive(self, resource: R | None) -> bool:
+        """Probe an idle resource; return whether it is alive. Never under the lock.
 
-        It asks the `is_alive` of the pool. For connections that is `Connection.is_alive`, which
+        It calls the `is_alive` of the pool. For connections that is `Connection.is_alive`, which
         `transport/manager` passes to the pool.
         """
         assert self.is_alive is not None and resource is not None

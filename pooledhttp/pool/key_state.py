@@ -26,9 +26,9 @@ from math import inf
 from typing import Generic, TypeVar
 
 from pooledhttp.pool.config import Limits
+from pooledhttp.pool.counters import Counters
 from pooledhttp.pool.keepalive import KeepAlive
 from pooledhttp.pool.lease import Lease, LeaseWatch
-from pooledhttp.pool.stats import Counters
 from pooledhttp.runtime import Waiter
 
 __all__ = ["UNLIMITED", "KeyState", "WaitState", "Slot", "WaitingCaller"]
@@ -96,25 +96,25 @@ class WaitingCaller(Generic[K, R]):
 
     Args:
         lease: Gets the slot.
-        signal: Wakes the caller.
+        waiter: Wakes the caller.
         called_at: When it called `acquire`, on the pool's clock; waiting time is counted from here.
         patience: After this many seconds it may overtake callers of other keys.
         careful: It accepts only an idle resource that is trusted.
     """
 
-    __slots__ = ("called_at", "careful", "lease", "patience", "signal", "state")
+    __slots__ = ("called_at", "careful", "lease", "patience", "state", "waiter")
 
     def __init__(
         self,
         lease: Lease[K, R],
-        signal: Waiter,
+        waiter: Waiter,
         called_at: float,
         patience: float,
         *,
         careful: bool,
     ) -> None:
         self.lease = lease
-        self.signal = signal
+        self.waiter = waiter
         self.called_at = called_at
         self.patience = patience
         self.careful = careful

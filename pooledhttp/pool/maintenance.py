@@ -12,12 +12,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from math import inf
 from typing import Generic, TypeVar
 
-from pooledhttp.pool.checkout import (
-    discard_dead_locked,
-    lend_oldest_locked,
-    reserve_locked,
-    return_alive_locked,
-)
+from pooledhttp.pool import reasons
+from pooledhttp.pool.checkout import reserve_locked
 from pooledhttp.pool.config import Limits, PoolConfig
 from pooledhttp.pool.core import PoolCore
 from pooledhttp.pool.key_state import UNLIMITED, KeyState
@@ -34,7 +30,8 @@ from pooledhttp.pool.pool_wide import (
     shut_down_locked,
     snapshots_locked,
 )
-from pooledhttp.pool.stats import IDLE_FULL, Advice, OriginStats, PoolStats, merge_stats
+from pooledhttp.pool.probing import discard_dead_locked, lend_oldest_locked, return_alive_locked
+from pooledhttp.pool.stats import Advice, OriginStats, PoolStats, merge_stats
 from pooledhttp.timing import Deadline
 
 __all__ = ["PoolMaintenance"]
@@ -135,7 +132,7 @@ class PoolMaintenance(Generic[K, R]):
         logger.warning(
             "Connections to %s are closed because the pool keeps only %d idle (%s); %d of them "
             "so far. Set %s to %d to keep those that are used.",
-            key_state.origin, limit, setting, counters.closed.get(IDLE_FULL, 0), setting,
+            key_state.origin, limit, setting, counters.closed.get(reasons.IDLE_FULL, 0), setting,
             max(wanted, limit + 1),
         )  # fmt: skip
 
@@ -189,10 +186,10 @@ class PoolMaintenance(Generic[K, R]):
             if not core.step(lend_oldest_locked, key_state, lease):
                 return False
             assert lease.resource is not None
-            is_alive = core.probe(lease.resource)
+            is_alive = core.finds_alive(lease.resource)
             core.step(return_alive_locked if is_alive else discard_dead_locked, lease)
         except BaseException:
-            lease.discard("interrupted")
+            lease.discard(reasons.INTERRUPTED)
             raise
         return not is_alive
 
@@ -235,14 +232,14 @@ class PoolMaintenance(Generic[K, R]):
             for key, key_state in list(self._core.state.keys.items())
             if (matches(key) if matches is not None else key == which)
         ]
-        return self._evict_keys(key_states, "evicted")
+        return self._evict_keys(key_states, reasons.EVICTED)
 
     def close_idle(self) -> None:
         """Close all resources: idle ones now, and those in use when their lease ends.
 
         The pool stays usable.
         """
-        self._evict_keys(list(self._core.state.keys.values()), "closed")
+        self._evict_keys(list(self._core.state.keys.values()), reasons.CLOSED)
 
     def _evict_keys(self, key_states: Iterable[KeyState[K, R]], reason: str) -> int:
         count = sum(self._core.step(evict_locked, key_state, reason) for key_state in key_states)
@@ -264,10 +261,10 @@ class PoolMaintenance(Generic[K, R]):
             Whether everything is closed; False if the deadline came first.
         """
         core = self._core
-        signal = core.runtime.waiter()
+        waiter = core.runtime.waiter()
         self.shutdown()
-        if core.step(add_drainer_locked, signal):
-            signal.wait(deadline)
+        if core.step(add_drainer_locked, waiter):
+            waiter.wait(deadline)
         return not core.state.open_total
 
     # -- numbers

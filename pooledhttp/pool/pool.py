@@ -27,20 +27,17 @@ from random import Random
 from typing import Any, TypeVar
 
 from pooledhttp.events import ConnectionOpened, LeaseAcquired, Listeners
+from pooledhttp.pool import reasons
 from pooledhttp.pool.acquire import end_failed_acquire, find_slot, replace_dead_until_alive
 from pooledhttp.pool.checkin import discard_locked, reclaim_locked, release_locked
-from pooledhttp.pool.checkout import (
-    count_replay_locked,
-    fill_locked,
-    replace_dead_locked,
-    take_idle_locked,
-)
+from pooledhttp.pool.checkout import fill_locked, take_idle_locked
 from pooledhttp.pool.config import Limits, PoolConfig
 from pooledhttp.pool.core import PoolCore
 from pooledhttp.pool.leaks import caller_outside, lease_tracker
 from pooledhttp.pool.lease import Lease, LeaseWatch
 from pooledhttp.pool.maintenance import PoolMaintenance
 from pooledhttp.pool.pool_wide import repair_locked
+from pooledhttp.pool.probing import count_replay_locked, replace_dead_locked
 from pooledhttp.pool.sweeper import Sweeper, process_sweeper
 from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
@@ -147,10 +144,10 @@ class Pool(PoolMaintenance[K, R]):
                 find_slot(core, lease, deadline, now, careful)
             if core.pending or state.deferred:
                 core.settle()
-            if (  # the lines of `core.is_dead`, repeated here to save a call
+            if (  # the lines of `core.finds_dead`, repeated here to save a call
                 lease.reused
                 and lease.idle_seconds >= core.validate_after
-                and not core.probe(lease.resource)
+                and not core.finds_alive(lease.resource)
             ):
                 replace_dead_until_alive(core, lease, careful)
         except BaseException:
@@ -238,7 +235,7 @@ class Pool(PoolMaintenance[K, R]):
 
         A finalizer calls this, so it emits no events.
         """
-        self._core.end(discard_locked, None, serial, "never_received")
+        self._core.end(discard_locked, None, serial, reasons.NEVER_RECEIVED)
 
     def end_dropped(self, serial: int) -> None:
         """End a lease that its caller dropped without ending it, and count a leak.
@@ -247,7 +244,7 @@ class Pool(PoolMaintenance[K, R]):
         """
         if lease_tracker.is_on:
             lease_tracker.note_dropped(self, serial)
-        self._core.end(reclaim_locked, None, serial, "leaked")
+        self._core.end(reclaim_locked, None, serial, reasons.LEAKED)
 
     # -- numbers and settings
 

@@ -21,6 +21,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from math import inf
 from typing import TypeVar
 
+from pooledhttp.pool import reasons
 from pooledhttp.pool.checkin import close_unusable_locked, count_leak_locked
 from pooledhttp.pool.config import Limits, PoolConfig
 from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot, WaitState
@@ -132,10 +133,10 @@ def shut_down_locked(state: PoolState[K, R], now: float) -> None:
         while key_state.waiting:
             serial, caller = next(iter(key_state.waiting.items()))
             caller.state = WaitState.CLOSED
-            state.deferred.append((None, caller.signal))
+            state.deferred.append((None, caller.waiter))
             del key_state.waiting[serial]
             state.waiting_total -= 1
-        evict_locked(state, now, key_state, "closed")
+        evict_locked(state, now, key_state, reasons.CLOSED)
 
 
 def resize_locked(
@@ -162,7 +163,7 @@ def resize_locked(
             or key_state.open - key_state.closing > key_state.max_open
         ):
             state.idle_total -= 1
-            state.schedule_close_locked(now, idle.pop(0), "resized")
+            state.schedule_close_locked(now, idle.pop(0), reasons.RESIZED)
     while state.idle_total and (
         state.idle_total > state.max_idle_total
         or state.open_total - len(state.closing) > state.max_total
@@ -170,7 +171,7 @@ def resize_locked(
         largest = state.idle_index.largest()
         assert largest is not None
         state.idle_total -= 1
-        state.schedule_close_locked(now, largest.idle.pop(0), "resized")
+        state.schedule_close_locked(now, largest.idle.pop(0), reasons.RESIZED)
     _serve_all_locked(state, now)
     return True
 
@@ -182,10 +183,10 @@ def _serve_all_locked(state: PoolState[K, R], now: float) -> None:
             serve_locked(state, now, key_state)
 
 
-def add_drainer_locked(state: PoolState[K, R], now: float, signal: Waiter) -> bool:
-    """If anything is open, set `signal` once nothing is; return whether anything is open."""
+def add_drainer_locked(state: PoolState[K, R], now: float, waiter: Waiter) -> bool:
+    """If anything is open, set `waiter` once nothing is; return whether anything is open."""
     if state.open_total:
-        state.drainers.append(signal)
+        state.drainers.append(waiter)
     return bool(state.open_total)
 
 

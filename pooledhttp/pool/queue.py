@@ -4,8 +4,8 @@ Each key has its own queue, first come, first served. Queues of different keys c
 the limit of the whole pool stops them. A free slot goes to the first caller in the queue of its own
 key, unless the first caller of another key may overtake (see `next_key_to_serve_locked`).
 
-A caller has its slot as soon as the step that serves it releases the lock. The signal that follows
-only wakes it.
+A caller has its slot as soon as the step that serves it releases the lock. Setting its
+waiter afterwards only wakes it.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def hand_over_locked(
     else:
         state.attach_idle_locked(now, slot, lease)
     caller.state = WaitState.SERVED
-    state.deferred.append((None, caller.signal))
+    state.deferred.append((None, caller.waiter))
     del key_state.waiting[serial]
     state.waiting_total -= 1
     if state.max_total != UNLIMITED:
@@ -178,7 +178,7 @@ def repair_queue_locked(state: PoolState[K, R], key_state: KeyState[K, R]) -> No
             lease.reused, lease.idle_seconds = slot.resource is not None, slot.idle_before
             caller.state = WaitState.SERVED
         if caller.state is not WaitState.PENDING:
-            state.deferred.append((None, caller.signal))
+            state.deferred.append((None, caller.waiter))
             del key_state.waiting[serial]
 
 
@@ -219,5 +219,5 @@ def _free_room_locked(state: PoolState[K, R], now: float, key_state: KeyState[K,
 def wake_drainers_locked(state: PoolState[K, R]) -> None:
     """Wake the callers of `drain` if nothing is open any more."""
     if state.drainers and not state.open_total:
-        state.deferred.extend((None, signal) for signal in state.drainers)
+        state.deferred.extend((None, waiter) for waiter in state.drainers)
         state.drainers.clear()

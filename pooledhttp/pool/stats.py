@@ -1,30 +1,23 @@
 """Statistics: what a pool has done, as frozen values.
 
-The pool counts while it works (`Counters`, one object per key), so a snapshot need not walk over
-slots. It turns the counters into `OriginStats` and sums them up to `PoolStats.total`. A histogram
-is a fixed list of counters, so that its size does not grow with the number of leases.
+    Counters      one object per key, which the steps of the pool change      `counters`
+    OriginStats   a snapshot of one origin, or the sum of several
+    PoolStats     the snapshots of all origins, and their total
 
-Rates are measured from marks. A mark is a copy of some counters with its time. A key has two: the
-rate is the difference to the older one, divided by its age. The end of a lease moves the marks when
-the newer one is half a minute old, and so does a snapshot; no timer is needed. So under load the
-older mark is between half a minute and a minute old.
+A histogram is a fixed list of counters, so that its size does not grow with the number of leases.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
-from pooledhttp.records import field, record, replace
+from pooledhttp.pool.reasons import IDLE_FULL, ClosedCounts
+from pooledhttp.records import field, record
 
 __all__ = [
     "BOUNDS_SECONDS",
-    "IDLE_FULL",
     "Advice",
-    "Counters",
     "Histogram",
     "OriginStats",
     "PoolStats",
@@ -37,44 +30,8 @@ BOUNDS_SECONDS: tuple[float, ...] = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
 
-#: A mark is moved when it is this old, so a rate is measured over one to two such periods.
-_PERIOD_SECONDS = 30.0
-
-#: How many reasons for closing have a count of their own; further ones are counted as "other".
-_MAX_REASONS = 32
-
 #: By how much an advised size exceeds what is in use on average: requests come in bursts.
 _HEADROOM = 1.5
-
-#: The reason for closing a good resource because the limit of idle ones is reached.
-IDLE_FULL = "idle_full"
-
-#: Reasons that had another name in earlier versions.
-_RENAMED_REASONS = {"shelf_full": IDLE_FULL}
-
-
-class ClosedCounts(dict[str, int]):
-    """How many resources were closed, by reason. Earlier names of reasons can still be read."""
-
-    def __missing__(self, reason: str) -> int:
-        if reason not in _RENAMED_REASONS:
-            raise KeyError(reason)
-        return self[_renamed(reason)]
-
-    def __contains__(self, reason: object) -> bool:
-        return super().__contains__(_renamed(reason))
-
-    def get(self, reason: str, default: Any = None) -> Any:
-        """Return the count of a reason, or the default."""
-        return super().get(_renamed(reason), default)
-
-
-def _renamed(reason: Any) -> Any:
-    """Return the present name of a reason, and warn if `reason` is an earlier one."""
-    new = _RENAMED_REASONS.get(reason, reason)
-    if new is not reason:
-        warnings.warn(f"The close reason {reason!r} is now {new!r}", DeprecationWarning, 3)
-    return new
 
 
 def advised_size(per_second: float, seconds: float) -> int:
@@ -286,132 +243,8 @@ class Advice:
         return self.max_open is None or self.max_open >= self.advised
 
 
-class Counters:
-    """The running counters of one key. The lock of the pool guards them.
-
-    A request that does not wait changes only the histogram of hold times. Two numbers are computed:
-
-        acquired = leases that ended (the sum of that histogram) + leases in use
-        reused = acquired - dialled (leases that were given an empty slot)
-
-    With ten thousand origins the counters do not fit into the processor's cache, so each further
-    counter would cost every request an access to memory.
-    """
-
-    __slots__ = (
-        "acquire_timeouts", "closed", "created", "dialled", "hold_counts", "hold_seconds", "leaks",
-        "newer", "older", "peak", "replays", "roll_at", "stale_found", "wait_counts",
-        "wait_seconds",
-    )  # fmt: skip
-
-    def __init__(self, now: float) -> None:
-        self.dialled = self.created = self.peak = 0
-        self.stale_found = self.replays = self.leaks = self.acquire_timeouts = 0
-        self.closed: dict[str, int] = {}
-        self.hold_seconds = 0.0
-        self.hold_counts = [0] * (len(BOUNDS_SECONDS) + 1)
-        self.wait_seconds = 0.0
-        self.wait_counts: list[int] | None = None  # for most keys no caller ever waits
-        self.newer = self.older = (now, 0, 0, 0.0, 0)  # see `roll_marks`
-        self.roll_at = now + _PERIOD_SECONDS
-
-    def count_wait(self, seconds: float) -> None:
-        """Count a wait that ended with a lease."""
-        if self.wait_counts is None:
-            self.wait_counts = [0] * (len(BOUNDS_SECONDS) + 1)
-        self.wait_counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
-        self.wait_seconds += seconds
-
-    def count_hold(self, seconds: float) -> None:
-        """Count a lease that ended."""
-        self.hold_counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
-        self.hold_seconds += seconds
-
-    def count_close(self, reason: str) -> None:
-        """Count a resource that is closed for `reason`."""
-        closed = self.closed
-        if reason not in closed and len(closed) >= _MAX_REASONS:
-            reason = "other"
-        closed[reason] = closed.get(reason, 0) + 1
-
-    def roll_marks(self, now: float, serving: int) -> None:
-        """Make a new mark; to be called when `now` has reached `roll_at`.
-
-        A mark is a tuple: the time, leases acquired, leases ended, seconds held, resources created.
-        """
-        self.older = self.newer
-        ended = sum(self.hold_counts)
-        self.newer = (now, ended + serving, ended, self.hold_seconds, self.created)
-        if now - self.roll_at > _PERIOD_SECONDS:  # unused for long: the old mark gives no rate
-            self.older = self.newer
-        self.roll_at = now + _PERIOD_SECONDS
-
-    def recent_rates(self, now: float, serving: int) -> tuple[float, float, float]:
-        """Return leases per second, mean hold in seconds, and creations per second."""
-        at, acquired_before, ended_before, hold_seconds, created = self.older
-        # A span of a millisecond, right after the first lease, would give thousands per second.
-        span = max(now - at, 1.0)
-        ended = sum(self.hold_counts)
-        recent = ended - ended_before
-        mean = (self.hold_seconds - hold_seconds) / recent if recent else 0.0
-        per_second = max(ended + serving - acquired_before, 0) / span
-        return per_second, mean, (self.created - created) / span
-
-    def add(self, other: Counters) -> None:
-        """Add the counters of a key whose state is dropped."""
-        for name in ("dialled", "created", "stale_found", "replays", "leaks", "acquire_timeouts"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.hold_seconds += other.hold_seconds
-        self.hold_counts = list(map(int.__add__, self.hold_counts, other.hold_counts))
-        if other.wait_counts is not None:
-            mine = self.wait_counts or [0] * len(other.wait_counts)
-            self.wait_counts = list(map(int.__add__, mine, other.wait_counts))
-            self.wait_seconds += other.wait_seconds
-        for reason, number in other.closed.items():
-            self.closed[reason] = self.closed.get(reason, 0) + number
-
-    def snapshot(
-        self,
-        now: float,
-        origin: str,
-        counts: tuple[int, int, int, int],
-        serving: int,
-        max_open: int | None,
-    ) -> OriginStats:
-        """Return the counters as an `OriginStats`.
-
-        Args:
-            now: The time.
-            origin: The name of the key.
-            counts: Active, idle, waiting, dialling.
-            serving: Slots whose lease serves a request.
-            max_open: The maximum; None for no limit.
-        """
-        if now >= self.roll_at:
-            self.roll_marks(now, serving)
-        per_second, mean, created_per_second = self.recent_rates(now, serving)
-        acquired = sum(self.hold_counts) + serving
-        active, idle, waiting, dialling = counts
-        waits = (
-            Histogram(tuple(self.wait_counts), self.wait_seconds)
-            if self.wait_counts
-            else _EMPTY_HISTOGRAM
-        )
-        return OriginStats(
-            origin, active, idle, waiting, dialling, max_open,
-            acquired, self.created, max(acquired - self.dialled, 0), ClosedCounts(self.closed),
-            self.stale_found, self.replays, self.leaks, self.acquire_timeouts, waits,
-            Histogram(tuple(self.hold_counts), self.hold_seconds),
-            created_per_second, per_second, mean, advised_size(per_second, mean), self.peak,
-        )  # fmt: skip
-
-    def without_rates(self) -> OriginStats:
-        """Return the counters as an `OriginStats` without rates, for keys that were dropped."""
-        whole = self.snapshot(0.0, "", (0, 0, 0, 0), 0, None)
-        return replace(whole, created_per_second=0.0, acquired_per_second=0.0, advised=0)
-
-
-_EMPTY_HISTOGRAM = Histogram()
+#: Shared by all snapshots of keys for which no caller ever waited.
+EMPTY_HISTOGRAM = Histogram()
 
 _SUMMED = (
     "active", "idle", "waiting", "dialling", "acquired", "created", "reused", "stale_found",
@@ -443,6 +276,6 @@ def merge_stats(origin: str, parts: Iterable[OriginStats], max_open: int | None)
 
 def _sum_histograms(parts: list[Histogram]) -> Histogram:
     if not parts:
-        return _EMPTY_HISTOGRAM
+        return EMPTY_HISTOGRAM
     columns = zip(*(part.counts for part in parts), strict=True)
     return Histogram(tuple(map(sum, columns)), sum(part.total_seconds for part in parts))

@@ -15,6 +15,7 @@ manager             `TransportManager`: the parts of one pool
   transport         one exchange: acquire, dial, send, read the head, replay
     body upgrade    the reader of a response, which ends its lease
     tunnel          CONNECT
+reasons             why an exchange closes its connection, as statistics count it
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pooledhttp.http1 import Connection, Head, State, explain_total, read_after_release
 from pooledhttp.message import BodyFile
 from pooledhttp.runtime import copy_without_tracebacks
+from pooledhttp.transport import reasons
 from pooledhttp.transport.filling import filled_bytes
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["BodyReader"]
 
 T = TypeVar("T")
-
-#: The close reason of a connection whose response head was repaired. It replaces any other reason,
-#: so that the pool's statistics show how many there were.
-ODD_HEAD = "odd head"
 
 #: A buffer with nothing in it.
 _NOTHING = memoryview(b"")
@@ -90,7 +87,7 @@ class BodyReader:
         if connection.state is State.IDLE:
             lease.release(self.head.keep_seconds)
         else:
-            lease.discard(ODD_HEAD if self.head.repairs else "not kept alive")
+            lease.discard(reasons.ODD_HEAD if self.head.repairs else reasons.NOT_KEPT_ALIVE)
 
     def limit_remaining_time(self, seconds: float) -> None:
         """Allow at most `seconds` from now for the rest of the body."""
@@ -99,7 +96,7 @@ class BodyReader:
     def _discard(self, reason: str) -> None:
         lease, self._connection, self._lease = self._lease, None, None
         if lease is not None:
-            lease.discard(ODD_HEAD if self.head.repairs else reason)
+            lease.discard(reasons.ODD_HEAD if self.head.repairs else reason)
 
     @property
     def is_finished(self) -> bool:
@@ -136,10 +133,10 @@ class BodyReader:
                     found = receive(connection, *arguments, self._plan)
         except Exception as error:
             self._failure = copy_without_tracebacks(explain_total(error, self._plan))
-            self._discard("failed in the body")
+            self._discard(reasons.BODY_FAILED)
             raise
         except BaseException:
-            self._discard("interrupted")
+            self._discard(reasons.INTERRUPTED)
             raise
         if spent is not None:
             spent.begin(None)
@@ -302,7 +299,7 @@ class BodyReader:
         """End the lease; close the connection if the body was not read to its end."""
         self._buffer = _NOTHING
         self._is_end_unread = False
-        self._discard("closed before the end of the body")
+        self._discard(reasons.CLOSED_EARLY)
 
     def release(self) -> None:
         """End the lease as `close` does; a later read says that the body was not read."""

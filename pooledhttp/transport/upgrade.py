@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pooledhttp.http1 import RECV_BYTES, Connection, Head
 from pooledhttp.message import BodyFile
+from pooledhttp.transport import reasons
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route
@@ -155,4 +156,4 @@ class SwitchedReader:
         """Close the connection."""
         lease, self._lease = self._lease, None
         if lease is not None:
-            lease.discard("switched to another protocol")
+            lease.discard(reasons.SWITCHED)

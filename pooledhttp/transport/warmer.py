@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from pooledhttp.http1 import Connection
 from pooledhttp.runtime import register_fork_reset
 from pooledhttp.timing import Deadline
+from pooledhttp.transport import reasons
 
 if TYPE_CHECKING:
     from pooledhttp.network import Route
@@ -78,7 +79,7 @@ class Warmer:
         """Start over in a forked child, which has no task, and where the lock may stay taken."""
         self._lock = threading.Lock()
         # Guarded by the lock.
-        self._signal: Waiter | None = None  # what the running task waits for; None if none runs
+        self._waiter: Waiter | None = None  # what the running task waits for; None if none runs
         self._failures: dict[Route, tuple[int, float]] = {}  # how often, and until when to wait
         self._in_progress = 0
         self._was_missing: dict[Route, int] = {}  # at the last regular check; for the task only
@@ -86,29 +87,29 @@ class Warmer:
     @property
     def is_running(self) -> bool:
         """Whether the task runs."""
-        return self._signal is not None
+        return self._waiter is not None
 
     def wake(self) -> None:
         """Let the warmer check now; start it if it does not run. Never waits, never raises."""
         with self._lock:
-            signal = self._signal
-            if signal is not None:
-                signal.set()
+            waiter = self._waiter
+            if waiter is not None:
+                waiter.set()
                 return
-            signal = self._signal = self._runtime.waiter()
+            waiter = self._waiter = self._runtime.waiter()
         try:
-            self._runtime.spawn(partial(self._run, signal), "pooledhttp-warmer")
+            self._runtime.spawn(partial(self._run, waiter), "pooledhttp-warmer")
         except RuntimeError as error:  # no more threads, or the interpreter is ending
             logger.debug("The warmer could not be started: %s", error)
-            self._mark_stopped(signal)
+            self._mark_stopped(waiter)
 
     def stop(self) -> None:
         """End the task; `wake` starts another."""
         with self._lock:
-            signal, self._signal = self._signal, None
+            waiter, self._waiter = self._waiter, None
             self._failures.clear()
-        if signal is not None:
-            signal.set()
+        if waiter is not None:
+            waiter.set()
 
     def fill(self, route: Route, count: int, deadline: Deadline) -> None:
         """Dial up to `count` connections to `route`, several at a time, and wait for them.
@@ -147,22 +148,22 @@ class Warmer:
 
     # ---- the task
 
-    def _run(self, own_signal: Waiter) -> None:
+    def _run(self, own_waiter: Waiter) -> None:
         was_woken = True
-        while self._check(own_signal, was_woken):
-            was_woken = own_signal.wait(Deadline.after(INTERVAL_SECONDS, self._runtime.now))
+        while self._check(own_waiter, was_woken):
+            was_woken = own_waiter.wait(Deadline.after(INTERVAL_SECONDS, self._runtime.now))
             with self._lock:
-                if self._signal is not own_signal:
+                if self._waiter is not own_waiter:
                     return
-                own_signal = self._signal = self._runtime.waiter()
-        self._mark_stopped(own_signal)
+                own_waiter = self._waiter = self._runtime.waiter()
+        self._mark_stopped(own_waiter)
 
-    def _mark_stopped(self, own_signal: Waiter) -> None:
+    def _mark_stopped(self, own_waiter: Waiter) -> None:
         with self._lock:
-            if self._signal is own_signal:
-                self._signal = None
+            if self._waiter is own_waiter:
+                self._waiter = None
 
-    def _check(self, own_signal: Waiter, was_woken: bool) -> bool:
+    def _check(self, own_waiter: Waiter, was_woken: bool) -> bool:
         """Close dead connections and dial missing ones; `False` if the pool is dropped or closed.
 
         A caller that wakes the warmer is about to use an idle connection. So there is no probe
@@ -174,12 +175,12 @@ class Warmer:
         try:
             if not was_woken:
                 pool.probe_idle()
-            self._top_up(pool, own_signal, was_woken)
+            self._top_up(pool, own_waiter, was_woken)
         except Exception:  # any failure: the next check must still come
             logger.exception("Keeping connections warm failed for %r", pool)
         return True
 
-    def _top_up(self, pool: Pool[Route, Connection], own_signal: Waiter, was_woken: bool) -> None:
+    def _top_up(self, pool: Pool[Route, Connection], own_waiter: Waiter, was_woken: bool) -> None:
         """Start the dials that are due.
 
         A connection in use may be idle again in a moment. So a connection is dialled only if it is
@@ -192,7 +193,7 @@ class Warmer:
                 continue
             still_missing = 0 if was_woken else min(missing, self._was_missing.get(route, 0))
             for _ in range(max(still_missing, missing - pool.leased_count(route))):
-                lease = self._reserve(pool, route, own_signal)
+                lease = self._reserve(pool, route, own_waiter)
                 if lease is None:
                     break
                 self._spawn_dial(lease)
@@ -200,11 +201,11 @@ class Warmer:
             self._was_missing = all_missing
 
     def _reserve(
-        self, pool: Pool[Route, Connection], route: Route, own_signal: Waiter
+        self, pool: Pool[Route, Connection], route: Route, own_waiter: Waiter
     ) -> Lease[Route, Connection] | None:
         """Reserve a slot, unless the warmer was stopped or enough dials are in progress."""
         with self._lock:  # so that nothing is reserved after `stop` has returned
-            if self._signal is not own_signal or self._in_progress >= MAX_DIALS:
+            if self._waiter is not own_waiter or self._in_progress >= MAX_DIALS:
                 return None
             lease = pool.try_reserve(route)
             if lease is not None:
@@ -217,7 +218,7 @@ class Warmer:
             self._runtime.spawn(partial(self._run_dial, lease, deadline), "pooledhttp-warm")
         except BaseException:
             self._dial_ended()
-            lease.discard("could not be kept warm")
+            lease.discard(reasons.NOT_WARMED)
             raise
 
     def _run_dial(self, lease: Lease[Route, Connection], deadline: Deadline) -> None:
@@ -236,11 +237,11 @@ class Warmer:
         try:
             lease.fill(self._dial(route, deadline))
         except Exception as error:  # any failure: no caller waits for this connection
-            lease.discard("could not be kept warm")
+            lease.discard(reasons.NOT_WARMED)
             self._note_failure(route, error)
             return False
         except BaseException:
-            lease.discard("interrupted")
+            lease.discard(reasons.INTERRUPTED)
             raise
         lease.release()
         with self._lock:

@@ -20,8 +20,9 @@ RUNS_STEPS = {"step", "step_for_key", "try_step", "end", "append"}
 
 #: Calls that can wait, or that run foreign code.
 FORBIDDEN_UNDER_THE_LOCK = {
-    "acquire", "wait", "sleep", "close", "close_resource", "probe", "is_alive", "emit", "set",
-    "settle", "step", "try_step", "describe", "limits", "limits_for", "warning", "debug", "warn",
+    "acquire", "wait", "sleep", "close", "close_resource", "finds_alive", "finds_dead", "is_alive",
+    "emit", "set", "settle", "step", "try_step", "describe", "limits", "limits_for", "warning",
+    "debug", "warn",
 }  # fmt: skip
 
 Function = ast.FunctionDef
