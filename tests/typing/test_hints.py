@@ -1,4 +1,8 @@
-"""A user's program passes mypy and pyright in strict mode, and its mistakes do not."""
+"""A user's program passes mypy and pyright in strict mode, and its mistakes do not.
+
+So do the code on the pages and the examples. All that runs mypy stands in this file: its tests run
+in one process, after each other, and share the cache of mypy.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,10 @@ HERE = Path(__file__).parent
 PROGRAMS = [HERE / "api.py", HERE / "async_api.py"]
 MISTAKES = [HERE / "wrong_calls.py", HERE / "wrong_async_calls.py"]
 ROOT = HERE.parents[1]
+
+#: Pages whose blocks are checked, and examples.
+PAGES = [ROOT / "README.md", ROOT / "tests" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 #: Public modules whose parameters are counted, and the files of ours that define their classes.
 COUNTED = {
@@ -47,6 +55,16 @@ def lines_marked(path: Path) -> set[int]:
     """The numbers of the lines that end in `# error`."""
     lines = path.read_text().splitlines()
     return {number for number, line in enumerate(lines, 1) if line.endswith("# error")}
+
+
+def program(page: Path) -> str:
+    """The blocks of a page as one program; a comment above each says where it stands."""
+    text = page.read_text()
+    parts = []
+    for match in re.finditer(r"```python\n(.*?)```", text, re.DOTALL):
+        line = text.count("\n", 0, match.start(1)) + 1
+        parts.append(f"# {page.name}, line {line}\n{match[1]}")
+    return "\n".join(parts)
 
 
 def mypy(paths: list[Path], cache: Path) -> tuple[int, str]:
@@ -81,16 +99,44 @@ def _run(*command: str, cwd: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of mypy, which reads the package once."""
+    return tmp_path_factory.mktemp("mypy")
+
+
+@pytest.fixture(scope="module")
+def pyright_errors(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[tuple[str, int]], str]:
+    """File and line of what pyright reports in the programs and the mistakes, and its output."""
+    _, output = pyright([*PROGRAMS, *MISTAKES], tmp_path_factory.mktemp("pyright"))
+    assert "errors," in output, output
+    found = re.findall(r"(\w+\.py):(\d+):\d+ - error", output)
+    return {(name, int(line)) for name, line in found}, output
+
+
 def test_mypy_accepts_a_program(mypy_cache: Path) -> None:
     """Strict, and with a complaint about every ignored error that is none."""
     code, output = mypy(PROGRAMS, mypy_cache)
     assert code == 0, output
 
 
-def test_pyright_accepts_a_program(tmp_path: Path) -> None:
-    """The same program, in pyright's strict mode."""
-    code, output = pyright(PROGRAMS, tmp_path)
+def test_code_type_checks(tmp_path: Path, mypy_cache: Path) -> None:
+    """The blocks of each page are one program without errors, and so is each example."""
+    files = list(EXAMPLES)
+    for page in PAGES:
+        if "```python" in page.read_text():
+            name = re.sub(r"\W", "_", str(page.relative_to(ROOT)))
+            files.append(tmp_path / f"{name}.py")
+            files[-1].write_text(program(page))
+    code, output = mypy(files, mypy_cache)
     assert code == 0, output
+
+
+def test_pyright_accepts_a_program(pyright_errors: tuple[set[tuple[str, int]], str]) -> None:
+    """The same program, in pyright's strict mode."""
+    found, output = pyright_errors
+    names = {path.name for path in PROGRAMS}
+    assert [one for one in found if one[0] in names] == [], output
 
 
 def marked() -> set[tuple[str, int]]:
@@ -105,11 +151,11 @@ def test_mypy_finds_each_mistake(mypy_cache: Path) -> None:
     assert {(name, int(line)) for name, line in found} == marked(), output
 
 
-def test_pyright_finds_each_mistake(tmp_path: Path) -> None:
+def test_pyright_finds_each_mistake(pyright_errors: tuple[set[tuple[str, int]], str]) -> None:
     """pyright reports the marked lines and no others."""
-    _, output = pyright(MISTAKES, tmp_path)
-    found = re.findall(r"(\w+\.py):(\d+):\d+ - error", output)
-    assert {(name, int(line)) for name, line in found} == marked(), output
+    found, output = pyright_errors
+    names = {path.name for path in MISTAKES}
+    assert {one for one in found if one[0] in names} == marked(), output
 
 
 def test_public_parameters_have_types() -> None:
