@@ -43,6 +43,7 @@ from pooledhttp.client import (
     merge_setting,
     method_after,
     resolve_location,
+    too_many_redirects,
     warn_of_mixed_import,
 )
 from pooledhttp.cookies import (
@@ -238,7 +239,7 @@ class SessionRedirectMixin:
                 return
             discard_body(resp)
             if len(resp.history) >= self.max_redirects:
-                raise TooManyRedirects(f"Exceeded {self.max_redirects} redirects.", response=resp)
+                raise too_many_redirects(self.max_redirects, resp)
             req, proxies = self._follow(resp, req, location, call_cookies, proxies)
             req.__dict__["_is_hop"] = True
             resp = self.send(

@@ -20,6 +20,7 @@ from pooledhttp.client.redirects import (
     is_other_origin,
     method_after,
     resolve_location,
+    too_many_redirects,
 )
 from pooledhttp.client.settings import (
     SessionExtras,
@@ -49,6 +50,7 @@ __all__ = [
     "is_other_origin",
     "method_after",
     "resolve_location",
+    "too_many_redirects",
     # settings
     "SessionExtras",
     "bundle_from_environment",

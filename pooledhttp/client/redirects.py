@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http.cookiejar import Cookie, CookieJar
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from pooledhttp.auth import AuthBase
-from pooledhttp.exceptions import InvalidURL
+from pooledhttp.exceptions import InvalidURL, TooManyRedirects
 from pooledhttp.message import (
     DEFAULT_PORTS,
     canonical_url,
@@ -26,6 +26,9 @@ from pooledhttp.message import (
     requote_uri,
 )
 from pooledhttp.network import UNIX_SCHEME
+
+if TYPE_CHECKING:
+    from pooledhttp.message import Response
 
 __all__ = [
     "KEEPS_BODY",
@@ -36,6 +39,7 @@ __all__ = [
     "is_other_origin",
     "method_after",
     "resolve_location",
+    "too_many_redirects",
 ]
 
 #: Statuses after which the same request is sent again, body and all.
@@ -171,6 +175,21 @@ def _international(url: str) -> str:
     """Quote a URL; a host beyond ASCII gets its ASCII form instead of percent signs."""
     is_host_ascii = urlsplit(url).netloc.isascii()
     return requote_uri(url) if is_host_ascii else canonical_url(url)
+
+
+def too_many_redirects(most: int, response: Response) -> TooManyRedirects:
+    """Return the error for a chain of redirects that is too long.
+
+    Args:
+        most: How many are followed.
+        response: The redirect that is not followed any more.
+    """
+    location = response.headers.get("location")
+    return TooManyRedirects(
+        f"Exceeded {most} redirects. {_shown(response.url or '')} redirects to {location!r} now; "
+        "a loop often has its reason in a cookie that is missing.",
+        response=response,
+    )
 
 
 class CallCookies:

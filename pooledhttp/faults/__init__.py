@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pooledhttp.faults.kinds import (
+    RAISE_CONNECT,
     BadResponse,
     BodyTruncated,
     ConflictingLength,
@@ -20,6 +21,7 @@ from pooledhttp.faults.kinds import (
 )
 
 __all__ = [
+    "RAISE_CONNECT",
     "BadResponse",
     "BodyTruncated",
     "ConflictingLength",

@@ -55,6 +55,9 @@ class Facts(TypedDict, total=False):
     bytes_sent: int
 
 
+#: What helps when no connection was made in time; the limit that ended is put before it.
+RAISE_CONNECT = "Raise the connect timeout if the server is only slow."
+
 #: Attributes that refer to live sockets or TLS contexts: of no use in another process.
 _LIVE = frozenset({"pool", "conn"})
 
@@ -87,6 +90,19 @@ class Fault(_urllib3.HTTPError):
             raise TypeError(f"{type(self).__name__}() got unknown facts: {sorted(unknown)}")
         self.message = message
         self.__dict__.update(facts)
+
+    def tell_connect_limit(self, seconds: float | None) -> None:
+        """Name the limit in the text of an error that says to raise the connect timeout.
+
+        Args:
+            seconds: The connect timeout; `None` if the total timeout has ended.
+        """
+        limit = (
+            "(total timeout)."
+            if seconds is None
+            else f"(connect timeout={seconds}). {RAISE_CONNECT}"
+        )
+        self.message = self.message.replace(f". {RAISE_CONNECT}", f" {limit}")
 
     def tell_spent(self, seconds: Mapping[str, float], text: str) -> None:
         """Add to the error where the time went.

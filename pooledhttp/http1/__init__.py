@@ -40,7 +40,7 @@ from pooledhttp.loading import load_when_used as _load_when_used
 
 if TYPE_CHECKING:
     from pooledhttp.http1.connection import RECV_BYTES, Connection
-    from pooledhttp.http1.errors import explain_total, read_after_release
+    from pooledhttp.http1.errors import explain_timeout, read_after_release
     from pooledhttp.http1.parsers import library_for
     from pooledhttp.http1.request_encoding import build_request
     from pooledhttp.http1.request_memo import RequestMemo
@@ -61,7 +61,7 @@ __all__ = [
     "WireRequest",
     "build_request",
     "chosen_name",
-    "explain_total",
+    "explain_timeout",
     "library_for",
     "read_after_release",
 ]
@@ -70,7 +70,7 @@ __getattr__ = _load_when_used(
     globals(),
     {
         "connection": ("RECV_BYTES", "Connection"),
-        "errors": ("explain_total", "read_after_release"),
+        "errors": ("explain_timeout", "read_after_release"),
         "parsers": ("library_for",),
         "request_encoding": ("build_request",),
         "request_memo": ("RequestMemo",),

@@ -8,6 +8,7 @@ from an `ExchangeProgress`, and return the error.
 
 from __future__ import annotations
 
+import re
 import ssl
 from http.client import RemoteDisconnected
 from typing import TYPE_CHECKING, TypeVar
@@ -19,8 +20,10 @@ from pooledhttp.exceptions import (
     BodyTruncated,
     ConflictingLength,
     ConnectionBroken,
+    DialTimeout,
     Facts,
     Fault,
+    ProxyFault,
     RecvTimeout,
     RequestRefused,
     SendTimeout,
@@ -37,7 +40,7 @@ __all__ = [
     "conflicting_length",
     "connection_broken",
     "ended_before_response",
-    "explain_total",
+    "explain_timeout",
     "head_refused",
     "read_after_release",
     "recv_timeout",
@@ -46,6 +49,14 @@ __all__ = [
 ]
 
 E = TypeVar("E", bound=BaseException)
+
+#: What a parser says, in the words of someone who looks at the server.
+_FOR_READERS = {
+    "Receive buffer too long": "a line of it, or its whole head, is too long",
+    "Only Transfer-Encoding: chunked is supported": (
+        "its Transfer-Encoding has more than `chunked`, which HTTP/1.1 clients must refuse"
+    ),
+}
 
 
 def _facts(progress: ExchangeProgress, phase: str) -> Facts:
@@ -65,6 +76,8 @@ def request_refused(progress: ExchangeProgress, error: Exception) -> RequestRefu
 
 def bad_response(progress: ExchangeProgress, text: str, phase: str = "head") -> BadResponse:
     """Return the error for a response that is not valid HTTP/1.1, or exceeds the limits."""
+    text = _FOR_READERS.get(text, text)
+    text = re.sub(r"bytearray\((b.*)\)", r"\1", text)  # as h11 shows a line
     return BadResponse(
         f"{progress.origin} did not respond with valid HTTP/1.1: {text}.", **_facts(progress, phase)
     )
@@ -79,7 +92,10 @@ def head_refused(progress: ExchangeProgress, text: str) -> BadResponse | Conflic
 
 def conflicting_length(progress: ExchangeProgress, text: str, phase: str) -> ConflictingLength:
     """Return the error for a head that does not give one length (RFC 9112, section 6.3)."""
-    text = f"{progress.origin} sent a Content-Length that cannot be trusted: {text}."
+    text = (
+        f"{progress.origin} sent a Content-Length that cannot be trusted: {text}. Where its body "
+        "ends is not known, so nothing of it is used. The server has to be mended."
+    )
     return ConflictingLength(text, **_facts(progress, phase))
 
 
@@ -95,9 +111,8 @@ def connection_broken(
         progress.reused and not progress.got_bytes
     )
     if is_tls and not is_close:
-        return TlsError(
-            f"TLS with {progress.origin} failed: {error}.", error, **_facts(progress, phase)
-        )
+        text = f"TLS with {progress.origin} failed: {error}.{_about_client_certificate(error)}"
+        return TlsError(text, error, **_facts(progress, phase))
     when = "while the request was sent" if phase == "send" else "before the response came"
     text = f"The connection to {progress.origin} broke {when}"
     return ConnectionBroken(text, error, **_facts(progress, phase))
@@ -107,7 +122,8 @@ def ended_before_response(progress: ExchangeProgress) -> ConnectionBroken:
     """Return the error for a peer that closed before a response head was complete."""
     how = "within its response head" if progress.got_bytes else "without response"
     cause = RemoteDisconnected(f"Remote end closed connection {how}")
-    return ConnectionBroken(f"{progress.origin} did not respond", cause, **_facts(progress, "head"))
+    what = "did not finish its response head" if progress.got_bytes else "did not respond"
+    return ConnectionBroken(f"{progress.origin} {what}", cause, **_facts(progress, "head"))
 
 
 def body_truncated(progress: ExchangeProgress, error: BaseException) -> BodyTruncated:
@@ -149,11 +165,20 @@ def recv_timeout(progress: ExchangeProgress, plan: TimeoutPlan, phase: str) -> R
     return RecvTimeout(text, progress.origin, progress.url, **_facts(progress, phase))
 
 
-def explain_total(error: E, plan: TimeoutPlan) -> E:
-    """Add to an error caused by the total timeout how long each phase took; return the error.
+def _about_client_certificate(error: OSError) -> str:
+    """Return what to do if a server refuses the client's certificate, which it does after TLS."""
+    if "CERTIFICATE_REQUIRED" in str(error):
+        return " The server wants a client certificate: give one by cert=('chain.pem', 'key.pem')."
+    return ""
+
+
+def explain_timeout(error: E, plan: TimeoutPlan) -> E:
+    """Add to an error which timeout ended, and to one of the total how long each phase took.
 
     Other errors are returned as they are.
     """
+    if isinstance(error, (DialTimeout, ProxyFault)):
+        error.tell_connect_limit(None if plan.total.expired else plan.connect)
     spent = plan.spent
     if spent is not None and plan.total.expired and isinstance(error, Fault):
         cause = getattr(error, "original_error", error)

@@ -173,6 +173,7 @@ class HeadReader:
         if len(fields) > (most := self._limits.max_fields):
             # "got more than" is the text of http.client, which programs look for.
             text = f"the head has more than {most} fields (got more than {most} headers)"
+            text = f"{text}; max_response_fields is that limit"
             raise errors.bad_response(self._progress, text)
         if version[:1] != b"1":  # 2 and later do not look like this; 0.9 had no head
             raise errors.bad_response(self._progress, f"the version is {version.decode()}")

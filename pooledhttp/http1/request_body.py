@@ -66,6 +66,11 @@ class Sender(Protocol):
         """After a failed write, look for a response that has arrived; raise if there is none."""
 
 
+_LENGTH_ADVICE = (
+    " for declared Content-Length. Leave that field out, and do not change a file while it is sent"
+)
+
+
 class RequestFraming:
     """Frames the body of one request: by its length, or in chunks (RFC 9112, section 7.1).
 
@@ -91,7 +96,7 @@ class RequestFraming:
             return b"%x\r\n%b\r\n" % (size, piece) if size else b""
         if size > self._left:
             raise errors.request_refused(
-                self._progress, ValueError("Too much data for declared Content-Length")
+                self._progress, ValueError(f"Too much data{_LENGTH_ADVICE}")
             )
         self._left -= size
         data: bytes | memoryview = piece
@@ -107,7 +112,7 @@ class RequestFraming:
             return b"0\r\n\r\n"
         if self._left:
             raise errors.request_refused(
-                self._progress, ValueError("Too little data for declared Content-Length")
+                self._progress, ValueError(f"Too little data{_LENGTH_ADVICE}")
             )
         return b""
 

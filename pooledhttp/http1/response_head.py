@@ -84,10 +84,10 @@ def name_protocol(data: bytes) -> str:
     if data[0] in (0x15, 0x16) and data[1:2] in (b"\x03", b""):
         return "it speaks TLS; use https:// or another port"
     if data[3:4] == b"\x04" and data[5:9] == bytes(4):
-        return "it speaks HTTP/2"
+        return "it speaks HTTP/2 and no HTTP/1.1"
     if data.startswith(b"SSH-"):
-        return "it speaks SSH"
-    return f"its response begins with {data[:20]!r}"
+        return "it speaks SSH; check the port"
+    return f"its response begins with {data[:20]!r}; check the host and the port"
 
 
 def keep_alive_seconds(value: bytes) -> float | None:

@@ -414,7 +414,8 @@ def make_decoder(content_encoding: str) -> Decoder | None:
         return None
     if len(codings) > MAX_CODINGS:
         raise DecodeError(
-            f"Too many content encodings in the chain: {len(codings)} > {MAX_CODINGS}"
+            f"Too many content encodings in the chain: {len(codings)} > {MAX_CODINGS}. "
+            "Send Accept-Encoding: identity, or read the bytes as they came from response.raw."
         )
     supported = supported_codings()
     unknown = [coding for coding in codings if coding not in supported]

@@ -373,6 +373,11 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
             return
         if isinstance(auth, tuple) and len(auth) == 2:
             auth = HTTPBasicAuth(*auth)
+        if not callable(auth):
+            raise TypeError(
+                "auth must be a (user, password) tuple or a callable that takes a request, not a "
+                f"{type(auth).__name__}"
+            )
         result = auth(self)
         if result is not self:
             self.__dict__.update(result.__dict__)

@@ -380,7 +380,10 @@ class Response(LazyAttributes):
             SSLError: While iterating: the TLS connection broke.
         """
         if self._content_consumed and isinstance(self._content, bool):
-            raise self._errors.consumed()
+            raise self._errors.consumed(
+                f"The body of the response from {without_credentials(str(self.url))} was read as a "
+                "stream and not kept. Use response.content instead, or send the request again."
+            )
         if chunk_size is not None and not isinstance(chunk_size, int):
             raise TypeError(
                 f"chunk_size must be an int (bytes) or None, not a {type(chunk_size).__name__}"

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pooledhttp.exceptions import DialError, DialTimeout, Fault, ProxyFault, ResolveError
+from pooledhttp.faults import RAISE_CONNECT
 from pooledhttp.network.addresses import Address, Resolver, literal
 from pooledhttp.network.dial import connect_by, connect_unix
 from pooledhttp.network.happy_eyeballs import ATTEMPT_DELAY, AllFailed, race
@@ -300,8 +301,7 @@ def _not_connected(route: Route, host: str, port: int, why: str) -> DialError:
 def _timed_out(route: Route, doing: str, phase: str, addresses: int) -> DialTimeout:
     tried = f" ({addresses} addresses tried)" if addresses > 1 else ""
     return DialTimeout(
-        f"Connection to {route.origin} timed out {doing}{tried}. Raise the connect timeout if the "
-        "server is only slow.",
+        f"Connection to {route.origin} timed out {doing}{tried}. {RAISE_CONNECT}",
         origin=route.origin,
         phase=phase,
     )

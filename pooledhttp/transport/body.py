@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from sys import maxsize
 from typing import TYPE_CHECKING, TypeVar
 
-from pooledhttp.http1 import Connection, Head, State, explain_total, read_after_release
+from pooledhttp.http1 import Connection, Head, State, explain_timeout, read_after_release
 from pooledhttp.message import BodyFile
 from pooledhttp.runtime import copy_without_tracebacks
 from pooledhttp.transport import reasons
@@ -132,7 +132,7 @@ class BodyReader:
                 with watch:
                     found = receive(connection, *arguments, self._plan)
         except Exception as error:
-            self._failure = copy_without_tracebacks(explain_total(error, self._plan))
+            self._failure = copy_without_tracebacks(explain_timeout(error, self._plan))
             self._discard(reasons.BODY_FAILED)
             raise
         except BaseException:

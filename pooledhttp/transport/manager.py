@@ -150,7 +150,8 @@ class TransportManager:
         pool = self.connections
         if pool.is_closed:
             raise PoolClosed(
-                f"No connection to {route.origin} can be kept ready: the pool was shut down.",
+                f"No connection to {route.origin} can be kept ready: the pool was shut down. "
+                "Create a new session.",
                 origin=route.origin,
             )
         self._limits.set_warm_count(route, count)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from urllib3.exceptions import HTTPError
 
-from pooledhttp.http1 import RequestMemo, WireRequest, explain_total
+from pooledhttp.http1 import RequestMemo, WireRequest, explain_timeout
 from pooledhttp.message import Arrival, without_credentials
 from pooledhttp.records import record
 from pooledhttp.retry import Attempts, attempts_for
@@ -132,7 +132,7 @@ def send(
         try:
             response = exchange(destination.route, request, plan, replay)
         except (HTTPError, OSError) as error:
-            attempt.failed(explain_total(error, plan))
+            attempt.failed(explain_timeout(error, plan))
         else:
             arrival = Arrival(
                 response, response.head, call.method, call.target, attempt.policy, monotonic()
@@ -145,7 +145,7 @@ def send(
                         response.read_ahead()
                     return arrival
                 except (HTTPError, OSError) as error:
-                    attempt.failed(explain_total(error, plan))
+                    attempt.failed(explain_timeout(error, plan))
         if plan.spent is not None:
             plan.spent.begin("pausing before a retry")
     raise AssertionError("the attempts ended with neither a response nor an error")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib3.exceptions import HTTPError
 
 from pooledhttp.exceptions import DialTimeout, ProxyFault
+from pooledhttp.faults import RAISE_CONNECT
 from pooledhttp.http1 import ByteStream, Connection, ResponseLimits, State, WireRequest
 from pooledhttp.timing import TimeoutPlan
 
@@ -64,7 +65,7 @@ def open_tunnel(
     except HTTPError as error:
         if deadline.expired:
             text = f"The proxy {proxy.origin} did not open a tunnel to {target} in time."
-            raise DialTimeout(text, origin=target, phase="tunnel") from error
+            raise DialTimeout(f"{text} {RAISE_CONNECT}", origin=target, phase="tunnel") from error
         raise _refused(proxy, target, OSError(str(error))) from error
     if connection.state is not State.SWITCHED or head.status == 101:  # 101 opens no tunnel
         cause = OSError(f"Tunnel connection failed: {head.status} {head.reason}")
@@ -77,4 +78,6 @@ def _refused(proxy: Proxy, target: str, cause: OSError, status: int = 0) -> Prox
     text = f"Unable to connect to proxy: {proxy.origin} did not open a tunnel to {target}: {cause}"
     if status == 407:
         text += ". Put the proxy's user name and password into its URL."
+    elif status:
+        text += ". Ask the proxy's operator whether it may connect there, or set `no_proxy`."
     return ProxyFault(text, cause, origin=target, phase="tunnel")

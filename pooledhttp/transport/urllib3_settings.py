@@ -21,7 +21,7 @@ from urllib3.util import parse_url
 
 from pooledhttp.certs import extract_zipped_paths
 from pooledhttp.exceptions import InvalidProxyURL, InvalidSchema
-from pooledhttp.message import DEFAULT_PORTS, prepend_scheme_if_needed
+from pooledhttp.message import DEFAULT_PORTS, prepend_scheme_if_needed, without_credentials
 from pooledhttp.network import SOCKS_SCHEMES, Proxy, TlsSettings
 from pooledhttp.timing import Timeout, plan_timeout
 
@@ -84,7 +84,8 @@ def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> d
         bundle = extract_zipped_paths(bundle if verify is True else os.fsdecode(verify))
         if not bundle or not os.path.exists(bundle):
             raise OSError(
-                f"Could not find a suitable TLS CA certificate bundle, invalid path: {bundle}"
+                f"Could not find a suitable TLS CA certificate bundle, invalid path: {bundle}. "
+                "Look at verify= and at REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE of the environment."
             )
         is_directory = os.path.isdir(bundle)
         found["cert_reqs"] = "CERT_REQUIRED"
@@ -96,7 +97,9 @@ def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> d
         for name, what in (("cert_file", "certificate"), ("key_file", "key")):
             path = found[name]
             if path and not os.path.exists(path):
-                raise OSError(f"Could not find the TLS {what} file, invalid path: {path}")
+                raise OSError(
+                    f"Could not find the TLS {what} file, invalid path: {path}. Look at cert=."
+                )
     return found
 
 
@@ -136,7 +139,8 @@ def proxy_url(proxy: str) -> str:
     url = prepend_scheme_if_needed(proxy, "http")
     if not parse_url(url).host:
         raise InvalidProxyURL(
-            "Please check proxy URL. It is malformed and could be missing the host."
+            "Please check proxy URL. It is malformed and could be missing the host: "
+            f"{without_credentials(proxy)!r}. Look at proxies= and at the *_PROXY variables."
         )
     return url
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import pooledhttp
 from pooledhttp.exceptions import RequestException
-from tests.support.scripted import Peer, ScriptedServer, once, respond
+from tests.support.scripted import Peer, ScriptedServer, answering, once, respond
 
 
 def failure(call: Callable[[], object]) -> str:
@@ -93,3 +94,108 @@ def test_a_url_that_cannot_be_parsed() -> None:
     """What to look at is said; a password is not shown."""
     text = failure(lambda: pooledhttp.get("http://me:s3cret@host:99999/"))
     assert re.fullmatch(r"Failed to parse: http://host:99999/\. Check its host and port", text)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "said"),
+    [
+        (
+            0.05,
+            r" \(connect timeout=0\.05\)\. Raise the connect timeout if the server is only slow\.",
+        ),
+        (pooledhttp.Timeout(total=0.05), r" \(total timeout\)\. Of the total went: "),
+    ],
+)
+def test_no_connection_in_time(timeout: object, said: str) -> None:
+    """The limit that ended is named, and only if it was the connect timeout, to raise that one."""
+    with ScriptedServer(lambda peer: peer.wait_closed()) as server:
+        url = server.url().replace("http:", "https:")
+        text = failure(lambda: pooledhttp.get(url, timeout=timeout))  # type: ignore[arg-type]
+        where = url.removesuffix("/")
+    assert re.search(f"{where} timed out in the TLS handshake with 127.0.0.1{said}", text)
+
+
+def fields(*lines: str) -> bytes:
+    return "\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode()
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"SSH-2.0-x\r\n", "it speaks SSH; check the port"),
+        (b"<html>", "its response begins with b'<html>'; check the host and the port"),
+        (b"HTTP/1.1 200 OK\r\nA: ", "did not finish its response head (RemoteDisconnected: "),
+        (fields(*["A: b"] * 513), "(got more than 512 headers); max_response_fields is that limit"),
+        (fields("Transfer-Encoding: x"), "its Transfer-Encoding has more than `chunked`"),
+        (fields("Content-Length: x"), "so nothing of it is used. The server has to be mended."),
+        (fields("A" * 300_000), "a line of it, or its whole head, is too long."),
+        (fields("A: b\0"), r"illegal header line: b'A: b\x00'."),
+    ],
+    ids=range(8),
+)
+def test_a_server_that_does_not_speak_http(sent: bytes, said: str) -> None:
+    """The origin, what is wrong in the words of people, and where there is a remedy, that."""
+
+    def broken(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(sent)
+        peer.close()
+
+    with ScriptedServer(broken) as server:
+        text = failure(lambda: pooledhttp.get(server.url()))
+        assert server.url("") in text
+    assert said in text
+
+
+def test_a_chain_of_redirects() -> None:
+    """How many were followed, by which server, and what usually causes it."""
+    response = respond(status=302, headers={"Location": "/login"})
+    with ScriptedServer(answering(response)) as server, pooledhttp.Session() as session:
+        session.max_redirects = 2
+        text = failure(lambda: session.get(server.url()))
+        origin = server.url("")
+    assert text.startswith(f"Exceeded 2 redirects. {origin} redirects to '/login' now; ")
+
+
+def test_a_body_that_was_streamed() -> None:
+    """What to call instead."""
+    with ScriptedServer(once(respond(b"x"))) as server:
+        response = pooledhttp.get(server.url(), stream=True)
+        assert list(response.iter_content(1)) == [b"x"]
+        text = failure(lambda: list(response.iter_content(1)))
+        assert text.startswith(f"The body of the response from {server.url()} was read as a stream")
+    assert text.endswith("Use response.content instead, or send the request again.")
+
+
+@pytest.mark.parametrize(("length", "said"), [("2", "Too much data"), ("4", "Too little data")])
+def test_a_length_that_is_not_true(length: str, said: str) -> None:
+    """The field to leave out."""
+    headers = {"Content-Length": length}
+    with ScriptedServer(lambda peer: peer.wait_closed()) as server:
+        text = failure(lambda: pooledhttp.post(server.url(), data=iter([b"abc"]), headers=headers))
+    assert f"{said} for declared Content-Length. Leave that field out, " in text
+
+
+def test_a_proxy_that_refuses() -> None:
+    """What it said, and whom to ask; the target, too."""
+    with ScriptedServer(once(respond(status=403))) as server:
+        proxies = {"https": server.url("")}
+        text = failure(lambda: pooledhttp.get("https://example.com/", proxies=proxies))
+    assert "did not open a tunnel to example.com:443: Tunnel connection failed: 403 " in text
+    assert "Ask the proxy's operator whether it may connect there, or set `no_proxy`." in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "said"),
+    [
+        ({"verify": "/none.pem"}, OSError, "invalid path: /none.pem. Look at verify= and at REQU"),
+        ({"cert": "/none.pem"}, OSError, "invalid path: /none.pem. Look at cert=."),
+        ({"proxies": {"https": "http://"}}, OSError, "missing the host: 'http://'. Look at prox"),
+        ({"auth": "me:pw"}, TypeError, "auth must be a (user, password) tuple or a callable that"),
+    ],
+    ids=range(4),
+)
+def test_settings_that_cannot_be_used(settings: Any, kind: type[Exception], said: str) -> None:
+    """Which argument, or which variable, to look at."""
+    with pytest.raises(kind, match=re.escape(said)):
+        pooledhttp.get("https://127.0.0.1:1/", **settings)

@@ -270,7 +270,10 @@ def _what_to_do(error: OSError | ValueError, host: str, settings: TlsSettings) -
         if isinstance(error, ssl.SSLEOFError):
             return "The server hung up; it may want another protocol version or SNI name."
         if "PROTOCOL_VERSION" in text or "UNSUPPORTED_PROTOCOL" in text:
-            return "TLS 1.2 is the oldest version spoken, unless a context of yours allows older."
+            return (
+                "No version of TLS suits both sides. TLS 1.2 and 1.3 are offered, unless an "
+                "ssl_context of yours says otherwise."
+            )
     return ""
 
 
