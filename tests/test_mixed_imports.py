@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import warnings
+from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,12 @@ def test_other_adapters_are_not() -> None:
         session.mount("mock://", foreign)
 
 
+def test_responses_have_another_class() -> None:
+    """`isinstance` with the class of requests is false for ours, and the other way round."""
+    assert not isinstance(pooledhttp.Response(), requests.Response)
+    assert not isinstance(requests.Response(), pooledhttp.Response)
+
+
 def test_what_the_warning_says_is_true() -> None:
     """Such an adapter does not use the pool, and raises what `except` of ours does not catch."""
     with ScriptedServer(answering(respond(b"x"))) as server, pooledhttp.Session() as session:
@@ -73,20 +81,41 @@ import requests
 url = sys.argv[1]
 with pooledhttp.Session() as session:
     session.mount("http://", HTTPAdapter())     # no warning: it is ours
-    session.get(url)
+    assert isinstance(session.get(url), requests.Response)
     assert session.pool.stats().total.acquired == 1
 try:
     pooledhttp.get("http://127.0.0.1:1/")
 except requests.RequestException:               # catches our errors
     print("caught")
+
+from unittest import mock
+with mock.patch("requests.adapters.HTTPAdapter.send", side_effect=requests.ConnectionError("mine")):
+    try:                                        # a mock of requests meets our calls
+        pooledhttp.get(url)
+    except pooledhttp.ConnectionError as error:
+        print(error)
+
+import a_library                                # its own sessions have the pool
+assert a_library.fetch(url) == b"x"
+assert type(a_library.session.pool).__name__ == "PoolView"
+"""
+
+LIBRARY = """
+import requests
+
+session = requests.Session()
+
+def fetch(url):
+    return session.get(url).content
 """
 
 
-def test_nothing_of_it_arises_under_dropin() -> None:
-    """A left-over adapter uses the pool, and `except requests.X` catches our errors."""
+def test_nothing_of_it_arises_under_dropin(tmp_path: Path) -> None:
+    """Adapters, `except`, `isinstance`, mocks, libraries: each row of the page."""
+    (tmp_path / "a_library.py").write_text(LIBRARY)
     with ScriptedServer(answering(respond(b"x"))) as server:
-        done = run_python("-c", DROPIN, server.url("/"))
-    assert (done.stdout, done.stderr) == ("caught\n", "")
+        done = run_python("-c", DROPIN, server.url("/"), cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("caught\nmine\n", "")
 
 
 MOCKS = """
@@ -107,6 +136,13 @@ def test_requests_mock(requests_mock):
 """
 
 
+def without_other_plugins() -> Iterator[str]:
+    """Yield options that leave out plugins which have nothing to do with this: most of the time."""
+    for point in entry_points(group="pytest11"):
+        if point.name not in ("requests_mock", "pooledhttp"):
+            yield from ("-p", f"no:{point.name}")
+
+
 @pytest.mark.parametrize("where", ["command line", "addopts"])
 def test_mocks_work_with_the_pytest_plugin(where: str, tmp_path: Path) -> None:
     """`-p pooledhttp.as_requests` is loaded before the plugin of requests-mock imports requests."""
@@ -119,7 +155,8 @@ def test_mocks_work_with_the_pytest_plugin(where: str, tmp_path: Path) -> None:
         "[pytest]\n" + (f"addopts = {option}\n" if where == "addopts" else "")
     )
     options = option.split() if where == "command line" else []
-    done = run_python("-m", "pytest", "-q", "-p", "no:cacheprovider", *options, cwd=tmp_path)
+    options += ["-p", "no:cacheprovider", *without_other_plugins()]
+    done = run_python("-m", "pytest", "-q", *options, cwd=tmp_path)
     assert re.search(r"^3 passed", done.stdout, re.MULTILINE), done.stdout
 
 

@@ -36,6 +36,10 @@ sentry_sdk.init(dsn="http://k@127.0.0.1:9/1", traces_sample_rate=1.0, before_sen
                 auto_enabling_integrations=False,  # they import each framework there is
                 before_breadcrumb=keep_crumb, transport=lambda envelope: None)
 session = library.Session()
+adapters = importlib.import_module(sys.argv[1] + ".adapters")
+from urllib3 import Retry
+retry = Retry(2, status_forcelist=[503], backoff_factor=0)
+session.mount(url + "busy", adapters.HTTPAdapter(max_retries=retry))
 
 def talk():
     with sentry_sdk.start_transaction(op="t", name="t"):
@@ -46,6 +50,7 @@ def talk():
             library.get("http://127.0.0.1:1/refused")
         except library.ConnectionError:
             pass
+        assert session.get(url + "busy").ok
         session.get(url + "kept")
         session.get(url + "dies")
 
@@ -64,7 +69,12 @@ def test_spans_breadcrumbs_and_fields() -> None:
     def reply(seen: SeenRequest) -> bytes:
         if seen.target == "/redirect":
             return respond(status=302, headers={"Location": "/to"})
+        if seen.target == "/busy":
+            busy.append(seen)
+            return respond(b"x", status=503 if len(busy) % 2 else 200)
         return respond(b"x")
+
+    busy: list[SeenRequest] = []
 
     def serve(peer: Peer) -> None:
         while (seen := peer.read_request()).target != "/dies" or seen.connection:
@@ -79,7 +89,7 @@ def test_spans_breadcrumbs_and_fields() -> None:
             results.append(json.loads(done.stdout))
             sent = [seen.header("sentry-trace") for seen in server.requests]
             assert None not in sent
-            assert len(server.requests) == (6 if library == "pooledhttp" else 5)
+            assert len(server.requests) == (8 if library == "pooledhttp" else 7)
     (theirs, their_crumbs), (ours, our_crumbs) = results
     assert [span for span in theirs if "refused" not in span[1]] == [
         span for span in ours if "refused" not in span[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -223,6 +225,26 @@ for span in exporter.get_finished_spans():
         assert shown[0].stdout.count("\n") == 2
         ids = {seen.header("traceparent") for seen in server.requests}
         assert len(ids) == 2 and None not in ids
+
+
+def test_threads_have_spans_of_their_own(traced: Traced) -> None:
+    """The parent of each span is that of the thread that sends, also while the others send."""
+    both = threading.Barrier(4)
+
+    def work(session: pooledhttp.Session, url: str) -> int:
+        with traced.tracer.start_as_current_span("thread") as outer:
+            both.wait()
+            session.get(url)
+            return outer.get_span_context().span_id
+
+    with ScriptedServer(answering(respond(b"x"))) as server, traced.session() as session:
+        with ThreadPoolExecutor(4) as pool:
+            urls = [server.url(f"/{n}") for n in range(4)]
+            outers = list(pool.map(work, [session] * 4, urls))
+        clients = {span.parent.span_id: span for span in traced.spans if span.name == "GET"}
+        sent = {server.url(seen.target): parent_in(seen) for seen in server.requests}
+    assert [clients[outer].attributes["url.full"] for outer in outers] == urls
+    assert [span_id(clients[outer]) for outer in outers] == [sent[url] for url in urls]
 
 
 def test_tasks_have_spans_of_their_own(traced: Traced) -> None:
