@@ -56,7 +56,7 @@ def _open_cluster(args: argparse.Namespace, stack: ExitStack) -> AnyExecutor:
     try:
         from distributed import Client
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("--dask needs Dask: pip install 'pooledhttp[dask]'") from error
+        raise ModuleNotFoundError("--dask needs Dask: pip install distributed") from error
     where = {"scheduler_file" if os.path.isfile(args.dask) else "address": args.dask}
     connect: Callable[..., AbstractContextManager[AnyExecutor]] = Client
     return stack.enter_context(connect(**where, timeout=_CONNECT_SECONDS, set_as_default=False))

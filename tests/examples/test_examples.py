@@ -20,20 +20,12 @@ SAID = {
     "service": ["/lamp", 'pooledhttp_leases_total{origin="UPSTREAM",pool="upstream"} 1.0'],
     "tracing": ["  GET 200", "  POST 201", "check out"],
     "quickstart": ["200 /hello?name=you", "201 {'n': 1}", "as expected: 404", "/streamed"],
-    "many_processes": [
-        "200 fetched, 0 there before, 0 failed, 0 repeated",
-        "0 fetched, 200 there before, 0 failed, 0 repeated",
-    ],
     "dask_cluster": ["1690 bytes from 200 pages"],
-    "bulk_fetch": ["number 200 failed: InvalidURL", "196 fetched, 4 refused, 1 failed"],
-    "mirror": [
+    "bulk_fetch": [
+        *("number 200 failed: InvalidURL", "196 fetched, 4 refused, 1 failed"),
         *("20 fetched, 0 there already, 0 failed", "missing.txt: HTTP 404 Not Found"),
         *("1 fetched, 20 there already, 1 failed", "failures: {'HTTP 404': 1}"),
         "the second 7.txt has a name of its own: True",
-    ],
-    "growing_list": [
-        *("20 files", "missing.txt: HTTP 404, 1 attempt", "230 bytes from 1 host"),
-        "a page with 5 pictures",
     ],
     "mount_adapter": [
         *("hello from memory", "404", "/hello"),
