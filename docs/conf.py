@@ -37,6 +37,7 @@ html_theme = "furo"
 html_title = f"pooledhttp {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)]+)\)")
 _SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields):$")

@@ -84,8 +84,7 @@ def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> d
         bundle = extract_zipped_paths(bundle if verify is True else os.fsdecode(verify))
         if not bundle or not os.path.exists(bundle):
             raise OSError(
-                f"Could not find a suitable TLS CA certificate bundle, invalid path: {bundle}. "
-                "Look at verify= and at REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE of the environment."
+                f"Could not find a suitable TLS CA certificate bundle, invalid path: {bundle}"
             )
         is_directory = os.path.isdir(bundle)
         found["cert_reqs"] = "CERT_REQUIRED"
@@ -97,9 +96,7 @@ def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> d
         for name, what in (("cert_file", "certificate"), ("key_file", "key")):
             path = found[name]
             if path and not os.path.exists(path):
-                raise OSError(
-                    f"Could not find the TLS {what} file, invalid path: {path}. Look at cert=."
-                )
+                raise OSError(f"Could not find the TLS {what} file, invalid path: {path}")
     return found
 
 
