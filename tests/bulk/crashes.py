@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from pooledhttp import bulk
@@ -47,8 +48,24 @@ class Crashes:
         for name in self.foreign:
             (self.out / name).write_bytes(FOREIGN)
 
-    def run(self, kill_after: float | None = None) -> int:
-        """Run the command, and kill it after so many seconds; returns its exit status."""
+    def run_until_killed(self) -> int:
+        """Run the command, and kill it at a random moment; returns its exit status.
+
+        One run in four is killed so soon that it may not have asked for anything. The others are
+        killed soon after a random request, whatever the load of the machine.
+        """
+        if self.random.random() < 0.25:
+            return self.run(kill_after=self.random.uniform(0.2, 1.6))
+        requests = self.random.randint(1, max(len(set(self.paths) - self.fetched), 1))
+        return self.run(kill_after=self.random.uniform(0, 0.05), requests=requests)
+
+    def run(self, kill_after: float | None = None, *, requests: int = 0) -> int:
+        """Run the command; returns its exit status.
+
+        Args:
+            kill_after: Kill it after so many seconds; `None` lets it come to its end.
+            requests: The seconds count from when the site has had so many of its requests.
+        """
         listed = self.out.parent / "urls.txt"
         listed.write_text("".join(f"{self.site.base}{path}\n" for path in self.paths))
         command = [sys.executable, "-m", "pooledhttp", "fetch", "-q", "--engine", self.engine]
@@ -60,6 +77,8 @@ class Crashes:
             stderr=subprocess.PIPE,
         )
         try:
+            while process.poll() is None and len(self.site.requests) - asked_before < requests:
+                time.sleep(0.005)
             said = process.communicate(timeout=kill_after if kill_after is not None else 600)[1]
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)

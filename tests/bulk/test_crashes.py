@@ -23,7 +23,7 @@ LONG_THREADS = pytest.param("threads", marks=pytest.mark.long)
 def crash_and_finish(crashes: Crashes, kills: int, *, edit: bool) -> None:
     """Kill up to so many runs, then let one come to its end."""
     for _ in range(kills):
-        status = crashes.run(kill_after=crashes.random.uniform(0.2, 1.6))
+        status = crashes.run_until_killed()
         crashes.site.epoch += 1
         if status == 0 and not edit:
             break
@@ -38,7 +38,7 @@ def go_on_after_kills(tmp_path: Path, engine: str, *, edit: bool) -> None:
     """Servers that change, ignore ranges, or differ from each other splice no file."""
     with Site(pause=0.06).serving() as site:
         crashes = Crashes(site, tmp_path / "out", 120, seed=int(edit), engine=engine)
-        crash_and_finish(crashes, 4, edit=edit)
+        crash_and_finish(crashes, 3, edit=edit)
 
 
 @pytest.mark.parametrize("engine", [LOOP, LONG_THREADS], indirect=True)
@@ -82,7 +82,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def fill_and_finish(crashes: Crashes, disk: Path, kills: int) -> None:
     """Run until the disk is full, give it room, and run to the end."""
     for _ in range(kills):
-        crashes.run(kill_after=crashes.random.uniform(0.3, 1.5))
+        crashes.run_until_killed()
         crashes.site.epoch += 1
     ballast = disk / "ballast"
     with ballast.open("wb") as file, pytest.raises(OSError):
