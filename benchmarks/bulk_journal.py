@@ -49,7 +49,7 @@ def register(workspace: Workspace, source: Iterable[str]) -> Iterator[Task | Dow
     index = 0
     while batch := list(islice(items, BATCH)):
         steps = []
-        with workspace.journal.transaction():
+        with workspace.batch(len(batch)):
             for url in batch:
                 steps.append(workspace.register(Job.of(url), index))
                 index += 1
@@ -69,26 +69,17 @@ def first_run(workspace: Workspace, source: Iterable[str]) -> None:
 
 
 def _finish(journal: Journal, tasks: list[Task]) -> None:
-    number = 0
-    for state in (State.RECEIVED, State.DONE):
-        for task in tasks:
-            number = journal.record(
-                Update(
-                    task.row.id,
-                    int(state),
-                    200,
-                    '"5f3c-62a1b2c3d4e5f"',
-                    None,
-                    1,
-                    None,
-                    1,
-                    None,
-                    1.7e9,
-                    1.7e9,
-                )
-            )
-        if state is State.RECEIVED:
-            journal.commit(number)
+    if not tasks:
+        return
+    etag, now = '"5f3c-62a1b2c3d4e5f"', 1.7e9
+    received = [
+        Update(task.row.id, int(State.RECEIVED), 200, etag, None, 1, None, 1, None, now, now)
+        for task in tasks
+    ]
+    numbers = [journal.record(each) for each in received]
+    journal.commit(numbers[-1])
+    for each in received:
+        journal.record(each.in_state(State.DONE))
     tasks.clear()
 
 

@@ -6,6 +6,9 @@ file stands there that the run may not replace.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pooledhttp.bulk.folder import RunFolder
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.journal import Journal
@@ -16,6 +19,9 @@ __all__ = ["Claims"]
 
 #: Directories that are known to be in the journal, so that it is not asked for each name.
 _FOLDERS_REMEMBERED = 10_000
+
+#: No later batch has many more lines than one of so many.
+_LARGE_BATCH = 4096
 
 
 class Claims:
@@ -32,6 +38,25 @@ class Claims:
         self.journal = journal
         self.folder = folder
         self._known_folders: set[str] = set()
+        #: What stands in the directory, as `folded` gives it, while a batch is registered.
+        self._standing: set[str] | None = None
+        self._is_large = False
+
+    @contextmanager
+    def batch(self, lines: int) -> Iterator[None]:
+        """Read once what stands in the directory, for the names of so many lines.
+
+        To ask for each name costs 5 us, so a list pays unless the directory has many more files
+        than the batch has lines. A run only adds files: a directory that is too large stays so.
+        """
+        if not self._is_large:
+            names = self.folder.names(2 * lines + 64)
+            self._is_large = names is None and lines >= _LARGE_BATCH
+            self._standing = None if names is None else {folded(name) for name in names}
+        try:
+            yield
+        finally:
+            self._standing = None
 
     def claim(self, job: Job, identity: str) -> tuple[str, str]:
         """Return a name that no other job has, and no foreign file; and what `folded` makes of it.
@@ -70,6 +95,8 @@ class Claims:
             return False
         if journal.has_folders and self._is_folder(key):
             return False
+        if self._standing is not None and key.partition("/")[0] not in self._standing:
+            return True
         if self.folder.is_free(name):
             return True
         size = self.folder.size_of(name)

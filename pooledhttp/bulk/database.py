@@ -6,7 +6,8 @@ that two machines share. `synchronous=NORMAL` syncs at every commit.
 Rows are found by 64-bit hashes, because an index over text would double the size of the file. A
 hash that fits is always compared with the text itself.
 
-Format 1 had no `stamp`, format 2 no `waited`. They are changed when they are opened for writing.
+Format 1 had no `stamp`, format 2 no `waited`, format 3 no short changes in
+its tail. They are changed when they are opened for writing.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ __all__ = [
 
 #: "phtp" in ASCII, so that `file` and we know the format.
 _APPLICATION_ID = 0x70687470
-_VERSION = 3
+_VERSION = 4
 
 #: Pages of the two indexes stay in memory; those of a million rows have about 40 MB.
 _CACHE_KIB = 48 * 1024
@@ -137,7 +138,11 @@ def prepare(db: sqlite3.Connection, path: str, *, read_only: bool) -> None:
     has = not is_new and has_indexes(db)
     db.execute(f"PRAGMA cache_size=-{_CACHE_KIB if has else _CACHE_WITHOUT_INDEXES_KIB}")
     if version != _VERSION:
-        steps = [f"{_SCHEMA} PRAGMA application_id={_APPLICATION_ID};" if is_new else _ADD_WAITED]
+        steps = []
+        if is_new:
+            steps.append(f"{_SCHEMA} PRAGMA application_id={_APPLICATION_ID};")
+        elif version < 3:
+            steps.append(_ADD_WAITED)
         if version < 2:
             steps.append(_ADD_STAMP.format(stamp=new_stamp()))
         steps.append(f"PRAGMA user_version={_VERSION};")

@@ -173,7 +173,7 @@ class Download(Results[DownloadResult]):
             largest = _LARGEST_BATCH_OF_A_FILE if is_file else _LARGEST_BATCH
             self._batch = min(2 * self._batch, largest)
         ready: list[Task | DownloadResult] = []
-        with self._workspace.journal.transaction():
+        with self._workspace.batch(len(items)):
             for item in items:
                 self._register(item, ready)
         self._ready.extend(ready)

@@ -26,6 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from errno import EEXIST, ELOOP, EMLINK, ENOSYS, ENOTDIR, ENOTSUP, EOPNOTSUPP, EPERM
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -211,6 +212,12 @@ class RunFolder:
             return self.size_of(name) is None
         # Nearly always true, and here the exception of `stat` would double the cost.
         return not os.access(name, os.F_OK, dir_fd=self._root, follow_symlinks=False)
+
+    def names(self, most: int) -> list[str] | None:
+        """Return what stands in the directory itself; None if that is more than `most` names."""
+        with os.scandir(self._root) as entries:
+            found = [entry.name for entry in islice(entries, most + 1)]
+        return None if len(found) > most else found
 
     def is_there(self, part: Part, name: str) -> bool:
         """Whether the file under a name is this part, linked but not yet removed from `parts/`."""

@@ -9,17 +9,22 @@ gets them at its end, sorted, which costs a quarter.
 from __future__ import annotations
 
 import hashlib
+import struct
 from array import array
 from functools import lru_cache
 
 __all__ = ["Filter", "HashTable", "hash64"]
 
 
+_first_number = struct.Struct(">q").unpack_from
+
+
 @lru_cache(maxsize=64)  # a text is looked up, and then added
 def hash64(text: str) -> int:
     """Return 64 bits of a text's digest, as the signed integer that SQLite stores; never 0."""
     digest = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
-    return int.from_bytes(digest[:8], "big", signed=True) or 1
+    number: int = _first_number(digest)[0]
+    return number or 1
 
 
 class HashTable:
@@ -69,10 +74,15 @@ class HashTable:
 
     def _grow(self) -> None:
         bigger = HashTable(2 * len(self._hashes))
+        hashes, rows, mask = bigger._hashes, bigger._rows, bigger._mask
         for number, row in zip(self._hashes, self._rows, strict=True):
-            if number:
-                bigger.add(number, row)
-        self._hashes, self._rows, self._mask = bigger._hashes, bigger._rows, bigger._mask
+            if number:  # as `add` does: a call for each would double the cost
+                at = number & mask
+                while hashes[at]:
+                    at = (at + 1) & mask
+                hashes[at] = number
+                rows[at] = row
+        self._hashes, self._rows, self._mask = hashes, rows, mask
 
 
 class Filter:

@@ -136,7 +136,9 @@ class Job:
 
         A name does not count: the journal has it.
         """
-        return (  # written out: it is asked of each line of a list
+        if len(self.__dict__) == 1 and type(self) is Job:  # as `of` makes it of a URL
+            return True
+        return (
             self.headers is None
             and self.key is None
             and self.data is None

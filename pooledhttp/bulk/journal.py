@@ -279,7 +279,7 @@ class Journal:
         """Write what was handed in to the tail, and fold that when it has become long."""
         assert self._tail is not None, "a journal that is read has no changes"
         number, changes = self._changes.waiting()
-        self._tail.append(changes)
+        self._tail.append(changes, self._tailed)
         self._tailed.update((change.id, change) for change in changes)
         self._changes.mark_committed(number, len(changes))
         if self._tail.size >= _FOLD_BYTES:

@@ -90,3 +90,7 @@ class Update(NamedTuple):
     started: float | None = None
     ended: float | None = None
     waited: float | None = None
+
+    def in_state(self, state: State) -> Update:
+        """Return the same change with another state."""
+        return Update._make((self.id, int(state), *self[2:]))

@@ -21,6 +21,9 @@ _ADDED = ("id", "identity_hash", "name_hash", "url", "identity", "name", "host")
 #: Of a new row: status, etag, modified, size, digest; attempts; error, started, ended, waited.
 _NOTHING_YET = (None, None, None, None, None, 0, None, None, None, None)
 
+#: Which of them are NULL in the row of a plain GET.
+_PLAIN = tuple(name == "identity" for name in _ADDED)
+
 _Values = list[object]
 _Pattern = tuple[bool, ...]
 
@@ -35,6 +38,7 @@ class NewRows:
         self.by_identity: dict[int, Row] = {}
         self.names: dict[int, str] = {}
         self._groups: dict[_Pattern, list[_Values]] = {}
+        self._plain: list[tuple[object, ...]] = []
 
     def has(self, identity_hash: int, name_hash: int | None) -> bool:
         """Whether a row has one of these hashes, so that it hides another one with the same."""
@@ -43,26 +47,32 @@ class NewRows:
     def add(self, row: Row, identity_hash: int, folded_name: str | None) -> None:
         """Add a row that is in no database yet."""
         self.by_identity[identity_hash] = row
-        name_hash = None if folded_name is None else hash64(folded_name)
-        if name_hash is not None and folded_name is not None:
-            self.names[name_hash] = folded_name
-        values = (row.id, identity_hash, name_hash, row.url, row.identity, row.name, row.host)
-        _put(self._groups, values)
+        if folded_name is None:
+            _put(self._groups, (row.id, identity_hash, None, row.url, row.identity, None, row.host))
+            return
+        name_hash = hash64(folded_name)
+        self.names[name_hash] = folded_name
+        number, url, identity, name, host = row[:5]
+        if identity is None:  # as nearly every row: its group is known
+            self._plain.append((number, identity_hash, name_hash, url, name, host))
+        else:
+            _put(self._groups, (number, identity_hash, name_hash, url, identity, name, host))
 
     def insert(self, db: sqlite3.Connection) -> None:
         """Insert them, and forget them."""
+        db.executemany(_insert_statement(_PLAIN), self._plain)
         for pattern, rows in self._groups.items():
             db.executemany(_insert_statement(pattern), rows)
         self.forget()
 
     def forget(self) -> None:
         """Forget them all."""
-        self.by_identity, self.names, self._groups = {}, {}, {}
+        self.by_identity, self.names, self._groups, self._plain = {}, {}, {}, []
 
 
 def new_row(number: int, url: str, identity: str | None, name: str | None, host: str) -> Row:
     """Return the row of a job that is pending."""
-    return Row(number, url, identity, name, host, 0, *_NOTHING_YET)
+    return Row._make((number, url, identity, name, host, 0, *_NOTHING_YET))
 
 
 def apply_changes(db: sqlite3.Connection, changes: Iterable[Update]) -> None:

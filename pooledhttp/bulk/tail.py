@@ -6,7 +6,9 @@ database gets what has gathered in one transaction. After a crash, and while ano
 the database *and* its tail say how things are.
 
 The file has one line for each commit: a checksum, and in JSON the stamp of the database and a list
-of changes.
+of changes. One that differs from the last change of its row, in this file, by its state alone has
+only its row and its state: a file that was received and has its name now.
+
 The transaction that takes the changes over also gives the database a new stamp, and the next line
 goes to the start of the file again. So what counts are the first lines that have the database's
 stamp. What is behind them is of the past, or was cut by a crash. A file that does not change its
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from zlib import crc32
 
@@ -56,13 +58,22 @@ class Tail:
         #: Bytes of changes in it.
         self.size = 0
 
-    def append(self, changes: Iterable[Update]) -> None:
+    def append(self, changes: Iterable[Update], before: Mapping[int, Update]) -> None:
         """Write changes, and return when they are on the disk.
+
+        Args:
+            changes: The changes.
+            before: The last change of each row that is in the file.
 
         Raises:
             OSError: They could not be written. The next call writes to the same place.
         """
-        text = _encode([self._stamp, list(changes)]).encode("ascii")
+        told: list[tuple[object, ...]] = []
+        for change in changes:
+            last = before.get(change.id)
+            is_same = last is not None and last[2:] == change[2:]
+            told.append(change[:2] if is_same else change)
+        text = _encode([self._stamp, told]).encode("ascii")
         data = b"%08x %b\n" % (crc32(text), text)
         written = 0
         while written < len(data):
@@ -101,17 +112,19 @@ def read_tail(path: str, stamp: str) -> dict[int, Update]:
     except FileNotFoundError:
         return {}
     with os.fdopen(fd, "rb") as file:
-        return {change.id: change for change in _changes(file, stamp)}
+        return _changes(file, stamp)
 
 
-def _changes(lines: Iterable[bytes], stamp: str) -> Iterator[Update]:
+def _changes(lines: Iterable[bytes], stamp: str) -> dict[int, Update]:
+    found: dict[int, Update] = {}
     for line in lines:
         # A cut line may go on with what stood there before, and be JSON all the same.
         checksum, _, text = line.rstrip(b"\n").partition(b" ")
         if checksum != b"%08x" % crc32(text):
-            return
-        found, changes = json.loads(text)
-        if found != stamp:
-            return
-        for values in changes:
-            yield Update(*values)
+            break
+        known, changes = json.loads(text)
+        if known != stamp:
+            break
+        for number, state, *others in changes:
+            found[number] = Update(number, state, *(others or found[number][2:]))
+    return found

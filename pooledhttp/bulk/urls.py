@@ -15,6 +15,8 @@ from pooledhttp.message import DEFAULT_PORTS
 
 __all__ = ["kept_query", "network_location", "origin_of", "path_and_query"]
 
+_VALUE = re.compile("=[^&]*")
+
 _PLAIN_LOCATION = re.compile(r"[A-Za-z0-9.\-]+(?::[0-9]{1,5})?")
 
 #: Query parameters that sign a request or carry a credential. They say nothing about the file.
@@ -96,6 +98,8 @@ def origin_of(url: str) -> str:
 def kept_query(query: str) -> str:
     """Decode a query and leave out what only signs the request."""
     is_coded = "%" in query
+    if not is_coded and not _has_signing(_VALUE.sub("", query)):
+        return query
     fields = query.split("&")
     names = [field.partition("=")[0] for field in fields]
     if is_coded:
@@ -104,7 +108,7 @@ def kept_query(query: str) -> str:
         if _is_signing(name):
             break
     else:
-        return unquote(query, errors="replace") if is_coded else query
+        return unquote(query, errors="replace")
     kept = [
         field
         for field, name in zip(fields, names, strict=True)
@@ -114,6 +118,12 @@ def kept_query(query: str) -> str:
 
 
 @lru_cache(maxsize=1024)  # a list has the same few names in all its lines
+def _has_signing(names: str) -> bool:
+    """Whether one of the names, with `&` between them, signs the request."""
+    return any(map(_is_signing, names.split("&")))
+
+
+@lru_cache(maxsize=1024)
 def _is_signing(name: str) -> bool:
     name = name.lower()
     return name in _SIGNING or name.startswith(_SIGNING_PREFIXES)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,8 +105,14 @@ class Workspace:
 
     # -- the input
 
+    @contextmanager
+    def batch(self, lines: int) -> Iterator[None]:
+        """Commit what the block registers, so many lines at the most, all of it or nothing."""
+        with self.journal.transaction(), self._claims.batch(lines):
+            yield
+
     def register(self, job: Job, index: int) -> Task | DownloadResult | None:
-        """Look a job up, or add it, inside a `journal.transaction`.
+        """Look a job up, or add it, inside a `batch`.
 
         Returns:
             What is to be done; or the result, if nothing is; or None for a job that was in the

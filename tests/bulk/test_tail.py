@@ -60,6 +60,31 @@ def test_what_was_committed_survives_a_crash(crash: Crash, tmp_path: Path, read_
 
 
 @pytest.mark.parametrize("read_only", [False, True])
+def test_a_change_of_the_state_alone_is_short(
+    crash: Crash, tmp_path: Path, read_only: bool
+) -> None:
+    """It stands behind the change that it goes on from, and means all of it."""
+    received = Update(crash.row.id, State.RECEIVED, 200, '"1"', None, 7, ended=1.5)
+    crash.journal.commit(crash.journal.record(received))
+    before = len(crash.tail.read_bytes())
+    crash.journal.commit(crash.journal.record(received.in_state(State.DONE)))
+    assert len(crash.tail.read_bytes()) - before < before - 40
+    row = crash.left(tmp_path / "copy", tail=crash.tail.read_bytes(), read_only=read_only)
+    assert (row.state, row.status, row.etag, row.size, row.ended) == (
+        State.DONE,
+        200,
+        '"1"',
+        7,
+        1.5,
+    )
+    with crash.journal.transaction():
+        pass
+    crash.journal.commit(crash.journal.record(received))  # the file has nothing to go on from
+    row = crash.left(tmp_path / "later", tail=crash.tail.read_bytes(), read_only=read_only)
+    assert (row.state, row.etag) == (State.RECEIVED, '"1"')
+
+
+@pytest.mark.parametrize("read_only", [False, True])
 def test_a_line_that_was_cut_does_not_count(crash: Crash, tmp_path: Path, read_only: bool) -> None:
     """Wherever it was cut; what is before it does."""
     crash.record(State.RUNNING)
