@@ -40,7 +40,7 @@ class ChunkError(ValueError):
 
 
 class ChunkDecoder:
-    """Takes one chunked body apart.
+    """Decodes one chunked body.
 
     Args:
         max_line_bytes: The most bytes of an unfinished size line, or of a trailer.

@@ -109,7 +109,7 @@ class HeadReader:
             if parser.repairs != self._repairs:
                 self._note_repairs(*(each for each in parser.repairs if each not in self._repairs))
             if parser.status >= 200 or parser.status == 101:
-                return self._describe(parser)
+                return self._make_head(parser)
             self._interim_count += 1
             most = self._limits.interim_responses
             if self._interim_count > most:
@@ -126,7 +126,7 @@ class HeadReader:
             ", ".join(names),
         )
 
-    def _describe(self, parser: HeadParser) -> Head:
+    def _make_head(self, parser: HeadParser) -> Head:
         """Turn what the parser has found into a `Head`, framing included."""
         status, version, fields = parser.status, parser.version, parser.fields
         by_name = parser.by_name

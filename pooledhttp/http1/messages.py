@@ -181,7 +181,7 @@ class WireRequest:
             share it.
         is_body_started: Whether reading a body that is not bytes has begun. Then it must be rewound
             before the request is sent again.
-        was_replayed: Whether it went out once more, because its kept connection was dead.
+        was_replayed: Whether it was sent once more, because its reused connection was dead.
     """
 
     method: bytes

@@ -5,11 +5,11 @@
                                        by httptools                                   fast_parser
 
 A parser reads heads only. It lives for one exchange, so no byte behind a response can reach the
-next one. The framing of the body is decided from the fields (`framing`), and the body is taken
-apart by this package (`response_body`, `chunks`): both are the same whichever parser is at work.
+next one. The framing of the body is decided from the fields (`framing`), and the body is
+decoded by this package (`response_body`, `chunks`): both are the same with every parser.
 
-A parser is at one head at a time, the one that it has found last, and has what it says as
-attributes: a value made for each head would cost more than reading it.
+A parser has attributes for one head, the one that it has found last. An object made for each head
+would cost more than reading the head.
 """
 
 from __future__ import annotations
@@ -25,14 +25,12 @@ class HeadParser(Protocol):
     Attributes:
         name: The library that has read the head, such as `"h11"`.
         repairs: What was repaired in the heads so far: names of rows of `odd_heads`, each once.
-        rest: The bytes that have arrived behind the head.
         status: The status code of the head, interim or final.
         reason: Its reason phrase, perhaps empty.
         version: Such as `b"1.1"`.
         fields: Name and value pairs, names as the server wrote them. A Content-Length that is
             repeated with the same number may be there once.
         by_name: The fields by lower-case name. Of repeated ones it has the last.
-        repeats_length: Whether such a number is missing in `fields`.
     """
 
     name: str
@@ -57,8 +55,8 @@ class HeadParser(Protocol):
 
     @property
     def rest(self) -> bytes:
-        """See above; known once `next_head` has found a head."""
+        """The bytes that have arrived behind the head; known once `next_head` has found one."""
 
     @property
     def repeats_length(self) -> bool:
-        """See above."""
+        """Whether a repeated Content-Length is there only once in `fields`."""

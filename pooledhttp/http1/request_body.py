@@ -143,9 +143,9 @@ class Upload:
             # response before each piece but the first.
             if is_streamed and number and self._must_stop():
                 return False
-            if not self._write_block(sender.frame(piece)):
+            if not self._write_framed(sender.frame(piece)):
                 return False
-        return self._write_block(sender.frame_end())
+        return self._write_framed(sender.frame_end())
 
     def send_rest(self, data: memoryview) -> bool:
         """Write the rest of a head, unless the server has responded and wants no more.
@@ -153,9 +153,9 @@ class Upload:
         Returns:
             Whether all was written.
         """
-        return not self._must_stop() and self._write_block(data)
+        return not self._must_stop() and self._write_framed(data)
 
-    def _write_block(self, data: bytes | memoryview) -> bool:
+    def _write_framed(self, data: bytes | memoryview) -> bool:
         """Write one framed piece of a body; `False` when the server wants no more of it."""
         sender, plan = self._sender, self._plan
         if plan.total.expired:  # the caller's body took too long to give this piece

@@ -118,10 +118,10 @@ def field_block(request: WireRequest) -> bytes:
 
 
 def is_plain_head(request: WireRequest) -> bool:
-    """Whether nothing in a head needs h11's check: it has only what h11 accepts.
+    """Whether h11 surely accepts a head, so that it need not check it.
 
-    That is one `Host`, tokens for names, and visible characters, parted by blanks, for values.
-    What is not plain may be valid all the same.
+    A plain head has one `Host`, tokens for names, and visible characters, with blanks between them,
+    for values. Other heads may be valid as well: h11 checks them.
     """
     names, values = zip(*request.headers, strict=True) if request.headers else ((), ())
     breaks = len(names) - 1
@@ -241,8 +241,8 @@ def _encode(target: str) -> bytes:
         raise InvalidURL(f"The URL {target!r} has characters that are not ASCII.") from error
 
 
-def _stay() -> None:
-    """Rewind a body that does not move."""
+def _need_not_rewind() -> None:
+    """Do nothing: reading bytes, or an iterable that is no iterator, does not use them up."""
 
 
 def rewinder(content: Any) -> Callable[[], None] | None:
@@ -251,10 +251,10 @@ def rewinder(content: Any) -> Callable[[], None] | None:
     `None` if the body can be sent only once, as an iterator or a pipe.
     """
     if content is None or isinstance(content, bytes):
-        return _stay
+        return _need_not_rewind
     if not hasattr(content, "read"):
         is_iterator = iter(content) is content if hasattr(content, "__iter__") else True
-        return None if is_iterator else _stay
+        return None if is_iterator else _need_not_rewind
     try:
         position = content.tell()
         if not content.seekable():

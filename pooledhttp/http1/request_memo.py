@@ -4,11 +4,11 @@
 
 Most requests to one origin have the same fields. Their encoding and h11's checks cost a quarter of
 a small request, and their result is the same each time. It is kept here and used again as long as
-method, fields and their order are equal. A target that is not plain takes the whole way, so that it
-is checked together with its fields.
+method, fields and their order are equal. A request whose target is not plain is built from the
+start (`build_request`), so that its target is checked together with its fields.
 
-Of fields that hold credentials no memo keeps the value: it is encoded and checked for each request,
-and put into its place. One that is not plain takes the whole way.
+No value of a field with credentials is kept: it is encoded and checked for each request, and put
+into its place. A request with such a value that is not plain is built from the start, too.
 """
 
 from __future__ import annotations

@@ -96,13 +96,13 @@ class ResponseBody:
         """
         if self.pieces:
             return self.pieces.popleft()
-        return self._next_state()
+        return self._end_or_failure()
 
     def take_all(self) -> bytes | None:
         """Return all pieces that have been decoded, as one; else the same as `next_piece`."""
         pieces = self.pieces
         if not pieces:
-            return self._next_state()
+            return self._end_or_failure()
         whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         return whole
@@ -119,7 +119,8 @@ class ResponseBody:
                 pieces.appendleft(piece[len(part) :])
         return done
 
-    def _next_state(self) -> bytes | None:
+    def _end_or_failure(self) -> bytes | None:
+        """Without pieces: raise the error, or return `b""` at the end and `None` before it."""
         if self._failure is not None:
             raise copy_without_tracebacks(self._failure)
         return b"" if self.has_ended else None

@@ -34,7 +34,7 @@ from pooledhttp.pool.core import PoolCore
 from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot, WaitingCaller, WaitState
 from pooledhttp.pool.lease import Lease
 from pooledhttp.pool.probing import replace_dead_locked, return_alive_locked
-from pooledhttp.pool.queue import Shortage, count_timeout_locked, leave_queue_locked
+from pooledhttp.pool.queue import ReachedLimit, count_timeout_locked, leave_queue_locked
 from pooledhttp.timing import Deadline
 
 __all__ = ["find_slot", "end_failed_acquire", "replace_dead_until_alive"]
@@ -160,38 +160,38 @@ def _report_timeout(
     """Count the timeout of a caller, emit the event, and return the error to raise."""
     # Not `Thread.is_alive`: in Python 3.11 an interrupt in it marks a running thread as ended.
     running = threading.enumerate()
-    shortage = core.step(count_timeout_locked, key_state)
+    reached = core.step(count_timeout_locked, key_state)
     if core.listeners:
         core.listeners.emit(WaitTimedOut(key_state.origin, waited_seconds))
     # The slots are read without the lock: a text may tell of a lease that ends at this moment.
-    slots = sorted(shortage.slots, key=lambda slot: slot.taken_at)
+    slots = sorted(reached.slots, key=lambda slot: slot.taken_at)
     holders = tuple(_holder_text(slot, core.now(), running) for slot in slots[:_MAX_HOLDERS])
     return PoolTimeout(
-        _timeout_text(key_state.origin, waited_seconds, shortage, holders),
+        _timeout_text(key_state.origin, waited_seconds, reached, holders),
         origin=key_state.origin,
         waited_seconds=waited_seconds,
-        in_use=len(shortage.slots),
-        limit=None if shortage.limit == UNLIMITED else shortage.limit,
-        waiting=shortage.waiting,
+        in_use=len(reached.slots),
+        limit=None if reached.limit == UNLIMITED else reached.limit,
+        waiting=reached.waiting,
         holders=holders,
     )
 
 
 def _timeout_text(
-    origin: str, waited_seconds: float, shortage: Shortage, holders: Collection[str]
+    origin: str, waited_seconds: float, reached: ReachedLimit, holders: Collection[str]
 ) -> str:
     """Return the message of a timeout: what is in use, what to do, and who holds connections."""
     text = f"No connection to {origin} became free in {waited_seconds:.1f} s "
-    if not shortage.setting:
+    if not reached.setting:
         return text + "(one is free now). Try again, or wait longer: raise acquire_timeout."
     text += (
-        f"(in use {len(shortage.slots)} of {shortage.limit}, waiting {shortage.waiting}). "
-        f"Close responses you have finished reading, or raise {shortage.setting}."
+        f"(in use {len(reached.slots)} of {reached.limit}, waiting {reached.waiting}). "
+        f"Close responses you have finished reading, or raise {reached.setting}."
     )
     if holders:
         text += " Held: " + "; ".join(holders) + "."
-    if len(shortage.slots) > len(holders):
-        text += f" And {len(shortage.slots) - len(holders)} more."
+    if len(reached.slots) > len(holders):
+        text += f" And {len(reached.slots) - len(holders)} more."
     return text
 
 

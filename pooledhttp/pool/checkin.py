@@ -73,8 +73,8 @@ def release_locked(
     slot.idle_since = now
     slot.keep_until = slot.retire_at
     slot.watch = None
-    # These two need no new value. They get one so that their old floats are freed now, while they
-    # are in the processor's cache, and not when the slot is taken again.
+    # These two need no new value. Their old floats are freed now, while they are in the processor's
+    # cache, and not when the slot is taken again.
     slot.taken_at = now
     slot.idle_before = 0.0
     if announced_seconds is not None:

@@ -11,6 +11,7 @@ older mark is between half a minute and a minute old.
 from __future__ import annotations
 
 from bisect import bisect_left
+from typing import NamedTuple
 
 from pooledhttp.pool.reasons import MAX_REASONS, OTHER, ClosedCounts
 from pooledhttp.pool.stats import (
@@ -26,6 +27,16 @@ __all__ = ["Counters"]
 
 #: A mark is moved when it is this old, so a rate is measured over one to two such periods.
 _PERIOD_SECONDS = 30.0
+
+
+class _Mark(NamedTuple):
+    """What had been counted at a moment."""
+
+    at: float
+    acquired: int
+    ended: int
+    hold_seconds: float
+    created: int
 
 
 class Counters:
@@ -54,7 +65,7 @@ class Counters:
         self.hold_counts = [0] * (len(BOUNDS_SECONDS) + 1)
         self.wait_seconds = 0.0
         self.wait_counts: list[int] | None = None  # for most keys no caller ever waits
-        self.newer = self.older = (now, 0, 0, 0.0, 0)  # see `roll_marks`
+        self.newer = self.older = _Mark(now, 0, 0, 0.0, 0)
         self.roll_at = now + _PERIOD_SECONDS
 
     def count_wait(self, seconds: float) -> None:
@@ -77,27 +88,24 @@ class Counters:
         closed[reason] = closed.get(reason, 0) + 1
 
     def roll_marks(self, now: float, serving: int) -> None:
-        """Make a new mark; to be called when `now` has reached `roll_at`.
-
-        A mark is a tuple: the time, leases acquired, leases ended, seconds held, resources created.
-        """
+        """Make a new mark; to be called when `now` has reached `roll_at`."""
         self.older = self.newer
         ended = sum(self.hold_counts)
-        self.newer = (now, ended + serving, ended, self.hold_seconds, self.created)
+        self.newer = _Mark(now, ended + serving, ended, self.hold_seconds, self.created)
         if now - self.roll_at > _PERIOD_SECONDS:  # unused for long: the old mark gives no rate
             self.older = self.newer
         self.roll_at = now + _PERIOD_SECONDS
 
     def recent_rates(self, now: float, serving: int) -> tuple[float, float, float]:
         """Return leases per second, mean hold in seconds, and creations per second."""
-        at, acquired_before, ended_before, hold_seconds, created = self.older
+        before = self.older
         # A span of a millisecond, right after the first lease, would give thousands per second.
-        span = max(now - at, 1.0)
+        span = max(now - before.at, 1.0)
         ended = sum(self.hold_counts)
-        recent = ended - ended_before
-        mean = (self.hold_seconds - hold_seconds) / recent if recent else 0.0
-        per_second = max(ended + serving - acquired_before, 0) / span
-        return per_second, mean, (self.created - created) / span
+        recent = ended - before.ended
+        mean = (self.hold_seconds - before.hold_seconds) / recent if recent else 0.0
+        per_second = max(ended + serving - before.acquired, 0) / span
+        return per_second, mean, (self.created - before.created) / span
 
     def add(self, other: Counters) -> None:
         """Add the counters of a key whose state is dropped."""

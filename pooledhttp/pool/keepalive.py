@@ -75,9 +75,8 @@ class KeepAlive:
 
     def __init__(self) -> None:
         self._assumed_alive = _START_SECONDS  # the trusted age before margins; each close lowers it
-        self._longest_alive = (
-            0.0  # the greatest age at which one was alive; a confirmed close lowers it
-        )
+        # The greatest age at which one was alive; a confirmed close lowers it.
+        self._longest_alive = 0.0
         self._announced = inf  # the announced idle limit, less the margin
         self._is_announcement_wrong = False  # the peer has closed one before that
         self._early_close_at = -inf  # when the last incident of early closes began

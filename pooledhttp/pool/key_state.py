@@ -70,9 +70,8 @@ class Slot(Generic[K, R]):
         self.idle_before = 0.0  # how long it had been idle when the present lease got it
         self.taken_at = 0.0  # when the present lease got it
         self.uses = 0  # requests, for `max_requests`
-        self.serves_request = (
-            True  # False while its lease serves no request: it warms the key, or probes
-        )
+        # False while its lease serves no request: it warms the key, or probes.
+        self.serves_request = True
         self.lease: weakref.ref[Lease[K, R]] | None = None  # the present one, or else the last
         self.watch: LeaseWatch | None = None  # of the present lease, if leak detection is on
 
@@ -125,8 +124,8 @@ class KeyState(Generic[K, R]):
     """The state of one key.
 
     `open` counts all its slots: those in use, idle and closing. `in_use` counts the slots that have
-    a lease. Parts of it are `dialling` (the slot is empty) and `not_serving` (the lease serves no
-    request, because it warms the key or probes a resource); `serving` is the rest of `not_serving`.
+    a lease. Of these, `dialling` counts the empty ones, and `not_serving` those whose lease serves
+    no request, because it warms the key or probes a resource. `serving` counts the others.
 
     Like every object in a `PoolState`, it needs the lock of the pool.
     """
@@ -174,9 +173,8 @@ class KeyState(Generic[K, R]):
         self.keepalive = KeepAlive()
         # Copies of numbers of `keepalive`, so that a request need not read that object as well.
         self.idle_limit = inf  # idle this long, a resource is not used: by the settings, or learned
-        self.proved_alive_seconds = (
-            0.0  # the longest idle time after which a resource was found alive
-        )
+        # The longest idle time after which a resource was found alive.
+        self.proved_alive_seconds = 0.0
         self.counters = Counters(now)
         self.idle_timeout = inf
         self.max_open = self.max_idle = UNLIMITED

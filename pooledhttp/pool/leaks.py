@@ -111,7 +111,7 @@ class LeaseTracker:
         self._notes.clear()
 
     def begin(self) -> None:
-        """Forget all notes."""
+        """Begin a test: forget all notes."""
         self._notes.clear()
         self._scope = 0
 

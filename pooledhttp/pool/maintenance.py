@@ -21,7 +21,6 @@ from pooledhttp.pool.lease import Lease
 from pooledhttp.pool.pool_wide import (
     add_drainer_locked,
     count_new_leaks_locked,
-    drop_unused_locked,
     evict_locked,
     expire_locked,
     removed_stats_locked,
@@ -31,6 +30,7 @@ from pooledhttp.pool.pool_wide import (
     snapshots_locked,
 )
 from pooledhttp.pool.probing import discard_dead_locked, lend_oldest_locked, return_alive_locked
+from pooledhttp.pool.state import PoolState
 from pooledhttp.pool.stats import Advice, OriginStats, PoolStats, merge_stats
 from pooledhttp.timing import Deadline
 
@@ -75,7 +75,7 @@ class PoolMaintenance(Generic[K, R]):
         soonest = inf
         for key_states in self._key_states_in_parts():
             soonest = min(soonest, core.step(expire_locked, key_states))
-        core.step(drop_unused_locked)
+        core.step(PoolState.drop_unused_locked)
         if core.watches_leaks:
             soonest = min(soonest, self.report_leaks())
         core.emit_events()

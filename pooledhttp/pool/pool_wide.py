@@ -4,7 +4,6 @@
                        evict_locked         close the resources of a key
                        snapshots_locked     copy their numbers
     for all            count_new_leaks_locked  count the leases that are not used any more
-                       drop_unused_locked   drop the states of unused keys
                        shortage_locked      which keys have too few idle resources
                        resize_locked        apply new settings
                        shut_down_locked     close the pool for good
@@ -32,7 +31,6 @@ from pooledhttp.runtime import Waiter
 
 __all__ = [
     "add_drainer_locked",
-    "drop_unused_locked",
     "removed_stats_locked",
     "evict_locked",
     "expire_locked",
@@ -78,11 +76,6 @@ def _expire_key_locked(state: PoolState[K, R], now: float, key_state: KeyState[K
         state.idle_total -= 1
         close_unusable_locked(state, now, slot)
     return soonest
-
-
-def drop_unused_locked(state: PoolState[K, R], now: float) -> None:
-    """Drop the states of keys that have been unused for long."""
-    state.drop_unused_locked(now)
 
 
 def count_new_leaks_locked(
@@ -192,7 +185,13 @@ def add_drainer_locked(state: PoolState[K, R], now: float, waiter: Waiter) -> bo
 
 def shortage_locked(state: PoolState[K, R], now: float) -> list[tuple[K, int]]:
     """Return the keys with fewer idle slots than their minimum, and how many are missing."""
-    return state.shortage_locked()
+    found = []
+    for key_state in state.keys_with_minimum():
+        missing = key_state.min_idle - len(key_state.idle) - key_state.not_serving
+        missing = min(missing, key_state.max_open - key_state.open)
+        if missing > 0:
+            found.append((key_state.key, missing))
+    return found
 
 
 def snapshots_locked(

@@ -17,7 +17,7 @@ from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot, WaitingCaller, 
 from pooledhttp.pool.state import PoolState
 
 __all__ = [
-    "Shortage",
+    "ReachedLimit",
     "count_timeout_locked",
     "enqueue_locked",
     "free_closed_slot_locked",
@@ -59,8 +59,8 @@ def leave_queue_locked(
     return True
 
 
-class Shortage(NamedTuple):
-    """Why a caller got no slot: the limit that is reached, and who holds the slots.
+class ReachedLimit(NamedTuple):
+    """The limit for which a caller got no slot, and who holds the slots.
 
     Attributes:
         setting: The name of the limit; empty if a slot has become free meanwhile.
@@ -75,16 +75,18 @@ class Shortage(NamedTuple):
     slots: list[Slot[Any, Any]]
 
 
-def count_timeout_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> Shortage:
+def count_timeout_locked(
+    state: PoolState[K, R], now: float, key_state: KeyState[K, R]
+) -> ReachedLimit:
     """Count a caller that got no slot in time, and return why."""
     key_state.counters.acquire_timeouts += 1
     slots = list(state.held.values())
     waiting = len(key_state.waiting) + 1
     if key_state.open >= key_state.max_open:
         slots = [slot for slot in slots if slot.key_state is key_state]
-        return Shortage("max_per_host", key_state.max_open, waiting, slots)
+        return ReachedLimit("max_per_host", key_state.max_open, waiting, slots)
     setting = "max_total" if state.open_total >= state.max_total else ""
-    return Shortage(setting, state.max_total, waiting, slots)
+    return ReachedLimit(setting, state.max_total, waiting, slots)
 
 
 def serve_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> None:

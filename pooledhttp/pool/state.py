@@ -16,6 +16,9 @@ calls code of the user. They note what has to happen after the lock is released:
 in `deferred`, events in `events`. A *step* is a function that `core` runs; it is indivisible, and a
 test can call it alone. The others are parts of steps.
 
+In the texts of these modules "a key" often stands for its `KeyState`: a key with idle slots is one
+whose `KeyState` has them in `idle`.
+
 A slot is in exactly one of three containers: `held` (a lease has it), the `idle` list of its key,
 or `closing`. `open` counts all three. So connections that are being dialled or closed count too,
 and the limits hold for open sockets.
@@ -118,16 +121,6 @@ class PoolState(Generic[K, R]):
         else:
             self._with_minimum.pop(key_state.key, None)
 
-    def shortage_locked(self) -> list[tuple[K, int]]:
-        """Return the keys with fewer idle slots than their minimum, and how many are missing."""
-        found = []
-        for key_state in self._with_minimum.values():
-            missing = key_state.min_idle - len(key_state.idle) - key_state.not_serving
-            missing = min(missing, key_state.max_open - key_state.open)
-            if missing > 0:
-                found.append((key_state.key, missing))
-        return found
-
     def keys_with_minimum(self) -> list[KeyState[K, R]]:
         """Return the keys with a minimum of idle resources.
 
@@ -140,9 +133,8 @@ class PoolState(Generic[K, R]):
         if not key_state.open and not key_state.waiting:
             self._unused[key_state.key] = now
             self._unused.move_to_end(key_state.key)
-            self.drop_unused_locked(
-                now, at_most=2
-            )  # two for each one noted, so that they get fewer
+            # Two for each one noted, so that they get fewer.
+            self.drop_unused_locked(now, at_most=2)
 
     def mark_used_locked(self, key_state: KeyState[K, R]) -> None:
         """Note that a key is about to be used, so that its state is not dropped."""

@@ -107,24 +107,26 @@ class Attempt:
                 last response the one to give.
             BodySpent: A retry was due and the body cannot be sent again; likewise.
         """
-        told_when = bool(response.headers.get("Retry-After"))
-        return self.refused_status(response.status, told_when, lambda: response)
+        has_retry_after = bool(response.headers.get("Retry-After"))
+        return self.refused_status(response.status, has_retry_after, lambda: response)
 
     def refused_status(
-        self, status: int, told_when: bool, response: Callable[[], BaseHTTPResponse]
+        self, status: int, has_retry_after: bool, response: Callable[[], BaseHTTPResponse]
     ) -> bool:
         """Do what `refused` does, without a response as long as its status is not refused.
 
         Args:
             status: The status code.
-            told_when: Whether the response has a `Retry-After` field that is not empty.
+            has_retry_after: Whether the response has a `Retry-After` field that is not empty.
             response: Returns the response.
         """
-        return self._attempts._refused(status, told_when, response, self.number)
+        return self._attempts._refused(status, has_retry_after, response, self.number)
 
-    def refused_by_policy(self, response: BaseHTTPResponse, *, told_when: bool) -> bool:
+    def refused_by_policy(self, response: BaseHTTPResponse, *, has_retry_after: bool) -> bool:
         """Do what `refused` does for a response that the policy has refused already."""
-        return self._attempts._retry_refused(response.status, told_when, response, self.number)
+        return self._attempts._retry_refused(
+            response.status, has_retry_after, response, self.number
+        )
 
     @property
     def policy(self) -> urllib3.Retry:
@@ -246,18 +248,18 @@ class Attempts:
     def _refused(
         self,
         status: int,
-        told_when: bool,
+        has_retry_after: bool,
         get_response: Callable[[], BaseHTTPResponse],
         number: int,
     ) -> bool:
-        if told_when and status in _PAUSING_STATUSES:
+        if has_retry_after and status in _PAUSING_STATUSES:
             self._pause_origin(get_response())
-        if not self.policy.is_retry(self._method, status, told_when):
+        if not self.policy.is_retry(self._method, status, has_retry_after):
             return False
-        return self._retry_refused(status, told_when, get_response(), number)
+        return self._retry_refused(status, has_retry_after, get_response(), number)
 
     def _retry_refused(
-        self, status: int, told_when: bool, response: BaseHTTPResponse, number: int
+        self, status: int, has_retry_after: bool, response: BaseHTTPResponse, number: int
     ) -> bool:
         try:
             policy = self.policy.increment(
@@ -270,7 +272,7 @@ class Attempts:
             exhausted = caused(MaxRetryError(self._pool, self._url, reason), reason)
             obstacle = self._obstacle(delay, reason, exhausted)
             # A 429 without Retry-After is retried because the user named it: the count is theirs.
-            is_free = status == 429 and not told_when
+            is_free = status == 429 and not has_retry_after
             if obstacle is None and not self._pay() and not is_free:
                 logger.info("The retry budget of %s is used up; giving up", self._origin)
                 obstacle = caused(self._budget_spent(reason), reason)

@@ -42,12 +42,12 @@ class FirstAttempt:
         self._begun().failed(error)
 
     def refused_status(
-        self, status: int, told_when: bool, response: Callable[[], BaseHTTPResponse]
+        self, status: int, has_retry_after: bool, response: Callable[[], BaseHTTPResponse]
     ) -> bool:
         """Decide about a response, as `Attempt.refused_status` does."""
-        if not self.policy.is_retry(self._method, status, told_when):
+        if not self.policy.is_retry(self._method, status, has_retry_after):
             return False
-        return self._begun().refused_by_policy(response(), told_when=told_when)
+        return self._begun().refused_by_policy(response(), has_retry_after=has_retry_after)
 
     def _begun(self) -> Attempt:
         self.rest = iter(self._make())

@@ -78,7 +78,7 @@ class HookedCall:
         plan: TimeoutPlan,
         replay: Replay,
     ) -> WireResponse:
-        """Do what `Transport.exchange` does, with the hooks around it.
+        """Call `exchange` with the hooks around it.
 
         Args:
             exchange: `Transport.exchange`.

@@ -3,7 +3,7 @@
 Tracers that know only the standard library replace `HTTPConnection.putrequest` and `getresponse`.
 They start a span in the first, add fields to the request there, and end the span in the second.
 Requests of this package do not pass through http.client. So while one of the two is replaced, this
-hook makes an `HTTPConnection` that has no socket and goes through their motions::
+hook makes an `HTTPConnection` without a socket, and calls the methods as for a real request::
 
     before    putrequest, endheaders     the fields that were put are copied to the real request
     after     getresponse                reads a head with the status and fields of the response, or
@@ -69,7 +69,7 @@ class _StandIn(http.client.HTTPConnection):
 
 
 class _SecureStandIn(_StandIn, http.client.HTTPSConnection):
-    """The same for https: tracers look at the class or at the default port."""
+    """The stand-in for https: tracers look at the class or at the default port."""
 
 
 class _Head(io.BytesIO):
@@ -109,7 +109,7 @@ class _Socket:
 
 
 def http_client_hook(request: OutgoingRequest) -> Callable[[RequestOutcome], object] | None:
-    """Have http.client's replaced methods see a request; see the module."""
+    """Show a request to the replaced methods of http.client; see the text of the module."""
     parts = urlsplit(request.url)
     if parts.hostname is None or parts.scheme not in ("http", "https"):
         return None  # a Unix socket: http.client would not know it either

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TransportManager"]
 
-#: How many values of `timeout=` have their limits kept. Programs use a handful.
+#: How many plans are kept, each for one value of `timeout=`. Programs use a handful of values.
 _MAX_PLANS = 32
 
 
@@ -223,7 +223,7 @@ class TransportManager:
                 self._open_users.pop(key, None)
 
     def plan(self, timeout: object) -> TimeoutPlan:
-        """Turn any accepted `timeout=` into limits; those of one number are kept.
+        """Turn any accepted `timeout=` into a plan; the plan of a number or `None` is kept.
 
         Raises:
             ValueError: It is no timeout.

@@ -47,7 +47,7 @@ class Call:
         target: A path, or a whole URL over a forward proxy.
         headers: Header fields.
         body: `None`, str, bytes, a file or an iterable.
-        policy: What is tried again, how often, and after which pause.
+        policy: Which failures are retried, how often, and after which pauses.
         plan: The timeouts.
         chunked: Send the body in chunks.
         is_streamed: The caller reads the body as it comes.
@@ -93,7 +93,7 @@ def send(
     destination: Destination,
     manager: TransportManager,
     replay: Replay,
-    label: object = None,
+    pool_label: object = None,
 ) -> Arrival:
     """Send the call until there is a response to return, or the policy gives up.
 
@@ -101,11 +101,11 @@ def send(
         call: What to send.
         destination: Where to.
         manager: The pool, and the retry budget and pauses of its origins.
-        replay: What is sent again when a reused connection turns out dead.
-        label: The pool that urllib3's error messages name first.
+        replay: Which requests are sent again when a reused connection is dead.
+        pool_label: The pool that urllib3's error messages name first.
 
     Raises:
-        urllib3.exceptions.HTTPError: What failed, as `MaxRetryError` where the policy gave up.
+        urllib3.exceptions.HTTPError: It failed; `MaxRetryError` if the policy gave up.
         PoolTimeout: No connection became free in time.
         PoolClosed: The pool was shut down.
     """
@@ -120,7 +120,7 @@ def send(
         # without credentials, for messages
         url=without_credentials(call.target) if destination.is_forwarded else call.target,
     )
-    make = partial(_attempts, call, destination, manager, request, label)
+    make = partial(_attempts, call, destination, manager, request, pool_label)
     # Read the body here if a failed read can be retried. In urllib3's `Retry` a count of `None`
     # sets no limit of its own, and `False` equals 0.
     reads_body_here = not call.is_streamed and policy.total != 0 and policy.read != 0
@@ -137,9 +137,9 @@ def send(
             arrival = Arrival(
                 response, response.head, call.method, call.target, attempt.policy, monotonic()
             )
-            told_when = arrival.has_value("retry-after")
+            has_retry_after = arrival.has_value("retry-after")
             # Ask the policy before reading: the body of a refused response may be endless.
-            if not attempt.refused_status(arrival.status, told_when, arrival.raw):
+            if not attempt.refused_status(arrival.status, has_retry_after, arrival.raw):
                 try:
                     if reads_body_here and arrival.status not in _REDIRECTS:
                         response.read_ahead()
@@ -156,7 +156,7 @@ def _attempts(
     destination: Destination,
     manager: TransportManager,
     request: WireRequest,
-    label: object,
+    pool_label: object,
 ) -> Attempts:
     return Attempts(
         call.policy,
@@ -165,7 +165,7 @@ def _attempts(
         origin=destination.origin,
         runtime=manager.runtime,
         deadline=call.plan.total,
-        pool_label=label,
+        pool_label=pool_label,
         budget=manager.budget,
         pauses=manager.pauses,
         can_resend=lambda: request.can_be_sent,

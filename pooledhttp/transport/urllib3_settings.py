@@ -143,7 +143,7 @@ def proxy_url(proxy: str) -> str:
 
 
 class SOCKSProxyManager(PoolManager):
-    """Hands out pools whose connections go through a SOCKS proxy.
+    """Returns pools whose connections go through a SOCKS proxy.
 
     Args:
         proxy_url: `socks5h://user:password@host:port`, or another SOCKS version.

@@ -39,8 +39,8 @@ class Later(Run):
             if isinstance(outcome, Exception):
                 attempt.failed(outcome)
                 continue
-            told_when = "Retry-After" in outcome.headers
-            if not attempt.refused_status(outcome.status, told_when, lambda: outcome):  # noqa: B023
+            has_retry_after = "Retry-After" in outcome.headers
+            if not attempt.refused_status(outcome.status, has_retry_after, lambda: outcome):  # noqa: B023
                 self.policy = attempt.policy
                 return outcome
         raise AssertionError("the loop ended without an outcome")
