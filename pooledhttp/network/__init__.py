@@ -1,4 +1,4 @@
-"""Reaching a server by names, addresses, sockets, TLS and proxies; the result is a byte stream.
+"""Makes byte streams to servers: looks names up, connects sockets, uses proxies, does TLS.
 
 Everything goes through `Connector.connect(route, deadline)`. This subpackage knows no HTTP:
 the function that speaks CONNECT is passed in.

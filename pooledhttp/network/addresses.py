@@ -1,4 +1,4 @@
-"""Addresses, and what turns names into them.
+"""Addresses, and the resolvers that look them up.
 
 An IP literal needs no resolver. `Resolver` is the Protocol; `StaticResolver` has a table;
 `resolve.SystemResolver` asks the operating system.
@@ -18,7 +18,7 @@ __all__ = ["Address", "Resolver", "StaticResolver", "literal"]
 
 
 class Address(NamedTuple):
-    """One place to dial.
+    """One address to connect to.
 
     Attributes:
         family: `socket.AF_INET` or `socket.AF_INET6`.
@@ -30,7 +30,7 @@ class Address(NamedTuple):
 
 
 class Resolver(Protocol):
-    """What turns names into addresses. An implementation may wait through `runtime` only."""
+    """Looks up the addresses of a name. An implementation waits through `runtime` only."""
 
     def resolve(
         self, host: str, port: int, deadline: Deadline, runtime: Runtime
@@ -44,10 +44,10 @@ class Resolver(Protocol):
 
 
 def literal(host: str, port: int) -> Address | None:
-    """Return the address that `host` is, or None for a name, which takes a resolver.
+    """Return the address if `host` is one; None for a name, which needs a resolver.
 
     Args:
-        host: Name, IPv4 address, or IPv6 address without brackets; a zone id is understood.
+        host: Name, IPv4 address, or IPv6 address without brackets, perhaps with a zone id.
         port: TCP port.
     """
     if ":" in host:
@@ -73,11 +73,11 @@ def _scope(zone: str) -> int:
 
 
 class StaticResolver:
-    """Looks in a table first, and asks another resolver for the rest.
+    """Looks names up in a table, and asks another resolver for other names.
 
     Args:
         table: Addresses (IP literals) by name.
-        fallback: Asked for names that are not in the table. None refuses them.
+        fallback: Asked for names that are not in the table. With None they do not exist.
     """
 
     def __init__(self, table: dict[str, Sequence[str]], fallback: Resolver | None = None) -> None:

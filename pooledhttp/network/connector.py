@@ -1,13 +1,13 @@
-"""From a route to a connected stream: all steps from an empty lease to "send the request".
+"""Makes a connected stream for a route, step by step.
 
     direct        resolve ─> race ─────────────────────────────────> [TLS]
     http proxy    resolve ─> race ─> (forwarded) | CONNECT ────────> [TLS]
     https proxy   resolve ─> race ─> TLS to it ─> (as above) ──────> [TLS in TLS]
     socks proxy   resolve ─> race ─> SOCKS (resolve target) ───────> [TLS]
 
-All steps share one deadline. When a step fails, by error, deadline, Ctrl-C or cancellation, the
-socket is closed before the error leaves. Errors are faults (`exceptions`) that name the origin, the
-step, and what to do.
+All steps share one deadline. When a step fails, by an error, the deadline, Ctrl-C or a
+cancellation, the socket is closed before the error is raised. Errors are faults (`exceptions`) that
+name the origin, the step, and what to do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pooledhttp.network.resolve import SystemResolver, default_resolver
 from pooledhttp.network.route import UNIX_SCHEME, Proxy, Route, TlsSettings
 from pooledhttp.network.socks import open_tunnel
 from pooledhttp.network.stream import Stream
-from pooledhttp.network.tls.handshake import Handshake, explain, start_tls
+from pooledhttp.network.tls.handshake import TlsPeer, handshake_fault, start_tls
 from pooledhttp.network.tls.sessions import SessionStore
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ class Connector:
 
     Args:
         runtime: How to wait.
-        resolver: Looks names up for routes that bring no resolver. None asks the system.
-        tunnel: Speaks CONNECT to HTTP proxies, which takes an HTTP parser and so lives above. It
-            raises a `Fault` or `OSError` when the proxy refuses. None: no tunnels.
-        sessions: Where TLS sessions are remembered. None makes a store of this connector's own.
-        attempt_delay: Seconds between the starts of attempts at a host's addresses.
+        resolver: Looks names up for routes without a resolver. None asks the system.
+        tunnel: Sends CONNECT to HTTP proxies. It needs an HTTP parser, which this package must not
+            import. It raises a `Fault` or `OSError` if the proxy refuses. None allows no tunnels.
+        sessions: Keeps TLS sessions. None makes a store for this connector alone.
+        attempt_delay: Seconds between the starts of attempts at the addresses of a host.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class Connector:
         self._attempt_delay = attempt_delay
 
     def connect(self, route: Route, deadline: Deadline, on_step: OnStep | None = None) -> Stream:
-        """Connect as `route` says.
+        """Connect to the origin of a route, with its settings.
 
         Args:
-            route: Where to and on which terms.
-            deadline: Bounds all steps together.
+            route: The origin and the settings.
+            deadline: Limits all steps together.
             on_step: Called with the name of each step when the step begins. `None` calls
                 nothing.
 
@@ -98,7 +98,7 @@ class Connector:
         Raises:
             ResolveError: The name has no address.
             DialError: No address accepted the connection.
-            DialTimeout: The deadline came first; `phase` says during what.
+            DialTimeout: The deadline came first; `phase` names the step.
             TlsError: The handshake failed or the certificate was not accepted.
             ProxyFault: The proxy could not be reached or refused; `original_error` says why.
         """
@@ -107,10 +107,10 @@ class Connector:
         if route.tls is None:
             return stream
         on_step(HANDSHAKING)
-        return self._secured(stream, route, route.host, route.port, route.tls, deadline)
+        return self._add_tls(stream, route, route.host, route.port, route.tls, deadline)
 
     def _reach(self, route: Route, deadline: Deadline, on_step: OnStep) -> Stream:
-        """A stream to the origin, not yet secured; to the proxy for a forwarded route."""
+        """Return a stream to the origin without TLS; for a forwarded route, to the proxy."""
         if route.scheme == UNIX_SCHEME:
             on_step(DIALLING)
             return self._dial_unix(route, deadline)
@@ -119,7 +119,7 @@ class Connector:
         stream = self._dial_proxy(route, route.proxy, deadline, on_step)
         try:
             on_step(TUNNELLING)
-            self._pass_through(stream, route, route.proxy, deadline)
+            self._open_tunnel(stream, route, route.proxy, deadline)
         except BaseException:
             stream.close()
             raise
@@ -152,7 +152,7 @@ class Connector:
         port: int,
         deadline: Deadline,
     ) -> Stream:
-        """Dial by a replacement of urllib3's function, which decides also where to."""
+        """Connect with a replacement of urllib3's function, which also looks the name up."""
         try:
             sock = connect_by(create_connection, host, port, route.options, self.runtime, deadline)
         except TimeoutError as error:
@@ -180,7 +180,7 @@ class Connector:
     def _resolve(self, route: Route, host: str, port: int, deadline: Deadline) -> Sequence[Address]:
         try:
             resolver = self.resolver if route.resolver is None else route.resolver
-            # Replaced, it has to see addresses too: it may forbid or redirect them.
+            # A replaced getaddrinfo gets addresses too: it may forbid or redirect them.
             if not (isinstance(resolver, SystemResolver) and is_getaddrinfo_replaced()):
                 if (address := literal(host, port)) is not None:
                     return (address,)
@@ -188,7 +188,7 @@ class Connector:
         except TimeoutError as error:
             raise _timed_out(route, f"looking up {host}", "resolve", 0) from error
         except (OSError, UnicodeError, *_WHILE_ENDING) as error:
-            # Code of the program's own stands in the place of getaddrinfo: a guard raises there.
+            # A program has replaced getaddrinfo, perhaps by a function that raises on purpose.
             if is_getaddrinfo_replaced() and not isinstance(error, (OSError, UnicodeError)):
                 raise
             raise _unresolved(route, host, str(error)) from error
@@ -207,31 +207,31 @@ class Connector:
                 return stream
             on_step(HANDSHAKING)
             settings = proxy.tls if proxy.tls is not None else TlsSettings()
-            return self._secured(stream, route, proxy.host, proxy.port, settings, deadline)
+            return self._add_tls(stream, route, proxy.host, proxy.port, settings, deadline)
         except Fault as error:
             if proxy.is_socks and isinstance(error, DialTimeout):
-                raise  # what times out over SOCKS is a timeout to requests' users
+                raise  # requests raises a timeout here, too
             raise ProxyFault(
                 f"Unable to connect to proxy {proxy.origin}: {error}", error, origin=route.origin
             ) from error
 
     def _target(self, route: Route, proxy: Proxy, deadline: Deadline) -> str:
-        """What to ask the proxy for: the name, or an address where it looks none up."""
+        """Return the host to ask the proxy for: the name, or an address if it looks no names up."""
         if not proxy.is_socks or proxy.resolves_names:
             return route.host.partition("%")[0]
         addresses = self._resolve(route, route.host, route.port, deadline)
-        # Which families the proxy can reach is not known here: IPv4 is the better guess.
+        # It is not known which families the proxy can reach. IPv4 is the better guess.
         texts = sorted((str(one.sockaddr[0]) for one in addresses), key=lambda text: ":" in text)
         if proxy.scheme == "socks4" and ":" in texts[0]:
             raise _unresolved(route, route.host, "SOCKS 4 takes IPv4 addresses only, it has none")
         return texts[0]
 
-    def _pass_through(self, stream: Stream, route: Route, proxy: Proxy, deadline: Deadline) -> None:
+    def _open_tunnel(self, stream: Stream, route: Route, proxy: Proxy, deadline: Deadline) -> None:
         if route.is_forwarded:
             return
         try:
             if proxy.is_socks:
-                # Looked up when the proxy has agreed to talk, as PySocks does.
+                # Looked up after the proxy has accepted the client, as PySocks does.
                 def target() -> str:
                     return self._target(route, proxy, deadline)
 
@@ -257,7 +257,7 @@ class Connector:
 
     # ---------------------------------------------------------------------------- TLS
 
-    def _secured(
+    def _add_tls(
         self,
         stream: Stream,
         route: Route,
@@ -266,17 +266,17 @@ class Connector:
         settings: TlsSettings,
         deadline: Deadline,
     ) -> Stream:
-        """TLS over `stream`, which is closed when it fails."""
-        way = route.proxy if (host, port) == (route.host, route.port) else None
-        wish = Handshake(host, port, settings, way, self.sessions)
+        """Return TLS over `stream`; close the stream if that fails."""
+        proxy = route.proxy if (host, port) == (route.host, route.port) else None
+        peer = TlsPeer(host, port, settings, proxy, self.sessions)
         try:
-            return start_tls(stream, wish, deadline)
+            return start_tls(stream, peer, deadline)
         except BaseException as error:
             stream.close()
             if isinstance(error, TimeoutError):
                 raise _timed_out(route, f"in the TLS handshake with {host}", "tls", 0) from error
             if isinstance(error, (OSError, ValueError)):
-                raise explain(error, route.origin, host, port, settings) from error
+                raise handshake_fault(error, route.origin, host, port, settings) from error
             raise
 
 

@@ -1,4 +1,4 @@
-"""Making sockets: non-blocking, with their options set before they connect."""
+"""Makes non-blocking sockets, sets their options, and connects them."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt", "connect_by", "connect_unix"]
 
-#: `connect` has begun and goes on without us.
+#: `connect` has begun and is not finished.
 _UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR)
 #: First and longest pause, in seconds, between two tries at a Unix socket whose queue is full.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 
 
 class Attempt:
-    """One address being dialled.
+    """One attempt to connect to an address.
 
     Args:
-        address: Where to.
-        options: Set before connecting; a receive buffer, for one, decides what the handshake
-            offers.
-        deadline: Bounds a replaced `connect`, which blocks; the system's is only begun here.
+        address: The address.
+        options: Set before connecting: the size of the receive buffer, for example, decides what
+            the handshake of TCP offers.
+        deadline: Limits a replaced `connect`, which blocks. The system's `connect` only begins.
 
     Raises:
         OSError: The socket could not be made, or connecting failed at once.
@@ -72,8 +72,8 @@ class Attempt:
         elif code not in _UNDER_WAY:
             raise OSError(code, os.strerror(code))
 
-    def settle(self) -> None:
-        """Find out how it went, once the socket is writable.
+    def finish(self) -> None:
+        """Find out, once the socket is writable, whether it is connected.
 
         Raises:
             OSError: It failed.
@@ -85,23 +85,23 @@ class Attempt:
         self._refuse_self()
 
     def _refuse_self(self) -> None:
-        # Dialling a free port of this machine, the kernel may pick that very port as the local one:
-        # the socket is then connected to itself and echoes what is written.
+        # If a free port of this machine is dialled, the kernel may choose the same port as the
+        # local one. Then the socket is connected to itself, and reads what it has written.
         if self.sock.getsockname() == self.sock.getpeername():
             raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
 
 def connect_in_place(sock: socket.socket, address: Any, deadline: Deadline) -> None:
-    """Call the `connect` of a socket while it blocks, as its replacement expects.
+    """Call a replaced `connect` on a socket that blocks during the call, as it expects.
 
     Args:
-        sock: Non-blocking, also afterwards.
-        address: What `connect` takes.
-        deadline: Becomes the socket's timeout meanwhile.
+        sock: Non-blocking before and after the call.
+        address: The argument of `connect`.
+        deadline: Becomes the timeout of the socket during the call.
 
     Raises:
-        OSError: It failed; `TimeoutError` when the deadline came first.
-        Exception: Whatever else a replacement raises to forbid the connection.
+        OSError: It failed; `TimeoutError` if the deadline came first.
+        Exception: A replacement may raise any other error to forbid the connection.
     """
     if deadline.expired:
         raise TimeoutError("no time was left to connect")
@@ -113,7 +113,7 @@ def connect_in_place(sock: socket.socket, address: Any, deadline: Deadline) -> N
 def _prepare(sock: socket.socket, options: SocketOptions) -> None:
     sock.setblocking(False)
     for option in _options_to_set(options):
-        # A Unix socket has no use for what tunes TCP and may refuse it.
+        # A Unix socket does not need the options of TCP, and may refuse them.
         if sock.family != _AF_UNIX or option[0] == socket.SOL_SOCKET:
             sock.setsockopt(*option)
     if sock.family == _AF_UNIX:
@@ -129,15 +129,15 @@ def _options_to_set(options: SocketOptions) -> Sequence[tuple[int, int, int | by
     return default_socket_options() if given == DEFAULT_OPTIONS.options else given
 
 
-def _keep_alive(sock: socket.socket, wish: KeepAlive) -> None:
+def _keep_alive(sock: socket.socket, settings: KeepAlive) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     idle_name = "TCP_KEEPALIVE" if sys.platform == "darwin" else "TCP_KEEPIDLE"
     for name, value in (
-        (idle_name, wish.idle_seconds),
-        ("TCP_KEEPINTVL", wish.interval_seconds),
-        ("TCP_KEEPCNT", wish.probes),
+        (idle_name, settings.idle_seconds),
+        ("TCP_KEEPINTVL", settings.interval_seconds),
+        ("TCP_KEEPCNT", settings.probes),
     ):
-        if hasattr(socket, name):  # not every platform lets all three be set
+        if hasattr(socket, name):  # not every platform has all three
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
@@ -152,10 +152,10 @@ def connect_by(
     runtime: Runtime,
     deadline: Deadline,
 ) -> socket.socket:
-    """Connect by what a program has put in the place of urllib3's `create_connection`.
+    """Connect with the function by which a program has replaced urllib3's `create_connection`.
 
-    It is called as urllib3 calls it, and blocks: on threads in the thread of the caller, on an
-    event loop in a worker thread.
+    It is called as urllib3 calls it, and blocks. On threads it runs in the thread of the caller, on
+    an event loop in a worker thread.
 
     Args:
         create_connection: The replacement.
@@ -166,8 +166,8 @@ def connect_by(
         deadline: Becomes the `timeout` that is passed.
 
     Raises:
-        OSError: It failed; `TimeoutError` when the deadline came first.
-        Exception: Whatever else a replacement raises to forbid the connection.
+        OSError: It failed; `TimeoutError` if the deadline came first.
+        Exception: A replacement may raise any other error to forbid the connection.
     """
     if deadline.expired:
         raise TimeoutError("no time was left to connect")
@@ -188,7 +188,7 @@ def connect_by(
 
 
 def _call_and_close_late(connect: Callable[[], socket.socket], runtime: Runtime) -> socket.socket:
-    """Return what `connect` returns; close it if it comes when no caller waits any more."""
+    """Return the socket that `connect` returns; close it if the caller has stopped waiting."""
     made: list[socket.socket] = []
     is_abandoned = False
 
@@ -202,7 +202,7 @@ def _call_and_close_late(connect: Callable[[], socket.socket], runtime: Runtime)
             made.pop().close()
 
     try:
-        # No deadline here: with one, threads would use a worker, too. `connect` has its own.
+        # No deadline here: with one, a worker would run it on threads as well. `connect` has one.
         runtime.call_blocking(call, Deadline.never(runtime.now))
     except BaseException:
         is_abandoned = True
@@ -217,8 +217,8 @@ def connect_unix(
     """Connect to a Unix socket.
 
     Args:
-        path: Of the socket.
-        options: Socket settings; those of TCP are left out.
+        path: The path of the socket.
+        options: Socket settings; those of TCP are not used.
         runtime: How to wait.
         deadline: When to give up.
 
@@ -236,8 +236,8 @@ def connect_unix(
             return sock
         pause = _SHORTEST_PAUSE
         while (code := sock.connect_ex(path)) == errno.EAGAIN:
-            # The listener's queue is full. Unlike with TCP nothing is under way, so there is
-            # nothing poll() could wait for.
+            # The listener's queue is full. Unlike with TCP, connecting has not begun, so there is
+            # nothing that `poll` could wait for.
             if deadline.expired:
                 raise TimeoutError("the queue of the Unix socket stayed full")
             runtime.sleep(min(pause, deadline.remaining()))

@@ -1,10 +1,10 @@
-"""Which of a host's addresses accepts first (RFC 8305, "Happy Eyeballs").
+"""Connects to the address of a host that accepts first (RFC 8305, "Happy Eyeballs").
 
-Addresses are tried in the order of the resolver, the families taking turns, each 250 ms after the
-one before it or at once when that one has failed. Earlier ones go on meanwhile; the first to
-connect wins and the others are closed. So a network with broken IPv6 costs a quarter of a second,
-not the minutes of a kernel's timeout. There are no threads: all sockets are non-blocking and are
-waited for together.
+Addresses are tried in the order of the resolver, with IPv6 and IPv4 in turn. Each attempt begins
+250 ms after the one before it, or at once if that one has failed. Earlier attempts go on meanwhile.
+The first socket that connects is used, and the others are closed. So broken IPv6 costs a quarter of
+a second, and not the minutes of the kernel's timeout. There are no threads: all sockets are
+non-blocking, and one call waits for all of them.
 
     to try ──start──> in flight ──writable, no error──> won
                           └──error──> failed (next one starts at once)
@@ -34,10 +34,10 @@ ATTEMPT_DELAY = 0.25
 
 
 class AllFailed(OSError):
-    """No address could be connected to.
+    """All attempts to connect have failed.
 
     Attributes:
-        failures: What each said, in order.
+        failures: The addresses and their errors, in the order in which they failed.
     """
 
     def __init__(self, failures: Sequence[tuple[Address, OSError]]) -> None:
@@ -50,7 +50,7 @@ class AllFailed(OSError):
 
 
 def interleave(addresses: Sequence[Address]) -> list[Address]:
-    """Let the families take turns, beginning with the family of the first address."""
+    """Order addresses so that their families alternate, the family of the first one first."""
     if len(addresses) < 2:
         return list(addresses)
     by_family: dict[int, deque[Address]] = {}
@@ -81,14 +81,14 @@ def race(
         delay: Seconds between the starts of two attempts.
 
     Raises:
-        AllFailed: Every address refused.
-        TimeoutError: None accepted in time.
+        AllFailed: Every attempt has failed.
+        TimeoutError: No address accepted in time.
     """
-    runners = _Race(interleave(addresses), options, runtime)
+    attempts = _Race(interleave(addresses), options, runtime)
     try:
-        return runners.run(deadline, delay)
+        return attempts.run(deadline, delay)
     finally:
-        runners.close_losers()
+        attempts.close_all()
 
 
 class _Race:
@@ -108,7 +108,7 @@ class _Race:
             if self._to_try:
                 self._start(deadline)
             step = deadline.sooner(delay) if self._to_try else deadline
-            winner = self._watch(step)
+            winner = self._wait(step)
             if winner is not None:
                 return winner
             if deadline.expired and self._in_flight:
@@ -125,15 +125,19 @@ class _Race:
             self._note(address, error)
         except OSError as error:
             self._note(address, error)
-        except (OverflowError, ValueError) as error:  # a port or scope that cannot be
+        except (OverflowError, ValueError) as error:  # an impossible port or scope
             self._note(address, OSError(str(error)))
 
     def _note(self, address: Address, failure: OSError) -> None:
         # The frames of its traceback refer to this object.
         self._failures.append((address, remove_tracebacks(failure)))
 
-    def _watch(self, step: Deadline) -> socket.socket | None:
-        """Wait until something is decided or it is time for the next address."""
+    def _wait(self, step: Deadline) -> socket.socket | None:
+        """Wait until a socket connects or fails, or it is time for the next address.
+
+        Returns:
+            The socket that has connected; None if there is none yet.
+        """
         for attempt in self._in_flight:
             if attempt.is_connected:
                 return self._won(attempt)
@@ -143,7 +147,7 @@ class _Race:
         ready = [self._in_flight[index] for index in self._runtime.wait_any(interests, step)]
         for attempt in ready:
             try:
-                attempt.settle()
+                attempt.finish()
             except OSError as error:
                 self._note(attempt.address, error)
                 self._in_flight.remove(attempt)
@@ -156,6 +160,6 @@ class _Race:
         self._in_flight.remove(attempt)
         return attempt.sock
 
-    def close_losers(self) -> None:
+    def close_all(self) -> None:
         while self._in_flight:
             close_socket(self._in_flight.pop().sock, self._runtime)

@@ -1,13 +1,13 @@
-"""Whether an idle connection is still fit for a request, told without waiting.
+"""Tells, without waiting, whether an idle connection can carry another request.
 
-Between two requests an HTTP/1.1 server has nothing to say. A socket that is readable while idle
-has been closed by its peer, or carries bytes of no request: either way the next response could not
-be trusted, so readable means unusable. TLS has one exception: tickets and key updates arrive
-whenever the peer likes. There the TLS layer itself is asked to read, without blocking: it takes in
-what is its own and says whether anything is left for us.
+Between two requests an HTTP/1.1 server sends nothing. If an idle socket is readable, its peer has
+closed it, or has sent bytes that belong to no request. In both cases the next response could not be
+trusted, so a readable socket is not used again. TLS has one exception: session tickets and key
+updates can arrive at any time. So the TLS layer reads, without blocking: it handles its own
+messages, and tells whether there are other bytes.
 
-The kernel is asked by `poll`. Reading would raise an exception in the usual case, silence, and that
-costs twice as much.
+`poll` asks the kernel whether the socket is readable. A read would raise an exception in the usual
+case, in which nothing has arrived, and that costs twice as much.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["is_quiet", "is_tls_quiet"]
 if hasattr(select, "poll"):
 
     def is_quiet(sock: socket.socket) -> bool:
-        """Tell whether nothing at all has arrived on an idle socket.
+        """Return whether nothing has arrived on an idle socket.
 
         Args:
-            sock: The socket; nothing is taken from it.
+            sock: The socket; nothing is read from it.
 
         Returns:
             False for data, end of stream, a reset or any other error.
@@ -39,7 +39,7 @@ if hasattr(select, "poll"):
 else:  # pragma: no cover - Windows
 
     def is_quiet(sock: socket.socket) -> bool:
-        """Tell whether nothing at all has arrived on an idle socket."""
+        """Return whether nothing has arrived on an idle socket."""
         try:
             return not select.select([sock], [], [], 0)[0]
         except (OSError, ValueError):
@@ -47,11 +47,11 @@ else:  # pragma: no cover - Windows
 
 
 def is_tls_quiet(sock: ssl.SSLSocket) -> bool:
-    """Tell whether nothing but the TLS layer's own messages has arrived on an idle socket.
+    """Return whether nothing but messages of TLS itself has arrived on an idle socket.
 
     Args:
-        sock: A non-blocking TLS socket. Data found on it is lost, which does no harm: a connection
-            that has some is not used again.
+        sock: A non-blocking TLS socket. Data that has arrived on it may be lost, which does no
+            harm: a connection with such data is not used again.
 
     Returns:
         False for data, end of stream, a close_notify or any error.

@@ -1,12 +1,12 @@
-"""What other programs have put in the place of `socket`'s and urllib3's functions.
+"""Finds functions of `socket` and urllib3 that a program has replaced.
 
-Test tools and scripts replace parts of these modules: to forbid the network, to connect somewhere
-else, to mock it. Under requests each replacement takes effect, so it has to here, although the
-dialling is our own. Each function below tells whether one thing is still the original.
+Test tools and scripts replace them to forbid the network, to connect to another server, or to
+simulate one. Under requests every replacement takes effect, so it must here as well, although we
+connect in our own way. Each function below tells whether one thing is still the original.
 
-The originals are recognised by what they are, not by what was found when this module was imported:
-a test tool may have come first. gevent and eventlet replace the socket class too; theirs behave as
-the original does and count as it.
+An original is recognised by the module that defines it, not by a copy made when this module was
+imported: a test tool may have been there before. gevent and eventlet also replace the socket class.
+Theirs behave as the original does, and are treated as such.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ def _is_cooperative(function: object) -> bool:
 
 
 def _is_real(made_by: object) -> bool:
-    """Whether this class makes sockets of the system."""
+    """Whether a class makes sockets of the system."""
     return isinstance(made_by, type) and issubclass(made_by, c_socket)
 
 
-def _defined_here(function: Any, module: Any) -> bool:
-    """Whether a function's code is in `module`, whatever `functools.wraps` made it look like."""
+def _is_defined_in(function: Any, module: Any) -> bool:
+    """Whether the code of a function is in `module`; `functools.wraps` cannot hide that."""
     return getattr(function, "__globals__", None) is vars(module)
 
 
 _socket_class: Any = socket.socket if _is_real(socket.socket) else None
 _create_connection: Any = urllib3_connection.create_connection
-if not _defined_here(_create_connection, urllib3_connection):
+if not _is_defined_in(_create_connection, urllib3_connection):
     _create_connection = None
 _getaddrinfo: Any = socket.getaddrinfo
-if not _defined_here(_getaddrinfo, socket):
+if not _is_defined_in(_getaddrinfo, socket):
     _getaddrinfo = None
 
 
 def is_socket_mocked() -> bool:
     """Whether `socket.socket` makes objects that are no sockets of the system.
 
-    Such objects have no descriptor to wait for, so that our streams cannot use them.
+    Such objects have no descriptor to wait for, so our streams cannot use them.
     """
     made_by: object = socket.socket
     if made_by is _socket_class:
@@ -71,26 +71,26 @@ def is_socket_mocked() -> bool:
 
 
 def is_connect_replaced(sock: socket.socket) -> bool:
-    """Whether `connect` of this socket's class is not the system's.
+    """Whether the class of a socket has another `connect` than the system's.
 
-    A guard may raise there; a class for SOCKS connects to the proxy and talks to it.
+    A test tool may raise there; a class for SOCKS connects to the proxy first.
     """
     connect = type(sock).connect
     return connect is not c_socket.connect and not _is_cooperative(connect)
 
 
 def is_getaddrinfo_replaced() -> bool:
-    """Whether `socket.getaddrinfo` is not the standard library's."""
+    """Whether `socket.getaddrinfo` is not that of the standard library."""
     found = socket.getaddrinfo
     return found is not _getaddrinfo and not _is_cooperative(found)
 
 
 def replaced_create_connection() -> CreateConnection | None:
-    """What stands in the place of `urllib3.util.connection.create_connection`; None if nothing."""
+    """Return the replacement of `urllib3.util.connection.create_connection`; None if none."""
     found: CreateConnection = urllib3_connection.create_connection
     return None if found is _create_connection else found
 
 
 def default_socket_options() -> Options:
-    """The options of sockets for which none are given: urllib3's, which programs alter in place."""
+    """Return the default options of sockets: urllib3's, which programs change in place."""
     return tuple(tuple(option) for option in HTTPConnection.default_socket_options)

@@ -1,16 +1,16 @@
-"""Where a connection leads, and on which terms: the values that key the pool.
+"""Routes: the origin of a connection, and all settings that it is made with.
 
-A `Route` names everything that has to be equal before two requests may share a connection: the
-origin, the TLS settings it was verified under, the proxy in between and the options of the socket.
-It knows nothing of sockets itself. All values here are frozen and hashable, so one forgotten
-setting cannot let a connection made under one `verify` serve a request made under another.
+A `Route` is the key of a connection in the pool. Requests share a connection only if everything in
+their routes is equal: the origin, the settings of TLS, the proxy and the options of the socket. All
+values here are frozen and hashable. A connection that was made with one `verify` is therefore never
+used for a request with another one.
 
-Three ways lead to an origin::
+There are three ways to an origin::
 
-    direct      the socket goes to the origin (or to its Unix socket)
-    tunnelled   the socket goes to a proxy, which is asked to pass bytes on (CONNECT, SOCKS)
-    forwarded   plain http over an http(s) proxy: the proxy is the peer, whatever the origin is,
-                so one such connection serves all origins and the route names the proxy only
+    direct      the socket is connected to the origin (or to its Unix socket)
+    tunnelled   the socket is connected to a proxy, which passes bytes on (CONNECT, SOCKS)
+    forwarded   plain http over an http(s) proxy: the proxy reads the requests. Such a connection
+                serves all origins, so the route names only the proxy
 """
 
 from __future__ import annotations
@@ -44,31 +44,31 @@ UNIX_SCHEME = "http+unix"
 
 @record
 class TlsSettings:
-    """How the peer is verified and who we say we are.
+    """How the certificate of the peer is verified, and which certificate the client has.
 
     Attributes:
         verify: Whether the peer's certificate has to be valid. `False` also skips the host name.
         ca_certs: A file of trusted certificates (PEM). `None` means certifi's, unless a directory,
             data or a context is given.
-        ca_cert_dir: A directory of trusted certificates, hashed as OpenSSL wants it.
-        ca_cert_data: Trusted certificates themselves, PEM text or DER bytes.
-        cert_file: Our own certificate (PEM), for servers that ask for one.
-        key_file: The private key, when it is not in `cert_file`.
-        key_password: What decrypts the private key. `None` for a key in the clear.
-        ssl_context: A context of the caller's, compared by identity and never altered. Its protocol
-            settings, client certificate and trusted certificates hold; how strictly is verified is
-            said by the settings beside it, as for a context given to urllib3.
-        context_rules: Whether `ssl_context` alone says how strictly is verified, whatever is set
-            beside it except assertions: for a context that was given as `verify=`.
-        assert_hostname: The name the certificate has to carry in place of the host's; `False` for
+        ca_cert_dir: A directory of trusted certificates, with the file names that OpenSSL expects.
+        ca_cert_data: Trusted certificates, as PEM text or DER bytes.
+        cert_file: The client's certificate (PEM), for servers that ask for one.
+        key_file: The private key, if it is not in `cert_file`.
+        key_password: Decrypts the private key. `None` if the key is not encrypted.
+        ssl_context: A context of the caller, compared by identity and never changed. Its protocol
+            settings, client certificate and trusted certificates are used. The other settings here
+            decide how strictly the peer is verified, as for a context given to urllib3.
+        context_rules: Whether `ssl_context` alone decides how strictly the peer is verified. Only
+            the `assert_` settings apply as well. For a context that was given as `verify=`.
+        assert_hostname: The name that the certificate must have instead of the host; `False` for
             no check of the name.
-        assert_fingerprint: Digest the certificate has to have, in hex with or without colons: MD5,
-            SHA-1 or SHA-256, told by its length. Replaces the check of the name.
-        minimum_version: The oldest protocol to speak. `None` means TLS 1.2.
-        maximum_version: The newest protocol to speak. `None` means the newest known.
-        ssl_version: A legacy `ssl.PROTOCOL_*` constant that pins one version.
-        server_hostname: The name sent in SNI and checked, where it is not the host's.
-        ciphers: OpenSSL cipher string for TLS 1.2 and below. `None` means OpenSSL's default.
+        assert_fingerprint: The digest that the certificate must have, in hex with or without
+            colons: MD5, SHA-1 or SHA-256, by its length. It replaces the check of the name.
+        minimum_version: The oldest version of TLS. `None` means TLS 1.2.
+        maximum_version: The newest version of TLS. `None` means the newest that OpenSSL has.
+        ssl_version: A legacy `ssl.PROTOCOL_*` constant for exactly one version.
+        server_hostname: The name that is sent in SNI and checked, if it is not the host.
+        ciphers: OpenSSL's cipher string for TLS 1.2 and older. `None` means OpenSSL's default.
     """
 
     verify: bool = True
@@ -91,12 +91,12 @@ class TlsSettings:
 
 @record
 class KeepAlive:
-    """TCP keep-alive probes, sent by the kernel on a connection that is silent.
+    """TCP keep-alive probes, which the kernel sends when no bytes arrive.
 
     Attributes:
-        idle_seconds: Silence before the first probe.
-        interval_seconds: Time between probes.
-        probes: Unanswered probes after which the connection is dead.
+        idle_seconds: Seconds without bytes before the first probe.
+        interval_seconds: Seconds between two probes.
+        probes: How many probes without a reply make the connection dead.
     """
 
     idle_seconds: int = 60
@@ -110,7 +110,7 @@ class SocketOptions:
 
     Attributes:
         options: Triples (or quadruples) for `setsockopt`. The default turns Nagle's algorithm off:
-            it would hold back the end of a request until the peer acknowledged its beginning.
+            it would hold back the end of a request until the peer has acknowledged its start.
         source_address: Local (address, port) to connect from. `None` lets the kernel choose.
         keepalive: Keep-alive probes. `None` means none.
     """
@@ -120,7 +120,7 @@ class SocketOptions:
     keepalive: KeepAlive | None = None
 
     def __post_init__(self) -> None:
-        # Lists come from those who know urllib3; here they are part of a key.
+        # urllib3 takes lists. Here they must be hashable, as part of a key.
         object.__setattr__(self, "options", tuple(tuple(option) for option in self.options))
 
 
@@ -129,11 +129,11 @@ DEFAULT_OPTIONS = SocketOptions()
 
 @record
 class Proxy:
-    """A proxy and what it wants to see. `repr` shows neither password nor headers.
+    """A proxy, with the credentials and fields that it is sent; `repr` does not show them.
 
     Attributes:
         scheme: `http`, `https` (TLS to the proxy itself), `socks4`, `socks4a`, `socks5` or
-            `socks5h`. Without the final letter the name is looked up here, with it by the proxy.
+            `socks5h`. With `socks4a` and `socks5h` the proxy looks the name up; else we do.
         host: Name or address, lower case, without brackets.
         port: TCP port.
         username: For SOCKS. `None` means no authentication.
@@ -164,7 +164,7 @@ class Proxy:
 
     @property
     def resolves_names(self) -> bool:
-        """Whether the proxy is given the target's name to look up."""
+        """Whether the proxy looks names up."""
         return self.scheme not in ("socks4", "socks5")
 
 
@@ -180,8 +180,8 @@ class Route:
         tls: Verification settings. `None` for plain http, the defaults for https.
         proxy: The proxy in between. `None` for a direct connection.
         options: Socket settings.
-        resolver: Looks the names of this route up. `None` means the connector's. Compared by
-            identity, since another one may give the same name another meaning.
+        resolver: Looks up the names of this route. `None` means the connector's. Compared by
+            identity, because another one may find other addresses for the same name.
         response_limits: How responses are read: an `http1.ResponseLimits`, which this package does
             not know. `None` means the pool's.
     """
@@ -198,11 +198,11 @@ class Route:
     _hash: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        settle = object.__setattr__  # the only way into a frozen object
+        set_field = object.__setattr__  # the object is frozen
         if self.tls is None and self.scheme in TLS_SCHEMES:
-            settle(self, "tls", TlsSettings())
-        settle(self, "origin", _origin(self.scheme, self.host, self.port))
-        settle(self, "_hash", hash(self._facts()))
+            set_field(self, "tls", TlsSettings())
+        set_field(self, "origin", _origin(self.scheme, self.host, self.port))
+        set_field(self, "_hash", hash(self._facts()))
 
     @classmethod
     def forwarded(
@@ -212,19 +212,19 @@ class Route:
         resolver: Resolver | None = None,
         response_limits: Hashable = None,
     ) -> Route:
-        """The one route of every plain http request that goes over `proxy`.
+        """Return the route of all plain http requests that go through a forward proxy.
 
         Args:
             proxy: An `http` or `https` proxy.
             options: Socket settings.
-            resolver: Looks the proxy up. `None` means the connector's.
+            resolver: Looks up the proxy. `None` means the connector's.
             response_limits: How responses of the proxy are read. `None` means the pool's.
         """
         return cls("http", proxy.host, proxy.port, None, proxy, options, resolver, response_limits)
 
     @property
     def is_forwarded(self) -> bool:
-        """Whether the proxy is sent the whole URL and speaks HTTP to us."""
+        """Whether requests have a whole URL as target, and the proxy responds itself."""
         proxy = self.proxy
         return proxy is not None and self.scheme == "http" and proxy.scheme in HTTP_SCHEMES
 
@@ -247,16 +247,16 @@ class Route:
         return self.origin
 
     def __reduce__(self) -> tuple[object, ...]:
-        # The hash of a str differs from process to process: the copy has to make its own.
+        # The hash of a str differs from process to process, so the copy computes its own.
         facts: list[object] = [*self._facts()[:-2], self.resolver, self.response_limits]
         return (Route, tuple(facts))
 
 
 def socket_path(authority: str) -> str:
-    """The path of the socket in a URL like `http+unix://%2Frun%2Fapp.sock/`.
+    """Return the path of the socket in a URL such as `http+unix://%2Frun%2Fapp.sock/`.
 
     Args:
-        authority: What stands between the slashes, user information and all.
+        authority: The part between `//` and the next slash, user information included.
     """
     return unquote(authority.rpartition("@")[2])
 

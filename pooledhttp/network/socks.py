@@ -1,10 +1,10 @@
-"""Asking a SOCKS proxy for a connection. The bytes are socksio's, the waiting is ours.
+"""Asks a SOCKS proxy for a connection. socksio makes and reads the messages.
 
     SOCKS 4, 4a     request ──> <── 8 bytes
     SOCKS 5, 5h     methods ──> <── 2 bytes, perhaps name and password ──> <── 2 bytes,
                     request ──> <── 4 bytes, then an address as long as its type says, then a port
 
-Replies are read by their exact length: what follows them is the origin's.
+No more bytes are read than a reply has: the bytes behind the last one come from the origin.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def load_socksio() -> Any:
 def open_tunnel(
     stream: Stream, proxy: Proxy, target: Callable[[], str], port: int, deadline: Deadline
 ) -> None:
-    """Have the proxy connect `stream` to the origin.
+    """Ask the proxy to connect `stream` to the origin.
 
     Args:
         stream: Connected to the proxy.
-        proxy: Its scheme says which SOCKS, its username and password who we are.
-        target: Gives the name or address, as the scheme wants it; asked when it is needed.
+        proxy: Its scheme is the version of SOCKS; its username and password are sent.
+        target: Returns the name or address to connect to; called when it is needed.
         port: TCP port.
         deadline: When to give up.
 
@@ -75,7 +75,7 @@ def _open_4(
     socksio: Any, stream: Stream, proxy: Proxy, host: str, port: int, deadline: Deadline
 ) -> None:
     user = _text(proxy.username or "", "user name")
-    # In SOCKS 4 a text ends at its first NUL: one inside would let it go on as something else.
+    # In SOCKS 4 a text ends at its first NUL. Bytes behind it would be read as another field.
     if b"\0" in user or "\0" in host:
         raise SocksRefused("a NUL cannot be sent in SOCKS 4")
     kind = socksio.SOCKS4Request if _is_ipv4(host) else socksio.SOCKS4ARequest
@@ -86,7 +86,7 @@ def _open_4(
     stream.send(machine.data_to_send(), deadline)
     reply = machine.receive_data(_read_exactly(stream, 8, deadline))
     if reply.reply_code is not socksio.SOCKS4ReplyCode.REQUEST_GRANTED:
-        raise SocksRefused(_spoken(reply.reply_code))
+        raise SocksRefused(_reply_text(reply.reply_code))
 
 
 def _open_5(
@@ -107,7 +107,7 @@ def _open_5(
     stream.send(machine.data_to_send(), deadline)
     reply = machine.receive_data(_read_reply_5(stream, deadline))
     if reply.reply_code is not socksio.SOCKS5ReplyCode.SUCCEEDED:
-        raise SocksRefused(_spoken(reply.reply_code))
+        raise SocksRefused(_reply_text(reply.reply_code))
 
 
 def _authenticate_5(
@@ -145,7 +145,7 @@ def _read_reply_5(stream: Stream, deadline: Deadline) -> bytes:
     else:
         length = 4 if kind == _IPV4 else 16
     _read_exactly(stream, length + 2, deadline)
-    # The address that the proxy bound is of no use to us, and some proxies put nonsense there.
+    # The address that the proxy has bound is not used, and some proxies send a wrong one.
     return head[:3] + bytes((_IPV4, 0, 0, 0, 0, 0, 0))
 
 
@@ -174,6 +174,6 @@ def _is_ipv4(host: str) -> bool:
     return True
 
 
-def _spoken(code: Any) -> str:
-    """A reply code as words."""
+def _reply_text(code: Any) -> str:
+    """Return a reply code as text."""
     return str(code.name).replace("_", " ").lower()

@@ -1,19 +1,20 @@
-"""One connected byte stream, as the transport sees it: plain TCP, a Unix socket, or TLS.
+"""One connected byte stream: a TCP or Unix socket, with or without TLS.
 
-    Stream                     plain: the socket itself
-    └── SecureStream           TLS over anything: pushed-back bytes, tickets, facts   tls.stream
-        ├── TlsStream          TLS spoken by the socket (`ssl.SSLSocket`)             tls.stream
-        └── NestedTlsStream    TLS inside another stream                              tls.nested
+    Stream                     the socket itself, without TLS
+    └── SecureStream           the base class of streams with TLS           tls.stream
+        ├── TlsStream          TLS on a socket (`ssl.SSLSocket`)            tls.stream
+        └── NestedTlsStream    TLS inside another stream                    tls.nested
 
-Every socket is non-blocking. Code that has to wait asks the runtime, with a deadline, so the same
-code runs on threads and in greenlets. The order of try and wait differs on purpose: a response is
-never there yet when reading begins, so `recv` waits first and avoids an exception. The bytes of a
-body are mostly there, so `read` and `read_into` try first, and so does `send`, because a send
-buffer is nearly always empty. Code that never has to wait would never let a greenlet run, or see
-that its run was halted: after `TRIES_IN_A_ROW` reads it sleeps for no time.
+Every socket is non-blocking. To wait, the code calls the runtime with a deadline, so the same code
+runs on threads and in greenlets. Some methods try first, and others wait first. When `recv` is
+called, the response has hardly ever arrived, so it waits first: a try would raise an exception. The
+bytes of a body have mostly arrived, so `read` and `read_into` try first. So does `send`, because
+the send buffer is nearly always empty. Code that never waits would let no other greenlet run, and
+would not notice that its run was stopped. So after `TRIES_IN_A_ROW` reads it sleeps for zero
+seconds.
 
-A stream is used by one exchange at a time and has no lock. Timeouts are the builtin TimeoutError;
-other errors of the socket or of TLS pass unchanged; the transport translates them.
+One exchange at a time uses a stream, so it has no lock. A timeout is the builtin TimeoutError.
+Other errors of the socket or of TLS are raised unchanged, and `http1` translates them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ __all__ = ["Buffer", "Stream", "close_socket"]
 
 Buffer = bytes | bytearray | memoryview
 
-#: Reads without a wait, after which others may run: a mebibyte over TLS.
+#: After so many reads without a wait, other greenlets may run: a mebibyte over TLS.
 TRIES_IN_A_ROW = 64
 
 
@@ -44,7 +45,7 @@ class Stream:
     """A connected, non-blocking byte stream.
 
     Args:
-        sock: A connected, non-blocking socket; the stream owns it from here on.
+        sock: A connected, non-blocking socket; the stream owns it from now on.
         runtime: How this thread or greenlet waits.
     """
 
@@ -58,11 +59,11 @@ class Stream:
         self.is_closed = False
         self._wait = runtime.wait
         self._tries_left = TRIES_IN_A_ROW
-        #: What ended the last `read_into` early; the next read raises it.
+        #: The error that ended the last `read_into` early; the next read raises it.
         self._failure: OSError | None = None
 
     def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
-        """Read what is there, waiting for the first byte.
+        """Wait for the first byte, and read what has arrived.
 
         Args:
             max_bytes: The most to return.
@@ -74,8 +75,8 @@ class Stream:
         Raises:
             TimeoutError: Nothing came in time.
             OSError: The connection broke.
-            ssl.SSLError: TLS failed; `ssl.SSLEOFError` when it ended without close_notify, which
-                may be an attacker's cut.
+            ssl.SSLError: TLS failed; `ssl.SSLEOFError` if it ended without close_notify: an
+                attacker may have cut the stream.
         """
         sock = self.sock
         while True:
@@ -85,10 +86,10 @@ class Stream:
             try:
                 return sock.recv(max_bytes)
             except (BlockingIOError, InterruptedError):
-                continue  # woken for nothing: a checksum failed in the kernel
+                continue  # the kernel has dropped the bytes, because their checksum was wrong
 
     def read(self, max_bytes: int, total: Deadline, seconds: float | None) -> bytes:
-        """Read what is there; wait only if there is nothing.
+        """Read what has arrived; wait only if nothing has.
 
         Args:
             max_bytes: The most to return.
@@ -158,7 +159,7 @@ class Stream:
         return done
 
     def _let_others_run(self, total: Deadline) -> None:
-        """Before a read that may not wait: check the deadline, and pause now and then."""
+        """Check the deadline before a read, and pause now and then."""
         if total.at != inf and total.expired:
             raise TimeoutError("nothing arrived in time")
         self._tries_left -= 1
@@ -197,10 +198,10 @@ class Stream:
             return None
 
     def send(self, data: Buffer, deadline: Deadline) -> None:
-        """Write all of `data`, waiting whenever the peer is slower than we are.
+        """Write all of `data`; wait while the send buffer is full.
 
         Args:
-            data: What to write; small data goes out in one call.
+            data: What to write; small data is written in one call.
             deadline: When to stop waiting.
 
         Raises:
@@ -216,10 +217,10 @@ class Stream:
             self._send_rest(memoryview(data), deadline, False, sent)
 
     def send_until_response(self, data: Buffer, deadline: Deadline) -> int:
-        """Write `data`, but stop early when we are blocked and the peer has said something.
+        """Write `data`; stop when the write would block and bytes have arrived.
 
-        A server may answer before it has read the whole request and then read no further: who only
-        writes would wait for ever.
+        A server may respond before it has read the whole request, and then stop reading. A client
+        that only writes would wait for ever.
 
         Args:
             data: What to write.
@@ -230,12 +231,12 @@ class Stream:
             a response or the end.
 
         Raises:
-            TimeoutError: Neither happened in time.
+            TimeoutError: The write blocked, and no bytes arrived, until the deadline.
             OSError: The connection broke before any byte was accepted.
             ssl.SSLError: TLS failed.
         """
         try:
-            sent = self.sock.send(data)  # a head, as a rule: the socket takes it whole
+            sent = self.sock.send(data)  # mostly a head, for which the send buffer has room
         except (BlockingIOError, InterruptedError):
             sent = 0
         if sent == len(data):
@@ -245,16 +246,16 @@ class Stream:
     def _send_rest(
         self, view: memoryview, deadline: Deadline, heeds_response: bool, done: int
     ) -> int:
-        """Write what a first write has left.
+        """Write what the first write has not sent.
 
         Args:
-            view: All that is to be written.
+            view: All bytes to write.
             deadline: When to stop waiting.
-            heeds_response: Stop when the peer has said something, or fails after it took bytes.
+            heeds_response: Stop if bytes have arrived, or on an error after some bytes were sent.
             done: How many bytes the first write has sent.
 
         Returns:
-            How many bytes were accepted, by the first write too.
+            How many bytes were accepted, with those of the first write.
         """
         sock, total = self.sock, len(view)
         while done < total:
@@ -275,29 +276,29 @@ class Stream:
         return done
 
     def _read_now(self, max_bytes: int) -> bytes:
-        """Read what has come already; raises where it would have to wait."""
+        """Read what has arrived; raise if nothing has."""
         return self.sock.recv(max_bytes)
 
     def _read_into_now(self, view: memoryview) -> int:
-        """Read what has come already into `view`; raises where it would have to wait."""
+        """Read what has arrived into `view`; raise if nothing has."""
         return self.sock.recv_into(view)
 
     def _write_now(self, data: Buffer) -> int:
-        """Write what is accepted at once; raises where it would have to wait."""
+        """Write what the send buffer has room for; raise if it has none."""
         return self.sock.send(data)
 
     def has_data_or_eof(self) -> bool:
-        """Tell, without waiting, whether an idle connection is unfit for another request.
+        """Tell, without waiting, whether an idle connection cannot carry another request.
 
         Returns:
-            True for data, an end of stream or an error. False for silence.
+            True for data, an end of stream or an error. False if nothing has arrived.
         """
         return self.is_closed or not is_quiet(self.sock)
 
     def remember_session(self) -> None:
-        """Keep the TLS session, which lets the next connection skip the full handshake.
+        """Keep the TLS session, which shortens the handshake of the next connection.
 
-        Call it when the first bytes of a response have come: TLS 1.3 tickets come with them.
+        To be called after the first bytes of a response: TLS 1.3 tickets come just before them.
         """
 
     @property
@@ -307,7 +308,7 @@ class Stream:
 
     @property
     def tls_version(self) -> str | None:
-        """Such as `TLSv1.3`; None without TLS."""
+        """The version of TLS, such as `TLSv1.3`; None without TLS."""
         return None
 
     @property
@@ -317,7 +318,7 @@ class Stream:
 
     @property
     def alpn(self) -> str | None:
-        """The protocol chosen by ALPN; None when none was."""
+        """The protocol chosen by ALPN; None for none."""
         return None
 
     @property
@@ -326,7 +327,7 @@ class Stream:
         return False
 
     def getpeercert(self, binary_form: bool = False) -> Any:
-        """The peer's certificate as `ssl.SSLSocket.getpeercert` gives it; None without TLS."""
+        """Return the peer's certificate, as `ssl.SSLSocket.getpeercert` does; None without TLS."""
         return None
 
     def close(self) -> None:
@@ -338,7 +339,7 @@ class Stream:
         close_socket(self.sock, self.runtime)
 
     def _close_notify(self) -> None:
-        """Tell the peer that this was the end, if that takes no waiting."""
+        """Send close_notify, if that is possible without waiting."""
 
     def abandon(self) -> None:
         """Close the descriptor without sending anything.
@@ -360,11 +361,11 @@ class Stream:
 
 
 def close_socket(sock: socket.socket, runtime: Runtime) -> None:
-    """Close a socket and have the runtime forget it. Errors of closing are ignored.
+    """Close a socket, and let the runtime forget it. Errors of closing are ignored.
 
     Args:
         sock: The socket.
-        runtime: What waited for it.
+        runtime: The runtime that has waited for it.
     """
     with contextlib.suppress(OSError):
         runtime.close_socket(sock)

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from math import inf
 
-__all__ = ["KeepAlive"]
+__all__ = ["KeepAliveEstimate"]
 
 #: The age that is taken as good before anything is known. Most servers keep an idle connection for
 #: at least 5 s, but some proxies only for 1 s; a wrong guess costs a probe or a replay.
@@ -56,7 +56,7 @@ _MEMORY_SECONDS = 300.0
 _INCIDENT_SECONDS = 5.0
 
 
-class KeepAlive:
+class KeepAliveEstimate:
     """The idle limit and the trust of one origin. The lock of the pool guards it."""
 
     __slots__ = (

@@ -27,7 +27,7 @@ from typing import Generic, TypeVar
 
 from pooledhttp.pool.config import Limits
 from pooledhttp.pool.counters import Counters
-from pooledhttp.pool.keepalive import KeepAlive
+from pooledhttp.pool.keepalive import KeepAliveEstimate
 from pooledhttp.pool.lease import Lease, LeaseWatch
 from pooledhttp.runtime import Waiter
 
@@ -170,7 +170,7 @@ class KeyState(Generic[K, R]):
         self.bucket = 0  # the bucket of `IdleIndex` that has this key; 0 for none
         self.bucket_index = 0  # the position in that bucket
         self.blocked_serial = -1  # the lease that `BlockedIndex` has an entry for; -1 for none
-        self.keepalive = KeepAlive()
+        self.keepalive = KeepAliveEstimate()
         # Copies of numbers of `keepalive`, so that a request need not read that object as well.
         self.idle_limit = inf  # idle this long, a resource is not used: by the settings, or learned
         # The longest idle time after which a resource was found alive.

@@ -11,10 +11,10 @@
 
 The functions of these modules that take a `PoolState`, and its own methods, end in `_locked`: the
 caller holds the lock of the pool. So do the callers of every method of `KeyState`, `IdleIndex`,
-`BlockedIndex`, `KeepAlive` and `Counters`. None of them takes a lock, waits, closes a resource, or
-calls code of the user. They note what has to happen after the lock is released: closes and wake-ups
-in `deferred`, events in `events`. A *step* is a function that `core` runs; it is indivisible, and a
-test can call it alone. The others are parts of steps.
+`BlockedIndex`, `KeepAliveEstimate` and `Counters`. None of them takes a lock, waits, closes a
+resource, or calls code of the user. They note what has to happen after the lock is released: closes
+and wake-ups in `deferred`, events in `events`. A *step* is a function that `core` runs; it is
+indivisible, and a test can call it alone. The others are parts of steps.
 
 In the texts of these modules "a key" often stands for its `KeyState`: a key with idle slots is one
 whose `KeyState` has them in `idle`.

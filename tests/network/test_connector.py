@@ -21,7 +21,7 @@ from pooledhttp.network import (
     Stream,
     TlsSettings,
 )
-from pooledhttp.network.tls.handshake import Handshake, start_tls
+from pooledhttp.network.tls.handshake import TlsPeer, start_tls
 from pooledhttp.network.tls.sessions import SessionStore
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
@@ -145,9 +145,9 @@ def test_reset_before_the_handshake(runtime: Runtime, soon: Soon) -> None:
         sock.setblocking(False)
         stream = Stream(sock, runtime)
         assert runtime.wait(sock, True, False, soon())[0], "the reset is here"
-        wish = Handshake("127.0.0.1", 443, TlsSettings(), None, SessionStore())
+        peer = TlsPeer("127.0.0.1", 443, TlsSettings(), None, SessionStore())
         try:
-            start_tls(stream, wish, soon())
+            start_tls(stream, peer, soon())
         except OSError as error:
             kept = error
         stream.close()

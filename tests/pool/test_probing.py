@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pooledhttp.pool import PoolConfig
-from tests.pool.tools import Bench, KeepAlive, check_state
+from tests.pool.tools import Bench, KeepAliveEstimate, check_state
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
@@ -143,7 +143,7 @@ def test_no_careful_request_meets_a_closing_peer(keep: float, is_told: bool) -> 
 
 def test_a_restart_of_the_peer_does_not_end_reuse() -> None:
     """A close at an age that was good before is doubted once; limits are forgotten in time."""
-    fresh = KeepAlive()
+    fresh = KeepAliveEstimate()
     fresh.saw_alive(60)
     for _ in range(30):  # one incident
         fresh.saw_closed(0.01, 1000)
@@ -160,14 +160,14 @@ def test_a_restart_of_the_peer_does_not_end_reuse() -> None:
 
 def test_a_learned_limit_is_never_below_a_second() -> None:
     """Reuse within a second always stays possible."""
-    fresh = KeepAlive()
+    fresh = KeepAliveEstimate()
     fresh.saw_closed(0.2, 1000)
     assert fresh.limit == 1.0 and fresh.trust < 0.2
 
 
 def test_a_peer_that_closes_after_each_response_is_not_trusted() -> None:
     """Such a connection is found alive while the close is on its way; that must not raise trust."""
-    fresh = KeepAlive()
+    fresh = KeepAliveEstimate()
     fresh.saw_closed(0.0003, 1000)
     fresh.saw_alive(0.0009)
     assert fresh.trust == 0

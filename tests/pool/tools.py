@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pooledhttp.pool
 from pooledhttp.events import Event, Listeners
 from pooledhttp.pool import Lease, Pool, PoolConfig
-from pooledhttp.pool.keepalive import KeepAlive
+from pooledhttp.pool.keepalive import KeepAliveEstimate
 from pooledhttp.pool.key_state import KeyState
 from pooledhttp.pool.state import MAX_UNUSED_KEYS
 from pooledhttp.runtime import Interest, Task
@@ -29,7 +29,7 @@ __all__ = [
     "Bench",
     "ClockRuntime",
     "Inside",
-    "KeepAlive",
+    "KeepAliveEstimate",
     "check_state",
     "inside",
     "is_watched",

@@ -1,8 +1,9 @@
 """TLS over a stream.
 
-verification   which context a route is dialled with, and what is checked after the handshake
-contexts       contexts, found again by what they were made from
-sessions       remembered TLS sessions, which shorten the next handshake
-handshake      makes the handshake on a stream, and explains why it failed
+verification   chooses the context of a handshake, and checks the certificate after it
+contexts       makes contexts, and shares those with equal settings
+sessions       keeps TLS sessions, which shorten the next handshake
+handshake      does the handshake on a stream, and makes the error if it fails
+stream         TLS on a socket
 nested         TLS inside another stream, for an https origin behind an https proxy
 """

@@ -1,17 +1,16 @@
-"""TLS contexts: found again by what they were made from, or made.
+"""Makes TLS contexts, and shares those with equal settings in the whole process.
 
-Contexts are expensive (reading certifi's bundle takes some 10 ms of CPU) and sessions cannot move
-between them, so they are shared by the whole process. A context is found by the settings it was
-made from, and by the state of the files it was made from: a bundle that was replaced on disk gives
-a new context.
+Making a context takes some 10 ms of CPU, mostly for reading certifi's bundle, and a TLS session can
+only be used with the context that it was made with. So contexts are kept. The key is the settings
+and the state of the files they name: after a bundle was replaced on disk, a new context is made.
 
-A context the caller brings is not altered: it may serve others, who would find their verification
-changed. Where something else is wanted beside it, a *stand-in* is made: a context of our own with
-the caller's protocol settings, and either the caller's trusted certificates copied into it or none.
+A context that the caller passes is not changed, because other code may use it too. If the other
+settings differ from it, a *stand-in* is made: a context of our own with the protocol settings of
+the caller's. The trusted certificates of the caller's context are copied into it, or it has none.
 
-One exception: a context that has loaded no trusted certificates at all, and so could verify no
-peer, is *filled* with the bundle it is first used with, as urllib3 fills it. It may hold a client
-certificate, which cannot be copied.
+There is one exception. A context without any trusted certificate could verify no peer. It is
+*filled* with the bundle that it is first used with, as urllib3 does it. A stand-in would not be
+enough: the context may have a client certificate, which cannot be copied.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ __all__ = [
     "own_context",
     "stand_in",
     "was_filled",
-    "wraps_its_own_way",
+    "replaces_wrap_socket",
 ]
 
 MAX_CONTEXTS = 32
@@ -45,12 +44,12 @@ _PINNED = {
 
 
 class _ContextCache:
-    """Contexts by the settings and files they were made from, least recently used first to go."""
+    """Contexts by settings and files; the least recently used one is dropped first."""
 
     def __init__(self, max_contexts: int = MAX_CONTEXTS) -> None:
         self._max_contexts = max_contexts
         self._contexts: OrderedDict[object, ssl.SSLContext] = OrderedDict()
-        #: Callers' contexts that were filled, with what.
+        #: The callers' contexts that were filled, and the certificates.
         self._filled: weakref.WeakKeyDictionary[ssl.SSLContext, object] = (
             weakref.WeakKeyDictionary()
         )
@@ -58,11 +57,11 @@ class _ContextCache:
         register_fork_reset(self)
 
     def get(self, settings: TlsSettings) -> ssl.SSLContext:
-        """The context of our own for `settings`."""
+        """Return our context for `settings`."""
         return self._get(_context_key(settings), lambda: _make(settings))
 
     def get_merged(self, given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
-        """The stand-in for `given` that trusts what `settings` name besides."""
+        """Return the stand-in for `given` that also trusts what `settings` name."""
         key = (*_context_key(settings), settings.context_rules, *_state_of(given))
         return self._get(key, lambda: _merge(given, settings))
 
@@ -78,7 +77,7 @@ class _ContextCache:
             return context
 
     def fill(self, given: ssl.SSLContext, settings: TlsSettings) -> bool:
-        """Fill `given` if it is empty; whether it trusts what `settings` name, and that alone."""
+        """Fill `given` if it is empty; return whether it trusts exactly what `settings` name."""
         bundle = (*map(_named_state, _trusted_files(settings)), settings.ca_cert_data)
         with self._lock:
             if given in self._filled:
@@ -90,12 +89,12 @@ class _ContextCache:
             return True
 
     def has_filled(self, given: ssl.SSLContext) -> bool:
-        """Whether the certificates in `given` are of our putting there."""
+        """Whether `fill` has loaded the certificates of `given`."""
         return given in self._filled
 
     def reset_after_fork(self) -> None:
         """Replace the lock, which a thread of the parent may hold; the contexts stay usable."""
-        # Held while a context is made: 64 threads that start at once should read one bundle once.
+        # Held while a context is made, so that 64 threads that start at once read a bundle once.
         self._lock = ShortLock()
 
 
@@ -125,7 +124,7 @@ def _trusted_files(settings: TlsSettings) -> tuple[str | None, str | None]:
 
 
 def _bundle(settings: TlsSettings) -> str | None:
-    """The file of trusted certificates; certifi's when nothing else is trusted."""
+    """Return the file of trusted certificates; certifi's if the settings name none."""
     if not settings.verify:
         return None
     if settings.ca_certs or settings.ca_cert_dir or settings.ca_cert_data:
@@ -138,11 +137,11 @@ def _named_state(path: str | None) -> tuple[str, object] | None:
 
 
 def file_state(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> object:
-    """What tells whether a file has changed since; None if it cannot be looked at."""
+    """Return a value that differs once a file has changed; None if the file cannot be read."""
     try:
         state = os.stat(path)
     except OSError:
-        return None  # loading it will say what is wrong
+        return None  # loading it raises the error
     return state.st_mtime_ns, state.st_ino, state.st_size
 
 
@@ -159,7 +158,7 @@ def _make(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def _blank(settings: TlsSettings) -> ssl.SSLContext:
-    """A context with protocol settings and mode of verification, trusting nothing yet."""
+    """Return a context with the protocol settings, and without trusted certificates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     pinned = _PINNED.get(settings.ssl_version) if settings.ssl_version is not None else None
     context.minimum_version = settings.minimum_version or pinned or ssl.TLSVersion.TLSv1_2
@@ -167,7 +166,7 @@ def _blank(settings: TlsSettings) -> ssl.SSLContext:
     if newest is not None:
         context.maximum_version = newest
     context.options |= ssl.OP_NO_COMPRESSION
-    # An end without close_notify has to be seen as one: it may be a cut.
+    # An end without close_notify must be an error: an attacker may have cut the stream.
     context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     if settings.ciphers:
         context.set_ciphers(settings.ciphers)
@@ -204,14 +203,14 @@ def _trust(context: ssl.SSLContext, settings: TlsSettings) -> None:
 
 def _ca_data(settings: TlsSettings) -> str | bytes | None:
     data = settings.ca_cert_data
-    # OpenSSL tells PEM from DER by the type alone.
+    # OpenSSL takes a str for PEM and bytes for DER.
     return data.decode("ascii") if isinstance(data, bytes) and b"-----BEGIN" in data else data
 
 
 def _identify(context: ssl.SSLContext, settings: TlsSettings) -> None:
     if settings.cert_file is None:
         return
-    # Without a password OpenSSL would ask on the terminal, and hang a program that has none.
+    # Without a password OpenSSL would ask for it on the terminal, and the program would hang.
     password = settings.key_password if settings.key_password is not None else _no_password
     try:
         context.load_cert_chain(settings.cert_file, settings.key_file, password)
@@ -226,26 +225,26 @@ def _no_password() -> str:
     raise ssl.SSLError("the key is encrypted; give its password")
 
 
-def wraps_its_own_way(context: ssl.SSLContext) -> bool:
-    """Whether a context is of another make, such as truststore's, that only looks like `ssl`'s.
+def replaces_wrap_socket(context: ssl.SSLContext) -> bool:
+    """Whether the class of a context wraps sockets in its own way, as truststore's does.
 
-    What such a one trusts is found elsewhere, and not in the state it inherits.
+    The attributes that it inherits do not tell what such a context trusts.
     """
     return type(context).wrap_socket is not ssl.SSLContext.wrap_socket
 
 
 def stand_in(given: ssl.SSLContext, settings: TlsSettings, mode: ssl.VerifyMode) -> ssl.SSLContext:
-    """A context with the protocol settings of `given`, verifying as `settings` say."""
+    """Return a context with the protocol settings of `given` that verifies by `settings`."""
     context = _blank(settings)
     context.options = given.options
     context.verify_flags = given.verify_flags
     context.post_handshake_auth = given.post_handshake_auth
     context.set_ciphers(_ciphers_of(given))
-    # Lifted first, as a minimum above the present maximum would be refused.
+    # Raised first, because a minimum above the present maximum would be refused.
     context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
     context.minimum_version = settings.minimum_version or given.minimum_version
     context.maximum_version = settings.maximum_version or given.maximum_version
-    # Off before the mode changes: OpenSSL's names are checked only where there is verification.
+    # Off before the mode changes: `ssl` refuses a check of names without verification.
     context.check_hostname = False
     context.verify_mode = mode
     context.check_hostname = mode != ssl.CERT_NONE and checks_name(settings)
@@ -259,9 +258,10 @@ def _ciphers_of(given: ssl.SSLContext) -> str:
 
 
 def _merge(given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
-    """A stand-in that trusts what `given` has loaded and what `settings` name.
+    """Make a stand-in that trusts what `given` has loaded and what `settings` name.
 
-    Client certificates cannot be read out of a context: one loaded into `given` is not shown.
+    A client certificate cannot be read out of a context, so the stand-in does not have that of
+    `given`.
     """
     mode = ssl.CERT_REQUIRED if settings.verify else ssl.CERT_NONE
     context = stand_in(given, settings, given.verify_mode if settings.context_rules else mode)
@@ -274,7 +274,7 @@ def _merge(given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
 
 
 def _state_of(given: ssl.SSLContext) -> tuple[object, ...]:
-    """What of a context goes into a stand-in; its owner may change it at any time."""
+    """Return all of a context that is copied into a stand-in; its owner may change it later."""
     return (
         given,
         given.options,
@@ -289,7 +289,7 @@ def _state_of(given: ssl.SSLContext) -> tuple[object, ...]:
 
 
 def own_context(settings: TlsSettings) -> ssl.SSLContext:
-    """The process's context for `settings`, made at the first call.
+    """Return the context of the process for `settings`; make it at the first call.
 
     Raises:
         OSError: A certificate or key file cannot be read, or holds none.
@@ -298,17 +298,17 @@ def own_context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def names_default_trust(settings: TlsSettings) -> bool:
-    """Whether the settings name no other trust than the default."""
+    """Whether the settings name no trusted certificates, or the default ones."""
     if settings.ca_cert_dir or settings.ca_cert_data:
         return False
     return settings.ca_certs is None or settings.ca_certs == extract_zipped_paths(where())
 
 
 def fill(given: ssl.SSLContext, settings: TlsSettings) -> bool:
-    """Load what `settings` name into a caller's context that trusts no authority yet.
+    """Load what `settings` name into a context of the caller that trusts no authority yet.
 
     Returns:
-        Whether `given` trusts just that: it was empty, or was filled with the same before.
+        Whether `given` trusts exactly that: it was empty, or was filled with the same before.
 
     Raises:
         OSError: A file cannot be read, or holds no certificates.
@@ -317,12 +317,12 @@ def fill(given: ssl.SSLContext, settings: TlsSettings) -> bool:
 
 
 def was_filled(given: ssl.SSLContext) -> bool:
-    """Whether what a caller's context trusts is of our loading."""
+    """Whether `fill` has loaded what a context of the caller trusts."""
     return _contexts.has_filled(given)
 
 
 def merged_context(given: ssl.SSLContext, settings: TlsSettings) -> ssl.SSLContext:
-    """The process's stand-in for `given` that trusts what `settings` name besides.
+    """Return the stand-in of the process for `given` that also trusts what `settings` name.
 
     Raises:
         OSError: A certificate or key file cannot be read, or holds none.

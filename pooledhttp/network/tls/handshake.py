@@ -1,7 +1,7 @@
-"""The TLS handshake on a stream: make it, check what came of it, say what went wrong.
+"""Does the TLS handshake on a stream, checks its result, and makes the error if it fails.
 
-`start_tls` takes a stream and gives back one that speaks TLS over it. `explain` turns an error of
-OpenSSL into a fault that names the certificate authority used and the way out.
+`start_tls` takes a stream and returns one with TLS over it. `handshake_fault` turns an error of
+OpenSSL into a fault, whose text names the certificates that were trusted and says what to do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pooledhttp.certs import where
 from pooledhttp.exceptions import DialError, Fault, TlsError
 from pooledhttp.network.stream import Stream, close_socket
-from pooledhttp.network.tls.contexts import wraps_its_own_way
+from pooledhttp.network.tls.contexts import replaces_wrap_socket
 from pooledhttp.network.tls.nested import NestedTlsStream
 from pooledhttp.network.tls.sessions import SessionKey, SessionStore
 from pooledhttp.network.tls.stream import SecureStream, TlsStream
@@ -34,42 +34,42 @@ if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
-__all__ = ["Handshake", "explain", "start_tls"]
+__all__ = ["TlsPeer", "handshake_fault", "start_tls"]
 
-#: The part of a socket that Python code cannot leave half made.
+#: The C class of a socket, which an interrupt cannot leave half made.
 _BareSocket: Any = socket.socket.__base__
 
-#: OpenSSL's `verify_code`s (x509_vfy.h) for a chain that ends in nothing we trust.
+#: OpenSSL's values of `verify_code` (x509_vfy.h) for a chain without a trusted certificate.
 _UNTRUSTED = frozenset({18, 19, 20, 21})
 _EXPIRED, _NAME_MISMATCH, _ADDRESS_MISMATCH = 10, 62, 64
 
 
-class Handshake(NamedTuple):
-    """What is asked of a handshake.
+class TlsPeer(NamedTuple):
+    """The peer of a handshake, and how it is verified.
 
     Attributes:
-        host: The peer's name or address.
+        host: Its name or address.
         port: Its port.
         settings: How it is verified.
-        way: The proxy in between; part of the key of its sessions.
-        sessions: Where earlier sessions are found and later ones kept.
+        proxy: The proxy in between, part of the key of its sessions; `None` for none.
+        sessions: Keeps the sessions of earlier and of new connections.
     """
 
     host: str
     port: int
     settings: TlsSettings
-    way: Proxy | None
+    proxy: Proxy | None
     sessions: SessionStore
 
 
-class _Parts(NamedTuple):
-    """What both ways of a handshake need.
+class _Arguments(NamedTuple):
+    """The arguments of a handshake, on a socket or on a stream.
 
     Attributes:
         credentials: The context.
-        name: What the certificate must be for.
+        name: The name that the certificate must have.
         session: The session to resume; `None` for a full handshake.
-        keep: Takes the sessions that the server sends; `None` where none is kept.
+        keep: Called with the session that the server sends; `None` to keep none.
     """
 
     credentials: Credentials
@@ -78,12 +78,12 @@ class _Parts(NamedTuple):
     keep: Callable[[ssl.SSLSession], None] | None
 
 
-def start_tls(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStream:
-    """Make TLS over `stream`.
+def start_tls(stream: Stream, peer: TlsPeer, deadline: Deadline) -> SecureStream:
+    """Do the handshake over `stream`.
 
     Args:
-        stream: Connected; the result owns it. On failure it is the caller's to close.
-        wish: With whom, and verified how.
+        stream: Connected; the result owns it. If this fails, the caller closes it.
+        peer: The server, and how it is verified.
         deadline: When to give up.
 
     Raises:
@@ -91,89 +91,89 @@ def start_tls(stream: Stream, wish: Handshake, deadline: Deadline) -> SecureStre
         OSError: It failed, or a certificate or key file cannot be read (`ssl.SSLError` among them).
         ValueError: The settings contradict each other.
     """
-    credentials = credentials_for(wish.settings)
-    name = server_name(wish.host, wish.settings)
-    key = _session_key(wish, credentials, name)
-    session = wish.sessions.get(key) if key is not None else None
-    keep = partial(wish.sessions.put, key) if key is not None else None
+    credentials = credentials_for(peer.settings)
+    name = server_name(peer.host, peer.settings)
+    key = _session_key(peer, credentials, name)
+    session = peer.sessions.get(key) if key is not None else None
+    keep = partial(peer.sessions.put, key) if key is not None else None
     begin = _on_socket if _can_take_socket(stream, credentials) else _on_stream
-    secured = begin(stream, _Parts(credentials, name, session, keep), deadline)
+    secured = begin(stream, _Arguments(credentials, name, session, keep), deadline)
     try:
-        check_peer(secured._tls, wish.settings)
-        if key is not None and not wish.sessions.wants_another(
+        check_peer(secured._tls, peer.settings)
+        if key is not None and not peer.sessions.wants_another(
             key, session is not None, secured.is_resumed
         ):
             secured.keep_no_session()
     except BaseException:
         if key is not None:
-            wish.sessions.forget(key)
+            peer.sessions.forget(key)
         secured.close()
         raise
     return secured
 
 
-def _session_key(wish: Handshake, credentials: Credentials, name: str) -> SessionKey | None:
+def _session_key(peer: TlsPeer, credentials: Credentials, name: str) -> SessionKey | None:
     if not credentials.can_resume:
         return None
-    settings, context = wish.settings, credentials.context
+    settings, context = peer.settings, credentials.context
     return SessionKey(
         context,
         None if credentials.is_ours else (context.verify_mode, context.check_hostname),
         name,
-        wish.port,
+        peer.port,
         settings.assert_hostname,
         settings.assert_fingerprint,
         (settings.cert_file, settings.key_file),
-        wish.way,
+        peer.proxy,
     )
 
 
 def _can_take_socket(stream: Stream, credentials: Credentials) -> bool:
-    """Whether the faster way is open: TLS on the socket itself.
+    """Whether TLS can be done on the socket itself, which is faster than on a stream.
 
-    Not when TLS is there already; not with a context that wraps sockets in its own way (such ones
-    check the certificate when wrapping, where a non-blocking handshake has not begun); and not with
-    one that hides an end without close_notify.
+    It cannot if the stream has TLS already, if the context wraps sockets in its own way (it may
+    check the certificate while it wraps, before a non-blocking handshake), or if the context hides
+    an end without close_notify.
     """
     if stream.is_tls:
         return False
-    if credentials.is_ours:  # and so neither; asking a context for its options is slow
+    if credentials.is_ours:  # it does neither; reading the options of a context is slow
         return True
     context = credentials.context
-    return not wraps_its_own_way(context) and not context.options & getattr(
+    return not replaces_wrap_socket(context) and not context.options & getattr(
         ssl, "OP_IGNORE_UNEXPECTED_EOF", 0
     )
 
 
-def _on_socket(stream: Stream, parts: _Parts, deadline: Deadline) -> SecureStream:
+def _on_socket(stream: Stream, arguments: _Arguments, deadline: Deadline) -> SecureStream:
     stream.runtime.forget(stream.sock)  # wrapping detaches the descriptor from its socket
     try:
-        sock = parts.credentials.context.wrap_socket(
+        sock = arguments.credentials.context.wrap_socket(
             stream.sock,
             do_handshake_on_connect=False,
             suppress_ragged_eofs=False,
-            server_hostname=parts.name,
-            session=parts.session,
+            server_hostname=arguments.name,
+            session=arguments.session,
         )
     except BaseException as error:
         _close_half_wrapped(error, stream.sock)
         raise
     try:
-        if parts.credentials.trust is not None:
-            sock.context = parts.credentials.trust
+        if arguments.credentials.trust is not None:
+            sock.context = arguments.credentials.trust
         _handshake(sock, stream.runtime, deadline)
-        return TlsStream(sock, stream.runtime, parts.keep)
+        return TlsStream(sock, stream.runtime, arguments.keep)
     except BaseException:
         close_socket(sock, stream.runtime)
         raise
 
 
 def _close_half_wrapped(error: BaseException, sock: socket.socket) -> None:
-    """Close the socket that was being wrapped when `ssl` failed, as where the peer had hung up.
+    """Close the new socket after `wrap_socket` has failed, for example because the peer has closed.
 
-    `ssl` makes a new socket of the descriptor and then detaches the old one. The new one is nowhere
-    but in a frame of the error: its descriptor would stay open for as long as the error is kept. It
-    may be half made, where Ctrl-C came in between, so the methods of `ssl` cannot be trusted.
+    `ssl` makes a new socket with the descriptor, and then detaches the old one. Only a frame of the
+    error refers to the new one, so its descriptor would stay open as long as the error exists. If
+    Ctrl-C came in between, the new socket may be half made, and methods of `ssl` may fail on it.
 
     Args:
         error: What `wrap_socket` raised.
@@ -203,14 +203,14 @@ def _handshake(sock: ssl.SSLSocket, runtime: Runtime, deadline: Deadline) -> Non
             raise TimeoutError("the TLS handshake was not done in time")
 
 
-def _on_stream(stream: Stream, parts: _Parts, deadline: Deadline) -> SecureStream:
+def _on_stream(stream: Stream, arguments: _Arguments, deadline: Deadline) -> SecureStream:
     nested = NestedTlsStream(
         stream,
-        parts.credentials.context,
-        parts.name,
-        session=parts.session,
-        trust=parts.credentials.trust,
-        keep_session=parts.keep,
+        arguments.credentials.context,
+        arguments.name,
+        session=arguments.session,
+        trust=arguments.credentials.trust,
+        keep_session=arguments.keep,
     )
     nested.handshake(deadline)
     return nested
@@ -219,23 +219,23 @@ def _on_stream(stream: Stream, parts: _Parts, deadline: Deadline) -> SecureStrea
 # -------------------------------------------------------------------------- explaining
 
 
-def explain(
+def handshake_fault(
     error: OSError | ValueError, origin: str, host: str, port: int, settings: TlsSettings
 ) -> Fault:
     """Make the fault for a handshake that failed.
 
     Args:
-        error: What failed.
-        origin: What the request was for; the peer is another one when it is a proxy.
+        error: The error of the handshake.
+        origin: The origin of the request. If a proxy failed, it is not the peer.
         host: The peer.
         port: Its port.
-        settings: How it was to be verified.
+        settings: How the peer is verified.
     """
     peer = f"{host} port {port}"
     if not isinstance(error, (ssl.SSLError, ssl.CertificateError)) and isinstance(
         error, ConnectionError
     ):
-        # The peer hung up before TLS had a word: the connection failed, not its security.
+        # The peer closed before TLS sent an alert: the connection failed, not its security.
         return DialError(
             f"Failed to establish a new connection to {peer}: it was cut off in the TLS handshake "
             f"({error}). The server may be overloaded, or a firewall is in between.",

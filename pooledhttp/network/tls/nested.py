@@ -1,11 +1,12 @@
-"""TLS carried by another stream: to an origin through a proxy that itself is reached by TLS.
+"""TLS inside another stream: to an https origin through a proxy that is itself reached by TLS.
 
-`ssl` can wrap a socket only once. Inside, TLS is a machine with two buffers instead of a socket::
+`ssl` can wrap a socket only once. So the inner TLS is an `SSLObject`, which has two buffers instead
+of a socket. The carrier, which is the outer stream, moves the ciphertext::
 
-    recv <── SSLObject <── incoming <── carrier.recv        (ciphertext of the origin's TLS ...
-    send ──> SSLObject ──> outgoing ──> carrier.send         ... goes through the proxy's)
+    recv <── SSLObject <── incoming <── carrier.recv
+    send ──> SSLObject ──> outgoing ──> carrier.send
 
-The same machine over a plain stream serves contexts that do not take a socket as `ssl` does.
+The same is used over a plain stream for contexts that wrap sockets in their own way.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = ["NestedTlsStream"]
 
-#: How much ciphertext to ask the carrier for: several records, so that few calls move a large body.
+#: The most ciphertext of one read: several records, so that a large body needs few calls.
 READ_BYTES = 65536
 
 
 class _SocketOfTunnel:
-    """Stands for the socket of a nested stream, which programs read from a response.
+    """The socket of a nested stream, as programs read it from a response.
 
-    What concerns TLS comes from the TLS inside, as it is that of the origin: `ssl.SSLSocket` below
-    would give the certificate of the proxy. Addresses and options come from that socket. Nothing
-    can be sent or received, because the bytes would miss one of the two layers of TLS.
+    Attributes of TLS are those of the inner TLS, with the origin: the `ssl.SSLSocket` below has the
+    certificate of the proxy. Addresses and options are those of that socket. Nothing can be sent or
+    received, because the bytes would pass only one of the two layers of TLS.
     """
 
     __slots__ = ("_inside", "_sock")
@@ -57,15 +58,16 @@ _TRANSFERS = frozenset(
 
 
 class NestedTlsStream(SecureStream):
-    """TLS over a stream. Does its handshake when told (`handshake`).
+    """TLS over a stream; `handshake` does the handshake.
 
     Args:
-        carrier: What moves the ciphertext; owned from here on.
+        carrier: Moves the ciphertext; this stream owns it from now on.
         context: Makes the TLS connection.
         server_hostname: Sent in SNI and checked. None for neither.
         session: An earlier session to offer. None for a full handshake.
-        trust: A context to move the connection onto before the handshake. None leaves it.
-        keep_session: Called once with the session worth keeping. None keeps none.
+        trust: The context to which the connection is moved before the handshake; None if it is not
+            moved.
+        keep_session: Called once with the session to keep. None keeps none.
 
     Raises:
         ValueError: The context and the name do not go together.
@@ -91,7 +93,7 @@ class NestedTlsStream(SecureStream):
             self._object.context = trust
         super().__init__(carrier.sock, carrier.runtime, self._object, keep_session)
         self._carrier = carrier
-        self._unsent = memoryview(b"")  # ciphertext the carrier has not taken yet
+        self._unsent = memoryview(b"")  # ciphertext that the carrier has not accepted yet
 
     @property
     def socket_for_users(self) -> Any:
@@ -103,7 +105,7 @@ class NestedTlsStream(SecureStream):
 
         Raises:
             TimeoutError: It was not done in time.
-            OSError: It failed (`ssl.SSLError`), or the carrier did.
+            OSError: It failed (`ssl.SSLError`), or the carrier failed.
         """
         try:
             while not self._step(self._object.do_handshake):
@@ -142,8 +144,8 @@ class NestedTlsStream(SecureStream):
 
     def _feed(self, data: bytes) -> None:
         if not data:
-            # TLS asked for more and there is none: no close_notify came. Raised here and not left
-            # to the context, whose options may let such an end pass for a good one.
+            # The stream has ended, and TLS has had no close_notify. Raised here, because the
+            # options of the context may make OpenSSL accept such an end.
             raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
         self._incoming.write(data)
 
@@ -176,7 +178,7 @@ class NestedTlsStream(SecureStream):
         """Write `data` until a response begins; see `Stream.send_until_response`."""
         view, done = memoryview(data), 0
         while True:
-            # What is left of an earlier call goes first; what is encrypted counts as accepted.
+            # The rest of an earlier call goes first. Encrypted bytes count as accepted.
             if not self._flush_until_response(deadline):
                 return done
             if done == len(view):
@@ -186,7 +188,7 @@ class NestedTlsStream(SecureStream):
             done += len(piece)
 
     def _flush_until_response(self, deadline: Deadline) -> bool:
-        """Send all ciphertext there is; False when a response came in between."""
+        """Send all ciphertext; False if a response has come before the end."""
         self._collect()
         while self._unsent:
             sent = self._carrier.send_until_response(self._unsent, deadline)
@@ -196,7 +198,7 @@ class NestedTlsStream(SecureStream):
         return True
 
     def _has_response(self, deadline: Deadline) -> bool:
-        """Whether what the carrier has to read is for us; if so it is kept for `recv`."""
+        """Read; return whether it was more than messages of TLS. `recv` gets the bytes."""
         try:
             self._feed(self._carrier.recv(READ_BYTES, deadline))
             self._ahead = self._object.read(RECORD_BYTES)
@@ -207,7 +209,7 @@ class NestedTlsStream(SecureStream):
         return True
 
     def has_data_or_eof(self) -> bool:
-        """Tell whether the idle connection is unfit for another request; see `Stream`."""
+        """Tell whether an idle connection cannot carry another request; see `Stream`."""
         if self.is_closed or self._ahead:
             return True
         return not self._is_quiet()
@@ -248,7 +250,7 @@ class NestedTlsStream(SecureStream):
         self._carrier._close_notify()
 
     def _send_pending(self) -> None:
-        """Send pending ciphertext if that takes no waiting."""
+        """Send the pending ciphertext that can be sent without waiting."""
         with contextlib.suppress(OSError, ValueError):
             self._collect()
             self._carrier._write_now(self._unsent)

@@ -1,10 +1,9 @@
-"""Remembered TLS sessions: what makes the second handshake with a server cheap.
+"""Keeps TLS sessions, which shorten the second handshake with a server.
 
-A resumed handshake skips the certificate, and with it OpenSSL's check of the host name. A session
-therefore proves only what was proven when it was made, and is offered only where exactly the same
-would be asked again: same context object, name, port, assertions, client certificate, and way
-there. `SessionKey` holds all of that; a ticket of host A is never shown to host B at the same
-address.
+A resumed handshake has no certificate, so OpenSSL does not check the host name. A session therefore
+proves only what was checked when it was made. It is offered only if exactly the same would be
+checked again: with the same context object, name, port, assertions, client certificate and proxy.
+`SessionKey` has all of these. A ticket of host A is never sent to host B at the same address.
 """
 
 from __future__ import annotations
@@ -19,28 +18,28 @@ from pooledhttp.runtime import ShortLock, register_fork_reset
 
 __all__ = ["SessionKey", "SessionStore"]
 
-#: Sessions hold a certificate chain each, some 10 KiB; a thousand are as many origins as are
-#: reused.
+#: A session has a certificate chain of some 10 KiB. A thousand are more origins than most programs
+#: come back to.
 MAX_SESSIONS = 1024
-#: Sessions a server may refuse in a row before we take fewer of them.
+#: How many sessions in a row a server may refuse before fewer of them are kept.
 REFUSALS = 2
-#: Connections after which a server that refuses all its sessions is given another chance.
+#: The most connections for which no session of a server that refuses them is kept.
 MOST_SKIPS = 64
 
 
 class SessionKey(NamedTuple):
-    """Everything a session's proof depends on.
+    """Everything that must be equal before a session is offered.
 
     Attributes:
-        context: The context itself; sessions cannot move from one to another.
-        strictness: How the context verified at the time; a caller may have changed it since. None
-            for a context that no caller has.
+        context: The context object; a session cannot be used with another one.
+        strictness: How the context verified, which a caller may have changed since. None for a
+            context of our own.
         server_hostname: The name that was checked and sent in SNI.
-        port: The origin's port.
-        assert_hostname: The name demanded in place of the host's.
-        assert_fingerprint: The digest demanded.
-        client_identity: The client certificate shown.
-        way: The proxy in between; None for none.
+        port: The port of the origin.
+        assert_hostname: The name that the certificate must have instead of the host.
+        assert_fingerprint: The digest that the certificate must have.
+        client_identity: The client certificate.
+        proxy: The proxy in between; None for none.
     """
 
     context: ssl.SSLContext
@@ -50,11 +49,11 @@ class SessionKey(NamedTuple):
     assert_hostname: str | bool | None
     assert_fingerprint: str | None
     client_identity: object
-    way: object
+    proxy: object
 
 
 class _Entry:
-    """A session, and what is known of its server's ways with it."""
+    """A session, and how its server has treated it so far."""
 
     __slots__ = (
         "accepted",
@@ -70,23 +69,24 @@ class _Entry:
         self.is_single_use = False
         #: Sessions refused in a row.
         self.refusals = 0
-        #: Connections whose session is not worth taking.
+        #: For how many connections no session is kept.
         self.skips = 0
         self.session: ssl.SSLSession | None = None
         self.expires_at = self.renew_at = 0.0
 
     def hold(self, session: ssl.SSLSession) -> None:
         self.session = session
-        #: How often the server has taken it.
+        #: How often the server has accepted it.
         self.accepted = 0
-        # For servers that say nothing, OpenSSL's own idea of a session's life stands.
+        # OpenSSL's own lifetime applies if the server announces none.
         lifetime = min(session.ticket_lifetime_hint or session.timeout, session.timeout)
         self.expires_at = float(session.time + lifetime)
         self.renew_at = session.time + lifetime / 2
 
     def was_refused(self) -> None:
-        # Refused the second time: single use. Refused after many, or at first sight: the server has
-        # new keys, or is one of several that do not share them, and its next session may do.
+        # A session that is refused the second time is for single use. If it is refused at once, or
+        # after many uses, the server may have new keys, or be one of several that do not share
+        # them: its next session may be accepted.
         self.is_single_use |= self.accepted == 1
         self.refusals += 1
         if self.refusals > REFUSALS:
@@ -95,15 +95,17 @@ class _Entry:
 
 
 class SessionStore:
-    """One session per key, least recently used first to go.
+    """One session per key; the least recently used one is dropped first.
 
-    Python copies a session whenever it is taken off a connection, which costs a quarter of a
-    handshake; with TLS 1.3 that is more than resumption saves. So one that works is used again, and
-    a new one is taken when half its life is over, or from every connection where a server took a
-    session once and refused it the second time. From servers that refuse one session after the
-    other, fewer and fewer are taken. The price: RFC 8446, appendix C.4, would have each
-    ticket used once, so that an observer cannot tell that two connections come from one client.
-    Here they come from one process, mostly from one address, and strict servers enforce it.
+    Python copies a session when it is read from a connection. That costs a quarter of a handshake,
+    with TLS 1.3 more than a resumption saves. So an accepted session is used again, and a new one
+    is kept when half of its lifetime is over. If a server accepts each session only once, the
+    session of every connection is kept. If it refuses one session after the other, fewer and fewer
+    are kept.
+
+    RFC 8446, appendix C.4, recommends to use a ticket once, so that an observer cannot tell that
+    two connections belong to one client. We do not follow it: here they come from one process, and
+    mostly from one address. Servers that want it refuse the second use.
 
     Args:
         max_sessions: How many are kept.
@@ -119,12 +121,12 @@ class SessionStore:
         register_fork_reset(self)
 
     def reset_after_fork(self) -> None:
-        """Start empty, with a lock of our own: a thread of the parent may hold the old one."""
-        self._lock = ShortLock()  # guards the map, for the length of a dict operation
+        """Start empty, with a new lock: a thread of the parent may hold the old one."""
+        self._lock = ShortLock()  # held for the time of a few dict operations
         self._sessions: OrderedDict[SessionKey, _Entry] = OrderedDict()
 
     def get(self, key: SessionKey) -> ssl.SSLSession | None:
-        """The session to offer, or None. One whose life is over is not worth its copying."""
+        """Return the session to offer; None if there is none, or its lifetime is over."""
         with self._lock:
             entry = self._sessions.get(key)
             if entry is None:
@@ -144,10 +146,10 @@ class SessionStore:
                 self._sessions.popitem(last=False)
 
     def wants_another(self, key: SessionKey, was_offered: bool, was_resumed: bool) -> bool:
-        """Whether the session of a new connection is to be kept when its response comes.
+        """Whether to keep the session of a new connection.
 
         Args:
-            key: What the connection was made under.
+            key: The key of the connection.
             was_offered: Whether a session was offered.
             was_resumed: Whether it was accepted.
         """
@@ -168,17 +170,18 @@ class SessionStore:
                 return True
             if self._now() < entry.renew_at:
                 return False
-            # Asked once: TLS 1.2 servers need not issue another, and the old one would come back.
+            # Only once: a server with TLS 1.2 need not issue another, and the old one would come
+            # back each time.
             entry.renew_at = entry.expires_at
             return True
 
     def forget(self, key: SessionKey) -> None:
-        """Offer none under `key` any more."""
+        """Drop the session of a key."""
         with self._lock:
             self._sessions.pop(key, None)
 
     def clear(self) -> None:
-        """Offer none at all any more."""
+        """Drop all sessions."""
         with self._lock:
             self._sessions.clear()
 

@@ -1,6 +1,7 @@
-"""Streams that are encrypted by TLS, spoken directly on the socket or by something else.
+"""Streams with TLS.
 
-`SecureStream` is what both kinds share. `TlsStream` is the common one; `nested` has the other.
+`SecureStream` is the base class. `TlsStream` is TLS on a socket, the common case. `nested` has TLS
+inside another stream.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = ["RECORD_BYTES", "SecureStream", "TlsStream"]
 
-#: What one TLS record holds. Bigger writes become several records anyway; writing them one by one
-#: keeps the count of what was accepted exact.
+#: The most data of one TLS record. A larger write becomes several records in any case. They are
+#: written one by one, so that the count of accepted bytes is exact.
 RECORD_BYTES = 16384
 
 
 class SecureStream(Stream):
-    """What TLS streams share.
+    """The base class of streams with TLS.
 
     Args:
-        sock: The socket at the bottom.
+        sock: The socket that moves the ciphertext.
         runtime: How to wait.
-        tls: The object that speaks TLS.
-        keep_session: Called once with the session worth keeping. None keeps none.
+        tls: The TLS connection.
+        keep_session: Called once with the session to keep. None keeps none.
     """
 
     __slots__ = ("_ahead", "_keep_session", "_tls")
@@ -50,8 +51,7 @@ class SecureStream(Stream):
         super().__init__(sock, runtime)
         self._tls = tls
         self._keep_session = keep_session
-        # Bytes that `send_until_response` had to read to know that they are a response, not a
-        # ticket.
+        # Bytes that `send_until_response` has read to find out that they are no session ticket.
         self._ahead = b""
 
     def _take_ahead(self, max_bytes: int) -> bytes:
@@ -65,18 +65,18 @@ class SecureStream(Stream):
             return
         self._keep_session = None
         session = self._tls.session
-        # Before its ticket has come, a TLS 1.3 session cannot be resumed; a 1.2 one may go by its
-        # id.
+        # A session of TLS 1.3 cannot be resumed before its ticket has come. One of TLS 1.2 may have
+        # an id instead of a ticket.
         if session is not None and (session.has_ticket or self._tls.version() != "TLSv1.3"):
             keep(session)
 
     def keep_no_session(self) -> None:
-        """Have `remember_session` do nothing: the session that was offered is as good."""
+        """Let `remember_session` do nothing: the session that was offered is good enough."""
         self._keep_session = None
 
     @property
     def tls_version(self) -> str | None:
-        """Such as `TLSv1.3`."""
+        """The version of TLS, such as `TLSv1.3`."""
         return self._tls.version()
 
     @property
@@ -87,7 +87,7 @@ class SecureStream(Stream):
 
     @property
     def alpn(self) -> str | None:
-        """The protocol chosen by ALPN; None when none was."""
+        """The protocol chosen by ALPN; None for none."""
         return self._tls.selected_alpn_protocol()
 
     @property
@@ -101,12 +101,12 @@ class SecureStream(Stream):
 
 
 class TlsStream(SecureStream):
-    """TLS spoken directly on the socket.
+    """TLS on a socket.
 
     Args:
         sock: A TLS socket whose handshake is done, made with `suppress_ragged_eofs=False`.
         runtime: How to wait.
-        keep_session: Called once with the session worth keeping. None keeps none.
+        keep_session: Called once with the session to keep. None keeps none.
     """
 
     __slots__ = ("_read",)
@@ -127,7 +127,7 @@ class TlsStream(SecureStream):
         if self._ahead:
             return self._take_ahead(max_bytes)
         sock = self.sock
-        # Bytes already decrypted do not make the descriptor readable: waiting for it could hang.
+        # Decrypted bytes do not make the descriptor readable, so waiting for it could hang.
         reading, writing = not sock.pending(), False
         while True:
             if deadline.at != inf and deadline.expired:
@@ -148,7 +148,7 @@ class TlsStream(SecureStream):
             try:
                 sent = self.sock.send(data)
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                pass  # OpenSSL remembers the write it could not finish and is given the same again
+                pass  # OpenSSL has kept the write, which `_send_rest` repeats with the same bytes
         if sent < len(data):
             self._send_rest(memoryview(data), deadline, False, sent)
 
@@ -202,17 +202,17 @@ class TlsStream(SecureStream):
         return count  # type: ignore[no-any-return]
 
     def _has_response(self) -> bool:
-        """Whether what made the socket readable is for us; if so it is kept for `recv`."""
+        """Read; return whether it was more than messages of TLS. `recv` gets the bytes."""
         try:
             self._ahead = self._read(RECORD_BYTES)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
         except OSError:
-            return True  # `recv` will meet the same error and can say more about it
+            return True  # `recv` gets the same error, and its caller reports it
         return True
 
     def has_data_or_eof(self) -> bool:
-        """Tell whether the idle connection is unfit for another request; see `Stream`."""
+        """Tell whether an idle connection cannot carry another request; see `Stream`."""
         return self.is_closed or bool(self._ahead) or not is_tls_quiet(self.sock)
 
     def _close_notify(self) -> None:

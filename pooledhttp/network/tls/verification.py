@@ -1,10 +1,13 @@
-"""TLS: which context a route is dialled with, and what is checked after the handshake.
+"""Chooses the context of a handshake, and checks the certificate after it.
 
-With no context of the caller's it is one of our own (`contexts`). A caller's is used as it is
-where it says what the settings beside it say. Where they ask for something else (`verify=False`,
-another host name, more trusted certificates), a stand-in is used. Where trust and client
-certificate are to stay the caller's, the stand-in's connection is moved onto the caller's context
-before the first byte, which leaves the mode of verification as it was made.
+    the caller passes no context              one of our own (`contexts`)
+    a context that agrees with the settings   that context, unchanged
+    a context, and other settings             a stand-in: for `verify=False`, another host name, or
+                                              other trusted certificates
+
+If the certificates of the caller's context still apply, a connection of the stand-in is moved to
+the caller's context before its first byte. Then it has the certificates of that context, and the
+mode of verification of the stand-in.
 """
 
 from __future__ import annotations
@@ -23,9 +26,9 @@ from pooledhttp.network.tls.contexts import (
     merged_context,
     names_default_trust,
     own_context,
+    replaces_wrap_socket,
     stand_in,
     was_filled,
-    wraps_its_own_way,
 )
 
 __all__ = [
@@ -41,18 +44,18 @@ FINGERPRINTS = {32: "md5", 40: "sha1", 64: "sha256"}
 
 
 class CertificateMismatch(ssl.SSLCertVerificationError):
-    """The certificate is valid but is not the one that was asked for."""
+    """The certificate is valid, but is not the expected one."""
 
 
 class Credentials(NamedTuple):
-    """What a handshake is made with.
+    """The context of a handshake.
 
     Attributes:
         context: Makes the connection.
-        trust: The caller's context to move the connection onto before the handshake; None leaves
-            it.
+        trust: The caller's context, to which the connection is moved before the handshake; None if
+            it is not moved.
         can_resume: Whether sessions of `context` may be used again.
-        is_ours: Whether `context` is one that no other code can change.
+        is_ours: Whether no other code can change `context`.
     """
 
     context: ssl.SSLContext
@@ -62,7 +65,7 @@ class Credentials(NamedTuple):
 
 
 def credentials_for(settings: TlsSettings) -> Credentials:
-    """Find or make the context that `settings` ask for.
+    """Find or make the context for `settings`.
 
     Args:
         settings: Verification settings of a route.
@@ -75,16 +78,16 @@ def credentials_for(settings: TlsSettings) -> Credentials:
     given = settings.ssl_context
     if given is None:
         return Credentials(own_context(settings), is_ours=True)
-    return _beside(given, settings)
+    return _with_context(given, settings)
 
 
 def server_name(host: str, settings: TlsSettings) -> str:
-    """The name or address that is checked, and sent in SNI unless it is an address.
+    """Return the name or address that is checked; a name is also sent in SNI.
 
     Args:
-        host: The route's host. A zone id (`fe80::1%eth0`) means something on this machine only and
-            is left out, as is a trailing dot, which no certificate carries.
-        settings: May name another.
+        host: The host of the route. A zone id (`fe80::1%eth0`), which has a meaning only on this
+            machine, is left out, and so is a dot at the end, which certificates do not have.
+        settings: May have another name.
     """
     name = settings.server_hostname or host
     if ":" in name:
@@ -93,14 +96,14 @@ def server_name(host: str, settings: TlsSettings) -> str:
 
 
 def check_peer(tls: ssl.SSLSocket | ssl.SSLObject, settings: TlsSettings) -> None:
-    """Check what OpenSSL cannot be asked to. Due after every handshake, resumed ones included.
+    """Check what OpenSSL does not check. To be called after every handshake, resumed ones too.
 
     Args:
         tls: The connection, after its handshake.
-        settings: Say what to check.
+        settings: What to check.
 
     Raises:
-        CertificateMismatch: The certificate is not the one that was asked for.
+        CertificateMismatch: The certificate is not the expected one.
     """
     if settings.assert_fingerprint:
         _check_fingerprint(tls.getpeercert(True), settings.assert_fingerprint)
@@ -134,10 +137,10 @@ def _check_fingerprint(certificate: bytes | None, wanted: str) -> None:
         )
 
 
-def _beside(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
-    """The caller's context as it is, or a stand-in where the settings beside it say otherwise."""
-    if wraps_its_own_way(given):
-        return _beside_foreign(given, settings)
+def _with_context(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
+    """Return the caller's context, or a stand-in if the other settings differ from it."""
+    if replaces_wrap_socket(given):
+        return _with_foreign_context(given, settings)
     asserts = settings.assert_hostname is not None or bool(settings.assert_fingerprint)
     names_trust = bool(settings.ca_certs or settings.ca_cert_dir or settings.ca_cert_data)
     if settings.context_rules and not (settings.cert_file or names_trust):
@@ -153,14 +156,14 @@ def _beside(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
 
 
 def _trusts(given: ssl.SSLContext, settings: TlsSettings) -> bool:
-    """Whether the caller's context has what is to be trusted; an empty one is given it.
+    """Whether the caller's context trusts what the settings name; an empty one is filled.
 
-    Without a named bundle, what the caller loaded is trusted.
+    If the settings name no bundle, the certificates that the caller has loaded are trusted.
     """
     return fill(given, settings) or (names_default_trust(settings) and not was_filled(given))
 
 
-def _beside_foreign(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
+def _with_foreign_context(given: ssl.SSLContext, settings: TlsSettings) -> Credentials:
     if settings.verify or settings.context_rules or given.verify_mode == ssl.CERT_NONE:
         return Credentials(given, None, False)
     return Credentials(stand_in(given, settings, ssl.CERT_NONE), None, False)
