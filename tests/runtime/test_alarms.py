@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from pooledhttp.runtime.alarms import Alarms
+from pooledhttp.timing import monotonic
 
 
 class Counting(asyncio.SelectorEventLoop):
@@ -17,28 +20,29 @@ class Counting(asyncio.SelectorEventLoop):
         return super().call_at(*args, **kwargs)  # type: ignore[arg-type]
 
 
-def test_functions_are_called_in_the_order_of_their_deadlines() -> None:
+def test_functions_are_called_in_the_order_of_their_deadlines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """An ended one is not called; one that sets another is no trouble."""
     called: list[str] = []
 
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-        # The clock stands still while the deadlines are set, however slow the machine is.
-        clock, stopped_at = loop.time, [loop.time()]
-        loop.time = lambda: stopped_at[0] if stopped_at else clock()  # type: ignore[method-assign]
-        alarms = Alarms(loop)
+        alarms = Alarms(asyncio.get_running_loop())
         over = asyncio.Event()
 
         def again() -> None:
             called.append("again")
             alarms.set(0.002, over.set)
 
-        alarms.set(0.004, again)
-        ended = alarms.set(0.003, lambda: called.append("ended"))
-        alarms.set(0.001, lambda: called.append("first"))
-        alarms.set(0.002, lambda: called.append("second"))
-        alarms.end(ended)
-        stopped_at.clear()
+        # The clock stands still while the deadlines are set, however slow the machine is.
+        now = monotonic()
+        with monkeypatch.context() as patch:
+            patch.setattr("pooledhttp.runtime.alarms.monotonic", lambda: now)
+            alarms.set(0.004, again)
+            ended = alarms.set(0.003, lambda: called.append("ended"))
+            alarms.set(0.001, lambda: called.append("first"))
+            alarms.set(0.002, lambda: called.append("second"))
+            alarms.end(ended)
         await asyncio.wait_for(over.wait(), 10)
 
     asyncio.run(main(), debug=True)
