@@ -40,7 +40,8 @@ class Attempt:
         address: The address.
         options: Set before connecting: the size of the receive buffer, for example, decides what
             the handshake of TCP offers.
-        deadline: Limits a replaced `connect`, which blocks. The system's `connect` only begins.
+        runtime: How a replaced `connect` blocks. The system's `connect` only begins.
+        deadline: Limits a replaced `connect`.
 
     Raises:
         OSError: The socket could not be made, or connecting failed at once.
@@ -48,29 +49,29 @@ class Attempt:
 
     __slots__ = ("address", "is_connected", "sock")
 
-    def __init__(self, address: Address, options: SocketOptions, deadline: Deadline) -> None:
+    def __init__(
+        self, address: Address, options: SocketOptions, runtime: Runtime, deadline: Deadline
+    ) -> None:
         self.address = address
         self.is_connected = False
-        self.sock = socket.socket(address.family, socket.SOCK_STREAM)
+        self.sock = _prepared(address.family, options)
+        if is_connect_replaced(self.sock):
+            connect_by_replacement(self.sock, address.sockaddr, runtime, deadline)
+            self.is_connected = True
         try:
-            _prepare(self.sock, options)
-            self._begin(deadline)
+            self._begin()
         except BaseException:
             self.sock.close()
             raise
 
-    def _begin(self, deadline: Deadline) -> None:
-        if is_connect_replaced(self.sock):
-            connect_in_place(self.sock, self.address.sockaddr, deadline)
-            self.is_connected = True
+    def _begin(self) -> None:
+        if not self.is_connected:
+            code = self.sock.connect_ex(self.address.sockaddr)
+            self.is_connected = code == 0
+            if code not in (0, *_UNDER_WAY):
+                raise OSError(code, os.strerror(code))
+        if self.is_connected:
             self._refuse_self()
-            return
-        code = self.sock.connect_ex(self.address.sockaddr)
-        if code == 0:
-            self.is_connected = True
-            self._refuse_self()
-        elif code not in _UNDER_WAY:
-            raise OSError(code, os.strerror(code))
 
     def finish(self) -> None:
         """Find out, once the socket is writable, whether it is connected.
@@ -91,23 +92,47 @@ class Attempt:
             raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
 
 
-def connect_in_place(sock: socket.socket, address: Any, deadline: Deadline) -> None:
-    """Call a replaced `connect` on a socket that blocks during the call, as it expects.
+def connect_by_replacement(
+    sock: socket.socket, address: Any, runtime: Runtime, deadline: Deadline
+) -> None:
+    """Call a replaced `connect`, which blocks: on an event loop in a worker thread.
 
     Args:
-        sock: Non-blocking before and after the call.
+        sock: Non-blocking before and after the call. It is closed if this fails. If the caller was
+            cancelled, it is closed when `connect` has returned, which uses it until then.
         address: The argument of `connect`.
+        runtime: How to wait.
         deadline: Becomes the timeout of the socket during the call.
 
     Raises:
         OSError: It failed; `TimeoutError` if the deadline came first.
         Exception: A replacement may raise any other error to forbid the connection.
     """
-    if deadline.expired:
-        raise TimeoutError("no time was left to connect")
-    sock.settimeout(None if deadline.at == inf else deadline.remaining())
-    sock.connect(address)
-    sock.setblocking(False)
+
+    def connect() -> socket.socket:
+        try:
+            if deadline.expired:
+                raise TimeoutError("no time was left to connect")
+            sock.settimeout(None if deadline.at == inf else deadline.remaining())
+            sock.connect(address)
+            sock.setblocking(False)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    _call_and_close_late(connect, runtime)
+
+
+def _prepared(family: int, options: SocketOptions) -> socket.socket:
+    """Make a socket that is ready to connect."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        _prepare(sock, options)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _prepare(sock: socket.socket, options: SocketOptions) -> None:
@@ -228,12 +253,11 @@ def connect_unix(
     """
     if _AF_UNIX is None:
         raise OSError(errno.EAFNOSUPPORT, "this system has no Unix sockets")
-    sock = socket.socket(_AF_UNIX, socket.SOCK_STREAM)
+    sock = _prepared(_AF_UNIX, options)
+    if is_connect_replaced(sock):
+        connect_by_replacement(sock, path, runtime, deadline)
+        return sock
     try:
-        _prepare(sock, options)
-        if is_connect_replaced(sock):
-            connect_in_place(sock, path, deadline)
-            return sock
         pause = _SHORTEST_PAUSE
         while (code := sock.connect_ex(path)) == errno.EAGAIN:
             # The listener's queue is full. Unlike with TCP, connecting has not begun, so there is

@@ -118,7 +118,7 @@ class _Race:
     def _start(self, deadline: Deadline) -> None:
         address = self._to_try.popleft()
         try:
-            self._in_flight.append(Attempt(address, self._options, deadline))
+            self._in_flight.append(Attempt(address, self._options, self._runtime, deadline))
         except TimeoutError as error:
             if deadline.expired:
                 raise

@@ -7,6 +7,7 @@ import contextvars
 import inspect
 import json
 import re
+import socket
 import threading
 import time
 from typing import Any
@@ -340,6 +341,43 @@ def test_a_replaced_create_connection_leaves_the_loop_free(
 
     with ScriptedServer(answering(echo)) as server:
         run(main())
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_replaced_connect_leaves_the_loop_free(
+    is_cancelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It blocks a worker thread, with a timeout; its socket is open until it has returned."""
+    gate, begun, seen = threading.Event(), threading.Event(), list[socket.socket]()
+
+    def connect(sock: socket.socket, address: Any) -> None:
+        begun.set()
+        assert gate.wait(20)
+        assert sock.gettimeout() and sock.fileno() != -1
+        original(sock, address)
+        seen.append(sock)
+
+    original = socket.socket.connect
+
+    async def main(url: str) -> None:
+        monkeypatch.setattr(socket.socket, "connect", connect)
+        async with pooledhttp.AsyncSession(timeout=20) as session:
+            task = asyncio.create_task(session.get(url))
+            while not begun.is_set():
+                await asyncio.sleep(0.001)
+            if is_cancelled:
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            gate.set()
+            if not is_cancelled:
+                assert (await task).text == "GET / "
+        while not seen or seen[0].fileno() != -1:
+            await asyncio.sleep(0.001)
+
+    with ScriptedServer(answering(echo)) as server:
+        run(main(server.url()))
+        monkeypatch.undo()
 
 
 def test_an_adapter_with_a_pool_waits_as_its_session() -> None:
