@@ -92,7 +92,7 @@ class Account:
             problem,
             kind,
             self._index,
-            self._tries.sent,
+            self._tries.sent + self.is_sending,
             self._now() - self._began,
             size,
             digest,

@@ -24,7 +24,7 @@ from pooledhttp import network
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.auth import HTTPBasicAuth, HTTPDigestAuth, HTTPProxyAuth
 from pooledhttp.bulk.backends import Backend, Loop, Threads
-from pooledhttp.originals import Originals
+from pooledhttp.bulk.direct import ADAPTER_STEPS, SESSION_STEPS
 from pooledhttp.retry import Retry
 from pooledhttp.sessions import Session
 
@@ -39,19 +39,6 @@ EngineChoice = Literal["auto", "threads", "loop"]
 
 _OUR_AUTH = (type(None), str, tuple, HTTPBasicAuth, HTTPDigestAuth, HTTPProxyAuth)
 _OUR_POLICIES = (type(None), int, bool, Retry, urllib3.Retry)
-
-_SESSION = Originals(
-    Session,
-    "request",
-    "send",
-    "prepare_request",
-    "merge_environment_settings",
-    "get_adapter",
-    "resolve_redirects",
-    "rebuild_auth",
-    "rebuild_proxies",
-)
-_ADAPTER = Originals(HTTPAdapter, "send", "build_response", "get_connection_with_tls_context")
 
 
 def open_backend(
@@ -94,7 +81,7 @@ def is_loop_available() -> bool:
 
 def _why_it_may_block(settings: Session | None) -> str | None:
     """Return what of a run may block its thread; None when nothing is known to."""
-    if not (_SESSION.are_in(Session) and _ADAPTER.are_in(HTTPAdapter)):
+    if not (SESSION_STEPS.are_in(Session) and ADAPTER_STEPS.are_in(HTTPAdapter)):
         return "a method of Session or HTTPAdapter was replaced and may block"
     if network.is_getaddrinfo_replaced() or network.replaced_create_connection() is not None:
         return "a program has replaced how connections are made"

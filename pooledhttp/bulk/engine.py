@@ -23,7 +23,7 @@ something else than an `Exception` is raised.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -45,6 +45,12 @@ class Requester(Protocol):
 
     def request(self, method: str, url: str, **settings: Any) -> Response:
         """Send a request as `Session.request` does."""
+        ...
+
+    def get(
+        self, url: str, headers: Mapping[str, str] | None, timeout: object, *, stream: bool
+    ) -> Response:
+        """Send a GET that its URL and these fields say all of; see `OwnSession.get`."""
         ...
 
     def waited(self) -> float:

@@ -101,16 +101,20 @@ class Exchange:
 
     def _once(self, work: Work, timeout: object) -> tuple[Response, Saved]:
         job = work.job
-        response = self._session.request(
-            job.method,
-            job.url,
-            params=job.params,
-            data=job.data,
-            headers=job.headers,
-            json=job.json,
-            timeout=timeout,
-            stream=work.store is not None,
-        )
+        stream = work.store is not None
+        if job.headers is None and job.is_plain:
+            response = self._session.get(job.url, None, timeout, stream=stream)
+        else:
+            response = self._session.request(
+                job.method,
+                job.url,
+                params=job.params,
+                data=job.data,
+                headers=job.headers,
+                json=job.json,
+                timeout=timeout,
+                stream=stream,
+            )
         try:
             if work.store is not None and _has_content(response):
                 return response, work.store(response)

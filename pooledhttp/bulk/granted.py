@@ -10,6 +10,7 @@ worker that gets the host sends it: nothing is asked for twice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.adapters import HTTPAdapter
@@ -119,16 +120,14 @@ class _GrantedAdapter(PlacedAdapter):
         super().__init__(places, runtime.now, max_retries=policy)
         self._owner = owner
 
-    def send(  # type: ignore[override]
-        self, request: PreparedRequest, **settings: Any
-    ) -> Response:
+    def _send_placed(self, request: PreparedRequest, *place: Any) -> Response:
         """Send a request.
 
         Raises:
             LedElsewhere: There are no places at its host.
         """
         try:
-            response = super().send(request, **settings)
+            response = super()._send_placed(request, *place)
         except _NotGranted:
             raise LedElsewhere(Leg(request, self._owner.trail())) from None
         if response.is_redirect:
@@ -176,6 +175,14 @@ class GrantedSession(OwnSession):
         response = session.send(leg.request, timeout=timeout, allow_redirects=True, **found)
         response.history = [*leg.history, *response.history]
         return response
+
+    def get(
+        self, url: str, headers: Mapping[str, str] | None, timeout: object, *, stream: bool
+    ) -> Response:
+        """Send a GET as `OwnSession.get` does, or what `go_on_from` has given."""
+        if self._legs:
+            return self.request("GET", url, headers=headers, timeout=timeout, stream=stream)
+        return super().get(url, headers, timeout, stream=stream)
 
     def leave(self) -> tuple[int, float]:
         """End this thread's request, as `OwnSession.leave` does."""

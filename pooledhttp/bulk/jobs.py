@@ -131,6 +131,13 @@ class Job:
         return not (self.data is None or isinstance(self.data, (bytes, str, dict, list, tuple)))
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the request is a GET that its URL and its fields say all of."""
+        return (
+            self.method == "GET" and self.data is None and self.json is None and self.params is None
+        )
+
+    @property
     def is_said_by_url(self) -> bool:
         """Whether a line with the URL alone asks for the same, and expects the same.
 

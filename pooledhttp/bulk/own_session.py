@@ -9,12 +9,13 @@ and left open in the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
+from pooledhttp.bulk.direct import DirectRequests
 from pooledhttp.bulk.places import PER_PROXY, HostLimits, PlacedAdapter, Places
 from pooledhttp.bulk.rates import Rates
 from pooledhttp.client import SessionExtras
@@ -52,7 +53,7 @@ class _Attempts:
 
     def take(self) -> int:
         """Return how often the last request of this thread was sent, and start again at 1."""
-        return 1 + self._retries.pop(self._current(), 0)
+        return 1 + self._retries.pop(self._current(), 0) if self._retries else 1
 
 
 class OwnSession:
@@ -78,6 +79,8 @@ class OwnSession:
         places: Places | None = None,
     ) -> None:
         self._attempts = _Attempts(runtime.current)
+        #: Whether the settings bring a retry policy of their own.
+        self.has_retry_policy = settings is not None and _has_retry_policy(settings)
         self._places = places or Places(per_host, runtime, per_proxy, rates)
         self._now = runtime.now
         extras = getattr(settings, "_extras", SessionExtras())
@@ -86,7 +89,8 @@ class OwnSession:
             # within timeouts, and would count all hosts behind one proxy as one.
             pool=_pool_config(per_proxy if has_proxy(settings) else None),
             retries=extras.retries,
-            listeners=[self._attempts, *extras.listeners],
+            # Without a listener the pool makes no events.
+            listeners=[*([self._attempts] * self.has_retry_policy), *extras.listeners],
             replay=extras.replay,
             runtime=runtime,
             strict=extras.strict,
@@ -94,8 +98,7 @@ class OwnSession:
             max_response_fields=extras.max_response_fields,
             parser=extras.parser,
         )
-        #: Whether the settings bring a retry policy of their own.
-        self.has_retry_policy = extras.retries is not None
+        self._direct = DirectRequests(self._session)
         self._borrowed: list[BaseAdapter] = []
         if settings is None:
             settings = self._session
@@ -106,6 +109,22 @@ class OwnSession:
     def request(self, method: str, url: str, **settings: Any) -> Response:
         """Send a request as `Session.request` does. A wait for a place adds to no timeout."""
         return self._session.request(method, url, **settings)
+
+    def get(
+        self, url: str, headers: Mapping[str, str] | None, timeout: object, *, stream: bool
+    ) -> Response:
+        """Send a GET that its URL and these fields say all of.
+
+        Args:
+            url: The URL.
+            headers: Further fields, always the same object for the same fields.
+            timeout: As for `Session.request`.
+            stream: Whether the body is left unread.
+        """
+        response = self._direct.send(url, headers, timeout, stream=stream)
+        if response is not None:
+            return response
+        return self.request("GET", url, headers=headers, timeout=timeout, stream=stream)
 
     def tell(self, pace: HostLimits) -> None:
         """Have changes of the places at a host, its rests and pauses told; see `Places`."""
@@ -158,9 +177,7 @@ class OwnSession:
         self._session.adapters.clear()
         for prefix, adapter in adapters:
             if type(adapter) is HTTPAdapter:
-                policy = adapter.max_retries
-                self.has_retry_policy |= _retries_something(policy)
-                self._session.mount(prefix, self._twin(policy))
+                self._session.mount(prefix, self._twin(adapter.max_retries))
             else:
                 self._borrowed.append(adapter)
                 # Not by `mount`, which would bind the adapter to this session's pool.
@@ -181,6 +198,16 @@ def has_proxy(settings: Session | None) -> bool:
     if settings is not None and (settings.proxies or not settings.trust_env):
         return bool(settings.proxies)
     return any(scheme != "no" for scheme in getproxies())
+
+
+def _has_retry_policy(settings: Session) -> bool:
+    """Whether requests of a session may be sent again by a policy."""
+    extras = getattr(settings, "_extras", SessionExtras())
+    return extras.retries is not None or any(
+        _retries_something(adapter.max_retries)
+        for adapter in settings.adapters.values()
+        if type(adapter) is HTTPAdapter
+    )
 
 
 def _retries_something(policy: Any) -> bool:

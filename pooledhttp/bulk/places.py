@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.rates import Rates
@@ -30,13 +31,14 @@ from pooledhttp.bulk.retrying import causes, retry_after
 from pooledhttp.bulk.throttle import Throttle
 from pooledhttp.bulk.urls import origin_of
 from pooledhttp.exceptions import ConnectionError
-from pooledhttp.message import ProxiesInput, TimeoutInput
+from pooledhttp.message import OURS, ProxiesInput, Response, TimeoutInput
 from pooledhttp.network import select_proxy
 from pooledhttp.runtime import Runtime, Waiter
-from pooledhttp.timing import Deadline, Timeout
+from pooledhttp.timing import Deadline, Timeout, monotonic
+from pooledhttp.transport import PoolFacade, hooks_in_force, is_urllib3_patched
 
 if TYPE_CHECKING:
-    from pooledhttp.message import PreparedRequest, Response
+    from pooledhttp.message import PreparedRequest
 
 __all__ = ["PER_PROXY", "HostLimits", "PlacedAdapter", "Places", "check_per_proxy"]
 
@@ -200,6 +202,9 @@ class Places:
 
     def note(self, origin: str, *, is_refused: bool) -> None:
         """Note whether a host has refused this thread's request."""
+        known = self._throttles.get(origin)
+        if not is_refused and known is not None and not known.was_refused:
+            return  # there is nothing that could grow again
         holder = self._holders.get(self._runtime.current())
         if holder is None:
             return
@@ -299,7 +304,8 @@ class PlacedAdapter(HTTPAdapter):
     def __init__(self, places: Places, now: Callable[[], float], **settings: Any) -> None:
         super().__init__(**settings)
         self._places = places
-        self._now = now
+        #: The clock of the run.
+        self.now = now
 
     def send(  # type: ignore[override]
         self,
@@ -312,14 +318,74 @@ class PlacedAdapter(HTTPAdapter):
         """Send a request as `HTTPAdapter.send` does; the wait for a place adds to no timeout."""
         url = str(request.url)
         proxy = select_proxy(url, proxies) if proxies else None
-        origin = origin_of(url)
+        send = partial(super().send, request, proxies=proxies, **settings)
+        return self._send_placed(request, origin_of(url), proxy, timeout, send)
+
+    def send_direct(
+        self,
+        pool: PoolFacade,
+        request: PreparedRequest,
+        origin: str,
+        target: str,
+        timeout: Any,
+        *,
+        stream: bool,
+    ) -> Response:
+        """Send a plain request over a pool that is known; see `direct`."""
+        send = partial(self._send_over, pool, request, target, stream)
+        return self._send_placed(request, origin, None, timeout, send)
+
+    def direct_pool(
+        self, request: PreparedRequest, settings: Mapping[str, Any]
+    ) -> PoolFacade | None:
+        """Return the pool by which requests to a host are sent; None when `send` has more to do."""
+        if is_urllib3_patched() or hooks_in_force(self._settings.request_hooks):
+            return None
+        if self._settings.view.manager.listeners:
+            return None
+        pool = self._connection_for(
+            request, settings["verify"], settings["proxies"], settings["cert"]
+        )
+        if not isinstance(pool, PoolFacade) or pool.proxy is not None:
+            return None
+        has_warning = pool.scheme == "https" and pool.cert_reqs == "CERT_NONE"
+        return None if has_warning else pool
+
+    def _send_over(
+        self,
+        pool: PoolFacade,
+        request: PreparedRequest,
+        target: str,
+        stream: bool,
+        *,
+        timeout: TimeoutInput,
+    ) -> Response:
+        started = monotonic()
+        try:
+            arrival = self._send_over_pool(pool, request, target, stream, timeout)
+        except (HTTPError, OSError) as error:
+            translated = OURS.translate(error, request)
+            if translated is error:
+                raise
+            raise translated from error
+        return Response.arrived(arrival, request, self, started)
+
+    def _send_placed(
+        self,
+        request: PreparedRequest,
+        origin: str,
+        proxy: str | None,
+        timeout: TimeoutInput,
+        send: Callable[..., Response],
+    ) -> Response:
+        """Take a place, send, and note what the host makes of it."""
         waited = self._places.enter(origin, proxy)
         if waited and isinstance(timeout, Timeout) and timeout.deadline is not None:
             left = max(timeout.deadline.remaining() + waited, 1e-3)
             timeout = Timeout(left, timeout.connect, timeout.read, timeout.write, timeout.pool)
-            timeout = timeout.start(self._now)
+            timeout = timeout.start(self.now)
         try:
-            response = super().send(request, timeout=timeout, proxies=proxies, **settings)
+            response = send(timeout=timeout)
         except ConnectionError as error:
             found = list(causes(error))
             if any(isinstance(cause, ConnectionRefusedError) for cause in found):
@@ -327,8 +393,8 @@ class PlacedAdapter(HTTPAdapter):
             if proxy is None and any(isinstance(cause, _UNREACHABLE) for cause in found):
                 self._places.note_unreachable(origin)
             raise
-        self._places.note_reached(origin)
         is_refused = response.status_code in _REFUSING
+        self._places.note_reached(origin)
         self._places.note(origin, is_refused=is_refused)
         if is_refused and (seconds := retry_after(response)):
             self._places.note_pause(origin, seconds)

@@ -24,12 +24,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pooledhttp.bulk.report import one_line
+from pooledhttp.message import attributes_of
+
+if TYPE_CHECKING:
+    from pooledhttp.message import Response
 
 __all__ = [
     "Asked",
     "Decision",
     "Step",
     "decide",
+    "fields_of",
     "mark_of",
     "stores_coded_form",
     "strong_validator",
@@ -53,6 +61,42 @@ _CODED_TYPES = re.compile(
     r"|compress|zstd|brotli)",
     re.IGNORECASE,
 )
+
+
+class Fields(Protocol):
+    """The header fields of a response, by name in any case."""
+
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """Return the value of a field."""
+
+    def __contains__(self, name: object, /) -> bool: ...
+
+
+class _ArrivedFields:
+    """The fields of a response as they came; each is decoded when it is asked for."""
+
+    __slots__ = ("_by_name",)
+
+    def __init__(self, by_name: Mapping[bytes, bytes]) -> None:
+        self._by_name = by_name
+
+    def get(self, name: str, default: Any = None, /) -> Any:
+        value = self._by_name.get(name.lower().encode())
+        return default if value is None else value.decode("latin-1")
+
+    def __contains__(self, name: object, /) -> bool:
+        return str(name).lower().encode() in self._by_name
+
+
+def fields_of(response: Response) -> Fields:
+    """Return the header fields of a response, without making its `headers` if it need not."""
+    arrival = getattr(response, "_arrival", None)  # missing where an adapter makes its own
+    if arrival is None or "headers" in attributes_of(response):
+        return response.headers
+    head = arrival.head
+    if len(head.by_name) != len(head.fields):  # some are repeated, and have to be joined
+        return response.headers
+    return _ArrivedFields(head.by_name)
 
 
 class Step(Enum):
@@ -95,7 +139,7 @@ class Decision:
     reason: str = ""
 
 
-def decide(status: int, headers: Mapping[str, str], asked: Asked, phrase: str = "") -> Decision:
+def decide(status: int, headers: Fields, asked: Asked, phrase: str = "") -> Decision:
     """Return what to do with a response.
 
     Args:
@@ -120,11 +164,11 @@ def decide(status: int, headers: Mapping[str, str], asked: Asked, phrase: str = 
     why = reasons.get(status)
     if why is None and 300 <= status < 400:
         why = "a redirect that cannot be followed"
-    text = f"HTTP {status} {phrase}".rstrip()
+    text = f"HTTP {status} {one_line(phrase)}".rstrip()
     return Decision(Step.REFUSE, reason=f"{text}: {why}" if why else text)
 
 
-def _decide_on_range(status: int, headers: Mapping[str, str], asked: Asked) -> Decision:
+def _decide_on_range(status: int, headers: Fields, asked: Asked) -> Decision:
     if status == 416:
         return Decision(Step.RESTART, reason="the server has no such range any more")
     found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
@@ -140,16 +184,16 @@ def _decide_on_range(status: int, headers: Mapping[str, str], asked: Asked) -> D
     return Decision(Step.APPEND, total)
 
 
-def _is_same(headers: Mapping[str, str], validator: str) -> bool:
+def _is_same(headers: Fields, validator: str) -> bool:
     """Whether a 206 belongs to the version that the validator names."""
     if validator.startswith('"'):
         # RFC 9110, section 15.3.7: a 206 has the ETag that the 200 would have had.
-        return headers.get("ETag", "").strip() == validator
+        return bool(headers.get("ETag", "").strip() == validator)
     # A Last-Modified may be left out in response to If-Range.
-    return headers.get("Last-Modified", validator).strip() == validator
+    return bool(headers.get("Last-Modified", validator).strip() == validator)
 
 
-def strong_validator(headers: Mapping[str, str]) -> str | None:
+def strong_validator(headers: Fields) -> str | None:
     """Return the validator with which a body can be continued, or `None`."""
     etag = headers.get("ETag", "").strip()
     if etag:
@@ -169,7 +213,7 @@ def mark_of(validator: str | None) -> str:
     return hashlib.sha256(validator.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def stores_coded_form(name: str, headers: Mapping[str, str], decode: str) -> bool:
+def stores_coded_form(name: str, headers: Fields, decode: str) -> bool:
     """Whether a body is stored as it was sent although it has a Content-Encoding.
 
     Args:
@@ -188,7 +232,7 @@ def stores_coded_form(name: str, headers: Mapping[str, str], decode: str) -> boo
     )
 
 
-def _length(headers: Mapping[str, str]) -> int | None:
+def _length(headers: Fields) -> int | None:
     """Return what Content-Length says, unless the body is framed otherwise."""
     value = headers.get("Content-Length", "").strip()
     if "Transfer-Encoding" in headers or not (value.isascii() and value.isdecimal()):

@@ -5,10 +5,12 @@ What is done with a complete body is in `ending`, and done on the disk's side; s
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from errno import EDQUOT, EIO, ENOSPC, EROFS
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from urllib3.exceptions import ProtocolError
@@ -33,6 +35,7 @@ from pooledhttp.bulk.responses import (
     Decision,
     Step,
     decide,
+    fields_of,
     mark_of,
     stores_coded_form,
     strong_validator,
@@ -65,6 +68,10 @@ _MAX_RESTARTS = 3
 
 #: States of jobs of which there can be no file.
 _UNNAMED = frozenset({State.PENDING, State.RUNNING, State.FAILED})
+
+#: The fields of a request that has nothing to say but its URL; its response is asked for as well.
+_PLAIN_FIELDS: Mapping[str, str] = MappingProxyType({"Accept-Encoding": "identity"})
+_NOTHING_SPECIAL = Asked()
 
 #: Errors of the disk that every other file would meet as well.
 _STOPPING = frozenset({ENOSPC, EDQUOT, EROFS, EIO})
@@ -115,10 +122,17 @@ class Downloader:
         """Bytes of bodies that were written, those of failed attempts included."""
         return sum(list(self._received.values()))
 
-    def count_bytes(self, size: int) -> None:
-        """Count bytes that a worker has written."""
+    def counter(self) -> Callable[[int], None]:
+        """Return what counts bytes that this worker has written."""
         me = self.runtime.current()
-        self._received[me] = self._received.get(me, 0) + size
+        received = self._received
+        if me not in received:
+            received[me] = 0
+
+        def count(size: int) -> None:
+            received[me] += size
+
+        return count
 
     def __call__(self, entry: Entry[Task]) -> DownloadResult:
         """Return the task's result, whatever becomes of it.
@@ -143,7 +157,7 @@ class _Transfer:
     def __init__(self, owner: Downloader, entry: Entry[Task]) -> None:
         task = entry.item
         workspace = owner.workspace
-        self._count_bytes = owner.count_bytes
+        self._counter = owner.counter
         self._session = owner.session
         self._runtime = owner.runtime
         self._disk = owner.disk
@@ -152,9 +166,17 @@ class _Transfer:
         self._journal = workspace.journal
         self._parts = workspace.parts
         self._allowance = owner.allowance
-        self._options = workspace.options
+        options = self._options = workspace.options
+        #: Whether there are limits on how bodies come.
+        self._is_watched = (
+            owner.allowance is not None
+            or options.max_size is not None
+            or options.low_speed is not None
+        )
         self._job = task.job
-        self._checks = Checks(task.job, workspace.options.digest)
+        #: The names of the job's own header fields, in lower case.
+        self._own_fields = frozenset(name.lower() for name in task.job.headers or ())
+        self._checks = Checks(task.job, options.digest)
         self._row = task.row
         self._task = task
         self._tries = Tries(
@@ -191,7 +213,8 @@ class _Transfer:
                 self._account.is_sending, self._account.waited = False, 0.0
                 self._tries.end(*self._session.leave())
             if result is not None:
-                return replace(result, attempts=self._tries.sent)
+                sent = self._tries.sent
+                return result if result.attempts == sent else replace(result, attempts=sent)
             if error is not None:
                 if not self._tries.goes_on_after_error(error, is_body=self._has_head):
                     return self._ending.failed(error_text(error), type(error).__name__, error)
@@ -211,16 +234,7 @@ class _Transfer:
         asked = self._asked(part, validator)
         self._account.is_sending = True
         self._has_head = False
-        response = self._session.request(
-            job.method,
-            job.url,
-            params=job.params,
-            data=job.data,
-            json=job.json,
-            headers=self._headers(asked),
-            timeout=self._tries.timeout(),
-            stream=True,
-        )
+        response = self._send(asked)
         self._has_head = True
         self._account.waited = self._session.waited()
         try:
@@ -228,11 +242,27 @@ class _Transfer:
             if self._row.name is None:
                 raise InvalidURL(f"no file can be named after {one_line(job.url)!r}")
             decision = decide(
-                response.status_code, response.headers, asked, one_line(response.reason or "")
+                response.status_code, fields_of(response), asked, response.reason or ""
             )
             return self._follow(decision, response, part)
         finally:
             response.close()
+
+    def _send(self, asked: Asked) -> Response:
+        job, timeout = self._job, self._tries.timeout()
+        headers = self._headers(asked)
+        if headers is _PLAIN_FIELDS and job.is_plain:
+            return self._session.get(job.url, headers, timeout, stream=True)
+        return self._session.request(
+            job.method,
+            job.url,
+            params=job.params,
+            data=job.data,
+            json=job.json,
+            headers=headers,
+            timeout=timeout,
+            stream=True,
+        )
 
     def _follow(
         self, decision: Decision, response: Response, part: Part | None
@@ -254,6 +284,8 @@ class _Transfer:
 
     def _asked(self, part: Part | None, validator: str | None) -> Asked:
         own = self._own_fields
+        if part is None and not own and not self._task.is_conditional and not self._job.accept:
+            return _NOTHING_SPECIAL
         offset = 0 if part is None else self._folder.part_size(part) or 0
         return Asked(
             offset=offset,
@@ -266,8 +298,10 @@ class _Transfer:
             accept=self._job.accept,
         )
 
-    def _headers(self, asked: Asked) -> dict[str, str]:
-        headers = {"Accept-Encoding": "identity"}
+    def _headers(self, asked: Asked) -> Mapping[str, str]:
+        if not (asked.offset or self._task.is_conditional or self._own_fields):
+            return _PLAIN_FIELDS
+        headers = dict(_PLAIN_FIELDS)
         if asked.offset and asked.validator is not None:
             headers["Range"] = f"bytes={asked.offset}-"
             headers["If-Range"] = asked.validator
@@ -300,10 +334,6 @@ class _Transfer:
     def _can_resume(self) -> bool:
         return self._job.method.upper() == "GET" and "range" not in self._own_fields
 
-    @property
-    def _own_fields(self) -> set[str]:
-        return {name.lower() for name in self._job.headers or ()}
-
     def _whole_part(self) -> Part | None:
         """Return the part if it is complete already: only the end of the work is missing."""
         part = self._parts.get(self._row.id)
@@ -329,7 +359,7 @@ class _Transfer:
 
     def _store(self, decision: Decision, response: Response, old: Part | None) -> DownloadResult:
         self._ending.drop(old)
-        headers = response.headers
+        headers = fields_of(response)
         if self._options.content_disposition:
             self._take_name(disposition_name(headers.get("Content-Disposition")))
         is_coded = stores_coded_form(self._row.name or "", headers, self._options.decode)
@@ -337,7 +367,8 @@ class _Transfer:
         total = decision.total if is_coded else None
         self._account.etag = headers.get("ETag")
         self._account.modified = headers.get("Last-Modified")
-        Flow(self._options, None, self._runtime).expect(decision.total or 0)
+        if self._is_watched:
+            Flow(self._options, None, self._runtime).expect(decision.total or 0)
         part = Part(self._row.id, total, mark_of(validator), self._task.replaces)
         self._note_running(part)
         self._parts[self._row.id] = part
@@ -364,13 +395,18 @@ class _Transfer:
 
     def _receive(self, body: BodyFile, response: Response, here: int, *, coded: bool) -> None:
         """Have the body written as it comes, behind what is here already."""
-        flow = Flow(self._options, self._allowance, self._runtime, here)
+        flow = None
+        if self._is_watched:
+            flow = Flow(self._options, self._allowance, self._runtime, here)
+        count = self._counter()
         is_committed = False
         try:
             for piece in pieces(response, coded=coded):
+                size = len(piece)
                 body.write(piece)
-                self._count_bytes(len(piece))
-                flow.take(len(piece))
+                count(size)
+                if flow is not None:
+                    flow.take(size)
                 if body.size >= _COMMIT_BYTES and not is_committed:
                     is_committed = True
                     self._disk.submit(self._commit, 0)

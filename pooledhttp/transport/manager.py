@@ -29,7 +29,7 @@ from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig
 from pooledhttp.records import replace
 from pooledhttp.retry import Pauses, RetryBudget
 from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
-from pooledhttp.timing import Deadline, TimeoutPlan, plan_timeout
+from pooledhttp.timing import Deadline, Timeout, TimeoutPlan, plan_timeout
 from pooledhttp.transport.transport import Transport, open_connection
 from pooledhttp.transport.tunnel import open_tunnel
 from pooledhttp.transport.warmer import Warmer
@@ -94,6 +94,8 @@ class TransportManager:
         self.warmer = Warmer(self.connections, dial, self.runtime)
         #: The plans of earlier requests, by their `timeout=`.
         self._plans: dict[object, TimeoutPlan] = {}
+        #: The last `Timeout` that limits each operation only, and its plan.
+        self._last_plan: tuple[object, TimeoutPlan | None] = (None, None)
         self.budget = RetryBudget()
         self.pauses = Pauses()
         self.reset_after_fork()
@@ -223,14 +225,20 @@ class TransportManager:
                 self._open_users.pop(key, None)
 
     def plan(self, timeout: object) -> TimeoutPlan:
-        """Turn any accepted `timeout=` into a plan; the plan of a number or `None` is kept.
+        """Turn any accepted `timeout=` into a plan; that of a number, `None` or a value is kept.
 
         Raises:
             ValueError: It is no timeout.
         """
         # By type: True equals 1, and is no timeout.
         if timeout is not None and type(timeout) not in (int, float):
-            return plan_timeout(timeout, self.runtime.now)
+            last, plan = self._last_plan
+            if last is timeout and plan is not None:
+                return plan
+            plan = plan_timeout(timeout, self.runtime.now)
+            if type(timeout) is Timeout and timeout.total is None:  # a value, with nothing running
+                self._last_plan = timeout, plan
+            return plan
         plan = self._plans.get(timeout)
         if plan is None:
             plan = plan_timeout(timeout, self.runtime.now)

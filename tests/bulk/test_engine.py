@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,6 +72,11 @@ class FakeSession:
         finally:
             with self.lock:
                 self.running[host] -= 1
+
+    def get(
+        self, url: str, headers: Mapping[str, str] | None, timeout: object, *, stream: bool
+    ) -> Any:
+        return self.request("GET", url, headers=headers, timeout=timeout, stream=stream)
 
     def stall(self) -> None:
         """Wait for ever, as a request to a silent server does."""

@@ -1,0 +1,206 @@
+"""Plain GETs of a run: what they have in common is found out once for each host.
+
+Most items of a run are a URL and nothing else. For the run's session, all such requests to one host
+differ in their target only: headers, TLS settings and the connections to use are the same.
+`DirectRequests` asks the session and its adapter for them by way of one request, and makes the
+next ones itself.
+
+```
+plain GET, nothing overridden --> DirectHost.send --> transport
+anything else                 --> None: the session does it
+```
+
+What was found out holds for a second. So CA files that have changed, a netrc file, the environment
+and replaced methods have their effect as everywhere else. A host for which any of them is out of
+the ordinary (a proxy, auth that signs, hooks, cookies) is left to the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pooledhttp.adapters import HTTPAdapter
+from pooledhttp.auth import HTTPBasicAuth
+from pooledhttp.bulk.places import PlacedAdapter
+from pooledhttp.bulk.urls import origin_of
+from pooledhttp.cookies import extract_cookies_to_jar
+from pooledhttp.message import PreparedRequest, Request, Response, canonical_url
+from pooledhttp.network import select_proxy
+from pooledhttp.originals import Originals
+from pooledhttp.sessions import Session
+from pooledhttp.timing import Timeout, monotonic
+from pooledhttp.transport import PoolFacade
+
+__all__ = ["ADAPTER_STEPS", "SESSION_STEPS", "DirectRequests"]
+
+#: How long what was found out of a host holds.
+_SECONDS = 1.0
+
+#: Hosts that are remembered.
+_MOST_HOSTS = 4096
+
+#: What a program may have replaced to have a say in each request.
+SESSION_STEPS = Originals(
+    Session,
+    "request",
+    "send",
+    "prepare_request",
+    "merge_environment_settings",
+    "get_adapter",
+    "resolve_redirects",
+    "rebuild_auth",
+    "rebuild_proxies",
+)
+ADAPTER_STEPS = Originals(
+    HTTPAdapter,
+    "send",
+    "add_headers",
+    "request_url",
+    "build_response",
+    "get_connection_with_tls_context",
+)
+_PREPARING = Originals(
+    PreparedRequest,
+    *("__init__", "prepare", "path_url"),
+    *(f"prepare_{step}" for step in ("method", "url", "headers", "cookies", "body", "auth")),
+)
+
+#: Auth whose effect is a header field, the same for all URLs of a host.
+_FIELD_AUTH = (type(None), str, tuple, HTTPBasicAuth)
+
+
+class DirectRequests:
+    """Sends plain GETs for a session that belongs to a run.
+
+    Args:
+        session: The session. Nothing but the run changes its settings.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        #: By the beginning of the URL, up to the path, and the fields; None where there is none.
+        self._hosts: dict[object, tuple[float, DirectHost | None]] = {}
+
+    def send(
+        self, url: str, headers: Mapping[str, str] | None, timeout: object, *, stream: bool
+    ) -> Response | None:
+        """Send a GET and return its response, redirects followed, as `Session.request` does.
+
+        Args:
+            url: The URL.
+            headers: Further fields, always the same object for the same fields.
+            timeout: As for `Session.request`.
+            stream: Whether the body is left unread.
+
+        Returns:
+            The response; None where the session has to send the request itself.
+
+        Raises:
+            RequestException: The request failed.
+        """
+        if not (
+            SESSION_STEPS.are_in(Session)
+            and ADAPTER_STEPS.are_in(HTTPAdapter)
+            and _PREPARING.are_in(PreparedRequest)
+        ):
+            return None
+        if self._session.cookies._cookies:
+            return None
+        start = url.find("/", 8)
+        if start < 0 or "#" in url or "@" in url[:start]:
+            return None  # no target, or a password, which is not kept
+        key = (url[:start], id(headers))
+        now = monotonic()
+        ends_at, host = self._hosts.get(key, (0.0, None))
+        if ends_at <= now:
+            if len(self._hosts) > _MOST_HOSTS:
+                self._hosts.clear()
+            host = self._find(url, headers)
+            self._hosts[key] = (now + _SECONDS, host)
+        if host is None or canonical_url(url) != url:
+            return None
+        return host.send(url, url[start:], timeout, stream=stream)
+
+    def _find(self, url: str, headers: Mapping[str, str] | None) -> DirectHost | None:
+        """Prepare a request by the session, and see whether others differ in their target only."""
+        session = self._session
+        if session.params or any(session.hooks.values()) or type(session) is not Session:
+            return None
+        if type(session.auth) not in _FIELD_AUTH or session._extras.strict:
+            return None
+        if not url.startswith(("http://", "https://")) or canonical_url(url) != url:
+            return None
+        request = session.prepare_request(Request("GET", url, headers=headers))
+        if any(request.hooks.values()) or request.body is not None:
+            return None
+        settings = session.merge_environment_settings(url, {}, True, None, None)
+        adapter = session.get_adapter(url)
+        if not isinstance(adapter, PlacedAdapter) or select_proxy(url, settings["proxies"]):
+            return None
+        pool = adapter.direct_pool(request, settings)
+        return None if pool is None else DirectHost(session, adapter, pool, request, settings)
+
+
+class DirectHost:
+    """One host, of which all requests have the same fields.
+
+    Args:
+        session: The session, for redirects and cookies.
+        adapter: Its adapter for this host.
+        pool: The adapter's pool for this host.
+        request: A request as the session has prepared it.
+        settings: What the adapter is given with it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        adapter: PlacedAdapter,
+        pool: PoolFacade,
+        request: PreparedRequest,
+        settings: dict[str, Any],
+    ) -> None:
+        self._session = session
+        self._adapter = adapter
+        self._pool = pool
+        self._origin = origin_of(request.url)
+        self._headers = request.headers
+        self._cookies = request._cookies
+        self._settings = settings
+
+    def send(self, url: str, target: str, timeout: object, *, stream: bool) -> Response:
+        """Send a request; see `DirectRequests.send`."""
+        if isinstance(timeout, Timeout) and timeout.total is not None:
+            timeout = timeout.start(self._adapter.now)
+        request = PreparedRequest()
+        request.method = "GET"
+        request.url = url
+        request.headers = self._headers.copy()
+        request._cookies = self._cookies
+        response = self._adapter.send_direct(
+            self._pool, request, self._origin, target, timeout, stream=stream
+        )
+        arrival = response._arrival
+        if arrival is None or response.is_redirect or arrival.sets_cookies:
+            response = self._follow(response, request, timeout, stream=stream)
+        if not stream:
+            response.content  # noqa: B018  # read now, so that the connection is free
+        return response
+
+    def _follow(
+        self, response: Response, request: PreparedRequest, timeout: object, *, stream: bool
+    ) -> Response:
+        """Do what the session does with a response that says more than its body."""
+        session = self._session
+        settings = {**self._settings, "stream": stream, "timeout": timeout}
+        try:
+            extract_cookies_to_jar(session.cookies, request, response.raw)
+            if response.is_redirect:
+                history = [response, *session.resolve_redirects(response, request, **settings)]
+                response = history.pop()
+                response.history = history
+        except BaseException:
+            response.close()
+            raise
+        return response
