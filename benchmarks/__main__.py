@@ -9,6 +9,7 @@
     python -m benchmarks pool-cost        acquire and release
     python -m benchmarks bulk-journal     what a bulk run remembers of each line
     python -m benchmarks bulk-download    many files to disk, beside curl, aria2, wget and requests
+    python -m benchmarks bulk-workers     the same over 20 origins, by worker processes
 
 Each has a `--help` of its own.
 """
@@ -27,6 +28,7 @@ _NAMES = (
     "pool-cost",
     "bulk-journal",
     "bulk-download",
+    "bulk-workers",
 )
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,7 @@ http {{
     root {folder}/www;
     ssl_certificate {folder}/chain.pem;
     ssl_certificate_key {folder}/key.pem;
+    {more}
 {servers}
 }}
 """
@@ -98,19 +99,24 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _write_certificates(folder: Path) -> None:
+def _write_certificates(folder: Path, hosts: Sequence[str]) -> None:
     import trustme
 
     authority = trustme.CA()
-    issued = authority.issue_cert("localhost", key_type=trustme.KeyType.ECDSA)
+    issued = authority.issue_cert("localhost", *hosts, key_type=trustme.KeyType.ECDSA)
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     (folder / "chain.pem").write_bytes(b"".join(p.bytes() for p in issued.cert_chain_pems))
     issued.private_key_pem.write_to_path(str(folder / "key.pem"))
 
 
 @contextmanager
-def running_nginx() -> Iterator[Place]:
-    """Run nginx with its files: `/small` of 1 KiB, `/64k` and `/large` of 10 MiB."""
+def running_nginx(hosts: Sequence[str] = (), more: str = "") -> Iterator[Place]:
+    """Run nginx with its files: `/small` of 1 KiB, `/64k` and `/large` of 10 MiB.
+
+    Args:
+        hosts: Further names and addresses that the certificate is for.
+        more: Further lines of the configuration, for all servers.
+    """
     program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if program is None:
         sys.exit(
@@ -122,14 +128,14 @@ def running_nginx() -> Iterator[Place]:
         (folder / "www").mkdir()
         for file, size in {"small": 1024, "64k": 65536, "large": 10 << 20}.items():
             (folder / "www" / file).write_bytes(os.urandom(size))
-        _write_certificates(folder)
+        _write_certificates(folder, hosts)
         ports = dict(zip(_KINDS, _free_ports(len(_KINDS)), strict=True))
         servers = "".join(
             _SERVER.format(port=ports[kind], kind=tls, more=more, plain=ports["plain"])
             for kind, (tls, more) in _KINDS.items()
         )
         user = "user root;" if os.geteuid() == 0 else ""
-        text = _CONFIG.format(folder=folder, servers=servers, user=user, files=18000)
+        text = _CONFIG.format(folder=folder, servers=servers, user=user, files=18000, more=more)
         (folder / "nginx.conf").write_text(text)
         command = [program, "-p", name, "-e", f"{name}/errors", "-c", f"{name}/nginx.conf"]
         process = subprocess.Popen(command)
