@@ -5,8 +5,8 @@ and an exit status.
 
 A signal does not raise in the middle of something. It tells the run to stop, and the run ends as it
 does at the end of its input: parts stay, the journal is committed, the list of what is not done is
-written. Only a wait for standard input is broken off by an exception, since nothing else can reach
-it.
+written. Only a wait for standard input, and what comes before the run, is broken off by an
+exception.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pooledhttp.cli.fetch_report import (
     failures_path,
     status_of,
     tell,
+    tell_of_signal,
     tell_what_is_missing,
 )
 from pooledhttp.cli.fetch_settings import make_session
@@ -46,40 +47,52 @@ _CONNECT_SECONDS = 10.0
 
 def main(args: argparse.Namespace) -> int:
     """Fetch the list and return the exit status."""
+    stop = Stop()
+    with stop.signals():
+        try:
+            with ExitStack() as stack:
+                return _fetch(args, stack, stop)
+        except KeyboardInterrupt:
+            if stop.signal is None:  # in a thread, whose caller has the signals
+                raise
+            with suppress(OSError):
+                tell_of_signal(stop)
+            return 128 + stop.signal
+
+
+def _fetch(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> int:
+    """Fetch the list and return the exit status; `stack` has what is to be closed then."""
     from pooledhttp.bulk import part_of
 
-    with ExitStack() as stack:
-        stop = Stop()
-        try:
-            source = _open_input(args, stack)
-            part = part_of(source, args.shard, args.per_host)
-            total = part.count()
-        except (OSError, ValueError) as error:
-            return complain(error, USAGE)
-        if args.dry_run:
-            return tell_what_is_missing(args, part)
-        try:
-            download = stack.enter_context(_open_download(args, source, stack, stop))
-        except (ValueError, ModuleNotFoundError, FileExistsError, NotADirectoryError) as error:
-            return complain(error, USAGE)
-        except (OSError, RuntimeError) as error:
-            return complain(error, FILES)
-        meter = open_meter(total, quiet=args.quiet)
-        with stop.signals(download):
-            report = _run(download, meter)
-        status = status_of(report, stop, args.ok_if)
-        try:
-            tell(args, download, report, stop)
-            if sys.stdout is not None:
-                sys.stdout.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:  # a terminal that has gone, or a full disk
-            _give_up_stdout()
-            with suppress(OSError):
-                complain(error, status)
-            return status if stop.signal is not None else FILES
-        return status
+    try:
+        source = _open_input(args, stack)
+        part = part_of(source, args.shard, args.per_host)
+        total = part.count()
+    except (OSError, ValueError) as error:
+        return complain(error, USAGE)
+    if args.dry_run:
+        return tell_what_is_missing(args, part)
+    try:
+        download = stack.enter_context(_open_download(args, source, stack, stop))
+    except (ValueError, ModuleNotFoundError, FileExistsError, NotADirectoryError) as error:
+        return complain(error, USAGE)
+    except (OSError, RuntimeError) as error:
+        return complain(error, FILES)
+    stop.now_stops(download)
+    report = _run(download, open_meter(total, quiet=args.quiet))
+    status = status_of(report, stop, args.ok_if)
+    try:
+        tell(args, download, report, stop)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a terminal that has gone, or a full disk
+        _give_up_stdout()
+        with suppress(OSError):
+            complain(error, status)
+        return status if stop.signal is not None else FILES
+    return status
 
 
 # ------------------------------------------------------------------ setting up

@@ -29,6 +29,7 @@ __all__ = [
     "failures_path",
     "status_of",
     "tell",
+    "tell_of_signal",
     "tell_what_is_missing",
 ]
 
@@ -82,8 +83,7 @@ def tell(args: argparse.Namespace, download: Download, report: Report, stop: Sto
     if report.error is not None:
         _complain_of_run(report.error)
     if stop.signal is not None:
-        word = "interrupted" if stop.signal == signal.SIGINT else "stopped by a signal"
-        print(f"pooledhttp fetch: {word}", file=sys.stderr)
+        tell_of_signal(stop)
     if args.quiet:
         for line in report.first_failures:
             print(f"pooledhttp fetch: {line}", file=sys.stderr)
@@ -97,6 +97,12 @@ def tell(args: argparse.Namespace, download: Download, report: Report, stop: Sto
         wanted = failures_path(args)
         if download.failures_path != wanted:
             print(f"({wanted} is a file that is not ours, or its disk is full)")
+
+
+def tell_of_signal(stop: Stop) -> None:
+    """Print that a signal came."""
+    word = "interrupted" if stop.signal == signal.SIGINT else "stopped by a signal"
+    print(f"pooledhttp fetch: {word}", file=sys.stderr)
 
 
 def failures_path(args: argparse.Namespace) -> Path:

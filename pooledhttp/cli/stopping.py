@@ -1,8 +1,8 @@
 """What SIGINT, SIGTERM and SIGHUP do to a run of `pooledhttp fetch`.
 
-A signal does not raise in the middle of something. It tells the run to stop, and the run ends as it
-does at the end of its input. Only a wait for standard input is broken off by an exception, since
-nothing else can reach it.
+A signal does not raise in the middle of the run. It tells the run to stop, and the run ends as it
+does at the end of its input. A wait for standard input is broken off by an exception, since nothing
+else can reach it; and so is what comes before the run, by the first signal.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ T = TypeVar("T")
 
 
 class Stop:
-    """What SIGINT, SIGTERM and SIGHUP do while the run goes on."""
+    """What SIGINT, SIGTERM and SIGHUP do before the run, and while it goes on."""
 
     def __init__(self) -> None:
         #: The signal that came first; None when none has.
         self.signal: int | None = None
         self._is_reading = False
-        self._stop: Callable[[], None] = _nothing
+        self._stop: Callable[[], None] | None = None
 
     def guarded(self, items: Iterator[T]) -> Iterator[T]:
         """Yield items whose source may let us wait for ever; a signal breaks the wait off."""
@@ -42,9 +42,12 @@ class Stop:
                 return
             yield item
 
-    def signals(self, download: Download) -> ExitStack:
-        """Handle the signals until the end of a `with` block."""
+    def now_stops(self, download: Download) -> None:
+        """Have the signals stop a run from here on."""
         self._stop = download.stop
+
+    def signals(self) -> ExitStack:
+        """Handle the signals until the end of a `with` block."""
         stack = ExitStack()
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
@@ -56,12 +59,11 @@ class Stop:
         return stack
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.signal = self.signal or number
-        self._stop()
+        is_first, self.signal = self.signal is None, self.signal or number
+        if self._stop is not None:
+            self._stop()
+        elif is_first:  # a second one must not break off what the first one has to tidy up
+            raise KeyboardInterrupt
         if self._is_reading:
             self._is_reading = False
             raise KeyboardInterrupt
-
-
-def _nothing() -> None:
-    """Do nothing."""

@@ -12,9 +12,12 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pooledhttp import bulk
+from pooledhttp.cli import fetch as fetch_module
 from pooledhttp.cli.main import main
 from tests.support.commands import ROOT, run_command
 from tests.support.patience import wait_until
@@ -337,3 +340,32 @@ def test_the_options_of_files(tmp_path: Path) -> None:
 def test_the_status_names_what_is_wrong(tmp_path: Path) -> None:
     """A list that is a directory is wrong use."""
     assert run_command("fetch", "-i", str(tmp_path), "-d", str(tmp_path / "o")).returncode == 2
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("moment", ["_open_input", "_open_download", "open_meter"])
+def test_a_signal_before_the_run_is_told_and_tidies_up(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    moment: str,
+) -> None:
+    """Whatever is under way: the list, the directory, the bar. The caller's handlers come back."""
+    act = getattr(fetch_module, moment)
+
+    def interrupted(*args: Any, **settings: Any) -> object:
+        result = act(*args, **settings)
+        os.kill(os.getpid(), number)
+        return result
+
+    monkeypatch.setattr(fetch_module, moment, interrupted)
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        assert fetch("http://127.0.0.1:1/", "-d", tmp_path / "out") == 128 + number
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+    assert capsys.readouterr().err.count("pooledhttp fetch: ") == 1
+    assert (tmp_path / "out" / "failures.txt").exists() == (moment == "open_meter")
+    bulk.set_journal_aside(tmp_path / "out")  # the directory is free
