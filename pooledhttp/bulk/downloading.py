@@ -193,7 +193,11 @@ class Download(Results[DownloadResult]):
         self._index += 1
         ready.append(step)
         if isinstance(step, DownloadResult) and step.name is None and step.problem is not None:
-            self._refused.append((step.url, step.problem))  # the journal has nothing of it
+            is_url = isinstance(item, str) or (
+                isinstance(item, Job) and item.is_said_by_url and item.name is None
+            )
+            # The journal has nothing of it.
+            self._refused.append((_as_line(step.url, is_url), step.problem))
 
     # -- the end
 

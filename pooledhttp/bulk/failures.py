@@ -132,12 +132,15 @@ def _url_text(url: str) -> str:
     """Return a URL as it can stand in a line: what would end it is percent-encoded."""
     if url.isprintable():
         return url
-    return "".join(
-        letter
-        if letter.isprintable()
-        else "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogateescape"))
-        for letter in url
-    )
+    return "".join(letter if letter.isprintable() else _percent_encoded(letter) for letter in url)
+
+
+def _percent_encoded(letter: str) -> str:
+    # A byte of a command line that is no UTF-8 stands as half a character, and so may "\ud800" of
+    # a list in JSON, which is not such a byte.
+    is_byte = "\udc80" <= letter <= "\udcff"
+    encoded = letter.encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")
+    return "".join(f"%{byte:02X}" for byte in encoded)
 
 
 def _is_file(path: Path) -> bool:

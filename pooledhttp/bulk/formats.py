@@ -10,7 +10,8 @@ Names are `url key name headers method data json size sha256 md5`; others do not
 is an object, or in a cell also `Name: value` lines. With `data` or `json` and no `method` it is a
 POST.
 
-A list is read as bytes. A byte order mark tells UTF-16 from UTF-8. Bytes that are not UTF-8 are
+A list is read as bytes. A byte order mark tells UTF-16 from UTF-8; without one, a zero byte beside
+the first character does. Bytes that are not UTF-8 are
 percent-encoded one by one, so that the server gets exactly what stands in the list.
 
 A line that cannot be understood is a `BadLine` in its place, and no error.
@@ -35,6 +36,9 @@ Item = str | Job | BadLine
 
 #: The names of columns that are taken as they are.
 _TEXTS = ("url", "key", "name", "method", "data", "sha256", "md5")
+
+#: What is raised for a text that is no JSON, for one of its numbers, and for its depth.
+_NOT_JSON = (ValueError, RecursionError)
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -88,6 +92,10 @@ def _lines(stream: BinaryIO) -> Iterator[str]:
         return _lines(io.BufferedReader(gzip.GzipFile(fileobj=buffered)))
     if start.startswith(_UTF16_MARKS):
         return iter(io.TextIOWrapper(buffered, "utf-16", "replace", newline=""))
+    if start[1:2] == b"\0" != start[:1]:
+        return iter(io.TextIOWrapper(buffered, "utf-16-le", "replace", newline=""))
+    if start[:1] == b"\0" != start[1:2]:
+        return iter(io.TextIOWrapper(buffered, "utf-16-be", "replace", newline=""))
     if start.startswith(_UTF8_MARK):
         buffered.read(len(_UTF8_MARK))
     return map(decoded, buffered)
@@ -139,8 +147,9 @@ def _read_jsonl(lines: Iterator[str]) -> Iterator[Item]:
             continue
         try:
             value = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield BadLine(line.strip(), f"line {number} is not JSON: {error.msg}")
+        except _NOT_JSON as error:
+            reason = getattr(error, "msg", None) or str(error)
+            yield BadLine(line.strip(), f"line {number} is not JSON: {reason}")
             continue
         if isinstance(value, str):
             yield value
@@ -166,7 +175,7 @@ def _item(fields: Mapping[str, object], text: str) -> Item:
     """Make a job of the fields of a line, or say why it is none."""
     try:
         return _job(fields)
-    except (ValueError, TypeError) as error:
+    except (TypeError, *_NOT_JSON) as error:
         return BadLine(text, str(error))
 
 

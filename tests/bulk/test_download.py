@@ -615,6 +615,27 @@ def test_a_job_that_says_more_than_its_url_is_listed_as_a_comment(
     assert failures.read_text().startswith("# http" if is_comment else "http")
 
 
+def test_a_line_that_is_refused_is_listed_so_that_it_is_not_fetched(
+    out: Path, tmp_path: Path
+) -> None:
+    """Its URL may be sound, and its size is not: a list of URLs would fetch it all the same."""
+    lines = [
+        '{"url": "http://127.0.0.1:1/a", "size": -1}',
+        '{"url": "http://127.0.0.1:1/b", "name": ""}',
+        '{"url": "http://127.0.0.1:1/c\\udcff\\ud800\\nd"}',
+    ]
+    (tmp_path / "list.jsonl").write_text("\n".join(lines))
+    failures = out / "failures.txt"
+    results = list(bulk.download(bulk.UrlList(tmp_path / "list.jsonl"), out, failures=failures))
+    assert [result.ok for result in results] == [False, False, False]
+    listed = [line.partition("\t")[0] for line in failures.read_text().splitlines()]
+    assert listed == [
+        "# http://127.0.0.1:1/a",
+        "# http://127.0.0.1:1/b",
+        "http://127.0.0.1:1/c%FF%ED%A0%80%0Ad",
+    ]
+
+
 def test_a_list_that_is_stopped_is_listed_to_its_end(out: Path, tmp_path: Path) -> None:
     """What is there, from this run or an earlier one, is not."""
     with ScriptedServer(answering(echo)) as server:

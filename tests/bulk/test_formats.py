@@ -37,7 +37,9 @@ def test_names_tell_formats(path: str, format: str) -> None:
     assert format_of(path) == format
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be with mark"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be with mark", "utf-16-le", "utf-16-be"]
+)
 @pytest.mark.parametrize("is_compressed", [False, True])
 def test_bytes_become_the_same_items(encoding: str, is_compressed: bool) -> None:
     """Byte order marks, UTF-16, CRLF and gzip make no difference."""
@@ -50,7 +52,7 @@ def test_bytes_become_the_same_items(encoding: str, is_compressed: bool) -> None
         Job("http://h/a", name="a, b.txt", sha256="F00", size=7, headers={"X-A": "1"}),
         Job("http://h/é"),
     ]
-    text = data.decode("utf-16" if "16" in encoding else "utf-8-sig")
+    text = CSV.removeprefix("\ufeff")
     assert items(text.replace(",", "\t").replace('"', ""), "tsv")[1] == Job("http://h/é")
 
 
@@ -89,6 +91,10 @@ def test_lines_of_json_are_urls_or_jobs() -> None:
         ('{"url": "u", "headers": "no colon"}', "headers must be"),
         ('{"url": "u", "headers": {"a": 1}}', "headers must be"),
         ('{"url": "u", "json": "{"}', "Expecting"),
+        ("[" * 100_000, "recursion"),
+        (f'{{"url": "u", "size": {"1" * 5000}}}', "digits"),
+        (json.dumps({"url": "u", "headers": "{" * 100_000}), "Expecting"),
+        (json.dumps({"url": "u", "json": "[" * 100_000}), "recursion"),
     ],
 )
 def test_a_bad_line_is_bad_in_its_place(line: str, problem: str) -> None:
