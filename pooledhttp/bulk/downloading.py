@@ -16,6 +16,7 @@ from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.results import READ_SECONDS, Results
 from pooledhttp.bulk.transfer import is_disk_full
+from pooledhttp.bulk.urls import origin_of
 from pooledhttp.bulk.workspace import Task, Workspace, failed
 
 __all__ = ["Download", "prepare"]
@@ -193,11 +194,11 @@ class Download(Results[DownloadResult]):
         self._index += 1
         ready.append(step)
         if isinstance(step, DownloadResult) and step.name is None and step.problem is not None:
-            is_url = isinstance(item, str) or (
-                isinstance(item, Job) and item.is_said_by_url and item.name is None
-            )
-            # The journal has nothing of it.
-            self._refused.append((_as_line(step.url, is_url), step.problem))
+            if isinstance(item, Job):
+                is_all = item.is_said_by_url and item.name is None
+            else:  # of a bad line, the URL alone may be sound
+                is_all = isinstance(item, str) or not origin_of(step.url)
+            self._refused.append((_as_line(step.url, is_all), step.problem))
 
     # -- the end
 

@@ -351,7 +351,17 @@ class RunFolder:
         """Open a directory of ours, made when it is missing."""
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=parent)
-        return self._keep(os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent))
+        try:
+            return self._keep(os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent))
+        except OSError as error:
+            if error.errno not in (ENOTDIR, ELOOP):
+                raise
+            place = self.path if name == OWN_FOLDER else self.path / self.own_path
+            raise NotADirectoryError(
+                ENOTDIR,
+                "a file or a link stands where a directory of ours belongs",
+                str(place / name),
+            ) from None
 
     @contextmanager
     def _parent(self, name: str, *, make: bool) -> Iterator[tuple[int, str]]:

@@ -1,7 +1,8 @@
 """`--config FILE`: options from a TOML file, under the names that they have on the command line.
 
-What stands on the command line wins. A name that is no option, or a value that the option does not
-take, is an error of usage that names the file.
+What stands on the command line wins, wherever it stands; options that may be repeated add up. A
+name that is no option, or a value that the option does not take, is an error of usage that names
+the file.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ __all__ = ["ConfigFile"]
 
 
 class ConfigFile(argparse.Action):
-    """Takes options from a file, where the command line has not given them."""
+    """Makes the options of a file the defaults, with which the command line is read again."""
 
     def __call__(
         self,
@@ -31,13 +32,14 @@ class ConfigFile(argparse.Action):
         except (OSError, ValueError) as error:
             parser.error(f"--config: {path}: {error}")
         known = parser._option_string_actions
+        defaults = {}
         for name, value in options.items():
             action = known.get(f"--{name}")
             if action is None or action is self or isinstance(action, argparse._HelpAction):
                 parser.error(f"--config: {path}: there is no option {name!r}")
-            wanted = _value(parser, action, path, name, value)
-            if getattr(namespace, action.dest) == action.default:
-                setattr(namespace, action.dest, wanted)
+            defaults[action.dest] = _value(parser, action, path, name, value)
+        parser.set_defaults(**defaults)
+        namespace.has_new_defaults = True
 
 
 def _value(

@@ -240,7 +240,9 @@ def _add_trust(group: argparse._ArgumentGroup) -> None:
     )
     trust.add_argument("--cacert-only", type=_existing, metavar="FILE", help="trust these CAs only")
     trust.add_argument("-k", "--insecure", action="store_true", help="do not verify certificates")
-    group.add_argument("--cert", metavar="FILE[:KEY]", help="present this client certificate")
+    group.add_argument(
+        "--cert", type=_certificate, metavar="FILE[:KEY]", help="present this client certificate"
+    )
 
 
 def _existing(text: str) -> str:
@@ -248,6 +250,14 @@ def _existing(text: str) -> str:
     if not os.path.exists(text):
         raise argparse.ArgumentTypeError(f"there is no file {text!r}")
     return text
+
+
+def _certificate(text: str) -> str | tuple[str, str]:
+    """Read the files of a client certificate and, behind a colon, of its key."""
+    if os.path.exists(text):
+        return text
+    certificate, colon, key = text.rpartition(":")
+    return (_existing(certificate), _existing(key)) if colon else _existing(text)
 
 
 def _share(text: str) -> float:

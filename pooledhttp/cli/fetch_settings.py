@@ -45,8 +45,7 @@ def make_session(args: argparse.Namespace, stack: ExitStack) -> Session:
     if args.cookies:
         session.cookies.update(_cookies(args.cookies))
     if args.cert:
-        certificate, _, key = args.cert.partition(":")
-        session.cert = (certificate, key) if key else certificate
+        session.cert = args.cert
     _set_trust(session, args, stack)
     return session
 

@@ -13,16 +13,19 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pooledhttp.__version__ import __version__
 
-__all__ = ["main", "parser_for"]
+__all__ = ["main", "parse", "parser_for"]
 
 _COMMANDS = ("fetch", "status", "demo", "size", "run", "check", "info")
 
 #: The status a shell reports for a process that SIGINT or SIGPIPE ended: 128 and the signal number.
 _INTERRUPTED = 130
 _OUTPUT_CLOSED = 141
+
+_FILES = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,9 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: The arguments are wrong (2), or help or the version was printed (0).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args, unknown = parser_for(arguments).parse_known_args(arguments)
-    if unknown:
-        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    args = parse(arguments)
     try:
         status: int = args.entry(args)
         if sys.stdout is not None:  # closed before we began: nothing was printed
@@ -47,7 +48,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return _OUTPUT_CLOSED
+    except OSError as error:  # the disk that the output goes to is full, the terminal has gone
+        _silence_stdout()
+        with suppress(OSError):
+            print(f"pooledhttp: {error}", file=sys.stderr)
+        return _FILES
     return status
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the arguments.
+
+    Raises:
+        SystemExit: They are wrong (2), or help or the version was printed (0).
+    """
+    parser = parser_for(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if getattr(args, "has_new_defaults", False):  # of `--config`
+        args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return args
 
 
 def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:

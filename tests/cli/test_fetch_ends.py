@@ -342,6 +342,19 @@ def test_the_status_names_what_is_wrong(tmp_path: Path) -> None:
     assert run_command("fetch", "-i", str(tmp_path), "-d", str(tmp_path / "o")).returncode == 2
 
 
+@pytest.mark.parametrize("kind", ["file", "link"])
+@pytest.mark.parametrize("name", [".pooledhttp", ".pooledhttp/parts"])
+def test_what_stands_in_our_place_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str
+) -> None:
+    """Nothing goes through a link, and the message says where it is."""
+    place = tmp_path / "out" / name
+    place.parent.mkdir(parents=True)
+    place.touch() if kind == "file" else place.symlink_to(tmp_path)
+    assert fetch("http://127.0.0.1:1/", "-d", tmp_path / "out") == 2
+    assert f"a directory of ours belongs: '{place}'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("moment", ["_open_input", "_open_download", "open_meter"])
 def test_a_signal_before_the_run_is_told_and_tidies_up(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pooledhttp
-from pooledhttp.cli.main import main
+from pooledhttp.cli.main import main, parse
 from pooledhttp.cli.numbers import bytes_count
 from tests.support.certificates import Authority
 from tests.support.scripted import ScriptedServer, SeenRequest, answering, respond
@@ -202,6 +202,36 @@ def test_options_come_from_a_file(tmp_path: Path) -> None:
         assert agents == ["file/1", "line/1", "line/1"]
         assert server.requests[0].header("authorization") == "mine"
     assert (tmp_path / "out" / "a").exists()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_command_line_wins_also_with_what_is_the_default(
+    tmp_path: Path, is_first: bool
+) -> None:
+    """What may be repeated adds up."""
+    config = tmp_path / "fetch.toml"
+    config.write_text('jobs = 3\nheader = ["A: file"]\ninput = "urls.txt"\nmtime = true\n')
+    line = ["--jobs", "32", "-H", "B: line", "-i", "more.txt"]
+    options = ["--config", str(config)]
+    args = parse(["fetch", *(options + line if is_first else line + options)])
+    assert (args.jobs, args.mtime) == (32, True)
+    assert args.header == [("A", "file"), ("B", "line")]
+    assert args.input == ["urls.txt", "more.txt"]
+
+
+@pytest.mark.parametrize("certificate", ["gone.pem", "here.pem:gone.pem", "gone.pem:here.pem"])
+def test_a_certificate_that_is_not_there_is_wrong_use(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    certificate: str,
+) -> None:
+    """Told before the run, and not by each URL."""
+    monkeypatch.chdir(tmp_path)
+    Path("here.pem").touch()
+    with pytest.raises(SystemExit) as ended:
+        fetch("--cert", certificate, "https://127.0.0.1:1/")
+    assert ended.value.code == 2 and "there is no file 'gone.pem'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shlex
 import sys
@@ -95,6 +96,19 @@ def test_signals_become_the_usual_status(command: Any, error: BaseException, sta
 
     command.main = work
     assert main(["size"]) == status
+
+
+def test_an_output_that_cannot_be_written_is_told(
+    command: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk behind the output of any command is no traceback."""
+
+    def work(args: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    command.main = work
+    assert main(["size"]) == 3
+    assert capsys.readouterr().err == "pooledhttp: [Errno 28] No space left on device\n"
 
 
 def test_the_status_is_what_the_command_returns(command: Any) -> None:
