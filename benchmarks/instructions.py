@@ -29,7 +29,7 @@ from pathlib import Path
 
 from benchmarks.clients import CLIENTS
 from benchmarks.origin import running_origin
-from benchmarks.scenarios import SCENARIOS, SETS_COOKIE
+from benchmarks.scenarios import ORIGIN_OPTIONS, SCENARIOS
 from benchmarks.watched import WATCHED
 
 __all__ = ["count_instructions", "main"]
@@ -135,7 +135,7 @@ def main(argv: list[str]) -> None:
         if args.watched:
             kind, names = "watched", list(WATCHED)
         for name in args.only or names:
-            options = ("--cookie",) if name == SETS_COOKIE else ()
+            options = ORIGIN_OPTIONS.get(name, ())
             with running_origin(_SIZE, *options) as url:
                 table[name] = per_request(kind, name, url)
             _show(name, table[name])

@@ -2,9 +2,10 @@
 
 It runs in a process of its own, so that its cost does not count as the client's:
 
-    python -m benchmarks.origin SIZE [--cookie] [--chunked]      prints its port on loopback
+    python -m benchmarks.origin SIZE [--cookie] [--chunked] [--changing]     prints its port
 
-With `--cookie` each response sets a cookie; with `--chunked` the body comes in chunks of one byte.
+With `--cookie` each response sets a cookie; with `--chunked` the body comes in chunks of one byte;
+with `--changing` Date and ETag differ from response to response, and the length stays the same.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ class Origin(asyncio.Protocol):
     """Responds to every head it sees; bodies are counted off by their Content-Length."""
 
     response = b""
+    is_changing = False
+    #: Responses sent so far, by all connections.
+    count = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -61,7 +65,16 @@ class Origin(asyncio.Protocol):
                 name, _, value = line.partition(b":")
                 if name.lower() == b"content-length":
                     self.body_left = int(value)
-            self.transport.write(self.response)
+            self.transport.write(self.changed() if self.is_changing else self.response)
+
+    def changed(self) -> bytes:
+        """Return the response with the time and the tag of a later one."""
+        Origin.count += 1
+        number = Origin.count
+        time = b"%02d:%02d:%02d" % (number // 3600 % 24, number // 60 % 60, number % 60)
+        return self.response.replace(b"10:00:00", time, 1).replace(
+            b"Content-Type", b'ETag: "%08x"\r\nContent-Type' % number, 1
+        )
 
 
 async def serve() -> None:
@@ -89,4 +102,5 @@ if __name__ == "__main__":
     Origin.response = response_bytes(
         int(sys.argv[1]), "--cookie" in sys.argv, "--chunked" in sys.argv
     )
+    Origin.is_changing = "--changing" in sys.argv
     asyncio.run(serve())

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SCENARIOS", "SETS_COOKIE"]
+__all__ = ["ORIGIN_OPTIONS", "SCENARIOS"]
 
 Call = Callable[[], object]
 
-#: The scenario whose origin sets a cookie with each response.
-SETS_COOKIE = "set-cookie"
+#: What the origin of a scenario does: it sets a cookie with each response, or sends another Date
+#: and ETag each time, so that no response head is like an earlier one.
+ORIGIN_OPTIONS = {"set-cookie": ("--cookie",), "changing-heads": ("--changing",)}
 
 
 def plain(module: Any, url: str) -> Call:
@@ -94,7 +95,8 @@ SCENARIOS: dict[str, Callable[[Any, str], Call]] = {
     "plain": plain,
     "arguments": arguments,
     "jar": jar,
-    SETS_COOKIE: plain,
+    "set-cookie": plain,
+    "changing-heads": plain,
     "environment": environment,
     "subclasses": subclasses,
     "reading": reading,

@@ -35,8 +35,8 @@ from typing import Any
 from benchmarks.nginx import Place, running_nginx
 from benchmarks.origin import running_origin
 from benchmarks.peers import PEERS
+from benchmarks.scenarios import ORIGIN_OPTIONS
 from benchmarks.scenarios import SCENARIOS as SESSION_SCENARIOS
-from benchmarks.scenarios import SETS_COOKIE
 
 __all__ = ["main"]
 
@@ -228,7 +228,7 @@ def _as_session(name: str) -> Callable[[Run], Result]:
 
     def scenario(run: Run) -> Result:
         module = importlib.import_module(run.peer.name)
-        options = ("--cookie",) if name == SETS_COOKIE else ()
+        options = ORIGIN_OPTIONS.get(name, ())
         with running_origin(1024, *options) as url:
             call = SESSION_SCENARIOS[name](module, url)
             return _count(lambda _: call(), run.times(1000), 50)

@@ -6,6 +6,7 @@ It knows no pool, no route and no retry policy. Read `connection` and `states` f
     request_memo       the same, with the encoded and checked fields of earlier requests
     connection         one exchange after another over a `ByteStream`: writes requests, waits
     response_side      its base class: reads responses, waits, decides on reuse
+      head_memo      heads that were parsed before, found by their bytes
       head_reader      the final head of a response, and how its body is framed
         parser         the seam: what finds heads in bytes, and what checks request heads
         parser_choice  h11 or httptools; `parsers` has what differs
@@ -41,6 +42,7 @@ from pooledhttp.loading import load_when_used as _load_when_used
 if TYPE_CHECKING:
     from pooledhttp.http1.connection import RECV_BYTES, Connection
     from pooledhttp.http1.errors import explain_timeout, read_after_release
+    from pooledhttp.http1.head_memo import HeadMemos
     from pooledhttp.http1.parsers import library_for
     from pooledhttp.http1.request_encoding import build_request
     from pooledhttp.http1.request_memo import RequestMemo
@@ -53,6 +55,7 @@ __all__ = [
     "CheckedFields",
     "Connection",
     "Head",
+    "HeadMemos",
     "ParserChoice",
     "RequestMemo",
     "ResponseLimits",
@@ -71,6 +74,7 @@ __getattr__ = _load_when_used(
     {
         "connection": ("RECV_BYTES", "Connection"),
         "errors": ("explain_timeout", "read_after_release"),
+        "head_memo": ("HeadMemos",),
         "parsers": ("library_for",),
         "request_encoding": ("build_request",),
         "request_memo": ("RequestMemo",),

@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pooledhttp.exceptions import ConnectionBroken
 from pooledhttp.http1 import errors
 from pooledhttp.http1.debug_output import print_sent
-from pooledhttp.http1.head_reader import HeadReader
+from pooledhttp.http1.head_memo import HeadMemos
 from pooledhttp.http1.messages import ResponseLimits, WireRequest
-from pooledhttp.http1.parsers import library_for
 from pooledhttp.http1.request_body import PIECE_BYTES, RequestFraming, Upload
 from pooledhttp.http1.response_body import RECV_BYTES
 from pooledhttp.http1.response_side import ResponseSide
@@ -51,27 +50,22 @@ class Connection(ResponseSide):
         stream: The connected stream; the connection owns it from now on.
         origin: For error messages, without credentials.
         limits: Bounds on what the server may send; the defaults of `ResponseLimits` when `None`.
+        memos: The response heads that other connections of the same owner have read. `None` shares
+            them with no other connection.
     """
 
-    __slots__ = ("_framing", "_library", "exchanges")
+    __slots__ = ("_framing", "exchanges")
 
     def __init__(
-        self, stream: ByteStream, origin: str, limits: ResponseLimits | None = None
+        self,
+        stream: ByteStream,
+        origin: str,
+        limits: ResponseLimits | None = None,
+        memos: HeadMemos | None = None,
     ) -> None:
-        super().__init__(stream, origin, limits or _DEFAULT_LIMITS)
-        self._library = library_for(self._limits.parser)
+        super().__init__(stream, origin, limits or _DEFAULT_LIMITS, memos or HeadMemos())
         #: Exchanges begun on this connection, the one in progress included.
         self.exchanges = 0
-
-    def _begin_exchange(self, request: WireRequest) -> None:
-        """Leave nothing of the last exchange, and make what reads the response."""
-        self.exchanges += 1
-        progress = self.progress
-        progress.begin(request.url, reused=self.exchanges > 1)
-        parser = self._library.new_parser(progress, self._limits)
-        self._reader = HeadReader(request.method, parser, progress, self._limits)
-        self._head = self._body = None
-        self._has_doubt = self._may_persist = False
 
     def __repr__(self) -> str:
         return (
@@ -127,11 +121,16 @@ class Connection(ResponseSide):
         if self.state is not _IDLE:
             self._move(State.SENDING)  # raises
         self.state = _SENDING
-        self._begin_exchange(request)
+        # Nothing is left of the last exchange. What reads the response is made when it is needed.
+        self._reader = self._head = self._body = None
+        self._has_doubt = self._may_persist = False
+        self.progress.begin(request.url, reused=self.exchanges > 0)
+        self.exchanges += 1
+        method = self._method = request.method
         checked, body = request.checked, request.body
         if not checked.is_for(request):
             self._library.check_head(request, self.progress)
-        head = b"".join((request.method, b" ", request.target, b" HTTP/1.1\r\n", checked.block))
+        head = b"".join((method, b" ", request.target, b" HTTP/1.1\r\n", checked.block))
         if HTTPConnection.debuglevel > 0:
             print_sent(head)
         if body is None and checked.length == 0:
@@ -179,9 +178,7 @@ class Connection(ResponseSide):
     def _is_told_to_continue(self, plan: TimeoutPlan) -> bool:
         """Wait a short time for `100 Continue`; `False` when a final response came instead."""
         wait = plan.total.sooner(plan.read).sooner(CONTINUE_SECONDS)
-        reader = self._reader
-        assert reader is not None
-        while self._head is None and not reader.has_interim:
+        while self._head is None and (self._reader is None or not self._reader.has_interim):
             try:
                 data = self.stream.recv(RECV_BYTES, wait)
             except TimeoutError:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pooledhttp.http1.messages import ResponseLimits
     from pooledhttp.http1.progress import ExchangeProgress
 
-__all__ = ["FastParser"]
+__all__ = ["FastParser", "is_httptools_original"]
 
 #: A head in more pieces is left to h11. Joining and searching them here would take a time that
 #: grows with their square; h11's buffer does not.
@@ -39,8 +39,18 @@ MAX_KNOWN_LINES = 256
 _CODING = b"transfer-encoding"
 _END = b"\r\n\r\n"
 
+#: A C class, so its methods cannot be replaced; a program may have replaced it before this import.
+_PARSER: object = httptools.HttpResponseParser
+if httptools.HttpResponseParser.__module__ != "httptools.parser.parser":
+    _PARSER = None
+
 #: No status line begins with these; h11 refuses them before the head is complete.
 _NEVER_FIRST = [bytes([number]) for number in range(0x21)]
+
+
+def is_httptools_original() -> bool:
+    """Whether no program has replaced the parser of httptools."""
+    return httptools.HttpResponseParser is _PARSER
 
 
 class FastParser:

@@ -13,6 +13,7 @@ follows. The connection is doubtful and is not used again.
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import h11
@@ -21,13 +22,14 @@ from pooledhttp.http1 import errors
 from pooledhttp.http1.framing import FramingError, read_framing
 from pooledhttp.http1.head_repair import RepairedHead, repair_head, says_length_twice
 from pooledhttp.http1.request_encoding import field_block, is_plain_head
+from pooledhttp.originals import Originals
 from pooledhttp.runtime import remove_tracebacks
 
 if TYPE_CHECKING:
     from pooledhttp.http1.messages import ResponseLimits, WireRequest
     from pooledhttp.http1.progress import ExchangeProgress
 
-__all__ = ["H11Parser", "check_head"]
+__all__ = ["H11Parser", "check_head", "is_h11_original"]
 
 #: h11 reads some responses only after a request. What the request says decides nothing here: the
 #: framing of the response is read elsewhere. With `Upgrade`, h11 accepts status 101; some servers,
@@ -41,6 +43,22 @@ _ANY_REQUEST = h11.Request(
 _FINAL = re.compile(rb"HTTP/1\.[01] [2-5]")
 
 _HEAD_END = b"\r\n\r\n"
+
+#: What `H11Parser` uses of h11. A program may have replaced some of it before this import.
+_USED = (
+    "Connection.__init__", "Connection.send", "Connection.receive_data", "Connection.next_event",
+    "Response.__init__", "InformationalResponse.__init__",
+)  # fmt: skip
+_ORIGINALS = Originals(h11, "Connection", "Response", "InformationalResponse", *_USED)
+_WAS_REPLACED = not all(
+    getattr(attrgetter(name)(h11), "__globals__", {}).get("__name__", "").startswith("h11.")
+    for name in _USED
+)
+
+
+def is_h11_original() -> bool:
+    """Whether no program has replaced what is used of h11 to read heads."""
+    return _ORIGINALS.are_in(h11) and not _WAS_REPLACED
 
 
 def check_head(request: WireRequest, progress: ExchangeProgress) -> None:

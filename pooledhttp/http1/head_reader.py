@@ -155,7 +155,7 @@ class HeadReader:
             status,
             parser.reason.decode("latin-1").strip(" \t"),
             10 if version == b"1.0" else 11,
-            fields,
+            tuple(fields),
             by_name,
             is_chunked,
             None if keep_alive is None else keep_alive_seconds(keep_alive),

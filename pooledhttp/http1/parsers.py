@@ -19,10 +19,15 @@ class ParserLibrary(NamedTuple):
     """What a connection needs of a library.
 
     Attributes:
+        name: Such as `"h11"`.
+        is_original: Whether no program has replaced its parser. Then it makes the same of the same
+            bytes each time.
         check_head: Checks the head of a request, and keeps the result in `WireRequest.checked`.
         new_parser: Makes the parser of one exchange.
     """
 
+    name: str
+    is_original: Callable[[], bool]
     check_head: Callable[[WireRequest, ExchangeProgress], None]
     new_parser: Callable[[ExchangeProgress, ResponseLimits], HeadParser]
 
@@ -41,13 +46,13 @@ def library_for(choice: ParserChoice) -> ParserLibrary:
 
 
 def _import_h11() -> ParserLibrary:
-    from pooledhttp.http1.h11_parser import H11Parser, check_head
+    from pooledhttp.http1.h11_parser import H11Parser, check_head, is_h11_original
 
-    return ParserLibrary(check_head, H11Parser)
+    return ParserLibrary("h11", is_h11_original, check_head, H11Parser)
 
 
 def _import_httptools() -> ParserLibrary:
-    from pooledhttp.http1.fast_parser import FastParser
+    from pooledhttp.http1.fast_parser import FastParser, is_httptools_original
     from pooledhttp.http1.head_rules import check_head
 
-    return ParserLibrary(check_head, FastParser)
+    return ParserLibrary("httptools", is_httptools_original, check_head, FastParser)

@@ -65,8 +65,10 @@ class RequestMemo:
             body is None or isinstance(body, (bytes, str))
         ):
             return build_request(method, target, host, headers, body, chunked=chunked, url=url)
-        content = as_content(body)
-        length = -1 if content is None else len(content)
+        content, length = None, -1
+        if body is not None:
+            content = as_content(body)
+            length = len(content)
         is_secret = headers.has_any(CREDENTIALS)
         pairs = headers.snapshot_without(CREDENTIALS) if is_secret else headers.snapshot()
         key = (method, host, length, chunked, pairs)

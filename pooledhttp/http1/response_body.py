@@ -55,6 +55,8 @@ class ResponseBody:
     _overhead = 0
     #: What has arrived behind the end of the body.
     surplus = b""
+    #: Whether the end of the body has been found. It may be behind pieces not taken yet.
+    has_ended = False
 
     def __init__(
         self, head: Head, rest: bytes, progress: ExchangeProgress, limits: ResponseLimits
@@ -63,15 +65,16 @@ class ResponseBody:
         self._limits = limits
         #: Decoded, and not yet taken. In a chunked body each ends a chunk, except perhaps the last.
         self.pieces: deque[bytes] = deque()
-        length = progress.body_left = head.body_length
-        #: Whether the end of the body has been found. It may be behind pieces not taken yet.
-        self.has_ended = length == 0
-        if length is None and head.is_chunked:
-            self._chunks = ChunkDecoder(limits.head_bytes, limits.max_fields)
+        length = head.body_length
         if rest and len(rest) == length:  # most small bodies come with their head
             self.pieces.append(rest)
             progress.body_seen, progress.body_left, self.has_ended = length, 0, True
-        elif rest:
+            return
+        progress.body_left = length
+        self.has_ended = length == 0
+        if length is None and head.is_chunked:
+            self._chunks = ChunkDecoder(limits.head_bytes, limits.max_fields)
+        if rest:
             self._feed(rest)
 
     # ---- what has been found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pooledhttp.records import record
+from pooledhttp.records import field, record
 
 __all__ = ["OPENING_BYTES", "Head", "is_opening", "keep_alive_seconds", "name_protocol"]
 
@@ -24,6 +24,8 @@ OPENING_BYTES = len(_SAMPLE)
 @record(frozen=False)
 class Head:
     """The status line and fields of a final response, and the framing of its body.
+
+    It is never changed: responses with the same head may share it (see `head_memo`).
 
     Attributes:
         status: The status code.
@@ -43,12 +45,14 @@ class Head:
         keeps_alive: Whether the server may keep the connection open: the version is 1.1 or later,
             and `Connection` does not contain `close` (RFC 9112, section 9.3).
         parser: The library that has read this head: `"h11"` or `"httptools"`.
+        allows_reuse: Whether another response may follow this one: `keeps_alive`, an end of the
+            body that is not the end of the connection, and no doubt.
     """
 
     status: int
     reason: str
     version: int
-    fields: list[tuple[bytes, bytes]]
+    fields: tuple[tuple[bytes, bytes], ...]
     by_name: dict[bytes, bytes]
     is_chunked: bool
     keep_seconds: float | None
@@ -58,6 +62,11 @@ class Head:
     repairs: tuple[str, ...] = ()
     keeps_alive: bool = True
     parser: str = "h11"
+    allows_reuse: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        is_delimited = self.body_length is not None or self.is_chunked
+        self.allows_reuse = self.keeps_alive and is_delimited and not self.is_doubtful
 
     @property
     def headers(self) -> list[tuple[str, str]]:

@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING
 
 from pooledhttp.http1 import errors
 from pooledhttp.http1.debug_output import print_head
+from pooledhttp.http1.head_memo import HEAD_END, MOST_HEAD_BYTES
+from pooledhttp.http1.head_reader import HeadReader
 from pooledhttp.http1.messages import ResponseLimits
+from pooledhttp.http1.parsers import library_for
 from pooledhttp.http1.progress import ExchangeProgress
 from pooledhttp.http1.response_body import RECV_BYTES, ResponseBody
 from pooledhttp.http1.states import MOVES, State
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pooledhttp.http1.bytestream import ByteStream
-    from pooledhttp.http1.head_reader import HeadReader
+    from pooledhttp.http1.head_memo import HeadMemos
     from pooledhttp.http1.response_head import Head
     from pooledhttp.timing import TimeoutPlan
 
@@ -43,8 +46,11 @@ class ResponseSide:
         "_body",
         "_has_doubt",
         "_head",
+        "_library",
         "_limits",
         "_may_persist",
+        "_memo",
+        "_method",
         "_reader",
         "origin",
         "progress",
@@ -52,13 +58,20 @@ class ResponseSide:
         "stream",
     )
 
-    def __init__(self, stream: ByteStream, origin: str, limits: ResponseLimits) -> None:
+    def __init__(
+        self, stream: ByteStream, origin: str, limits: ResponseLimits, memos: HeadMemos
+    ) -> None:
         self.stream = stream
         self.origin = origin
         self.state = State.IDLE
         self.progress = ExchangeProgress(origin)
         self._limits = limits
-        #: Reads the heads of the exchange; `None` while there is none.
+        self._library = library_for(limits.parser)
+        self._memo = memos.memo_for(self._library, limits)
+        #: The method of the request.
+        self._method = b""
+        #: Reads the heads of the exchange; `None` before the first bytes of the response, and if
+        #: the memo knows the head.
         self._reader: HeadReader | None = None
         #: The final head and its body, once the head has been read. A server may send them before
         #: the request is sent completely.
@@ -122,7 +135,8 @@ class ResponseSide:
                 raise errors.recv_timeout(self.progress, plan, "head") from error
             except OSError as error:
                 raise errors.connection_broken(self.progress, error, "head") from error
-            has_found = self._parse_head(data)
+            is_first = self._reader is None
+            has_found = self._parse_first(data) if is_first else self._parse_head(data)
 
     def _parse_head(self, data: bytes | None = None, *, stops_at_interim: bool = False) -> bool:
         """Parse what has been read; tell whether the final head has been found.
@@ -134,7 +148,8 @@ class ResponseSide:
         if self._head is not None:
             return True
         reader = self._reader
-        assert reader is not None
+        if reader is None:
+            return data is not None and self._parse_first(data, stops_at_interim=stops_at_interim)
         if data is not None:
             reader.feed(data)
         head = self._head = reader.next_final(stops_at_interim=stops_at_interim)
@@ -143,6 +158,28 @@ class ResponseSide:
         if not head.is_switch:
             self._body = ResponseBody(head, reader.rest, self.progress, self._limits)
         return True
+
+    def _parse_first(self, data: bytes, *, stops_at_interim: bool = False) -> bool:
+        """Do what `_parse_head` does, with the first bytes of the response.
+
+        If they begin with a head that is known, no parser is needed.
+        """
+        progress, limits, method = self.progress, self._limits, self._method
+        end = data.find(HEAD_END, 0, MOST_HEAD_BYTES)
+        start = data[:end]
+        if end > 0 and (known := self._memo.find(start, method)) is not None:
+            progress.got_bytes = True
+            self._head = known
+            self._body = ResponseBody(known, data[end + len(HEAD_END) :], progress, limits)
+            return True
+        parser = self._library.new_parser(progress, limits)
+        reader = self._reader = HeadReader(method, parser, progress, limits)
+        self._parse_head(data, stops_at_interim=stops_at_interim)
+        head = self._head
+        # A parser may end a head sooner, at a blank line without CR, and there may be interim ones.
+        if head is not None and end > 0 and len(data) == end + len(HEAD_END) + len(reader.rest):
+            self._memo.keep(start, method, head)
+        return head is not None
 
     def leftover(self) -> bytes:
         """Return the bytes of the new protocol that have arrived behind the head."""
@@ -181,6 +218,18 @@ class ResponseSide:
             BadResponse: Chunks are malformed or almost only framing, or the trailer is too large.
         """
         return self._receive(ResponseBody.next_piece, plan)
+
+    def take_whole(self) -> bytes | None:
+        """Return the body if all of it, or of its rest, is there in one piece; `None` otherwise."""
+        body, head = self._body, self._head
+        if body is None or head is None or not body.has_ended or self.state is not _READING:
+            return None
+        pieces = body.pieces
+        if len(pieces) != 1:
+            return None
+        whole = pieces.popleft()
+        self._finish(head, body)
+        return whole
 
     def receive_all(self, plan: TimeoutPlan) -> bytes:
         """Return all pieces that have arrived, as one; otherwise the same as `receive`."""
@@ -254,9 +303,7 @@ class ResponseSide:
 
         Otherwise the state stays READING, and the holder of the connection closes it.
         """
-        is_delimited = head.body_length is not None or head.is_chunked
-        is_doubtful = self._has_doubt or head.is_doubtful or body.surplus
-        if self._may_persist and head.keeps_alive and is_delimited and not is_doubtful:
+        if self._may_persist and head.allows_reuse and not (self._has_doubt or body.surplus):
             self.state = _IDLE  # from READING
             # It has the bytes that came with the head: 16 KiB over TLS, for as long as it is idle.
             self._reader = None

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import select
 import socket
-import ssl
 
-__all__ = ["is_quiet", "is_tls_quiet"]
+__all__ = ["is_quiet"]
 
 if hasattr(select, "poll"):
 
@@ -44,24 +43,3 @@ else:  # pragma: no cover - Windows
             return not select.select([sock], [], [], 0)[0]
         except (OSError, ValueError):
             return False
-
-
-def is_tls_quiet(sock: ssl.SSLSocket) -> bool:
-    """Return whether nothing but messages of TLS itself has arrived on an idle socket.
-
-    Args:
-        sock: A non-blocking TLS socket. Data that has arrived on it may be lost, which does no
-            harm: a connection with such data is not used again.
-
-    Returns:
-        False for data, end of stream, a close_notify or any error.
-    """
-    try:
-        if not sock.pending() and is_quiet(sock):
-            return True
-        sock.read(1)
-    except ssl.SSLWantReadError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return False

@@ -6,12 +6,8 @@
         └── NestedTlsStream    TLS inside another stream                    tls.nested
 
 Every socket is non-blocking. To wait, the code calls the runtime with a deadline, so the same code
-runs on threads and in greenlets. Some methods try first, and others wait first. When `recv` is
-called, the response has hardly ever arrived, so it waits first: a try would raise an exception. The
-bytes of a body have mostly arrived, so `read` and `read_into` try first. So does `send`, because
-the send buffer is nearly always empty. Code that never waits would let no other greenlet run, and
-would not notice that its run was stopped. So after `TRIES_IN_A_ROW` reads it sleeps for zero
-seconds.
+runs on threads and in greenlets. `send` tries before it waits, because the send buffer is nearly
+always empty. Reading is in the base class, `ReadSide`.
 
 One exchange at a time uses a stream, so it has no lock. A timeout is the builtin TimeoutError.
 Other errors of the socket or of TLS are raised unchanged, and `http1` translates them.
@@ -22,12 +18,9 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import ssl
-from math import inf
 from typing import TYPE_CHECKING, Any
 
-from pooledhttp.network.liveness import is_quiet
-from pooledhttp.runtime import remove_tracebacks
+from pooledhttp.network.stream_reading import ReadSide
 
 if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime
@@ -37,11 +30,8 @@ __all__ = ["Buffer", "Stream", "close_socket"]
 
 Buffer = bytes | bytearray | memoryview
 
-#: After so many reads without a wait, other greenlets may run: a mebibyte over TLS.
-TRIES_IN_A_ROW = 64
 
-
-class Stream:
+class Stream(ReadSide):
     """A connected, non-blocking byte stream.
 
     Args:
@@ -49,153 +39,9 @@ class Stream:
         runtime: How this thread or greenlet waits.
     """
 
-    __slots__ = ("_failure", "_tries_left", "_wait", "is_closed", "runtime", "sock")
+    __slots__ = ()
 
     is_tls = False
-
-    def __init__(self, sock: socket.socket, runtime: Runtime) -> None:
-        self.sock = sock
-        self.runtime = runtime
-        self.is_closed = False
-        self._wait = runtime.wait
-        self._tries_left = TRIES_IN_A_ROW
-        #: The error that ended the last `read_into` early; the next read raises it.
-        self._failure: OSError | None = None
-
-    def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
-        """Wait for the first byte, and read what has arrived.
-
-        Args:
-            max_bytes: The most to return.
-            deadline: When to stop waiting.
-
-        Returns:
-            At least one byte, or `b""` at the end of the stream.
-
-        Raises:
-            TimeoutError: Nothing came in time.
-            OSError: The connection broke.
-            ssl.SSLError: TLS failed; `ssl.SSLEOFError` if it ended without close_notify: an
-                attacker may have cut the stream.
-        """
-        sock = self.sock
-        while True:
-            has_expired = deadline.at != inf and deadline.expired
-            if has_expired or not self._wait(sock, True, False, deadline)[0]:
-                raise TimeoutError("nothing arrived in time")
-            try:
-                return sock.recv(max_bytes)
-            except (BlockingIOError, InterruptedError):
-                continue  # the kernel has dropped the bytes, because their checksum was wrong
-
-    def read(self, max_bytes: int, total: Deadline, seconds: float | None) -> bytes:
-        """Read what has arrived; wait only if nothing has.
-
-        Args:
-            max_bytes: The most to return.
-            total: When to stop waiting, and reading.
-            seconds: How long one wait may last. None sets no limit.
-
-        Returns:
-            At least one byte, or `b""` at the end of the stream.
-
-        Raises:
-            TimeoutError: Nothing came in time.
-            OSError: The connection broke, or TLS failed; see `recv`.
-        """
-        if self._failure is not None:
-            self._raise_failure()
-        while True:
-            self._let_others_run(total)
-            try:
-                return self._read_now(max_bytes)
-            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
-                self._wait_for_bytes(True, total.sooner(seconds))
-            except ssl.SSLWantWriteError:  # a renegotiation or key update has to be sent first
-                self._wait_for_bytes(False, total.sooner(seconds))
-
-    def read_into(self, view: memoryview, total: Deadline, seconds: float | None) -> int:
-        """Fill `view`; wait as `read` does.
-
-        Returns:
-            How many bytes were written: fewer than `len(view)` at the end of the stream, or before
-            an error that the next call raises.
-
-        Raises:
-            TimeoutError: Nothing came in time.
-            OSError: The connection broke, or TLS failed; see `recv`.
-        """
-        if self._failure is not None:
-            self._raise_failure()
-        done, size = 0, len(view)
-        read_now, has_total = self._read_into_now, total.at != inf
-        try:
-            while done < size:
-                # As `_let_others_run`, without its call: over TLS, each record comes here.
-                if has_total and total.expired:
-                    raise TimeoutError("nothing arrived in time")
-                self._tries_left -= 1
-                if not self._tries_left:
-                    self._pause()
-                part = view[done:] if done else view
-                try:
-                    count = read_now(part)
-                except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
-                    self._wait_for_bytes(True, total.sooner(seconds))
-                    continue
-                except ssl.SSLWantWriteError:
-                    self._wait_for_bytes(False, total.sooner(seconds))
-                    continue
-                finally:
-                    if part is not view:  # the traceback of an error can keep it
-                        part.release()
-                if not count:
-                    break
-                done += count
-        except OSError as error:
-            if not done:
-                raise
-            self._failure = remove_tracebacks(error)
-        return done
-
-    def _let_others_run(self, total: Deadline) -> None:
-        """Check the deadline before a read, and pause now and then."""
-        if total.at != inf and total.expired:
-            raise TimeoutError("nothing arrived in time")
-        self._tries_left -= 1
-        if not self._tries_left:
-            self._pause()
-
-    def _pause(self) -> None:
-        self._tries_left = TRIES_IN_A_ROW
-        self.runtime.sleep(0.0)
-
-    def _wait_for_bytes(self, is_for_reading: bool, deadline: Deadline) -> None:
-        self._tries_left = TRIES_IN_A_ROW
-        if not any(self._wait(self.sock, is_for_reading, not is_for_reading, deadline)):
-            raise TimeoutError("nothing arrived in time")
-
-    def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
-
-    def recv_now(self, max_bytes: int) -> bytes | None:
-        """Read what has arrived, without waiting.
-
-        Args:
-            max_bytes: The most to return.
-
-        Returns:
-            Bytes, `b""` at the end of the stream, or None when there is nothing yet.
-
-        Raises:
-            OSError: The connection broke, or TLS failed.
-        """
-        try:
-            return self._read_now(max_bytes)
-        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return None
 
     def send(self, data: Buffer, deadline: Deadline) -> None:
         """Write all of `data`; wait while the send buffer is full.
@@ -275,14 +121,6 @@ class Stream:
                 raise TimeoutError("the peer took nothing more in time")
         return done
 
-    def _read_now(self, max_bytes: int) -> bytes:
-        """Read what has arrived; raise if nothing has."""
-        return self.sock.recv(max_bytes)
-
-    def _read_into_now(self, view: memoryview) -> int:
-        """Read what has arrived into `view`; raise if nothing has."""
-        return self.sock.recv_into(view)
-
     def _write_now(self, data: Buffer) -> int:
         """Write what the send buffer has room for; raise if it has none."""
         return self.sock.send(data)
@@ -293,7 +131,7 @@ class Stream:
         Returns:
             True for data, an end of stream or an error. False if nothing has arrived.
         """
-        return self.is_closed or not is_quiet(self.sock)
+        return self.is_closed or not self._is_quiet()
 
     def remember_session(self) -> None:
         """Keep the TLS session, which shortens the handshake of the next connection.

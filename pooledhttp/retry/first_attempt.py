@@ -16,6 +16,11 @@ from pooledhttp.retry.attempts import Attempt, Attempts
 
 __all__ = ["FirstAttempt", "attempts_for"]
 
+#: The method as urllib3 defines it; `None` if it was replaced before this import.
+_IS_RETRY: object = urllib3.Retry.is_retry
+if getattr(_IS_RETRY, "__module__", None) != "urllib3.util.retry":
+    _IS_RETRY = None
+
 
 class FirstAttempt:
     """The first turn of the loop, with the methods of `Attempt`.
@@ -45,7 +50,16 @@ class FirstAttempt:
         self, status: int, has_retry_after: bool, response: Callable[[], BaseHTTPResponse]
     ) -> bool:
         """Decide about a response, as `Attempt.refused_status` does."""
-        if not self.policy.is_retry(self._method, status, has_retry_after):
+        policy = self.policy
+        if (
+            not has_retry_after
+            and not policy.status_forcelist
+            # As written, `is_retry` can only say no then.
+            and urllib3.Retry.is_retry is _IS_RETRY
+            and "is_retry" not in policy.__dict__
+        ):
+            return False
+        if not policy.is_retry(self._method, status, has_retry_after):
             return False
         return self._begun().refused_by_policy(response(), has_retry_after=has_retry_after)
 

@@ -17,6 +17,7 @@ from pooledhttp.runtime.blocking import BlockingRuntime, default_runtime
 from pooledhttp.runtime.current import current_runtime
 from pooledhttp.runtime.fork import ForkResettable, register_fork_reset
 from pooledhttp.runtime.locks import ShortLock
+from pooledhttp.runtime.polling import Poll, poll_one, poll_until, reading_poll
 from pooledhttp.runtime.tracebacks import copy_without_tracebacks, remove_tracebacks
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "BlockingRuntime",
     "ForkResettable",
     "Interest",
+    "Poll",
     "Runtime",
     "ShortLock",
     "Task",
@@ -34,6 +36,9 @@ __all__ = [
     "copy_without_tracebacks",
     "current_runtime",
     "default_runtime",
+    "poll_one",
+    "poll_until",
+    "reading_poll",
     "register_fork_reset",
     "remove_tracebacks",
 ]

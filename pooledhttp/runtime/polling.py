@@ -1,9 +1,9 @@
 """Asking the operating system which sockets are ready.
 
 `poll` where there is one: it has no limit on descriptor numbers, and unlike `epoll` it needs no
-descriptor of its own. `select` elsewhere (Windows). A fresh poll object per call is on purpose: it
-costs less than finding the one kept for this thread, and a kept one would have to be told of every
-closed socket.
+descriptor of its own. `select` elsewhere (Windows). `poll_one` and `poll_any` make one object per
+call: that costs less than finding one kept for this thread, which would have to be told of every
+closed socket. A connection, which is read again and again, keeps one of its own (`reading_poll`).
 
 `poll` counts in whole milliseconds. They are rounded up: rounded down, the last part of a
 millisecond would be a busy loop.
@@ -15,11 +15,22 @@ import select
 import socket
 from collections.abc import Sequence
 from math import ceil, inf
+from types import BuiltinFunctionType
+from typing import Protocol
 
 from pooledhttp.runtime.base import Interest
 from pooledhttp.timing import Deadline
 
-__all__ = ["HAS_POLL", "poll_any", "poll_one", "select_any", "select_one"]
+__all__ = [
+    "HAS_POLL",
+    "Poll",
+    "poll_any",
+    "poll_one",
+    "poll_until",
+    "reading_poll",
+    "select_any",
+    "select_one",
+]
 
 HAS_POLL = hasattr(select, "poll")
 
@@ -46,9 +57,9 @@ def poll_one(sock: socket.socket, read: bool, write: bool, deadline: Deadline) -
         poller.register(fd, _IN)
         if deadline.at == inf:  # the line of `_poll`, without the call
             return bool(poller.poll()), False
-        return bool(_poll(poller, deadline)), False
+        return bool(poll_until(poller, deadline)), False
     poller.register(fd, _IN | _OUT if read else _OUT)
-    events = _poll(poller, deadline)
+    events = poll_until(poller, deadline)
     if not events:
         return False, False
     mask = events[0][1]
@@ -67,7 +78,7 @@ def poll_any(interests: Sequence[Interest], deadline: Deadline) -> list[int]:
     poller = select.poll()
     for fd, mask in masks.items():
         poller.register(fd, mask)
-    ready = dict(_poll(poller, deadline))
+    ready = dict(poll_until(poller, deadline))
     return [i for i, (fd, mask) in enumerate(wanted) if ready.get(fd, 0) & (mask | _TROUBLE)]
 
 
@@ -75,7 +86,28 @@ def _mask(interest: Interest) -> int:
     return (_IN if interest.read else 0) | (_OUT if interest.write else 0)
 
 
-def _poll(poller: select.poll, deadline: Deadline) -> list[tuple[int, int]]:
+class Poll(Protocol):
+    """A `select.poll` object."""
+
+    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
+        """Wait up to `timeout` milliseconds, `None` for ever; return the events."""
+
+
+def reading_poll(sock: socket.socket) -> Poll | None:
+    """Make a poll object for the reads of one socket; `None` if it could not be kept.
+
+    gevent and others put a class in the place of `select.poll`, whose objects belong to one thread.
+    """
+    fd = sock.fileno()
+    if fd < 0 or not HAS_POLL or type(select.poll) is not BuiltinFunctionType:
+        return None
+    kept = select.poll()
+    kept.register(fd, _IN)
+    return kept  # type: ignore[no-any-return]
+
+
+def poll_until(poller: Poll, deadline: Deadline) -> list[tuple[int, int]]:
+    """Wait until one of the sockets of a poll object is ready; return its events."""
     # A signal handler that returns does not end the wait: poll() goes on with what time is left.
     if deadline.at == inf:
         return poller.poll()

@@ -75,7 +75,8 @@ class BodyReader:
         self._failure: Exception | None = None
         # A body of no bytes is open until its first read, as in http.client: `io.TextIOWrapper` and
         # the like refuse a closed file.
-        self._is_end_unread = connection.is_complete
+        length = head.body_length
+        self._is_end_unread = length == 0 or (length is None and connection.is_complete)
         if self._is_end_unread:
             self._end_lease(connection, lease)
 
@@ -160,6 +161,18 @@ class BodyReader:
         return connection is not None and bool(connection.progress.body_left)
 
     def _read_rest(self) -> bytes:
+        connection, lease = self._connection, self._lease
+        if connection is not None and lease is not None and not self._buffer:
+            # Most small bodies come with their head. Nothing waits here, so there is no time to
+            # count and no call to mark; see `_call`.
+            try:
+                whole = connection.take_whole()
+                if whole is not None:
+                    self._end_lease(connection, lease)
+                    return whole
+            except BaseException:
+                self._discard("interrupted")
+                raise
         if self._is_length_missing():
             return self._read_sized(maxsize, is_partial_good=False)
         pieces = [bytes(self._buffer)] if self._buffer else []

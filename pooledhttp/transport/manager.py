@@ -90,7 +90,8 @@ class TransportManager:
             self.connections, self.connector, limits=limits, listeners=self.listeners
         )
         # `dial` does not refer to the pool: the warmer must not keep its pool alive.
-        dial = partial(open_connection, self.connector, self.transport.limits)
+        transport = self.transport
+        dial = partial(open_connection, self.connector, transport.limits, transport.memos)
         self.warmer = Warmer(self.connections, dial, self.runtime)
         #: The plans of earlier requests, by their `timeout=`.
         self._plans: dict[object, TimeoutPlan] = {}

@@ -137,7 +137,8 @@ def send(
             arrival = Arrival(
                 response, response.head, call.method, call.target, attempt.policy, monotonic()
             )
-            has_retry_after = arrival.has_value("retry-after")
+            has_field = b"retry-after" in response.head.by_name
+            has_retry_after = has_field and arrival.has_value("retry-after")
             # Ask the policy before reading: the body of a refused response may be endless.
             if not attempt.refused_status(arrival.status, has_retry_after, arrival.raw):
                 try:

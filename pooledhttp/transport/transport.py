@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pooledhttp.events import HeadRepaired, Listeners, Replayed
 from pooledhttp.exceptions import ConnectionBroken
-from pooledhttp.http1 import Connection, Head, ResponseLimits, WireRequest
+from pooledhttp.http1 import Connection, Head, HeadMemos, ResponseLimits, WireRequest
 from pooledhttp.message import Reader
 from pooledhttp.records import replace
 from pooledhttp.timing import monotonic
@@ -76,6 +76,7 @@ class Transport:
         self.pool = pool
         self.connector = connector
         self.limits = limits or ResponseLimits()
+        self.memos = HeadMemos()
         self.listeners = Listeners() if listeners is None else listeners
 
     def exchange(
@@ -129,9 +130,11 @@ class Transport:
         may_be_stale = lease.reused and replay != "off"
         try:
             head, plan_of_body = self._send(connection, request, plan)
-            is_stale = may_be_stale and head.status == REQUEST_TIMEOUT and _says_close(head)
-            if not (is_stale and _may_replay(connection, request, replay)):
-                return _reader(connection, lease, plan_of_body, head)
+            if head.status != REQUEST_TIMEOUT or not (
+                may_be_stale and _says_close(head) and _may_replay(connection, request, replay)
+            ):
+                made = SwitchedReader if head.is_switch else BodyReader
+                return made(connection, lease, plan_of_body, head)
         except ConnectionBroken:
             is_stale = may_be_stale and not connection.got_bytes
             if not (is_stale and _may_replay(connection, request, replay)):
@@ -144,13 +147,15 @@ class Transport:
         self.listeners.emit(Replayed(route.origin, request.method.decode("latin-1")))
         connection = self.dial(lease, route, plan)
         head, plan = self._send(connection, request, plan)
-        return _reader(connection, lease, plan, head)
+        return (SwitchedReader if head.is_switch else BodyReader)(connection, lease, plan, head)
 
     def dial(self, lease: Lease[Route, Connection], route: Route, plan: TimeoutPlan) -> Connection:
         """Connect, and put the connection into the empty slot of the lease."""
         deadline = plan.total.sooner(plan.connect)
         on_step = None if plan.spent is None else plan.spent.begin
-        connection = open_connection(self.connector, self.limits, route, deadline, on_step)
+        connection = open_connection(
+            self.connector, self.limits, self.memos, route, deadline, on_step
+        )
         lease.fill(connection)
         return connection
 
@@ -180,18 +185,10 @@ class Transport:
         return head, plan
 
 
-def _reader(
-    connection: Connection, lease: Lease[Route, Connection], plan: TimeoutPlan, head: Head
-) -> WireResponse:
-    """Return a new reader of the body, which owns the lease from now on."""
-    if head.is_switch:
-        return SwitchedReader(connection, lease, plan, head)
-    return BodyReader(connection, lease, plan, head)
-
-
 def open_connection(
     connector: Connector,
     limits: ResponseLimits,
+    memos: HeadMemos,
     route: Route,
     deadline: Deadline,
     on_step: OnStep | None = None,
@@ -201,6 +198,7 @@ def open_connection(
     Args:
         connector: Makes the stream.
         limits: Bounds on what the server may send, unless the route has its own.
+        memos: The response heads that its other connections have read.
         route: Where to.
         deadline: When to give up.
         on_step: Called with the name of each step when the step begins. `None` calls nothing.
@@ -211,7 +209,8 @@ def open_connection(
     if isinstance(own := route.response_limits, ResponseLimits):
         limits = own.over(limits)
     started = monotonic()
-    connection = Connection(connector.connect(route, deadline, on_step), route.origin, limits)
+    stream = connector.connect(route, deadline, on_step)
+    connection = Connection(stream, route.origin, limits, memos)
     if is_logged():
         log_opened(connection, monotonic() - started)
     return connection

@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 
 from pooledhttp.http1 import odd_heads
 from pooledhttp.http1.connection import Connection
+from pooledhttp.http1.head_memo import HeadMemos
 from pooledhttp.http1.messages import ResponseLimits, WireRequest
 from pooledhttp.http1.parser_choice import ParserChoice
 from pooledhttp.http1.states import State
@@ -60,7 +61,11 @@ class Outcome(NamedTuple):
 
 
 def read_by(
-    parser: ParserChoice, request: WireRequest, pieces: list[bytes | Exception], bound: bool
+    parser: ParserChoice,
+    request: WireRequest,
+    pieces: list[bytes | Exception],
+    bound: bool,
+    memos: HeadMemos | None = None,
 ) -> Outcome:
     """Play a response against a connection with one of the parsers."""
     limits = LIMITS if bound else ResponseLimits()
@@ -75,6 +80,7 @@ def read_by(
             limits.chunk_overhead_bytes,
             parser=parser,
         ),
+        memos,
     )
     status, reason, fields, body, error = 0, "", [], b"", ""
     repairs: tuple[str, ...] = ()

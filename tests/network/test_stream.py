@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import threading
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from pooledhttp.network import Connector, Proxy, Route, Stream, TlsSettings
-from pooledhttp.network.stream import TRIES_IN_A_ROW
+from pooledhttp.network.stream_reading import TRIES_IN_A_ROW
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority
@@ -348,6 +349,62 @@ def test_probe_sees_what_happened_while_idle(
         stream.send(b"now", soon())
         while not stream.has_data_or_eof():
             assert any(runtime.wait(stream.sock, True, False, soon(5)))
+
+
+@pytest.mark.parametrize("size", [4, 10])
+def test_the_rest_of_a_record_is_there_at_once(
+    opened: Opener, echo: Handler, soon: Soon, size: int
+) -> None:
+    """TLS has decrypted it, so the descriptor does not tell of it; nor is the connection quiet."""
+    with opened(echo) as (stream, _):
+        for _ in range(2):
+            stream.send(b"0123456789", soon())
+            assert stream.recv(size, soon()) == b"0123456789"[:size]
+            if size < 10:
+                assert stream.recv(100, soon()) == b"456789"
+            assert not stream.has_data_or_eof()
+        stream.send(b"0123456789", soon())
+        assert stream.recv(4, soon()) == b"0123"
+        assert stream.has_data_or_eof()
+
+
+def test_a_socket_that_the_caller_has_closed_is_unfit(opened: Opener, echo: Handler) -> None:
+    """Also where another socket has got its number since."""
+    with opened(echo) as (stream, _):
+        assert not stream.has_data_or_eof()
+        number = stream.sock.fileno()
+        stream.sock.close()
+        one, other = socket.socketpair()
+        with one, other:
+            assert number in (one.fileno(), other.fileno())
+            assert stream.has_data_or_eof()
+            with pytest.raises((OSError, ValueError)):
+                stream.recv(10, Deadline.never())
+
+
+def test_a_replaced_poll_is_not_kept(
+    opened: Opener, echo: Handler, soon: Soon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gevent's poll objects belong to one thread; each wait makes its own."""
+    made = []
+
+    class Poll:
+        def __init__(self) -> None:
+            made.append(self)
+            self.real = real()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.real, name)
+
+    real = select.poll
+    monkeypatch.setattr(select, "poll", Poll)
+    with opened(echo) as (stream, _):
+        for _ in range(2):
+            before = len(made)
+            assert not stream.has_data_or_eof()
+            stream.send(b"hello", soon())
+            assert stream.recv(100, soon()) == b"hello"
+            assert len(made) >= before + 1
 
 
 def test_close_is_final_and_quiet(opened: Opener, echo: Handler, no_fd_leak: None) -> None:

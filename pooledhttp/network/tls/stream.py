@@ -13,7 +13,6 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from pooledhttp.network.liveness import is_tls_quiet
 from pooledhttp.network.stream import Buffer, Stream
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ class TlsStream(SecureStream):
         keep_session: Called once with the session to keep. None keeps none.
     """
 
-    __slots__ = ("_read",)
+    __slots__ = ("_may_have_rest", "_read")
 
     sock: ssl.SSLSocket
 
@@ -121,6 +120,9 @@ class TlsStream(SecureStream):
     ) -> None:
         super().__init__(sock, runtime, sock, keep_session)
         self._read = sock.read
+        #: Whether a decrypted record may not be taken completely. It is, once a read has returned
+        #: less than it asked for: a read never crosses the end of a record.
+        self._may_have_rest = True
 
     def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
         """Read up to `max_bytes`; see `Stream.recv`."""
@@ -128,14 +130,18 @@ class TlsStream(SecureStream):
             return self._take_ahead(max_bytes)
         sock = self.sock
         # Decrypted bytes do not make the descriptor readable, so waiting for it could hang.
-        reading, writing = not sock.pending(), False
+        reading, writing = not (self._may_have_rest and sock.pending()), False
         while True:
             if deadline.at != inf and deadline.expired:
                 raise TimeoutError("nothing arrived in time")
-            if (reading or writing) and not any(self._wait(sock, reading, writing, deadline)):
+            if reading and not self._wait_to_read(deadline):
+                raise TimeoutError("nothing arrived in time")
+            if writing and not any(self._wait(sock, False, True, deadline)):
                 raise TimeoutError("nothing arrived in time")
             try:
-                return self._read(max_bytes)
+                data = self._read(max_bytes)
+                self._may_have_rest = len(data) == max_bytes
+                return data
             except ssl.SSLWantReadError:  # half a record, or a ticket
                 reading, writing = True, False
             except ssl.SSLWantWriteError:  # a renegotiation or key update has to be sent first
@@ -189,6 +195,7 @@ class TlsStream(SecureStream):
     def _read_now(self, max_bytes: int) -> bytes:
         if self._ahead:
             return self._take_ahead(max_bytes)
+        self._may_have_rest = True
         # A read returns one record at most; asking for more would only allocate more.
         return self._read(min(max_bytes, RECORD_BYTES))
 
@@ -197,12 +204,14 @@ class TlsStream(SecureStream):
             taken = self._take_ahead(len(view))
             view[: len(taken)] = taken
             return len(taken)
+        self._may_have_rest = True
         # `ssl` declares that `read` returns bytes, also with a buffer to read into.
         count: Any = self._read(len(view), view)
         return count  # type: ignore[no-any-return]
 
     def _has_response(self) -> bool:
         """Read; return whether it was more than messages of TLS. `recv` gets the bytes."""
+        self._may_have_rest = True
         try:
             self._ahead = self._read(RECORD_BYTES)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -213,7 +222,25 @@ class TlsStream(SecureStream):
 
     def has_data_or_eof(self) -> bool:
         """Tell whether an idle connection cannot carry another request; see `Stream`."""
-        return self.is_closed or bool(self._ahead) or not is_tls_quiet(self.sock)
+        return self.is_closed or bool(self._ahead) or not self._is_quiet()
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing but messages of TLS itself has arrived on the idle socket.
+
+        Data that has arrived may be lost, which does no harm: a connection with such data is not
+        used again.
+        """
+        sock = self.sock
+        try:
+            if not (self._may_have_rest and sock.pending()) and super()._is_quiet():
+                return True
+            self._may_have_rest = True
+            sock.read(1)
+        except ssl.SSLWantReadError:
+            return True
+        except (OSError, ValueError):
+            return False
+        return False
 
     def _close_notify(self) -> None:
         with contextlib.suppress(OSError, ValueError):

@@ -1,0 +1,235 @@
+"""Heads that repeat are found, not parsed; what is made of them is what a parser makes of them."""
+
+from __future__ import annotations
+
+import http.client
+import random
+from collections.abc import Callable
+
+import h11
+import pytest
+from urllib3.exceptions import HTTPError
+
+from pooledhttp.http1.connection import Connection
+from pooledhttp.http1.head_memo import MOST_HEAD_BYTES, MOST_HEADS, HeadMemo, HeadMemos
+from pooledhttp.http1.messages import ResponseLimits, WireRequest
+from pooledhttp.http1.parsers import ParserLibrary, library_for
+from pooledhttp.http1.response_head import Head
+from tests.http1.script import PLAN, ScriptedStream, get
+from tests.http1.test_parsers_agree import KINDS, ODD, read_by
+from tests.wire.test_fuzz_parser import FRAGMENTS, mutate
+
+pytestmark = pytest.mark.usefixtures("each_parser")
+
+OK = b"HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: 5\r\n\r\nhello"
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> list[Head | None]:
+    """What the memos are asked for, in order; `None` for what they do not know."""
+    results: list[Head | None] = []
+    find = HeadMemo.find
+
+    def spy(memo: HeadMemo, start: bytes, method: bytes) -> Head | None:
+        results.append(find(memo, start, method))
+        return results[-1]
+
+    monkeypatch.setattr(HeadMemo, "find", spy)
+    return results
+
+
+def read(
+    memos: HeadMemos,
+    *pieces: bytes,
+    request: WireRequest | None = None,
+    limits: ResponseLimits | None = None,
+) -> tuple[Head, bytes, bool]:
+    """Read one response on a new connection; return its head and body, and whether it is idle."""
+    stream = ScriptedStream(pieces)
+    connection = Connection(stream, "http://a.test:80", limits, memos)  # type: ignore[arg-type]
+    connection.send(request or get(), PLAN)
+    head = connection.read_head(PLAN)
+    body = b""
+    while piece := connection.receive(PLAN):
+        body += piece
+    return head, body, connection.is_reusable
+
+
+def reads_twice(*pieces: bytes, request: WireRequest | None = None) -> tuple[Head, Head]:
+    """Read the same response twice; return both heads."""
+    memos = HeadMemos()
+    first, second = (read(memos, *pieces, request=request) for _ in range(2))
+    assert first == second
+    return first[0], second[0]
+
+
+def test_the_same_head_is_parsed_once() -> None:
+    """The second response has the very `Head` of the first, and a body of its own."""
+    memos = HeadMemos()
+    first, body, is_idle = read(memos, OK)
+    again, other, is_idle_again = read(memos, OK[:-5] + b"world")
+    assert again is first and first.status == 200
+    assert (body, other, is_idle, is_idle_again) == (b"hello", b"world", True, True)
+
+
+def test_one_connection_uses_it_for_each_exchange(found: list[Head | None]) -> None:
+    """And its body may come later, as always."""
+    stream = ScriptedStream([OK, OK[:-5], b"he", b"llo"])
+    connection = Connection(stream, "http://a.test:80")  # type: ignore[arg-type]
+    for _ in range(2):
+        connection.send(get(), PLAN)
+        connection.read_head(PLAN)
+        assert connection.receive(PLAN) + connection.receive(PLAN) == b"hello"
+    assert found[0] is None and found[1] is not None
+
+
+def test_bytes_behind_the_body_leave_doubt() -> None:
+    """Also where the head is known: the connection is not used again."""
+    memos = HeadMemos()
+    assert read(memos, OK)[2]
+    head, body, is_idle = read(memos, OK + b"HTTP/1.1 200")
+    assert (head.status, body, is_idle) == (200, b"hello", False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+        b"HTTP/1.1 200 OK\r\nX-A : b\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\n\nab\r\n\r\n"[:-2],
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * MOST_HEAD_BYTES + b"\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 1\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ],
+    ids=["chunked", "interim", "repaired", "length-twice", "bare-lf", "large", "doubtful", "101"],
+)
+def test_what_is_not_plain_is_parsed_each_time(data: bytes) -> None:
+    """Its outcome is the same both times, and no `Head` is shared."""
+    first, second = reads_twice(data)
+    assert first is not second
+
+
+def test_a_body_up_to_the_end_of_the_connection_is_not_plain() -> None:
+    """Nor is a response to CONNECT."""
+    first, second = reads_twice(b"HTTP/1.1 200 OK\r\nServer: s\r\n\r\nabc", b"")
+    assert first is not second
+    refusal = b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"
+    first, second = reads_twice(refusal, request=get(b"a.test:443", b"CONNECT"))
+    assert first is not second
+
+
+@pytest.mark.parametrize("at", [3, 20, len(OK) - 6])
+def test_a_head_in_pieces_is_parsed(at: int) -> None:
+    """Neither kept nor found: limits on incomplete heads depend on the pieces."""
+    memos = HeadMemos()
+    first = read(memos, OK[:at], OK[at:])[0]
+    second = read(memos, OK)[0]
+    third = read(memos, OK[:at], OK[at:])[0]
+    assert first == second == third
+    assert first is not second and second is not third
+
+
+def test_the_method_counts() -> None:
+    """A response to HEAD has no body, whatever its length."""
+    memos = HeadMemos()
+    assert read(memos, OK)[1] == b"hello"
+    head, body, is_idle = read(memos, OK[:-5], request=get(method=b"HEAD"))
+    assert (head.body_length, body, is_idle) == (0, b"", True)
+
+
+def test_limits_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the connection, and http.client's, which programs change."""
+    memos = HeadMemos()
+    read(memos, OK)
+    with pytest.raises(HTTPError, match="more than 1 fields"):
+        read(memos, OK, limits=ResponseLimits(head_fields=1))
+    monkeypatch.setattr(http.client, "_MAXHEADERS", 1)
+    with pytest.raises(HTTPError, match="more than 1 fields"):
+        read(memos, OK)
+
+
+def test_a_replaced_parser_reads_each_head(
+    each_parser: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that was replaced after the head was kept; until it is put back."""
+    memos = HeadMemos()
+    kept = read(memos, OK)[0]
+    with monkeypatch.context() as patched:
+        if each_parser == "h11":
+            real: Callable[[h11.Connection], object] = h11.Connection.next_event
+            patched.setattr(h11.Connection, "next_event", lambda self: real(self))
+        else:
+            import httptools
+
+            subclass = type("Traced", (httptools.HttpResponseParser,), {})
+            patched.setattr(httptools, "HttpResponseParser", subclass)
+        assert read(memos, OK)[0] is not kept
+    assert read(memos, OK)[0] is kept
+
+
+def test_the_table_is_bounded(each_parser: str) -> None:
+    """All heads are dropped when there are too many."""
+    memos = HeadMemos()
+    for number in range(MOST_HEADS + 1):
+        read(memos, OK.replace(b"Server: s", b"Server: %d" % number))
+    assert len(memos.memo_for(library_for("auto"), ResponseLimits())) == 1
+
+
+def test_a_head_is_never_changed() -> None:
+    """Responses share it, so it has nothing that a caller could change through them."""
+    memos = HeadMemos()
+    head = read(memos, OK)[0]
+    head.headers.clear()
+    assert isinstance(head.fields, tuple)
+    assert read(memos, OK)[0].headers == [("Server", "s"), ("Content-Length", "5")]
+
+
+#: Responses with heads that can be kept.
+PLAIN = [
+    b"HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 404 Not Found\r\nX-A: b\r\nKeep-Alive: timeout=5\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 304 Not Modified\r\nETag: x\r\nContent-Length: 10\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+]
+
+
+def compare(seed: int, count: int) -> None:
+    """Read responses with one memo for all, twice each, and without a memo."""
+    rng = random.Random(seed)
+    memos = HeadMemos()
+    for _ in range(count):
+        changes = [
+            (rng.choice(KINDS), rng.random(), rng.randint(1, 3), rng.choice([*FRAGMENTS, *ODD]))
+            for _ in range(rng.choice((0, 0, 1, 1, 2)))
+        ]
+        data = mutate(rng.choice(PLAIN), changes)
+        cut = rng.choice((0, 0, 0, rng.randint(0, len(data))))
+        pieces: list[bytes | Exception] = [data[cut:], b""]
+        if cut:
+            pieces.insert(0, data[:cut])
+        method, is_bound = rng.choice((b"GET", b"GET", b"HEAD", b"CONNECT")), rng.random() < 0.3
+        alone = read_by("auto", get(method=method), list(pieces), is_bound)
+        for _ in range(2):
+            shared = read_by("auto", get(method=method), list(pieces), is_bound, memos)
+            assert shared == alone, f"{pieces!r} to {method!r}"
+
+
+def test_what_is_found_equals_what_is_parsed(found: list[Head | None]) -> None:
+    """Over mutated responses, cut at random places, to requests of all kinds, with both limits."""
+    compare(seed=8, count=300)
+    assert sum(head is not None for head in found) > 150
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_what_is_found_equals_what_is_parsed_often() -> None:
+    """The same, with many more."""
+    compare(seed=9, count=100_000)
+
+
+def test_a_library_is_named_for_its_parser(each_parser: str) -> None:
+    """A memo keeps what this parser has read, and nothing that it left to another one."""
+    library: ParserLibrary = library_for("auto")
+    assert library.name == each_parser and library.is_original()
