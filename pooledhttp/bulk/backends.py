@@ -1,4 +1,4 @@
-"""Where the workers of a run are: on threads, or on one loop.
+"""Where the workers of a run are: on threads, or on one event loop.
 
 ```
            a worker is     its waits             the session and its adapters
@@ -30,11 +30,11 @@ T = TypeVar("T")
 EngineName = Literal["threads", "loop", "executor"]
 
 #: Halted workers end at once; only foreign code (a hook, a custom adapter, a name lookup) can take
-#: longer. After this long it is left to finish by itself.
+#: longer. After this long it is not waited for any more.
 _STOP_SECONDS = 5.0
 
 
-#: How long results may gather on a loop before the caller is woken.
+#: How long a loop may collect results before the caller is woken.
 _GATHER_SECONDS = 0.004
 
 
@@ -75,7 +75,7 @@ class Backend(Protocol):
         """Return a flag for the caller's thread to wait for; `halt` ends that wait."""
 
     def wake(self, fn: Callable[[], None], *, is_urgent: bool) -> None:
-        """Have a worker's call made that wakes the caller: now, or when more has gathered."""
+        """Call the function that wakes the caller: now, or when there are more results."""
 
     def halt(self) -> None:
         """End all waits, now and from now on. Never blocks; a signal handler may call it."""
@@ -109,7 +109,7 @@ class Threads:
         return self.runtime.is_halted
 
     def open_disk(self, commit: Callable[[int], None] | None) -> Disk:
-        """Return a disk that is reached from the worker itself."""
+        """Return a disk that each worker uses itself."""
         return DirectDisk(commit)
 
     def start(self, work: Callable[[], None]) -> None:
@@ -190,7 +190,7 @@ class Loop:
         return self._outside.is_halted
 
     def open_disk(self, commit: Callable[[int], None] | None) -> Disk:
-        """Return a disk that is reached from one thread for all."""
+        """Return a disk that one thread uses for all workers."""
         self._writer = Writer(self.runtime, commit)
         return self._writer
 
@@ -245,4 +245,4 @@ class Loop:
 
 
 def _nothing() -> None:
-    """What is done at the end unless there is more to do."""
+    """Do nothing at the end."""

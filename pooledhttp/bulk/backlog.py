@@ -24,7 +24,7 @@ from pooledhttp.bulk.retrying import is_idempotent
 
 __all__ = ["Backlog", "Item", "LaneItems"]
 
-#: An item that was lost with so many workers is not tried again. Batches of items that were lost
+#: An item that was lost with this many workers is not tried again. Batches of items that were lost
 #: become smaller by this factor each time, so that the last one has one item.
 MOST_LOST = 4
 _LOST_FACTOR = 8

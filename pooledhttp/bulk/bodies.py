@@ -1,4 +1,4 @@
-"""Moving a body from a response to a file, piece by piece."""
+"""Reads a body from a response piece by piece, and writes it to a file."""
 
 from __future__ import annotations
 

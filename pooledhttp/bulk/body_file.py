@@ -1,4 +1,4 @@
-"""The file of one body while it comes: pieces in, and the disk reached as seldom as it may be."""
+"""The file of one body while it is received. The disk is used as seldom as possible."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["BodyFile"]
 
 
 class BodyFile:
-    """Takes the pieces of a body and has them written.
+    """Takes the pieces of a body, and passes them to the disk.
 
     Args:
-        disk: How the disk is reached.
+        disk: Writes the pieces.
         open_file: Opens the file. It is called with the first bytes, on the disk's side.
         begin_digest: Returns what computes the digest, given the open file; None for no digest.
     """
@@ -33,7 +33,7 @@ class BodyFile:
         self._begin_digest = begin_digest
         self._kept: list[bytes] = []
         self._kept_bytes = 0
-        #: Bytes that have come.
+        #: Bytes that have been received.
         self.size = 0
         self._last: list[bytes] = []
         # Touched on the disk's side only, and read after it is done:
@@ -43,7 +43,7 @@ class BodyFile:
         self.digest: Digest | None = None
 
     def write(self, piece: bytes) -> None:
-        """Take a piece; waits while too much is on its way to the disk.
+        """Take a piece; wait while too many bytes are queued for the disk.
 
         Raises:
             OSError: An earlier piece, or this one, could not be written.
@@ -60,18 +60,18 @@ class BodyFile:
             raise self._error
 
     def hand_over(self) -> None:
-        """Have what is kept written."""
+        """Pass the pieces that are kept to the disk."""
         kept, self._kept = self._kept, []
         size, self._kept_bytes = self._kept_bytes, 0
         if kept:
             self._disk.submit(lambda: self._try_to_write(kept), size)
 
     def seal(self) -> None:
-        """Note that no more comes: what is kept is left to the steps of the end."""
+        """Note that the body has ended. The steps of the end write what is kept."""
         self._last, self._kept = self._kept, []
 
     def giving_up(self) -> Steps[None]:
-        """Return the steps that end a sealed body that broke off: what has come is in the file."""
+        """Return the steps for a body that broke off: what was received is written to the file."""
         self._end()
         return
         yield

@@ -1,4 +1,4 @@
-"""Changes that threads have handed in, until they are committed."""
+"""Changes that threads have recorded, until they are committed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Changes"]
 
 
 class Changes:
-    """Changes in the order in which they came, each with a number. Any thread may use them."""
+    """Changes in the order of recording, each with a number. Any thread may use them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards the three below
@@ -19,7 +19,7 @@ class Changes:
         self._committed = 0
 
     def add(self, change: Update) -> int:
-        """Hand in a change; returns its number."""
+        """Record a change; return its number."""
         with self._lock:
             self._waiting.append(change)
             self._handed_in += 1

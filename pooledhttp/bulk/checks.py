@@ -1,4 +1,4 @@
-"""Whether a body is the one that a job expects, and the digest that is recorded of it."""
+"""Checks a body against what its job expects, and computes the digest to record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Digest(Protocol):
     """What `hashlib` computes."""
 
     def update(self, data: bytes, /) -> None:
-        """Take more of the body in."""
+        """Add more bytes of the body."""
         ...
 
     def hexdigest(self) -> str:
@@ -24,11 +24,11 @@ class Digest(Protocol):
 
 
 class Checks:
-    """What is to be checked of one job's body.
+    """The checks of the body of one job.
 
     Args:
         job: The job.
-        algorithm: Of the digest to record where the job expects none; None for none.
+        algorithm: The algorithm of the digest to record if the job expects none; None records none.
     """
 
     def __init__(self, job: Job, algorithm: str | None) -> None:
@@ -63,7 +63,7 @@ class Checks:
         return self.needs_md5 or (digest is None and self._algorithm is not None)
 
     def wrong(self, size: int, found: str | None, file: BinaryIO | None) -> str | None:
-        """Say what is wrong with a body.
+        """Return what is wrong with a body.
 
         Args:
             size: Its bytes.

@@ -1,4 +1,4 @@
-"""Which backend a run gets.
+"""Chooses the backend of a run: the event loop or threads.
 
 The loop does the same for less CPU, and anything that blocks on it holds up the whole run. So it is
 chosen when greenlet is installed and nothing of the caller's is known to block:

@@ -1,4 +1,4 @@
-"""Which name a new job gets: the first that it asks for that is free.
+"""Gives each new job a name: the first free one of its candidates.
 
 A name is free when no other job has it, no directory of another job's name is in its way, and no
 file stands there that the run may not replace.
@@ -20,17 +20,17 @@ __all__ = ["Claims"]
 #: Directories that are known to be in the journal, so that it is not asked for each name.
 _FOLDERS_REMEMBERED = 10_000
 
-#: No later batch has many more lines than one of so many.
+#: No later batch is much larger than one with this many lines.
 _LARGE_BATCH = 4096
 
 
 class Claims:
-    """The names of a directory, for the thread that reads the input.
+    """The names in a directory; only the thread that reads the input uses it.
 
     Args:
         options: How jobs are named, and what may be replaced.
-        journal: Who has which name.
-        folder: Which files are there.
+        journal: The names of earlier jobs.
+        folder: The files in the directory.
     """
 
     def __init__(self, options: Options, journal: Journal, folder: RunFolder) -> None:
@@ -44,7 +44,7 @@ class Claims:
 
     @contextmanager
     def batch(self, lines: int) -> Iterator[None]:
-        """Read once what stands in the directory, for the names of so many lines.
+        """Read the names of the files in the directory once, for a batch of lines.
 
         To ask for each name costs 5 us, so a list pays unless the directory has many more files
         than the batch has lines. A run only adds files: a directory that is too large stays so.

@@ -1,7 +1,7 @@
-"""What the caller's process does with jobs that go to workers, and with what comes home of them.
+"""Packs jobs for workers in other processes, and unpacks the replies, in the caller's process.
 
-For `download` that is the end of each transfer. The journal is told all that a reply brings in one
-commit. Then each part gets its name, and the journal is told that as well; see `transfer`.
+For `download` that is the end of each transfer. All changes of a reply are recorded in the journal
+with one commit. Then each part gets its name, which is recorded as well; see `transfer`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FetchCourier:
         return work.job
 
     def pack(self, index: int, line: str, work: Work, leg: Leg | None) -> FetchItem:
-        """Return what goes to a worker."""
+        """Return the item to send to a worker."""
         return FetchItem(index, line, pack_job(work.job), work.store, leg)
 
     def unpack(self, reply: Reply, works: dict[int, Work]) -> list[tuple[Result, int]]:
@@ -52,7 +52,7 @@ class FetchCourier:
         return Result(work.job.url, error=error, index=index, job=work.job, attempts=attempts)
 
     def with_attempts(self, result: Result, attempts: int) -> Result:
-        """Return a result with so many attempts more."""
+        """Return a result with this many attempts added."""
         return replace(result, attempts=result.attempts + attempts)
 
     def again(self, works: list[Work], *, is_gone: bool) -> list[Work]:
@@ -82,7 +82,7 @@ class DownloadCourier:
         return work.job
 
     def pack(self, index: int, line: str, work: Task, leg: Leg | None) -> DownloadItem:
-        """Return what goes to a worker."""
+        """Return the item to send to a worker."""
         return DownloadItem(
             index,
             line,
@@ -155,7 +155,7 @@ class DownloadCourier:
         return result
 
     def failed(self, index: int, work: Task, error: Exception, attempts: int) -> DownloadResult:
-        """Record that a job has failed without a word from a worker, and return its result."""
+        """Record that a job has failed without a reply from a worker, and return its result."""
         row, workspace = work.row, self._workspace
         text = error_text(error)
         if work.is_conditional:
@@ -167,7 +167,7 @@ class DownloadCourier:
         return replace(failed(work.job, index, error, row.name, path), attempts=attempts)
 
     def with_attempts(self, result: DownloadResult, attempts: int) -> DownloadResult:
-        """Return a result with so many attempts more."""
+        """Return a result with this many attempts added."""
         return replace(result, attempts=result.attempts + attempts)
 
     def again(self, works: list[Task], *, is_gone: bool) -> list[Task]:
@@ -191,6 +191,6 @@ class DownloadCourier:
         return self._workspace.journal.row(work.row.id) or work.row
 
     def end(self) -> None:
-        """Remove the file by which workers know that the run goes on."""
+        """Remove the file that tells the workers that the run has not ended."""
         with suppress(FileNotFoundError):
             os.unlink(self._lease)

@@ -1,4 +1,4 @@
-"""Lanes over a cluster of Dask: one for each worker, and each keeps to its worker.
+"""Lanes over a Dask cluster: one for each worker. All orders of a lane go to its worker.
 
 - A task is *pinned* to the worker of its lane, so that its engine and its connections are there.
 - Dask runs a task again when its worker dies. A pinned one would wait for ever, and one that is not
@@ -21,7 +21,7 @@ from pooledhttp.bulk.travel import Call, WorkerLost, WorkerMismatch
 
 __all__ = ["DaskLanes"]
 
-#: How long new workers are waited for when all have gone: a nanny starts a worker again.
+#: How long to wait for a worker when all have ended: a nanny starts a new one.
 _WAIT_SECONDS = 30.0
 
 
@@ -62,7 +62,7 @@ class DaskLanes:
         return data
 
     def submit(self, lane: int, call: Call) -> AnyFuture:
-        """Have a call made by the worker of a lane."""
+        """Let the worker of a lane make a call."""
         future: AnyFuture = self._client.submit(
             loads_call(),
             self.dumps(call),
@@ -91,7 +91,7 @@ class DaskLanes:
         return True
 
     def find_dead(self) -> list[int]:
-        """Return the lanes whose worker has gone, and give them others.
+        """Return the lanes whose worker has ended, and give each of them another worker.
 
         Raises:
             WorkerLost: No worker is left, or the scheduler has gone.
@@ -106,7 +106,7 @@ class DaskLanes:
         """Do nothing: Dask itself counts what a worker was lost with."""
 
     def interrupt(self, run: str) -> None:
-        """Have all workers end their orders soon."""
+        """Tell all workers to end their orders soon."""
         self._client.run(worker.end_run, run, wait=False)
 
     def close(self) -> None:

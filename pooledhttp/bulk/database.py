@@ -1,4 +1,4 @@
-"""The SQLite file of a journal: its format, how it is opened, and what its errors mean.
+"""The SQLite file of a journal: its format, how it is opened, and the meaning of its errors.
 
 `journal_mode=TRUNCATE`, because a write-ahead log cannot be read on a full disk, nor on storage
 that two machines share. `synchronous=NORMAL` syncs at every commit.
@@ -38,7 +38,7 @@ __all__ = [
     "stamp_of",
 ]
 
-#: "phtp" in ASCII, so that `file` and we know the format.
+#: "phtp" in ASCII: it tells the format to the program `file` and to us.
 _APPLICATION_ID = 0x70687470
 _VERSION = 4
 
@@ -48,7 +48,7 @@ _CACHE_KIB = 48 * 1024
 #: Without indexes, rows come at the end, and go from there.
 _CACHE_WITHOUT_INDEXES_KIB = 16 * 1024
 
-#: A reader (`pooledhttp status`) may hold up a commit this long.
+#: A commit waits at most this long for a reader such as `pooledhttp status`.
 _BUSY_SECONDS = 60.0
 
 _SCHEMA = """
@@ -181,7 +181,7 @@ def _value(db: sqlite3.Connection, query: str) -> int:
 
 
 class Overlay:
-    """Has a reader's queries about `jobs` see the changes of a tail as well.
+    """Lets the queries of a reader about `jobs` see the changes in a tail, too.
 
     A temporary view of that name hides the table. Transactions of a reader are rolled back, so no
     change stays in it.

@@ -1,4 +1,4 @@
-"""How workers reach the disk: at once, or through a thread that writes for all of them.
+"""How workers use the disk: directly, or through one thread that writes for all of them.
 
 What takes several steps, and a commit of the journal between two of them, is a generator. It yields
 the number of the change that has to be committed before it goes on. So the thread that writes can
@@ -19,14 +19,14 @@ Steps = Generator[int, None, T]
 
 
 class Flushable(Protocol):
-    """What keeps bytes for a moment before it hands them over."""
+    """Keeps bytes for a moment before it passes them to the disk."""
 
     def hand_over(self) -> None:
-        """Hand over what is kept, by `Disk.submit`."""
+        """Pass the bytes that are kept to the disk, by `Disk.submit`."""
 
 
 class Disk(Protocol):
-    """How workers reach the disk."""
+    """How workers use the disk."""
 
     #: So many bytes of a body are kept before they are handed over.
     piece_bytes: int
@@ -38,7 +38,7 @@ class Disk(Protocol):
         """
 
     def submit(self, fn: Callable[[], None], size: int) -> None:
-        """Have a function called that must not raise; waits while too many bytes are under way.
+        """Queue a function that must not raise; wait while too many bytes are queued.
 
         Args:
             fn: Called after all that was submitted before.
@@ -46,7 +46,7 @@ class Disk(Protocol):
         """
 
     def keep(self, kept: Flushable, size: int) -> None:
-        """Note that so many more bytes are kept: they are handed over soon, if not before."""
+        """Note that more bytes are kept. They are passed to the disk soon."""
 
 
 class DirectDisk:
@@ -79,4 +79,4 @@ class DirectDisk:
 
 
 def _no_journal(number: int) -> None:
-    """Where nothing is remembered, nothing is committed."""
+    """Commit nothing: there is no journal."""

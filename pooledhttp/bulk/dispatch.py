@@ -37,7 +37,7 @@ from pooledhttp.timing import Deadline
 
 __all__ = ["Dispatcher"]
 
-#: Queued items, so many batches for each lane: how far ahead the input is read.
+#: How many batches for each lane are queued: how far ahead the input is read.
 _WINDOW_PER_LANE = 2
 
 #: How long items are gathered for an order while the input is read.
@@ -70,7 +70,7 @@ class Dispatcher(Generic[W, R]):
         run: What the run is called in workers.
     """
 
-    #: The last counters come home while it stops.
+    #: The last counters arrive while it stops.
     counts_come_late = True
 
     def __init__(
@@ -216,7 +216,7 @@ class Dispatcher(Generic[W, R]):
         return HostCounts(len(self._grants), 0, 0)
 
     def stats(self) -> PoolStats:
-        """Return the counters of all workers' pools, as far as they have come home."""
+        """Return the counters of all workers' pools, as of their last replies."""
         return self._counts.stats()
 
     def received_bytes(self) -> int:

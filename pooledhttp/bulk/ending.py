@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ending", "foreign_file_problem"]
 
-#: After these there is nothing left to go on with.
+#: After these the part is not used again.
 _GONE = frozenset({404, 410})
 
 
@@ -41,8 +41,8 @@ class Ending:
     Args:
         workspace: The directory and its journal.
         task: The task.
-        account: What is known of it.
-        checks: What its body has to be.
+        account: What happened to it so far.
+        checks: The checks of its body.
     """
 
     def __init__(self, workspace: Space, task: Task, account: Account, checks: Checks) -> None:
@@ -80,7 +80,7 @@ class Ending:
         return self._publish(part, change)
 
     def unchanged(self, response: Response) -> DownloadResult:
-        """The server says that the file is current."""
+        """Return the result when the server says that the file is current."""
         row, account = self.row, self._account
         if not self._task.is_conditional:
             # The job's own condition. There may be no file of ours, and nothing is to be written.
@@ -93,7 +93,7 @@ class Ending:
         return account.result(State.UNCHANGED, size=row.size or 0, digest=row.digest)
 
     def failed(self, problem: str, kind: str, error: Exception | None = None) -> DownloadResult:
-        """Return the result of a failure, and have the journal know it."""
+        """Record a failure, and return the result."""
         part = self._parts.get(self.row.id)
         is_useless = self._account.status in _GONE or isinstance(error, TooLarge)
         if part is not None and (not part.mark or is_useless):
@@ -105,7 +105,7 @@ class Ending:
         return self._account.result(State.FAILED, problem=problem, kind=kind, error=error)
 
     def drop(self, part: Part | None) -> None:
-        """Remove a part that is of no use."""
+        """Remove a part that is not needed any more."""
         if part is not None:
             self._folder.remove(part)
             self._parts.pop(self.row.id, None)
@@ -147,7 +147,7 @@ class Ending:
 
 
 def foreign_file_problem(name: str) -> str:
-    """Return what to say of a body that was received and cannot have its name."""
+    """Return the problem of a body that was received and cannot get its name."""
     return (
         f"ForeignFile: {name!r} is not ours. Move it away, and the next run only renames what was"
         " received; or use --overwrite (overwrite=True)."

@@ -1,4 +1,4 @@
-"""Lanes over an executor of the caller's, and which lanes an executor gets."""
+"""Lanes over an executor of the caller, and the choice of lanes for an executor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ExecutorLanes", "open_lanes"]
 
 
 class ExecutorLanes:
-    """Lanes over an executor of the caller's, which stays open.
+    """Lanes over an executor of the caller; the run does not close it.
 
     Args:
         executor: The executor.

@@ -1,4 +1,4 @@
-"""The bytes of one body as they come: how many there may be, how fast, and how slowly."""
+"""Limits of one body while it is received: its size, its rate, and its lowest speed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class TooSlow(BodyTimeout):
 
 
 class Flow:
-    """Takes note of the pieces of one body.
+    """Counts the pieces of one body against its limits.
 
     Args:
-        options: What is allowed.
+        options: The limits.
         allowance: The bytes a second of all bodies together; None for no limit.
         runtime: The clock, and how to wait.
         size: Bytes that are there from an earlier attempt.

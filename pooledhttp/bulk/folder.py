@@ -348,7 +348,7 @@ class RunFolder:
         return fd
 
     def _folder(self, name: str, parent: int) -> int:
-        """Open a directory of ours, made when it is missing."""
+        """Open a directory below `.pooledhttp`; make it if it is missing."""
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=parent)
         try:

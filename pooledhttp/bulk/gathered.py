@@ -1,4 +1,4 @@
-"""What has come home of a run over several processes: results not taken, and counters."""
+"""What a run over several processes has received: results not taken yet, and counters."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pooledhttp.pool import PoolStats, merge_stats
 
 __all__ = ["Outcomes", "WorkerCounts"]
 
-#: Counters of engines that are closed are added up when there are more than so many.
+#: When there are more closed engines than this, their counters are added up.
 _MOST_OLD = 16
 
 R = TypeVar("R", bound=Indexed)
 
 
 class Outcomes(Generic[R]):
-    """Results until they are taken.
+    """Keeps results until they are taken.
 
     Args:
         ordered: Whether they are taken in the order of the input.
@@ -67,7 +67,7 @@ class Outcomes(Generic[R]):
 
 
 class WorkerCounts:
-    """The counters of the engines in workers, as far as they have come home."""
+    """The counters of the engines in workers, as of their last replies."""
 
     def __init__(self) -> None:
         self._stats: dict[int, PoolStats] = {}
@@ -76,7 +76,7 @@ class WorkerCounts:
         self._old_received = 0
 
     def note(self, lane: int, reply: Reply) -> None:
-        """Note what a reply says."""
+        """Note the counters of a reply."""
         self._received[lane] = reply.received
         if reply.stats is not None:
             self._stats[lane] = reply.stats

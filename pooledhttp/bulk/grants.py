@@ -1,8 +1,8 @@
-"""The places at hosts that the lanes of a run have, and when the next request to a host may go.
+"""How many requests each lane may have at each host, and when the next one may be sent.
 
 The places that all lanes have at a host never exceed the limit of the run. A lane gets its share of
 what the others do not have. A share that has become smaller counts as the larger one until the
-worker says that no more requests are under way.
+worker says that no more requests are running.
 
 Plain decisions: the clock is passed in.
 """
@@ -48,10 +48,10 @@ class Limits:
 
 
 class Grants:
-    """Who has how many places where.
+    """The places of each lane at each host.
 
     Args:
-        limits: Of the run.
+        limits: The limits of the run.
         spreader: Says which lanes share a host.
         now: The clock.
     """

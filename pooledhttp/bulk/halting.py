@@ -1,9 +1,9 @@
-"""A runtime whose waits can be ended from outside, all at once.
+"""A runtime whose waits can all be ended at once, by another thread.
 
 A bulk run that is closed early must not leave its workers to finish requests whose results are not
 wanted; some of them wait for a server that sends nothing. Everything in the layers below waits
 through its `Runtime`, so that is where a worker can be reached. `HaltableRuntime` wraps another
-runtime. Once `halt` is called, every wait that is under way and every later one raises `Halted`.
+runtime. Once `halt` is called, every present and every later wait raises `Halted`.
 The code that waits sees what it sees at Ctrl-C: a `BaseException` out of a wait, on which it ends
 its lease and closes its connection.
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Halted(BaseException):
-    """Raised out of a wait because the work it was part of is no longer wanted."""
+    """Raised by a wait after `halt`: the work is not wanted any more."""
 
 
 class Haltable(Runtime, Protocol):
@@ -73,7 +73,7 @@ class _HaltableWaiter:
 
 
 class HaltableRuntime:
-    """A `Runtime` over another one, for work that may be called off.
+    """A `Runtime` over another one, for work that may be stopped.
 
     Args:
         inner: The runtime that does the waiting.
@@ -131,7 +131,7 @@ class HaltableRuntime:
             raise Halted
 
     def sleep(self, seconds: float) -> None:
-        """Wait for so many seconds."""
+        """Wait for a number of seconds."""
         self.waiter().wait(Deadline.after(seconds, self.now))
 
     def waiter(self) -> Waiter:

@@ -1,4 +1,4 @@
-"""64-bit hashes of texts, by which a journal finds rows, and a table of them in memory.
+"""64-bit hashes of texts, with which a journal finds rows, and tables of them in memory.
 
 In the first run of a directory nearly every question to the journal has the response "no". Each
 costs 9 us there, and every insertion into an index over hashes 5 us, because the pages of the index

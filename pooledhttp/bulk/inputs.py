@@ -1,4 +1,4 @@
-"""What a run reads its jobs from: lists in files, and items that are given.
+"""The input of a run: lists in files, and items that the caller passes.
 
 A source may be asked what has not been read yet, because a run that is stopped lists it among what
 is not done.

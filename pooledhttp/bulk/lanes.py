@@ -1,4 +1,4 @@
-"""What runs the orders of a run: lanes over an executor.
+"""Lanes: each runs orders on an executor, one at a time.
 
 A lane has one order at a time. What differs between executors is whether all orders of a lane meet
 the same process, and what a process that dies does to the rest:
@@ -29,7 +29,7 @@ class AnyFuture(Protocol):
     """What a lane needs of a future: that of `concurrent.futures` and Dask's have it."""
 
     def add_done_callback(self, fn: Callable[[Any], object]) -> object:
-        """Have a function called with the future when it is done; in any thread."""
+        """Call a function with the future when it is done, in any thread."""
 
     def result(self) -> Any:
         """Return what the call returned, or raise what it raised."""
@@ -44,7 +44,7 @@ class Lanes(Protocol):
     #: How many orders can be done at once.
     count: int
 
-    #: Whether all orders of a lane meet the same process.
+    #: Whether all orders of a lane go to the same process.
     keeps: bool
 
     #: Whether a worker that has died does nothing any more; one of another machine may only be
@@ -58,7 +58,7 @@ class Lanes(Protocol):
         """Pickle a value for a worker."""
 
     def submit(self, lane: int, call: Call) -> AnyFuture:
-        """Have a call made on a lane."""
+        """Let a lane make a call."""
 
     def is_death(self, lane: int, error: BaseException) -> bool:
         """Whether an error says that the worker has died, and the lane is usable again.
@@ -78,10 +78,10 @@ class Lanes(Protocol):
         """Note that a lane has done an order."""
 
     def interrupt(self, run: str) -> None:
-        """Have all orders that are under way end soon. Does not wait for them."""
+        """Tell all orders that are running to end soon. Does not wait for them."""
 
     def close(self) -> None:
-        """Give up what was opened for the run."""
+        """Close what was opened for the run."""
 
 
 def loads_call() -> Callable[[bytes], Any]:

@@ -1,4 +1,4 @@
-"""Which rows have a hash: what a journal knows of it before it asks the database.
+"""Finds the rows with a hash, if possible without asking the database.
 
 ```
 no indexes yet, up to 1,250,000 rows   the table knows all rows

@@ -1,4 +1,4 @@
-"""How a download treats what it finds in its directory, and how work goes to an executor."""
+"""The options of a download, and how work is divided over an executor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AnyExecutor(Protocol):
 
     @property
     def submit(self) -> Callable[..., Any]:
-        """Have a function called in a worker."""
+        """Call a function in a worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Batches:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a run treats what it finds.
+    """The options of a download.
 
     Args:
         naming: Names jobs.

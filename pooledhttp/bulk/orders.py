@@ -1,4 +1,4 @@
-"""The orders of a run that are under way on its lanes, and the replies to them.
+"""Sends orders to lanes, and reads the replies.
 
 A lane has one order at a time. Its future ends in any thread; the reply is read by the thread that
 runs the run.
@@ -24,10 +24,10 @@ __all__ = ["Orders"]
 #: The time after which a lane tells for the first time what it has done; doubled each time.
 _FIRST_SECONDS = 0.1
 
-#: How often it is looked whether workers have died.
+#: How often to check whether workers have died.
 _LOOK_SECONDS = 1.0
 
-#: How long orders that are under way are waited for at the end.
+#: How long to wait at the end for orders that are still running.
 _END_SECONDS = 10.0
 
 

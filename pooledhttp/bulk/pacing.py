@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[T]):
-    """An item under way: its place in the input, its line, and what it carries."""
+    """An item: its place in the input, its line, and the work itself."""
 
     index: int
     line: str
@@ -68,7 +68,7 @@ class HostCounts(NamedTuple):
     """How many hosts are in which condition.
 
     Args:
-        at_work: Requests to them are under way.
+        at_work: Requests to them are running.
         resting: They cannot be reached, and are tried again later.
         paused: They asked for a pause by `Retry-After`.
     """
@@ -201,7 +201,7 @@ class Pace(Generic[T]):
         self._offer(entry.line, line)
 
     def limit(self, name: str, limit: int) -> None:
-        """Have a line run at most so many from now on, and never more than `per_host`."""
+        """Set how many jobs of a line run at once; it is never more than `per_host`."""
         limit = min(limit, self.per_host)
         if limit == self.per_host:
             self._limits.pop(name, None)
@@ -210,7 +210,7 @@ class Pace(Generic[T]):
         self._apply_limit(name)
 
     def rest(self, name: str, until: float) -> None:
-        """Have a line rest, until then at the latest."""
+        """Let a line rest, at the latest until then."""
         self._rests[name] = until
         self._probed.discard(name)
         self._apply_limit(name)
@@ -222,7 +222,7 @@ class Pace(Generic[T]):
         self._apply_limit(name)
 
     def pause(self, name: str, until: float) -> None:
-        """Have no job of a line start before then."""
+        """Start no job of a line before then."""
         self._pauses[name] = max(until, self._pauses.get(name, until))
         self._apply_limit(name)
 

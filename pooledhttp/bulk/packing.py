@@ -1,4 +1,4 @@
-"""Makes the orders of a run over several processes: which items, at which hosts, and as bytes."""
+"""Makes the orders of a run over several processes: chooses their items, and pickles them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which part of the work has which job, and what share of a host's limits it has.
+"""Divides jobs and limits over the partitions of a run, or over several runs.
 
 Plain decisions: no thread, no clock, no socket. Jobs are told apart by their line, the scheme, host
 and port of their URL. All jobs of a line are in one partition unless the line is larger than its
@@ -27,7 +27,7 @@ from pooledhttp.bulk.hashes import hash64
 
 __all__ = ["Shard", "Shards", "Spreader", "share"]
 
-#: A line is not split before it has so many jobs: a short one is no burden.
+#: A line with fewer jobs is not split.
 _LEAST_SPLIT = 256
 
 #: By how much a line has to exceed its fair share: two hosts of one size stay whole.
@@ -153,7 +153,7 @@ class Shard:
 
 
 class Shards:
-    """Says which shard has which job.
+    """Chooses the shard of each job.
 
     Args:
         count: The number of shards.

@@ -1,4 +1,4 @@
-"""Pickling for workers in other processes: what cannot travel, and what of it can.
+"""Pickles settings, jobs and results for other processes, and finds what cannot be pickled.
 
 Nothing here depends on how an executor moves values. What is too large is seen before it is sent,
 and a worker can compare versions before it reads anything.
@@ -126,7 +126,7 @@ def packed_result(result: Result) -> bytes:
 
 
 def packed_download(result: DownloadResult) -> DownloadResult:
-    """Return a result of `download` as it can go home: without job and path."""
+    """Return a result of `download` as it is sent back: without job and path."""
     error = result.error
     if error is not None and why_not(error, dumps_portably) is not None:
         error = None  # kind and problem say what it was
@@ -165,7 +165,7 @@ def dumps_portably(value: object) -> bytes:
     """Pickle a value; errors by what their own classes say.
 
     distributed installs functions for all classes of errors in `copyreg`. By these, the cause of an
-    error of ours would come home as a second object, with the text that urllib3 makes of it.
+    error of ours would arrive as a second object, with the text that urllib3 makes of it.
     """
     file = io.BytesIO()
     pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)

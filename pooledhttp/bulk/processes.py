@@ -32,7 +32,7 @@ __all__ = ["Workers"]
 #: A lane whose process dies so often before it has done an order is given up.
 _MOST_STARTS = 3
 
-#: How long processes are waited for when they are told to end.
+#: How long to wait for processes after they were told to end.
 _END_SECONDS = 2.0
 
 
@@ -76,7 +76,7 @@ class _Lane:
         self.start()
 
     def start(self) -> None:
-        """Have a process; counted until `note_reply`."""
+        """Start a process if there is none; counted until `note_reply`."""
         self._starts += 1
         # Spawned: a fork of a process with threads can hang, and takes open connections along.
         context = multiprocessing.get_context("spawn")
@@ -111,7 +111,7 @@ class _Lane:
         return found.result()
 
     def close(self) -> None:
-        """Have the process end, and wait for it."""
+        """Tell the process to end, and wait for it."""
         pid = self.pid
         self.executor.shutdown(wait=False, cancel_futures=True)
         if self._pid is None:
@@ -164,7 +164,7 @@ class Workers:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
     def submit(self, lane: int, call: Call) -> ConcurrentFuture[Any]:
-        """Have a call made in a process."""
+        """Let a process make a call."""
         for _ in range(_MOST_STARTS):
             try:
                 return self._lanes[lane].submit(call)
@@ -192,7 +192,7 @@ class Workers:
         self._lanes[lane].note_reply()
 
     def interrupt(self, run: str) -> None:
-        """Have all orders end soon."""
+        """Tell all orders to end soon."""
         for pid in self.pids():
             end_process(pid, signal.SIGINT)
 

@@ -1,4 +1,4 @@
-"""How fast a run may go: requests a second, bytes a second, and what is too slow.
+"""The rates of a run: requests a second, bytes a second, and the lowest speed of a body.
 
 Plain decisions over a clock that is passed in. The caller does the waiting.
 """
@@ -36,7 +36,7 @@ class Allowance:
         return max(self._paid_at - now, 0.0)
 
     def owe(self, seconds: float, now: float) -> None:
-        """Begin with something taken that is paid for in so many seconds."""
+        """Begin with a debt that is paid off in this many seconds."""
         self._paid_at = now + seconds
 
     def take(self, amount: float, now: float) -> float:
@@ -99,7 +99,7 @@ class Rates:
 
 
 class Slowness:
-    """Says when a body has come too slowly for a minute.
+    """Tells when a body has been received too slowly for a minute.
 
     Args:
         least: Bytes a second.

@@ -1,4 +1,4 @@
-"""What a bulk run tells: a result for each item, and a `Tally` over many of them.
+"""The results of a bulk run, one for each item, and a `Tally` that counts them.
 
 `fetch` gives a `Result`, which holds the response. `download` gives a `DownloadResult`, which holds
 what the journal has. A tally counts either kind; it keeps counts, not results.

@@ -1,4 +1,4 @@
-"""What `fetch` and `download` return: an iterator that does its work while it is asked.
+"""What `fetch` and `download` return: an iterator that works while a result is asked for.
 
 The input is read and the results are taken in the thread that iterates, and only inside `next()`.
 So an input need not be thread-safe, and is never read after the caller has stopped asking.
@@ -29,15 +29,15 @@ __all__ = [
 DEFAULT_JOBS = 32
 DEFAULT_PER_HOST = 6
 
-#: How long reading the input may hold back a result that is ready.
+#: How long reading the input may delay a result that is ready.
 READ_SECONDS = 0.005
 
-#: Queued items, so many for each worker and so many at least: how far ahead one slow host can make
+#: Queued items, for each worker and at least in all: how far ahead one slow host can make
 #: the engine look for others.
 _WINDOW_PER_JOB = 8
 _LEAST_WINDOW = 64
 
-#: Results in memory, so many for each worker, running and finished together.
+#: Results in memory for each worker, running and finished together.
 _CAPACITY_PER_JOB = 2
 
 _TICK_SECONDS = 0.5
@@ -111,7 +111,7 @@ class Results(Iterator[R], Generic[R]):
         """Read the input as far as the engine has use for it."""
 
     def close(self) -> None:
-        """Stop what is under way and close its connections. Doing it twice does nothing."""
+        """Stop all work and close the connections. A second call does nothing."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -145,7 +145,7 @@ class Results(Iterator[R], Generic[R]):
     def stats(self) -> PoolStats:
         """Return the pool's counters; after the end, as they last were.
 
-        Over an executor these are the counters of all workers, as they last told.
+        Over an executor these are the counters of all workers, as of their last replies.
         """
         if self._is_closed and self._last_stats is not None:
             return self._last_stats
@@ -189,8 +189,8 @@ def make_pace(
     )
 
 
-class _Told:
-    """Tells an engine what a host bears, and does not keep it alive: dropping the results ends it.
+class _LimitFollower:
+    """Passes the limits of hosts to an engine, which it does not keep alive.
 
     Args:
         engine: The engine.
@@ -216,7 +216,7 @@ class _Told:
 
 
 def follow_limits(engine: Engine[Any, Any], session: Requester) -> None:
-    """Have the engine start no more items of a host than the session has places for."""
+    """Let the engine start no more items of a host than the session has places for."""
     tell = getattr(session, "tell", None)
     if tell is not None:
-        tell(_Told(engine))
+        tell(_LimitFollower(engine))

@@ -1,4 +1,4 @@
-"""What the journal has of a job, and how far a job can be.
+"""One row of the journal: what is known of a job, and its states.
 
 ```
                     .--------- failed <----------.

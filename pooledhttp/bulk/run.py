@@ -1,4 +1,4 @@
-"""`Run`: reading what a directory remembers, while a run goes on, after it, or after a crash."""
+"""`Run`: reads the journal of a directory, during a run, after it, or after a crash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one shard of a run does: its part of the list, and its part of the limits.
+"""One shard of a run: its part of the list, and its share of the limits.
 
 The shards of a run are processes that know nothing of each other, such as the tasks of an array
 job. Each reads the whole list, and takes its own jobs of it (see `partition.Shards`). Each has a

@@ -1,4 +1,4 @@
-"""Where the bodies of `fetch` go when they should not stay in memory.
+"""Sinks: they store the bodies of `fetch` that should not stay in memory.
 
 A sink is asked twice for each job. `claim` is called in the order of the input, one call at a time:
 there a sink decides where this body will go, so that names depend on the input alone and not on

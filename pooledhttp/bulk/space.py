@@ -1,4 +1,4 @@
-"""What a transfer needs of the directory of a run, and of what is remembered.
+"""The protocols by which a transfer uses the directory and the journal of a run.
 
 In the caller's process that is a `Workspace`. A worker of another process has a stand-in, which
 remembers nothing itself; see `worker`.
@@ -16,13 +16,13 @@ __all__ = ["Records", "Space"]
 
 
 class Records(Protocol):
-    """Where a transfer tells how far it is: the journal, or what stands for it."""
+    """Where a transfer records its progress: the journal, or a stand-in in a worker."""
 
     def record(self, change: Update) -> int:
         """Hand in a change; returns its number for `commit`."""
 
     def commit(self, number: int | None = None) -> None:
-        """Return when a change is as safe as it gets here."""
+        """Return when a change is stored as safely as possible here."""
 
 
 class Space(Protocol):

@@ -1,4 +1,4 @@
-"""`fetch` and `download` over an executor: what is divided, what is checked, what is opened."""
+"""Sets up `fetch` and `download` over an executor: checks, divides the limits, opens lanes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Plan:
     settings: RunSettings
 
     def packed(self, **more: Any) -> bytes:
-        """Return the settings as they travel."""
+        """Return the settings as they are sent."""
         return self.lanes.dumps(replace(self.settings, **more))
 
 
@@ -65,10 +65,10 @@ def _plan(
     ordered: bool,
     engine: Any,
 ) -> _Plan:
-    """Divide the limits, and check what has to travel.
+    """Divide the limits, and check that everything can be pickled.
 
     Raises:
-        TypeError: Something cannot travel, or the executor is none.
+        TypeError: Something cannot be pickled, or the executor is none.
         ValueError: A limit is wrong, or the session has something that stays in this process.
     """
     make_pace(jobs, per_host, ordered)  # checks them
@@ -111,7 +111,7 @@ def spread_fetch(
     """Set up a `fetch` over an executor.
 
     Raises:
-        TypeError: Something cannot travel, or the executor is none.
+        TypeError: Something cannot be pickled, or the executor is none.
         ValueError: A limit is wrong, or the session has something that stays in this process.
     """
     if most_bytes < 1:
@@ -148,7 +148,7 @@ def spread_download(
     """Set up a `download` over an executor.
 
     Raises:
-        TypeError: Something cannot travel, or the executor is none.
+        TypeError: Something cannot be pickled, or the executor is none.
         ValueError: A limit is wrong, or the session has something that stays in this process.
         OSError: The directory cannot be used.
     """

@@ -1,4 +1,4 @@
-"""The newest changes of a journal: a short file that is written over and over.
+"""The newest changes of a journal, in a short file that is written again and again.
 
 To commit in SQLite costs two syncs and half a dozen pages, 800 us of CPU, although a group of
 downloads that ended together has 3 kB to tell. So a group is written here, with one sync, and the

@@ -1,11 +1,11 @@
-"""How many requests at once a host bears, found by trying: plain decisions, no thread, no clock.
+"""Finds out by trying how many requests at once a host accepts. No thread, no clock.
 
 - A refusal (429, 503, a connection that is refused) halves the number. Requests that were under way
   when that was decided say nothing new, so refusals that come together count once.
 - As many successes as there are places add one place.
 - A number that was refused is remembered. Up to there the number grows again at once; beyond, only
   after a long time without a refusal, and after a longer one each time. So a server is asked for
-  more than it bears once in a while, and not every few requests.
+  more than it accepts only now and then.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Throttle:
         return self._refused_at is not None
 
     def allow(self, most: int | None) -> None:
-        """Have other places from now on; fewer if the host has refused so many."""
+        """Set the number of places; it is lower if the host has refused that number."""
         before, self._most = self._most, most
         top = sys.maxsize if most is None else most
         if self.limit > top or not self.was_refused or before == self.limit:
@@ -71,7 +71,7 @@ class Throttle:
 
         Args:
             number: What `start` returned.
-            running: Requests under way at the host, this one included.
+            running: Requests that run at the host, this one included.
         """
         if number <= self._cut_at:
             return

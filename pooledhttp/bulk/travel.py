@@ -1,4 +1,4 @@
-"""What goes to workers in other processes and comes home.
+"""The messages between the caller's process and its workers.
 
 ```
 caller --Order (Packed items, grants)--> worker
@@ -59,7 +59,7 @@ class WorkerMismatch(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What a worker needs to know of the run, the same for each of its orders.
+    """The settings of a run that a worker needs, the same for all its orders.
 
     Args:
         session: Whose settings to use.
@@ -113,11 +113,11 @@ class DownloadItem:
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """What became of a job of `download`.
+    """The outcome of a job of `download` in a worker.
 
     Args:
         result: The result, without job and path.
-        updates: What the journal is to be told, in this order.
+        updates: Changes to record in the journal, in this order.
         part: The part that is to get its name; None if there is none.
         problem: What is wrong with a file that is there and was to be refreshed.
     """
@@ -130,7 +130,7 @@ class Downloaded:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a worker is to do.
+    """Work for a worker.
 
     Args:
         items: The items, as `FetchItem` or `DownloadItem`.
@@ -166,8 +166,8 @@ class Reply:
         results: By index; of `fetch` each is pickled, of `download` a `Downloaded`.
         moved: What was led elsewhere.
         not_begun: What goes back, since the engine is not kept.
-        notes: What the journal is to be told of jobs that go on.
-        held: The most requests that may be under way at each host from now on.
+        notes: Changes to record in the journal for jobs that go on.
+        held: The most requests that may run at each host from now on.
         owed: Seconds until the next request to each host, of those that have a rate.
         stats: The counters of the pool; None when they have not been read.
         received: Bytes of bodies that were written, since the engine was opened.
@@ -203,7 +203,7 @@ class Courier(Protocol[W, R]):
         """Return the result of an item that no worker has finished."""
 
     def with_attempts(self, result: R, attempts: int) -> R:
-        """Return a result with so many attempts more."""
+        """Return a result with this many attempts added."""
 
     def again(self, works: list[W], *, is_gone: bool) -> list[W]:
         """Return items that a worker has died with, as they go to another one.

@@ -1,4 +1,4 @@
-"""What a run reads off a URL, a million times over: its parts, its line, its host, its query.
+"""Reads the parts of URLs: origin, host, path and query. Fast, because lists have millions.
 
 Nearly every URL of a list is plain: printable ASCII, a host without user and brackets, no fragment.
 Such a one is cut at its separators, at a tenth of the cost of `urlsplit`. Everything else goes the

@@ -32,7 +32,7 @@ __all__ = ["DownloadEngine"]
 
 
 class _Recorder:
-    """Stands for the journal: keeps what it is told until it goes home."""
+    """Takes the place of the journal: keeps changes until they are sent to the caller."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -73,7 +73,7 @@ class _WorkerFolder(RunFolder):
 
 
 class _WorkerWorkspace:
-    """What a transfer sees of a run's directory in a worker."""
+    """Takes the place of the workspace in a worker."""
 
     def __init__(self, directory: str, options: Options) -> None:
         self.options = options

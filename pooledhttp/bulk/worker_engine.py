@@ -39,7 +39,7 @@ __all__ = ["FetchEngine", "WorkerEngine", "name_of_process"]
 #: An engine that is kept and not used is closed: its caller has died.
 _IDLE_SECONDS = 60.0
 
-#: How often it is looked whether the run still goes on.
+#: How often to check whether the run has ended.
 _LOOK_SECONDS = 1.0
 
 #: A reply is sent early when the items that wait are fewer than this for each request at once.
@@ -48,7 +48,7 @@ _LOW_PER_JOB = 2
 #: A reply with fewer results waits for more, as long as there is work.
 _LEAST_SECONDS = 0.05
 
-#: Counters are read this often at most, and of so many origins.
+#: How often counters are read at most, and of how many origins.
 _STATS_SECONDS = 1.0
 _MOST_ORIGINS = 100
 
@@ -96,7 +96,7 @@ class WorkerEngine:
         raise NotImplementedError
 
     def _packed(self, result: Any) -> tuple[Any, int]:
-        """Return what goes home of a result, and its bytes."""
+        """Return what is sent back of a result, and its bytes."""
         raise NotImplementedError
 
     def _add_notes(self, reply: Reply) -> None:
@@ -231,7 +231,7 @@ class WorkerEngine:
         self.engine.halt()
 
     def close(self) -> None:
-        """Stop what is under way and close the connections. Doing it twice does nothing."""
+        """Stop all requests and close the connections. A second call does nothing."""
         if not self.is_closed:
             self.is_closed = True
             self.engine.stop()

@@ -1,4 +1,4 @@
-"""A directory with its journal, open for a run: who gets which name, and what is left to do.
+"""The directory of a run and its journal: gives names to jobs, and finds what is left to do.
 
 Everything here happens in the caller's thread, in the order of the input. A job that comes up is
 looked up in the journal:
@@ -40,7 +40,7 @@ from pooledhttp.runtime import default_runtime
 __all__ = ["Options", "Task", "Workspace", "failed"]
 
 
-#: After this long workers of a run that was killed write nothing more.
+#: After this many seconds, the workers of a killed run do not write any more.
 _WORKERS_END_SECONDS = 2.5
 
 
@@ -107,7 +107,7 @@ class Workspace:
 
     @contextmanager
     def batch(self, lines: int) -> Iterator[None]:
-        """Commit what the block registers, so many lines at the most, all of it or nothing."""
+        """Commit all that the block registers, or nothing; `lines` is the most it registers."""
         with self.journal.transaction(), self._claims.batch(lines):
             yield
 
@@ -281,7 +281,7 @@ class Workspace:
     # -- after a run that was killed
 
     def _recover(self) -> None:
-        """Finish renames that were under way, and remove parts that are of no use."""
+        """Finish renames that were interrupted, and remove parts that are not needed any more."""
         for name, part in list(self.folder.parts()):
             if part is None or not self._is_of_use(part):
                 self.folder.remove_part_file(name)

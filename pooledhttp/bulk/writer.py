@@ -1,4 +1,4 @@
-"""The thread that reaches the disk for all greenlets of a loop.
+"""The thread that writes to the disk for all greenlets of a loop.
 
 ```
 greenlets -- submit, run --> queue --> a group: every step up to its commit, one commit, the rest
@@ -27,7 +27,7 @@ __all__ = ["Writer"]
 
 T = TypeVar("T")
 
-#: Bytes under way to the disk, and bytes kept by bodies that come.
+#: The most bytes queued for the disk, and kept by bodies that are being received.
 _MOST_QUEUED = 16 * 1024 * 1024
 _MOST_KEPT = 8 * 1024 * 1024
 
