@@ -239,6 +239,10 @@ class BodyReader:
         except Exception:
             if not pieces:
                 raise
+        if pieces and self._lease is None and self.head.body_length is None:
+            # As in http.client, a body that the end of the connection delimits is open until a
+            # read brings nothing. The other bodies are closed with their last byte.
+            self._is_end_unread = not self.head.is_chunked
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read1(self, amt: int = -1, /) -> bytes:

@@ -205,6 +205,34 @@ def test_an_empty_body_is_an_open_file_until_it_is_read(
             assert response.raw.closed
 
 
+@pytest.mark.parametrize("body", [b"one\ntwo\n", b"\n\n"])
+def test_lines_are_read_from_a_body_without_length(http: Any, body: bytes) -> None:
+    """`io.TextIOWrapper` reads all lines of a body that the end of the connection delimits."""
+    with ScriptedServer(once(respond(body, length=None))) as server, http.Session() as session:
+        with session.get(server.url(), stream=True, timeout=20) as response:
+            assert list(io.TextIOWrapper(response.raw)) == body.decode().splitlines(True)
+            assert response.raw.closed
+
+
+@pytest.mark.parametrize("read", ["read", "read1", "readinto", "stream", "rest"])
+def test_a_body_without_length_is_open_until_a_read_brings_nothing(http: Any, read: str) -> None:
+    """Files that wrap `raw` refuse to read on once it is closed."""
+    with ScriptedServer(once(respond(b"hello", length=None))) as server, http.Session() as session:
+        with session.get(server.url(), stream=True, timeout=20) as response:
+            raw = response.raw
+            pieces = {
+                "read": lambda: iter(lambda: raw.read(5), b""),
+                "read1": lambda: iter(raw.read1, b""),
+                "readinto": lambda: iter(lambda: b"hello"[: raw.readinto(bytearray(9))], b""),
+                "stream": lambda: raw.stream(9),
+                "rest": lambda: iter([raw.read()]),
+            }[read]()
+            assert next(pieces) == b"hello"
+            assert raw.closed is (read == "rest")
+            assert list(pieces) == []
+            assert raw.closed
+
+
 @pytest.mark.parametrize("data", [respond(b"he", length=5), chunked([b"he"], end=False)])
 def test_draining_a_broken_body_raises_nothing(http: Any, data: bytes) -> None:
     """The caller of `drain_conn` does not want the body."""
