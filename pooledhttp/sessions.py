@@ -578,10 +578,11 @@ class Session(SessionRedirectMixin):
 
         Args:
             url: Where the request goes; it decides whether a proxy of the environment applies.
-            proxies: Of the call. None if it says nothing.
-            stream: As `proxies`.
-            verify: As `proxies`.
-            cert: As `proxies`.
+            proxies: Of the call. With None, the proxies of the environment are left out, as in
+                requests; an empty mapping says nothing.
+            stream: Of the call. None if it says nothing.
+            verify: As `stream`.
+            cert: As `stream`.
 
         Returns:
             The four settings by name: `proxies`, `stream`, `verify` and `cert`.
@@ -589,8 +590,8 @@ class Session(SessionRedirectMixin):
         if self.trust_env:
             no_proxy = proxies.get("no_proxy") if proxies is not None else None
             found = get_environ_proxies(url, no_proxy=no_proxy)
-            if found:
-                proxies = {**found, **(proxies or {})}
+            if found and proxies is not None:
+                proxies = {**found, **proxies}
             # True says "verify", and the variable says with what: libraries hand True on with every
             # call. A path, a context or False, of the call or of the session, beats the variable.
             if verify is True or (verify is None and (self.verify is True or self.verify is None)):

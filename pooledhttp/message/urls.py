@@ -133,6 +133,8 @@ def _join(parts: _Parts, params: Any) -> str:
     added = encode_params(params) if params else ""
     if isinstance(added, bytes):
         added = added.decode("utf-8")
+    elif not isinstance(added, str):  # requests fails on it too; a query of a repr helps no one
+        raise TypeError(f"params must be a mapping, pairs, str or bytes, not {type(params)}")
     if added:
         query = f"{query}&{added}" if query else added
     url = head + path

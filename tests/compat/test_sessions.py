@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Iterator
 from typing import Any
@@ -197,6 +198,24 @@ def test_environment_proxies(
         session.trust_env = False
         session.get(server.url("/direct2"), timeout=20)
         assert server.requests[-1].target == "/direct2"
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, {"http": "http://p:1"}), (None, {})])
+def test_merging_without_proxies_leaves_the_environment_out(
+    http: Any, monkeypatch: pytest.MonkeyPatch, given: Any, found: Any
+) -> None:
+    """An empty mapping takes the proxies of the environment; `None` does not."""
+    monkeypatch.setenv("http_proxy", "http://p:1")
+    with http.Session() as session:
+        merged = session.merge_environment_settings("http://h/", given, None, None, None)
+    assert merged["proxies"] == found
+
+
+@pytest.mark.parametrize("params", [5, 1.5, io.StringIO("a=b"), object()])
+def test_params_that_are_no_query(http: Any, params: Any) -> None:
+    """A query is not made of the text that `repr` would give."""
+    with pytest.raises(TypeError):
+        http.Request("GET", "http://h/", params=params).prepare()
 
 
 def test_a_proxy_given_in_the_call_beats_the_environment(
