@@ -6,6 +6,7 @@
     export.py     Prometheus and OpenTelemetry
     durations.py  a Prometheus histogram of request durations
     tracing.py    OpenTelemetry spans
+    sentry.py     Sentry spans and breadcrumbs
 
 Metrics of the pool come from `pool.stats()`, those of requests from events, spans from request
 hooks. No request depends on this subpackage.
@@ -17,6 +18,7 @@ from pooledhttp.monitoring.durations import RequestDurations
 from pooledhttp.monitoring.export import OpenTelemetryMetrics, PrometheusCollector
 from pooledhttp.monitoring.metrics import StatsSource
 from pooledhttp.monitoring.monitor import Alert, PoolMonitor, Rule, default_rules
+from pooledhttp.monitoring.sentry import SentryTracing
 from pooledhttp.monitoring.sizing import connections_needed, explain, rank
 from pooledhttp.monitoring.tracing import OpenTelemetryTracing
 
@@ -28,6 +30,7 @@ __all__ = [
     "PrometheusCollector",
     "RequestDurations",
     "Rule",
+    "SentryTracing",
     "StatsSource",
     "connections_needed",
     "default_rules",

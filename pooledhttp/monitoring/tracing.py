@@ -8,9 +8,6 @@ a resend by an auth handler have spans of their own, which `http.request.resend_
 replay on a new connection is an event of the span. The span is the current one while the request is
 sent, so that log lines carry its id, and the propagator of the program puts it into the header
 fields. It ends with the head of the response.
-
-sentry-sdk needs nothing of this: it patches http.client, and `transport.http_client_hook` shows
-every request to such patches.
 """
 
 from __future__ import annotations
