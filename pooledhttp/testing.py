@@ -59,6 +59,9 @@ class MockAdapter(HTTPAdapter):
         manager = TransportManager(pool, runtime=self._clock, connector=connector)
         super().__init__(max_retries=max_retries or 0, pool=manager)
 
+    def __repr__(self) -> str:
+        return f"<MockAdapter {len(self.requests)} sent>"
+
     def attach(self, session: object) -> None:
         """Take the retries of a session, and give it this adapter's clock."""
         super().attach(session)

@@ -3,11 +3,11 @@
 ```python
 from pooledhttp import bulk
 
-for result in bulk.fetch(urls, jobs=32, per_host=6):  # bodies in memory
-    print(result.url, result.problem or len(result.response.content))
+for page in bulk.fetch(urls, jobs=32, per_host=6):  # bodies in memory
+    print(page.url, page.problem or page.size)
 
-for result in bulk.download(urls, "out"):  # bodies in files; run it again after anything
-    print(result.url, result.problem or result.path)
+for file in bulk.download(urls, "out"):  # bodies in files; run it again after anything
+    print(file.url, file.problem or file.path)
 ```
 
 `jobs.py` says what to fetch, `pacing.py` which of it may start, `engine.py` has workers do it

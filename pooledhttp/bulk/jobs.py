@@ -98,6 +98,15 @@ class Job:
     md5: str | None = None
     name: str | None = None
 
+    def __repr__(self) -> str:
+        """Show what was given; the class has the defaults."""
+        given = [
+            f"{name}={value!r}"
+            for name, value in vars(self).items()
+            if name != "url" and value != getattr(Job, name, None)
+        ]
+        return f"{type(self).__name__}({', '.join([repr(self.url), *given])})"
+
     @classmethod
     def of(cls, item: object) -> Job:
         """Return the job that an item of the input stands for.

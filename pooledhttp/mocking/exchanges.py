@@ -42,6 +42,10 @@ class SentRequest:
     headers: Mapping[str, str]
     body: bytes
 
+    def __repr__(self) -> str:
+        size = f", {len(self.body)} bytes" if self.body else ""
+        return f"<SentRequest {self.method} {self.url}{size}>"
+
     def json(self) -> Any:
         """Return the body, read as JSON."""
         return _json.loads(self.body)

@@ -158,6 +158,14 @@ class PoolConfig:
         _check_number("patience", self.patience, 0.0, math.inf)
         self._check_overrides()
 
+    def __repr__(self) -> str:
+        """Show what differs from the defaults."""
+        usual = PoolConfig()
+        names: tuple[str, ...] = self.__match_args__
+        values = ((name, getattr(self, name)) for name in names)
+        given = (f"{name}={value!r}" for name, value in values if value != getattr(usual, name))
+        return f"{type(self).__name__}({', '.join(given)})"
+
     def _check_counts(self) -> None:
         check_count("min_idle", self.min_idle, 0, allows_none=False)
         check_count("max_idle_per_host", self.max_idle_per_host, 0)

@@ -19,13 +19,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_docs_code import BEFORE, DOCSTRINGS, NOT_RUN
+
 HERE = Path(__file__).parent
 PROGRAMS = [HERE / "api.py", HERE / "async_api.py"]
 MISTAKES = [HERE / "wrong_calls.py", HERE / "wrong_async_calls.py"]
 ROOT = HERE.parents[1]
 
 #: Pages whose blocks are checked, and examples.
-PAGES = [ROOT / "README.md", ROOT / "tests" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "tests" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 #: Public modules whose parameters are counted, and the files of ours that define their classes.
@@ -120,9 +122,21 @@ def test_mypy_accepts_a_program(mypy_cache: Path) -> None:
     assert code == 0, output
 
 
+def docstrings(folder: Path) -> Iterator[Path]:
+    """Write the code of each docstring into a file, after what the text before it names."""
+    for number, (module, code) in enumerate(DOCSTRINGS):
+        if module in NOT_RUN:
+            continue
+        path = folder / f"docstring_{number}_{module.replace('.', '_')}.py"
+        # Its functions are sketches without hints, and it shows some calls one after another.
+        rules = "# mypy: allow-untyped-defs, allow-untyped-calls, allow-incomplete-defs\n"
+        path.write_text(f"{rules}{BEFORE.get(module, '')}\n{code}\n")
+        yield path
+
+
 def test_code_type_checks(tmp_path: Path, mypy_cache: Path) -> None:
-    """The blocks of each page are one program without errors, and so is each example."""
-    files = list(EXAMPLES)
+    """The blocks of a page are one program without errors; so are examples and docstrings."""
+    files = [*EXAMPLES, *docstrings(tmp_path)]
     for page in PAGES:
         if "```python" in page.read_text():
             name = re.sub(r"\W", "_", str(page.relative_to(ROOT)))
