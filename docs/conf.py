@@ -57,7 +57,8 @@ def _read_page(app: Any, name: str, source: list[str]) -> None:
 
 def _contents(text: str, folder: Path) -> Iterator[str]:
     """Yield the tables of contents of an index page, one for each `For ...:` in it."""
-    for part in re.split(r"^(?=For )", text, flags=re.MULTILINE):
+    introduction, *parts = re.split(r"^(?=For )", text, flags=re.MULTILINE)
+    for part in parts or [introduction]:
         pages = [
             path.removesuffix(".md")
             for path in re.findall(r"\]\(([\w/.-]+\.md)\)", part)

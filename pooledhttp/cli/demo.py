@@ -263,6 +263,6 @@ def report(measures: list[Measure]) -> Iterator[str]:
     if not any(one.name == "requests" for one in measures):
         yield "To compare with requests as well: python -m pip install requests"
     yield ""
-    yield "Next: pooledhttp run YOUR_SCRIPT.py     your own program, over the pool"
-    yield "      pooledhttp fetch -i urls.txt -d out     a list of URLs"
-    yield "      pooledhttp demo --rtt 80     a server that is further away"
+    yield "Next: pooledhttp run YOUR_SCRIPT.py          your own program, over the pool"
+    yield "      pooledhttp fetch -i urls.txt -d out    a list of URLs"
+    yield "      pooledhttp demo --rtt 80               a server that is further away"

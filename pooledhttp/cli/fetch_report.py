@@ -153,7 +153,10 @@ def _summary(tally: Tally, download: Download, seconds: float) -> str:
 
 def complain(error: Exception, status: int) -> int:
     """Print an error, and return the exit status."""
-    print(f"pooledhttp fetch: {error}", file=sys.stderr)
+    text = str(error)
+    if isinstance(error, FileExistsError) and error.filename:
+        text = f"{error.filename} is a file, and a directory is wanted"
+    print(f"pooledhttp fetch: {text}", file=sys.stderr)
     return status
 
 

@@ -11,6 +11,7 @@ import argparse
 import os
 import runpy
 import sys
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,21 @@ def _run(target: str, arguments: list[str], *, as_module: bool) -> None:
     if as_module:
         # As `python -m` does: the current folder first, and argv[0] becomes the module's file.
         sys.path.insert(0, os.getcwd())
+        if not _is_module(target):
+            raise SystemExit(f"pooledhttp run: there is no module {target!r}")
         runpy.run_module(target, run_name="__main__", alter_sys=True)
         return
     if not os.path.exists(target):
         raise SystemExit(f"pooledhttp run: there is no file {target!r}")
     sys.path.insert(0, os.path.dirname(os.path.realpath(target)))
     runpy.run_path(target, run_name="__main__")
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ModuleNotFoundError, ValueError):  # of its package, or of an empty name
+        return False
 
 
 def _status(code: object) -> int:

@@ -268,3 +268,18 @@ def test_what_a_cluster_does_not_see_is_refused(
     arguments = ["--dask", "tcp://127.0.0.1:9", *option, "http://a.example/", "-d", str(tmp_path)]
     assert main(["fetch", *arguments]) == 2
     assert f"--dask cannot be used with {option[0]}" in capsys.readouterr().err
+
+
+def test_paths_that_cannot_be_used_are_told_before_anything_is_fetched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A certificate that is not there, and a file in the place of the directory."""
+    taken = tmp_path / "taken"
+    taken.touch()
+    with pytest.raises(SystemExit) as caught:
+        fetch("http://a.example/", "--cert", f"{taken}:none.key")
+    assert caught.value.code == 2
+    assert "argument --cert: there is no file 'none.key'" in capsys.readouterr().err
+    assert fetch("http://a.example/", "-d", taken) == 2
+    text = f"pooledhttp fetch: {taken} is a file, and a directory is wanted\n"
+    assert capsys.readouterr().err == text

@@ -72,3 +72,10 @@ def test_a_missing_script_is_reported() -> None:
         1,
         "pooledhttp run: there is no file '/nowhere/script.py'\n",
     )
+
+
+def test_a_missing_module_is_reported() -> None:
+    """One line too, also where its package is missing."""
+    done = run_command("run", "-m", "nowhere.module")
+    text = "pooledhttp run: there is no module 'nowhere.module'\n"
+    assert (done.returncode, done.stderr) == (1, text)
