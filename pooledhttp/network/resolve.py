@@ -1,30 +1,30 @@
-"""Names looked up by the operating system, on threads of our own.
+"""Looks names up by the operating system, on threads of its own.
 
-`getaddrinfo` blocks and cannot be told to stop, so it runs on daemon threads that are never joined:
-a caller whose deadline comes leaves, and neither the next lookup nor the interpreter's exit waits
-for the lookup that was left behind. Callers that ask for the same name share one lookup (a
+`getaddrinfo` blocks and cannot be interrupted. So it runs on daemon threads that are never joined.
+A caller whose deadline comes stops waiting, and its lookup goes on; neither the next lookup nor the
+exit of the interpreter waits for it. Callers that ask for the same name share one lookup (a
 *flight*).
 
-    caller   puts a call into the inbox, wakes or starts a worker, waits for the outcome
-    worker   takes calls out of the inbox, looks a name up, gives the outcome to its callers
+    caller   puts a call into the inbox, wakes or starts a worker, waits for the result
+    worker   takes calls out of the inbox, looks a name up, gives the result to its callers
 
-An exception can reach the caller at any point: Ctrl-C, a signal handler, a timeout that another
-thread throws. So the caller takes no lock, and each of its steps is one operation on a dict, a list
-or an attribute. What a step that was not reached would have done is done at the next look: callers
-look every `SLOW_AFTER` seconds. The lock is taken by workers alone.
+An exception can be raised in the caller at any point: Ctrl-C, a signal handler, a timeout that
+another thread raises. So the caller takes no lock, and each of its steps is one operation on a
+dict, a list or an attribute. If a step is not reached, its work is done later: callers check every
+`SLOW_AFTER` seconds what has to be done. Only workers take the lock.
 
-A flight's lookup counts against `max_threads` while it is fresh. One that has run for `SLOW_AFTER`
-seconds is stuck, as far as others are concerned: it counts no longer, so that a few names whose
-servers are silent do not stand in the way of all others; `HARD_LIMIT` bounds the threads in all. A
-caller that joins a stuck flight may start a second lookup, as the first packet may just have been
-lost; the one that ends first serves all callers.
+A lookup counts against `max_threads` until it has run for `SLOW_AFTER` seconds. Then it is slow,
+and does not count any more, so that a few names whose servers do not reply cannot block all others.
+`HARD_LIMIT` is the most threads in all. A caller that joins a flight with a slow lookup may start a
+second one, because perhaps only the first packet was lost. The one that ends first serves all
+callers.
 
-A worker that finds nothing to do stays for a few seconds, since starting a thread costs as much CPU
-as several lookups in /etc/hosts. Nothing is cached: how long an address is good is known to the
-system's resolver, not to us.
+A worker without work stays for a few seconds, because starting a thread costs as much CPU as
+several lookups in /etc/hosts. Nothing is cached: the resolver of the system knows how long an
+address is valid, and we do not.
 
-Where no thread can be started, because of a limit or because the interpreter is ending, the name is
-looked up in the thread of the caller. The deadline does not bound that.
+If no thread can be started, because of a limit or because the interpreter is ending, the name is
+looked up in the thread of the caller. Then the deadline does not apply.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ __all__ = ["SystemResolver", "default_resolver"]
 
 MAX_THREADS = 16
 MAX_PER_NAME = 2
-#: Lookups that end at all nearly always end within this many seconds.
+#: Nearly all lookups that get a reply end within this many seconds.
 SLOW_AFTER = 0.25
 HARD_LIMIT = 64
-#: How long a thread with nothing to do stays: across the pauses of a script, no longer.
+#: How long a thread without work stays: longer than the usual pauses of a script.
 LINGER_SECONDS = 5.0
-#: Threads that stay; more of them are needed only by a burst of new names, which can start them.
+#: How many threads stay. Only a burst of new names needs more, and starts them.
 MAX_IDLE = 4
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -76,7 +76,7 @@ class _Call:
         self.is_over = False
 
     def result(self) -> list[Address]:
-        """Return the addresses, or raise what the lookup raised."""
+        """Return the addresses, or raise the error of the lookup."""
         error, self.error = self.error, None
         if error is None:
             return self.addresses
@@ -87,7 +87,7 @@ class _Call:
 
 
 class _Flight:
-    """A name being looked up, its lookups and its callers. Changed by workers alone."""
+    """A name that is looked up, its lookups and its callers. Only workers change it."""
 
     __slots__ = ("calls", "key", "lookups")
 
@@ -107,15 +107,15 @@ class _Lookup:
         self.started_at = started_at
 
     def is_slow(self, now: float) -> bool:
-        """Whether it has run for so long that it no longer counts."""
+        """Whether it has run for so long that it does not count any more."""
         return now - self.started_at >= SLOW_AFTER
 
 
 class SystemResolver:
-    """Asks `socket.getaddrinfo`, found at the time of the call, on a bounded number of threads.
+    """Calls `socket.getaddrinfo` on a limited number of threads. A program may replace it.
 
     Args:
-        max_threads: Fresh lookups at a time.
+        max_threads: Lookups at a time that are not slow.
         max_per_name: Lookups of one name at a time.
         linger_seconds: How long a thread waits for its next lookup.
     """
@@ -133,14 +133,14 @@ class SystemResolver:
         register_fork_reset(self)
 
     def reset_after_fork(self) -> None:
-        """Start with no thread and no lookup: the child has neither, and the lock may be held."""
-        # Callers put in and take out; workers take out.
+        """Start with no thread and no lookup: a child has neither, and the lock may stay taken."""
+        # Callers add and remove calls; workers remove them.
         self._inbox: dict[_Call, None] = {}
-        # Workers that wait for work; a caller takes one out and wakes it.
+        # What idle workers wait for; a caller removes one and sets it.
         self._idle: list[Waiter] = []
-        # When a caller began to start a worker that does not run yet.
+        # When a caller began to start a worker; None once it runs.
         self._starting_since: float | None = None
-        # Changed by workers under their lock; callers read copies.
+        # Workers change these under their lock; callers read copies.
         self._lock = threading.Lock()
         self._flights: dict[_Key, _Flight] = {}
         self._running: set[_Lookup] = set()
@@ -152,19 +152,19 @@ class SystemResolver:
         self, host: str, port: int, deadline: Deadline, runtime: Runtime
     ) -> Sequence[Address]:
         """Look up `host`; see `Resolver`."""
-        # urllib3 is asked for the family because that is where people switch IPv6 off.
+        # urllib3 is asked for the family, because programs switch IPv6 off there.
         key = host, port, int(urllib3_connection.allowed_gai_family())
-        # A finalizer may run in a worker, where waiting for a worker could wait for itself.
+        # A finalizer may run in a worker: it must not wait for a worker, perhaps for itself.
         if sys.is_finalizing() or threading.get_ident() in self._workers:
             return _ask(*key)
-        if literal(host, port) is not None:  # a replaced getaddrinfo sees it; nothing is waited for
+        if literal(host, port) is not None:  # does not block; a replaced getaddrinfo must see it
             return _ask(*key)
         call = _Call(key, runtime.waiter())
         try:
             self._inbox[call] = None
             while not call.is_over:
-                # Looking from time to time is what notices that a lookup has become slow: there is
-                # no thread that could.
+                # Callers check from time to time whether a lookup has become slow, because no other
+                # thread does.
                 if self._needs_worker(runtime.now()) and not self._wake_worker():
                     return _ask(*key)
                 if not call.waiter.wait(deadline.sooner(SLOW_AFTER)) and deadline.expired:
@@ -179,7 +179,7 @@ class SystemResolver:
         return call.result()
 
     def _needs_worker(self, now: float) -> bool:
-        """Tell whether a worker that is woken now would begin a lookup, for any caller."""
+        """Return whether a worker that is woken now would begin a lookup, for any caller."""
         if not self._inbox or not self._has_room(now):
             return False
         flights = (self._flights.get(call.key) for call in tuple(self._inbox))
@@ -197,9 +197,9 @@ class SystemResolver:
         return fresh < self._max_threads and len(running) < HARD_LIMIT
 
     def _wake_worker(self) -> bool:
-        """Wake an idle worker or start one; False when no thread can be started."""
+        """Wake an idle worker or start one; False if no thread can be started."""
         try:
-            # The worker that was busy last, so that the others leave sooner.
+            # The one that worked last, so that the others end sooner.
             idle = self._idle.pop()
         except IndexError:
             return self._start_worker()
@@ -209,7 +209,7 @@ class SystemResolver:
     def _start_worker(self) -> bool:
         now, since = default_runtime().now(), self._starting_since
         if since is not None and now - since < SLOW_AFTER:
-            return True  # that worker will find the call, and start others if they are needed
+            return True  # that worker finds the call, and starts others if they are needed
         self._starting_since = now
         try:
             threading.Thread(target=self._serve, name="pooledhttp-resolve", daemon=True).start()
@@ -221,7 +221,7 @@ class SystemResolver:
     # ------------------------------------------------------------------ the worker's side
 
     def _serve(self) -> None:
-        """Run one lookup after the other; what a thread of ours does."""
+        """Run one lookup after the other, in a thread of our own."""
         self._starting_since = None
         self._workers.add(threading.get_ident())
         try:
@@ -232,24 +232,24 @@ class SystemResolver:
                 if self._needs_worker(default_runtime().now()):
                     self._wake_worker()
                 self._run(lookup)
-                del lookup  # an idle worker keeps nothing alive
+                del lookup  # an idle worker must not keep it alive
         finally:
             self._workers.discard(threading.get_ident())
 
     def _next_or_linger(self) -> _Lookup | None:
-        """Wait for a lookup to do; None when this worker is to end."""
+        """Wait for a lookup to run; None if this worker is to end."""
         while True:
             with self._lock:
                 lookup = self._next_locked(default_runtime().now())
                 if lookup is not None or len(self._idle) >= MAX_IDLE:
                     return lookup
-                # A thread waits here in any runtime, greenlets for example.
-                bell = default_runtime().waiter()
-                self._idle.append(bell)
-            bell.wait(Deadline.after(self._linger_seconds, default_runtime().now))
+                # It waits by the runtime for threads, whatever runtime the callers have.
+                waiter = default_runtime().waiter()
+                self._idle.append(waiter)
+            waiter.wait(Deadline.after(self._linger_seconds, default_runtime().now))
             with self._lock:
-                if bell in self._idle:
-                    self._idle.remove(bell)
+                if waiter in self._idle:
+                    self._idle.remove(waiter)
                     return None
 
     def _next_locked(self, now: float) -> _Lookup | None:
@@ -276,7 +276,7 @@ class SystemResolver:
         failure: BaseException | None = None
         try:
             addresses = _ask(*lookup.flight.key)
-        except BaseException as error:  # it belongs to the callers, not to this thread
+        except BaseException as error:  # the callers get it
             failure = error
         for call in self._finish(lookup):
             call.addresses, call.error = addresses, failure
@@ -284,7 +284,7 @@ class SystemResolver:
             call.waiter.set()
 
     def _finish(self, lookup: _Lookup) -> list[_Call]:
-        """End a lookup; returns the calls that it serves."""
+        """End a lookup; return the calls that it serves."""
         flight = lookup.flight
         with self._lock:
             self._running.discard(lookup)
@@ -292,7 +292,7 @@ class SystemResolver:
             if self._flights.get(flight.key) is not flight:
                 return []  # another lookup was faster
             del self._flights[flight.key]
-            # Calls that came while this lookup ran, and that no worker has looked at.
+            # Calls that came while this lookup ran, and that no worker has seen.
             late = [call for call in tuple(self._inbox) if call.key == flight.key]
             for call in late:
                 self._inbox.pop(call, None)
@@ -304,7 +304,7 @@ class SystemResolver:
 def _ask(host: str, port: int, family: int) -> list[Address]:
     name: str | bytes = host
     if sys.is_finalizing() and host.isascii():
-        name = host.encode()  # text takes the codec "idna", which can no longer be imported
+        name = host.encode()  # a str needs the codec "idna", which cannot be imported any more
     found = socket.getaddrinfo(name, port, family, socket.SOCK_STREAM)
     unique = dict.fromkeys(
         Address(int(each[0]), tuple(each[4])) for each in found if each[0] in _FAMILIES
@@ -316,5 +316,5 @@ _default = SystemResolver()
 
 
 def default_resolver() -> SystemResolver:
-    """Return the resolver of this process, whose bounds hold for all sessions together."""
+    """Return the resolver of this process, whose limits apply to all sessions together."""
     return _default

@@ -23,6 +23,7 @@ from pooledhttp.timing import monotonic
 from pooledhttp.transport.http_client_hook import http_client_hook, is_http_client_patched
 
 if TYPE_CHECKING:
+    from pooledhttp.http1 import Head
     from pooledhttp.network import Route
     from pooledhttp.timing import TimeoutPlan
     from pooledhttp.transport.transport import Replay, WireResponse
@@ -106,24 +107,12 @@ class HookedCall:
                 request.headers, request.checked = changed, CheckedFields()
             response = exchange(route, request, plan, replay)
         except BaseException as error:
-            seconds = monotonic() - started
-            outcome = RequestOutcome(None, "", "", {}, error, seconds, request.was_replayed)
-            _call_after(afters, outcome)
+            _call_after(afters, _outcome(request, started, error=error))
             raise
         finally:
             request.headers, request.checked = fields, checked
-        head = response.head
         try:
-            outcome = RequestOutcome(
-                head.status,
-                head.reason,
-                f"{head.version // 10}.{head.version % 10}",
-                CaseInsensitiveDict(head.headers),
-                None,
-                monotonic() - started,
-                request.was_replayed,
-            )
-            _call_after(afters, outcome)
+            _call_after(afters, _outcome(request, started, response.head))
         except BaseException:
             response.close()
             raise
@@ -141,6 +130,23 @@ class HookedCall:
                 if after is not None:
                     afters.insert(0, after)
         return afters
+
+
+def _outcome(
+    request: WireRequest,
+    started: float,
+    head: Head | None = None,
+    error: BaseException | None = None,
+) -> RequestOutcome:
+    """Return what hooks are told after an exchange: of its response, or of its error."""
+    seconds = monotonic() - started
+    if head is None:
+        return RequestOutcome(None, "", "", {}, error, seconds, request.was_replayed)
+    version = f"{head.version // 10}.{head.version % 10}"
+    fields = CaseInsensitiveDict(head.headers)
+    return RequestOutcome(
+        head.status, head.reason, version, fields, None, seconds, request.was_replayed
+    )
 
 
 def _call_after(afters: list[After], outcome: RequestOutcome) -> None:
