@@ -148,7 +148,8 @@ class Driver:
         here = getcurrent()
         driven = self._spare.pop() if self._spare else self._new()
         driven.pooledhttp_runtime = runtime
-        driven.parent = here
+        if driven.parent is not here:
+            driven.parent = here
         driven.gr_context = here.gr_context  # that of the task
         step = driven.switch(fn, args)
         while step is not _ENDED:
@@ -169,21 +170,6 @@ class Driver:
                 step = driven.throw(raised)
             else:
                 step = driven.switch(outcome)
-        return self._take_outcome(driven)
-
-    def drop_spare(self) -> None:
-        """End the greenlets that are not in use."""
-        self._spare.clear()
-
-    def _new(self) -> Driven:
-        driven = Driven(_run_one_by_one)
-        driven.loop = self._loop
-        driven.alarms = self._alarms
-        driven.get_loop = self._get_loop
-        driven.switch()  # its first arguments would be kept for as long as it lives
-        return driven
-
-    def _take_outcome(self, driven: Driven) -> Any:
         outcome, error = driven.outcome, driven.error
         driven.outcome = driven.gr_context = driven.pooledhttp_runtime = None
         driven.wakeup_context = None
@@ -197,6 +183,18 @@ class Driver:
             raise error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
         finally:
             del error  # or the frame and the error refer to each other
+
+    def drop_spare(self) -> None:
+        """End the greenlets that are not in use."""
+        self._spare.clear()
+
+    def _new(self) -> Driven:
+        driven = Driven(_run_one_by_one)
+        driven.loop = self._loop
+        driven.alarms = self._alarms
+        driven.get_loop = self._get_loop
+        driven.switch()  # its first arguments would be kept for as long as it lives
+        return driven
 
 
 def _run_one_by_one() -> None:

@@ -176,6 +176,38 @@ def test_over_tls(authority: Authority) -> None:
 # ------------------------------------------------------------------ hooks, auth, context
 
 
+@pytest.mark.parametrize("place", ["subclass", "instance", "class", "base"])
+def test_a_request_method_of_ones_own_is_used_by_all(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`get` and the others go through `request`, wherever it was replaced."""
+    seen = []
+
+    async def request(*args: Any, **kwargs: Any) -> str:
+        seen.append((args[-2:], kwargs))
+        return "mine"
+
+    kind = type(
+        "Own", (pooledhttp.AsyncSession,), {"request": request} if place == "subclass" else {}
+    )
+    if place in ("class", "base"):
+        owner = pooledhttp.AsyncSession if place == "class" else pooledhttp.AsyncSession.__mro__[1]
+        monkeypatch.setattr(owner, "request", request)
+
+    async def main() -> None:
+        async with kind() as session:
+            if place == "instance":
+                session.request = request
+            assert await session.get("http://a/", {"q": 1}) == "mine"
+            assert await session.delete("http://b/") == "mine"
+
+    run(main())
+    assert seen == [
+        (("GET", "http://a/"), {"params": {"q": 1}, "stream": None}),
+        (("DELETE", "http://b/"), {"stream": None}),
+    ]
+
+
 def test_hooks_see_the_context_of_the_caller() -> None:
     """A hook reads and sets context variables of the task, and may request by itself."""
     with ScriptedServer(answering(echo)) as server:
