@@ -41,12 +41,16 @@ KINDS = {
     "call_blocking": "worker",
 }
 
+#: Where a function of the same name is in another folder.
+FOLDERS = {("pool", "_wait"): "slot", ("network", "_wait"): "dial"}
+
 
 def kind_of(error: BaseException) -> str:
     """Tell in which wait a task was cancelled."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.name in KINDS and not frame.filename.endswith("evented.py"):
-            return "slot" if "pool" in frame.filename.split("/")[-2:] else KINDS[frame.name]
+            folder = frame.filename.split("/")[-2]
+            return FOLDERS.get((folder, frame.name), KINDS[frame.name])
         if frame.name == "call_blocking":
             return "worker"
     return "before"
