@@ -593,7 +593,9 @@ class HTTPAdapter(BaseAdapter):
                 # The message says which addresses refused. The frames of dialling would make the
                 # traceback longer than that of requests, and say nothing to its reader.
                 remove_tracebacks(error.reason)
-            translated = translation.translate(error, request)
+            proxy = conn.proxy if isinstance(conn, transport.PoolFacade) else None
+            is_proxied = proxy is not None and not proxy.is_socks
+            translated = translation.translate(error, request, is_proxied=is_proxied)
             name = type(translated).__name__
             self._report(conn, request.method, target, monotonic() - started, error=name)
             try:

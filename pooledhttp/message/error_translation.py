@@ -14,6 +14,8 @@ While a request is sent (`ErrorTranslation`):
     ReadTimeoutError                              ReadTimeout; within MaxRetryError, as requests
                                                   does, ConnectionError
     ProxyError, SSLError, InvalidHeader           the classes of these names
+    ConnectionBroken over an HTTP proxy           ProxyError, as requests does: proxy or origin, who
+                                                  closed the connection cannot be told
     LocationValueError                            InvalidURL
     UnrewindableBodyError                         the class of this name
     ProtocolError, PoolError, OSError             ConnectionError
@@ -54,7 +56,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import InvalidHeader as WireInvalidHeader
 
 from pooledhttp import exceptions
-from pooledhttp.exceptions import RequestException, SendTimeout
+from pooledhttp.exceptions import ConnectionBroken, RequestException, SendTimeout
 from pooledhttp.message.prepared import PreparedRequest
 from pooledhttp.records import record
 
@@ -71,10 +73,16 @@ class ErrorTranslation:
 
     errors: ModuleType
 
-    def translate(self, error: Exception, request: Any) -> Exception:
+    def translate(self, error: Exception, request: Any, *, is_proxied: bool = False) -> Exception:
         """Return the error to raise for `error`; it is `args[0]` of the new one.
 
-        An error of no kind that is known here is returned as it is.
+        Args:
+            error: What was raised below.
+            request: Becomes the attribute of that name.
+            is_proxied: Whether an HTTP proxy was in between.
+
+        Returns:
+            The new error. An error of no kind that is known here is returned as it is.
         """
         if isinstance(error, self.errors.RequestException):
             if error.request is None:
@@ -83,6 +91,9 @@ class ErrorTranslation:
         kind = self._kind(error)
         if kind is None:
             return error
+        reason = error.reason if isinstance(error, MaxRetryError) else error
+        if is_proxied and isinstance(reason, ConnectionBroken):
+            kind = self.errors.ProxyError
         translated: Exception = kind(error, request=request)
         return translated
 
