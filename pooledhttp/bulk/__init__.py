@@ -14,7 +14,8 @@ for file in bulk.download(urls, "out"):  # bodies in files; run it again after a
 (`backends.py`: on threads or on a loop, as `choosing.py` decides), and `report.py` tells the
 outcome. `fetching.py` does it for `fetch`; `sinks.py` is for bodies that
 should not stay in memory. `download.py` stands on `workspace.py` (what is left to do; `claims.py`
-gives names), `transfer.py` (one file; its end is in `ending.py`, `disk.py` and
+gives names, `leftovers.py` ends what earlier runs began), `transfer.py` (one file: `asking.py` says
+what is asked for, `ending.py` is its end, `disk.py` and
 `writer.py` reach the disk), `journal.py` (what is remembered, in the file of
 `database.py` and its `tail.py`) and `folder.py` (every file that is touched). `run.py` reads what a
 directory remembers.
@@ -48,7 +49,7 @@ from pooledhttp.bulk.rows import State
 from pooledhttp.bulk.run import JobRecord, Run
 from pooledhttp.bulk.sharding import part_of, shard_of
 from pooledhttp.bulk.sinks import to_files
-from pooledhttp.bulk.transfer import RunStopped
+from pooledhttp.bulk.stopping import RunStopped
 from pooledhttp.loading import load_when_used as _load_when_used
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.portable import pack_job
 from pooledhttp.bulk.report import DownloadResult, Result, error_text
 from pooledhttp.bulk.rows import State, Update
-from pooledhttp.bulk.transfer import RunStopped, ends_run
+from pooledhttp.bulk.stopping import RunStopped, ends_run
 from pooledhttp.bulk.travel import Downloaded, DownloadItem, FetchItem, Reply
 from pooledhttp.bulk.workspace import Task, Workspace, failed
 

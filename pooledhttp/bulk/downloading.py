@@ -15,7 +15,7 @@ from pooledhttp.bulk.inputs import Source
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.results import READ_SECONDS, Results
-from pooledhttp.bulk.transfer import is_disk_full
+from pooledhttp.bulk.stopping import is_disk_full
 from pooledhttp.bulk.urls import origin_of
 from pooledhttp.bulk.workspace import Task, Workspace, failed
 

@@ -20,7 +20,8 @@ from pooledhttp.bulk.body_file import BodyFile
 from pooledhttp.bulk.checks import Checks, Digest
 from pooledhttp.bulk.disk import Steps
 from pooledhttp.bulk.flow import TooLarge
-from pooledhttp.bulk.folder import ForeignFile, Part
+from pooledhttp.bulk.folder import ForeignFile
+from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.space import Space

@@ -18,12 +18,10 @@ Where the file system knows no links, a check and a rename have to do.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from errno import EEXIST, ELOOP, EMLINK, ENOSYS, ENOTDIR, ENOTSUP, EOPNOTSUPP, EPERM
 from itertools import islice
@@ -31,13 +29,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pooledhttp.bulk.lock import DirectoryLock
+from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.partition import Shard
 
 __all__ = [
     "OWN_FOLDER",
     "SHARD_PREFIX",
     "ForeignFile",
-    "Part",
     "RunFolder",
     "lease_path",
     "own_folder",
@@ -52,7 +50,6 @@ SHARD_PREFIX = "shard-"
 _LEASE = "run-"
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_PART_NAME = re.compile(r"([0-9]+)\.([0-9]*)\.([0-9a-f]*)\.([0-9]*|any)")
 _NO_LINKS_HERE = {EPERM, ENOTSUP, EOPNOTSUPP, ENOSYS, EMLINK}
 
 
@@ -74,49 +71,6 @@ def lease_path(directory: str, run: str, shard: Shard | None) -> str:
 
 def _foreign(name: str) -> ForeignFile:
     return ForeignFile(EEXIST, "a file that is not ours has the name", name)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A body on its way.
-
-    Its name tells which bytes it holds, so that bytes and validator cannot disagree, whenever the
-    process is killed.
-
-    Args:
-        row: The number of its job in the journal.
-        total: The length of the whole body; None when the server did not say.
-        mark: A digest of the strong validator; empty when there is none, and then the part is of no
-            use to a later attempt.
-        replaces: The size of the file that it may replace, -1 for any file; None when it may
-            replace none.
-    """
-
-    row: int
-    total: int | None
-    mark: str
-    replaces: int | None = None
-
-    @property
-    def file_name(self) -> str:
-        """Its name in `parts/`."""
-        total = "" if self.total is None else self.total
-        replaces = "" if self.replaces is None else "any" if self.replaces < 0 else self.replaces
-        return f"{self.row}.{total}.{self.mark}.{replaces}"
-
-    @classmethod
-    def parse(cls, name: str) -> Part | None:
-        """Read a name; None when it is not the name of a part."""
-        found = _PART_NAME.fullmatch(name)
-        if found is None:
-            return None
-        row, total, mark, replaces = found.groups()
-        return cls(
-            int(row),
-            int(total) if total else None,
-            mark,
-            -1 if replaces == "any" else int(replaces) if replaces else None,
-        )
 
 
 class RunFolder:

@@ -287,6 +287,8 @@ def _flat(text: str) -> str:
 def _split_suffix(name: str) -> tuple[str, str]:
     """Split `photo.jpg` into `photo` and `.jpg`; what is too long to be a suffix is none."""
     stem, suffix = os.path.splitext(name)
+    if suffix and stem.lower().endswith(".tar") and len(stem) > 4:
+        stem, suffix = stem[:-4], stem[-4:] + suffix
     return (stem, suffix) if len(suffix.encode()) <= _MAX_SUFFIX_BYTES else (name, "")
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from pooledhttp.bulk.folder import Part, RunFolder
+from pooledhttp.bulk.folder import RunFolder
 from pooledhttp.bulk.options import Options
+from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.rows import Row, Update
 
 __all__ = ["Records", "Space"]

@@ -5,29 +5,28 @@ What is done with a complete body is in `ending`, and done on the disk's side; s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from errno import EDQUOT, EIO, ENOSPC, EROFS
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from urllib3.exceptions import ProtocolError
 
 from pooledhttp.bulk.accounts import Account
+from pooledhttp.bulk.asking import PLAIN_FIELDS, asked_for, can_resume, request_fields
 from pooledhttp.bulk.backends import Backend
 from pooledhttp.bulk.bodies import pieces
 from pooledhttp.bulk.body_file import BodyFile
 from pooledhttp.bulk.checks import Checks
-from pooledhttp.bulk.database import JournalError
 from pooledhttp.bulk.disk import Steps
 from pooledhttp.bulk.ending import Ending
 from pooledhttp.bulk.engine import Requester
 from pooledhttp.bulk.flow import Flow
-from pooledhttp.bulk.folder import ForeignFile, Part
+from pooledhttp.bulk.folder import ForeignFile
 from pooledhttp.bulk.names import disposition_name
 from pooledhttp.bulk.pacing import Entry
+from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.rates import Allowance
 from pooledhttp.bulk.report import DownloadResult, error_text, one_line
 from pooledhttp.bulk.responses import (
@@ -43,6 +42,7 @@ from pooledhttp.bulk.responses import (
 from pooledhttp.bulk.retrying import Again, Tries
 from pooledhttp.bulk.rows import Row, State
 from pooledhttp.bulk.space import Space
+from pooledhttp.bulk.stopping import RunStopped, ends_run
 from pooledhttp.bulk.workspace import Task
 from pooledhttp.exceptions import (
     InvalidURL,
@@ -52,7 +52,7 @@ from pooledhttp.exceptions import (
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["Downloader", "RunStopped"]
+__all__ = ["Downloader"]
 
 #: Shorter bodies are not worth a row that says how to go on with them.
 _RESUMABLE_BYTES = 64 * 1024
@@ -68,22 +68,6 @@ _MAX_RESTARTS = 3
 
 #: States of jobs of which there can be no file.
 _UNNAMED = frozenset({State.PENDING, State.RUNNING, State.FAILED})
-
-#: The fields of a request that has nothing to say but its URL; its response is asked for as well.
-_PLAIN_FIELDS: Mapping[str, str] = MappingProxyType({"Accept-Encoding": "identity"})
-_NOTHING_SPECIAL = Asked()
-
-#: Errors of the disk that every other file would meet as well.
-_STOPPING = frozenset({ENOSPC, EDQUOT, EROFS, EIO})
-
-
-class RunStopped(OSError):
-    """The run cannot go on: the disk is full, or the journal cannot be written."""
-
-    @classmethod
-    def of(cls, error: OSError) -> RunStopped:
-        """Return the end of the run that an error means; see `ends_run`."""
-        return cls(error.errno, error.strerror or str(error), error.filename)
 
 
 class Downloader:
@@ -175,7 +159,6 @@ class _Transfer:
         )
         self._job = task.job
         #: The names of the job's own header fields, in lower case.
-        self._own_fields = frozenset(name.lower() for name in task.job.headers or ())
         self._checks = Checks(task.job, options.digest)
         self._row = task.row
         self._task = task
@@ -231,7 +214,8 @@ class _Transfer:
         """
         job = self._job
         part, validator = self._resumable()
-        asked = self._asked(part, validator)
+        offset = 0 if part is None else self._folder.part_size(part) or 0
+        asked = asked_for(self._task, offset, None if part is None else part.total, validator)
         self._account.is_sending = True
         self._has_head = False
         response = self._send(asked)
@@ -250,8 +234,8 @@ class _Transfer:
 
     def _send(self, asked: Asked) -> Response:
         job, timeout = self._job, self._tries.timeout()
-        headers = self._headers(asked)
-        if headers is _PLAIN_FIELDS and job.is_plain:
+        headers = request_fields(self._task, asked)
+        if headers is PLAIN_FIELDS and job.is_plain:
             return self._session.get(job.url, headers, timeout, stream=True)
         return self._session.request(
             job.method,
@@ -282,40 +266,6 @@ class _Transfer:
             raise ProtocolError(f"the server keeps changing the body: {decision.reason}")
         return None, None
 
-    def _asked(self, part: Part | None, validator: str | None) -> Asked:
-        own = self._own_fields
-        if part is None and not own and not self._task.is_conditional and not self._job.accept:
-            return _NOTHING_SPECIAL
-        offset = 0 if part is None else self._folder.part_size(part) or 0
-        return Asked(
-            offset=offset,
-            total=None if part is None else part.total,
-            validator=validator,
-            is_conditional=bool(
-                self._task.is_conditional or own & {"if-none-match", "if-modified-since"}
-            ),
-            has_own_range="range" in own,
-            accept=self._job.accept,
-        )
-
-    def _headers(self, asked: Asked) -> Mapping[str, str]:
-        if not (asked.offset or self._task.is_conditional or self._own_fields):
-            return _PLAIN_FIELDS
-        headers = dict(_PLAIN_FIELDS)
-        if asked.offset and asked.validator is not None:
-            headers["Range"] = f"bytes={asked.offset}-"
-            headers["If-Range"] = asked.validator
-        elif self._task.is_conditional:
-            if self._row.etag:
-                headers["If-None-Match"] = self._row.etag
-            if self._row.modified:
-                headers["If-Modified-Since"] = self._row.modified
-        for name, value in (self._job.headers or {}).items():
-            for same in [key for key in headers if key.lower() == name.lower()]:
-                del headers[same]
-            headers[name] = value
-        return headers
-
     # -- parts
 
     def _resumable(self) -> tuple[Part | None, str | None]:
@@ -324,15 +274,11 @@ class _Transfer:
         if part is None:
             return None, None
         for validator in (self._account.etag, self._account.modified):
-            if validator and part.mark == mark_of(validator) and self._can_resume:
+            if validator and part.mark == mark_of(validator) and can_resume(self._job):
                 if self._folder.part_size(part):
                     return part, validator
         self._ending.drop(part)
         return None, None
-
-    @property
-    def _can_resume(self) -> bool:
-        return self._job.method.upper() == "GET" and "range" not in self._own_fields
 
     def _whole_part(self) -> Part | None:
         """Return the part if it is complete already: only the end of the work is missing."""
@@ -363,12 +309,13 @@ class _Transfer:
         if self._options.content_disposition:
             self._take_name(disposition_name(headers.get("Content-Disposition")))
         is_coded = stores_coded_form(self._row.name or "", headers, self._options.decode)
-        validator = strong_validator(headers) if is_coded and self._can_resume else None
-        total = decision.total if is_coded else None
+        validator = strong_validator(headers) if is_coded and can_resume(self._job) else None
+        length = 0 if self._job.method.upper() == "HEAD" else decision.total
+        total = length if is_coded else None
         self._account.etag = headers.get("ETag")
         self._account.modified = headers.get("Last-Modified")
         if self._is_watched:
-            Flow(self._options, None, self._runtime).expect(decision.total or 0)
+            Flow(self._options, None, self._runtime).expect(length or 0)
         part = Part(self._row.id, total, mark_of(validator), self._task.replaces)
         self._note_running(part)
         self._parts[self._row.id] = part
@@ -425,13 +372,3 @@ def _stops_everything(exc: Exception) -> bool:
     if isinstance(exc, (RequestException, ForeignFile)):
         return False
     return ends_run(exc)
-
-
-def ends_run(exc: Exception) -> bool:
-    """Whether every other file would meet an error of the disk as well."""
-    return isinstance(exc, JournalError) or getattr(exc, "errno", None) in _STOPPING
-
-
-def is_disk_full(exc: OSError) -> bool:
-    """Whether an error says that there is no room on the disk."""
-    return exc.errno in (ENOSPC, EDQUOT)

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pooledhttp.bulk.folder import Part
 from pooledhttp.bulk.granted import Leg
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.options import Options
+from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.rows import Row, Update
 from pooledhttp.pool import PoolStats

@@ -14,10 +14,11 @@ from typing import Any
 
 from pooledhttp.bulk.backends import Backend
 from pooledhttp.bulk.fetching import item_timeout
-from pooledhttp.bulk.folder import Part, RunFolder
+from pooledhttp.bulk.folder import RunFolder
 from pooledhttp.bulk.granted import LedElsewhere
 from pooledhttp.bulk.options import Options
 from pooledhttp.bulk.pacing import Entry
+from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.partition import Shard
 from pooledhttp.bulk.portable import packed_download
 from pooledhttp.bulk.report import DownloadResult

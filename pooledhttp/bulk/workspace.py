@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pooledhttp.bulk.claims import Claims
-from pooledhttp.bulk.folder import ForeignFile, Part, RunFolder
+from pooledhttp.bulk.folder import ForeignFile, RunFolder
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.journal import Journal
+from pooledhttp.bulk.leftovers import Leftovers
 from pooledhttp.bulk.names import candidates
 from pooledhttp.bulk.options import Options
 from pooledhttp.bulk.report import DownloadResult, error_text
@@ -84,8 +85,9 @@ class Workspace:
             self.folder.close()
             raise
         self._claims = Claims(options, self.journal, self.folder)
+        self._leftovers = Leftovers(self.journal, self.folder)
         #: Parts that a later attempt may use, by row. A worker touches those of its own row.
-        self.parts: dict[int, Part] = {}
+        self.parts = self._leftovers.parts
         #: One bit for each row: whether its job was in the input of this run.
         self._seen = RowSet()
         #: The rows whose jobs say more than a URL can.
@@ -93,7 +95,7 @@ class Workspace:
         #: What is wrong with files that were fetched: changed, or not refreshed. By row.
         self.not_refreshed: dict[int, str] = {}
         try:
-            self._recover()
+            self._leftovers.recover()
         except BaseException:
             self.close()
             raise
@@ -193,11 +195,7 @@ class Workspace:
             everything_was_read: Whether the input came to its end. If so, a job that was not in it
                 is not wanted any more, and its part goes as well.
         """
-        for name, part in list(self.folder.parts()):
-            if part is not None and self._is_of_use(part):
-                if self.was_seen(part.row) or not everything_was_read:
-                    continue
-            self.folder.remove_part_file(name)
+        self._leftovers.drop_parts(lambda row: self.was_seen(row) or not everything_was_read)
 
     def finish_renames(self) -> None:
         """Commit, and give every part that is received its name.
@@ -205,10 +203,7 @@ class Workspace:
         Raises:
             OSError: The disk is full, or cannot be written.
         """
-        self.journal.commit()
-        for row in list(self.journal.rows(State.RECEIVED)):
-            self._finish_rename(row)
-        self.journal.commit()
+        self._leftovers.finish_renames()
 
     # -- inside
 
@@ -277,61 +272,6 @@ class Workspace:
 
     def _size(self, row: Row) -> int | None:
         return None if row.name is None else self.folder.size_of(row.name)
-
-    # -- after a run that was killed
-
-    def _recover(self) -> None:
-        """Finish renames that were interrupted, and remove parts that are not needed any more."""
-        for name, part in list(self.folder.parts()):
-            if part is None or not self._is_of_use(part):
-                self.folder.remove_part_file(name)
-            else:
-                self.parts[part.row] = part
-        self.finish_renames()
-
-    def _is_of_use(self, part: Part) -> bool:
-        row = self.journal.row(part.row)
-        if row is None or row.name is None:
-            return False
-        if row.state == State.RECEIVED:
-            return self.folder.part_size(part) == row.size
-        return bool(part.mark) and row.state in (State.RUNNING, State.FAILED, State.PENDING)
-
-    def _finish_rename(self, row: Row) -> None:
-        assert row.name is not None
-        part = self.parts.get(row.id)
-        if part is not None:
-            if self.folder.is_there(part, row.name):
-                self.folder.remove(part)
-            else:
-                try:
-                    self.folder.publish(part, row.name)
-                except ForeignFile:
-                    return  # told when the job comes up
-            del self.parts[row.id]
-            self._set_state(row, State.DONE)
-        elif self.folder.size_of(row.name) == row.size:
-            self._set_state(row, State.DONE)
-        else:
-            self._set_state(row, State.PENDING)
-
-    def _set_state(self, row: Row, state: State) -> None:
-        self.journal.record(
-            Update(
-                row.id,
-                state,
-                row.status,
-                row.etag,
-                row.modified,
-                row.size,
-                row.digest,
-                row.attempts,
-                None,
-                row.started,
-                row.ended,
-                row.waited,
-            )
-        )
 
 
 def failed(

@@ -459,6 +459,13 @@ def test_a_part_that_is_complete_is_not_asked_for(out: Path) -> None:
     assert files(out) == {"x": handler.body}
 
 
+def test_a_head_is_an_empty_file(out: Path) -> None:
+    """The length that is announced is that of another body."""
+    with ScriptedServer(answering(lambda seen: respond(b"", length=1000))) as server:
+        (result,) = get([bulk.Job(server.url("/a"), "HEAD")], out, max_size=10, retries=0)
+    assert (result.state, result.size, result.problem) == (bulk.State.DONE, 0, None)
+
+
 def test_a_digest_covers_what_an_earlier_run_received(out: Path) -> None:
     """The first half is read back."""
     handler = Breaking(STRONG)

@@ -149,6 +149,10 @@ def test_names_of_the_callers_own_cannot_leave_the_directory(name: str) -> None:
 
 def test_a_mark_fits_into_the_longest_name() -> None:
     """The stem gives way."""
+    assert (
+        with_mark("a.tar.gz", "1f") == "a-1f.tar.gz"
+        and safe_part("y" * 300 + ".Tar.XZ")[-7:] == ".Tar.XZ"
+    )
     name = with_mark("é" * 90 + ".jpeg", "0" * 64)
     assert len(name.encode()) <= MAX_BYTES and name.endswith(f"-{'0' * 64}.jpeg")
 

@@ -10,8 +10,9 @@ import pytest
 
 from pooledhttp import bulk
 from pooledhttp.bulk import Job, State
-from pooledhttp.bulk.folder import Part, RunFolder
+from pooledhttp.bulk.folder import RunFolder
 from pooledhttp.bulk.journal import Journal
+from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.rows import FETCHED, MOVES, Update
 from tests.support.scripted import Peer, ScriptedServer, respond
 

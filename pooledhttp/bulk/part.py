@@ -1,0 +1,53 @@
+"""The name of a body on its way, which says what is in it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["Part"]
+
+_PART_NAME = re.compile(r"([0-9]+)\.([0-9]*)\.([0-9a-f]*)\.([0-9]*|any)")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A body on its way.
+
+    Its name tells which bytes it holds, so that bytes and validator cannot disagree, whenever the
+    process is killed.
+
+    Args:
+        row: The number of its job in the journal.
+        total: The length of the whole body; None when the server did not say.
+        mark: A digest of the strong validator; empty when there is none, and then the part is of no
+            use to a later attempt.
+        replaces: The size of the file that it may replace, -1 for any file; None when it may
+            replace none.
+    """
+
+    row: int
+    total: int | None
+    mark: str
+    replaces: int | None = None
+
+    @property
+    def file_name(self) -> str:
+        """Its name in `parts/`."""
+        total = "" if self.total is None else self.total
+        replaces = "" if self.replaces is None else "any" if self.replaces < 0 else self.replaces
+        return f"{self.row}.{total}.{self.mark}.{replaces}"
+
+    @classmethod
+    def parse(cls, name: str) -> Part | None:
+        """Read a name; None when it is not the name of a part."""
+        found = _PART_NAME.fullmatch(name)
+        if found is None:
+            return None
+        row, total, mark, replaces = found.groups()
+        return cls(
+            int(row),
+            int(total) if total else None,
+            mark,
+            -1 if replaces == "any" else int(replaces) if replaces else None,
+        )
