@@ -2,7 +2,10 @@
 
 Servers repeat themselves: within one second even the Date field of a page is the same. A head that
 is the same to the byte is parsed, checked and described once; the next time its `Head` is found
-here. That is right only because a `Head` depends on nothing but
+here. Later the head differs in few values: another Date, another ETag. Then the `Head` is the old
+one with these values (`_Sample`).
+
+That is right only because a `Head` depends on nothing but
 
     the bytes of the head     the key
     the method                in the key: a response to HEAD has no body (RFC 9112, section 6.3)
@@ -16,6 +19,10 @@ repaired or leave any doubt, chunked and close-delimited bodies, heads that anot
 chosen one has read, and large heads. While a program has replaced the parser, nothing is kept or
 found.
 
+A value decides nothing else if its field is none of `_FRAMING`. It is taken only if no parser could
+see anything but one value in it: visible ASCII and blanks, behind the same name, a colon and one
+space. Any other difference is left to the parser.
+
 A `Head` is never changed, so threads can share one. The table is a plain dict, and each access to
 it is a single operation: without a lock, the worst that threads can do is to parse a head twice.
 """
@@ -23,6 +30,9 @@ it is a single operation: without a lock, the worst that threads can do is to pa
 from __future__ import annotations
 
 import http.client
+import re
+from itertools import compress, count
+from operator import ne
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +49,18 @@ HEAD_END = b"\r\n\r\n"
 MOST_HEAD_BYTES = 4096
 MOST_HEADS = 256
 
+#: Samples in one memo, for status lines and numbers of fields; all are dropped when there are more.
+MOST_SAMPLES = 32
+
+#: Fields that decide on the body or the connection, or to which a parser gives a meaning.
+_FRAMING = frozenset(
+    {
+        *(b"content-length", b"transfer-encoding", b"connection", b"keep-alive"),
+        *(b"proxy-connection", b"upgrade"),
+    }
+)
+_PLAIN_VALUE = re.compile(rb"[!-~]+(?:[ \t]+[!-~]+)*")
+
 #: Pairs of parser and limits. A pool has one pair, or one for each adapter that shares it.
 MOST_MEMOS = 16
 
@@ -50,11 +72,13 @@ class HeadMemo:
         library: Tells whether its parser is still the original.
     """
 
-    __slots__ = ("_heads", "_library")
+    __slots__ = ("_heads", "_library", "_samples")
 
     def __init__(self, library: ParserLibrary) -> None:
         self._library = library
         self._heads: dict[tuple[bytes, bytes, int], Head] = {}
+        #: The last head with a status line and a number of lines, for a method.
+        self._samples: dict[tuple[bytes, int, bytes, int], _Sample] = {}
 
     def __len__(self) -> int:
         return len(self._heads)
@@ -68,7 +92,15 @@ class HeadMemo:
         """
         most: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
         head = self._heads.get((start, method, most))
-        return head if head is None or self._library.is_original() else None
+        if not self._library.is_original():
+            return None
+        if head is None:
+            lines = start.split(b"\r\n")
+            sample = self._samples.get((lines[0], len(lines), method, most))
+            head = None if sample is None else sample.with_values_of(lines)
+            if head is not None:
+                self._add(start, method, most, head)
+        return head
 
     def keep(self, start: bytes, method: bytes, head: Head) -> None:
         """Keep what was made of a head that arrived whole, unless it is not plain.
@@ -86,10 +118,72 @@ class HeadMemo:
         )
         if not is_plain or not self._library.is_original():
             return
+        most: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
+        self._add(start, method, most, head)
+        lines = start.split(b"\r\n")
+        if _is_a_field_in_each(lines, head):
+            if len(self._samples) >= MOST_SAMPLES:
+                self._samples.clear()
+            self._samples[lines[0], len(lines), method, most] = _Sample(lines, head)
+
+    def _add(self, start: bytes, method: bytes, most: int, head: Head) -> None:
         if len(self._heads) >= MOST_HEADS:
             self._heads.clear()
-        most: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
         self._heads[start, method, most] = head
+
+
+class _Sample:
+    """A head that was parsed, and its lines, to compare others with.
+
+    Args:
+        lines: The lines of the head, each with one field, but for the first.
+        head: What was made of them.
+    """
+
+    __slots__ = ("_head", "_lines", "_places")
+
+    def __init__(self, lines: list[bytes], head: Head) -> None:
+        self._head = head
+        self._lines = lines
+        last = {name.lower(): place for place, (name, _) in enumerate(head.fields)}
+        #: For each line: what comes before the value, `None` where the value counts; the name; and
+        #: the name in lower case if no later field has the same.
+        self._places: list[tuple[bytes | None, bytes, bytes | None]] = [(None, b"", None)]
+        for place, (name, _) in enumerate(head.fields):
+            lower = name.lower()
+            before = None if lower in _FRAMING else name + b": "
+            self._places.append((before, name, lower if last[lower] == place else None))
+
+    def with_values_of(self, lines: list[bytes]) -> Head | None:
+        """Return the `Head` of lines that differ from the sample's in plain values only.
+
+        Args:
+            lines: As many as the sample has; the first is the same.
+
+        Returns:
+            `None` if they differ in anything else.
+        """
+        head, places = self._head, self._places
+        fields, by_name = [*head.fields], head.by_name.copy()
+        for at in compress(count(), map(ne, lines, self._lines)):
+            line, (before, name, lower) = lines[at], places[at]
+            if before is None or not line.startswith(before):
+                return None
+            if _PLAIN_VALUE.fullmatch(line, len(before)) is None:
+                return None
+            value = line[len(before) :]
+            fields[at - 1] = name, value
+            if lower is not None:
+                by_name[lower] = value
+        return head.with_fields(tuple(fields), by_name)
+
+
+def _is_a_field_in_each(lines: list[bytes], head: Head) -> bool:
+    """Whether each line behind the first is one field of the head: none is folded or merged."""
+    fields = head.fields
+    return len(lines) == len(fields) + 1 and all(
+        line.startswith(name + b":") for line, (name, _) in zip(lines[1:], fields, strict=True)
+    )
 
 
 class HeadMemos:

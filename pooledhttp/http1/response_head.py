@@ -68,6 +68,26 @@ class Head:
         is_delimited = self.body_length is not None or self.is_chunked
         self.allows_reuse = self.keeps_alive and is_delimited and not self.is_doubtful
 
+    def with_fields(
+        self, fields: tuple[tuple[bytes, bytes], ...], by_name: dict[bytes, bytes]
+    ) -> Head:
+        """Return the same head with other fields, none of which changes anything else in it."""
+        return Head(
+            self.status,
+            self.reason,
+            self.version,
+            fields,
+            by_name,
+            self.is_chunked,
+            self.keep_seconds,
+            self.body_length,
+            self.is_doubtful,
+            self.is_switch,
+            self.repairs,
+            self.keeps_alive,
+            self.parser,
+        )
+
     @property
     def headers(self) -> list[tuple[str, str]]:
         """A new list of the fields as text."""

@@ -186,9 +186,69 @@ def test_a_head_is_never_changed() -> None:
     assert read(memos, OK)[0].headers == [("Server", "s"), ("Content-Length", "5")]
 
 
+DATED = (
+    b"HTTP/1.1 200 OK\r\nDate: %b\r\nSet-Cookie: a=%b\r\nSet-Cookie: c=d\r\n"
+    b"Connection: keep-alive\r\nContent-Length: 5\r\n\r\nhello"
+)
+
+
+def test_a_head_that_differs_in_values_is_not_parsed(found: list[Head | None]) -> None:
+    """Another Date and another cookie: the rest is as before."""
+    memos = HeadMemos()
+    read(memos, DATED % (b"Sat, 28 Nov 2026 15:00:00 GMT", b"1"))
+    head, body, is_idle = read(memos, DATED % (b"Sat, 28 Nov 2026 15:00:01 GMT", b"2"))
+    assert found[0] is None and found[1] is head
+    assert head.headers == [
+        ("Date", "Sat, 28 Nov 2026 15:00:01 GMT"),
+        ("Set-Cookie", "a=2"),
+        ("Set-Cookie", "c=d"),
+        ("Connection", "keep-alive"),
+        ("Content-Length", "5"),
+    ]
+    assert head.by_name[b"set-cookie"] == b"c=d"
+    assert head.by_name[b"date"].endswith(b"01 GMT")
+    assert (body, is_idle) == (b"hello", True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"keep-alive", b"close"),
+        (b"Length: 5", b"Length: 4"),
+        (b"a=1", b""),
+        (b"a=1", b"a=\xe4"),
+        (b"a=1", b"a\x0b=1"),
+        (b"a=1", b"a\n=1"),
+        (b"Set-Cookie: a", b"Set-Cookie:  a"),
+        (b"Set-Cookie: a", b"Set-Cookie : a"),
+        (b"Set-Cookie: a=1", b" folded"),
+        (b"Set-Cookie: a=1", b"Content-Length: 5"),
+        (b"HTTP/1.1", b"HTTP/1.0"),
+        (b"200 OK", b"204 OK"),
+    ],
+)
+def test_any_other_difference_is_left_to_the_parser(
+    old: bytes, new: bytes, found: list[Head | None]
+) -> None:
+    """In a field that frames the body, in a name, in bytes that parsers treat differently."""
+    memos = HeadMemos()
+    data = DATED % (b"now", b"1")
+    read(memos, data)
+    results = []
+    for each in (memos, HeadMemos()):
+        try:
+            results.append(str(read(each, data.replace(old, new, 1))))
+        except HTTPError as error:
+            results.append(type(error).__name__)
+    assert results[0] == results[1]
+    assert found == [None, None, None]
+
+
 #: Responses with heads that can be kept.
 PLAIN = [
     b"HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\nDate: Sat, 28 Nov 2026 15:00:00 GMT\r\nSet-Cookie: a=b; Path=/\r\n"
+    b'Set-Cookie: c=d\r\nETag: "abc"\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello',
     b"HTTP/1.1 404 Not Found\r\nX-A: b\r\nKeep-Alive: timeout=5\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 304 Not Modified\r\nETag: x\r\nContent-Length: 10\r\n\r\n",
     b"HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
