@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
-from errno import EEXIST, ELOOP, EMLINK, ENOSYS, ENOTDIR, ENOTSUP, EOPNOTSUPP, EPERM
+from errno import EEXIST, ELOOP, EMLINK, ENOSYS, ENOTDIR, ENOTSUP, EOPNOTSUPP, EPERM, ESTALE
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -105,8 +105,11 @@ class RunFolder:
                 self.had_workers = self._end_leases()
             self._parts = self._folder("parts", self._own)
             self._rejected: int | None = None
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError) and type(error.filename) is str:
+                if error.filename == "lock":
+                    error.filename = str(self.path / self.own_path / "lock")
             raise
 
     @property
@@ -236,7 +239,11 @@ class RunFolder:
         """Open a new part for writing."""
         self.remove(part)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        return os.fdopen(os.open(part.file_name, flags, 0o666, dir_fd=self._parts), "wb", 0)
+        try:
+            fd = os.open(part.file_name, flags, 0o666, dir_fd=self._parts)
+        except FileNotFoundError:  # every other part would meet that
+            raise OSError(ESTALE, "the directory was removed", str(self.path)) from None
+        return os.fdopen(fd, "wb", 0)
 
     def append(self, part: Part) -> BinaryIO:
         """Open a part to write on at its end."""

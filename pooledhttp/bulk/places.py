@@ -19,6 +19,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,6 +48,10 @@ _REFUSING = frozenset({429, 503})
 
 #: Errors that say that there was no connection.
 _UNREACHABLE = (NewConnectionError, ConnectTimeoutError)
+
+#: This machine has no descriptor, port or memory for a connection. The host is not to blame, and
+#: fewer requests at once are the remedy.
+_OURS = frozenset({EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS, ENOMEM})
 
 #: Requests at once through one proxy, as in browsers.
 PER_PROXY = 32
@@ -388,9 +393,11 @@ class PlacedAdapter(HTTPAdapter):
             response = send(timeout=timeout)
         except ConnectionError as error:
             found = list(causes(error))
-            if any(isinstance(cause, ConnectionRefusedError) for cause in found):
+            is_ours = any(getattr(cause, "errno", None) in _OURS for cause in found)
+            if is_ours or any(isinstance(cause, ConnectionRefusedError) for cause in found):
                 self._places.note(origin, is_refused=True)
-            if proxy is None and any(isinstance(cause, _UNREACHABLE) for cause in found):
+            is_unreachable = any(isinstance(cause, _UNREACHABLE) for cause in found)
+            if is_unreachable and proxy is None and not is_ours:
                 self._places.note_unreachable(origin)
             raise
         is_refused = response.status_code in _REFUSING

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from errno import EDQUOT, EIO, ENOSPC, EROFS
+from errno import EDQUOT, EIO, ENOSPC, EROFS, ESTALE
 
 from pooledhttp.bulk.database import JournalError
 
 __all__ = ["RunStopped", "ends_run", "is_disk_full"]
 
 #: What the disk says to every other file as well.
-_STOPPING = frozenset({ENOSPC, EDQUOT, EROFS, EIO})
+_STOPPING = frozenset({ENOSPC, EDQUOT, EROFS, EIO, ESTALE})
 
 
 class RunStopped(OSError):

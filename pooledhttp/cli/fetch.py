@@ -44,6 +44,9 @@ __all__ = ["add_parser", "main"]
 
 _CONNECT_SECONDS = 10.0
 
+#: Of the interpreter, the lists, the directory, the journal, and idle connections.
+_OTHER_DESCRIPTORS = 256
+
 
 def main(args: argparse.Namespace) -> int:
     """Fetch the list and return the exit status."""
@@ -139,6 +142,7 @@ def _open_download(
 ) -> Download:
     from pooledhttp import bulk
 
+    _raise_descriptor_limit(2 * args.jobs + _OTHER_DESCRIPTORS)
     if args.rebuild:
         bulk.set_journal_aside(args.directory)
     return bulk.download(
@@ -172,6 +176,23 @@ def _open_download(
     )
 
 
+def _raise_descriptor_limit(wanted: int) -> None:
+    """Allow this process so many open files, if the system lets it.
+
+    A request at work has a connection and a file; shells allow 256 or 1024 in all.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def _timeout(args: argparse.Namespace) -> Timeout:
     from pooledhttp.timing import Timeout
 
@@ -185,6 +206,7 @@ def _timeout(args: argparse.Namespace) -> Timeout:
 def _run(download: Download, meter: Meter) -> Report:
     """Take all results."""
     from pooledhttp.bulk import Tally, one_line
+    from pooledhttp.message import without_credentials
 
     report = Report(Tally())
     tally = report.tally
@@ -197,7 +219,8 @@ def _run(download: Download, meter: Meter) -> Report:
     def add(result: DownloadResult) -> None:
         tally.add(result)
         if not result.ok and len(report.first_failures) < MOST_PRINTED:
-            report.first_failures += (f"{one_line(result.url)}: {result.problem}",)
+            url = without_credentials(result.url)
+            report.first_failures += (f"{one_line(url)}: {result.problem}",)
 
     download.on_wait = show
     began = time.monotonic()

@@ -8,7 +8,7 @@ import signal
 import sys
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from errno import EDQUOT, ENOSPC
+from errno import EDQUOT, EMFILE, ENFILE, ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,8 @@ def _is_of_files(error: Exception) -> bool:
     from pooledhttp.bulk import JournalError, RunStopped
 
     is_ours = isinstance(error, (RunStopped, JournalError, PermissionError))
-    return is_ours or _is_disk_full(error)
+    is_of_descriptors = isinstance(error, OSError) and error.errno in (EMFILE, ENFILE)
+    return is_ours or is_of_descriptors or _is_disk_full(error)
 
 
 def _is_disk_full(error: Exception) -> bool:

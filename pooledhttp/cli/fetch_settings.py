@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["make_session"]
 
+_COOKIES_BEGIN = b"# Netscape HTTP Cookie File\n"
+
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 
@@ -72,11 +74,15 @@ def _set_variable(name: str, value: str | None) -> None:
 
 
 def _cookies(path: str) -> MozillaCookieJar:
-    jar = MozillaCookieJar(path)
-    try:
-        jar.load(ignore_discard=True, ignore_expires=True)
-    except LoadError as error:
-        raise ValueError(f"{path} is no file of cookies: {error}") from error
+    with open(path, "rb") as file, tempfile.NamedTemporaryFile(suffix=".txt") as copy:
+        copy.write(_COOKIES_BEGIN)  # which curl does not ask for, and Python does
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        jar = MozillaCookieJar(copy.name)
+        try:
+            jar.load(ignore_discard=True, ignore_expires=True)
+        except (LoadError, ValueError):
+            raise ValueError(f"{path} is no file of cookies in Netscape's format") from None
     for cookie in jar:
         if cookie.expires == 0:  # how curl and browsers write that it ends with the session
             cookie.expires, cookie.discard = None, True

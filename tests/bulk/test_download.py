@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
+from errno import ESTALE
 from pathlib import Path
 from typing import Any
 
@@ -457,6 +459,21 @@ def test_a_part_that_is_complete_is_not_asked_for(out: Path) -> None:
         assert one(Job(url, sha256=hashlib.sha256(handler.body).hexdigest()), out).ok
         assert len(server.requests) == 1
     assert files(out) == {"x": handler.body}
+
+
+def test_a_directory_that_is_removed_ends_the_run(out: Path) -> None:
+    """The first file that cannot be made tells it; nothing more is asked for."""
+
+    def answer(seen: SeenRequest) -> bytes:
+        shutil.rmtree(out, ignore_errors=True)
+        return respond(b"body")
+
+    with ScriptedServer(answering(answer)) as server:
+        urls = [server.url(f"/{number}") for number in range(50)]
+        with pytest.raises(bulk.RunStopped) as ended:
+            list(bulk.download(urls, out, jobs=1))
+        assert len(server.requests) < 5
+    assert ended.value.errno == ESTALE and ended.value.filename == str(out)
 
 
 def test_a_head_is_an_empty_file(out: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from errno import EMFILE
 from heapq import heappop, heappush
 from math import inf
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from pooledhttp.bulk import resting
 from pooledhttp.bulk.pacing import Entry, Pace
 from pooledhttp.bulk.resting import HostRest, RestState
 from pooledhttp.bulk.retrying import Again
+from pooledhttp.network import dial
 from pooledhttp.retry import Retry
 from tests.bulk.test_fetch import closed_port
 from tests.support.engines import engine
@@ -206,6 +209,26 @@ def test_urls_of_a_dead_host_fail_with_the_reason(
     assert kinds["HostGivenUp"] >= 35
     given_up = next(result for result in results if result.kind == "HostGivenUp")
     assert "three rests" in str(given_up.problem) and given_up.url.startswith(dead)
+
+
+def test_a_host_is_not_given_up_for_want_of_descriptors(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This machine has no room for a connection: fewer are made, and the host has done nothing."""
+    monkeypatch.setattr(Again, "_backoff", lambda self, failures: 0.0)
+    failures = iter(range(30))
+    prepared = dial._prepared
+
+    def scarce(family: int, options: Any) -> Any:
+        if next(failures, None) is not None:
+            raise OSError(EMFILE, "Too many open files")
+        return prepared(family, options)
+
+    monkeypatch.setattr(dial, "_prepared", scarce)
+    with ScriptedServer(answering(lambda seen: respond(b"here"))) as server:
+        urls = [server.url(f"/{number}") for number in range(20)]
+        with bulk.fetch(urls, jobs=8, per_host=8, retries=30) as fetched:
+            assert [result.problem for result in fetched] == [None] * 20
 
 
 def test_a_host_that_asks_for_a_pause_holds_up_no_other(

@@ -19,6 +19,7 @@ import pytest
 from pooledhttp import bulk
 from pooledhttp.cli import fetch as fetch_module
 from pooledhttp.cli.main import main
+from tests.bulk.test_fetch import closed_port
 from tests.support.commands import ROOT, run_command
 from tests.support.patience import wait_until
 from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
@@ -340,6 +341,16 @@ def test_the_options_of_files(tmp_path: Path) -> None:
 def test_the_status_names_what_is_wrong(tmp_path: Path) -> None:
     """A list that is a directory is wrong use."""
     assert run_command("fetch", "-i", str(tmp_path), "-d", str(tmp_path / "o")).returncode == 2
+
+
+def test_a_password_in_a_url_is_not_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The list has it, for the next run needs it."""
+    url = f"http://user:secret@127.0.0.1:{closed_port()}/x"
+    assert fetch(url, "-d", tmp_path, "--retries", 0, "-q") == 1
+    assert "secret" not in capsys.readouterr().err
+    assert (tmp_path / "failures.txt").read_text().startswith(url)
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])

@@ -47,6 +47,7 @@ def sent(tmp_path: Path, server: ScriptedServer, *arguments: object) -> dict[str
         (("-H", "User-Agent: you"), "user-agent", "you"),
         (("-X", "OPTIONS"), "method", "OPTIONS"),
         (("--cookies", "jar"), "cookie", "session=abc"),
+        (("--cookies", "headless"), "cookie", "session=abc"),
         (("--netrc-file", "nrc"), "authorization", "Basic dTpw"),
     ],
 )
@@ -60,6 +61,7 @@ def test_what_is_sent(
     """By default, and with an option."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "jar").write_text(COOKIES)
+    (tmp_path / "headless").write_text(COOKIES.partition("\n")[2])
     (tmp_path / "nrc").write_text("machine 127.0.0.1 login u password p\n")
     with ScriptedServer(answering(echo)) as server:
         assert sent(tmp_path, server, *options)[field] == value
@@ -217,21 +219,6 @@ def test_the_command_line_wins_also_with_what_is_the_default(
     assert (args.jobs, args.mtime) == (32, True)
     assert args.header == [("A", "file"), ("B", "line")]
     assert args.input == ["urls.txt", "more.txt"]
-
-
-@pytest.mark.parametrize("certificate", ["gone.pem", "here.pem:gone.pem", "gone.pem:here.pem"])
-def test_a_certificate_that_is_not_there_is_wrong_use(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    certificate: str,
-) -> None:
-    """Told before the run, and not by each URL."""
-    monkeypatch.chdir(tmp_path)
-    Path("here.pem").touch()
-    with pytest.raises(SystemExit) as ended:
-        fetch("--cert", certificate, "https://127.0.0.1:1/")
-    assert ended.value.code == 2 and "there is no file 'gone.pem'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
