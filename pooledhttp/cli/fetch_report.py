@@ -133,9 +133,12 @@ def _summary(tally: Tally, download: Download, seconds: float) -> str:
     total = download.stats().total
     line = (
         f"{tally.fetched} fetched, {tally.failed} failed, {bytes_text(tally.size)} in"
-        f" {seconds:.1f} s, {total.created} connections opened, {total.reuse_rate:.1%} of requests"
-        " reused one"
+        f" {seconds:.1f} s"
     )
+    if total.acquired:
+        line += (
+            f", {total.created} connections opened, {total.reuse_rate:.1%} of requests reused one"
+        )
     others = (
         (tally.there_before, "there already"),
         (tally.unchanged, "unchanged"),
