@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from urllib3.exceptions import DecodeError
 from urllib3.response import HTTPResponse
 
+from pooledhttp.message.decoding import make_decoder
 from pooledhttp.message.raw import RawResponse
 from pooledhttp.originals import Originals
 from pooledhttp.structures import CaseInsensitiveDict
@@ -27,6 +29,7 @@ __all__ = ["Arrival"]
 _READING = ("__init__", "read", "stream")
 _OURS = Originals(RawResponse, *_READING, "_raw_read", "_fp_read", "_error_catcher")
 _THEIRS = Originals(HTTPResponse, *_READING)
+_DECODING = Originals(RawResponse, "_init_decoder", "_decode", "_flush_decoder")
 
 
 class ArrivedHead(Protocol):
@@ -149,9 +152,13 @@ class Arrival:
     @property
     def is_plain(self) -> bool:
         """Whether the body may be read from here: it is not encoded, and `raw` is not in use."""
+        return b"content-encoding" not in self.head.by_name and self._is_direct
+
+    @property
+    def _is_direct(self) -> bool:
+        """Whether nothing needs `raw`, and no method by which it reads a body was replaced."""
         return (
             self._raw is None
-            and b"content-encoding" not in self.head.by_name
             and self.status != 101
             and self.request_method != "CONNECT"
             and _OURS.are_in(RawResponse)
@@ -167,6 +174,34 @@ class Arrival:
         body = self.reader.read()
         self._count(len(body))
         return body
+
+    def read_decoded(self) -> bytes | None:
+        """Read the whole body and undo its encoding; for a response that is encoded.
+
+        Returns:
+            `None` if `raw` has to do it. Nothing is read then.
+
+        Raises:
+            urllib3.exceptions.HTTPError: It ended early, or is not encoded as its head says. Later
+                reads, which go to `raw`, find the decoder that failed.
+        """
+        if not (self._is_direct and _DECODING.are_in(RawResponse)):
+            return None
+        try:
+            decoder = make_decoder(self.fields["content-encoding"][1])
+        except DecodeError:
+            return None  # a body of no bytes needs no decoder: `raw` knows
+        body = self.read()
+        if decoder is None or not body:
+            return body
+        decoded: bytes | None = None
+        try:
+            decoded = decoder.decompress(body)
+            decoder.flush()
+        except DecodeError:
+            self.raw().resume_with(decoder, has_decoded=decoded is not None)
+            raise
+        return decoded
 
     def stream(self, size: int | None) -> Iterator[bytes]:
         """Yield the body in pieces of `size` bytes; for a response that is plain and has no chunks.

@@ -148,6 +148,17 @@ class RawResponse(HTTPResponse):
                 self._decoder = _Refusal(error)
         self._decoder_initialized = True
 
+    def resume_with(self, decoder: ContentDecoder, *, has_decoded: bool) -> None:
+        """Go on with a decoder that was given the whole body.
+
+        Args:
+            decoder: Says again why it failed.
+            has_decoded: Whether it has decoded anything.
+        """
+        self._decoder = decoder
+        self._decoder_initialized = True
+        self._has_decoded_content = has_decoded
+
     # ---- reading
 
     def read(

@@ -318,6 +318,9 @@ class Response(LazyAttributes):
                 return arrival.read()
             except TransportError as error:
                 raise self._errors.translate(error, self.request) from error
+        decoded = self._read_decoded()
+        if decoded is not None:
+            return decoded
         raw = self._source()
         if not (isinstance(raw, RawResponse) and self._iterates_as_defined):
             return b"".join(self.iter_content(CONTENT_CHUNK_SIZE))
@@ -328,6 +331,18 @@ class Response(LazyAttributes):
         # Our own reader knows best how to read all there is: no generator, one join.
         try:
             return raw.read(decode_content=True)
+        except TransportError as error:
+            raise self._errors.translate(error, self.request) from error
+
+    def _read_decoded(self) -> bytes | None:
+        """Read an encoded body without `raw`; `None`, and nothing is read, where that is needed."""
+        arrival = self._unread
+        if arrival is None or self._encoded is not None or not self._iterates_as_defined:
+            return None
+        if b"content-encoding" not in arrival.head.by_name:
+            return None
+        try:
+            return arrival.read_decoded()
         except TransportError as error:
             raise self._errors.translate(error, self.request) from error
 

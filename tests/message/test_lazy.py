@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import pickle
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,7 +13,7 @@ import pytest
 from urllib3 import HTTPHeaderDict, Retry
 from urllib3.response import HTTPResponse
 
-from pooledhttp.exceptions import StreamConsumedError
+from pooledhttp.exceptions import ContentDecodingError, StreamConsumedError
 from pooledhttp.message import Arrival, PreparedRequest, RawResponse, Response
 from pooledhttp.message.lazy import attributes_of
 from pooledhttp.structures import CaseInsensitiveDict
@@ -201,14 +202,6 @@ def test_a_stream_that_was_read_is_gone() -> None:
         response.content  # noqa: B018
 
 
-def test_an_encoded_body_is_decoded() -> None:
-    """A body with a Content-Encoding takes the way through `raw`."""
-    import gzip
-
-    response = arrived(("Content-Encoding", "gzip"), body=gzip.compress(b"text"))
-    assert response.content == b"text"
-
-
 @pytest.mark.parametrize("owner", [RawResponse, HTTPResponse])
 def test_a_patch_of_urllib3s_reading_is_used(owner: type, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tool that replaces `read`, on urllib3's class or on ours, sees every body."""
@@ -224,3 +217,29 @@ def test_a_patch_of_urllib3s_reading_is_used(owner: type, monkeypatch: pytest.Mo
     assert arrived().content == b"body" and len(seen) == 1
     monkeypatch.undo()
     assert arrived().content == b"body" and len(seen) == 1
+
+
+def test_an_encoded_body_is_read_without_raw() -> None:
+    """It is decoded as it would be by `raw`, which is made later and is at its end."""
+    response = arrived(("Content-Encoding", "gzip"), body=gzip.compress(b"text"))
+    assert response.content == b"text"
+    assert "raw" not in stored(response)
+    assert (response.raw.read(decode_content=True), response.raw.tell() > 0) == (b"", True)
+
+
+@pytest.mark.parametrize(
+    "body", [b"no gzip at all", gzip.compress(b"text")[:-6]], ids=["damaged", "cut short"]
+)
+def test_a_body_that_cannot_be_decoded_stays_an_error(body: bytes) -> None:
+    """Each time it is read, not only the first time."""
+    response = arrived(("Content-Encoding", "gzip"), body=body)
+    for _ in range(3):
+        with pytest.raises(ContentDecodingError):
+            response.content  # noqa: B018
+
+
+def test_a_replaced_step_of_decoding_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program may decode in its own way."""
+    monkeypatch.setattr(HTTPResponse, "_decode", lambda *_args, **_options: b"decoded")
+    response = arrived(("Content-Encoding", "gzip"), body=gzip.compress(b"text"))
+    assert response.content == b"decoded"
