@@ -6,7 +6,7 @@ It knows no pool, no route and no retry policy. Read `connection` and `states` f
     request_memo       the same, with the encoded and checked fields of earlier requests
     connection         one exchange after another over a `ByteStream`: writes requests, waits
     response_side      its base class: reads responses, waits, decides on reuse
-      head_memo      heads that were parsed before, found by their bytes
+      head_memo        heads that were parsed before, found by their bytes
       head_reader      the final head of a response, and how its body is framed
         parser         the seam: what finds heads in bytes, and what checks request heads
         parser_choice  h11 or httptools; `parsers` has what differs

@@ -193,11 +193,11 @@ class Connection(ResponseSide):
 
     def frame(self, piece: Any) -> bytes | memoryview:
         """Return a piece of the body as it is written."""
-        return _shown(self._framing.frame(piece))
+        return _printed(self._framing.frame(piece))
 
     def frame_end(self) -> bytes:
         """Return the end of the body as it is written."""
-        return _shown(self._framing.end())
+        return _printed(self._framing.end())
 
     @property
     def early_status(self) -> int | None:
@@ -248,7 +248,7 @@ class Connection(ResponseSide):
 T = TypeVar("T", bytes, bytes | memoryview)
 
 
-def _shown(data: T) -> T:
+def _printed(data: T) -> T:
     """Print bytes that are about to be written, if http.client's debug output is on."""
     if HTTPConnection.debuglevel > 0:
         print_sent(data)

@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 __all__ = ["H11Parser", "check_head", "is_h11_original"]
 
-#: h11 reads some responses only after a request. What the request says decides nothing here: the
-#: framing of the response is read elsewhere. With `Upgrade`, h11 accepts status 101; some servers,
-#: such as Docker's, send it to a request without that field, and http.client accepts it, too.
+#: h11 reads some responses only after it has been given a request. Any request does: the framing of
+#: the response is read elsewhere. With `Upgrade`, h11 accepts status 101; some servers, such as
+#: Docker's, send it to a request without that field, and http.client accepts it, too.
 _ANY_REQUEST = h11.Request(
     method=b"GET", target=b"/", headers=[(b"Host", b""), (b"Upgrade", b"unasked")]
 )
 
-#: How a final response begins. h11 reads one without a request, too: a server may send 408 before
-#: it gets any. So most exchanges do without `_ANY_REQUEST`.
+#: How a final response begins. h11 reads it without a request, because a server may send 408 before
+#: it gets one. So most exchanges do not need `_ANY_REQUEST`.
 _FINAL = re.compile(rb"HTTP/1\.[01] [2-5]")
 
 _HEAD_END = b"\r\n\r\n"

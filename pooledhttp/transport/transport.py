@@ -217,7 +217,7 @@ def open_connection(
 
 
 def _says_close(head: Head) -> bool:
-    """Whether the head, a 408, is the one with which a server closes a connection idle too long."""
+    """Whether a head with status 408 says that the server closes the connection."""
     return head.version == 10 or any(
         name.lower() == b"connection" and b"close" in value.lower() for name, value in head.fields
     )
