@@ -6,6 +6,7 @@ looks like urllib3's `HTTPConnectionPool`.
 
 view                `PoolView`: `session.pool`
 urllib3_face        `PoolFacade`: what urllib3's managers return in place of their own pools
+  facade_settings   its base class: its settings, and the route made from them
   facade_cache      the facades that an adapter has made
   urllib3_settings  translates requests' settings for urllib3 and for `network`
   urllib3_fallback  sends over urllib3's own pools, while a test has patched them
@@ -29,15 +30,12 @@ from pooledhttp.renaming import deprecated_names as _deprecated_names
 if TYPE_CHECKING:
     from pooledhttp.transport.exchange_log import mask_secrets
     from pooledhttp.transport.facade_cache import FacadeCache, file_states
+    from pooledhttp.transport.facade_settings import AdapterSettings
     from pooledhttp.transport.hooked import HookedCall, hooks_in_force
     from pooledhttp.transport.manager import TransportManager
     from pooledhttp.transport.retrying import Call
     from pooledhttp.transport.transport import Replay, Transport
-    from pooledhttp.transport.urllib3_face import (
-        AdapterSettings,
-        PoolFacade,
-        install_facades,
-    )
+    from pooledhttp.transport.urllib3_face import PoolFacade, install_facades
     from pooledhttp.transport.urllib3_fallback import (
         is_urllib3_patched,
         send_over_urllib3,
@@ -97,15 +95,12 @@ __getattr__ = _load_when_used(
     {
         "exchange_log": ("mask_secrets",),
         "facade_cache": ("FacadeCache", "file_states"),
+        "facade_settings": ("AdapterSettings",),
         "hooked": ("HookedCall", "hooks_in_force"),
         "manager": ("TransportManager",),
         "retrying": ("Call",),
         "transport": ("Replay", "Transport"),
-        "urllib3_face": (
-            "AdapterSettings",
-            "PoolFacade",
-            "install_facades",
-        ),
+        "urllib3_face": ("PoolFacade", "install_facades"),
         "urllib3_fallback": ("is_urllib3_patched", "send_over_urllib3", "urllib3_pool"),
         "urllib3_settings": (
             "SOCKSProxyManager",

@@ -20,7 +20,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
 from pooledhttp.network import UNIX_SCHEME, is_socket_mocked
-from pooledhttp.transport.urllib3_face import TLS_SETTINGS, PoolFacade
+from pooledhttp.transport.facade_settings import TLS_SETTINGS
+from pooledhttp.transport.urllib3_face import PoolFacade
 from pooledhttp.transport.urllib3_settings import urllib3_timeout
 
 __all__ = ["is_urllib3_patched", "send_over_urllib3", "urllib3_pool"]

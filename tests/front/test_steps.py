@@ -15,7 +15,7 @@ from tests.support.steps import steps_of
 #: Steps whose result is kept, or that a plain GET does not need.
 SLOW = {
     "manager": "adapters:HTTPAdapter.get_connection_with_tls_context",
-    "destination": "transport.urllib3_face:PoolFacade._make_route",
+    "destination": "transport.facade_settings:FacadeSettings._make_route",
     "fields": "http1.request_encoding:build_request",
     "check": "http1.h11_parser:check_head",
     "raw": "message.raw:RawResponse.__init__",
