@@ -1,7 +1,8 @@
 """Bodies to send that must not be read on the event loop as they are.
 
 async iterable            each piece is awaited by the task of the request
-async file (`aiofiles`)   so is each `read`
+async iterator            the same; like a generator, it cannot be sent again
+async file (`aiofiles`)   each `read` is awaited; it cannot be sent again either
 file                      `read` runs on a worker thread, since a disk can be slow
 in memory (`BytesIO`)     as it is
 """
@@ -33,7 +34,9 @@ def as_body(data: Any, runtime: EventedRuntime) -> Any:
     """Return a body that can be read by synchronous code without blocking the loop."""
     read = getattr(data, "read", None)
     if read is not None and inspect.iscoroutinefunction(read):
-        return _AsyncPieces(_pieces_of(data), runtime)
+        return _AsyncIterator(_pieces_of(data), runtime)
+    if hasattr(data, "__anext__"):
+        return _AsyncIterator(aiter(data), runtime)
     if hasattr(data, "__aiter__"):
         return _AsyncPieces(data, runtime)
     if callable(read) and not isinstance(data, _IN_MEMORY):
@@ -76,10 +79,27 @@ class _AsyncPieces:
         self._runtime = runtime
 
     def __iter__(self) -> Iterator[bytes | str]:
-        pieces = aiter(self._pieces)
-        await_here = self._runtime.await_here
-        while (piece := await_here(_next(pieces))) is not _END:
-            yield piece
+        return _AsyncIterator(aiter(self._pieces), self._runtime)
+
+
+class _AsyncIterator:
+    """An async iterator, as an iterator for code that runs on a runtime.
+
+    It has `__next__`, by which code that would send a body again knows that it cannot.
+    """
+
+    def __init__(self, pieces: AsyncIterator[bytes | str], runtime: EventedRuntime) -> None:
+        self._pieces = pieces
+        self._runtime = runtime
+
+    def __iter__(self) -> Iterator[bytes | str]:
+        return self
+
+    def __next__(self) -> bytes | str:
+        piece: bytes | str = self._runtime.await_here(_next(self._pieces))
+        if piece is _END:
+            raise StopIteration
+        return piece
 
 
 class _FileOffLoop:

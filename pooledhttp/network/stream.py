@@ -81,6 +81,9 @@ class Stream(ReadSide):
             OSError: The connection broke before any byte was accepted.
             ssl.SSLError: TLS failed.
         """
+        self._tries_left -= 1
+        if not self._tries_left:  # an upload to a peer that is as fast
+            self._pause()
         try:
             sent = self.sock.send(data)  # mostly a head, for which the send buffer has room
         except (BlockingIOError, InterruptedError):

@@ -6,8 +6,8 @@
 Some methods try first, and others wait first. When `recv` is called, the response has hardly ever
 arrived, so it waits first: a try would raise an exception. The bytes of a body have mostly arrived,
 so `read` and `read_into` try first. Code that never waits would let no other greenlet run, and
-would not notice that its run was stopped. So after `TRIES_IN_A_ROW` reads it sleeps for zero
-seconds.
+would not notice that its run was stopped. So after `TRIES_IN_A_ROW` reads, or writes, it sleeps for
+zero seconds.
 
 The system is asked twice for each request whether anything has come: is the idle connection quiet,
 and has the response begun. One poll object for the life of the socket serves both. On an event loop
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TRIES_IN_A_ROW", "ReadSide"]
 
-#: After so many reads without a wait, other greenlets may run: a mebibyte over TLS.
+#: After so many reads without a wait, or writes, other greenlets may run: a mebibyte over TLS.
 TRIES_IN_A_ROW = 64
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 import pooledhttp
-from pooledhttp.exceptions import ChunkedEncodingError, StreamConsumedError
+from pooledhttp.exceptions import ChunkedEncodingError, RequestException, StreamConsumedError
 from tests.aio.tools import run
 from tests.support.scripted import (
     Peer,
@@ -325,6 +326,64 @@ def test_what_can_be_read_twice_is_sent_twice(tmp_path: Path) -> None:
             assert run(main()) == server.requests[0].body == server.requests[1].body != b""
         if isinstance(body, NotingFile):
             body.close()
+
+
+def once_only() -> Iterator[bytes]:
+    """Yield two pieces, as `pieces` does."""
+    yield from (b"one", b"two")
+
+
+@pytest.mark.parametrize("status", [307, 503])
+@pytest.mark.parametrize("body", [pieces, lambda: AsyncFile(b"onetwo")])
+def test_what_can_be_read_once_is_not_sent_again_empty(body: Any, status: int) -> None:
+    """Redirects and retries do with an async generator as a `Session` does with a generator."""
+    refused = respond(b"", [("Location", "/again")], status=status)
+    how: dict[str, Any] = {
+        "retries": urllib3.Retry(1, status_forcelist=[503], allowed_methods=None)
+    }
+
+    def outcome(send: Any) -> Any:
+        with ScriptedServer(answering(refused, echo)) as server:
+            try:
+                found: Any = send(server.url()).status_code
+            except RequestException as error:
+                found = type(error)
+            assert [request.body for request in server.requests] == [b"onetwo"]
+            return found
+
+    async def main(url: str) -> Any:
+        async with pooledhttp.AsyncSession(**how) as session:
+            return await session.post(url, body())
+
+    def on_threads(url: str) -> Any:
+        with pooledhttp.Session(**how) as session:
+            return session.post(url, once_only())
+
+    assert outcome(lambda url: run(main(url))) == outcome(on_threads)
+
+
+def test_an_endless_upload_lets_the_loop_run() -> None:
+    """A body that never waits, to a server that reads all of it, can be cancelled."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+
+    def read_all(peer: Peer) -> None:
+        peer.read_head()
+        peer.wait_closed()
+
+    async def main(url: str) -> None:
+        async with pooledhttp.AsyncSession() as session:
+            task = asyncio.create_task(session.post(url, endless()))
+            await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert session.pool.stats().total.active == 0
+
+    with ScriptedServer(read_all) as server:
+        run(main(server.url()))
 
 
 def test_an_error_of_an_async_body_is_raised() -> None:

@@ -262,6 +262,23 @@ class Pausing:
         return getattr(self._inner, name)
 
 
+def test_writing_lets_others_run(opened: Opener, soon: Soon) -> None:
+    """An upload whose peer is as fast as its body pauses now and then: it never waits."""
+    pauses: list[float] = []
+
+    def handle(peer: Peer) -> None:
+        while peer.sock.recv(100_000):
+            pass
+
+    with opened(handle) as (stream, _):
+        socket_stream = getattr(stream, "_carrier", stream)
+        socket_stream.runtime = Pausing(stream.runtime, pauses)
+        for _ in range(1000):
+            stream.send_until_response(b"x", soon())
+    assert len(pauses) >= 1000 // TRIES_IN_A_ROW - 1
+    assert set(pauses) == {0.0}
+
+
 def test_stalled_upload_times_out(opened: Opener, soon: Soon) -> None:
     """Writing to a peer that does not read ends at the deadline."""
     gates: list[Gate] = []

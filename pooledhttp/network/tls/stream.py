@@ -160,6 +160,9 @@ class TlsStream(SecureStream):
 
     def send_until_response(self, data: Buffer, deadline: Deadline) -> int:
         """Write `data`, but stop early for a response; see `Stream.send_until_response`."""
+        self._tries_left -= 1
+        if not self._tries_left:  # an upload to a peer that is as fast
+            self._pause()
         sent = 0
         if len(data) <= RECORD_BYTES:
             try:
