@@ -37,7 +37,7 @@ from pooledhttp.bulk.results import (
     make_pace,
 )
 from pooledhttp.bulk.retrying import DEFAULT_RETRIES, Again
-from pooledhttp.bulk.sharding import Sharding, shard_of
+from pooledhttp.bulk.sharding import Sharding, ShardSource, shard_of
 from pooledhttp.bulk.transfer import Downloader
 from pooledhttp.bulk.workspace import Options, Workspace
 
@@ -210,8 +210,11 @@ def download(
         )
     sharding = None
     if shard is not None:
-        sharding = Sharding(shard_of(shard), jobs_or_urls, per_host, per_host_rate)
-        jobs_or_urls = sharding.select(jobs_or_urls)
+        if isinstance(jobs_or_urls, ShardSource) and jobs_or_urls.sharding.shard == shard_of(shard):
+            sharding = jobs_or_urls.sharding
+        else:
+            sharding = Sharding(shard_of(shard), jobs_or_urls, per_host, per_host_rate)
+            jobs_or_urls = sharding.select(jobs_or_urls)
         rate = None if rate is None else rate / sharding.shard.count
         limit_rate = None if limit_rate is None else limit_rate / sharding.shard.count
     options = Options(

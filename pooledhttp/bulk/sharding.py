@@ -39,11 +39,19 @@ def shard_of(value: Shard | str) -> Shard:
     return Shard(int(number), int(count))
 
 
-def part_of(source: Source, shard: Shard | str | None, per_host: int | None) -> Source:
-    """Return the part of a list that a download with this shard takes; None for all of it."""
+def part_of(
+    source: Source,
+    shard: Shard | str | None,
+    per_host: int | None,
+    per_host_rate: float | None = None,
+) -> Source:
+    """Return the part of a list that a download with this shard takes; None for all of it.
+
+    Given to that download in place of the list, it is not counted once more.
+    """
     if shard is None:
         return source
-    return ShardSource(source, Sharding(shard_of(shard), source, per_host))
+    return ShardSource(source, Sharding(shard_of(shard), source, per_host, per_host_rate))
 
 
 class Sharding:
@@ -127,6 +135,7 @@ class ShardSource(Source):
 
     def __init__(self, source: Source, sharding: Sharding) -> None:
         self._source = source
+        self.sharding = sharding
         self._has = sharding.has
         self.can_read_rest = source.can_read_rest
         self.size = source.size

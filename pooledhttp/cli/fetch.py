@@ -37,7 +37,7 @@ from pooledhttp.cli.progress import Meter, open_meter
 from pooledhttp.cli.stopping import Stop
 
 if TYPE_CHECKING:
-    from pooledhttp.bulk import Download, DownloadResult, OpenList, Sources
+    from pooledhttp.bulk import Download, DownloadResult, OpenList, Source, Sources
     from pooledhttp.timing import Timeout
 
 __all__ = ["add_parser", "main"]
@@ -69,14 +69,14 @@ def _fetch(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> int:
 
     try:
         source = _open_input(args, stack)
-        part = part_of(source, args.shard, args.per_host)
+        part = part_of(source, args.shard, args.per_host, args.per_host_rate)
         total = part.count()
     except (OSError, ValueError) as error:
         return complain(error, USAGE)
     if args.dry_run:
         return tell_what_is_missing(args, part)
     try:
-        download = stack.enter_context(_open_download(args, source, stack, stop))
+        download = stack.enter_context(_open_download(args, part, stack, stop))
     except (ValueError, ModuleNotFoundError, FileExistsError, NotADirectoryError) as error:
         return complain(error, USAGE)
     except (OSError, RuntimeError) as error:
@@ -109,7 +109,7 @@ def _open_input(args: argparse.Namespace, stack: ExitStack) -> Sources:
         ValueError: Standard input is named twice, or what is to be followed cannot be.
         SystemExit: There is nothing to fetch.
     """
-    from pooledhttp.bulk import FollowedList, Source, Sources, UrlList
+    from pooledhttp.bulk import FollowedList, Sources, UrlList
 
     if args.input.count("-") > 1:
         raise ValueError("standard input can be read once only")
@@ -138,7 +138,7 @@ def _standard_input(args: argparse.Namespace) -> OpenList:
 
 
 def _open_download(
-    args: argparse.Namespace, source: Sources, stack: ExitStack, stop: Stop
+    args: argparse.Namespace, source: Source, stack: ExitStack, stop: Stop
 ) -> Download:
     from pooledhttp import bulk
 

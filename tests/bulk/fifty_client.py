@@ -2,11 +2,13 @@
 
     python -m tests.bulk.fifty_client ENGINE READ_SECONDS RETRIES < ORIGINS
 
-The origins are JSON: `http://host:port#kind` to the number of URLs.
+The origins are JSON: `http://host:port#kind` to the number of URLs. `ENGINE` is that of `fetch`, or
+`workers` for two worker processes.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -43,13 +45,16 @@ def main() -> None:
     began = time.monotonic()
     healthy_seconds = 0.0
     cpu = time.process_time()
+    is_spread = sys.argv[1] == "workers"
+    executor = bulk.Workers(2) if is_spread else None
     with bulk.fetch(
         urls(),
         jobs=64,
         per_host=6,
         retries=int(sys.argv[3]),
         timeout=Timeout(connect=2, read=float(sys.argv[2])),
-        engine=sys.argv[1],  # type: ignore[arg-type]
+        engine="auto" if is_spread else sys.argv[1],  # type: ignore[arg-type]
+        executor=executor,
     ) as results:
         for result in results:
             origin = bases[result.url.rpartition("/")[0]]
@@ -57,6 +62,9 @@ def main() -> None:
             if origin in healthy:
                 healthy_seconds = time.monotonic() - began
         engine = results.engine
+    if executor is not None:
+        executor.shutdown()
+        gc.collect()
     print(
         json.dumps(
             {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,12 +89,23 @@ def test_a_worker_without_pooledhttp_is_named(tmp_path: Path) -> None:
     """Before anything is asked of it."""
     (tmp_path / "pooledhttp").mkdir()
     (tmp_path / "pooledhttp" / "__init__.py").write_text("raise ModuleNotFoundError('not here')")
-    env = {"PYTHONPATH": str(tmp_path)}
-    cluster = distributed.LocalCluster(
-        n_workers=0, threads_per_worker=1, processes=True, dashboard_address=None, env=env
-    )
-    with cluster, distributed.Client(cluster) as client:
-        cluster.scale(1)
-        client.wait_for_workers(1)
-        with pytest.raises(bulk.WorkerMismatch, match=r"the worker tcp://.* cannot load"):
-            bulk.fetch(["http://127.0.0.1:9/"], executor=client)
+    cluster = distributed.LocalCluster(n_workers=0, processes=True, dashboard_address=None)
+    # By its command: a worker that the cluster starts takes over the path of this process.
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    with (
+        cluster,
+        distributed.Client(cluster) as client,
+        subprocess.Popen(
+            [*command, "--no-nanny", "--no-dashboard", "--nthreads", "1"],
+            env=environment,
+            cwd=tmp_path,
+            stderr=subprocess.DEVNULL,
+        ) as worker,
+    ):
+        try:
+            client.wait_for_workers(1)
+            with pytest.raises(bulk.WorkerMismatch, match=r"the worker tcp://.* cannot load"):
+                bulk.fetch(["http://127.0.0.1:9/"], executor=client)
+        finally:
+            worker.terminate()

@@ -63,7 +63,14 @@ def running_fifty() -> Iterator[Fifty]:
             process.terminate()
 
 
-def check(fifty: Fifty, found: Any, urls_of: dict[str, int], *, keeps_retries: bool) -> None:
+def check(
+    fifty: Fifty,
+    found: Any,
+    urls_of: dict[str, int],
+    *,
+    keeps_retries: bool,
+    most_kept: int = 0,
+) -> None:
     """Every URL has its outcome, no limit was passed, and nothing is left open."""
     by_kind: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     for origin, outcomes in found["outcomes"].items():
@@ -80,7 +87,7 @@ def check(fifty: Fifty, found: Any, urls_of: dict[str, int], *, keeps_retries: b
     total, origins = fifty.counts()
     assert total["most"] <= 64
     assert max(origin["most"] for origin in origins) <= 6
-    assert found["descriptors"][0] == found["descriptors"][1]
+    assert 0 <= found["descriptors"][1] - found["descriptors"][0] <= most_kept
     assert found["memory"] < 150 * 1024 * 1024
 
 
@@ -91,6 +98,17 @@ def test_some_urls_over_fifty_origins(engine: str) -> None:
     with running_fifty() as fifty:
         found = fifty.run(engine, urls_of, seconds=1.0, retries=1)
         check(fifty, found, urls_of, keeps_retries=False)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_limits_hold_over_worker_processes() -> None:
+    """As the servers count, with hosts that refuse, pause, reset and lie still."""
+    urls_of = dict.fromkeys(KINDS, 200) | {"silent": 6}
+    with running_fifty() as fifty:
+        found = fifty.run("workers", urls_of, seconds=1.0, retries=4)
+        # multiprocessing keeps some pipes of its processes; none is of a connection.
+        check(fifty, found, urls_of, keeps_retries=True, most_kept=16)
 
 
 @pytest.mark.long

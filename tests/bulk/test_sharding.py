@@ -45,6 +45,26 @@ def records(directory: Path) -> dict[str, tuple[str | None, str | None]]:
         return {each.url: (each.name, each.digest) for each in run}
 
 
+def test_the_command_counts_a_list_once_for_its_shard(
+    listed: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hosts, and then what of it is in the shard; the download does not count again."""
+    path, _ = listed
+    read: list[object] = []
+    real = bulk.UrlList.peek_rest
+
+    def peek_rest(self: bulk.UrlList) -> Iterator[bulk.Item]:
+        read.append(self)
+        return real(self)
+
+    monkeypatch.setattr(bulk.UrlList, "peek_rest", peek_rest)
+    arguments = ["fetch", "-i", str(path), "-q", "-d", str(tmp_path / "out"), "--shard", "1/2"]
+    assert main([*arguments, "--failures", str(tmp_path / "failures.txt")]) == 0
+    assert len(read) <= 3  # the third time for the list of failures
+    with bulk.Run(tmp_path / "out") as run:
+        assert 0 < sum(run.counts().values()) < 40
+
+
 def test_the_union_of_shards_is_one_run(
     listed: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
