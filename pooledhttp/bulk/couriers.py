@@ -17,7 +17,7 @@ from pooledhttp.bulk.fetching import Work
 from pooledhttp.bulk.folder import ForeignFile
 from pooledhttp.bulk.granted import Leg
 from pooledhttp.bulk.jobs import Job
-from pooledhttp.bulk.portable import pack_job
+from pooledhttp.bulk.portable import pack_job, result_of
 from pooledhttp.bulk.report import DownloadResult, Result, error_text
 from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.stopping import RunStopped, ends_run
@@ -130,7 +130,7 @@ class DownloadCourier:
         if home.problem is not None:
             workspace.not_refreshed[row.id] = home.problem
         path = None if row.name is None else workspace.folder.path / row.name
-        result = replace(home.result, job=work.job, path=path)
+        result = result_of(home.outcome, work.job, row.name, path)
         if home.part is None or done is None:
             return result
         assert row.name is not None

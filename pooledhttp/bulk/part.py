@@ -31,6 +31,9 @@ class Part:
     mark: str
     replaces: int | None = None
 
+    def __reduce__(self) -> tuple[type[Part], tuple[object, ...]]:
+        return Part, (self.row, self.total, self.mark, self.replaces)
+
     @property
     def file_name(self) -> str:
         """Its name in `parts/`."""

@@ -12,20 +12,24 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.report import DownloadResult, Result
+from pooledhttp.bulk.rows import State
 
 if TYPE_CHECKING:
     from pooledhttp.sessions import Session
 
 __all__ = [
+    "Outcome",
     "check_session",
     "dumps_portably",
     "pack_job",
     "packed_download",
     "packed_result",
+    "result_of",
     "why_job_cannot_travel",
     "why_not",
 ]
@@ -125,12 +129,52 @@ def packed_result(result: Result) -> bytes:
     raise AssertionError("a result of texts can be pickled")
 
 
-def packed_download(result: DownloadResult) -> DownloadResult:
-    """Return a result of `download` as it is sent back: without job and path."""
+class Outcome(NamedTuple):
+    """A result of `download` without its job, and without URL, name and path, which go by that.
+
+    In the order of the fields of `DownloadResult`.
+    """
+
+    state: State
+    is_new: bool
+    status: int | None
+    problem: str | None
+    kind: str | None
+    number: int
+    attempts: int
+    elapsed: float
+    size: int
+    digest: str | None
+    etag: str | None
+    last_modified: str | None
+    error: Exception | None
+
+
+def packed_download(result: DownloadResult) -> Outcome:
+    """Return what goes home of a result of `download`."""
     error = result.error
     if error is not None and why_not(error, dumps_portably) is not None:
         error = None  # kind and problem say what it was
-    return replace(result, job=None, path=None, error=error)
+    return Outcome(
+        result.state,
+        result.is_new,
+        result.status,
+        result.problem,
+        result.kind,
+        result.index,
+        result.attempts,
+        result.elapsed,
+        result.size,
+        result.digest,
+        result.etag,
+        result.last_modified,
+        error,
+    )
+
+
+def result_of(outcome: Outcome, job: Job, name: str | None, path: Path | None) -> DownloadResult:
+    """Return the result of a job that has come home."""
+    return DownloadResult(job.url, outcome[0], name, path, *outcome[1:], job)
 
 
 def _whole(result: Result) -> Result:
