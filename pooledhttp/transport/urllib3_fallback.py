@@ -1,25 +1,36 @@
-"""Sends requests over urllib3's own pools, in two cases.
+"""Sends requests over urllib3's own pools, in three cases.
 
 A subclass of the adapter returns such a pool. `send_over_urllib3` uses it as requests would.
 
 A test has patched urllib3. vcrpy replaces `HTTPConnectionPool.ConnectionCls` while a cassette is in
 use; pook and many tests replace `HTTPConnectionPool.urlopen`. With requests such a patch catches
-every request, so that none reaches the network. So while these attributes differ from those at the
-import of this module, requests go over urllib3's own pools, with the settings that ours would have
-used. The same is done while the socket class is a mock (mocket), because only urllib3's connections
-can use the objects of the mock.
+every request, so that none reaches the network. So while these attributes are not urllib3's own,
+requests go over urllib3's own pools, with the settings that ours would have used. The same is done
+while the socket class is a mock (mocket), because only urllib3's connections can use the objects of
+the mock.
+
+A program has replaced a method below them: `HTTPConnection.connect` to set options of the socket,
+`_make_request` to note the address of the peer, `send` to print what goes out, `HTTPResponse.read`
+to take a body that is cut short. urllib3's pools call the method. Here one pool is kept for each of
+ours, so that connections are used again as with requests.
 """
 
 from __future__ import annotations
 
 import logging
+from http.client import HTTPResponse
+from operator import attrgetter
+from types import FunctionType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from urllib3 import ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
 from pooledhttp.network import UNIX_SCHEME, is_socket_mocked
+from pooledhttp.runtime import register_fork_reset
 from pooledhttp.transport.facade_settings import TLS_SETTINGS
 from pooledhttp.transport.urllib3_face import PoolFacade
 from pooledhttp.transport.urllib3_settings import urllib3_timeout
@@ -28,41 +39,123 @@ __all__ = ["is_urllib3_patched", "send_over_urllib3", "urllib3_pool"]
 
 logger = logging.getLogger("pooledhttp.transport")
 
-_URLOPEN = HTTPConnectionPool.urlopen
-_PLAIN = HTTPConnectionPool.ConnectionCls
-_SECURE = HTTPSConnectionPool.ConnectionCls
-
 #: Settings of a `PoolFacade` that urllib3's pools take under the same name, whatever the scheme.
 _PLAIN_SETTINGS = ("source_address", "socket_options")
 
+# What a request of requests passes through. The secure classes inherit from the others, so a method
+# that is replaced in one of those is seen in them.
+_of_pool = attrgetter("ConnectionCls", "urlopen", "_make_request", "_get_conn", "_new_conn")
+_of_connection = attrgetter("connect", "_new_conn", "request", "getresponse", "putheader", "send")
+_of_response = attrgetter("begin", "read", "_read_status")
+
+_Steps = tuple[Any, ...]
+
+# Those of an unchanged urllib3, once they were seen. A program may replace some before this import.
+_own_plain: _Steps = (None, None)
+_own_pool: _Steps = ()
+_own_connection: _Steps = ()
+_own_response: _Steps = ()
+
 
 def is_urllib3_patched() -> bool:
-    """Whether urllib3's pools, or the sockets below them, have been replaced since the import."""
-    return is_socket_mocked() or not (
-        HTTPConnectionPool.urlopen is _URLOPEN
-        and HTTPSConnectionPool.urlopen is _URLOPEN
-        and HTTPConnectionPool.ConnectionCls is _PLAIN
-        and HTTPSConnectionPool.ConnectionCls is _SECURE
+    """Whether urllib3's pools, or what is below them, differ from how they were defined."""
+    if (  # written out: each request asks
+        HTTPConnectionPool.ConnectionCls is _own_plain[0]
+        and HTTPConnection.connect is _own_plain[1]
+        and _of_pool(HTTPSConnectionPool) == _own_pool
+        and _of_connection(HTTPSConnection) == _own_connection
+        and _of_response(HTTPResponse) == _own_response
+    ):
+        return is_socket_mocked()
+    return not _are_all_own() or is_socket_mocked()
+
+
+def _are_all_own() -> bool:
+    """Whether all steps are urllib3's; they are remembered then."""
+    global _own_plain, _own_pool, _own_connection, _own_response
+    steps = _steps()
+    if not all(map(_is_own, steps)):
+        return False
+    _own_plain = (HTTPConnectionPool.ConnectionCls, HTTPConnection.connect)
+    _own_pool = _of_pool(HTTPSConnectionPool)
+    _own_connection = _of_connection(HTTPSConnection)
+    _own_response = _of_response(HTTPResponse)
+    return True
+
+
+def _steps() -> _Steps:
+    return (
+        HTTPConnectionPool.ConnectionCls,
+        *_of_pool(HTTPSConnectionPool),
+        HTTPConnection.connect,
+        *_of_connection(HTTPSConnection),
+        *_of_response(HTTPResponse),
     )
+
+
+def _is_own(step: Any) -> bool:
+    """Whether a class or function is defined in urllib3 or http.client, and not wrapped."""
+    if isinstance(step, type):
+        return step in (HTTPConnection, HTTPSConnection)
+    if type(step) is not FunctionType:
+        return False
+    home = str(step.__globals__.get("__name__"))
+    return home.startswith(("urllib3.", "http.client"))
+
+
+def _are_pools_replaced(steps: _Steps) -> bool:
+    """Whether a test has put its own pool or connections in the place of urllib3's."""
+    return is_socket_mocked() or not all(map(_is_own, steps[:3]))
+
+
+class _KeptPools:
+    """The pools of urllib3 that serve while methods are replaced; each ends with its facade."""
+
+    def __init__(self) -> None:
+        self._pools: WeakKeyDictionary[PoolFacade, tuple[_Steps, dict[str, Any], Any]] = (
+            WeakKeyDictionary()
+        )
+        register_fork_reset(self)
+
+    def find(self, conn: PoolFacade, steps: _Steps, settings: dict[str, Any]) -> Any:
+        """Return the pool made for the same methods and settings, or make it."""
+        kept = self._pools.get(conn)
+        if kept is None or kept[:2] != (steps, settings):
+            pool = _make_pool(conn, settings | {"maxsize": 10})
+            kept = self._pools[conn] = steps, settings, pool
+        return kept[2]
+
+    def reset_after_fork(self) -> None:
+        """Forget the pools: their connections are those of the parent."""
+        self._pools = WeakKeyDictionary()
+
+
+_kept_pools = _KeptPools()
 
 
 def urllib3_pool(conn: PoolFacade) -> Any:
     """Make a pool of urllib3 with the destination and settings of `conn`.
 
     Returns:
-        A new pool each time, so that a patch never finds a connection made before it. For SOCKS
+        A new pool each time that pools or connections are replaced, so that a patch never finds a
+        connection made before it; the pool of the last time while only methods are. For SOCKS
         proxies and Unix sockets, to which such patches do not apply, `conn` itself.
     """
-    if conn.scheme == UNIX_SCHEME:
+    if conn.scheme == UNIX_SCHEME or (conn.proxy is not None and conn.proxy.is_socks):
         return conn
     names: tuple[str, ...] = _PLAIN_SETTINGS
     if conn.scheme == "https":
         names = (*_PLAIN_SETTINGS, *sorted(TLS_SETTINGS))
     given = {name: getattr(conn, name) for name in names}
     settings = {name: value for name, value in given.items() if value is not None}
+    steps = _steps()
+    if _are_pools_replaced(steps):
+        return _make_pool(conn, settings)
+    return _kept_pools.find(conn, steps, settings)
+
+
+def _make_pool(conn: PoolFacade, settings: dict[str, Any]) -> Any:
     if conn.proxy is not None:
-        if conn.proxy.is_socks:
-            return conn
         manager = ProxyManager(
             conn.proxy.origin,
             proxy_headers=dict(conn.proxy.headers),

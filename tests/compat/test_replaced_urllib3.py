@@ -1,0 +1,124 @@
+"""Programs replace methods of urllib3 and http.client, and rely on it that requests calls them."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable
+from http.client import HTTPResponse, IncompleteRead
+from typing import Any
+
+import pytest
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool
+
+from tests.support.certificates import Authority
+from tests.support.commands import run_python
+from tests.support.scripted import ScriptedServer, answering, once, respond
+
+TIMEOUT = 20
+
+STEPS = [
+    (HTTPConnection, "connect"),
+    (HTTPConnection, "_new_conn"),
+    (HTTPConnection, "request"),
+    (HTTPConnection, "getresponse"),
+    (HTTPConnection, "putheader"),
+    (http.client.HTTPConnection, "send"),
+    (HTTPConnectionPool, "urlopen"),
+    (HTTPConnectionPool, "_make_request"),
+    (HTTPConnectionPool, "_get_conn"),
+    (HTTPResponse, "begin"),
+    (HTTPResponse, "_read_status"),
+]
+
+
+@pytest.fixture
+def replace(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[object]]:
+    """Replaces a method by one that notes on what it was called, and calls it."""
+
+    def replace(owner: Any, name: str) -> list[object]:
+        original = getattr(owner, name)
+        called: list[object] = []
+
+        def noting(self: object, *args: Any, **kwargs: Any) -> Any:
+            called.append(self)
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(owner, name, noting)
+        return called
+
+    return replace
+
+
+@pytest.mark.parametrize(("owner", "name"), STEPS, ids=[name for _, name in STEPS])
+def test_a_replaced_method_is_called(
+    http: Any, replace: Callable[..., list[object]], owner: Any, name: str
+) -> None:
+    """Also on a session that has sent requests before, and the connection is used again."""
+    with ScriptedServer(answering(respond(b"ok"))) as server, http.Session() as session:
+        session.get(server.url(), timeout=TIMEOUT)
+        called = replace(owner, name)
+        session.close()
+        for _ in range(2):
+            assert session.post(server.url(), data=b"x", timeout=TIMEOUT).content == b"ok"
+        assert called
+        if name != "urlopen":  # a test's: each request has its own connection
+            assert len(server.connections) == 2
+    called.clear()
+
+
+def test_a_replaced_connect_sees_the_socket_of_tls(
+    http: Any, replace: Callable[..., list[object]], authority: Authority
+) -> None:
+    """Programs set options of the socket there, or read the certificate."""
+    called = replace(HTTPSConnection, "connect")
+    context = authority.server_context()
+    with ScriptedServer(answering(respond(b"ok")), tls=context) as server:
+        with http.Session() as session:
+            session.verify = authority.bundle
+            for _ in range(2):
+                assert session.get(server.url(host="localhost"), timeout=TIMEOUT).ok
+            (connection,) = called
+            assert connection.sock.getpeercert()  # type: ignore[attr-defined]
+
+
+def test_a_replaced_read_takes_a_body_that_is_cut_short(
+    http: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way in which many programs read from servers that lie about the length."""
+    read = HTTPResponse.read
+
+    def forgiving(self: HTTPResponse, *args: Any) -> bytes:
+        try:
+            return read(self, *args)
+        except IncompleteRead as error:
+            return error.partial
+
+    monkeypatch.setattr(HTTPResponse, "read", forgiving)
+    with ScriptedServer(once(respond(b"part", length=9))) as server:
+        assert http.get(server.url(), stream=True, timeout=TIMEOUT).raw.read() == b"part"
+
+
+EARLY = """
+import urllib3
+class Replaced(Exception): pass
+def urlopen(*args, **kwargs): raise Replaced
+import {package} as http
+real, urllib3.HTTPConnectionPool.urlopen = urllib3.HTTPConnectionPool.urlopen, urlopen
+try:
+    http.get("http://127.0.0.1:1/")
+except Replaced:
+    print("called")
+urllib3.HTTPConnectionPool.urlopen = real
+try:
+    http.get("http://127.0.0.1:1/")
+except http.ConnectionError as error:
+    print("Dial" in repr(error.args[0]))
+"""
+
+
+@pytest.mark.parametrize(("package", "is_ours"), [("requests", False), ("pooledhttp", True)])
+def test_a_method_replaced_before_the_first_request(package: str, is_ours: bool) -> None:
+    """It is seen, and that it has ended as well."""
+    done = run_python("-c", EARLY.format(package=package))
+    assert done.stdout.split() == ["called", str(is_ours)], done.stderr
