@@ -238,6 +238,7 @@ class Overlay:
 #: What SQLite's primary result codes mean here.
 _FULL = 13
 _IO_ERROR = 10
+_MOVED = 8 | 4 << 8  # read-only, because the file is not where it was
 _BROKEN = {11, 26}  # malformed, not a database
 
 
@@ -252,9 +253,15 @@ def errors(path: str) -> Iterator[None]:
 
 def as_os_error(exc: sqlite3.Error, path: str) -> OSError:
     """Return what an error of SQLite means; `errno` is ENOSPC when the disk is full."""
-    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    extended = getattr(exc, "sqlite_errorcode", 0)
+    code = extended & 0xFF
     if code == _FULL or (code == _IO_ERROR and _is_disk_full(path)):
         return OSError(ENOSPC, os.strerror(ENOSPC), path)
+    if extended == _MOVED:
+        return JournalError(
+            f"{path} was removed or replaced while it was open. Run again with --rebuild, which"
+            " takes over the files that are there."
+        )
     if code in _BROKEN:
         return JournalError(
             f"{path} is broken ({exc}). Move it away and run again with --rebuild, which takes over"

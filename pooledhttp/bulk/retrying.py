@@ -16,6 +16,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from errno import EMFILE, ENFILE
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -134,6 +135,8 @@ def _is_passing(error: BaseException) -> bool:
         return False
     if isinstance(error, HTTPError) and not isinstance(error, RequestException):
         return True
+    if isinstance(error, OSError) and error.errno in (EMFILE, ENFILE):
+        return True  # other downloads give their descriptors back
     if not isinstance(error, (ConnectionError, TimeoutError, ChunkedEncodingError, RetryError)):
         return False
     for cause in causes(error):

@@ -176,6 +176,13 @@ def test_a_text_that_cannot_be_stored_is_refused_at_once(journal: Journal) -> No
     assert list(journal.rows()) == [row]
 
 
+def test_a_journal_that_was_removed_is_told(journal: Journal) -> None:
+    """By the next change, with what to do."""
+    os.unlink(journal.path)
+    with pytest.raises(JournalError, match="was removed.*--rebuild"):
+        add(journal, "http://h/a")
+
+
 @pytest.mark.parametrize("format", [1, 2, 3])
 def test_a_journal_of_an_older_format_is_changed(
     journal: Journal, tmp_path: Path, format: int

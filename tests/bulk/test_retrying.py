@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 from types import SimpleNamespace
@@ -92,6 +93,7 @@ def caused(error: Exception, cause: BaseException) -> Exception:
         (exceptions.TooManyRedirects(), False),
         (exceptions.PoolClosed(), False),
         (OSError("disk"), False),
+        (OSError(errno.EMFILE, "no descriptor"), True),
         (ValueError(), False),
     ],
 )
