@@ -79,7 +79,7 @@ def apply_changes(db: sqlite3.Connection, changes: Iterable[Update]) -> None:
     """Write changes, at most one for each row, to the database."""
     groups: dict[_Pattern, list[_Values]] = {}
     for change in changes:
-        _put(groups, change)
+        _put(groups, change[1:] + change[:1])  # as the statement wants them: the number last
     for pattern, rows in groups.items():
         db.executemany(_update_statement(pattern), rows)
 
@@ -103,9 +103,8 @@ def _insert_statement(is_null: _Pattern) -> str:
 
 @lru_cache(maxsize=256)
 def _update_statement(is_null: _Pattern) -> str:
-    number = 1
-    settings = []
-    for name, null in zip(Update._fields[1:], is_null[1:], strict=True):
-        number += not null
-        settings.append(f"{name}=NULL" if null else f"{name}=?{number}")
-    return f"UPDATE jobs SET {', '.join(settings)} WHERE id=?1"
+    settings = [
+        f"{name}=NULL" if null else f"{name}=?"
+        for name, null in zip(Update._fields[1:], is_null[:-1], strict=True)
+    ]
+    return f"UPDATE jobs SET {', '.join(settings)} WHERE id=?"
