@@ -77,8 +77,13 @@ class ReadSide:
         sock = self.sock
         while True:
             poll = self._blocking_poll
-            if poll is not None and deadline.at == inf and sock.fileno() == self._descriptor:
-                poll()  # the lines of `_wait_to_read`, repeated here to save a call
+            if deadline.at == inf:  # the lines of `_wait_to_read`, repeated here to save a call
+                if poll is None:
+                    self._wait(sock, True, False, deadline)
+                elif sock.fileno() == self._descriptor:
+                    poll()
+                else:
+                    self._wait_to_read(deadline)
             elif deadline.expired or not self._wait_to_read(deadline):
                 raise TimeoutError("nothing arrived in time")
             try:
