@@ -133,10 +133,8 @@ class Connection(ResponseSide):
         head = b"".join((method, b" ", request.target, b" HTTP/1.1\r\n", checked.block))
         if HTTPConnection.debuglevel > 0:
             print_sent(head)
-        if body is None and checked.length == 0:
-            is_sent = self._write(head, plan)
-        else:
-            is_sent = self._send_with_body(request, head, plan)
+        has_body = body is not None or checked.length != 0
+        is_sent = self._send_with_body(request, head, plan) if has_body else self._write(head, plan)
         self._may_persist = is_sent and not checked.says_close
         self.state = _AWAITING  # from SENDING: an error has left this method before
 

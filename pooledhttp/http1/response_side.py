@@ -108,10 +108,24 @@ class ResponseSide:
             BadResponse: What came is not HTTP/1.x, or exceeds the limits.
             ConflictingLength: The head does not give exactly one length.
         """
-        if self._head is None and not (self.progress.got_bytes and self._parse_head()):
-            self._receive_head(plan)
-        head, body = self._head, self._body
-        assert head is not None
+        head = self._head
+        if head is None and self.progress.got_bytes:
+            self._parse_head()
+            head = self._head
+        while head is None:
+            wait = plan.total if plan.read is None else plan.total.sooner(plan.read)
+            try:
+                data = self.stream.recv(RECV_BYTES, wait)
+            except TimeoutError as error:
+                raise errors.recv_timeout(self.progress, plan, "head") from error
+            except OSError as error:
+                raise errors.connection_broken(self.progress, error, "head") from error
+            if self._reader is None:
+                self._parse_first(data)
+            else:
+                self._parse_head(data)
+            head = self._head
+        body = self._body
         if HTTPConnection.debuglevel > 0:
             print_head(head)
         if body is None:
@@ -123,20 +137,6 @@ class ResponseSide:
         if body.has_ended and not body.pieces:
             self._finish(head, body)
         return head
-
-    def _receive_head(self, plan: TimeoutPlan) -> None:
-        """Wait for bytes until the final head has been found."""
-        has_found = False
-        while not has_found:
-            wait = plan.total if plan.read is None else plan.total.sooner(plan.read)
-            try:
-                data = self.stream.recv(RECV_BYTES, wait)
-            except TimeoutError as error:
-                raise errors.recv_timeout(self.progress, plan, "head") from error
-            except OSError as error:
-                raise errors.connection_broken(self.progress, error, "head") from error
-            is_first = self._reader is None
-            has_found = self._parse_first(data) if is_first else self._parse_head(data)
 
     def _parse_head(self, data: bytes | None = None, *, stops_at_interim: bool = False) -> bool:
         """Parse what has been read; tell whether the final head has been found.

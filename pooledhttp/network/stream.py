@@ -134,7 +134,10 @@ class Stream(ReadSide):
         Returns:
             True for data, an end of stream or an error. False if nothing has arrived.
         """
-        return self.is_closed or not self._is_quiet()
+        poll = self._poll
+        if poll is None or self.is_closed or self.sock.fileno() != self._descriptor:
+            return self.is_closed or not self._is_quiet()
+        return bool(poll.poll(0))  # the lines of `_is_quiet`, repeated here to save a call
 
     def remember_session(self) -> None:
         """Keep the TLS session, which shortens the handshake of the next connection.

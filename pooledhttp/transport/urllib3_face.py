@@ -108,16 +108,13 @@ class PoolFacade(FacadeSettings):
             urllib3.exceptions.HTTPError: It failed; `MaxRetryError` if the policy gave up.
             PoolTimeout: No connection became free in time.
         """
-        adapter = self.adapter
-        destination = self._destination(call.target)
+        adapter, target, known = self.adapter, call.target, self._destinations
+        is_known = known and target[:1] == "/"
+        destination = known[0] if is_known else self._find_destination(target)
         return send(call, destination, adapter.view.manager, adapter.replay, self)
 
-    def _destination(self, target: str) -> Destination:
-        """Return where a request goes; kept unless the request line has a whole URL."""
-        is_plain = target[:1] == "/"
-        known = self._destinations
-        if is_plain and known:
-            return known[0]
+    def _find_destination(self, target: str) -> Destination:
+        """Find where a request goes; keep it unless the request line has a whole URL."""
         is_forwarded = self.is_forwarded(target)
         found = Destination(
             self.route(is_forwarded=is_forwarded),
@@ -126,8 +123,8 @@ class PoolFacade(FacadeSettings):
             is_forwarded,
             self._requests,
         )
-        if is_plain:
-            known.append(found)
+        if target[:1] == "/":
+            self._destinations.append(found)
         return found
 
     def urlopen(
