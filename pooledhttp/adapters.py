@@ -568,16 +568,26 @@ class HTTPAdapter(BaseAdapter):
         started = monotonic()
         conn = target = None
         is_prepared = False
+        is_ours = _DEFINED.are_used_by(self)
         try:
-            conn = self._connection_for(request, verify, proxies, cert)
-            if transport.is_urllib3_patched() and isinstance(conn, transport.PoolFacade):
+            conn = self._connection_for(request, verify, proxies, cert, is_ours)
+            is_pool = isinstance(conn, transport.PoolFacade)
+            if transport.is_urllib3_patched() and is_pool:
                 conn = transport.urllib3_pool(conn)
-            target = self.request_url(request, proxies)
-            self.add_headers(
-                request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
-            )
+                is_pool = isinstance(conn, transport.PoolFacade)
+            is_direct = is_ours and not proxies
+            target = request.path_url if is_direct else self.request_url(request, proxies)
+            if not is_ours:
+                self.add_headers(
+                    request,
+                    stream=stream,
+                    timeout=timeout,
+                    verify=verify,
+                    cert=cert,
+                    proxies=proxies,
+                )
             is_prepared = True
-            if isinstance(conn, transport.PoolFacade):
+            if is_pool:
                 raw = self._send_over_pool(conn, request, target, stream, timeout)
             else:
                 send = partial(
@@ -608,7 +618,7 @@ class HTTPAdapter(BaseAdapter):
             return self.build_response(request, raw)
         seconds = raw.arrived_at - started
         try:
-            if translation is OURS and _builds_as_defined(self):
+            if translation is OURS and _builds_as_defined(self, is_ours):
                 response = Response.arrived(raw, request, self, started)
             else:
                 response = self.build_response(request, raw.raw())
@@ -616,7 +626,8 @@ class HTTPAdapter(BaseAdapter):
         except BaseException:
             raw.reader.close()
             raise
-        self._report(conn, request.method, target, seconds, status=raw.status)
+        if self._settings.view.manager.listeners:
+            self._report(conn, request.method, target, seconds, status=raw.status)
         return response
 
     def _report(
@@ -649,17 +660,22 @@ class HTTPAdapter(BaseAdapter):
         return conn.route(is_forwarded=not self.request_url(request, proxies).startswith("/"))
 
     def _connection_for(
-        self, request: Any, verify: Any, proxies: Mapping[str, str] | None, cert: Any
+        self,
+        request: Any,
+        verify: Any,
+        proxies: Mapping[str, str] | None,
+        cert: Any,
+        is_ours: bool = False,
     ) -> Any:
         """Return the pool for a request, remembered as long as no extension point is overridden."""
-        if not _CONNECTING.are_used_by(
-            self
-        ):  # a subclass, a patch or this instance has its own way
+        if not (is_ours or _CONNECTING.are_used_by(self)):
+            # A subclass, a patch or this instance has its own way.
             return self._find_connection(request, verify, proxies, cert)
         facades = self._facades
         url = request.url
         proxy = select_proxy(url, proxies) if proxies else None
-        cert = tuple(cert) if isinstance(cert, list) else cert
+        if type(cert) is list:
+            cert = tuple(cert)
         end = url.find("/", url.find("//") + 2)  # a URL set by hand may have no path
         key = (url if end < 0 else url[:end], verify, cert, proxy)
         if cert is None and proxy is None and url[:5] == "http:":
@@ -667,11 +683,13 @@ class HTTPAdapter(BaseAdapter):
         else:
             files = transport.file_states(verify, cert)
         known, files_then = facades.find(self.poolmanager, key)
-        if known is not None and files != files_then and known.scheme == "https":
-            # What was verified by the old files proves nothing about the new ones.
-            self._settings.view.manager.evict_routes(known.known_routes)
-        if known is not None and files == files_then and None not in files:
-            return known
+        if known is not None:
+            if files == files_then:
+                if None not in files:
+                    return known
+            elif known.scheme == "https":
+                # What was verified by the old files proves nothing about the new ones.
+                self._settings.view.manager.evict_routes(known.known_routes)
         conn = self._find_connection(request, verify, proxies, cert)
         if isinstance(conn, transport.PoolFacade) and "@" not in key[0]:
             facades.keep(key, conn, files)
@@ -762,6 +780,19 @@ _CONNECTING = Originals(
     "proxy_headers",
 )
 _BUILDING = Originals(HTTPAdapter, "build_response")
+#: All methods that are not called where it is known what they would do: most adapters have them as
+#: they are here, and one look tells that.
+_DEFINED = Originals(
+    HTTPAdapter,
+    "get_connection_with_tls_context",
+    "build_connection_pool_key_attributes",
+    "cert_verify",
+    "proxy_manager_for",
+    "proxy_headers",
+    "request_url",
+    "add_headers",
+    "build_response",
+)
 #: What `build_response` calls by the names in this module, which programs may replace.
 _BUILT_WITH = (
     CaseInsensitiveDict,
@@ -771,15 +802,20 @@ _BUILT_WITH = (
 )
 
 
-def _builds_as_defined(adapter: HTTPAdapter) -> bool:
-    """Whether what `build_response` does to a response is known, so that it need not be called."""
+def _builds_as_defined(adapter: HTTPAdapter, is_ours: bool) -> bool:
+    """Whether what `build_response` does to a response is known, so that it need not be called.
+
+    Args:
+        adapter: The adapter.
+        is_ours: Whether it is known to have the method that is defined here.
+    """
     found = (
         CaseInsensitiveDict,
         extract_cookies_to_jar,
         get_encoding_from_headers,
         response_class_for,
     )
-    return found == _BUILT_WITH and _BUILDING.are_used_by(adapter)
+    return found == _BUILT_WITH and (is_ours or _BUILDING.are_used_by(adapter))
 
 
 def session_pool(session: object) -> transport.PoolView:

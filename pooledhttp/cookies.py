@@ -575,6 +575,28 @@ def get_cookie_header(jar: CookieJar, request: _Sent) -> str | None:
     return header
 
 
+def _new_jar(policy: CookiePolicy | None) -> RequestsCookieJar:
+    """Make an empty jar; its lock is made when it is needed, as few jars of requests need one."""
+    if policy is None or not _MAKING.are_in(RequestsCookieJar) or CookieJar.__init__ is not _INIT:
+        return RequestsCookieJar(policy)
+    jar = RequestsCookieJar.__new__(RequestsCookieJar)
+    jar._policy = policy
+    jar._cookies = {}
+    return jar
+
+
+#: How a jar is made.
+_MAKING = Originals(RequestsCookieJar, "__init__")
+_INIT = CookieJar.__init__
+
+
+def empty_like(jar: Any) -> RequestsCookieJar | None:
+    """Return an empty jar with the policy of `jar`; `None` if that may have cookies."""
+    if type(jar) is not RequestsCookieJar or jar._cookies:
+        return None
+    return _new_jar(jar._policy)
+
+
 def jar_for(jar: Any, url: str, host: str | bytes | None = None) -> Any:
     """Return a jar with copies of the cookies that a request may carry, and the same policy.
 
@@ -587,7 +609,7 @@ def jar_for(jar: Any, url: str, host: str | bytes | None = None) -> Any:
         host: The `Host` field of the request, if it has one.
     """
     policy = getattr(jar, "_policy", None)
-    picked = RequestsCookieJar(policy)
+    picked = _new_jar(policy)
     if type(jar) is RequestsCookieJar and not jar._cookies:
         return picked
     if type(jar) is not RequestsCookieJar or not goes_by_domain(policy):
@@ -613,7 +635,8 @@ def _site(url: str | bytes, host: str | bytes | None) -> Site:
         host: The `Host` field of the request, if it has one.
     """
     # A URL with a password is not kept in memory longer than its request.
-    return _read_site(url, host) if "@" in _text(url) else _remembered_site(url, host)
+    is_secret = "@" in url if type(url) is str else "@" in _text(url)
+    return _read_site(url, host) if is_secret else _remembered_site(url, host)
 
 
 def _read_site(url: str | bytes, host: str | bytes | None) -> Site:

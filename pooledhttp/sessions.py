@@ -19,6 +19,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from http import cookiejar as cookielib
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from urllib.parse import urljoin, urlparse
 
@@ -49,6 +50,7 @@ from pooledhttp.client import (
 from pooledhttp.cookies import (
     RequestsCookieJar,
     cookiejar_from_dict,
+    empty_like,
     extract_cookies_to_jar,
     jar_for,
     merge_cookies,
@@ -80,9 +82,11 @@ from pooledhttp.message import (
     UrlInput,
     can_rewind,
     canonical_url,
+    copy_of_valid,
     default_headers,
     discard_body,
     get_auth_from_url,
+    is_preparing_as_defined,
     requote_uri,
     rewind_body,
     to_key_val_list,
@@ -168,6 +172,18 @@ preferred_clock = time.perf_counter
 #: mounted, since programs look through what is. Empty while `requests` means this package: code
 #: written for it may rely on an error where nothing is mounted.
 ALSO_SERVED = {f"{UNIX_SCHEME}://": "http://"}
+
+#: The hooks of most sessions and requests.
+_NO_HOOKS: dict[str, list[Hook]] = default_hooks()
+
+#: Where a session has adapters unless others are mounted.
+_USUAL_PREFIXES = frozenset({"https://", "http://"})
+
+#: The classes of a timeout that is handed to the adapter as it is.
+_LIMITS = (type(None), int, float, tuple)
+
+#: The arguments of an adapter that a session has settings for.
+_GIVEN = frozenset({"stream", "timeout", "verify", "cert", "proxies"})
 
 #: Headers that describe a body, and go when it goes.
 _BODY_HEADERS = ("Content-Length", "Content-Type", "Transfer-Encoding")
@@ -538,32 +554,98 @@ class Session(SessionRedirectMixin):
         Raises:
             RequestException: Something in it cannot be sent; the class says what.
         """
-        headers = merge_setting(request.headers, self.headers, dict_class=CaseInsensitiveDict)
-        if getattr(self.cookies, "_cookies", None):
-            jar = jar_for(self.cookies, _final_url(request.url), _host_field(headers))
+        return self._prepare(
+            _calls_as_defined(),
+            request.method.upper(),  # type: ignore[union-attr]
+            request.url,
+            request.headers,
+            request.files,
+            request.data,
+            request.json,
+            request.params,
+            request.auth,
+            request.cookies,
+            request.hooks,
+        )
+
+    def _prepare(
+        self,
+        is_ours: bool,
+        method: Any,
+        url: Any,
+        headers: Any,
+        files: Any,
+        data: Any,
+        json: Any,
+        params: Any,
+        auth: Any,
+        cookies: Any,
+        hooks: Any,
+    ) -> PreparedRequest:
+        """Prepare a request from the attributes of `Request`; see `prepare_request`.
+
+        `is_ours` says that everything called here is what this package defines: then what has
+        nothing to do is not called. `hooks` may be `None`.
+        """
+        own = self.headers
+        fields = copy_of_valid(own) if is_ours and not headers else None
+        if fields is None:
+            headers = merge_setting(headers, own, dict_class=CaseInsensitiveDict)
+        empty = empty_like(self.cookies) if is_ours and not cookies else None
+        jar: Any = empty
+        if empty is not None:
+            pass  # nothing to choose
+        elif getattr(self.cookies, "_cookies", None):
+            host = _host_field(headers if fields is None else fields)
+            jar = jar_for(self.cookies, _final_url(url), host)
         else:
-            jar = jar_for(self.cookies, "")  # no cookies, nothing to choose
-        if request.cookies:
-            given = request.cookies
+            jar = jar_for(self.cookies, "")
+        if cookies:
+            given = cookies
             if not isinstance(given, cookielib.CookieJar):
                 given = cookiejar_from_dict(given)
             jar = merge_cookies(jar, given)
-        auth = request.auth
         if self.trust_env and not auth and not self.auth:
-            auth = get_netrc_auth(request.url or "")
-        prepared = PreparedRequest()
-        prepared.prepare(
-            method=request.method.upper(),  # type: ignore[union-attr]
-            url=request.url,
-            files=request.files,
-            data=request.data,
-            json=request.json,
-            headers=headers,
-            params=merge_setting(request.params, self.params),
-            auth=merge_setting(auth, self.auth),
-            cookies=jar,
-            hooks=merge_hooks(request.hooks, self.hooks),
-        )
+            auth = get_netrc_auth(url or "")
+        if not is_ours or self.auth is not None:
+            auth = merge_setting(auth, self.auth)
+        if not is_ours or self.params or (params and type(params) is not dict):
+            params = merge_setting(params, self.params)
+        if is_ours and self.hooks == _NO_HOOKS and (hooks is None or hooks == _NO_HOOKS):
+            hooks = None
+        else:
+            hooks = merge_hooks(hooks, self.hooks)
+        if is_ours:
+            prepared = PreparedRequest._blank()
+            prepared._prepare(
+                True,
+                fields,
+                empty,
+                method,
+                url,
+                headers,
+                files,
+                data,
+                params,
+                auth,
+                jar,
+                hooks,
+                json,
+            )
+        else:
+            prepared = PreparedRequest()
+            prepared.prepare(
+                method=method,
+                url=url,
+                files=files,
+                data=data,
+                json=json,
+                headers=headers,
+                params=params,
+                auth=auth,
+                cookies=jar,
+                hooks=hooks,
+            )
         return prepared
 
     def merge_environment_settings(
@@ -596,6 +678,13 @@ class Session(SessionRedirectMixin):
             # call. A path, a context or False, of the call or of the session, beats the variable.
             if verify is True or (verify is None and (self.verify is True or self.verify is None)):
                 verify = bundle_from_environment() or verify
+        if merge_setting is _MERGE and proxies == {} and self.proxies == {}:
+            return {  # no value of the others is a mapping, which would have to be merged
+                "proxies": OrderedDict(),
+                "stream": self.stream if stream is None else stream,
+                "verify": self.verify if verify is None else verify,
+                "cert": self.cert if cert is None else cert,
+            }
         return {
             "proxies": merge_setting(proxies, self.proxies),
             "stream": merge_setting(stream, self.stream),
@@ -649,20 +738,35 @@ class Session(SessionRedirectMixin):
         Raises:
             RequestException: The request failed; the class says how.
         """
-        prepared = self.prepare_request(
-            Request(
-                method=method.upper(),
-                url=url,
-                headers=headers,
-                files=files,
-                data=data or {},
-                json=json,
-                params=params or {},
-                auth=auth,
-                cookies=cookies,
-                hooks=hooks,
+        if hooks is None and _PREPARING.are_used_by(self) and _calls_as_defined():
+            prepared = self._prepare(
+                True,
+                method.upper(),
+                url,
+                {} if headers is None else headers,
+                files,
+                data or {},
+                json,
+                params or {},
+                auth,
+                cookies,
+                None,
             )
-        )
+        else:
+            prepared = self.prepare_request(
+                Request(
+                    method=method.upper(),
+                    url=url,
+                    headers=headers,
+                    files=files,
+                    data=data or {},
+                    json=json,
+                    params=params or {},
+                    auth=auth,
+                    cookies=cookies,
+                    hooks=hooks,
+                )
+            )
         settings = self.merge_environment_settings(
             prepared.url, proxies or {}, stream, verify, cert
         )
@@ -724,10 +828,13 @@ class Session(SessionRedirectMixin):
             raise ValueError("You can only send PreparedRequests.")
         is_hop = request.__dict__.pop("_is_hop", False)
         allow_redirects = kwargs.pop("allow_redirects", True)
-        self._complete(request, kwargs)
+        is_complete = kwargs.keys() >= _GIVEN and type(kwargs["timeout"]) in _LIMITS
+        if not is_complete or (kwargs["timeout"] is None and self._extras.timeout is not None):
+            self._complete(request, kwargs)
         response = self._exchange(request, kwargs)
         try:
-            response = dispatch_hook("response", request.hooks, response, **kwargs)
+            if request.hooks != _NO_HOOKS or dispatch_hook is not _DISPATCH:
+                response = dispatch_hook("response", request.hooks, response, **kwargs)
             for earlier in response.history:  # an auth hook sent the request again
                 _store_cookies(self.cookies, earlier.request, earlier)
             _store_cookies(self.cookies, request, response)
@@ -786,13 +893,18 @@ class Session(SessionRedirectMixin):
         Raises:
             InvalidSchema: There is none.
         """
+        adapters = self.adapters
+        if adapters.keys() == _USUAL_PREFIXES:
+            usual = adapters.get(url[: url.find(":") + 3])
+            if usual is not None:
+                return usual
         lowered = url.lower()
-        for prefix, adapter in self.adapters.items():
+        for prefix, adapter in adapters.items():
             if lowered.startswith(prefix.lower()):
                 found: BaseAdapter = adapter
                 return found
         for prefix, other in ALSO_SERVED.items():
-            plain = self.adapters.get(other)
+            plain = adapters.get(other)
             if lowered.startswith(prefix) and isinstance(plain, HTTPAdapter):
                 return plain
         shown = without_credentials(url)
@@ -828,6 +940,31 @@ class Session(SessionRedirectMixin):
         """
         for adapter in self.adapters.values():
             adapter.close()
+
+
+#: Steps of `request` that are not called as long as they are these.
+_PREPARING = Originals(Session, "prepare_request")
+
+#: What `prepare_request` calls by the names in this module, which programs may replace.
+_NAMES = itemgetter(
+    "CaseInsensitiveDict",
+    "PreparedRequest",
+    "Request",
+    "default_hooks",
+    "get_netrc_auth",
+    "merge_hooks",
+    "merge_setting",
+)
+_CALLED = _NAMES(globals())
+_REQUEST = Request.__init__
+_MERGE, _DISPATCH = merge_setting, dispatch_hook
+
+
+def _calls_as_defined() -> bool:
+    """Whether what is known of a request's preparation holds: nothing of it was replaced."""
+    return (
+        _NAMES(globals()) == _CALLED and Request.__init__ is _REQUEST and is_preparing_as_defined()
+    )
 
 
 def _leave(response: Response, error: BaseException, stream: bool) -> None:

@@ -30,6 +30,9 @@ __all__ = ["NETRC_FILES", "get_netrc_auth"]
 #: Names looked for in the home directory, in this order, when `NETRC` is not set.
 NETRC_FILES: Final = (".netrc", "_netrc")
 
+#: What is asked of each of them.
+_EXISTS: Final = (os.F_OK, os.F_OK)
+
 #: Seconds for which a file that was just written may change again without a change of its state:
 #: the clock of a file system moves in steps.
 _UNSETTLED_SECONDS = 2.0
@@ -90,24 +93,21 @@ def get_netrc_auth(url: str | bytes, raise_errors: bool = False) -> tuple[str, s
 
 def _netrc_path() -> str | None:
     """Return the file to read, if there is one."""
-    for path in _candidates():
-        # Not `os.path.exists`, which raises and catches an exception for each file that is absent.
-        if os.access(path, os.F_OK):
-            return path
-    return None
-
-
-def _candidates() -> tuple[str, ...]:
-    """Return where the file may be."""
     variables = raw_variables()
     if (
-        variables is not None and b"NETRC" not in variables
-    ):  # whose names are bytes, on most systems
-        home = variables.get(b"HOME")
-        if home is not None and os.path.expanduser is _EXPANDUSER:
-            return _remembered_in_home(home)
-    named = get_variable("NETRC")
-    return _in_home(None) if named is None else (os.path.expanduser(named),)
+        variables is not None
+        and b"NETRC" not in variables  # whose names are bytes, on most systems
+        and b"HOME" in variables
+        and os.path.expanduser is _EXPANDUSER
+    ):
+        paths = _remembered_in_home(variables[b"HOME"])
+    else:
+        named = get_variable("NETRC")
+        paths = _in_home(None) if named is None else (os.path.expanduser(named),)
+    # Not `os.path.exists`, which raises and catches an exception for each file that is absent.
+    if not any(map(os.access, paths, _EXISTS)):
+        return None
+    return next((path for path in paths if os.access(path, os.F_OK)), None)
 
 
 def _in_home(home: bytes | None) -> tuple[str, ...]:

@@ -125,10 +125,16 @@ def merge_setting(
         if not request_setting:
             return merged
     if request_setting:
-        merged.update(to_key_val_list(request_setting))
+        pairs = to_key_val_list(request_setting) or ()
+        if type(merged) is CaseInsensitiveDict and type(request_setting) in _MAPPINGS:
+            store = merged._store
+            for pair in pairs:  # as `update` does it, which asks what it is given
+                store[pair[0].lower()] = pair
+        else:
+            merged.update(pairs)
     # After the update, so that a session's own None is left out as well.
-    pairs = merged.snapshot() if type(merged) is CaseInsensitiveDict else merged.items()
-    for name in [name for name, value in pairs if value is None]:
+    items = merged.snapshot() if type(merged) is CaseInsensitiveDict else merged.items()
+    for name in [name for name, value in items if value is None]:
         del merged[name]
     return merged
 

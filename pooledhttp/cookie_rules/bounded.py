@@ -27,7 +27,7 @@ from typing import Any
 from pooledhttp.cookie_rules.fields import attributes_of
 from pooledhttp.cookie_rules.picks import ORDER as _ORDER
 from pooledhttp.cookie_rules.picks import STAMP as _STAMP
-from pooledhttp.cookie_rules.picks import LazyCookies, Picks, fill_from
+from pooledhttp.cookie_rules.picks import LazyCookies, LazyLock, Picks, fill_from
 from pooledhttp.cookie_rules.policy import SitePolicy
 from pooledhttp.cookie_rules.setting import is_accepted, read_line, sets_as_defined
 from pooledhttp.cookie_rules.sites import Site, domains_of, site_of
@@ -50,7 +50,7 @@ class BoundedJar(CookieJar):
     """Keeps cookies, within bounds for those that servers set. Thread-safe, as every jar."""
 
     _cookies: Any = LazyCookies()
-    _cookies_lock: Any
+    _cookies_lock: Any = LazyLock()
     _policy: Any
 
     #: Advances with each search and each new cookie.

@@ -46,15 +46,18 @@ class ReadableFields:
 
     def get_all(self, name: str, default: Any = None) -> Any:
         """Return every value of a field, or `default` if there is none."""
-        if name not in self._read:
-            values = self._fields.get_all(name, None)
-            if values is not None:
-                values = [value for value in values if not CONTROL.search(str(value))]
-                if name == "Set-Cookie":
-                    values = [_in_form(str(value)) for value in values]
-            self._read[name] = values
-        found = self._read[name]
+        if name in self._read:
+            found = self._read[name]
+        else:
+            found = self._read[name] = self._values(name)
         return default if found is None else found
+
+    def _values(self, name: str) -> Any:
+        values = self._fields.get_all(name, None)
+        if values is None:
+            return None
+        values = [value for value in values if not CONTROL.search(str(value))]
+        return [_in_form(str(value)) for value in values] if name == "Set-Cookie" else values
 
     def any(self) -> bool:
         """Return whether there is a cookie to be read at all."""

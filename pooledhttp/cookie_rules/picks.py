@@ -15,6 +15,7 @@ are removed, before the jar is pickled, and when picks are dropped.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from http.cookiejar import Cookie
 from itertools import chain
@@ -163,13 +164,11 @@ class Picks:
 def _groups(cookies: Stored, site: Site) -> Groups:
     """List the cookies of each domain that can be that of a request, as far as there are any."""
     groups = []
-    for domain in site.domains:
-        by_path = cookies.get(domain)
-        if by_path:
-            named = [by_name.values() for by_name in by_path.values()]
-            group = list(chain.from_iterable(named))
-            if group:
-                groups.append(group)
+    for domain in cookies.keys() & site.domains:
+        named = [by_name.values() for by_name in cookies[domain].values()]
+        group = list(chain.from_iterable(named))
+        if group:
+            groups.append(group)
     return groups
 
 
@@ -195,6 +194,14 @@ class LazyCookies:
         found = attributes.setdefault("_cookies", pick.cookies())
         attributes.pop(_PICK, None)
         return found
+
+
+class LazyLock:
+    """The attribute `_cookies_lock` of a jar that was made without one."""
+
+    def __get__(self, jar: Any, owner: Any) -> Any:
+        # Two threads that read first get the same lock.
+        return self if jar is None else vars(jar).setdefault("_cookies_lock", threading.RLock())
 
 
 def fill_from(jar: Any, pick: Pick) -> None:

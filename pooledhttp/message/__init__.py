@@ -53,6 +53,8 @@ from pooledhttp.message.prepared import (
     PreparedRequest,
     RequestEncodingMixin,
     RequestHooksMixin,
+    copy_of_valid,
+    is_preparing_as_defined,
 )
 from pooledhttp.message.raw import (
     MAX_DRAIN_BYTES,
@@ -151,7 +153,9 @@ __all__ = [
     "RequestEncodingMixin",
     "RequestHooksMixin",
     "Response",
+    "copy_of_valid",
     "discard_body",
+    "is_preparing_as_defined",
     "response_class_for",
     # types
     "AuthInput",

@@ -38,6 +38,7 @@ class ArrivedHead(Protocol):
     status: int
     reason: str
     version: int
+    fields: list[tuple[bytes, bytes]]
     by_name: dict[bytes, bytes]
     is_chunked: bool
 
@@ -56,6 +57,9 @@ class Arrival:
         request_url: Its target.
         retries: The policy in its state after this request, with its history.
         arrived_at: When the head was there, by `timing.monotonic`.
+
+    Attributes:
+        sets_cookies: Whether there is a field that sets a cookie.
     """
 
     __slots__ = (
@@ -68,6 +72,7 @@ class Arrival:
         "request_method",
         "request_url",
         "retries",
+        "sets_cookies",
         "status",
     )
 
@@ -90,12 +95,17 @@ class Arrival:
         self._fields: dict[str, tuple[str, str]] | None = None
         self._raw: RawResponse | None = None
         self._body_bytes = 0
+        names = head.by_name
+        self.sets_cookies = b"set-cookie" in names or b"set-cookie2" in names
 
     @property
     def fields(self) -> dict[str, tuple[str, str]]:
         """The fields by lower-case name. Repeats are joined, as in `Response.headers`."""
         if self._fields is None:
-            self._fields = _joined(self.head.headers)
+            pairs = self.head.headers
+            self._fields = {pair[0].lower(): pair for pair in pairs}
+            if len(self._fields) < len(pairs):
+                self._fields = _joined(pairs)
         return self._fields
 
     def has_value(self, name: str) -> bool:
@@ -103,15 +113,18 @@ class Arrival:
         return name.encode("latin-1") in self.head.by_name and bool(self.fields[name][1])
 
     @property
-    def sets_cookies(self) -> bool:
-        """Whether there is a field that sets a cookie."""
-        names = self.head.by_name
-        return b"set-cookie" in names or b"set-cookie2" in names
-
-    @property
     def _original_response(self) -> ArrivedFields:
         """What stands for http.client's response where cookies are read; see `OriginalResponse`."""
-        return ArrivedFields(self.head.headers)
+        return ArrivedFields(self)
+
+    def lines(self, name: bytes) -> list[str]:
+        """Return each value of the fields of a name, which is in lower case."""
+        fields, by_name = self.head.fields, self.head.by_name
+        if name not in by_name:
+            return []
+        if len(by_name) == len(fields):  # none is repeated
+            return [by_name[name].decode("latin-1")]
+        return [value.decode("latin-1") for field, value in fields if field.lower() == name]
 
     @property
     def sets_cookies_of_an_age(self) -> bool:
@@ -119,13 +132,13 @@ class Arrival:
         names = self.head.by_name
         if b"set-cookie2" in names:
             return True
-        lines = self.fields["set-cookie"][1].lower() if b"set-cookie" in names else ""
+        lines = ",".join(self.lines(b"set-cookie")).lower()
         return "max-age" in lines or "expires" in lines
 
     def make_headers(self) -> CaseInsensitiveDict[str]:
         """Return a new table of the fields."""
-        table: CaseInsensitiveDict[str] = CaseInsensitiveDict()
-        table._store.update(self.fields)
+        table: CaseInsensitiveDict[str] = CaseInsensitiveDict.__new__(CaseInsensitiveDict)
+        table._store = self.fields.copy()
         return table
 
     def raw(self) -> RawResponse:
@@ -172,7 +185,9 @@ class Arrival:
             urllib3.exceptions.HTTPError: It ended early, or its framing is broken.
         """
         body = self.reader.read()
-        self._count(len(body))
+        self._body_bytes += len(body)
+        if self._raw is not None:
+            self._raw.note_read(len(body))
         return body
 
     def read_decoded(self) -> bytes | None:
@@ -241,13 +256,13 @@ class ArrivedFields:
     """The fields of a response as cookie jars read them.
 
     Args:
-        headers: Name and value pairs as they came.
+        arrival: The response.
     """
 
-    __slots__ = ("_headers",)
+    __slots__ = ("_arrival",)
 
-    def __init__(self, headers: list[tuple[str, str]]) -> None:
-        self._headers = headers
+    def __init__(self, arrival: Arrival) -> None:
+        self._arrival = arrival
 
     @property
     def msg(self) -> ArrivedFields:
@@ -256,8 +271,7 @@ class ArrivedFields:
 
     def get_all(self, name: str, default: Any = None) -> Any:
         """Return every value of a field, or `default` if there is none."""
-        lower = name.lower()
-        return [value for field, value in self._headers if field.lower() == lower] or default
+        return self._arrival.lines(name.lower().encode("latin-1")) or default
 
 
 def _joined(headers: list[tuple[str, str]]) -> dict[str, tuple[str, str]]:

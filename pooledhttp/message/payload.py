@@ -18,6 +18,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -59,6 +60,13 @@ JSON = "application/json"
 #: Iterables that are values of their own, not streams of pieces to send.
 _PLAIN = (str, bytes, list, tuple, Mapping)
 
+#: Characters that stand for themselves in a query and in a form.
+_UNQUOTED = re.compile(r"[A-Za-z0-9_.~-]*")
+
+#: What `json.dumps(value, allow_nan=False)` makes anew each time.
+_DUMPS, _JSONEncoder = json.dumps, json.JSONEncoder
+_ENCODER = json.JSONEncoder(allow_nan=False)
+
 Pairs: TypeAlias = "list[tuple[Any, Any]]"
 
 
@@ -85,6 +93,9 @@ def to_key_val_list(value: Any) -> Pairs | None:
         return None
     _refuse_scalars(value)
     return list(value.items() if isinstance(value, Mapping) else value)
+
+
+_PAIRS_OF = to_key_val_list
 
 
 def from_key_val_list(value: Any) -> OrderedDict[Any, Any] | None:
@@ -123,6 +134,12 @@ def encode_params(data: Any) -> Any:
         data: A mapping or pairs; a value that is an iterable repeats its name, `None` values are
             left out. Strings, bytes and objects with `read` are returned unchanged.
     """
+    if type(data) is dict and to_key_val_list is _PAIRS_OF:
+        try:
+            if _UNQUOTED.fullmatch("".join([*data, *data.values()])):
+                return "&".join(map("=".join, data.items()))
+        except TypeError:
+            pass  # not text alone
     if isinstance(data, (str, bytes)) or hasattr(data, "read"):
         return data
     if not hasattr(data, "__iter__"):
@@ -155,6 +172,8 @@ def encode_json(value: Any) -> bytes:
         TypeError: It holds an object that JSON has no form for.
     """
     try:
+        if json.dumps is _DUMPS and json.JSONEncoder is _JSONEncoder:
+            return _ENCODER.encode(value).encode("utf-8")
         return json.dumps(value, allow_nan=False).encode("utf-8")
     except ValueError as error:
         raise InvalidJSONError(error) from error

@@ -21,11 +21,16 @@ import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from http.cookiejar import CookieJar
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pooledhttp.auth import HTTPBasicAuth
-from pooledhttp.cookies import _copy_cookie_jar, cookiejar_from_dict, get_cookie_header
+from pooledhttp.cookies import (
+    RequestsCookieJar,
+    _copy_cookie_jar,
+    cookiejar_from_dict,
+    get_cookie_header,
+)
 from pooledhttp.exceptions import InvalidHeader, InvalidJSONError
 from pooledhttp.hooks import Hook, HooksInput, default_hooks
 from pooledhttp.message import payload, urls
@@ -41,6 +46,7 @@ from pooledhttp.message.types import (
     UrlInput,
 )
 from pooledhttp.message.urls import get_auth_from_url
+from pooledhttp.originals import Originals
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.syntax import CREDENTIALS, TOKEN
 
@@ -63,6 +69,10 @@ _EMPTY = (dict, list, type(None))
 #: Methods whose meaning does not expect a body, so that a missing one needs no `Content-Length: 0`.
 _BODILESS = ("GET", "HEAD")
 
+#: The hooks of most requests.
+_NO_HOOKS: Any = default_hooks()
+
+_COOKIE_HEADER = get_cookie_header
 
 #: Fields, in their order, that were found valid; without credentials.
 _valid_fields: set[tuple[tuple[str, Any], ...]] = set()
@@ -75,6 +85,26 @@ def _remember_valid(fields: tuple[tuple[str, Any], ...]) -> None:
         if len(_valid_fields) >= _MAX_VALID:
             _valid_fields.clear()
         _valid_fields.add(fields)
+
+
+def copy_of_valid(headers: Any) -> CaseInsensitiveDict[Any] | None:
+    """Return a copy of fields that were found valid before; `None` if they are not known."""
+    if type(headers) is not CaseInsensitiveDict or check_header_validity is not _CHECK:
+        return None
+    store = headers._store
+    try:
+        if tuple(store.values()) not in _valid_fields:
+            return None
+    except TypeError:
+        return None  # a value that cannot be hashed is none of a field
+    twin: CaseInsensitiveDict[Any] = CaseInsensitiveDict.__new__(CaseInsensitiveDict)
+    twin._store = store.copy()
+    return twin
+
+
+def is_preparing_as_defined() -> bool:
+    """Whether no step of preparing, of those that are left out at times, was replaced."""
+    return get_cookie_header is _COOKIE_HEADER and _STEPS.are_in(PreparedRequest)
 
 
 def _path_url(url: Any) -> str:
@@ -183,15 +213,77 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         Raises:
             RequestException: Something cannot be sent; the class says what.
         """
-        self.prepare_method(method)
+        is_ours = _STEPS.are_used_by(self) and get_cookie_header is _COOKIE_HEADER
+        self._prepare(
+            is_ours,
+            None,
+            None,
+            method,
+            url,
+            headers,
+            files,
+            data,
+            params,
+            auth,
+            cookies,
+            hooks,
+            json,
+        )
+
+    @classmethod
+    def _blank(cls) -> Self:
+        """Do what calling the class does, for a request that `_prepare` fills."""
+        request = cls.__new__(cls)
+        request.hooks = default_hooks()
+        request._body_position = None
+        return request
+
+    def _prepare(
+        self,
+        is_ours: bool,
+        fields: CaseInsensitiveDict[Any] | None,
+        empty: RequestsCookieJar | None,
+        method: Any,
+        url: Any,
+        headers: Any,
+        files: Any,
+        data: Any,
+        params: Any,
+        auth: Any,
+        cookies: Any,
+        hooks: Any,
+        json: Any,
+    ) -> None:
+        """Take the steps of `prepare`, without those that have nothing to do.
+
+        `is_ours` says that the steps are those that are defined here; all are taken otherwise.
+        `fields` are valid header fields that become those of this request, or `None` to prepare
+        `headers`; `empty` is a jar without cookies, or `None` to prepare `cookies`.
+        """
+        if is_ours and method in _USUAL:
+            self.method = method
+        else:
+            self.prepare_method(method)
         self.prepare_url(url, params)
-        self.prepare_headers(headers)
-        self.prepare_cookies(cookies)
-        self.prepare_body(data, files, json)
+        if fields is None:
+            self.prepare_headers(headers)
+        else:
+            self.headers = fields
+        if empty is not None:
+            self._cookies = empty
+        else:
+            self.prepare_cookies(cookies)
+        has_body = data or files or json is not None or type(data) not in _EMPTY
+        if has_body or not is_ours or self.method not in _BODILESS:
+            self.prepare_body(data, files, json)
+        else:
+            self.body = None
         # Late, so that a signature can cover the whole request.
-        self.prepare_auth(auth, url)
+        if auth or not is_ours or "@" in (self.url or ""):
+            self.prepare_auth(auth, url)
         # After auth, which may have added hooks of its own.
-        self.prepare_hooks(hooks)
+        if not is_ours or (hooks and hooks != _NO_HOOKS):
+            self.prepare_hooks(hooks)
 
     def copy(self) -> PreparedRequest:
         """Return a request that can be altered by itself; body and hooks are shared."""
@@ -241,15 +333,12 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
             InvalidHeader: A name or value is neither `str` nor `bytes`, starts with white space,
                 or has a line break in it.
         """
+        known = copy_of_valid(headers)
+        if known is not None:
+            self.headers = known
+            return
         if type(headers) is CaseInsensitiveDict:
             pairs: Any = headers.snapshot()
-            try:
-                is_known = check_header_validity is _CHECK and pairs in _valid_fields
-            except TypeError:
-                is_known = False  # a value that cannot be hashed is none of a field
-            if is_known:
-                self.headers = headers.copy()
-                return
         else:
             pairs = tuple(headers.items()) if headers else ()
         fields: CaseInsensitiveDict[Any] = CaseInsensitiveDict()
@@ -393,3 +482,19 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         given = hooks or {}
         for event in given:
             self.register_hook(event, given[event])
+
+
+#: Steps that are left out where they have nothing to do.
+_STEPS = Originals(
+    PreparedRequest,
+    "__init__",
+    "prepare",
+    "prepare_method",
+    "prepare_headers",
+    "prepare_cookies",
+    "prepare_body",
+    "prepare_content_length",
+    "prepare_auth",
+    "prepare_hooks",
+    "register_hook",
+)

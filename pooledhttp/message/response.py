@@ -39,7 +39,6 @@ from pooledhttp.message.lazy import LazyAttributes, attributes_of, lazy
 from pooledhttp.message.lines import LineSplitter
 from pooledhttp.message.raw import RawResponse, drain
 from pooledhttp.message.urls import without_credentials
-from pooledhttp.originals import Originals
 from pooledhttp.structures import CaseInsensitiveDict
 
 if TYPE_CHECKING:
@@ -127,7 +126,13 @@ class Response(LazyAttributes):
         cls, arrival: Arrival, request: PreparedRequest, connection: object, started_at: float
     ) -> Response:
         """Make a response of what our own transport has received."""
-        response = cls()
+        if cls.__init__ is _INIT:
+            response = cls.__new__(cls)
+            response._content = response._content_consumed = False
+            response._next = None
+            response.history = []
+        else:
+            response = cls()
         response._arrival = arrival
         response._started_at = started_at
         response.status_code = arrival.status
@@ -152,7 +157,11 @@ class Response(LazyAttributes):
 
     def _make_encoding(self) -> str | None:
         arrival = self._arrival
-        return None if arrival is None else get_encoding_from_headers(arrival.make_headers())
+        if arrival is None:
+            return None
+        return get_encoding_from_headers(
+            {"content-type": ", ".join(arrival.lines(b"content-type"))}
+        )
 
     def _make_cookies(self) -> RequestsCookieJar:
         jar = RequestsCookieJar(default_policy(ShownPolicy))
@@ -279,10 +288,7 @@ class Response(LazyAttributes):
         if self._content is False:
             if self._content_consumed:
                 raise RuntimeError("The content for this response was already consumed")
-            if self.status_code == 0 or (self._unread is None and self.raw is None):
-                self._content = None
-            else:
-                self._content = self._read_whole()
+            self._content = self._read_whole()
         self._content_consumed = True
         return self._content  # type: ignore[no-any-return]
 
@@ -294,7 +300,7 @@ class Response(LazyAttributes):
     @property
     def _direct(self) -> Arrival | None:
         """What the body is read from without `raw`; `None` where `raw` is needed for it."""
-        arrival = self._unread
+        arrival = None if "raw" in attributes_of(self) else self._arrival
         is_direct = arrival is not None and self._encoded is None and arrival.is_plain
         return arrival if is_direct else None
 
@@ -309,9 +315,13 @@ class Response(LazyAttributes):
     @property
     def _iterates_as_defined(self) -> bool:
         """Whether `content` may read the body past `iter_content`."""
-        return _ITERATING.are_in(type(self)) and "iter_content" not in attributes_of(self)
+        is_ours = type(self).iter_content is _ITER_CONTENT
+        return is_ours and "iter_content" not in attributes_of(self)
 
-    def _read_whole(self) -> bytes:
+    def _read_whole(self) -> bytes | None:
+        """Read the whole body; `None` where there never was a response."""
+        if self.status_code == 0:
+            return None
         arrival = self._direct
         if arrival is not None and self._iterates_as_defined:
             try:
@@ -321,6 +331,8 @@ class Response(LazyAttributes):
         decoded = self._read_decoded()
         if decoded is not None:
             return decoded
+        if self._unread is None and self.raw is None:
+            return None
         raw = self._source()
         if not (isinstance(raw, RawResponse) and self._iterates_as_defined):
             return b"".join(self.iter_content(CONTENT_CHUNK_SIZE))
@@ -543,8 +555,11 @@ class Response(LazyAttributes):
             release()
 
 
+#: What `arrived` need not call, as it sets all attributes itself.
+_INIT = Response.__init__
+
 #: A program that replaces it watches or throttles the body.
-_ITERATING = Originals(Response, "iter_content")
+_ITER_CONTENT = Response.iter_content
 
 
 def discard_body(response: Any) -> None:

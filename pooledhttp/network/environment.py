@@ -26,11 +26,11 @@ def raw_variables() -> dict[Any, Any] | None:
 
 def get_variable(name: str) -> str | None:
     """Return the value of a variable; `None` if it is not set."""
-    variables = raw_variables()
-    if variables is None:
-        return os.environ.get(name)
+    environ = os.environ
+    if type(environ) is not _ENVIRON:
+        return environ.get(name)
     key = _keys.get(name)
     if key is None:
-        key = _keys[name] = os.environ.encodekey(name)
-    value = variables.get(key)
-    return None if value is None else os.environ.decodevalue(value)
+        key = _keys[name] = environ.encodekey(name)
+    value = environ._data.get(key)  # type: ignore[attr-defined]
+    return None if value is None else environ.decodevalue(value)

@@ -224,7 +224,7 @@ def without_bypassed(
 
 
 #: The variables in which no name of a proxy was found: their dictionary and its last key.
-_without_proxies: tuple[object, object] | None = None
+_without_proxies: tuple[object, Any] = (None, None)
 
 
 def _may_name_proxies() -> bool:
@@ -238,11 +238,11 @@ def _may_name_proxies() -> bool:
     names = raw_variables()  # as the platform has them: bytes, where it counts
     if names is None or getproxies is not getproxies_environment:
         return True
+    where, last = _without_proxies
     try:
-        last = next(reversed(names), None)
-        known = _without_proxies
-        if known is not None and known[0] is names and known[1] is last:
+        if names is where and last is next(reversed(names), None):
             return False
+        last = next(reversed(names), None)
         if b"_proxy" in b" ".join(names).lower():
             return True
     except (TypeError, RuntimeError):  # Windows; or a variable was set by another thread just now

@@ -141,6 +141,54 @@ def test_a_name_replaced_in_the_module_is_called(
         assert not calls.count
 
 
+@pytest.mark.parametrize(
+    ("module", "name"), [("models", "get_cookie_header"), ("sessions", "RequestsCookieJar")]
+)
+def test_the_cookies_of_a_request_are_asked_for_where_that_is_replaced(
+    http: ModuleType,
+    server: ScriptedServer,
+    module: str,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when the session has no cookies: what is replaced may have some."""
+    calls, place = Calls(), getattr(http, module)
+    with http.Session() as session:
+        session.get(server.url("/"), timeout=20)
+        if name == "RequestsCookieJar":
+            original = place.RequestsCookieJar.__init__
+            monkeypatch.setattr(place.RequestsCookieJar, "__init__", calls.wrap(original))
+        else:
+            monkeypatch.setattr(place, name, calls.wrap(getattr(place, name)))
+        assert session.get(server.url("/"), timeout=20).content == b"ok"
+    assert calls.count
+
+
+def test_settings_that_are_changed_between_requests_count(
+    http: ModuleType, server: ScriptedServer
+) -> None:
+    """In place or by another object: fields and their order, hooks, mounts, and what is sent on."""
+    seen: list[Any] = []
+    with http.Session() as session:
+        session.get(server.url("/"), timeout=20)
+        accept = session.headers.pop("Accept")
+        session.headers.update({"X-Mine": "1", "accept": accept, "User-Agent": None})
+        session.hooks["response"].append(lambda response, **how: seen.append(how["stream"]))
+        session.stream = True
+        session.get(server.url("/"), timeout=20)
+        session.headers = {"X-Other": "2"}
+        session.hooks = None
+        session.get(server.url("/"), timeout=20)
+        session.adapters.pop("http://")
+        with pytest.raises(http.exceptions.InvalidSchema):
+            session.get(server.url("/"), timeout=20)
+    second, third = server.requests[-2:]
+    names = [name.lower() for name, _ in second.headers]
+    assert [name for name in names if name in ("x-mine", "accept")] == ["x-mine", "accept"]
+    assert seen == [True]
+    assert third.header("X-Other") == "2" and third.header("X-Mine") is None
+
+
 @pytest.mark.parametrize("name", ["content", "is_redirect"])
 def test_a_replaced_property_of_a_response_is_read(
     http: ModuleType, server: ScriptedServer, name: str, monkeypatch: pytest.MonkeyPatch

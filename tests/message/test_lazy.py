@@ -59,7 +59,8 @@ class Head:
 
     def __init__(self, headers: list[tuple[str, str]]) -> None:
         self.headers = headers
-        self.by_name = {name.lower().encode(): value.encode() for name, value in headers}
+        self.fields = [(name.encode(), value.encode()) for name, value in headers]
+        self.by_name = {name.lower(): value for name, value in self.fields}
 
 
 def arrived(*more: tuple[str, str], body: bytes = b"body") -> Response:
