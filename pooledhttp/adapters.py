@@ -771,27 +771,19 @@ class HTTPAdapter(BaseAdapter):
 
 
 #: The methods that decide which connection a request gets.
-_CONNECTING = Originals(
-    HTTPAdapter,
+_CONNECTING_NAMES = (
     "get_connection_with_tls_context",
     "build_connection_pool_key_attributes",
     "cert_verify",
     "proxy_manager_for",
     "proxy_headers",
 )
+_CONNECTING = Originals(HTTPAdapter, *_CONNECTING_NAMES)
 _BUILDING = Originals(HTTPAdapter, "build_response")
 #: All methods that are not called where it is known what they would do: most adapters have them as
 #: they are here, and one look tells that.
 _DEFINED = Originals(
-    HTTPAdapter,
-    "get_connection_with_tls_context",
-    "build_connection_pool_key_attributes",
-    "cert_verify",
-    "proxy_manager_for",
-    "proxy_headers",
-    "request_url",
-    "add_headers",
-    "build_response",
+    HTTPAdapter, "request_url", "add_headers", "build_response", *_CONNECTING_NAMES
 )
 #: What `build_response` calls by the names in this module, which programs may replace.
 _BUILT_WITH = (

@@ -635,8 +635,9 @@ def _site(url: str | bytes, host: str | bytes | None) -> Site:
         host: The `Host` field of the request, if it has one.
     """
     # A URL with a password is not kept in memory longer than its request.
-    is_secret = "@" in url if type(url) is str else "@" in _text(url)
-    return _read_site(url, host) if is_secret else _remembered_site(url, host)
+    if type(url) is str and "@" not in url:
+        return _remembered_site(url, host)
+    return _read_site(url, host)
 
 
 def _read_site(url: str | bytes, host: str | bytes | None) -> Site:

@@ -257,7 +257,7 @@ class SessionRedirectMixin:
             if len(resp.history) >= self.max_redirects:
                 raise too_many_redirects(self.max_redirects, resp)
             req, proxies = self._follow(resp, req, location, call_cookies, proxies)
-            req.__dict__["_is_hop"] = True
+            req._is_hop = True
             resp = self.send(
                 req,
                 stream=stream,
@@ -826,7 +826,9 @@ class Session(SessionRedirectMixin):
         """
         if isinstance(request, Request):
             raise ValueError("You can only send PreparedRequests.")
-        is_hop = request.__dict__.pop("_is_hop", False)
+        is_hop = getattr(request, "_is_hop", False) is True
+        if is_hop:
+            del request._is_hop
         allow_redirects = kwargs.pop("allow_redirects", True)
         is_complete = kwargs.keys() >= _GIVEN and type(kwargs["timeout"]) in _LIMITS
         if not is_complete or (kwargs["timeout"] is None and self._extras.timeout is not None):

@@ -63,7 +63,7 @@ _PLAIN = (str, bytes, list, tuple, Mapping)
 #: Characters that stand for themselves in a query and in a form.
 _UNQUOTED = re.compile(r"[A-Za-z0-9_.~-]*")
 
-#: What `json.dumps(value, allow_nan=False)` makes anew each time.
+#: What `json.dumps(value, allow_nan=False)` makes each time.
 _DUMPS, _JSONEncoder = json.dumps, json.JSONEncoder
 _ENCODER = json.JSONEncoder(allow_nan=False)
 

@@ -179,6 +179,9 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         hooks: Event to list of callbacks.
     """
 
+    #: Whether it follows a redirect. The session sets and deletes it.
+    _is_hop = False
+
     def __init__(self) -> None:
         # None until prepared. Code that signs or logs a request reads them when they are set:
         # `str | None` would make each such line an error in a strictly typed program.

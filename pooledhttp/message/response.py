@@ -318,10 +318,10 @@ class Response(LazyAttributes):
         is_ours = type(self).iter_content is _ITER_CONTENT
         return is_ours and "iter_content" not in attributes_of(self)
 
-    def _read_whole(self) -> bytes | None:
-        """Read the whole body; `None` where there never was a response."""
+    def _read_whole(self) -> bytes:
+        """Read the whole body; `None` where there never was a response, as `content` has it."""
         if self.status_code == 0:
-            return None
+            return None  # type: ignore[return-value]
         arrival = self._direct
         if arrival is not None and self._iterates_as_defined:
             try:
@@ -332,7 +332,7 @@ class Response(LazyAttributes):
         if decoded is not None:
             return decoded
         if self._unread is None and self.raw is None:
-            return None
+            return None  # type: ignore[return-value]
         raw = self._source()
         if not (isinstance(raw, RawResponse) and self._iterates_as_defined):
             return b"".join(self.iter_content(CONTENT_CHUNK_SIZE))

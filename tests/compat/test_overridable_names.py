@@ -175,10 +175,10 @@ def test_settings_that_are_changed_between_requests_count(
         session.headers.update({"X-Mine": "1", "accept": accept, "User-Agent": None})
         session.hooks["response"].append(lambda response, **how: seen.append(how["stream"]))
         session.stream = True
-        session.get(server.url("/"), timeout=20)
+        session.get(server.url("/"), timeout=20).close()
         session.headers = {"X-Other": "2"}
         session.hooks = None
-        session.get(server.url("/"), timeout=20)
+        session.get(server.url("/"), timeout=20).close()
         session.adapters.pop("http://")
         with pytest.raises(http.exceptions.InvalidSchema):
             session.get(server.url("/"), timeout=20)
