@@ -1,4 +1,4 @@
-"""Many URLs on a cluster of Dask. Without an address, a cluster on this machine is made.
+"""Many URLs on a cluster of Dask. Without an address, a cluster in this process is made.
 
 python dask_cluster.py tcp://scheduler:8786
 """
@@ -18,7 +18,8 @@ def main(address: str | None = None) -> None:
     """Fetch pages in the workers, and count what comes home."""
     with ExitStack() as stack:
         if address is None:
-            cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+            # Workers in this process start at once; those of a real cluster are on other machines.
+            cluster = LocalCluster(n_workers=2, processes=False, dashboard_address=None)
             client = stack.enter_context(Client(stack.enter_context(cluster)))
         else:
             client = stack.enter_context(Client(address))
