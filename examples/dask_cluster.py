@@ -19,7 +19,7 @@ def main(address: str | None = None) -> None:
     with ExitStack() as stack:
         if address is None:
             # Workers in this process start at once; those of a real cluster are on other machines.
-            cluster = LocalCluster(n_workers=2, processes=False, dashboard_address=None)
+            cluster = LocalCluster(n_workers=2, processes=False, dashboard_address=":0")
             client = stack.enter_context(Client(stack.enter_context(cluster)))
         else:
             client = stack.enter_context(Client(address))
