@@ -54,6 +54,7 @@ from pooledhttp.exceptions import (
     InvalidURL,
     RequestException,
 )
+from pooledhttp.loading import find_imported as _find_imported
 from pooledhttp.message import (
     OURS,
     Arrival,
@@ -851,3 +852,7 @@ def _route_through(adapter: HTTPAdapter, session: Any, url: str) -> Route:
         return adapter.route_for(request, True, None, None)
     settings = session.merge_environment_settings(request.url, {}, None, None, None)
     return adapter.route_for(request, settings["verify"], settings["proxies"], settings["cert"])
+
+
+if not TYPE_CHECKING:  # a type checker would take any misspelled name for one that exists
+    __getattr__ = _find_imported(__name__)

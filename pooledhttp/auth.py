@@ -17,7 +17,7 @@ from __future__ import annotations
 import secrets
 import warnings
 from base64 import b64encode
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from pooledhttp.cookies import extract_cookies_to_jar
@@ -33,6 +33,7 @@ from pooledhttp.digest import (
     unquote_header_value,
 )
 from pooledhttp.exceptions import UnrewindableBodyError
+from pooledhttp.loading import find_imported as _find_imported
 from pooledhttp.syntax import DEFAULT_PORTS
 
 __all__ = [
@@ -334,3 +335,7 @@ def _cannot_resend(r: Any) -> UnrewindableBodyError:
         request=r.request,
         response=r,
     )
+
+
+if not TYPE_CHECKING:  # a type checker would take any misspelled name for one that exists
+    __getattr__ = _find_imported(__name__)

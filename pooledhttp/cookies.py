@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from functools import lru_cache
 from http.cookiejar import Cookie, CookieJar, CookiePolicy
 from http.cookies import Morsel
-from typing import Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 from urllib.parse import urlsplit, urlunsplit
 
 from pooledhttp.cookie_rules import (
@@ -40,6 +40,7 @@ from pooledhttp.cookie_rules import (
     site_of,
 )
 from pooledhttp.exceptions import InvalidHeader
+from pooledhttp.loading import find_imported as _find_imported
 from pooledhttp.originals import Originals
 
 __all__ = [
@@ -684,3 +685,7 @@ def _refuse_control(subject: str, *parts: object) -> None:
 
 def _text(value: str | bytes) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+if not TYPE_CHECKING:  # a type checker would take any misspelled name for one that exists
+    __getattr__ = _find_imported(__name__)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 from http import cookiejar as cookielib
 from io import UnsupportedOperation
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit, urlunparse
 
 from urllib3.exceptions import (
@@ -37,6 +38,7 @@ from pooledhttp.exceptions import (
 )
 from pooledhttp.exceptions import SSLError as RequestsSSLError
 from pooledhttp.hooks import default_hooks
+from pooledhttp.loading import find_imported as _find_imported
 from pooledhttp.message import payload, prepared, request, response, urls
 from pooledhttp.message.charset import guess_json_utf, iter_slices, stream_decode_response_unicode
 from pooledhttp.message.headers import check_header_validity, parse_header_links
@@ -112,3 +114,7 @@ __all__ = [
 ]
 
 share_patches(__name__, payload, urls, prepared, request, response)
+
+
+if not TYPE_CHECKING:  # a type checker would take any misspelled name for one that exists
+    __getattr__ = _find_imported(__name__)

@@ -64,6 +64,7 @@ from pooledhttp.exceptions import (
     TooManyRedirects,
 )
 from pooledhttp.hooks import Hook, HooksInput, default_hooks, dispatch_hook
+from pooledhttp.loading import find_imported as _find_imported
 from pooledhttp.message import (
     DEFAULT_PORTS,
     REDIRECT_STATI,
@@ -987,3 +988,7 @@ def _leave(response: Response, error: BaseException, stream: bool) -> None:
 def session() -> Session:
     """Return a new `Session`; an older spelling."""
     return Session()
+
+
+if not TYPE_CHECKING:  # a type checker would take any misspelled name for one that exists
+    __getattr__ = _find_imported(__name__)

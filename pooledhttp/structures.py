@@ -8,7 +8,9 @@ holds names that are read as attributes or as items.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from pooledhttp.loading import find_imported as _find_imported
 
 __all__ = ["CaseInsensitiveDict", "LookupDict"]
 
@@ -137,3 +139,7 @@ class LookupDict(dict[str, V]):
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value under `key`, or `default`."""
         return self.__dict__.get(key, default)
+
+
+if not TYPE_CHECKING:  # a type checker would take any misspelled name for one that exists
+    __getattr__ = _find_imported(__name__)

@@ -5,6 +5,7 @@ Each is defined in the subpackage that uses it. What is patched here takes effec
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.request import (  # type: ignore[attr-defined]
     getproxies_environment,
     proxy_bypass_environment,
@@ -22,6 +23,7 @@ from pooledhttp.cookies import (
 )
 from pooledhttp.digest import challenge, parse_dict_header, parse_list_header, unquote_header_value
 from pooledhttp.exceptions import FileModeWarning, InvalidHeader, InvalidURL, UnrewindableBodyError
+from pooledhttp.loading import find_imported as _find_imported
 from pooledhttp.message import charset, headers, payload, urls
 from pooledhttp.message.charset import (
     get_encoding_from_headers,
@@ -142,3 +144,7 @@ __all__ = [
 ]
 
 share_patches(__name__, payload, urls, headers, charset, challenge, cookies, certs, netrc, proxies)
+
+
+if not TYPE_CHECKING:  # a type checker would take any misspelled name for one that exists
+    __getattr__ = _find_imported(__name__)

@@ -1,7 +1,8 @@
-"""Modules of a subpackage that are imported when one of their names is first used."""
+"""Names of a module that are looked up when they are first used."""
 
 from __future__ import annotations
 
+from pooledhttp.loading.imported import find_imported
 from pooledhttp.loading.names import load_when_used
 
-__all__ = ["load_when_used"]
+__all__ = ["find_imported", "load_when_used"]
