@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: The arguments are wrong (2), or help or the version was printed (0).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args = parse(arguments)
     try:
+        args = parse(arguments)  # with imports, which Ctrl-C may meet as well
         status: int = args.entry(args)
         if sys.stdout is not None:  # closed before we began: nothing was printed
             sys.stdout.flush()
