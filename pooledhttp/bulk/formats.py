@@ -23,6 +23,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
@@ -39,6 +40,8 @@ _TEXTS = ("url", "key", "name", "method", "data", "sha256", "md5")
 
 #: What is raised for a text that is no JSON, for one of its numbers, and for its depth.
 _NOT_JSON = (ValueError, RecursionError)
+
+_ENDING_AT_RETURN = re.compile(r"[^\r]*\r\n?|[^\r]+")
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -63,7 +66,7 @@ def read_items(stream: BinaryIO, format: str) -> Iterator[Item]:
         OSError: It cannot be read to its end.
     """
     try:
-        yield from FORMATS[format](_lines(stream))
+        yield from FORMATS[format](_split_at_returns(_lines(stream)))
     except (EOFError, zlib.error) as error:
         raise OSError(f"the list is cut or damaged: {error}") from error
 
@@ -99,6 +102,15 @@ def _lines(stream: BinaryIO) -> Iterator[str]:
     if start.startswith(_UTF8_MARK):
         buffered.read(len(_UTF8_MARK))
     return map(decoded, buffered)
+
+
+def _split_at_returns(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines; a carriage return ends one as well, with or without a line feed behind it."""
+    for line in lines:
+        if "\r" in line:
+            yield from _ENDING_AT_RETURN.findall(line)
+        else:
+            yield line
 
 
 def decoded(line: bytes) -> str:

@@ -56,6 +56,20 @@ def test_bytes_become_the_same_items(encoding: str, is_compressed: bool) -> None
     assert items(text.replace(",", "\t").replace('"', ""), "tsv")[1] == Job("http://h/é")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_lines_end_in_any_way(end: str, encoding: str) -> None:
+    """Also as on old Macs, and a quoted cell of CSV keeps its line ends."""
+    urls = ["http://h/a", "http://h/b"]
+    assert items(f"{end}{end.join(urls)}".encode(encoding), "txt") == urls
+    assert items(f'"{urls[0]}"{end}"{urls[1]}"{end}'.encode(encoding), "jsonl") == urls
+    table = f'url,data{end}{urls[0]},"x{end}y"{end}{urls[1]},{end}'
+    assert items(table.encode(encoding), "csv") == [
+        Job(urls[0], "POST", data=f"x{end}y".encode()),
+        Job(urls[1]),
+    ]
+
+
 def test_rows_without_names_begin_with_the_url() -> None:
     """Blank rows and comments do not count."""
     rows = "# mine\n\nhttp://h/a,what,ever\n ,\nhttp://h/b\n"
