@@ -92,9 +92,11 @@ class BoundedJar(CookieJar):
         lines = fields.get_all("Set-Cookie", [])
         if not _MAKING.are_used_by(self) or fields.get_all("Set-Cookie2", []):
             return False
-        site = getattr(request, "site", None) or site_of(request)
         policy = self._policy
         policy._now = self._now = now = int(time.time())
+        if not lines:  # as in the library, nothing is asked of the request, which may be a mock
+            return True
+        site = getattr(request, "site", None) or site_of(request)
         cookies = [read_line(str(line), site, now) for line in lines]
         if None in cookies:
             return False

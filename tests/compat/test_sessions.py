@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Iterator
+from email.message import Message
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -263,3 +265,10 @@ def test_exceptions_survive_pickling(http: Any) -> None:
     copy = pickle.loads(pickle.dumps(caught.value))
     assert type(copy) is type(caught.value)
     assert "Connection refused" in str(copy)
+
+
+def test_a_response_without_cookies_asks_nothing_of_its_request(http: Any) -> None:
+    """Tests make responses for requests that are mocks."""
+    jar = http.cookies.RequestsCookieJar()
+    jar.extract_cookies(Mock(info=Message), http.cookies.MockRequest(Mock(url="throwaway")))
+    assert len(jar) == 0
