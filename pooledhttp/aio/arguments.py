@@ -1,21 +1,29 @@
 """The keyword arguments of the methods of `AsyncSession`, as types.
 
-They are those of `Session`, except that a body may also be an async iterable or an async file, and
-that `hooks` and `auth` may be coroutine functions.
+They are those of `Session`, except that a body may also be an async iterable or an async file, a
+file of a form also an async file, and that `hooks` and `auth` may be coroutine functions.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Protocol, TypeAlias
 
 from pooledhttp.client import CommonOptions
-from pooledhttp.message import AuthInput, DataInput, JsonInput, ParamsInput, PreparedRequest
+from pooledhttp.message import (
+    AuthInput,
+    DataInput,
+    JsonInput,
+    ParamsInput,
+    PreparedRequest,
+    Readable,
+)
 
 __all__ = [
     "AsyncAuthInput",
     "AsyncCallOptions",
     "AsyncDataInput",
+    "AsyncFilesInput",
     "AsyncGetOptions",
     "AsyncPostOptions",
     "AsyncPutOptions",
@@ -34,6 +42,17 @@ class AsyncReadable(Protocol):
 #: A body: what `Session` takes, or pieces that are awaited.
 AsyncDataInput: TypeAlias = DataInput | AsyncIterable[bytes] | AsyncIterable[str] | AsyncReadable
 
+_FileContent: TypeAlias = Readable[str | bytes] | AsyncReadable | str | bytes | bytearray
+_File: TypeAlias = (
+    _FileContent
+    | tuple[str | None, _FileContent]
+    | tuple[str | None, _FileContent, str | None]
+    | tuple[str | None, _FileContent, str | None, Mapping[str, str]]
+)
+
+#: Files of a form: what `Session` takes, where a file may also be one whose `read` is awaited.
+AsyncFilesInput: TypeAlias = Mapping[str, _File] | Iterable[tuple[str, _File]] | None
+
 #: Credentials: what `Session` takes, or a function that is awaited with the prepared request.
 AsyncAuthInput: TypeAlias = "AuthInput | Callable[[PreparedRequest], Awaitable[PreparedRequest]]"
 
@@ -42,6 +61,7 @@ class AsyncCallOptions(CommonOptions, total=False):
     """What every method takes."""
 
     auth: AsyncAuthInput
+    files: AsyncFilesInput
 
 
 class AsyncRequestOptions(AsyncCallOptions, total=False):

@@ -55,7 +55,9 @@ def as_files(files: Any, runtime: EventedRuntime) -> Any:
 
 def _as_part(part: Any, runtime: EventedRuntime) -> Any:
     if isinstance(part, (tuple, list)) and len(part) > 1:
-        return (part[0], as_body(part[1], runtime), *part[2:])
+        return (part[0], _as_part(part[1], runtime), *part[2:])
+    if inspect.iscoroutinefunction(getattr(part, "read", None)):
+        return _AsyncPart(part, runtime)
     return as_body(part, runtime)
 
 
@@ -100,6 +102,19 @@ class _AsyncIterator:
         if piece is _END:
             raise StopIteration
         return piece
+
+
+class _AsyncPart:
+    """An async file in a form, which is read whole."""
+
+    def __init__(self, file: Any, runtime: EventedRuntime) -> None:
+        self._file = file
+        self._runtime = runtime
+        self.name = getattr(file, "name", None)
+
+    def read(self) -> Any:
+        """Read the file."""
+        return self._runtime.await_here(self._file.read())
 
 
 class _FileOffLoop:

@@ -37,7 +37,6 @@ class CommonOptions(TypedDict, total=False):
 
     headers: HeadersInput
     cookies: CookiesInput
-    files: FilesInput
     timeout: TimeoutInput
     allow_redirects: bool
     proxies: ProxiesInput
@@ -50,6 +49,7 @@ class CallOptions(CommonOptions, total=False):
     """What every method of `Session` takes; see `Session.request` for the meaning."""
 
     auth: AuthInput
+    files: FilesInput
     stream: bool | None
 
 

@@ -308,6 +308,16 @@ def test_files_of_a_form_are_read_on_a_worker_thread(tmp_path: Path) -> None:
         assert file.threads == other.threads == {"pooledhttp-aio"}
 
 
+@pytest.mark.parametrize("name", [None, "other"])
+def test_async_files_of_a_form_are_read_by_awaiting(name: str | None) -> None:
+    """The whole of each; their names are kept."""
+    file = AsyncFile(b"x" * 300_000)
+    file.name = "own"  # type: ignore[attr-defined]
+    text, _ = post({"form": "1"}, files={"a": file if name is None else (name, file)})
+    assert text.count("x" * 300_000) == 1
+    assert f'filename="{name or "own"}"' in text
+
+
 def test_what_can_be_read_twice_is_sent_twice(tmp_path: Path) -> None:
     """A redirect that keeps the body sends files and async iterables again."""
 

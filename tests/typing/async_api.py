@@ -39,6 +39,8 @@ async def whole(session: AsyncSession) -> None:
         session.options("https://a.test/"),
         session.head("https://a.test/", allow_redirects=True),
         session.post("https://a.test/", data={"a": 1}, files={"f": io.BytesIO(b"x")}),
+        session.post("https://a.test/", files={"f": AsyncFile()}),
+        session.post("https://a.test/", files=[("f", ("name", AsyncFile()))]),
         session.post("https://a.test/", json={"a": [1, None]}, auth=HTTPDigestAuth("u", "p")),
         session.put("https://a.test/", pieces()),
         session.patch("https://a.test/", AsyncFile(), params=[("a", "b")]),
