@@ -1,13 +1,12 @@
-"""Which proxy a URL goes through: the caller's table, the environment, and the exceptions to both.
+"""Finds the proxy of a URL: in the table of the caller, or in the environment.
 
-    resolve_proxies         a request's table: the caller's entries, and the environment's
-      get_environ_proxies   what the environment has for a URL
-        should_bypass_proxies     whether the URL is one of the exceptions (`no_proxy`)
-    select_proxy            the one entry of a table that a URL goes by
+    resolve_proxies         the table of a request: entries of the caller and of the environment
+      get_environ_proxies   the entries of the environment for a URL
+        should_bypass_proxies     whether the URL is an exception (`no_proxy`)
+    select_proxy            the entry of a table for a URL
 
-The environment is read again for each request and never written: a variable set for a moment would
-be seen by every other thread. Only names and addresses are compared here; nothing is resolved,
-nothing connected.
+The environment is read for each request, and never written: all threads would see the change.
+Names and addresses are only compared here. Nothing is looked up, and nothing is connected.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ def address_in_network(ip: str, net: str) -> bool:
         net: The network, as in `10.0.0.0/8`. Bits of the host in it do not matter.
 
     Raises:
-        OSError: One of the addresses is none.
+        OSError: One of the texts is not an address.
     """
     network, _, bits = net.partition("/")
     shift = 32 - int(bits)
@@ -89,7 +88,7 @@ def address_in_network(ip: str, net: str) -> bool:
 
 @contextlib.contextmanager
 def set_environ(env_name: str, value: str | None) -> Iterator[None]:
-    """Set an environment variable inside a `with` block, and put the old state back after it.
+    """Set an environment variable inside a `with` block, and restore it afterwards.
 
     All threads see it, so this is for tests and scripts; nothing in this package uses it.
 
@@ -112,21 +111,21 @@ def set_environ(env_name: str, value: str | None) -> Iterator[None]:
 
 
 def should_bypass_proxies(url: str, no_proxy: str | None) -> bool:
-    """Return whether a URL is to be reached directly, whatever proxies are set.
+    """Return whether a URL is requested directly, even if a proxy is set for it.
 
     Args:
-        url: The URL. One without a host is always reached directly.
-        no_proxy: The exceptions, between commas or spaces. An address matches itself, a network
-            (`10.0.0.0/8`, `fd00::/8`) its addresses, a name (`example.com`, `.example.com`,
-            `*.example.com`) itself and what is below it, any of them with or without a port; `*`
-            matches everything. `None` takes them from `no_proxy` or `NO_PROXY` and, where the
-            environment names no proxies, from the settings of the platform.
+        url: The URL. One without a host is always requested directly.
+        no_proxy: The exceptions, separated by commas or spaces. An address matches itself. A
+            network (`10.0.0.0/8`, `fd00::/8`) matches its addresses. A name (`example.com`,
+            `.example.com`, `*.example.com`) matches itself and all names below it. Each may have a
+            port. `*` matches everything. `None` reads `no_proxy` or `NO_PROXY`; if the environment
+            names no proxies, also the settings of the platform.
     """
     _, host, port = _split(url)
     if not host:
         return True
     if ":" in host:
-        # A zone can hold any text, also one that ends like a name that is excepted.
+        # A zone id can be any text, and could end like the name of an exception.
         host = host.partition("%")[0]
     stated = _from_environment("no_proxy") if no_proxy is None else no_proxy
     if stated and _is_listed(host, port, stated):
@@ -139,14 +138,14 @@ def should_bypass_proxies(url: str, no_proxy: str | None) -> bool:
 
 
 def get_environ_proxies(url: str, no_proxy: str | None = None) -> dict[str, str]:
-    """Return the proxies the environment sets, or none where the URL is an exception.
+    """Return the proxies of the environment, or none if the URL is an exception.
 
     Args:
         url: The URL.
         no_proxy: As for `should_bypass_proxies`.
 
     Returns:
-        Scheme to proxy; also `all`, and `no` for the exceptions as they were stated.
+        The proxy for each scheme and for `all`; and the exceptions as they were set, for `no`.
     """
     if not _may_name_proxies():
         return {}
@@ -157,12 +156,12 @@ def get_environ_proxies(url: str, no_proxy: str | None = None) -> dict[str, str]
 
 
 def select_proxy(url: str, proxies: Mapping[str, str] | None) -> str | None:
-    """Return the proxy a table has for a URL.
+    """Return the proxy of a table for a URL.
 
     Args:
         url: The URL.
-        proxies: The table. The most telling key wins: `scheme://host`, `scheme`, `all://host`,
-            `all`. A Unix socket is on this machine: no proxy leads there.
+        proxies: The table. The first of these keys applies: `scheme://host`, `scheme`,
+            `all://host`, `all`. A Unix socket is on this machine, so it has no proxy.
 
     Returns:
         The proxy's URL, or `None` to connect directly.
@@ -182,12 +181,12 @@ def resolve_proxies(
 
     Args:
         request: The request, for its `url`.
-        proxies: The caller's table; its `no_proxy` stands in for the environment's.
-        trust_env: Whether the environment fills the gap.
+        proxies: The caller's table; its `no_proxy` replaces that of the environment.
+        trust_env: Whether the environment is read, too.
 
     Returns:
-        A new table: the caller's, with the environment's proxy for the URL's scheme where the
-        caller has none.
+        A new table: that of the caller, and the environment's proxy for the scheme of the URL if
+        the caller has none.
     """
     table = dict(proxies or {})
     if trust_env:
@@ -202,16 +201,16 @@ def resolve_proxies(
 def without_bypassed(
     proxies: Mapping[str, str] | None, own: Mapping[str, str], old_url: str, new_url: str
 ) -> dict[str, str]:
-    """Return the table of a request for the redirect that follows it.
+    """Return the table of proxies for a request that follows a redirect.
 
-    The entries that the environment gave for the first URL stay behind where the second is one of
-    its exceptions; a server could lead us to a host inside by way of a proxy outside.
+    If the new URL is an exception, the entries of the environment are removed. Otherwise a server
+    could redirect a request to an internal host through an external proxy.
 
     Args:
-        proxies: The table of the request, the environment's entries among others.
-        own: What was set on purpose, and stays whatever the environment says.
-        old_url: Where the request went.
-        new_url: Where the redirect leads.
+        proxies: The table of the first request, with the entries of the environment.
+        own: The entries of the caller, which stay.
+        old_url: The URL of the first request.
+        new_url: The URL of the redirect.
     """
     table = dict(proxies or {})
     no_proxy = table.get("no_proxy")
@@ -223,16 +222,16 @@ def without_bypassed(
     return table
 
 
-#: The variables in which no name of a proxy was found: their dictionary and its last key.
+#: The dictionary of variables in which no name of a proxy was found, and its last key.
 _without_proxies: tuple[object, Any] = (None, None)
 
 
 def _may_name_proxies() -> bool:
-    """Return whether `getproxies` is worth asking: it looks at each variable in turn, every time.
+    """Return whether to call `getproxies`, which reads all variables each time.
 
-    Where it only reads the environment, one look at all names together tells that there are none.
-    A dictionary adds new keys behind its last one. So as long as that key is the same object, there
-    is no name that was not looked at.
+    If it only reads the environment, one search in all names together tells that there is no proxy.
+    A dictionary adds new keys behind its last one. So as long as the last key is the same object,
+    there are no new names.
     """
     global _without_proxies
     names = raw_variables()  # as the platform has them: bytes, where it counts
@@ -258,9 +257,9 @@ def _from_environment(name: str) -> str | None:
 
 
 def _split(url: str) -> tuple[str, str | None, int | None]:
-    """Return a URL's scheme, its host without brackets, both in lower case, and its port.
+    """Return the scheme of a URL, its host without brackets, both in lower case, and its port.
 
-    Host and port are `None` where the URL has none or none that makes sense.
+    Host and port are `None` if the URL has none, or an invalid one.
     """
     try:
         parts = urlsplit(url)
