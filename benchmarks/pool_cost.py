@@ -249,10 +249,15 @@ def guards() -> None:
         print(f"  {name:<9}: {cost:5.2f} us   x{cost / best['lock']:.2f}   {GUARDS[name].__doc__}")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run one loop as often as the arguments say, or print all three parts."""
     if len(sys.argv) == 3:
         (GUARDS | {"cycle": cycle})[sys.argv[1]](int(sys.argv[2]))
-    else:
-        uncontended()
-        guards()
-        contended()
+        return
+    uncontended()
+    guards()
+    contended()
+
+
+if __name__ == "__main__":
+    main()
