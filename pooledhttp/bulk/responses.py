@@ -24,6 +24,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pooledhttp.bulk.report import one_line
@@ -72,6 +73,11 @@ class Fields(Protocol):
     def __contains__(self, name: object, /) -> bool: ...
 
 
+@lru_cache(maxsize=64)  # a run asks for the same few of every response
+def _as_bytes(name: str) -> bytes:
+    return name.lower().encode()
+
+
 class _ArrivedFields:
     """The fields of a response as they came; each is decoded when it is asked for."""
 
@@ -81,11 +87,11 @@ class _ArrivedFields:
         self._by_name = by_name
 
     def get(self, name: str, default: Any = None, /) -> Any:
-        value = self._by_name.get(name.lower().encode())
+        value = self._by_name.get(_as_bytes(name))
         return default if value is None else value.decode("latin-1")
 
     def __contains__(self, name: object, /) -> bool:
-        return str(name).lower().encode() in self._by_name
+        return _as_bytes(str(name)) in self._by_name
 
 
 def fields_of(response: Response) -> Fields:
