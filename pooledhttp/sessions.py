@@ -81,11 +81,13 @@ from pooledhttp.message import (
     Response,
     TimeoutInput,
     UrlInput,
+    blank_request,
     can_rewind,
     canonical_url,
     copy_of_valid,
     default_headers,
     discard_body,
+    fill_request,
     get_auth_from_url,
     is_preparing_as_defined,
     requote_uri,
@@ -555,7 +557,8 @@ class Session(SessionRedirectMixin):
         Raises:
             RequestException: Something in it cannot be sent; the class says what.
         """
-        return self._prepare(
+        return _prepare(
+            self,
             _calls_as_defined(),
             request.method.upper(),  # type: ignore[union-attr]
             request.url,
@@ -568,86 +571,6 @@ class Session(SessionRedirectMixin):
             request.cookies,
             request.hooks,
         )
-
-    def _prepare(
-        self,
-        is_ours: bool,
-        method: Any,
-        url: Any,
-        headers: Any,
-        files: Any,
-        data: Any,
-        json: Any,
-        params: Any,
-        auth: Any,
-        cookies: Any,
-        hooks: Any,
-    ) -> PreparedRequest:
-        """Prepare a request from the attributes of `Request`; see `prepare_request`.
-
-        `is_ours` says that everything called here is what this package defines: then what has
-        nothing to do is not called. `hooks` may be `None`.
-        """
-        own = self.headers
-        fields = copy_of_valid(own) if is_ours and not headers else None
-        if fields is None:
-            headers = merge_setting(headers, own, dict_class=CaseInsensitiveDict)
-        empty = empty_like(self.cookies) if is_ours and not cookies else None
-        jar: Any = empty
-        if empty is not None:
-            pass  # nothing to choose
-        elif getattr(self.cookies, "_cookies", None):
-            host = _host_field(headers if fields is None else fields)
-            jar = jar_for(self.cookies, _final_url(url), host)
-        else:
-            jar = jar_for(self.cookies, "")
-        if cookies:
-            given = cookies
-            if not isinstance(given, cookielib.CookieJar):
-                given = cookiejar_from_dict(given)
-            jar = merge_cookies(jar, given)
-        if self.trust_env and not auth and not self.auth:
-            auth = get_netrc_auth(url or "")
-        if not is_ours or self.auth is not None:
-            auth = merge_setting(auth, self.auth)
-        if not is_ours or self.params or (params and type(params) is not dict):
-            params = merge_setting(params, self.params)
-        if is_ours and self.hooks == _NO_HOOKS and (hooks is None or hooks == _NO_HOOKS):
-            hooks = None
-        else:
-            hooks = merge_hooks(hooks, self.hooks)
-        if is_ours:
-            prepared = PreparedRequest._blank()
-            prepared._prepare(
-                True,
-                fields,
-                empty,
-                method,
-                url,
-                headers,
-                files,
-                data,
-                params,
-                auth,
-                jar,
-                hooks,
-                json,
-            )
-        else:
-            prepared = PreparedRequest()
-            prepared.prepare(
-                method=method,
-                url=url,
-                files=files,
-                data=data,
-                json=json,
-                headers=headers,
-                params=params,
-                auth=auth,
-                cookies=jar,
-                hooks=hooks,
-            )
-        return prepared
 
     def merge_environment_settings(
         self,
@@ -740,7 +663,8 @@ class Session(SessionRedirectMixin):
             RequestException: The request failed; the class says how.
         """
         if hooks is None and _PREPARING.are_used_by(self) and _calls_as_defined():
-            prepared = self._prepare(
+            prepared = _prepare(
+                self,
                 True,
                 method.upper(),
                 url,
@@ -943,6 +867,88 @@ class Session(SessionRedirectMixin):
         """
         for adapter in self.adapters.values():
             adapter.close()
+
+
+def _prepare(
+    session: Session,
+    is_ours: bool,
+    method: Any,
+    url: Any,
+    headers: Any,
+    files: Any,
+    data: Any,
+    json: Any,
+    params: Any,
+    auth: Any,
+    cookies: Any,
+    hooks: Any,
+) -> PreparedRequest:
+    """Prepare a request from the attributes of `Request`; see `prepare_request`.
+
+    `is_ours` says that everything called here is what this package defines: then what has
+    nothing to do is not called. `hooks` may be `None`.
+    """
+    own = session.headers
+    fields = copy_of_valid(own) if is_ours and not headers else None
+    if fields is None:
+        headers = merge_setting(headers, own, dict_class=CaseInsensitiveDict)
+    empty = empty_like(session.cookies) if is_ours and not cookies else None
+    jar: Any = empty
+    if empty is not None:
+        pass  # nothing to choose
+    elif getattr(session.cookies, "_cookies", None):
+        host = _host_field(headers if fields is None else fields)
+        jar = jar_for(session.cookies, _final_url(url), host)
+    else:
+        jar = jar_for(session.cookies, "")
+    if cookies:
+        given = cookies
+        if not isinstance(given, cookielib.CookieJar):
+            given = cookiejar_from_dict(given)
+        jar = merge_cookies(jar, given)
+    if session.trust_env and not auth and not session.auth:
+        auth = get_netrc_auth(url or "")
+    if not is_ours or session.auth is not None:
+        auth = merge_setting(auth, session.auth)
+    if not is_ours or session.params or (params and type(params) is not dict):
+        params = merge_setting(params, session.params)
+    if is_ours and session.hooks == _NO_HOOKS and (hooks is None or hooks == _NO_HOOKS):
+        hooks = None
+    else:
+        hooks = merge_hooks(hooks, session.hooks)
+    if is_ours:
+        prepared = blank_request()
+        fill_request(
+            prepared,
+            True,
+            fields,
+            empty,
+            method,
+            url,
+            headers,
+            files,
+            data,
+            params,
+            auth,
+            jar,
+            hooks,
+            json,
+        )
+    else:
+        prepared = PreparedRequest()
+        prepared.prepare(
+            method=method,
+            url=url,
+            files=files,
+            data=data,
+            json=json,
+            headers=headers,
+            params=params,
+            auth=auth,
+            cookies=jar,
+            hooks=hooks,
+        )
+    return prepared
 
 
 #: Steps of `request` that are not called as long as they are these.

@@ -53,7 +53,9 @@ from pooledhttp.message.prepared import (
     PreparedRequest,
     RequestEncodingMixin,
     RequestHooksMixin,
+    blank_request,
     copy_of_valid,
+    fill_request,
     is_preparing_as_defined,
 )
 from pooledhttp.message.raw import (
@@ -153,7 +155,9 @@ __all__ = [
     "RequestEncodingMixin",
     "RequestHooksMixin",
     "Response",
+    "blank_request",
     "copy_of_valid",
+    "fill_request",
     "discard_body",
     "is_preparing_as_defined",
     "response_class_for",

@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from http.cookiejar import CookieJar
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from pooledhttp.auth import HTTPBasicAuth
@@ -217,7 +217,8 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
             RequestException: Something cannot be sent; the class says what.
         """
         is_ours = _STEPS.are_used_by(self) and get_cookie_header is _COOKIE_HEADER
-        self._prepare(
+        fill_request(
+            self,
             is_ours,
             None,
             None,
@@ -232,61 +233,6 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
             hooks,
             json,
         )
-
-    @classmethod
-    def _blank(cls) -> Self:
-        """Do what calling the class does, for a request that `_prepare` fills."""
-        request = cls.__new__(cls)
-        request.hooks = default_hooks()
-        request._body_position = None
-        return request
-
-    def _prepare(
-        self,
-        is_ours: bool,
-        fields: CaseInsensitiveDict[Any] | None,
-        empty: RequestsCookieJar | None,
-        method: Any,
-        url: Any,
-        headers: Any,
-        files: Any,
-        data: Any,
-        params: Any,
-        auth: Any,
-        cookies: Any,
-        hooks: Any,
-        json: Any,
-    ) -> None:
-        """Take the steps of `prepare`, without those that have nothing to do.
-
-        `is_ours` says that the steps are those that are defined here; all are taken otherwise.
-        `fields` are valid header fields that become those of this request, or `None` to prepare
-        `headers`; `empty` is a jar without cookies, or `None` to prepare `cookies`.
-        """
-        if is_ours and method in _USUAL:
-            self.method = method
-        else:
-            self.prepare_method(method)
-        self.prepare_url(url, params)
-        if fields is None:
-            self.prepare_headers(headers)
-        else:
-            self.headers = fields
-        if empty is not None:
-            self._cookies = empty
-        else:
-            self.prepare_cookies(cookies)
-        has_body = data or files or json is not None or type(data) not in _EMPTY
-        if has_body or not is_ours or self.method not in _BODILESS:
-            self.prepare_body(data, files, json)
-        else:
-            self.body = None
-        # Late, so that a signature can cover the whole request.
-        if auth or not is_ours or "@" in (self.url or ""):
-            self.prepare_auth(auth, url)
-        # After auth, which may have added hooks of its own.
-        if not is_ours or (hooks and hooks != _NO_HOOKS):
-            self.prepare_hooks(hooks)
 
     def copy(self) -> PreparedRequest:
         """Return a request that can be altered by itself; body and hooks are shared."""
@@ -485,6 +431,62 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         given = hooks or {}
         for event in given:
             self.register_hook(event, given[event])
+
+
+def blank_request() -> PreparedRequest:
+    """Return what `PreparedRequest()` does, but for the attributes that `fill_request` sets."""
+    request = PreparedRequest.__new__(PreparedRequest)
+    request.hooks = default_hooks()
+    request.body = request._body_position = None
+    return request
+
+
+def fill_request(
+    request: PreparedRequest,
+    is_ours: bool,
+    fields: CaseInsensitiveDict[Any] | None,
+    empty: RequestsCookieJar | None,
+    method: Any,
+    url: Any,
+    headers: Any,
+    files: Any,
+    data: Any,
+    params: Any,
+    auth: Any,
+    cookies: Any,
+    hooks: Any,
+    json: Any,
+) -> None:
+    """Take the steps of `PreparedRequest.prepare`, without those that have nothing to do.
+
+    `is_ours` says that the steps are those that are defined here; all are taken otherwise.
+    `fields` are valid header fields that become those of the request, or `None` to prepare
+    `headers`; `empty` is a jar without cookies, or `None` to prepare `cookies`.
+    """
+    if is_ours and method in _USUAL:
+        request.method = method
+    else:
+        request.prepare_method(method)
+    request.prepare_url(url, params)
+    if fields is None:
+        request.prepare_headers(headers)
+    else:
+        request.headers = fields
+    if empty is not None:
+        request._cookies = empty
+    else:
+        request.prepare_cookies(cookies)
+    has_body = data or files or json is not None or type(data) not in _EMPTY
+    if has_body or not is_ours or request.method not in _BODILESS:
+        request.prepare_body(data, files, json)
+    else:
+        request.body = None
+    # Late, so that a signature can cover the whole request.
+    if auth or not is_ours or "@" in (request.url or ""):
+        request.prepare_auth(auth, url)
+    # After auth, which may have added hooks of its own.
+    if not is_ours or (hooks and hooks != _NO_HOOKS):
+        request.prepare_hooks(hooks)
 
 
 #: Steps that are left out where they have nothing to do.
