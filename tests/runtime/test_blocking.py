@@ -291,38 +291,35 @@ def test_many_callers_get_their_own_results() -> None:
     assert not wrong
 
 
-def run_script(script: str) -> tuple[float, subprocess.CompletedProcess[str]]:
-    """Run Python code in a new interpreter; seconds and outcome."""
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+def run_script(script: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a new interpreter, which has to end."""
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False
     )
-    return time.monotonic() - start, done
 
 
 def test_nothing_delays_the_end_of_the_interpreter() -> None:
     """A stuck call, a stuck task and idle workers are left behind at exit."""
-    seconds, done = run_script("""
-import time
+    done = run_script("""
+import threading
 from pooledhttp.runtime import default_runtime
 from pooledhttp.timing import Deadline
-runtime = default_runtime()
+runtime, never = default_runtime(), threading.Event()
 runtime.call_blocking(lambda: 1, Deadline.after(5, runtime.now))
 for _ in range(3):
     try:
-        runtime.call_blocking(lambda: time.sleep(20), Deadline.after(0.01, runtime.now))
+        runtime.call_blocking(never.wait, Deadline.after(0.01, runtime.now))
     except TimeoutError:
         print("abandoned")
-runtime.spawn(lambda: time.sleep(20), "stuck")
+runtime.spawn(never.wait, "stuck")
 """)
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["abandoned"] * 3, "")
-    assert seconds < 10
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_child_of_a_fork_has_workers_of_its_own() -> None:
     """The parent's threads do not exist in the child; calls there work all the same."""
-    _, done = run_script("""
+    done = run_script("""
 import os, warnings
 warnings.simplefilter("ignore")
 from pooledhttp.runtime import default_runtime, workers
