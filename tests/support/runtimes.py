@@ -27,12 +27,14 @@ ON_BOTH = ("wire", "network", "transport", "compat", "pool/test_threads.py")
 
 _THREADS = "has threads of its own that send requests"
 _RUNTIME = "brings a runtime of its own"
+_POLL = "is about `poll`, by which threads wait; on a loop the loop waits"
 _INTERRUPTS = "interrupts a thread at each of its opcodes"
 
 #: Files and tests that have no twin, and why.
 ON_THREADS_ONLY = {
     "network/test_interrupts.py": _INTERRUPTS,
     "network/test_resolve.py": _THREADS,
+    "network/test_stream.py::test_a_replaced_poll_is_not_kept": _POLL,
     "network/test_stream.py::test_much_data_both_ways": _THREADS,
     "pool/test_threads.py::test_an_end_under_the_lock_is_deferred": _THREADS,
     "pool/test_threads.py::test_dropped_cycles_do_not_deadlock": _THREADS,
