@@ -32,6 +32,7 @@ from urllib3.util.retry import Retry
 from pooledhttp.network import UNIX_SCHEME, is_socket_mocked
 from pooledhttp.runtime import register_fork_reset
 from pooledhttp.transport.facade_settings import TLS_SETTINGS
+from pooledhttp.transport.http_client_hook import is_http_client_patched
 from pooledhttp.transport.urllib3_face import PoolFacade
 from pooledhttp.transport.urllib3_settings import urllib3_timeout
 
@@ -74,6 +75,10 @@ def _are_all_own() -> bool:
     """Whether all steps are urllib3's; they are remembered then."""
     global _own_plain, _own_pool, _own_connection, _own_response
     steps = _steps()
+    if is_http_client_patched():
+        # A tracer: `http_client_hook` shows it each request, and what it has replaced in
+        # `HTTPResponse` (sentry-sdk: `read` and `close`) belongs to that.
+        steps = steps[: -len(_of_response(HTTPResponse))]
     if not all(map(_is_own, steps)):
         return False
     _own_plain = (HTTPConnectionPool.ConnectionCls, HTTPConnection.connect)
