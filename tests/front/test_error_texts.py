@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -138,7 +139,8 @@ def test_a_server_that_does_not_speak_http(sent: bytes, said: str) -> None:
 
     def broken(peer: Peer) -> None:
         peer.read_request()
-        peer.send(sent)
+        with suppress(OSError):  # the client closes before it has all of a head that is too long
+            peer.send(sent)
         peer.close()
 
     with ScriptedServer(broken) as server:
