@@ -137,7 +137,8 @@ def _summary(tally: Tally, download: Download, seconds: float) -> str:
     )
     if total.acquired:
         line += (
-            f", {total.created} connections opened, {total.reuse_rate:.1%} of requests reused one"
+            f", {total.created} connection{'s' * (total.created != 1)} opened,"
+            f" {total.reused} of {total.acquired} requests reused one"
         )
     others = (
         (tally.there_before, "there already"),

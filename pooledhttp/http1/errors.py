@@ -182,6 +182,7 @@ def explain_timeout(error: E, plan: TimeoutPlan) -> E:
     spent = plan.spent
     if spent is not None and plan.total.expired and isinstance(error, Fault):
         cause = getattr(error, "original_error", error)
-        if not error.spent_seconds and isinstance(cause, TimeoutError):
-            error.tell_spent(spent.by_phase(), str(spent))
+        text = str(spent)  # empty if no phase took as long as is told
+        if text and not error.spent_seconds and isinstance(cause, TimeoutError):
+            error.tell_spent(spent.by_phase(), text)
     return error

@@ -186,7 +186,7 @@ def _timeout_text(
         return text + "(one is free now). Try again, or wait longer: raise acquire_timeout."
     text += (
         f"(in use {len(reached.slots)} of {reached.limit}, waiting {reached.waiting}). "
-        f"Close responses you have finished reading, or raise {reached.setting}."
+        f"Read responses to their end or close them, or raise {reached.setting}."
     )
     if holders:
         text += " Held: " + "; ".join(holders) + "."

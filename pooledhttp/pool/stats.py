@@ -200,7 +200,7 @@ def _counts_now(stats: OriginStats) -> str:
 
 def _lines(stats: OriginStats) -> Iterator[str]:
     """Yield what a snapshot says: now, since the start, and what went wrong."""
-    most = "no maximum" if stats.max_open is None else f"maximum {stats.max_open}"
+    most = "no maximum in all" if stats.max_open is None else f"maximum {stats.max_open}"
     yield f"now:     {_counts_now(stats)} ({stats.dialling} dialling, {most})"
     yield (
         f"so far:  {stats.acquired} leases, {stats.reuse_rate:.0%} reused, {stats.created} opened,"

@@ -112,6 +112,16 @@ def test_the_steps_before_a_request(runtime: SkippingRuntime, session: pooledhtt
         session.close()
 
 
+def test_a_total_too_short_to_tell_of(
+    runtime: SkippingRuntime, session: pooledhttp.Session
+) -> None:
+    """No phase took as long as is told, so the text tells of none."""
+    with ScriptedServer(runtime.stay_silent) as server:
+        with pytest.raises(ReadTimeout) as caught:
+            session.get(server.url(), timeout=Timeout(total=0.001))
+    assert "(total timeout)" in str(caught.value) and "Of the total" not in str(caught.value)
+
+
 def test_a_tunnel_that_is_not_opened(runtime: SkippingRuntime, session: pooledhttp.Session) -> None:
     """The proxy took the time."""
     with ScriptedServer(runtime.stay_silent) as proxy:
