@@ -102,7 +102,8 @@ class FastParser:
             head, end, behind = self.rest.partition(_END)
             if not end and self._may_become_clean(head):
                 return False
-            if end and self._parse(head):
+            is_small = len(head) + len(end) <= self._limits.head_bytes
+            if end and is_small and self._parse(head):
                 self.rest = behind
                 self._pieces = 0
                 return True

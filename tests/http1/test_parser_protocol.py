@@ -133,3 +133,25 @@ def test_a_head_may_not_grow_without_end() -> None:
     parser.feed(b"HTTP/1.1 200 OK\r\nA: " + b"b" * 2000)
     with pytest.raises(HTTPError):
         parser.next_head()
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 40])
+@pytest.mark.parametrize("line", [b"A: " + b"b" * 2000, b"a" * 2000, b"A : " + b"b" * 2000])
+def test_a_large_head_is_refused_in_whatever_pieces_it_comes(line: bytes, pieces: int) -> None:
+    """The limit is for complete heads as well, and comes before what else is wrong with them."""
+    parser = new_parser(ResponseLimits(head_bytes=1000))
+    head = b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n"
+    size = -(-len(head) // pieces)
+    with pytest.raises(HTTPError, match="too long"):
+        for start in range(0, len(head), size):
+            parser.feed(head[start : start + size])
+            assert not parser.next_head()
+
+
+def test_a_body_does_not_count_for_the_limit_of_its_head() -> None:
+    """Also where the head ends with bare line feeds, so that a parser is given the body with it."""
+    for end in (b"\r\n\r\n", b"\n\n"):
+        parser = new_parser(ResponseLimits(head_bytes=1000))
+        parser.feed(b"HTTP/1.1 200 OK" + end[: len(end) // 2] + b"A: b" + end + b"x" * 2000)
+        assert parser.next_head()
+        assert parser.rest == b"x" * 2000
