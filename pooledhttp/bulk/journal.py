@@ -269,7 +269,7 @@ class Journal:
                     self._fold()
                 with suppress(AttributeError, sqlite3.Error):  # not so far; no room for indexes
                     self._lookup.store(self._db, at_end=True)
-                self._tail.close()
+                self._tail.close(is_needed=bool(self._tailed))
                 self._tail = None
             self._db.close()
 

@@ -86,13 +86,17 @@ class Tail:
         self._stamp = stamp
         self.size = 0
 
-    def close(self) -> None:
-        """Close the file, and remove it when nothing is in it. Doing it twice does nothing."""
+    def close(self, *, is_needed: bool) -> None:
+        """Close the file; doing it twice does nothing.
+
+        Args:
+            is_needed: Whether it has changes that are not in the database. Else it is removed.
+        """
         fd, self._fd = self._fd, -1
         if fd < 0:
             return
         os.close(fd)
-        if not self.size:
+        if not is_needed:
             with suppress(OSError):
                 os.unlink(self._path)
 

@@ -79,7 +79,7 @@ class Crashes:
         try:
             while process.poll() is None and len(self.site.requests) - asked_before < requests:
                 time.sleep(0.005)
-            said = process.communicate(timeout=kill_after if kill_after is not None else 600)[1]
+            said = process.communicate(timeout=kill_after if kill_after is not None else 3000)[1]
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             said = process.communicate()[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,31 @@ def crash(tmp_path: Path) -> Iterator[Crash]:
     crash = Crash(tmp_path)
     yield crash
     crash.journal.close()
+
+
+def test_what_was_committed_survives_a_run_that_has_no_room(
+    crash: Crash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database cannot take the changes of a killed run; the tail keeps them for a later run."""
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    crash.record(State.RUNNING)
+    crash.record(State.RECEIVED, size=7)
+    path = tmp_path / "copy.sqlite3"
+    shutil.copyfile(crash.journal.path, path)
+    shutil.copyfile(crash.tail, tail_path(str(path)))
+    with monkeypatch.context() as patched:
+        patched.setattr("pooledhttp.bulk.journal.apply_changes", full)
+        for _ in range(2):
+            with pytest.raises(OSError, match="full"):
+                Journal(str(path))
+    journal = Journal(str(path))
+    (row,) = journal.rows()
+    journal.close()
+    assert (row.state, row.size) == (State.RECEIVED, 7)
+    assert not Path(tail_path(str(path))).exists()
 
 
 @pytest.mark.parametrize("read_only", [False, True])
