@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -19,10 +20,57 @@ from pooledhttp.bulk import worker
 from pooledhttp.bulk.lanes import AnyFuture, loads_call
 from pooledhttp.bulk.travel import Call, WorkerLost, WorkerMismatch
 
-__all__ = ["DaskLanes"]
+__all__ = ["DaskLanes", "DaskOrder"]
 
 #: How long to wait for a worker when all have ended: a nanny starts a new one.
 _WAIT_SECONDS = 30.0
+
+#: How long to wait for a result before looking whether its worker is there.
+_GATHER_SECONDS = 5.0
+
+
+class DaskOrder:
+    """The future of an order. Its result stays with the worker until it is asked for.
+
+    Args:
+        future: A future of Dask.
+        has_home: Whether the worker that has the order is there.
+    """
+
+    def __init__(self, future: Any, has_home: Callable[[], bool]) -> None:
+        self._future = future
+        self._has_home = has_home
+
+    def add_done_callback(self, fn: Callable[[Any], object]) -> object:
+        """Call a function with this order when it is done, in any thread."""
+        return self._future.add_done_callback(lambda _: fn(self))
+
+    def result(self) -> Any:
+        """Return what the call returned, or raise what it raised.
+
+        A worker that dies when its order is done takes the result along. No other worker may do the
+        order again, so Dask would wait for ever.
+
+        Raises:
+            FutureCancelledError: That has happened.
+        """
+        from distributed.client import FutureCancelledError
+
+        seconds = _GATHER_SECONDS
+        while True:
+            try:
+                return self._future.result(timeout=seconds)
+            except TimeoutError:
+                if self._future.status == "error":  # the call itself has raised it
+                    raise
+                if not self._has_home():
+                    self._future.cancel()
+                    raise FutureCancelledError(self._future.key, "its worker has died") from None
+                seconds *= 2
+
+    def cancel(self) -> object:
+        """Do not run it, if it does not run yet."""
+        return self._future.cancel()
 
 
 class DaskLanes:
@@ -63,16 +111,17 @@ class DaskLanes:
 
     def submit(self, lane: int, call: Call) -> AnyFuture:
         """Let the worker of a lane make a call."""
-        future: AnyFuture = self._client.submit(
+        home = self._homes[lane]
+        future = self._client.submit(
             loads_call(),
             self.dumps(call),
             key=f"pooledhttp-{lane}-{uuid4().hex}",
-            workers=[self._homes[lane]],
+            workers=[home],
             allow_other_workers=False,
             pure=False,
             retries=0,
         )
-        return future
+        return DaskOrder(future, lambda: home in self._addresses())
 
     def is_death(self, lane: int, error: BaseException) -> bool:
         """Whether an error says that a worker has died; then the lane has another one.

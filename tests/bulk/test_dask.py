@@ -16,6 +16,7 @@ import pytest
 
 import pooledhttp
 from pooledhttp import bulk
+from pooledhttp.bulk.dask_lanes import DaskOrder
 from tests.support.scripted import ScriptedServer, SeenRequest, answering, respond
 
 distributed = pytest.importorskip("distributed", reason="needs the extra dask")
@@ -36,6 +37,46 @@ def client() -> Iterator[Any]:
     )
     with cluster, distributed.Client(cluster) as client:
         yield client
+
+
+class Future:
+    """An order that is done; its result cannot be brought."""
+
+    key = "pooledhttp-0-x"
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+        self.waits: list[float] = []
+        self.is_cancelled = False
+
+    def result(self, timeout: float) -> bytes:
+        self.waits.append(timeout)
+        if len(self.waits) == 4:
+            return b"late"
+        raise TimeoutError
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+def test_a_worker_that_dies_with_a_result_is_a_worker_that_died() -> None:
+    """Dask itself would wait for ever: no other worker may do the order."""
+    future = Future("lost")
+    there = [True, True, False]
+    with pytest.raises(distributed.client.FutureCancelledError, match="its worker has died"):
+        DaskOrder(future, lambda: there.pop(0)).result()
+    assert (len(future.waits), future.is_cancelled, there) == (3, True, [])
+    slow = Future("finished")
+    assert DaskOrder(slow, lambda: True).result() == b"late"
+    assert slow.waits == sorted(set(slow.waits)), "each wait is longer: the result may be large"
+
+
+def test_a_timeout_of_the_order_itself_is_raised() -> None:
+    """Only a result that does not come is waited for."""
+    future = Future("error")
+    with pytest.raises(TimeoutError):
+        DaskOrder(future, lambda: True).result()
+    assert len(future.waits) == 1
 
 
 def run(client: Any, directory: Path, count: int) -> None:
