@@ -340,6 +340,21 @@ def test_foreign_adapters_run_on_worker_threads(stream: bool) -> None:
     run(main())
 
 
+async def get_while_blocked(
+    task: asyncio.Task[Any], begun: threading.Event, gate: threading.Event, is_cancelled: bool
+) -> None:
+    """Wait for a connection to begin, which blocks a worker; cancel, or let it go on and read."""
+    while not begun.is_set():
+        await asyncio.sleep(0.001)
+    if is_cancelled:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    gate.set()
+    if not is_cancelled:
+        assert (await task).text == "GET / "
+
+
 @pytest.mark.parametrize("is_cancelled", [False, True])
 def test_a_replaced_create_connection_leaves_the_loop_free(
     is_cancelled: bool, monkeypatch: pytest.MonkeyPatch
@@ -359,15 +374,7 @@ def test_a_replaced_create_connection_leaves_the_loop_free(
     async def main() -> None:
         async with pooledhttp.AsyncSession() as session:
             task = asyncio.create_task(session.get(server.url()))
-            while not begun.is_set():
-                await asyncio.sleep(0.001)
-            if is_cancelled:
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
-            gate.set()
-            if not is_cancelled:
-                assert (await task).text == "GET / "
+            await get_while_blocked(task, begun, gate, is_cancelled)
         while not made or made[0].fileno() != -1:
             await asyncio.sleep(0.001)
 
@@ -395,15 +402,7 @@ def test_a_replaced_connect_leaves_the_loop_free(
         monkeypatch.setattr(socket.socket, "connect", connect)
         async with pooledhttp.AsyncSession(timeout=20) as session:
             task = asyncio.create_task(session.get(url))
-            while not begun.is_set():
-                await asyncio.sleep(0.001)
-            if is_cancelled:
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
-            gate.set()
-            if not is_cancelled:
-                assert (await task).text == "GET / "
+            await get_while_blocked(task, begun, gate, is_cancelled)
         while not seen or seen[0].fileno() != -1:
             await asyncio.sleep(0.001)
 
