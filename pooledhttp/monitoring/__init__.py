@@ -6,6 +6,7 @@
     export.py     Prometheus and OpenTelemetry
     durations.py  a Prometheus histogram of request durations
     tracing.py    OpenTelemetry spans
+    tracing_hook.py  what both kinds of spans have in common
     sentry.py     Sentry spans and breadcrumbs
 
 Metrics of the pool come from `pool.stats()`, those of requests from events, spans from request

@@ -19,18 +19,14 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from pooledhttp.events import (
-    OutgoingRequest,
-    RequestOutcome,
-    add_request_hook,
-    remove_request_hook,
-)
+from pooledhttp.events import OutgoingRequest, RequestOutcome
+from pooledhttp.monitoring.tracing_hook import TracingHook
 from pooledhttp.transport import mask_secrets
 
 __all__ = ["SentryTracing"]
 
 
-class SentryTracing:
+class SentryTracing(TracingHook):
     """A request hook that records spans of Sentry and sends the trace along.
 
     It uses the client and the scope that are current when a request is sent. Without
@@ -50,19 +46,6 @@ class SentryTracing:
         self._should_propagate: Callable[[Any, str], bool] = tracing_utils.should_propagate_trace
         #: Older versions make a breadcrumb of each span that ends.
         self._span_is_crumb = hasattr(tracing_utils, "maybe_create_breadcrumbs_from_span")
-
-    def instrument(self) -> SentryTracing:
-        """Trace the requests of all sessions of this process, and return this object."""
-        add_request_hook(self)
-        return self
-
-    def uninstrument(self) -> None:
-        """Undo `instrument`.
-
-        Raises:
-            ValueError: `instrument` was not called.
-        """
-        remove_request_hook(self)
 
     def __call__(self, request: OutgoingRequest) -> Callable[[RequestOutcome], object] | None:
         """Begin a span; this is the hook."""

@@ -16,13 +16,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pooledhttp.events import (
-    OutgoingRequest,
-    RequestOutcome,
-    add_request_hook,
-    remove_request_hook,
-)
+from pooledhttp.events import OutgoingRequest, RequestOutcome
 from pooledhttp.monitoring.export import known_method
+from pooledhttp.monitoring.tracing_hook import TracingHook
 from pooledhttp.syntax import DEFAULT_PORTS
 from pooledhttp.transport import mask_secrets
 
@@ -32,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenTelemetryTracing"]
 
 
-class OpenTelemetryTracing:
+class OpenTelemetryTracing(TracingHook):
     """A request hook that records spans and sends the trace context along.
 
     It records nothing inside `suppress_instrumentation()`, so that an exporter that sends spans
@@ -56,19 +52,6 @@ class OpenTelemetryTracing:
         names = ("_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY")
         keys = [getattr(context, name, None) for name in names]
         self._suppressing = ["suppress_instrumentation", *filter(None, keys)]
-
-    def instrument(self) -> OpenTelemetryTracing:
-        """Trace the requests of all sessions of this process, and return this object."""
-        add_request_hook(self)
-        return self
-
-    def uninstrument(self) -> None:
-        """Undo `instrument`.
-
-        Raises:
-            ValueError: `instrument` was not called.
-        """
-        remove_request_hook(self)
 
     def __call__(self, request: OutgoingRequest) -> Callable[[RequestOutcome], object] | None:
         """Begin a span; this is the hook."""
