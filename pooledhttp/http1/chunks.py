@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 
+from pooledhttp.http1.errors import TOO_LONG
 from pooledhttp.http1.framing import FramingError, read_framing
 from pooledhttp.syntax import TOKEN
 
@@ -113,7 +114,7 @@ class ChunkDecoder:
         self._unfinished.append(data)
         self._unfinished_bytes += len(data)
         if self._unfinished_bytes > self._max_line_bytes:
-            self.failure = ChunkError("Receive buffer too long")
+            self.failure = ChunkError(TOO_LONG)
 
     def _decode(self, data: bytes, pieces: list[bytes]) -> int:
         """Decode from the start of `data`; return where the undecoded rest begins."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pooledhttp.timing import TimeoutPlan
 
 __all__ = [
+    "TOO_LONG",
     "bad_response",
     "body_truncated",
     "conflicting_length",
@@ -50,9 +51,12 @@ __all__ = [
 
 E = TypeVar("E", bound=BaseException)
 
+#: What h11 says of a head or line that is above its limit.
+TOO_LONG = "Receive buffer too long"
+
 #: What a parser says, in the words of someone who looks at the server.
 _FOR_READERS = {
-    "Receive buffer too long": "a line of it, or its whole head, is too long",
+    TOO_LONG: "a line of it, or its whole head, is too long",
     "Only Transfer-Encoding: chunked is supported": (
         "its Transfer-Encoding has more than `chunked`, which HTTP/1.1 clients must refuse"
     ),

@@ -44,10 +44,6 @@ _FINAL = re.compile(rb"HTTP/1\.[01] [2-5]")
 
 _HEAD_END = b"\r\n\r\n"
 
-#: What h11 says of a head that is not complete and has more than `ResponseLimits.head_bytes`. It
-#: takes a complete one of any size, so that the pieces in which a head arrives would decide.
-_TOO_LONG = "Receive buffer too long"
-
 #: What `H11Parser` uses of h11. A program may have replaced some of it before this import.
 _USED = (
     "Connection.__init__", "Connection.send", "Connection.receive_data", "Connection.next_event",
@@ -164,9 +160,10 @@ class H11Parser:
         """Note what the head says."""
         arrived = self._arrived
         data = self._data = arrived[0] if len(arrived) == 1 else b"".join(arrived)
+        # h11 limits only a head that is not complete, so its pieces would decide.
         most = self._limits.head_bytes
         if len(data) > most and len(data) - len(self._h11.trailing_data[0]) > most:
-            raise errors.head_refused(self._progress, _TOO_LONG)
+            raise errors.head_refused(self._progress, errors.TOO_LONG)
         self.status, self.version = event.status_code, event.http_version
         self.fields, self.reason = event.headers.raw_items(), event.reason
         if self._repaired is not None:
@@ -194,7 +191,7 @@ class H11Parser:
         head = arrived[: len(arrived) - len(rest)]
         limits = self._limits
         if len(head) > limits.head_bytes:
-            raise errors.head_refused(self._progress, _TOO_LONG) from error
+            raise errors.head_refused(self._progress, errors.TOO_LONG) from error
         # `head` is empty if h11 has taken nothing from its buffer: the head is too large. Then
         # there is nothing to repair.
         repaired = None if limits.is_strict or not head else repair_head(head, limits.max_fields)
