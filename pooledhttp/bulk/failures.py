@@ -3,12 +3,14 @@
 A line is a URL, a tab and the reason. The list is written beside its place and moved there when it
 is complete: until then the file that has the name may be the input of this very run. A list of an
 earlier run is replaced, and removed when everything is done. A file that is no such list stays, and
-the list goes to `DIR/.pooledhttp/` instead.
+the list goes to `DIR/.pooledhttp/` instead. On a full disk it goes to the directory for temporary
+files, unless the room of the earlier list suffices.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -61,10 +63,10 @@ class FailureList:
     ) -> None:
         self.wanted = path
         self._own_folder = own_folder
-        is_source = source is not None and source.is_file(path)
+        self._is_source = source is not None and source.is_file(path)
         self._is_foreign = (
             os.path.lexists(path)
-            and not is_source
+            and not self._is_source
             and not (_is_file(path) and is_failure_list(path))
         )
         if self._is_foreign and must_be_ours:
@@ -104,9 +106,30 @@ class FailureList:
         return count
 
     def write_elsewhere(self, lines: Iterable[tuple[str, str]]) -> int:
-        """Write the list into the directory for temporary files, when its own disk is full."""
+        """Write the list into the directory for temporary files, when its own disk is full.
+
+        Then the list of an earlier run is of no use any more, and its room may be all that this one
+        needs to take its place. One that is the input stays: it is all that the user has.
+
+        Args:
+            lines: URLs and reasons.
+
+        Returns:
+            The number of lines.
+
+        Raises:
+            OSError: It could not be written anywhere.
+        """
         folder = Path(tempfile.mkdtemp(prefix="pooledhttp-"))
-        return self._write(lines, folder / FAILURES)
+        complete = folder / FAILURES
+        count = self._write(lines, complete)
+        if count and not self._is_foreign and not self._is_source:
+            with suppress(OSError):  # still no room
+                self.wanted.unlink()
+                with open(complete, encoding="utf-8") as file:
+                    self._write(map(_parted, file), self.wanted)
+                shutil.rmtree(folder)
+        return count
 
     def _write(self, lines: Iterable[tuple[str, str]], place: Path) -> int:
         partial = place.with_name(f".{place.name}.{os.getpid()}.tmp")
@@ -126,6 +149,12 @@ class FailureList:
             with suppress(FileNotFoundError):
                 partial.unlink()
         return count
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """Return URL and reason of a line."""
+    url, _, problem = line.rstrip("\n").partition("\t")
+    return url, problem
 
 
 def _url_text(url: str) -> str:

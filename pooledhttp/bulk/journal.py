@@ -36,6 +36,7 @@ from pooledhttp.bulk.lookup import Lookup
 from pooledhttp.bulk.names import folded
 from pooledhttp.bulk.rows import Row, State, Update
 from pooledhttp.bulk.statements import NewRows, apply_changes, new_row
+from pooledhttp.bulk.stopping import is_disk_full
 from pooledhttp.bulk.tail import Tail, read_tail
 
 __all__ = ["Journal"]
@@ -73,6 +74,8 @@ class Journal:
         #: Added in this transaction and not yet in the database.
         self._new = NewRows()
         self._tail: Tail | None = None
+        #: Reads the database and its tail beside the writer, while the disk is full.
+        self._beside: tuple[sqlite3.Connection, Overlay] | None = None
         if os.path.islink(path):  # SQLite would follow it
             raise JournalError(f"{path} is a symbolic link, which a journal never is")
         with errors(path):
@@ -264,6 +267,9 @@ class Journal:
     def close(self) -> None:
         """Close the file. What was recorded and not committed is lost."""
         with self._lock:
+            if self._beside is not None:
+                self._beside[0].close()
+                self._beside = None
             if self._tail is not None:
                 with suppress(OSError):  # else the next run does it
                     self._fold()
@@ -308,11 +314,28 @@ class Journal:
     def _found(self, query: str, value: int) -> list[tuple[Any, ...]]:
         # Called several times for every line of a list; a context manager would double its cost.
         with self._lock:
-            if self._tailed:
-                self._fold()
             try:
-                if self._overlay is not None:
-                    return self._overlay.found(query, value)
-                return self._db.execute(query, (value,)).fetchall()
+                if self._overlay is None and (not self._tailed or self._has_folded()):
+                    return self._db.execute(query, (value,)).fetchall()
+                return self._both().found(query, value)
             except sqlite3.Error as error:
                 raise as_os_error(error, self.path) from error
+
+    def _has_folded(self) -> bool:
+        """Fold the tail; False if there is no room for that, which no reader needs."""
+        try:
+            self._fold()
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            return False
+        return True
+
+    def _both(self) -> Overlay:
+        """Return what reads the database and its tail together."""
+        if self._overlay is not None:
+            return self._overlay
+        if self._beside is None:
+            db = connect(self.path, read_only=True)
+            self._beside = db, Overlay(db, self.path)
+        return self._beside[1]

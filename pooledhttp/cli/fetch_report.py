@@ -91,6 +91,11 @@ def tell(args: argparse.Namespace, download: Download, report: Report, stop: Sto
         if tally.failed > len(report.first_failures):
             more = tally.failed - len(report.first_failures)
             print(f"pooledhttp fetch: and {more} more", file=sys.stderr)
+        if download.failures_path not in (None, failures_path(args)):
+            print(
+                f"pooledhttp fetch: what is not done is listed in {download.failures_path}",
+                file=sys.stderr,
+            )
         return
     print(_summary(tally, download, report.seconds))
     if download.failures_path is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,8 @@ class Crashes:
         self.random.shuffle(self.paths)
         self.names: dict[str, str] = {}
         self.fetched: set[str] = set()
+        #: What the last run printed.
+        self.said = ""
         self._put_foreign_files()
 
     def _put_foreign_files(self) -> None:
@@ -83,7 +86,8 @@ class Crashes:
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             said = process.communicate()[1]
-        assert b"Traceback" not in said, said.decode()
+        self.said = said.decode()
+        assert "Traceback" not in self.said, self.said
         asked = {path for path, _ in self.site.requests[asked_before:]}
         assert not asked & self.fetched, "asked for what was there"
         self._look()
@@ -96,6 +100,15 @@ class Crashes:
         new = self.random.randrange(10**6)
         self.paths += [f"/{kind}/new/{new}.bin" for kind in KINDS]
         self.random.shuffle(self.paths)
+
+    def listed(self) -> set[str]:
+        """Return the paths that the last run listed as not done, wherever it had room for it."""
+        _, is_elsewhere, place = self.said.partition("what is not done is listed in ")
+        listing = Path(place.splitlines()[0]) if is_elsewhere else self.out / "failures.txt"
+        lines = listing.read_text().splitlines()
+        if is_elsewhere:
+            shutil.rmtree(listing.parent)
+        return {line.partition("\t")[0].removeprefix(self.site.base) for line in lines}
 
     def check_end(self) -> None:
         """Everything is there, everything is right, and nothing else is there."""

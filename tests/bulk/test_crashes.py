@@ -92,10 +92,9 @@ def fill_and_finish(crashes: Crashes, disk: Path, kills: int) -> None:
     if ballast.exists():  # a killed run may have filled the disk before
         os.truncate(ballast, max(ballast.stat().st_size - 600_000, 0))
     assert crashes.run() == 3
-    listed = (crashes.out / "failures.txt").read_text().splitlines()
-    urls = {line.partition("\t")[0].removeprefix(crashes.site.base) for line in listed}
-    assert urls | crashes.fetched == set(crashes.paths) | crashes.fetched
-    assert not urls & crashes.fetched
+    listed = crashes.listed()
+    assert listed | crashes.fetched == set(crashes.paths) | crashes.fetched
+    assert not listed & crashes.fetched
     ballast.unlink(missing_ok=True)
     subprocess.run(["mount", "-o", "remount,size=400m", str(disk)], check=True)
     crashes.site.pause = 0.0

@@ -75,6 +75,31 @@ def test_what_was_committed_survives_a_run_that_has_no_room(
     assert not Path(tail_path(str(path))).exists()
 
 
+def test_a_full_disk_hides_no_change_from_its_own_run(crash: Crash) -> None:
+    """The list of what is not done is written from the journal, just when nothing fits any more."""
+    crash.record(State.RUNNING)
+    crash.record(State.DONE, size=7)
+    database = crash.journal._db
+    with crash.journal.transaction():
+        for number in range(200):
+            url = f"http://h/{number}/{'x' * 900}"
+            crash.journal.add(url, None, None, None, "h")
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count={pages}")
+    crash.record(State.FAILED, error="e" * 100, etag="t" * 30_000)
+    for _ in range(2):
+        row = crash.journal.row(crash.row.id)
+        assert row is not None and (row.state, row.error) == (State.FAILED, "e" * 100)
+        failed = [each.id for each in crash.journal.rows(State.FAILED)]
+        assert failed == [crash.row.id]
+    with pytest.raises(OSError), crash.journal.transaction():
+        pass
+    database.execute("PRAGMA max_page_count=1000000")
+    crash.record(State.DONE, size=8)
+    row = crash.journal.row(crash.row.id)
+    assert row is not None and (row.state, row.size) == (State.DONE, 8)
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 def test_what_was_committed_survives_a_crash(crash: Crash, tmp_path: Path, read_only: bool) -> None:
     """The last change of a row counts, whatever is in it."""
