@@ -2,8 +2,8 @@
 
 Servers repeat themselves: within one second even the Date field of a page is the same. A head that
 is the same to the byte is parsed, checked and described once; the next time its `Head` is found
-here. Later the head differs in few values: another Date, another ETag. Then the `Head` is the old
-one with these values (`_Sample`).
+here. Later the head differs in few values: another Date, another ETag, another length. Then the
+`Head` is the old one with these values (`_Sample`).
 
 That is right only because a `Head` depends on nothing but
 
@@ -21,7 +21,9 @@ found.
 
 A value decides nothing else if its field is none of `_FRAMING`. It is taken only if no parser could
 see anything but one value in it: visible ASCII and blanks, behind the same name, a colon and one
-space. Any other difference is left to the parser.
+space. A Content-Length decides nothing but the length of the body, where there is one: another
+number is taken if it has only digits, and no zero before them. Any other difference is left to the
+parser.
 
 A `Head` is never changed, so threads can share one. The table is a plain dict, and each access to
 it is a single operation: without a lock, the worst that threads can do is to parse a head twice.
@@ -60,6 +62,8 @@ _FRAMING = frozenset(
     }
 )
 _PLAIN_VALUE = re.compile(rb"[!-~]+(?:[ \t]+[!-~]+)*")
+#: A length that all parsers read as the same number.
+_PLAIN_LENGTH = re.compile(rb"0|[1-9][0-9]{0,14}")
 
 #: Pairs of parser and limits. A pool has one pair, or one for each adapter that shares it.
 MOST_MEMOS = 16
@@ -72,13 +76,15 @@ class HeadMemo:
         library: Tells whether its parser is still the original.
     """
 
-    __slots__ = ("_heads", "_library", "_samples")
+    __slots__ = ("_heads", "_library", "_samples", "_seen_once")
 
     def __init__(self, library: ParserLibrary) -> None:
         self._library = library
         self._heads: dict[tuple[bytes, bytes, int], Head] = {}
         #: The last head with a status line and a number of lines, for a method.
         self._samples: dict[tuple[bytes, int, bytes, int], _Sample] = {}
+        #: Hashes of heads that were found by a sample, and are kept when they come again.
+        self._seen_once: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._heads)
@@ -94,12 +100,25 @@ class HeadMemo:
         head = self._heads.get((start, method, most))
         if not self._library.is_original():
             return None
-        if head is None:
-            lines = start.split(b"\r\n")
-            sample = self._samples.get((lines[0], len(lines), method, most))
-            head = None if sample is None else sample.with_values_of(lines)
-            if head is not None:
+        return self._find_alike(start, method, most) if head is None else head
+
+    def _find_alike(self, start: bytes, method: bytes, most: int) -> Head | None:
+        """Return the `Head` of a head that is like a sample; keep it if it comes again.
+
+        Many heads never do: each file has its own length and ETag.
+        """
+        lines = start.split(b"\r\n")
+        sample = self._samples.get((lines[0], len(lines), method, most))
+        head = None if sample is None else sample.with_values_of(lines)
+        if head is not None:
+            seen = self._seen_once
+            mark = hash(start)
+            if mark in seen:
                 self._add(start, method, most, head)
+            else:
+                if len(seen) >= MOST_HEADS:
+                    seen.clear()
+                seen.add(mark)
         return head
 
     def keep(self, start: bytes, method: bytes, head: Head) -> None:
@@ -121,10 +140,9 @@ class HeadMemo:
         most: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
         self._add(start, method, most, head)
         lines = start.split(b"\r\n")
-        if _is_a_field_in_each(lines, head):
-            if len(self._samples) >= MOST_SAMPLES:
-                self._samples.clear()
-            self._samples[lines[0], len(lines), method, most] = _Sample(lines, head)
+        if len(self._samples) >= MOST_SAMPLES:
+            self._samples.clear()
+        self._samples[lines[0], len(lines), method, most] = _Sample(lines, head, method)
 
     def _add(self, start: bytes, method: bytes, most: int, head: Head) -> None:
         if len(self._heads) >= MOST_HEADS:
@@ -136,23 +154,19 @@ class _Sample:
     """A head that was parsed, and its lines, to compare others with.
 
     Args:
-        lines: The lines of the head, each with one field, but for the first.
+        lines: The lines of the head.
         head: What was made of them.
+        method: The method of the request.
     """
 
-    __slots__ = ("_head", "_lines", "_places")
+    __slots__ = ("_head", "_lines", "_method", "_places")
 
-    def __init__(self, lines: list[bytes], head: Head) -> None:
+    def __init__(self, lines: list[bytes], head: Head, method: bytes) -> None:
         self._head = head
         self._lines = lines
-        last = {name.lower(): place for place, (name, _) in enumerate(head.fields)}
-        #: For each line: what comes before the value, `None` where the value counts; the name; and
-        #: the name in lower case if no later field has the same.
-        self._places: list[tuple[bytes | None, bytes, bytes | None]] = [(None, b"", None)]
-        for place, (name, _) in enumerate(head.fields):
-            lower = name.lower()
-            before = None if lower in _FRAMING else name + b": "
-            self._places.append((before, name, lower if last[lower] == place else None))
+        self._method = method
+        #: Made for the first comparison: a head that differs in everything is never compared.
+        self._places: list[_Place] | None = None
 
     def with_values_of(self, lines: list[bytes]) -> Head | None:
         """Return the `Head` of lines that differ from the sample's in plain values only.
@@ -164,26 +178,47 @@ class _Sample:
             `None` if they differ in anything else.
         """
         head, places = self._head, self._places
-        fields, by_name = [*head.fields], head.by_name.copy()
-        for at in compress(count(), map(ne, lines, self._lines)):
-            line, (before, name, lower) = lines[at], places[at]
-            if before is None or not line.startswith(before):
+        if places is None:
+            places = self._places = _places(self._lines, head, self._method)
+        fields, by_name, length = [*head.fields], head.by_name.copy(), head.body_length
+        for at in compress(count(-1), map(ne, lines, self._lines)):
+            line = lines[at + 1]
+            before, name, lower, plain = places[at]
+            if plain is None or not line.startswith(before):
                 return None
-            if _PLAIN_VALUE.fullmatch(line, len(before)) is None:
+            if plain.fullmatch(line, len(before)) is None:
                 return None
             value = line[len(before) :]
-            fields[at - 1] = name, value
+            if plain is _PLAIN_LENGTH:
+                length = int(value)
+            fields[at] = name, value
             if lower is not None:
                 by_name[lower] = value
-        return head.with_fields(tuple(fields), by_name)
+        return head.with_fields(tuple(fields), by_name, length)
 
 
-def _is_a_field_in_each(lines: list[bytes], head: Head) -> bool:
-    """Whether each line behind the first is one field of the head: none is folded or merged."""
+#: Of one field: what comes before its value; its name; its name in lower case if no later field has
+#: the same; and what another value must match, `None` if no other value may take its place.
+_Place = tuple[bytes, bytes, bytes | None, "re.Pattern[bytes] | None"]
+
+
+def _places(lines: list[bytes], head: Head, method: bytes) -> list[_Place]:
+    """Tell of each line behind the first which other values change nothing but that value."""
     fields = head.fields
-    return len(lines) == len(fields) + 1 and all(
+    if len(lines) != len(fields) + 1 or not all(
         line.startswith(name + b":") for line, (name, _) in zip(lines[1:], fields, strict=True)
-    )
+    ):  # a field is folded, or merged with another one
+        return [(b"", b"", None, None)] * (len(lines) - 1)
+    has_body = method != b"HEAD" and head.status not in (204, 304)
+    last = {name.lower(): place for place, (name, _) in enumerate(fields)}
+    places: list[_Place] = []
+    for place, (name, _) in enumerate(fields):
+        lower = name.lower()
+        plain: re.Pattern[bytes] | None = None if lower in _FRAMING else _PLAIN_VALUE
+        if lower == b"content-length" and has_body:  # a plain head has it once
+            plain = _PLAIN_LENGTH
+        places.append((name + b": ", name, lower if last[lower] == place else None, plain))
+    return places
 
 
 class HeadMemos:

@@ -69,7 +69,10 @@ class Head:
         self.allows_reuse = self.keeps_alive and is_delimited and not self.is_doubtful
 
     def with_fields(
-        self, fields: tuple[tuple[bytes, bytes], ...], by_name: dict[bytes, bytes]
+        self,
+        fields: tuple[tuple[bytes, bytes], ...],
+        by_name: dict[bytes, bytes],
+        body_length: int | None,
     ) -> Head:
         """Return the same head with other fields, none of which changes anything else in it."""
         return Head(
@@ -80,7 +83,7 @@ class Head:
             by_name,
             self.is_chunked,
             self.keep_seconds,
-            self.body_length,
+            body_length,
             self.is_doubtful,
             self.is_switch,
             self.repairs,

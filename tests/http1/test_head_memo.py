@@ -173,7 +173,16 @@ def test_the_table_is_bounded(each_parser: str) -> None:
     """All heads are dropped when there are too many."""
     memos = HeadMemos()
     for number in range(MOST_HEADS + 1):
-        read(memos, OK.replace(b"Server: s", b"Server: %d" % number))
+        read(memos, OK.replace(b"Server: s", b"X-%d: s" % number))
+    assert len(memos.memo_for(library_for("auto"), ResponseLimits())) == 1
+
+
+def test_the_table_is_bounded_for_heads_that_are_alike(each_parser: str) -> None:
+    """Also if each comes twice."""
+    memos = HeadMemos()
+    for number in range(MOST_HEADS + 1):
+        for _ in range(2):
+            read(memos, OK.replace(b"Server: s", b"Server: %d" % number))
     assert len(memos.memo_for(library_for("auto"), ResponseLimits())) == 1
 
 
@@ -214,7 +223,13 @@ def test_a_head_that_differs_in_values_is_not_parsed(found: list[Head | None]) -
     ("old", "new"),
     [
         (b"keep-alive", b"close"),
-        (b"Length: 5", b"Length: 4"),
+        (b"Length: 5", b"Length: 05"),
+        (b"Length: 5", b"Length: +5"),
+        (b"Length: 5", b"Length: 5 "),
+        (b"Length: 5", b"Length: 5, 5"),
+        (b"Length: 5", b"Length: \xb2"),
+        (b"Length: 5", b"Length: 5000000000000000"),
+        (b"Content-Length: 5\r\n", b""),
         (b"a=1", b""),
         (b"a=1", b"a=\xe4"),
         (b"a=1", b"a\x0b=1"),
@@ -242,6 +257,49 @@ def test_any_other_difference_is_left_to_the_parser(
             results.append(type(error).__name__)
     assert results[0] == results[1]
     assert found == [None, None, None]
+
+
+@pytest.mark.parametrize(("length", "body"), [(b"2", b"he"), (b"0", b""), (b"5", b"hello")])
+def test_a_head_that_differs_in_its_length_is_not_parsed(
+    length: bytes, body: bytes, found: list[Head | None]
+) -> None:
+    """As those of files do; the body ends where the new length says."""
+    memos = HeadMemos()
+    data = DATED % (b"now", b"1")
+    read(memos, data)
+    other = data.replace(b"Length: 5", b"Length: " + length).replace(b"hello", body)
+    head, found_body, is_idle = read(memos, other.replace(b"now", b"later"))
+    assert found[1] is head and head.body_length == len(body)
+    assert (found_body, is_idle) == (body, True)
+    assert head == read(HeadMemos(), other.replace(b"now", b"later"))[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "method"), [(b"200 OK", b"HEAD"), (b"204 None", b"GET"), (b"304 Same", b"GET")]
+)
+def test_a_length_without_a_body_is_left_to_the_parser(
+    status: bytes, method: bytes, found: list[Head | None]
+) -> None:
+    """It is not the length of what follows, and may be a reason for doubt."""
+    memos = HeadMemos()
+    data = b"HTTP/1.1 %b\r\nX-A: b\r\nContent-Length: 0\r\n\r\n" % status
+    read(memos, data, request=get(method=method))
+    other = data.replace(b": 0", b": 7")
+    outcome = read(memos, other, request=get(method=method))
+    assert outcome == read(HeadMemos(), other, request=get(method=method))
+    assert found == [None, None, None]
+
+
+def test_a_head_that_is_like_another_is_kept_when_it_comes_again(each_parser: str) -> None:
+    """Each file has a head of its own, so the first time nothing is kept of it."""
+    memos = HeadMemos()
+    memo = memos.memo_for(library_for("auto"), ResponseLimits())
+    for number in range(MOST_HEADS):
+        read(memos, DATED % (b"%d" % number, b"1"))
+    assert len(memo) == 1
+    heads = [read(memos, DATED % (b"now", b"1"))[0] for _ in range(3)]
+    assert heads[0] == heads[1] and heads[1] is heads[2]
+    assert len(memo) == 2
 
 
 #: Responses with heads that can be kept.
