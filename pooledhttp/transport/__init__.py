@@ -14,7 +14,8 @@ retrying            the only retry loop
 manager             `TransportManager`: the parts of one pool
   warmer            keeps idle connections ready
   transport         one exchange: acquire, dial, send, read the head, replay
-    body upgrade    the reader of a response, which ends its lease
+    body upgrade    the reader of a response
+      leased_body   the lease of its connection, and when that ends
     tunnel          CONNECT
 reasons             why an exchange closes its connection, as statistics count it
 """
