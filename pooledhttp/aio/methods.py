@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from typing import TypeAlias
 
     from pooledhttp.aio.arguments import (
         AsyncDataInput,
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     )
     from pooledhttp.aio.response import AsyncResponse
     from pooledhttp.message import JsonInput, ParamsInput, Response, UrlInput
+
+    #: The arguments of `request`: method, URL, `params`, `stream`, and the others by name.
+    Call: TypeAlias = tuple[str | bytes, UrlInput, ParamsInput, bool | None, Any]
 
 __all__ = ["RequestMethods"]
 
@@ -67,11 +71,10 @@ class RequestMethods:
             RequestException: The request failed; the class says how.
             RuntimeError: Another event loop has used this session.
         """
-        return await self._respond_to(method, url, stream, kwargs)
+        params = kwargs.pop("params", None)
+        return await self._respond_to((method, url, params, stream, kwargs))
 
-    def _respond_to(
-        self, method: str | bytes, url: UrlInput, stream: bool | None, kwargs: Any
-    ) -> Awaitable[Response]:
+    def _respond_to(self, call: Call) -> Awaitable[Response]:
         """Do what `request` does."""
         raise NotImplementedError
 
@@ -104,7 +107,7 @@ class RequestMethods:
         """Send a GET; arguments as for `request`."""
         if type(self).request is _REQUEST and "request" not in self.__dict__:
             # As `request` does, with one coroutine less to go through at each wait.
-            return await self._respond_to("GET", url, stream, {"params": params, **kwargs})
+            return await self._respond_to(("GET", url, params, stream, kwargs))
         return await self.request("GET", url, params=params, stream=stream, **kwargs)
 
     @overload

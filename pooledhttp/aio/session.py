@@ -46,8 +46,9 @@ from pooledhttp.transport import PoolView, TransportManager
 if TYPE_CHECKING:
     from urllib3 import Retry
 
+    from pooledhttp.aio.methods import Call
     from pooledhttp.events import Listener, RequestHook
-    from pooledhttp.message import TimeoutInput, UrlInput
+    from pooledhttp.message import TimeoutInput
     from pooledhttp.runtime import EventedRuntime
     from pooledhttp.transport import ParserChoice, Replay, TlsTruncation
 
@@ -209,24 +210,34 @@ class AsyncSession(RequestMethods):
         """
         if stream is not None:
             kwargs["stream"] = stream
-        return await self._runtime.in_greenlet(self._send, request, stream, kwargs)
+        return await self._runtime.in_greenlet(self._send, (request, stream, kwargs))
 
-    def _send(
-        self, request: PreparedRequest, stream: bool | None, kwargs: dict[str, Any]
-    ) -> Response:
+    def _send(self, call: tuple[PreparedRequest, bool | None, dict[str, Any]]) -> Response:
         """Do what `send` does, in a greenlet."""
+        request, stream, kwargs = call
         return self._result(self._session.send(request, **kwargs), stream)
 
-    def _respond_to(
-        self, method: str | bytes, url: UrlInput, stream: bool | None, kwargs: Any
-    ) -> Awaitable[Response]:
-        return self._runtime.in_greenlet(self._request, method, url, stream, kwargs)
+    def _respond_to(self, call: Call) -> Awaitable[Response]:
+        return self._runtime.in_greenlet(self._request, call)
 
-    def _request(
-        self, method: str | bytes, url: UrlInput, stream: bool | None, kwargs: dict[str, Any]
-    ) -> Response:
+    def _request(self, call: Call) -> Response:
         """Do what `request` does, in a greenlet."""
-        runtime, session = self._runtime, self._session
+        method, url, params, stream, kwargs = call
+        session = self._session
+        if session.auth is not None:
+            session.auth = as_function(session.auth)
+        if any(session.hooks.values()):
+            replace_async_hooks(session.hooks)
+        if kwargs:
+            self._make_fit(kwargs)
+            response = session.request(method, url, params, stream=stream, **kwargs)
+        else:
+            response = session.request(method, url, params, stream=stream)
+        return self._result(response, stream)
+
+    def _make_fit(self, kwargs: dict[str, Any]) -> None:
+        """Replace what synchronous code cannot call or read."""
+        runtime = self._runtime
         if kwargs.get("data") is not None:
             kwargs["data"] = as_body(kwargs["data"], runtime)
         if kwargs.get("files"):
@@ -235,11 +246,6 @@ class AsyncSession(RequestMethods):
             kwargs["auth"] = as_function(kwargs["auth"])
         if "hooks" in kwargs:
             kwargs["hooks"] = as_hooks(kwargs["hooks"])
-        if session.auth is not None:
-            session.auth = as_function(session.auth)
-        if any(session.hooks.values()):
-            replace_async_hooks(session.hooks)
-        return self._result(session.request(method, url, stream=stream, **kwargs), stream)
 
     def _result(self, response: Response, stream: bool | None) -> Response:
         is_streamed = self._session.stream if stream is None else stream

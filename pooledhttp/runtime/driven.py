@@ -20,8 +20,11 @@ import contextlib
 import contextvars
 import itertools
 import types
+import weakref
+from asyncio import get_running_loop
 from collections.abc import Callable, Generator
 from math import inf
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.runtime.alarms import Alarms
@@ -49,9 +52,6 @@ __all__ = [
 #: Greenlets that are kept for the next requests of a loop; each has 16 KiB for its frames.
 MOST_SPARE = 128
 
-#: What a greenlet switches with when its function has ended.
-_ENDED: Any = object()
-
 WAITS_OUTSIDE = (
     "Synchronous code of pooledhttp would block the event loop here. Use the methods of"
     " AsyncSession and AsyncResponse that are awaited (`await session.get(...)`,"
@@ -71,8 +71,7 @@ class Driven(greenlet):  # type: ignore[misc]  # greenlet has no types
     # `Driver` sets these. A method that does it would be called for each new greenlet.
     loop: asyncio.AbstractEventLoop
     alarms: Alarms
-    #: The name under which `current_runtime` looks for it.
-    pooledhttp_runtime: Runtime | None = None
+    get_runtime: Callable[[], Runtime | None]
     #: Returns the loop. A task calls it, and `result`, for each wait, so both are written in C.
     get_loop: Callable[[], asyncio.AbstractEventLoop]
     #: Returns None: the wait itself knows what ended it.
@@ -81,9 +80,13 @@ class Driven(greenlet):  # type: ignore[misc]  # greenlet has no types
     wakeup: Callable[[object], object] | None = None
     #: Set whenever `wakeup` is; a spare greenlet must not keep the context of its last task.
     wakeup_context: Any = None
-    #: What the function returned, or raised, once it has ended.
-    outcome: Any = None
+    #: What the function raised, once it has ended.
     error: BaseException | None = None
+
+    @property
+    def pooledhttp_runtime(self) -> Runtime | None:
+        """The runtime of the code inside: the name under which `current_runtime` looks for it."""
+        return self.get_runtime()
 
     @property
     def pooledhttp_task(self) -> asyncio.Task[Any] | None:
@@ -131,28 +134,53 @@ class Driver:
     Python maps memory for its frames; at its end, it gives the memory back.
 
     Args:
-        loop: Runs in the present thread. Greenlets cannot move to another one.
+        runtime: The functions wait through it. Held weakly.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._alarms = Alarms(loop)
-        self._get_loop = itertools.repeat(loop).__next__
+    def __init__(self, runtime: Runtime) -> None:
+        self._get_runtime = weakref.ref(runtime)
+        #: The loop to which it belongs: the first one whose task called `run`.
+        self.loop: asyncio.AbstractEventLoop | None = None
+        #: The thread in which the loop runs. Greenlets cannot move to another one.
+        self.thread_id = 0
         self._spare: list[Driven] = []
 
+    def belong_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Belong to a loop that runs in the present thread.
+
+        Raises:
+            RuntimeError: It belongs to another loop.
+        """
+        if self.loop is not None and self.loop is not loop:
+            state = "closed now" if self.loop.is_closed() else "another one"
+            raise RuntimeError(
+                "This AsyncSession belongs to the event loop that used it first, and that is"
+                f" {state}. Make one AsyncSession per loop, inside the coroutine that runs on it."
+            )
+        if self.loop is None:
+            self.loop = loop
+            self._alarms = Alarms(loop)
+            self._get_loop = itertools.repeat(loop).__next__
+        self.thread_id = get_ident()
+
     @types.coroutine
-    def run(
-        self, runtime: Runtime, fn: Callable[..., Any], args: tuple[Any, ...]
-    ) -> Generator[Any, Any, Any]:
-        """Run a function that waits through `runtime` to its end; await in its place meanwhile."""
+    def run(self, fn: Callable[[Any], Any], argument: Any) -> Generator[Any, Any, Any]:
+        """Run a function in a greenlet to its end; await in its place meanwhile.
+
+        Raises:
+            RuntimeError: The running loop is not the one that used this driver first.
+        """
+        loop = get_running_loop()
+        if loop is not self.loop:
+            self.belong_to(loop)
         here = getcurrent()
-        driven = self._spare.pop() if self._spare else self._new()
-        driven.pooledhttp_runtime = runtime
+        spare = self._spare
+        driven = spare.pop() if spare else self._new()
         if driven.parent is not here:
-            driven.parent = here
+            driven = self._brought_here(driven)
         driven.gr_context = here.gr_context  # that of the task
-        step = driven.switch(fn, args)
-        while step is not _ENDED:
+        step = driven.switch(fn, argument)
+        while type(step) is not list:  # the list of `_run_one_by_one`
             try:
                 if step is driven:
                     driven._asyncio_future_blocking = True
@@ -162,7 +190,7 @@ class Driver:
                     outcome = yield from step.__await__()
             except GeneratorExit as end:
                 # The coroutine is closed, as when its loop is gone: it can await nothing any more.
-                while step is not _ENDED:
+                while type(step) is not list:
                     step = driven.throw(end)
                 driven.error = None
                 raise
@@ -170,14 +198,13 @@ class Driver:
                 step = driven.throw(raised)
             else:
                 step = driven.switch(outcome)
-        outcome, error = driven.outcome, driven.error
-        driven.outcome = driven.gr_context = driven.pooledhttp_runtime = None
-        driven.wakeup_context = None
-        if len(self._spare) < MOST_SPARE:
-            self._spare.append(driven)
-        if error is None:
-            return outcome
-        driven.error = None
+        driven.gr_context = driven.wakeup_context = None
+        if len(spare) < MOST_SPARE:
+            spare.append(driven)
+        if step:
+            return step.pop()
+        error, driven.error = driven.error, None
+        assert error is not None
         try:
             # Without the frame of `_run_one_by_one`, which goes on.
             raise error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
@@ -189,25 +216,41 @@ class Driver:
         self._spare.clear()
 
     def _new(self) -> Driven:
+        assert self.loop is not None
+        self.thread_id = get_ident()
         driven = Driven(_run_one_by_one)
-        driven.loop = self._loop
+        driven.loop = self.loop
         driven.alarms = self._alarms
         driven.get_loop = self._get_loop
+        driven.get_runtime = self._get_runtime
         driven.switch()  # its first arguments would be kept for as long as it lives
+        return driven
+
+    def _brought_here(self, driven: Driven) -> Driven:
+        """Return a spare greenlet for the present one, which may be of another thread."""
+        if self.thread_id != get_ident():
+            self._spare.clear()
+            return self._new()
+        driven.parent = getcurrent()
         return driven
 
 
 def _run_one_by_one() -> None:
-    """Run the functions that the driver gives, one after the other: what a greenlet does."""
+    """Run the functions that the driver gives, one after the other: what a greenlet does.
+
+    To its driver it gives a list with what the function returned, or an empty list for an error.
+    The driver empties the list. So a spare greenlet keeps nothing: not even itself, or it would
+    never be freed.
+    """
+    done: list[Any] = []
     while True:
-        fn, args = getcurrent().parent.switch(_ENDED)
+        fn, argument = getcurrent().parent.switch(done)
         try:
-            outcome = fn(*args)
-            getcurrent().outcome = outcome
+            done = [fn(argument)]
         except BaseException as error:  # of any kind: the task raises it
             getcurrent().error = error
-        # Nothing is kept meanwhile: not even the greenlet, which would never be freed.
-        fn = args = outcome = None
+            done = []
+        fn = argument = None
 
 
 def current_driven() -> Driven:

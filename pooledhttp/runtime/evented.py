@@ -45,7 +45,8 @@ from pooledhttp.runtime.driven import (
     timer,
 )
 from pooledhttp.runtime.fork import register_fork_reset
-from pooledhttp.runtime.watch import NOW, Watch
+from pooledhttp.runtime.readers import readers_for
+from pooledhttp.runtime.watch import NOW, Readers, Watch
 from pooledhttp.timing import Deadline, monotonic
 
 __all__ = ["EventedRuntime", "LoopWaiter"]
@@ -144,10 +145,10 @@ class EventedRuntime:
 
     def reset_after_fork(self) -> None:
         """Belong to no loop: the loop of the parent must not be touched in a forked child."""
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._driver: Driver | None = None
-        self._thread_id = 0
+        #: Knows the loop and its thread.
+        self._driver = Driver(self)
         self._watches: dict[int, Watch] = {}
+        self._readers: Readers | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -157,9 +158,10 @@ class EventedRuntime:
         Raises:
             RuntimeError: No loop has used it yet.
         """
-        if self._loop is None:
+        loop = self._driver.loop
+        if loop is None:
             raise RuntimeError(WAITS_OUTSIDE)
-        return self._loop
+        return loop
 
     async def run(self, fn: Callable[..., T], *args: Any) -> T:
         """Run synchronous code that waits through this runtime, as part of the current task.
@@ -174,32 +176,20 @@ class EventedRuntime:
         Raises:
             RuntimeError: Another loop has used this runtime before.
         """
-        return cast(T, await self.in_greenlet(fn, *args))
+        return cast(T, await self._driver.run(_call, (fn, args)))
 
-    def in_greenlet(self, fn: Callable[..., T], *args: Any) -> Awaitable[T]:
-        """As `run`, for callers that await the result at once: it costs one coroutine less."""
-        loop = asyncio.get_running_loop()
-        driver = self._driver
-        if driver is None or loop is not self._loop or get_ident() != self._thread_id:
-            driver = self._belong_to(loop)
-        return driver.run(self, fn, args)
+    def in_greenlet(self, fn: Callable[[Any], T], argument: object) -> Awaitable[T]:
+        """As `run`, for callers that await the result at once: it costs one coroutine less.
+
+        Args:
+            fn: What to run, in a greenlet of its own.
+            argument: Its one argument.
+        """
+        return self._driver.run(fn, argument)
 
     def drop_spare(self) -> None:
         """End the greenlets that wait for further requests; the next request makes a new one."""
-        if self._driver is not None:
-            self._driver.drop_spare()
-
-    def _belong_to(self, loop: asyncio.AbstractEventLoop) -> Driver:
-        if self._loop is not None and self._loop is not loop:
-            state = "closed now" if self._loop.is_closed() else "another one"
-            raise RuntimeError(
-                "This AsyncSession belongs to the event loop that used it first, and that is"
-                f" {state}. Make one AsyncSession per loop, inside the coroutine that runs on it."
-            )
-        self._loop = loop
-        self._thread_id = get_ident()  # a loop may be run in one thread after the other
-        self._driver = Driver(loop)
-        return self._driver
+        self._driver.drop_spare()
 
     def await_here(self, awaitable: Awaitable[T]) -> T:
         """Await something from synchronous code that runs on this runtime.
@@ -216,6 +206,8 @@ class EventedRuntime:
             if isinstance(awaitable, types.CoroutineType):
                 awaitable.close()
             raise
+        if isinstance(awaitable, list):  # what a greenlet switches with at its end
+            raise TypeError("a list cannot be awaited")
         return cast(T, driven.parent.switch(awaitable))
 
     # -- the Protocol
@@ -250,35 +242,56 @@ class EventedRuntime:
         driven = getcurrent()
         if type(driven) is not Driven:
             raise RuntimeError(WAITS_OUTSIDE)
-        fd = sock.fileno()
-        if fd < 0:
-            return read, write
-        watch = self._watches.get(fd)
-        if watch is None or watch.socket() is not sock:
-            watch = self._watch(fd, sock)
-        if deadline.at != inf and deadline.expired:  # a look, not a wait
-            return _glance(sock, read, write)
-        if watch.is_read_registered and watch.reader is None and not write:
-            watch.reader = driven  # as `expect` does, in nearly every wait
-            watch.is_readable = False
-        else:
-            watch.expect(driven, read, write)
+        watch = self._watches.get(sock.fileno())
+        if (
+            write
+            or watch is None
+            or watch.socket() is not sock
+            or watch.reader is not None
+            or not watch.is_read_registered
+            or (deadline.at != inf and deadline.expired)
+        ):
+            return self._wait_slowly(driven, sock, read, write, deadline)
+        # Nearly every wait: to read a socket that the loop knows.
+        watch.reader = driven
+        watch.is_readable = False
         watch.deadline = deadline
         if deadline.at < watch.timer_for:
             watch.set_timer()
         try:
             while True:
                 driven.parent.switch(driven)  # the line of `park`, without the call
+                if watch.is_readable:
+                    return True, False
+                if deadline.expired:
+                    return False, False
+        finally:
+            watch.reader = None
+
+    def _wait_slowly(
+        self, driven: Driven, sock: socket.socket, read: bool, write: bool, deadline: Deadline
+    ) -> tuple[bool, bool]:
+        """Do what `wait` does, in all cases."""
+        fd = sock.fileno()
+        if fd < 0:
+            return read, write
+        watch = self._watch_of(fd, sock)
+        if deadline.expired:  # a look, not a wait
+            return _glance(sock, read, write)
+        watch.expect(driven, read, write)
+        watch.deadline = deadline
+        if deadline.at < watch.timer_for:
+            watch.set_timer()
+        try:
+            while True:
+                driven.park()
                 readable, writable = watch.is_readable and read, watch.is_writable and write
                 if readable or writable or deadline.expired:
                     break
-            if not (read and write):
-                return readable, writable
         finally:
-            if write:
-                watch.end_wait()
-            else:
-                watch.reader = None
+            watch.end_wait()
+        if not (read and write):
+            return readable, writable
         # One of two callbacks has ended the wait: the other would have come a moment later.
         return _glance(sock, True, True)
 
@@ -294,9 +307,7 @@ class EventedRuntime:
         try:
             while not deadline.expired and not ready:
                 for fd, (sock, read, write) in zip(descriptors, interests, strict=True):
-                    watch = self._watches.get(fd)
-                    if watch is None or watch.socket() is not sock:
-                        watch = self._watch(fd, sock)
+                    watch = self._watch_of(fd, sock)
                     watches.append(watch)
                     watch.expect(driven, read, write)
                 with timer(driven, deadline.remaining()):
@@ -323,7 +334,7 @@ class EventedRuntime:
             RuntimeError: The loop has not begun, is closed, or runs in another thread.
         """
         loop = self.loop
-        if get_ident() != self._thread_id or loop.is_closed():
+        if get_ident() != self._driver.thread_id or loop.is_closed():
             raise RuntimeError("a task can be started only in the thread of its running loop")
         ended = self.waiter()
         task = loop.create_task(self.run(fn), name=name)
@@ -366,14 +377,20 @@ class EventedRuntime:
 
     def _is_own_thread(self) -> bool:
         """Whether no callback of the loop can run meanwhile."""
-        loop = self._loop
-        return loop is None or get_ident() == self._thread_id or loop.is_closed()
+        loop = self._driver.loop
+        return loop is None or get_ident() == self._driver.thread_id or loop.is_closed()
 
-    def _watch(self, fd: int, sock: socket.socket) -> Watch:
-        old = self._watches.pop(fd, None)
-        if old is not None:  # closed behind our back
-            old.remove()
-        watch = self._watches[fd] = Watch(self.loop, fd, sock, self._forget_watch)
+    def _watch_of(self, fd: int, sock: socket.socket) -> Watch:
+        watch = self._watches.get(fd)
+        if watch is not None:
+            if watch.socket() is sock:
+                return watch
+            del self._watches[fd]  # closed behind our back
+            watch.remove()
+        readers = self._readers
+        if readers is None:
+            readers = self._readers = readers_for(self.loop, self._watches)
+        watch = self._watches[fd] = Watch(self.loop, readers, fd, sock, self._forget_watch)
         return watch
 
     def _forget_watch(self, watch: Watch) -> None:
@@ -393,14 +410,19 @@ class EventedRuntime:
         Only a running task is certain not to be a signal handler in the middle of the loop's wait,
         and a wait notices nothing but what comes from another thread.
         """
-        loop = self._loop
+        loop = self._driver.loop
         if loop is None:
             return
-        if get_ident() == self._thread_id and asyncio.current_task(loop) is not None:
+        if get_ident() == self._driver.thread_id and asyncio.current_task(loop) is not None:
             in_task()
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
             loop.call_soon_threadsafe(fn)
+
+
+def _call(call: tuple[Callable[..., T], tuple[Any, ...]]) -> T:
+    fn, args = call
+    return fn(*args)
 
 
 def _glance(sock: socket.socket, read: bool, write: bool) -> tuple[bool, bool]:

@@ -113,7 +113,7 @@ class PrivateLoop(EventedRuntime):
     @property
     def is_here(self) -> bool:
         """Whether the caller runs in the thread of the loop."""
-        return self._thread_id == threading.get_ident()
+        return self._driver.thread_id == threading.get_ident()
 
     def check(self) -> None:
         """Raise the error of later waits, if `halt` was called."""
@@ -232,7 +232,7 @@ class PrivateLoop(EventedRuntime):
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run the loop; what its thread does."""
-        self._belong_to(loop)
+        self._driver.belong_to(loop)
         try:
             loop.run_until_complete(self._run_until_halted())
         finally:

@@ -17,15 +17,26 @@ import socket
 import weakref
 from collections.abc import Callable
 from math import inf
+from typing import Protocol
 
 from pooledhttp.runtime.alarms import LONGEST_TIMER
 from pooledhttp.runtime.driven import Driven
 from pooledhttp.timing import Deadline, monotonic
 
-__all__ = ["NOW", "Watch"]
+__all__ = ["NOW", "Readers", "Watch"]
 
 #: A deadline that has come: to look at sockets without waiting.
 NOW = Deadline(-inf, monotonic)
+
+
+class Readers(Protocol):
+    """How the loop learns that a socket can be read; see `readers`."""
+
+    def add(self, watch: Watch) -> None:
+        """Register the socket of a watch."""
+
+    def remove(self, watch: Watch) -> None:
+        """Undo `add`, also when the socket or the loop was closed meanwhile."""
 
 
 class Watch:
@@ -34,6 +45,7 @@ class Watch:
     __slots__ = (
         "_loop",
         "_on_dropped",
+        "_readers",
         "_timer",
         "deadline",
         "fd",
@@ -50,11 +62,13 @@ class Watch:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        readers: Readers,
         fd: int,
         sock: socket.socket,
         on_dropped: Callable[[Watch], None],
     ) -> None:
         self._loop = loop
+        self._readers = readers
         self._on_dropped = on_dropped
         self.fd = fd
         #: Weak: a socket that is dropped closes itself, and must not be kept open here.
@@ -84,7 +98,7 @@ class Watch:
             self.reader = driven
             self.is_readable = False
             if not self.is_read_registered:
-                self._loop.add_reader(self.fd, self._on_readable)
+                self._readers.add(self)
                 self.is_read_registered = True
         if write:
             self.writer = driven
@@ -108,18 +122,22 @@ class Watch:
             self.is_write_registered = False
             self._loop.remove_writer(self.fd)
 
+    def stop_reading(self) -> None:
+        """Have the loop forget that the socket can be read, until code waits for it again."""
+        if self.is_read_registered:
+            self.is_read_registered = False
+            self._readers.remove(self)
+
     def remove(self) -> None:
         """Have the loop forget the socket. In the thread of the loop, or when the loop is over."""
         self.socket = _no_socket  # the weak reference refers to this object
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        if not self._loop.is_closed():
-            if self.is_read_registered:
-                self._loop.remove_reader(self.fd)
-            if self.is_write_registered:
-                self._loop.remove_writer(self.fd)
-        self.is_read_registered = self.is_write_registered = False
+        self.stop_reading()
+        if self.is_write_registered and not self._loop.is_closed():
+            self._loop.remove_writer(self.fd)
+        self.is_write_registered = False
         for waiting in (self.reader, self.writer):  # the next operation tells what became of it
             if waiting is not None:
                 self.is_readable = self.is_writable = True
@@ -127,17 +145,14 @@ class Watch:
 
     # -- called by the loop
 
-    def _on_readable(self) -> None:
+    def on_readable(self) -> None:
+        """Wake the code that waits. `EpollReaders` has the same lines."""
         driven = self.reader
         if driven is None:
-            self.is_read_registered = False
-            self._loop.remove_reader(self.fd)
+            self.stop_reading()
             return
         self.is_readable = True
-        wakeup = driven.wakeup
-        if wakeup is not None:  # as `wake`, without the call
-            driven.wakeup = None
-            driven.wakeup_context.run(wakeup, driven)
+        driven.wake()
 
     def _on_writable(self) -> None:
         driven = self.writer

@@ -500,6 +500,6 @@ def test_a_loop_may_run_in_one_thread_after_the_other() -> None:
         thread.start()
         thread.join()
         run()
-        assert runtime._thread_id == threading.get_ident()
+        assert runtime._driver.thread_id == threading.get_ident()
     finally:
         loop.close()

@@ -1,0 +1,113 @@
+"""How an event loop learns which sockets can be read.
+
+A loop of asyncio takes some 120 bytecodes of Python to get from a readable socket to its callback.
+So where the system has epoll, the sockets of a runtime are registered with an epoll object of its
+own. The loop watches the one descriptor of that object, and one callback serves all sockets that
+can be read. Elsewhere each socket is registered with the loop.
+
+The epoll object exists while a socket is registered. So it needs no close of its own, and a loop
+that is over leaves no descriptor behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import select
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pooledhttp.runtime.watch import Readers, Watch
+
+__all__ = ["readers_for"]
+
+#: Sockets that one callback serves. The others are served in the next turn of the loop, after the
+#: callbacks of other code.
+MOST_EVENTS = 64
+
+
+class LoopReaders:
+    """Registers each socket with the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def add(self, watch: Watch) -> None:
+        """Have `watch.on_readable` called when its socket can be read."""
+        _add_reader(self._loop, watch.fd, watch.on_readable)
+
+    def remove(self, watch: Watch) -> None:
+        """Undo `add`."""
+        if not self._loop.is_closed():
+            self._loop.remove_reader(watch.fd)
+
+
+class EpollReaders:
+    """Registers each socket with an epoll object, and the epoll object with the loop.
+
+    Args:
+        loop: Calls back.
+        watches: Descriptor to watch, for all sockets that are registered.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, watches: Mapping[int, Watch]) -> None:
+        self._loop = loop
+        self._watches = watches
+        self._count = 0
+        self._epoll: Any = None
+
+    def add(self, watch: Watch) -> None:
+        """Have the code woken that waits for `watch`, when its socket can be read."""
+        epoll = self._epoll or self._open()
+        try:
+            epoll.register(watch.fd, select.EPOLLIN)
+            self._count += 1
+        finally:
+            self._close_if_unused()
+
+    def remove(self, watch: Watch) -> None:
+        """Undo `add`."""
+        with contextlib.suppress(OSError):  # it was closed, and the system has removed it
+            self._epoll.unregister(watch.fd)
+        self._count -= 1
+        self._close_if_unused()
+
+    def _open(self) -> Any:
+        epoll = self._epoll = select.epoll()
+        _add_reader(self._loop, epoll.fileno(), self._on_ready)
+        return epoll
+
+    def _close_if_unused(self) -> None:
+        if self._count:
+            return
+        epoll, self._epoll = self._epoll, None
+        if not self._loop.is_closed():
+            self._loop.remove_reader(epoll.fileno())
+        epoll.close()
+
+    def _on_ready(self) -> None:
+        watches = self._watches
+        for fd, _ in self._epoll.poll(0, MOST_EVENTS):
+            watch = watches.get(fd)
+            if watch is None or not watch.is_read_registered:
+                continue  # the code that ran for another socket has removed it
+            driven = watch.reader
+            if driven is None:
+                watch.stop_reading()
+                continue
+            watch.is_readable = True
+            wakeup = driven.wakeup
+            if wakeup is not None:  # as `driven.wake`, without the call
+                driven.wakeup = None
+                driven.wakeup_context.run(wakeup, driven)
+
+
+def _add_reader(loop: asyncio.AbstractEventLoop, fd: int, fn: Callable[[], None]) -> None:
+    # In an empty context: the loop would keep that of the caller.
+    contextvars.Context().run(loop.add_reader, fd, fn)
+
+
+def readers_for(loop: asyncio.AbstractEventLoop, watches: Mapping[int, Watch]) -> Readers:
+    """Return the better way that the system has."""
+    return EpollReaders(loop, watches) if hasattr(select, "epoll") else LoopReaders(loop)
