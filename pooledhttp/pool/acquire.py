@@ -16,7 +16,8 @@ the lock; probing, closing and waiting happen between the steps:
 
 The first search that finds nothing does not join the queue, because most searches find something
 and need no `WaitingCaller`. The second search joins in the same step that finds nothing. If joining
-were a step of its own, a slot could become free before it, and the caller would miss it.
+were a step of its own, a slot could become free before it, and the caller would miss it. If other
+callers of the key wait already, the first search may join.
 """
 
 from __future__ import annotations
@@ -69,6 +70,12 @@ def find_slot(
     may_probe = careful and core.is_alive is not None
     caller: WaitingCaller[K, R] | None = None
     wait_deadline = deadline
+    known = core.state.keys.get(lease.key)
+    if (
+        known is not None and known.waiting
+    ):  # a look without the lock; others wait, so will this one
+        wait_deadline = deadline.sooner(core.config.acquire_timeout)
+        caller = _new_caller(core, lease, wait_deadline, called_at, careful)
     while True:
         found, key_state = _search(core, lease, careful, may_probe, caller)
         if found is SearchResult.SLOT:
@@ -84,12 +91,24 @@ def find_slot(
             return
         else:
             wait_deadline = deadline.sooner(core.config.acquire_timeout)
-            left = wait_deadline.remaining()
-            if left <= 0.0:
+            caller = _new_caller(core, lease, wait_deadline, called_at, careful)
+            if caller is None:
                 raise _report_timeout(core, key_state, 0.0)
-            patience = min(core.config.patience, left / 4)
-            waiter = core.runtime.waiter()
-            caller = WaitingCaller(lease, waiter, called_at, patience, careful=careful)
+
+
+def _new_caller(
+    core: PoolCore[K, R],
+    lease: Lease[K, R],
+    wait_deadline: Deadline,
+    called_at: float,
+    careful: bool,
+) -> WaitingCaller[K, R] | None:
+    """Make what joins the queue; None if there is no time to wait."""
+    left = wait_deadline.remaining()
+    if left <= 0.0:
+        return None
+    patience = min(core.config.patience, left / 4)
+    return WaitingCaller(lease, core.runtime.waiter(), called_at, patience, careful=careful)
 
 
 def _search(

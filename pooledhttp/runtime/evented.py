@@ -77,18 +77,18 @@ class LoopWaiter:
 
     def wait(self, deadline: Deadline) -> bool:
         """Wait until the flag is up; False when the deadline comes first."""
-        if self.is_set or deadline.expired:
-            return self.is_set
-        driven = current_driven()
+        driven = getcurrent()
+        if type(driven) is not Driven:
+            raise RuntimeError(WAITS_OUTSIDE)
         self._waiting.append(driven)
         try:
             while not self.is_set:  # looked at after `append`: another thread may have raised it
                 left = deadline.remaining()
-                if left <= 0.0:
-                    break
                 if left == inf:
                     driven.park()
                     continue
+                if left <= 0.0:
+                    break
                 alarm = driven.alarms.set(left, driven.wake)
                 try:
                     driven.park()

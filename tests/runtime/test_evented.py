@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pooledhttp.runtime import Interest, current_runtime
+from pooledhttp.runtime.driven import MOST_RESUMED
 from pooledhttp.timing import Deadline
 from tests.support.evented import EventedRuntime, run_on_loop
 from tests.support.garbage import collect
@@ -49,6 +50,61 @@ def test_cancellation_enters_at_the_wait() -> None:
         return seen
 
     assert asyncio.run(main()) == ["cleaned up"]
+
+
+def test_many_woken_tasks_run_in_their_order_and_leave_turns_to_others() -> None:
+    """Tasks that one flag after the other wakes run in that order, a batch in each turn."""
+    count = MOST_RESUMED + 1
+    order: list[object] = []
+
+    async def main() -> None:
+        runtime = EventedRuntime()
+        flags = [runtime.waiter() for _ in range(count)]
+
+        def body(number: int) -> None:
+            assert flags[number].wait(Deadline.never())
+            order.append(number)
+
+        tasks = [asyncio.create_task(runtime.run(body, number)) for number in range(count)]
+        await asyncio.sleep(0)
+        for flag in flags:
+            flag.set()
+        asyncio.get_running_loop().call_soon(order.append, "other")
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    assert order == [*range(MOST_RESUMED), "other", MOST_RESUMED]
+
+
+def test_an_interrupt_in_a_woken_task_loses_no_other_one() -> None:
+    """`KeyboardInterrupt` leaves the loop; the tasks woken with that one run when it goes on."""
+    runtime = EventedRuntime()
+    seen: list[int] = []
+
+    async def main() -> None:
+        flags = [runtime.waiter() for _ in range(3)]
+
+        def body(number: int) -> None:
+            flags[number].wait(Deadline.never())
+            seen.append(number)
+            if number == 0:
+                raise KeyboardInterrupt
+
+        tasks = [asyncio.create_task(runtime.run(body, number)) for number in range(3)]
+        await asyncio.sleep(0)
+        for flag in flags:
+            flag.set()
+        await asyncio.gather(*tasks[1:])
+
+    loop = asyncio.new_event_loop()
+    try:
+        task = loop.create_task(main())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+        loop.run_until_complete(task)
+        assert seen == [0, 1, 2]
+    finally:
+        loop.close()
 
 
 def test_current_task_and_context_are_the_callers() -> None:
