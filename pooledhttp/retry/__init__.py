@@ -4,7 +4,7 @@
     budget.py         `RetryBudget` and `Pauses`, shared by all requests        counts
     failures.py       which errors a policy may see                             sorts
     attempts.py       `Attempts`, the loop of one request                       waits
-    first_attempt.py  `attempts_for`, which makes the loop when it is needed
+    lazy_attempts.py  `LazyAttempts`, which makes `Attempts` when it is needed
 
 This subpackage knows urllib3's errors and the statuses of responses. It knows no pool, socket or
 message.
@@ -21,25 +21,25 @@ from pooledhttp.retry.policy import Retry
 if TYPE_CHECKING:
     from pooledhttp.retry.attempts import Attempt, Attempts
     from pooledhttp.retry.failures import BodySpent, BudgetSpent, OriginPaused
-    from pooledhttp.retry.first_attempt import attempts_for
+    from pooledhttp.retry.lazy_attempts import LazyAttempts
 
 __all__ = [
     "Attempt",
     "Attempts",
     "BodySpent",
     "BudgetSpent",
+    "LazyAttempts",
     "OriginPaused",
     "Pauses",
     "Retry",
     "RetryBudget",
-    "attempts_for",
 ]
 
 __getattr__ = _load_when_used(
     globals(),
     {
         "attempts": ("Attempt", "Attempts"),
-        "first_attempt": ("attempts_for",),
         "failures": ("BodySpent", "BudgetSpent", "OriginPaused"),
+        "lazy_attempts": ("LazyAttempts",),
     },
 )

@@ -1,9 +1,10 @@
 """The only loop that sends a request more than once.
 
     Call + Destination -> WireRequest
-    for attempt in Attempts(policy):     decides, and sleeps in between
-        transport.exchange               one exchange on one leased connection
-        -> Arrival                       unless the policy refuses its status
+    while True:
+        transport.exchange     one exchange on one leased connection
+        -> Arrival             unless the policy refuses its status
+        LazyAttempts           decides about errors and statuses, and waits
 
 A response is returned with its body unread. There is one exception: if the caller does not stream
 and the policy retries reads, the body is read here, so that a truncated body is tried again too.
@@ -20,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from pooledhttp.http1 import RequestMemo, WireRequest, explain_timeout
 from pooledhttp.message import Arrival, without_credentials
 from pooledhttp.records import record
-from pooledhttp.retry import Attempts, attempts_for
+from pooledhttp.retry import Attempts, LazyAttempts
 from pooledhttp.timing import monotonic
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pooledhttp.timing import TimeoutPlan
     from pooledhttp.transport.hooked import HookedCall
     from pooledhttp.transport.manager import TransportManager
-    from pooledhttp.transport.transport import Replay
+    from pooledhttp.transport.transport import Replay, WireResponse
 
 __all__ = ["Call", "Destination", "send"]
 
@@ -84,8 +85,8 @@ class Destination(NamedTuple):
 
     @property
     def base_url(self) -> str:
-        """What comes before a path in the URL."""
-        return f"{self.route.scheme}://{self.host}"
+        """What comes before a request target in the URL: nothing if the target is a whole URL."""
+        return "" if self.is_forwarded else f"{self.route.scheme}://{self.host}"
 
 
 def send(
@@ -120,36 +121,44 @@ def send(
         # without credentials, for messages
         url=without_credentials(call.target) if destination.is_forwarded else call.target,
     )
-    make = partial(_attempts, call, destination, manager, request, pool_label)
     # Read the body here if a failed read can be retried. In urllib3's `Retry` a count of `None`
     # sets no limit of its own, and `False` equals 0.
     reads_body_here = not call.is_streamed and policy.total != 0 and policy.read != 0
     exchange: Any = manager.transport.exchange
     if call.hooks is not None:
-        base_url = "" if destination.is_forwarded else destination.base_url
-        exchange = partial(call.hooks.exchange, exchange, destination.origin, base_url)
-    for attempt in attempts_for(policy, call.method, make):
+        exchange = partial(call.hooks.exchange, exchange, destination.origin, destination.base_url)
+    make = partial(_attempts, call, destination, manager, request, pool_label)
+    attempts = LazyAttempts(policy, call.method, make)
+    while True:
         try:
             response = exchange(destination.route, request, plan, replay)
         except (HTTPError, OSError) as error:
-            attempt.failed(explain_timeout(error, plan))
+            attempts.failed(explain_timeout(error, plan))
         else:
             arrival = Arrival(
-                response, response.head, call.method, call.target, attempt.policy, monotonic()
+                response, response.head, call.method, call.target, attempts.policy, monotonic()
             )
             has_field = b"retry-after" in response.head.by_name
             has_retry_after = has_field and arrival.has_value("retry-after")
             # Ask the policy before reading: the body of a refused response may be endless.
-            if not attempt.refused_status(arrival.status, has_retry_after, arrival.raw):
-                try:
-                    if reads_body_here and arrival.status not in _REDIRECTS:
-                        response.read_ahead()
+            if not attempts.refused_status(arrival.status, has_retry_after, arrival.raw):
+                if not reads_body_here or _has_read_ahead(response, attempts, plan):
                     return arrival
-                except (HTTPError, OSError) as error:
-                    attempt.failed(explain_timeout(error, plan))
         if plan.spent is not None:
             plan.spent.begin("pausing before a retry")
-    raise AssertionError("the attempts ended with neither a response nor an error")
+        attempts.wait()
+
+
+def _has_read_ahead(response: WireResponse, attempts: LazyAttempts, plan: TimeoutPlan) -> bool:
+    """Read a body, but for that of a redirect; `False` if it broke off and is to be tried again."""
+    if response.head.status in _REDIRECTS:
+        return True
+    try:
+        response.read_ahead()
+    except (HTTPError, OSError) as error:
+        attempts.failed(explain_timeout(error, plan))
+        return False
+    return True
 
 
 def _attempts(

@@ -14,7 +14,7 @@ from urllib3.response import BaseHTTPResponse
 
 from pooledhttp.retry.attempts import Attempt, Attempts
 
-__all__ = ["FirstAttempt", "attempts_for"]
+__all__ = ["LazyAttempts"]
 
 #: The method as urllib3 defines it; `None` if it was replaced before this import.
 _IS_RETRY: object = urllib3.Retry.is_retry
@@ -22,35 +22,44 @@ if getattr(_IS_RETRY, "__module__", None) != "urllib3.util.retry":
     _IS_RETRY = None
 
 
-class FirstAttempt:
-    """The first turn of the loop, with the methods of `Attempt`.
+class LazyAttempts:
+    """The attempts of one request, for a loop that sends it.
+
+    After a send, `failed` or `refused_status` decides; `wait` comes before the next one.
 
     Args:
-        policy: A policy that is not asked before the first attempt.
+        policy: Decides. Only one of urllib3's own class is not asked before the first attempt.
         method: The method of the request.
         make: Makes the `Attempts` of the request.
 
     Attributes:
-        rest: The attempts after this one; `None` as long as it has not failed.
+        policy: The policy in its present state.
     """
 
-    __slots__ = ("_make", "_method", "policy", "rest")
+    __slots__ = ("_current", "_make", "_method", "_rest", "policy")
+
+    _rest: Iterator[Attempt]
 
     def __init__(self, policy: urllib3.Retry, method: str, make: Callable[[], Attempts]) -> None:
         self.policy = policy
         self._method = method
         self._make = make
-        self.rest: Iterator[Attempt] | None = None
+        #: The present attempt; `None` is the first one as long as `Attempts` is not needed.
+        self._current: Attempt | None = None
+        if type(policy) is not urllib3.Retry:
+            self._begin()
 
     def failed(self, error: Exception) -> None:
         """Decide about an error, as `Attempt.failed` does."""
-        self._begun().failed(error)
+        (self._current or self._begin()).failed(error)
 
     def refused_status(
         self, status: int, has_retry_after: bool, response: Callable[[], BaseHTTPResponse]
     ) -> bool:
         """Decide about a response, as `Attempt.refused_status` does."""
         policy = self.policy
+        if self._current is not None:
+            return self._current.refused_status(status, has_retry_after, response)
         if (
             not has_retry_after
             and not policy.status_forcelist
@@ -61,27 +70,14 @@ class FirstAttempt:
             return False
         if not policy.is_retry(self._method, status, has_retry_after):
             return False
-        return self._begun().refused_by_policy(response(), has_retry_after=has_retry_after)
+        return self._begin().refused_by_policy(response(), has_retry_after=has_retry_after)
 
-    def _begun(self) -> Attempt:
-        self.rest = iter(self._make())
-        return next(self.rest)  # the one that was made already
+    def wait(self) -> None:
+        """Wait until the request is to be sent again; `failed` or `refused_status` said so."""
+        self._current = next(self._rest)
+        self.policy = self._current.policy
 
-
-def attempts_for(
-    policy: urllib3.Retry, method: str, make: Callable[[], Attempts]
-) -> Iterator[Attempt | FirstAttempt]:
-    """Yield the attempts of a request, as `Attempts` does.
-
-    Args:
-        policy: What decides.
-        method: The method of the request.
-        make: Makes the `Attempts` of the request.
-    """
-    if type(policy) is not urllib3.Retry:
-        yield from make()
-        return
-    first = FirstAttempt(policy, method, make)
-    yield first
-    if first.rest is not None:
-        yield from first.rest
+    def _begin(self) -> Attempt:
+        self._rest = iter(self._make())
+        self._current = next(self._rest)  # waits only for a policy with pauses
+        return self._current

@@ -8,7 +8,7 @@ import pytest
 import urllib3
 from urllib3 import exceptions as u3
 
-from pooledhttp.retry import Attempts, Retry, attempts_for
+from pooledhttp.retry import Attempts, LazyAttempts, Retry
 from tests.retry.test_attempts import Outcome, Run, answer, broken, refused_dial
 
 
@@ -33,17 +33,19 @@ class Later(Run):
         return self.attempts
 
     def result(self) -> Any:
-        for attempt in attempts_for(self.attempts.policy, "GET", self.make):
+        attempts = LazyAttempts(self.attempts.policy, "GET", self.make)
+        while True:
             outcome = self.outcomes[self.sent]
             self.sent += 1
             if isinstance(outcome, Exception):
-                attempt.failed(outcome)
-                continue
-            has_retry_after = "Retry-After" in outcome.headers
-            if not attempt.refused_status(outcome.status, has_retry_after, lambda: outcome):  # noqa: B023
-                self.policy = attempt.policy
-                return outcome
-        raise AssertionError("the loop ended without an outcome")
+                attempts.failed(outcome)
+            else:
+                response: Any = outcome
+                has_retry_after = "Retry-After" in outcome.headers
+                if not attempts.refused_status(outcome.status, has_retry_after, lambda: response):  # noqa: B023
+                    self.policy = attempts.policy
+                    return outcome
+            attempts.wait()
 
 
 def outcome_of(run: Run) -> object:
