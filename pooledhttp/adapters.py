@@ -675,9 +675,10 @@ class HTTPAdapter(BaseAdapter):
         facades = self._facades
         url = request.url
         proxy = select_proxy(url, proxies) if proxies else None
-        if type(cert) is list:
+        if cert is not None and type(cert) is list:
             cert = tuple(cert)
-        end = url.find("/", url.find("//") + 2)  # a URL set by hand may have no path
+        is_usual = url[:7] == "http://" or url[:8] == "https://"
+        end = url.find("/", 8 if is_usual else url.find("//") + 2)  # there may be no path
         key = (url if end < 0 else url[:end], verify, cert, proxy)
         if cert is None and proxy is None and url[:5] == "http:":
             files: tuple[object, ...] = ()  # no file has a say in a connection without TLS

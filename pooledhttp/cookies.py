@@ -591,13 +591,6 @@ _MAKING = Originals(RequestsCookieJar, "__init__")
 _INIT = CookieJar.__init__
 
 
-def empty_like(jar: Any) -> RequestsCookieJar | None:
-    """Return an empty jar with the policy of `jar`; `None` if that may have cookies."""
-    if type(jar) is not RequestsCookieJar or jar._cookies:
-        return None
-    return _new_jar(jar._policy)
-
-
 def jar_for(jar: Any, url: str, host: str | bytes | None = None) -> Any:
     """Return a jar with copies of the cookies that a request may carry, and the same policy.
 

@@ -50,7 +50,6 @@ from pooledhttp.client import (
 from pooledhttp.cookies import (
     RequestsCookieJar,
     cookiejar_from_dict,
-    empty_like,
     extract_cookies_to_jar,
     jar_for,
     merge_cookies,
@@ -178,9 +177,6 @@ ALSO_SERVED = {f"{UNIX_SCHEME}://": "http://"}
 
 #: The hooks of most sessions and requests.
 _NO_HOOKS: dict[str, list[Hook]] = default_hooks()
-
-#: Where a session has adapters unless others are mounted.
-_USUAL_PREFIXES = frozenset({"https://", "http://"})
 
 #: The classes of a timeout that is handed to the adapter as it is.
 _LIMITS = (type(None), int, float, tuple)
@@ -594,7 +590,7 @@ class Session(SessionRedirectMixin):
             The four settings by name: `proxies`, `stream`, `verify` and `cert`.
         """
         if self.trust_env:
-            no_proxy = proxies.get("no_proxy") if proxies is not None else None
+            no_proxy = proxies.get("no_proxy") if proxies else None
             found = get_environ_proxies(url, no_proxy=no_proxy)
             if found and proxies is not None:
                 proxies = {**found, **proxies}
@@ -821,10 +817,12 @@ class Session(SessionRedirectMixin):
             InvalidSchema: There is none.
         """
         adapters = self.adapters
-        if adapters.keys() == _USUAL_PREFIXES:
-            usual = adapters.get(url[: url.find(":") + 3])
-            if usual is not None:
-                return usual
+        if len(adapters) == 2 and "http://" in adapters and "https://" in adapters:
+            # The usual table. Each is looked for by its whole prefix.
+            if url[:7] == "http://":
+                return adapters["http://"]
+            if url[:8] == "https://":
+                return adapters["https://"]
         lowered = url.lower()
         for prefix, adapter in adapters.items():
             if lowered.startswith(prefix.lower()):
@@ -888,24 +886,14 @@ def _prepare(
     `is_ours` says that everything called here is what this package defines: then what has
     nothing to do is not called. `hooks` may be `None`.
     """
-    own = session.headers
+    own, jar, jar_policy = session.headers, session.cookies, None
     fields = copy_of_valid(own) if is_ours and not headers else None
     if fields is None:
         headers = merge_setting(headers, own, dict_class=CaseInsensitiveDict)
-    empty = empty_like(session.cookies) if is_ours and not cookies else None
-    jar: Any = empty
-    if empty is not None:
-        pass  # nothing to choose
-    elif getattr(session.cookies, "_cookies", None):
-        host = _host_field(headers if fields is None else fields)
-        jar = jar_for(session.cookies, _final_url(url), host)
+    if is_ours and not cookies and type(jar) is RequestsCookieJar and not jar._cookies:
+        jar_policy = jar._policy  # there is nothing to choose
     else:
-        jar = jar_for(session.cookies, "")
-    if cookies:
-        given = cookies
-        if not isinstance(given, cookielib.CookieJar):
-            given = cookiejar_from_dict(given)
-        jar = merge_cookies(jar, given)
+        cookies = _cookies_for(jar, cookies, url, headers if fields is None else fields)
     if session.trust_env and not auth and not session.auth:
         auth = get_netrc_auth(url or "")
     if not is_ours or session.auth is not None:
@@ -922,7 +910,7 @@ def _prepare(
             prepared,
             True,
             fields,
-            empty,
+            jar_policy,
             method,
             url,
             headers,
@@ -930,7 +918,7 @@ def _prepare(
             data,
             params,
             auth,
-            jar,
+            cookies,
             hooks,
             json,
         )
@@ -945,10 +933,23 @@ def _prepare(
             headers=headers,
             params=params,
             auth=auth,
-            cookies=jar,
+            cookies=cookies,
             hooks=hooks,
         )
     return prepared
+
+
+def _cookies_for(own: Any, given: Any, url: Any, headers: Any) -> Any:
+    """Return a jar with the cookies of a session for a request, and those of the call."""
+    if getattr(own, "_cookies", None):
+        jar = jar_for(own, _final_url(url), _host_field(headers))
+    else:
+        jar = jar_for(own, "")
+    if not given:
+        return jar
+    if not isinstance(given, cookielib.CookieJar):
+        given = cookiejar_from_dict(given)
+    return merge_cookies(jar, given)
 
 
 #: Steps of `request` that are not called as long as they are these.

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from pooledhttp.network import file_state, get_variable, raw_variables
+from pooledhttp.network import file_state, raw_variables
 
 __all__ = ["NETRC_FILES", "get_netrc_auth"]
 
@@ -102,7 +102,7 @@ def _netrc_path() -> str | None:
     ):
         paths = _remembered_in_home(variables[b"HOME"])
     else:
-        named = get_variable("NETRC")
+        named = os.environ.get("NETRC")
         paths = _in_home(None) if named is None else (os.path.expanduser(named),)
     # Not `os.path.exists`, which raises and catches an exception for each file that is absent.
     if not any(map(os.access, paths, _EXISTS)):

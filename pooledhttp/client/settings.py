@@ -21,7 +21,7 @@ import urllib3
 from pooledhttp import transport
 from pooledhttp.events import Listener, RequestHook, check_request_hooks
 from pooledhttp.message import TimeoutInput, to_key_val_list
-from pooledhttp.network import get_variable
+from pooledhttp.network import Variable
 from pooledhttp.pool import PoolConfig
 from pooledhttp.records import record, replace
 from pooledhttp.runtime import Runtime
@@ -32,8 +32,8 @@ __all__ = ["SessionExtras", "bundle_from_environment", "merge_hooks", "merge_set
 
 _MAPPINGS = frozenset({dict, CaseInsensitiveDict})
 
-#: The variables that name a bundle of CA certificates; the first one that is set counts.
-_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+#: The path of a bundle of CA certificates.
+_BUNDLE = Variable("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 @record
@@ -158,4 +158,4 @@ def merge_hooks(
 
 def bundle_from_environment() -> str | None:
     """Return the path of the CA bundle the environment names, or None."""
-    return get_variable(_BUNDLE_VARIABLES[0]) or get_variable(_BUNDLE_VARIABLES[1]) or None
+    return _BUNDLE.value()

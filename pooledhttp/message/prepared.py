@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from http.cookiejar import CookieJar
+from http.cookiejar import CookieJar, CookiePolicy
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -35,6 +35,7 @@ from pooledhttp.exceptions import InvalidHeader, InvalidJSONError
 from pooledhttp.hooks import Hook, HooksInput, default_hooks
 from pooledhttp.message import payload, urls
 from pooledhttp.message.headers import check_header_validity
+from pooledhttp.message.lazy import LazyAttributes, lazy
 from pooledhttp.message.types import (
     Body,
     CookiesInput,
@@ -168,7 +169,7 @@ class RequestEncodingMixin:
         return payload.encode_files(files, data)
 
 
-class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
+class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
     """The exact request that is sent.
 
     Attributes:
@@ -181,6 +182,8 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
 
     #: Whether it follows a redirect. The session sets and deletes it.
     _is_hop = False
+    #: The policy of a jar without cookies, which is made when it is read.
+    _jar_policy: CookiePolicy | None = None
 
     def __init__(self) -> None:
         # None until prepared. Code that signs or logs a request reads them when they are set:
@@ -188,12 +191,17 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin):
         self.method: str = None  # type: ignore[assignment]
         self.url: str = None  # type: ignore[assignment]
         self.headers: CaseInsensitiveDict[str] = None  # type: ignore[assignment]
-        # The jar the Cookie header was made from; a redirect makes the next one from it.
-        self._cookies: Any = None
+        self._cookies = None
         self.body: Body = None
         self.hooks = default_hooks()
         # Where a stream stood when it was prepared; an object() when it would not tell.
         self._body_position: Any = None
+
+    def _make_jar(self) -> RequestsCookieJar:
+        return RequestsCookieJar(self._jar_policy)
+
+    #: The jar the Cookie header was made from; a redirect makes the next one from it.
+    _cookies: Any = lazy(_make_jar)
 
     def __repr__(self) -> str:
         return f"<PreparedRequest [{self.method}]>"
@@ -445,7 +453,7 @@ def fill_request(
     request: PreparedRequest,
     is_ours: bool,
     fields: CaseInsensitiveDict[Any] | None,
-    empty: RequestsCookieJar | None,
+    jar_policy: CookiePolicy | None,
     method: Any,
     url: Any,
     headers: Any,
@@ -461,7 +469,7 @@ def fill_request(
 
     `is_ours` says that the steps are those that are defined here; all are taken otherwise.
     `fields` are valid header fields that become those of the request, or `None` to prepare
-    `headers`; `empty` is a jar without cookies, or `None` to prepare `cookies`.
+    `headers`; `jar_policy` is that of a jar without cookies, or `None` to prepare `cookies`.
     """
     if is_ours and method in _USUAL:
         request.method = method
@@ -472,10 +480,10 @@ def fill_request(
         request.prepare_headers(headers)
     else:
         request.headers = fields
-    if empty is not None:
-        request._cookies = empty
-    else:
+    if jar_policy is None:
         request.prepare_cookies(cookies)
+    else:
+        request._jar_policy = jar_policy
     has_body = data or files or json is not None or type(data) not in _EMPTY
     if has_body or not is_ours or request.method not in _BODILESS:
         request.prepare_body(data, files, json)

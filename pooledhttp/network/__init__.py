@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pooledhttp.loading import load_when_used as _load_when_used
-from pooledhttp.network.environment import get_variable, raw_variables
+from pooledhttp.network.environment import Variable, raw_variables
 from pooledhttp.network.overrides import (
     is_getaddrinfo_replaced,
     is_socket_mocked,
@@ -65,12 +65,12 @@ __all__ = [
     "SystemResolver",
     "TlsSettings",
     "TunnelFn",
+    "Variable",
     "address_in_network",
     "default_resolver",
     "dotted_netmask",
     "file_state",
     "get_environ_proxies",
-    "get_variable",
     "getproxies",
     "is_ipv4_address",
     "is_getaddrinfo_replaced",

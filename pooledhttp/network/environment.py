@@ -9,13 +9,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-__all__ = ["get_variable", "raw_variables"]
+__all__ = ["Variable", "raw_variables"]
 
 #: The class of `os.environ`, with the private attributes that are read here.
 _ENVIRON = type(os.environ) if hasattr(os.environ, "_data") else None
-
-#: Names in the form in which `os.environ` stores them.
-_keys: dict[str, Any] = {}
 
 
 def raw_variables() -> dict[Any, Any] | None:
@@ -24,13 +21,28 @@ def raw_variables() -> dict[Any, Any] | None:
     return environ._data if type(environ) is _ENVIRON else None  # type: ignore[attr-defined]
 
 
-def get_variable(name: str) -> str | None:
-    """Return the value of a variable; `None` if it is not set."""
-    environ = os.environ
-    if type(environ) is not _ENVIRON:
-        return environ.get(name)
-    key = _keys.get(name)
-    if key is None:
-        key = _keys[name] = environ.encodekey(name)
-    value = environ._data.get(key)  # type: ignore[attr-defined]
-    return None if value is None else environ.decodevalue(value)
+class Variable:
+    """A variable that has one name or several.
+
+    Args:
+        *names: The first of them that is set, and not empty, counts.
+    """
+
+    __slots__ = ("_keys", "_names")
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+        encode = getattr(os.environ, "encodekey", None)
+        #: The names in the form in which `os.environ` stores them.
+        self._keys: Any = names if encode is None else tuple(map(encode, names))
+
+    def value(self) -> str | None:
+        """Return the value; `None` if none is set, or only empty ones."""
+        environ = os.environ
+        if type(environ) is not _ENVIRON:
+            return next(filter(None, map(environ.get, self._names)), None)
+        variables = environ._data  # type: ignore[attr-defined]
+        for key in self._keys:
+            if found := variables.get(key):
+                return environ.decodevalue(found)
+        return None

@@ -25,7 +25,7 @@ from urllib.request import (  # type: ignore[attr-defined]
     proxy_bypass_environment,
 )
 
-from pooledhttp.network.environment import get_variable, raw_variables
+from pooledhttp.network.environment import Variable, raw_variables
 from pooledhttp.network.route import UNIX_SCHEME
 
 __all__ = [
@@ -47,6 +47,8 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: As the platform has it; `proxy_bypass` is what is asked, and users put their own in its place.
 _PLATFORM_BYPASS: Final = proxy_bypass
+
+_NO_PROXY: Final = Variable("no_proxy", "NO_PROXY")
 
 
 def dotted_netmask(mask: int) -> str:
@@ -127,7 +129,7 @@ def should_bypass_proxies(url: str, no_proxy: str | None) -> bool:
     if ":" in host:
         # A zone id can be any text, and could end like the name of an exception.
         host = host.partition("%")[0]
-    stated = _from_environment("no_proxy") if no_proxy is None else no_proxy
+    stated = _NO_PROXY.value() if no_proxy is None else no_proxy
     if stated and _is_listed(host, port, stated):
         return True
     try:
@@ -250,10 +252,6 @@ def _may_name_proxies() -> bool:
     if last is not None and len(last) > 1:
         _without_proxies = (names, last)
     return False
-
-
-def _from_environment(name: str) -> str | None:
-    return get_variable(name) or get_variable(name.upper())
 
 
 def _split(url: str) -> tuple[str, str | None, int | None]:

@@ -33,6 +33,17 @@ __all__ = ["PoolView", "check_pool", "check_replay", "load_parser", "manager_for
 Owner = TypeVar("Owner")
 
 
+class _MadeOnce:
+    """The attribute `manager` of a view, until it is made. Each request reads it several times."""
+
+    def __get__(self, view: PoolView | None, kind: type[PoolView]) -> Any:
+        if view is None:
+            return self
+        # `setdefault` is one atomic step: all threads get the same manager, with no lock that
+        # another thread could hold during a fork.
+        return view.__dict__.setdefault("manager", view._make())
+
+
 class PoolView:
     """A pool of connections, with the settings of its owner for the routes of URLs.
 
@@ -42,8 +53,8 @@ class PoolView:
         find_route: Returns the route that the owner's requests to a URL take.
     """
 
-    # A class attribute, read until the property `manager` puts one into the instance's `__dict__`.
-    _manager: TransportManager | None = None
+    #: The parts of the pool; the same object for all views of one pool.
+    manager: TransportManager = _MadeOnce()  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -56,19 +67,9 @@ class PoolView:
         self._find_route: Callable[[Any, str], Route] = find_route
 
     @property
-    def manager(self) -> TransportManager:
-        """The parts of the pool; the same object for all views of one pool."""
-        manager = self._manager
-        if manager is None:
-            # `setdefault` is one atomic step: all threads get the same manager, with no lock that
-            # another thread could hold during a fork.
-            manager = self.__dict__.setdefault("_manager", self._make())
-        return manager
-
-    @property
     def is_made(self) -> bool:
         """Whether the pool has been needed already."""
-        return self._manager is not None
+        return "manager" in self.__dict__
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PoolView):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from http.cookiejar import CookieJar
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import pytest
@@ -270,3 +270,20 @@ def test_fields_that_were_valid_before_are_checked_by_value() -> None:
             prepared.prepare_headers(table)
     prepared.prepare_headers(CaseInsensitiveDict({"Authorization": "Bearer hidden"}))
     assert "hidden" not in repr(sys.modules[PreparedRequest.__module__]._valid_fields)
+
+
+def test_a_request_without_cookies_has_a_jar_when_it_is_read() -> None:
+    """With the policy of the session; `vars`, copies and pickles have it, too."""
+    policy = DefaultCookiePolicy(blocked_domains=["example.com"])
+    with pooledhttp.Session() as session:
+        session.cookies.set_policy(policy)
+        one, two, three = (
+            session.prepare_request(pooledhttp.Request("GET", "http://h/")) for _ in range(3)
+        )
+        assert one._cookies is one._cookies is vars(one)["_cookies"]
+        assert one._cookies.get_policy() is policy and len(one._cookies) == 0
+        assert one._cookies is not two._cookies
+        assert two.copy()._cookies.get_policy() is policy
+        assert len(pickle.loads(pickle.dumps(three))._cookies) == 0
+        one._cookies = None
+        assert one._cookies is None and one.copy()._cookies is None
