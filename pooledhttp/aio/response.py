@@ -166,7 +166,7 @@ class AsyncResponse(Response):
 
     async def _run(self, fn: Callable[..., T], *args: Any) -> T:
         """Read by synchronous code: in a greenlet; on a worker thread if `raw` is not ours."""
-        if self._unread is not None or isinstance(self.raw, RawResponse):
+        if self._unread() is not None or isinstance(self.raw, RawResponse):
             return await self._runtime.run(fn, *args)
         return await self._run_in_worker(self._read_blocking, fn, *args)
 

@@ -162,14 +162,13 @@ class Arrival:
             self._raw = raw
         return raw
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the body may be read from here: it is not encoded, and `raw` is not in use."""
-        return b"content-encoding" not in self.head.by_name and self._is_direct
+    # Methods, though they take nothing: properties cost more, and every request asks.
 
-    @property
-    def _is_direct(self) -> bool:
-        """Whether nothing needs `raw`, and no method by which it reads a body was replaced."""
+    def is_direct(self) -> bool:
+        """Whether the body may be read from here.
+
+        Nothing needs `raw` then, and no method by which it reads a body was replaced.
+        """
         return (
             self._raw is None
             and self.status != 101
@@ -179,7 +178,7 @@ class Arrival:
         )
 
     def read(self) -> bytes:
-        """Read the whole body; for a response that is plain.
+        """Read the whole body as it came; for a response that is direct.
 
         Raises:
             urllib3.exceptions.HTTPError: It ended early, or its framing is broken.
@@ -200,7 +199,7 @@ class Arrival:
             urllib3.exceptions.HTTPError: It ended early, or is not encoded as its head says. Later
                 reads, which go to `raw`, find the decoder that failed.
         """
-        if not (self._is_direct and _DECODING.are_in(RawResponse)):
+        if not (self.is_direct() and _DECODING.are_in(RawResponse)):
             return None
         try:
             decoder = make_decoder(self.fields["content-encoding"][1])
@@ -219,7 +218,7 @@ class Arrival:
         return decoded
 
     def stream(self, size: int | None) -> Iterator[bytes]:
-        """Yield the body in pieces of `size` bytes; for a response that is plain and has no chunks.
+        """Yield the body in pieces of `size` bytes; for a direct response that has no chunks.
 
         Args:
             size: At least 1, or `None` for the whole body at once.
@@ -235,7 +234,7 @@ class Arrival:
                 yield piece
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """Yield the body as it arrives, at most `size` bytes at a time; for a plain response.
+        """Yield the body as it arrives, at most `size` bytes at a time; for a direct response.
 
         Raises:
             urllib3.exceptions.HTTPError: It ended early, or its framing is broken.

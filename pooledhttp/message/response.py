@@ -292,27 +292,25 @@ class Response(LazyAttributes):
         self._content_consumed = True
         return self._content  # type: ignore[no-any-return]
 
-    @property
     def _unread(self) -> Arrival | None:
         """What `raw` would be made of, as long as it has not been asked for or set."""
         return None if "raw" in attributes_of(self) else self._arrival
 
-    @property
     def _direct(self) -> Arrival | None:
         """What the body is read from without `raw`; `None` where `raw` is needed for it."""
-        arrival = None if "raw" in attributes_of(self) else self._arrival
-        is_direct = arrival is not None and self._encoded is None and arrival.is_plain
-        return arrival if is_direct else None
+        arrival = self._unread()
+        if arrival is None or b"content-encoding" in arrival.head.by_name:
+            return None
+        return arrival if self._encoded is None and arrival.is_direct() else None
 
     def _arriving(self, size: int) -> Iterator[bytes] | None:
         """The body as it arrives, without `raw`; `None` where `raw` is needed for it."""
-        arrival = None if self._content_consumed else self._direct
-        if arrival is None or not self._iterates_as_defined:
+        arrival = None if self._content_consumed else self._direct()
+        if arrival is None or not self._iterates_as_defined():
             return None
         self._content_consumed = True
         return arrival.pieces(size)
 
-    @property
     def _iterates_as_defined(self) -> bool:
         """Whether `content` may read the body past `iter_content`."""
         is_ours = type(self).iter_content is _ITER_CONTENT
@@ -322,8 +320,8 @@ class Response(LazyAttributes):
         """Read the whole body; `None` where there never was a response, as `content` has it."""
         if self.status_code == 0:
             return None  # type: ignore[return-value]
-        arrival = self._direct
-        if arrival is not None and self._iterates_as_defined:
+        arrival = self._direct()
+        if arrival is not None and self._iterates_as_defined():
             try:
                 return arrival.read()
             except TransportError as error:
@@ -331,10 +329,10 @@ class Response(LazyAttributes):
         decoded = self._read_decoded()
         if decoded is not None:
             return decoded
-        if self._unread is None and self.raw is None:
+        if self._unread() is None and self.raw is None:
             return None  # type: ignore[return-value]
         raw = self._source()
-        if not (isinstance(raw, RawResponse) and self._iterates_as_defined):
+        if not (isinstance(raw, RawResponse) and self._iterates_as_defined()):
             return b"".join(self.iter_content(CONTENT_CHUNK_SIZE))
         if raw.is_switched:
             # There is no body. The bytes of the other protocol are read from `raw`.
@@ -348,8 +346,8 @@ class Response(LazyAttributes):
 
     def _read_decoded(self) -> bytes | None:
         """Read an encoded body without `raw`; `None`, and nothing is read, where that is needed."""
-        arrival = self._unread
-        if arrival is None or self._encoded is not None or not self._iterates_as_defined:
+        arrival = self._unread()
+        if arrival is None or self._encoded is not None or not self._iterates_as_defined():
             return None
         if b"content-encoding" not in arrival.head.by_name:
             return None
@@ -416,14 +414,14 @@ class Response(LazyAttributes):
                 f"chunk_size must be an int (bytes) or None, not a {type(chunk_size).__name__}"
             )
         pieces: Any
-        if self._content_consumed or (self._unread is None and self.raw is None):
+        if self._content_consumed or (self._unread() is None and self.raw is None):
             pieces = iter_slices(self._content or b"", chunk_size)
         else:
             pieces = self._stream(chunk_size)
         return stream_decode_response_unicode(pieces, self) if decode_unicode else pieces
 
     def _stream(self, chunk_size: int | None) -> Iterator[Any]:
-        arrival = self._direct
+        arrival = self._direct()
         is_sized = chunk_size is None or chunk_size > 0
         if arrival is not None and is_sized and not arrival.head.is_chunked:
             try:
@@ -541,7 +539,7 @@ class Response(LazyAttributes):
 
     def close(self) -> None:
         """Give the connection back; it is closed if the body was not read to its end."""
-        arrival = self._unread
+        arrival = self._unread()
         if arrival is not None:
             arrival.reader.close()
             return
