@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
@@ -55,14 +55,22 @@ def _arriving(response: Response, *, coded: bool) -> Iterator[bytes] | None:
     return iter(partial(read1, PIECE_BYTES, decode_content=False), b"")
 
 
-def write_all(file: BinaryIO, pieces: list[bytes]) -> None:
-    """Write all of some pieces: on a disk that is nearly full, one call writes what still fits."""
+def write_all(fd: int, pieces: list[bytes]) -> None:
+    """Write all of some pieces: on a disk that is nearly full, one call writes what still fits.
+
+    Args:
+        fd: The descriptor of a file.
+        pieces: What to write.
+
+    Raises:
+        OSError: There is no room for more.
+    """
     left: list[bytes | memoryview] = list(pieces)
     while left:
         if len(left) == 1 or _writev is None:
-            written = file.write(left[0])
+            written = os.write(fd, left[0])
         else:
-            written = _writev(file.fileno(), left[:_MOST_AT_ONCE])
+            written = _writev(fd, left[:_MOST_AT_ONCE])
         while left and written >= len(left[0]):
             written -= len(left.pop(0))
         if written:

@@ -19,18 +19,22 @@ class BodyFile:
         disk: Writes the pieces.
         open_file: Opens the file. It is called with the first bytes, on the disk's side.
         begin_digest: Returns what computes the digest, given the open file; None for no digest.
+        write_whole: Makes the file of a body that has come as a whole, without opening it for more;
+            `begin_digest` then gets no file. None where the file is there already.
     """
 
     def __init__(
         self,
         disk: Disk,
         open_file: Callable[[], BinaryIO],
-        begin_digest: Callable[[BinaryIO], Digest | None] | None = None,
+        begin_digest: Callable[[BinaryIO | None], Digest | None] | None = None,
+        write_whole: Callable[[list[bytes]], None] | None = None,
     ) -> None:
         self._disk = disk
         self._piece_bytes = disk.piece_bytes
         self._open_file = open_file
         self._begin_digest = begin_digest
+        self._write_whole = write_whole
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         #: Bytes that have been received.
@@ -41,6 +45,8 @@ class BodyFile:
         self._error: BaseException | None = None
         #: What has computed the digest of what is in the file.
         self.digest: Digest | None = None
+        #: Whether the file was made by one step, so that it has all of `size`.
+        self.was_written_whole = False
 
     def write(self, piece: bytes) -> None:
         """Take a piece; wait while too many bytes are queued for the disk.
@@ -84,6 +90,14 @@ class BodyFile:
         Raises:
             OSError: Something could not be written.
         """
+        if self._write_whole is not None and self._file is None and self._error is None:
+            last, self._last = self._last, []
+            self._write_whole(last)
+            self.was_written_whole = True
+            if self._begin_digest is not None:
+                self.digest = self._begin_digest(None)
+                self._add_to_digest(last)
+            return
         if self._file is None and not self._last:
             self._try_to_write([])
         self._end()
@@ -107,9 +121,12 @@ class BodyFile:
                 file = self._file = self._open_file()
                 if self._begin_digest is not None:
                     self.digest = self._begin_digest(file)
-            write_all(file, pieces)
-            if self.digest is not None:
-                for piece in pieces:
-                    self.digest.update(piece)
+            write_all(file.fileno(), pieces)
+            self._add_to_digest(pieces)
         except BaseException as error:  # raised to the worker
             self._error = error
+
+    def _add_to_digest(self, pieces: list[bytes]) -> None:
+        if self.digest is not None:
+            for piece in pieces:
+                self.digest.update(piece)

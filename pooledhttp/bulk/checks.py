@@ -45,7 +45,7 @@ class Checks:
             return None
         return _read_into(hashlib.new(self._algorithm, usedforsecurity=False), file)
 
-    def begin_digest(self, file: BinaryIO) -> Digest | None:
+    def begin_digest(self, file: BinaryIO | None) -> Digest | None:
         """Return what computes the digest of a new file; None when there is none."""
         return self.digest()
 

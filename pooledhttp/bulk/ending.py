@@ -68,7 +68,10 @@ class Ending:
         if body is not None:
             body.complete()
             received, digest = body.size, body.digest
-        size = self._folder.part_size(part) or 0
+        if body is not None and body.was_written_whole:
+            size = body.size
+        else:
+            size = self._folder.part_size(part) or 0
         if received is not None and part.total is not None and size != part.total:
             raise ProtocolError(f"{size} bytes of {part.total} after {received} were received")
         found, wrong = self._checked(part, size, digest)

@@ -28,6 +28,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from pooledhttp.bulk.bodies import write_all
 from pooledhttp.bulk.lock import DirectoryLock
 from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.partition import Shard
@@ -50,6 +51,7 @@ SHARD_PREFIX = "shard-"
 _LEASE = "run-"
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _NO_LINKS_HERE = {EPERM, ENOTSUP, EOPNOTSUPP, ENOSYS, EMLINK}
 
 
@@ -197,21 +199,28 @@ class RunFolder:
             ForeignFile: There is a file of that name which the part must not replace.
             OSError: Anything else.
         """
+        if "/" not in name:
+            self._publish_in(self._root, name, part, name)
+            return
         with self._parent(name, make=True) as (fd, last):
-            if part.replaces is not None and self._may_replace(part, name):
-                os.rename(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
-                return
-            try:
-                self._link(part, fd, last)
-            except FileExistsError:
+            self._publish_in(fd, last, part, name)
+
+    def _publish_in(self, fd: int, last: str, part: Part, name: str) -> None:
+        """Give a part the last part of its name, in the directory that the name lies in."""
+        if part.replaces is not None and self._may_replace(part, name):
+            os.rename(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
+            return
+        try:
+            self._link(part, fd, last)
+        except FileExistsError:
+            raise _foreign(name) from None
+        except OSError as error:
+            if error.errno not in _NO_LINKS_HERE:
+                raise
+            if self.size_of(name) is not None:
                 raise _foreign(name) from None
-            except OSError as error:
-                if error.errno not in _NO_LINKS_HERE:
-                    raise
-                if self.size_of(name) is not None:
-                    raise _foreign(name) from None
-                os.rename(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
-                return
+            os.rename(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
+            return
         self.remove(part)
 
     def _may_replace(self, part: Part, name: str) -> bool:
@@ -237,13 +246,30 @@ class RunFolder:
 
     def create(self, part: Part) -> BinaryIO:
         """Open a new part for writing."""
-        self.remove(part)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.fdopen(self._create(part), "wb", 0)
+
+    def write(self, part: Part, pieces: list[bytes]) -> None:
+        """Write a new part as a whole.
+
+        Raises:
+            OSError: It cannot be made, or not all of it can be written.
+        """
+        fd = self._create(part)
         try:
-            fd = os.open(part.file_name, flags, 0o666, dir_fd=self._parts)
+            write_all(fd, pieces)
+        finally:
+            os.close(fd)
+
+    def _create(self, part: Part) -> int:
+        name = part.file_name
+        try:
+            try:
+                return os.open(name, _NEW, 0o666, dir_fd=self._parts)
+            except FileExistsError:  # of an earlier attempt
+                self.remove_part_file(name)
+                return os.open(name, _NEW, 0o666, dir_fd=self._parts)
         except FileNotFoundError:  # every other part would meet that
             raise OSError(ESTALE, "the directory was removed", str(self.path)) from None
-        return os.fdopen(fd, "wb", 0)
 
     def append(self, part: Part) -> BinaryIO:
         """Open a part to write on at its end."""
@@ -267,8 +293,10 @@ class RunFolder:
 
     def remove_part_file(self, name: str) -> None:
         """Remove a file from `parts/`, if it is there."""
-        with suppress(FileNotFoundError):
+        try:  # `suppress` would cost more than the call
             os.unlink(name, dir_fd=self._parts)
+        except FileNotFoundError:
+            pass
 
     def reject(self, part: Part, name: str, reason: str) -> str:
         """Put a complete but wrong body aside, with its reason beside it; returns its path."""

@@ -81,6 +81,9 @@ class Lookup:
         identities, names = self._identities, self._names
         if not isinstance(identities, HashTable) or not isinstance(names, HashTable):
             return
-        if len(identities) > _MOST_IN_MEMORY or (at_end and len(identities)):
+        if at_end and len(identities):  # no more questions come, so there need be no filters
+            make_indexes(db)
+            self._identities = self._names = None
+        elif len(identities) > _MOST_IN_MEMORY:
             make_indexes(db)
             self._identities, self._names = identities.to_filter(), names.to_filter()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Part"]
 
 _PART_NAME = re.compile(r"([0-9]+)\.([0-9]*)\.([0-9a-f]*)\.([0-9]*|any)")
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A body on its way.
 
     Its name tells which bytes it holds, so that bytes and validator cannot disagree, whenever the
@@ -30,9 +29,6 @@ class Part:
     total: int | None
     mark: str
     replaces: int | None = None
-
-    def __reduce__(self) -> tuple[type[Part], tuple[object, ...]]:
-        return Part, (self.row, self.total, self.mark, self.replaces)
 
     @property
     def file_name(self) -> str:

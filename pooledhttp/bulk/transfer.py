@@ -319,7 +319,12 @@ class _Transfer:
         part = Part(self._row.id, total, mark_of(validator), self._task.replaces)
         self._note_running(part)
         self._parts[self._row.id] = part
-        body = BodyFile(self._disk, partial(self._folder.create, part), self._checks.begin_digest)
+        body = BodyFile(
+            self._disk,
+            partial(self._folder.create, part),
+            self._checks.begin_digest,
+            partial(self._folder.write, part),
+        )
         self._receive(body, response, 0, coded=is_coded)
         return self._disk.run(self._ending.complete(part, body))
 
