@@ -132,12 +132,14 @@ class Job:
     @property
     def can_resend(self) -> bool:
         """Whether the body can be sent a second time: not one that is read while it is sent."""
-        return not hasattr(self.data, "read") and not hasattr(self.data, "__next__")
+        data = self.data
+        return data is None or not (hasattr(data, "read") or hasattr(data, "__next__"))
 
     @property
     def reads_body(self) -> bool:
         """Whether the body is read while it is sent: a file, an iterator."""
-        return not (self.data is None or isinstance(self.data, (bytes, str, dict, list, tuple)))
+        data = self.data
+        return not (data is None or isinstance(data, (bytes, str, dict, list, tuple)))
 
     @property
     def is_plain(self) -> bool:

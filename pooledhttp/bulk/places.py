@@ -146,12 +146,15 @@ class Places:
             HostGivenUp: The origin could not be reached for long.
         """
         me = self._runtime.current()
-        holder = self._holders.setdefault(me, _Holder())
+        holder = self._holders.get(me)
+        if holder is None:
+            holder = self._holders[me] = _Holder()
         wanted: tuple[str, ...] = (origin,)
-        if self._per_proxy is not None and proxy is not None:
+        if proxy is not None and self._per_proxy is not None:
             wanted = (origin, f"by {proxy}")
         if holder.places != wanted:
-            self._give_back(holder)
+            if holder.places:
+                self._give_back(holder)
             for place in wanted:
                 holder.waited += self._take(place)
                 holder.places += (place,)
@@ -282,10 +285,10 @@ class Places:
         places, holder.places = holder.places, ()
         for place in places:
             with self._lock:
-                waiter = self._next_locked(place)
+                waiter = self._next_locked(place) if self._waiting else None
                 if waiter is None:
-                    self._taken[place] -= 1
-                    if not self._taken[place]:
+                    taken = self._taken[place] = self._taken[place] - 1
+                    if not taken:
                         del self._taken[place]
             if waiter is not None:
                 waiter.set()

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pooledhttp.bulk.report import one_line
 from pooledhttp.message import attributes_of
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Asked",
     "Decision",
+    "Fields",
     "Step",
     "decide",
     "fields_of",
@@ -136,8 +137,7 @@ class Asked:
     accept: Collection[int] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The step, the length of the whole body where it is known, and the reason of a refusal."""
 
     step: Step
@@ -227,6 +227,8 @@ def stores_coded_form(name: str, headers: Fields, decode: str) -> bool:
         headers: The header fields of the response.
         decode: `"auto"`, `"never"` or `"always"`.
     """
+    if "Content-Encoding" not in headers:
+        return True
     coding = headers.get("Content-Encoding", "").strip().lower().removeprefix("x-")
     if not coding or coding == "identity":
         return True
@@ -241,6 +243,6 @@ def stores_coded_form(name: str, headers: Fields, decode: str) -> bool:
 def _length(headers: Fields) -> int | None:
     """Return what Content-Length says, unless the body is framed otherwise."""
     value = headers.get("Content-Length", "").strip()
-    if "Transfer-Encoding" in headers or not (value.isascii() and value.isdecimal()):
+    if not (value.isdecimal() and value.isascii()) or "Transfer-Encoding" in headers:
         return None
     return int(value)

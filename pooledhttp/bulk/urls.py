@@ -81,9 +81,7 @@ def origin_of(url: str) -> str:
     if isinstance(url, str):
         plain = _plain_parts(url)
         if plain is not None:
-            scheme, (host, _, digits) = plain[0], plain[1].partition(":")
-            port = int(digits or 0) or DEFAULT_PORTS[scheme]
-            return f"{scheme}://{host.lower()}:{port}" if port < 65536 else ""
+            return _plain_origin(plain[0], plain[1])
     try:
         parts = urlsplit(url.strip())
         hostname, number = parts.hostname, parts.port
@@ -93,6 +91,13 @@ def origin_of(url: str) -> str:
     if not hostname:
         return ""
     return f"{scheme}://{hostname}:{number or DEFAULT_PORTS.get(scheme, 0)}"
+
+
+@lru_cache(maxsize=4096)
+def _plain_origin(scheme: str, location: str) -> str:
+    host, _, digits = location.partition(":")
+    port = int(digits or 0) or DEFAULT_PORTS[scheme]
+    return f"{scheme}://{host.lower()}:{port}" if port < 65536 else ""
 
 
 def kept_query(query: str) -> str:
