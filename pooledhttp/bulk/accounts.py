@@ -9,7 +9,6 @@ from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.retrying import Tries
 from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.workspace import Task
-from pooledhttp.runtime import Runtime
 
 __all__ = ["Account"]
 
@@ -21,20 +20,15 @@ class Account:
         task: The task.
         index: Its place in the input.
         directory: Where its file goes.
-        tries: Counts its attempts.
-        runtime: The clock.
+        tries: Counts its attempts, and the time.
     """
 
-    def __init__(
-        self, task: Task, index: int, directory: Path, tries: Tries, runtime: Runtime
-    ) -> None:
+    def __init__(self, task: Task, index: int, directory: Path, tries: Tries) -> None:
         self._job = task.job
         self.row = task.row
         self._index = index
         self._directory = directory
         self._tries = tries
-        self._now = runtime.now
-        self._began = runtime.now()
         self._started = time.time()
         #: Of the last response; the validators are those of the body that is being stored.
         self.status: int | None = None
@@ -93,7 +87,7 @@ class Account:
             kind,
             self._index,
             self._tries.sent + self.is_sending,
-            self._now() - self._began,
+            self._tries.elapsed,
             size,
             digest,
             self.etag,

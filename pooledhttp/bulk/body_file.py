@@ -21,6 +21,7 @@ class BodyFile:
         begin_digest: Returns what computes the digest, given the open file; None for no digest.
         write_whole: Makes the file of a body that has come as a whole, without opening it for more;
             `begin_digest` then gets no file. None where the file is there already.
+        total: The bytes that come; None where that is not known.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class BodyFile:
         open_file: Callable[[], BinaryIO],
         begin_digest: Callable[[BinaryIO | None], Digest | None] | None = None,
         write_whole: Callable[[list[bytes]], None] | None = None,
+        total: int | None = None,
     ) -> None:
         self._disk = disk
         self._piece_bytes = disk.piece_bytes
         self._open_file = open_file
         self._begin_digest = begin_digest
         self._write_whole = write_whole
+        self._total = total
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         #: Bytes that have been received.
@@ -58,6 +61,8 @@ class BodyFile:
         self.size += size
         self._kept.append(piece)
         self._kept_bytes += size
+        if self.size == self._total:
+            return  # the end comes at once
         if self._kept_bytes < self._piece_bytes:
             self._disk.keep(self, size)
             return
@@ -72,9 +77,11 @@ class BodyFile:
         if kept:
             self._disk.submit(lambda: self._try_to_write(kept), size)
 
-    def seal(self) -> None:
-        """Note that the body has ended. The steps of the end write what is kept."""
+    def seal(self) -> int:
+        """Note that the body has ended. The steps of the end write what is kept: so many bytes."""
         self._last, self._kept = self._kept, []
+        size, self._kept_bytes = self._kept_bytes, 0
+        return size
 
     def giving_up(self) -> Steps[None]:
         """Return the steps for a body that broke off: what was received is written to the file."""

@@ -8,14 +8,22 @@ take many of them one step further, commit once, and take all of them to their e
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-__all__ = ["Disk", "DirectDisk", "Flushable", "Steps"]
+__all__ = ["Disk", "DirectDisk", "Ended", "Flushable", "Steps"]
 
 T = TypeVar("T")
 
 #: Work on the disk. It yields a number for `Journal.commit`, and returns a value.
 Steps = Generator[int, None, T]
+
+
+class Ended(NamedTuple):
+    """The outcome of the last steps of an item: what they have returned, or raised."""
+
+    owner: Any
+    value: Any
+    error: BaseException | None
 
 
 class Flushable(Protocol):
@@ -31,10 +39,28 @@ class Disk(Protocol):
     #: So many bytes of a body are kept before they are handed over.
     piece_bytes: int
 
+    #: Told what became of steps that `end` has queued, from any thread. Set before the first one.
+    on_ended: Callable[[list[Ended]], None]
+
     def run(self, steps: Steps[T]) -> T:
         """Do steps, after all that was submitted before; return or raise what they do.
 
         A run that is halted meanwhile does not end the wait for them.
+        """
+
+    def end(self, steps: Steps[T], owner: object, size: int) -> T | None:
+        """Do the last steps of an item, or have them done.
+
+        Args:
+            steps: The steps. They are done after all that was submitted before.
+            owner: What `on_ended` is told beside their outcome; not None.
+            size: The bytes that they keep in memory until then.
+
+        Returns:
+            What the steps return; None where `on_ended` is told later.
+
+        Raises:
+            BaseException: What the steps raise, where they are done at once.
         """
 
     def submit(self, fn: Callable[[], None], size: int) -> None:
@@ -60,6 +86,7 @@ class DirectDisk:
 
     def __init__(self, commit: Callable[[int], None] | None = None) -> None:
         self._commit = commit or _no_journal
+        self.on_ended: Callable[[list[Ended]], None] = _not_told
 
     def run(self, steps: Steps[T]) -> T:
         """Do steps."""
@@ -69,6 +96,10 @@ class DirectDisk:
         except StopIteration as end:
             value: T = end.value
             return value
+
+    def end(self, steps: Steps[T], owner: object, size: int) -> T | None:
+        """Do steps."""
+        return self.run(steps)
 
     def submit(self, fn: Callable[[], None], size: int) -> None:
         """Call a function."""
@@ -80,3 +111,7 @@ class DirectDisk:
 
 def _no_journal(number: int) -> None:
     """Commit nothing: there is no journal."""
+
+
+def _not_told(ended: list[Ended]) -> None:
+    """Do nothing: everything is done at once."""

@@ -83,6 +83,7 @@ def open_download(
     again = Again(retries, only_bodies=getattr(session, "has_retry_policy", False))
     downloader = Downloader(session, backend, workspace, limits, again)
     engine = Engine(session, backend, pace, downloader)
+    downloader.tell(engine)
     follow_limits(engine, session)
     if sharding is not None:
         for line in sharding.divided:

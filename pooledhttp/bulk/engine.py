@@ -14,6 +14,9 @@ asking stops the workers.
 A `Backend` says what a worker is: a thread of its own, or a greenlet on one loop for all. See
 `backends`.
 
+A worker need not wait for the last steps of an item, such as a rename. It returns no result and
+takes another item, and the result is given to `deliver`.
+
 The engine owns its session, and with it the connections. Its backend can be halted, which reaches a
 worker wherever it waits. What `perform` does with an item is not known here; it stores an
 `Exception` in the result of the item that raised it, so a worker ends only when it is halted or
@@ -23,7 +26,8 @@ something else than an `Exception` is raised.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -181,7 +185,8 @@ class Engine(Generic[W, R]):
         session: Closed with the engine. It waits with the backend's runtime.
         backend: Where the workers are.
         pace: Which item starts when.
-        perform: Does one item, in a worker, and returns its result.
+        perform: Does one item, in a worker, and returns its result; None if that comes by
+            `deliver`.
     """
 
     counts_come_late = False
@@ -192,7 +197,7 @@ class Engine(Generic[W, R]):
         session: Requester,
         backend: Backend,
         pace: Pace[W],
-        perform: Callable[[Entry[W]], R],
+        perform: Callable[[Entry[W]], R | None],
     ) -> None:
         self._backend = backend
         self._runtime = backend.runtime
@@ -232,7 +237,9 @@ class Engine(Generic[W, R]):
         """Queue an item, and start what may start."""
         with self._lock:
             self._pace.add(Entry(index, line, work))
-        self._start_more()
+            is_full = self._pace.running >= self._pace.jobs
+        if not is_full:  # else a worker takes it when it has ended what it does
+            self._start_more()
 
     def hosts(self) -> HostCounts:
         """Return how many hosts are in which condition."""
@@ -278,7 +285,9 @@ class Engine(Generic[W, R]):
             result = self._done.pop(index)
             self._next = index + 1
             self._pace.take(index)
-        self._start_more()
+            is_full = self._pace.running >= self._pace.jobs
+        if not is_full:
+            self._start_more()
         return result
 
     def left(self) -> list[R]:
@@ -341,19 +350,50 @@ class Engine(Generic[W, R]):
             else:
                 self._backend.start(partial(self._work, entry))
 
+    # -- the side of what has the last steps of an item done; from any thread
+
+    def deliver(self, results: Sequence[R]) -> None:
+        """Hand in results of items for which `perform` returned none. Never raises or blocks."""
+        with self._lock:
+            for result in results:
+                self._done[result.index] = result
+            has_to_wake = self._caller is not None and self._first_locked() is not None
+        if has_to_wake:
+            self._wake_caller()
+
+    def go_on(self, entry: Entry[W], perform: Callable[[], R | None]) -> None:
+        """Have a worker go on with an item for which `perform` returned no result."""
+        with self._lock:
+            self._pace.restart(entry)
+        with suppress(RuntimeError):  # the loop has ended: nothing is gone on with
+            self._backend.start(partial(self._work, entry, perform))
+
+    def fail(self, error: BaseException) -> None:
+        """Let the caller know of an error that ends the run."""
+        with self._lock:
+            self._crash = error
+        self._wake_caller()
+
     # -- a worker's side
 
-    def _work(self, first: Entry[W]) -> None:
-        """Do items until halted."""
+    def _work(self, first: Entry[W], go_on: Callable[[], R | None] | None = None) -> None:
+        """Do items until halted.
+
+        Args:
+            first: The first one.
+            go_on: Goes on with it, if it was begun before.
+        """
         entry = first
         try:
             while True:
                 self._runtime.check()
                 try:
-                    result: R | None = self._perform(entry)
+                    result = self._perform(entry) if go_on is None else go_on()
                 except Deferred:
-                    result = None
-                following = self._finish(entry, result)
+                    following = self._put_back(entry)
+                else:
+                    following = self._finish(entry, result)
+                go_on = None
                 if isinstance(following, _IdleWorker):
                     following.waiter.wait(Deadline.never(self._runtime.now))
                     assert following.entry is not None  # every other way out of the wait raises
@@ -361,10 +401,16 @@ class Engine(Generic[W, R]):
                 entry = following
         except BaseException as error:
             if not self._backend.is_halted:
-                self._fail(error)
+                self.fail(error)
+
+    def _put_back(self, entry: Entry[W]) -> Entry[W] | _IdleWorker[W]:
+        """Put an item back into the queue; returns what `_finish` returns."""
+        with self._lock:
+            self._pace.put_back(entry)
+            return self._next_locked()
 
     def _finish(self, entry: Entry[W], result: R | None) -> Entry[W] | _IdleWorker[W]:
-        """Hand in a result, or put the item back for `None`.
+        """End an item, and hand in its result if there is one already.
 
         Returns:
             The next item; or where to wait for one.
@@ -372,16 +418,11 @@ class Engine(Generic[W, R]):
         has_to_wake = is_urgent = False
         with self._lock:
             pace = self._pace
-            if result is None:
-                pace.put_back(entry)
-            else:
-                pace.finish(entry)
+            pace.finish(entry)
+            if result is not None:
                 self._done[entry.index] = result
-            following: Entry[W] | _IdleWorker[W] | None = pace.start(self._runtime.now())
-            if following is None:
-                following = _IdleWorker(self._runtime.waiter())
-                self._idle.append(following)
-            if self._caller is not None and self._first_locked() is not None:
+            following = self._next_locked()
+            if self._caller is not None and self._done and self._first_locked() is not None:
                 # There is room for as many results again before workers have to stop.
                 is_urgent = _GATHERED * pace.finished >= pace.capacity
                 has_to_wake = is_urgent or not self._is_wake_due
@@ -390,15 +431,17 @@ class Engine(Generic[W, R]):
             self._backend.wake(self._wake_caller, is_urgent=is_urgent)
         return following
 
+    def _next_locked(self) -> Entry[W] | _IdleWorker[W]:
+        entry = self._pace.start(self._runtime.now())
+        if entry is not None:
+            return entry
+        idle: _IdleWorker[W] = _IdleWorker(self._runtime.waiter())
+        self._idle.append(idle)
+        return idle
+
     def _wake_caller(self) -> None:
         with self._lock:
             self._is_wake_due = False
             caller, self._caller = self._caller, None
         if caller is not None:
             caller.set()
-
-    def _fail(self, exc: BaseException) -> None:
-        """Let the caller know that a worker is lost."""
-        with self._lock:
-            self._crash = exc
-        self._wake_caller()

@@ -32,8 +32,7 @@ Three rules decide:
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from math import inf
 from typing import Generic, NamedTuple, TypeVar
 
@@ -42,13 +41,15 @@ __all__ = ["Entry", "HostCounts", "Pace"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
 class Entry(Generic[T]):
     """An item: its place in the input, its line, and the work itself."""
 
-    index: int
-    line: str
-    item: T
+    __slots__ = ("index", "item", "line")
+
+    def __init__(self, index: int, line: str, item: T) -> None:
+        self.index = index
+        self.line = line
+        self.item = item
 
 
 class _Line(Generic[T]):
@@ -148,25 +149,32 @@ class Pace(Generic[T]):
         """Take the next job that may start off its queue, or return `None` when none may."""
         if self._rests or self._pauses:
             self._end_rests(now)
-        while self._ready and not self._is_open(self._ready[0]):
-            heappop(self._ready)  # its limit was lowered after it had been put here
-        if not self._ready or self.running >= self.jobs:
-            return None
-        index, name = self._ready[0]
+        ready = self._ready
+        while True:
+            if not ready or self.running >= self.jobs:
+                return None
+            index, name = ready[0]
+            line = self._lines[name]
+            if line.running < line.limit:
+                break
+            line.is_ready = False  # its limit was lowered after it had been put here
+            heappop(ready)
         if self.running + self.finished >= self.capacity and not (
             self.ordered and index == self._next_taken
         ):
             return None
-        heappop(self._ready)
-        line = self._lines[name]
-        line.is_ready = False
-        entry = line.queue.popleft()
-        if len(line.queue) < line.limit:
-            self.stock -= 1
+        queue = line.queue
+        entry = queue.popleft()
         line.running += 1
         self.queued -= 1
         self.running += 1
-        self._offer(name, line)
+        if len(queue) < line.limit:
+            self.stock -= 1
+        if queue and line.running < line.limit:
+            heapreplace(ready, (queue[0].index, name))
+        else:
+            line.is_ready = False
+            heappop(ready)
         return entry
 
     def finish(self, entry: Entry[T]) -> None:
@@ -175,9 +183,20 @@ class Pace(Generic[T]):
         line.running -= 1
         self.running -= 1
         self.finished += 1
-        self._offer(entry.line, line)
-        if not line.queue and not line.running:
+        if line.queue:
+            if not line.is_ready:
+                self._offer(entry.line, line)
+        elif not line.running:
             del self._lines[entry.line]
+
+    def restart(self, entry: Entry[T]) -> None:
+        """A job that had ended is gone on with."""
+        line = self._lines.get(entry.line)
+        if line is None:
+            line = self._lines[entry.line] = _Line(self._limit_of(entry.line))
+        line.running += 1
+        self.running += 1
+        self.finished -= 1
 
     def skip(self) -> None:
         """An item ended without ever being queued (it was no job); its result waits to be taken."""
@@ -263,11 +282,6 @@ class Pace(Generic[T]):
         if line.queue and line.running < line.limit and not line.is_ready:
             line.is_ready = True
             heappush(self._ready, (line.queue[0].index, name))
-
-    def _is_open(self, place: tuple[int, str]) -> bool:
-        """Whether a line that was ready still is."""
-        is_open = self._lines[place[1]].is_ready = self._may_run(place)
-        return is_open
 
     def _may_run(self, place: tuple[int, str]) -> bool:
         line = self._lines[place[1]]

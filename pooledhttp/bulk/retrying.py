@@ -205,6 +205,11 @@ class Tries:
         """Seconds for which ended attempts waited for places, and between them."""
         return self._waited + self._slept
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start of the item."""
+        return self._runtime.now() - self._began
+
     def timeout(self) -> object:
         """Return the timeout of the next attempt."""
         given = self._timeout

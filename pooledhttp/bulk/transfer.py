@@ -5,11 +5,12 @@ What is done with a complete body is in `ending`, and done on the disk's side; s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from urllib3.exceptions import ProtocolError
 
@@ -19,7 +20,7 @@ from pooledhttp.bulk.backends import Backend
 from pooledhttp.bulk.bodies import pieces
 from pooledhttp.bulk.body_file import BodyFile
 from pooledhttp.bulk.checks import Checks
-from pooledhttp.bulk.disk import Steps
+from pooledhttp.bulk.disk import Ended, Steps
 from pooledhttp.bulk.ending import Ending
 from pooledhttp.bulk.engine import Requester
 from pooledhttp.bulk.flow import Flow
@@ -32,6 +33,7 @@ from pooledhttp.bulk.report import DownloadResult, error_text, one_line
 from pooledhttp.bulk.responses import (
     Asked,
     Decision,
+    Fields,
     Step,
     decide,
     fields_of,
@@ -52,7 +54,7 @@ from pooledhttp.exceptions import (
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["Downloader"]
+__all__ = ["Downloader", "Follower"]
 
 #: Shorter bodies are not worth a row that says how to go on with them.
 _RESUMABLE_BYTES = 64 * 1024
@@ -68,6 +70,19 @@ _MAX_RESTARTS = 3
 
 #: States of jobs of which there can be no file.
 _UNNAMED = frozenset({State.PENDING, State.RUNNING, State.FAILED})
+
+
+class Follower(Protocol):
+    """What is told how items have ended on the disk: the engine, as a rule."""
+
+    def deliver(self, results: Sequence[DownloadResult]) -> None:
+        """Take the results of items for which a worker has returned none."""
+
+    def go_on(self, entry: Entry[Any], perform: Callable[[], DownloadResult | None]) -> None:
+        """Have a worker go on with such an item."""
+
+    def fail(self, error: BaseException) -> None:
+        """End the run."""
 
 
 class Downloader:
@@ -92,74 +107,95 @@ class Downloader:
         self.session = session
         self.runtime = backend.runtime
         self.disk = backend.open_disk(workspace.journal.commit)
+        self.disk.on_ended = self._take_ended
         self._run_blocking = backend.run_blocking
         self.workspace = workspace
         self.timeout = timeout
         self.again = again
-        limit = workspace.options.limit_rate
+        options = workspace.options
+        limit = options.limit_rate
         self.allowance = None if limit is None else Allowance(limit, _SAVED_SECONDS)
+        #: Whether there are limits on how bodies come.
+        self.is_watched = not (limit is options.max_size is options.low_speed is None)
         # Each worker adds to its own number.
         self._received: dict[object, int] = {}
+        self._follower: Callable[[], Follower | None] = _no_follower
 
     @property
     def received_bytes(self) -> int:
         """Bytes of bodies that were written, those of failed attempts included."""
         return sum(list(self._received.values()))
 
-    def counter(self) -> Callable[[int], None]:
-        """Return what counts bytes that this worker has written."""
+    def count(self, size: int) -> None:
+        """Count bytes that a worker has received."""
         me = self.runtime.current()
         received = self._received
-        if me not in received:
-            received[me] = 0
+        received[me] = received.get(me, 0) + size
 
-        def count(size: int) -> None:
-            received[me] += size
+    def tell(self, follower: Follower) -> None:
+        """Have the ends of items told, so that no worker waits for the disk; it is not kept."""
+        self._follower = weakref.ref(follower)
 
-        return count
-
-    def __call__(self, entry: Entry[Task]) -> DownloadResult:
-        """Return the task's result, whatever becomes of it.
+    def __call__(self, entry: Entry[Task]) -> DownloadResult | None:
+        """Return the task's result, whatever becomes of it; None if the follower is told it.
 
         Raises:
             RunStopped: The disk is full, or the journal cannot be written.
         """
         transfer = _Transfer(self, entry)
+        if entry.item.job.reads_body:
+            return self._run_blocking(partial(self._run, transfer))
+        return self._run(transfer)
+
+    def _run(self, transfer: _Transfer, error: Exception | None = None) -> DownloadResult | None:
         try:
-            if entry.item.job.reads_body:
-                return self._run_blocking(transfer.run)
-            return transfer.run()
-        except OSError as error:
-            if isinstance(error, RunStopped) or not ends_run(error):
+            return transfer.run(error)
+        except OSError as raised:
+            if isinstance(raised, RunStopped) or not ends_run(raised):
                 raise
-            raise RunStopped.of(error) from error
+            raise RunStopped.of(raised) from raised
+
+    def _take_ended(self, ended: list[Ended]) -> None:
+        """Pass on how transfers have ended on the disk; from any thread."""
+        follower = self._follower()
+        if follower is None:
+            return
+        follower.deliver([each.value for each in ended if each.error is None])
+        for transfer, _, error in ended:
+            if isinstance(error, Exception):
+                follower.go_on(transfer.entry, partial(self._run, transfer, error))
+            elif error is not None:
+                follower.fail(error)
+
+
+def _no_follower() -> Follower | None:
+    """Where nothing was told who follows."""
+    return None
 
 
 class _Transfer:
     """The attempts of one task."""
 
+    _refusal = ""
+    _restarts = 0
+    _has_head = False
+    #: Of this attempt: what is left to do on the disk, the bytes that it keeps, and a response that
+    #: is not what was asked for.
+    _last_steps: Steps[DownloadResult] | None = None
+    _kept_bytes = 0
+    _refused: Response | None = None
+
     def __init__(self, owner: Downloader, entry: Entry[Task]) -> None:
         task = entry.item
         workspace = owner.workspace
-        self._counter = owner.counter
+        self.entry = entry
+        self._owner = owner
         self._session = owner.session
-        self._runtime = owner.runtime
-        self._disk = owner.disk
-        self._workspace = workspace
         self._folder = workspace.folder
-        self._journal = workspace.journal
         self._parts = workspace.parts
-        self._allowance = owner.allowance
-        options = self._options = workspace.options
-        #: Whether there are limits on how bodies come.
-        self._is_watched = (
-            owner.allowance is not None
-            or options.max_size is not None
-            or options.low_speed is not None
-        )
+        self._options = workspace.options
         self._job = task.job
-        #: The names of the job's own header fields, in lower case.
-        self._checks = Checks(task.job, options.digest)
+        self._checks = Checks(task.job, workspace.options.digest)
         self._row = task.row
         self._task = task
         self._tries = Tries(
@@ -170,49 +206,63 @@ class _Transfer:
             can_resend=task.job.can_resend,
             is_resting=partial(owner.session.is_resting, entry.line),
         )
-        self._account = Account(task, entry.index, self._folder.path, self._tries, owner.runtime)
+        self._account = Account(task, entry.index, workspace.folder.path, self._tries)
         self._ending = Ending(workspace, task, self._account, self._checks)
-        self._restarts = 0
-        self._refusal = ""
-        self._has_head = False
 
-    def run(self) -> DownloadResult:
-        """Try until the file is there or there is no point in it."""
+    def run(self, error: Exception | None = None) -> DownloadResult | None:
+        """Try until the file is there or there is no point in it.
+
+        Args:
+            error: What the last steps have raised, to go on after that.
+
+        Returns:
+            The result; None if its last steps are queued for the disk.
+        """
+        if error is not None and _stops_everything(error):
+            raise error
         while True:
-            self._runtime.check()
-            error: Exception | None = None
-            result: DownloadResult | None = None
-            response: Response | None = None
-            try:
-                whole = self._whole_part()
-                if whole is not None:
-                    return self._disk.run(self._ending.complete(whole))
-                result, response = self._attempt()
-            except Exception as exc:
-                if _stops_everything(exc):
-                    raise
-                error = exc
-            finally:
-                self._account.is_sending, self._account.waited = False, 0.0
-                self._tries.end(*self._session.leave())
+            result = None
+            if error is None:
+                result, error = self._try_once()
+            if self._last_steps is not None:
+                steps, self._last_steps = self._last_steps, None
+                try:
+                    return self._owner.disk.end(steps, self, self._kept_bytes)
+                except Exception as exc:
+                    if _stops_everything(exc):
+                        raise
+                    error = exc
             if result is not None:
                 sent = self._tries.sent
                 return result if result.attempts == sent else replace(result, attempts=sent)
+            refused, self._refused = self._refused, None
             if error is not None:
                 if not self._tries.goes_on_after_error(error, is_body=self._has_head):
                     return self._ending.failed(error_text(error), type(error).__name__, error)
-            elif response is not None and not self._tries.goes_on_after(response):
-                return self._ending.failed(self._refusal, f"HTTP {response.status_code}")
+                error = None
+            elif refused is not None and not self._tries.goes_on_after(refused):
+                return self._ending.failed(self._refusal, f"HTTP {refused.status_code}")
 
     # -- one attempt
 
-    def _attempt(self) -> tuple[DownloadResult | None, Response | None]:
-        """Send the request, and do what its response says.
+    def _try_once(self) -> tuple[DownloadResult | None, Exception | None]:
+        """Make an attempt; what it has left to do is in `_last_steps` and `_refused`."""
+        self._owner.runtime.check()
+        try:
+            whole = self._whole_part()
+            if whole is not None:
+                return self._owner.disk.run(self._ending.complete(whole)), None
+            return self._attempt(), None
+        except Exception as exc:
+            if _stops_everything(exc):
+                raise
+            return None, exc
+        finally:
+            self._account.is_sending, self._account.waited = False, 0.0
+            self._tries.end(*self._session.leave())
 
-        Returns:
-            The result; or the response that was refused; or neither, to begin again.
-        """
-        job = self._job
+    def _attempt(self) -> DownloadResult | None:
+        """Send the request, and do what its response says; returns the result if that is all."""
         part, validator = self._resumable()
         offset = 0 if part is None else self._folder.part_size(part) or 0
         asked = asked_for(self._task, offset, None if part is None else part.total, validator)
@@ -224,10 +274,12 @@ class _Transfer:
         try:
             self._account.status = response.status_code
             if self._row.name is None:
-                raise InvalidURL(f"no file can be named after {one_line(job.url)!r}")
-            decision = decide(
-                response.status_code, fields_of(response), asked, response.reason or ""
-            )
+                raise InvalidURL(f"no file can be named after {one_line(self._job.url)!r}")
+            headers = fields_of(response)
+            decision = decide(response.status_code, headers, asked, response.reason or "")
+            if decision.step is Step.STORE:
+                self._store(decision.total, response, headers, part)
+                return None
             return self._follow(decision, response, part)
         finally:
             response.close()
@@ -250,21 +302,22 @@ class _Transfer:
 
     def _follow(
         self, decision: Decision, response: Response, part: Part | None
-    ) -> tuple[DownloadResult | None, Response | None]:
+    ) -> DownloadResult | None:
+        """Do what a response says that has no new body."""
         if decision.step is Step.APPEND and part is not None:
-            return self._append(part, response), None
-        if decision.step is Step.STORE:
-            return self._store(decision, response, part), None
+            self._append(part, response)
+            return None
         if decision.step is Step.KEEP:
-            return self._ending.unchanged(response), None
+            return self._ending.unchanged(response)
         if decision.step is Step.REFUSE:
             self._refusal = decision.reason
-            return None, response
+            self._refused = response
+            return None
         self._ending.drop(part)
         self._restarts += 1
         if self._restarts > _MAX_RESTARTS:
             raise ProtocolError(f"the server keeps changing the body: {decision.reason}")
-        return None, None
+        return None
 
     # -- parts
 
@@ -298,79 +351,84 @@ class _Transfer:
 
     # -- the body
 
-    def _append(self, part: Part, response: Response) -> DownloadResult:
-        body = BodyFile(self._disk, partial(self._folder.append, part), self._checks.digest)
-        self._receive(body, response, self._folder.part_size(part) or 0, coded=True)
-        return self._disk.run(self._ending.complete(part, body))
+    def _append(self, part: Part, response: Response) -> None:
+        body = BodyFile(self._owner.disk, partial(self._folder.append, part), self._checks.digest)
+        self._receive(part, body, response, self._folder.part_size(part) or 0, coded=True)
 
-    def _store(self, decision: Decision, response: Response, old: Part | None) -> DownloadResult:
-        self._ending.drop(old)
-        headers = fields_of(response)
+    def _store(
+        self, length: int | None, response: Response, headers: Fields, old: Part | None
+    ) -> None:
+        if old is not None:
+            self._ending.drop(old)
         if self._options.content_disposition:
             self._take_name(disposition_name(headers.get("Content-Disposition")))
         is_coded = stores_coded_form(self._row.name or "", headers, self._options.decode)
         validator = strong_validator(headers) if is_coded and can_resume(self._job) else None
-        length = 0 if self._job.method.upper() == "HEAD" else decision.total
+        if self._job.method.upper() == "HEAD":
+            length = 0
         total = length if is_coded else None
         self._account.etag = headers.get("ETag")
         self._account.modified = headers.get("Last-Modified")
-        if self._is_watched:
-            Flow(self._options, None, self._runtime).expect(length or 0)
+        if self._owner.is_watched:
+            Flow(self._options, None, self._owner.runtime).expect(length or 0)
         part = Part(self._row.id, total, mark_of(validator), self._task.replaces)
         self._note_running(part)
         self._parts[self._row.id] = part
         body = BodyFile(
-            self._disk,
+            self._owner.disk,
             partial(self._folder.create, part),
             self._checks.begin_digest,
             partial(self._folder.write, part),
+            total,
         )
-        self._receive(body, response, 0, coded=is_coded)
-        return self._disk.run(self._ending.complete(part, body))
+        self._receive(part, body, response, 0, coded=is_coded)
 
     def _take_name(self, name: str | None) -> None:
         """Take the name that the server gives, unless the list gives one, or there is a file."""
         if name is None or self._job.name is not None or self._row.state not in _UNNAMED:
             return
-        self._row = self._disk.run(self._renamed(name))
+        self._row = self._owner.disk.run(self._renamed(name))
         self._account.row = self._ending.row = self._row
 
     def _renamed(self, name: str) -> Steps[Row]:
         yield from ()  # its commit is its own
-        return self._workspace.rename(self._row, name)
+        return self._owner.workspace.rename(self._row, name)
 
     def _note_running(self, part: Part) -> None:
         """Have the journal remember with what the part can be continued."""
         is_short = part.total is not None and part.total < _RESUMABLE_BYTES
         if part.mark and not is_short and not self._task.is_conditional:
-            self._journal.record(self._account.update(State.RUNNING))
+            self._owner.workspace.journal.record(self._account.update(State.RUNNING))
 
-    def _receive(self, body: BodyFile, response: Response, here: int, *, coded: bool) -> None:
+    def _receive(
+        self, part: Part, body: BodyFile, response: Response, here: int, *, coded: bool
+    ) -> None:
         """Have the body written as it comes, behind what is here already."""
+        owner = self._owner
         flow = None
-        if self._is_watched:
-            flow = Flow(self._options, self._allowance, self._runtime, here)
-        count = self._counter()
+        if owner.is_watched:
+            flow = Flow(self._options, owner.allowance, owner.runtime, here)
         is_committed = False
         try:
             for piece in pieces(response, coded=coded):
                 size = len(piece)
                 body.write(piece)
-                count(size)
+                owner.count(size)
                 if flow is not None:
                     flow.take(size)
                 if body.size >= _COMMIT_BYTES and not is_committed:
                     is_committed = True
-                    self._disk.submit(self._commit, 0)
-            body.seal()
+                    owner.disk.submit(self._commit, 0)
+            self._kept_bytes = body.seal()
         except BaseException:
             body.seal()
-            self._disk.run(body.giving_up())
+            owner.disk.run(body.giving_up())
             raise
+        self._last_steps = self._ending.complete(part, body)
 
     def _commit(self) -> None:
         with suppress(OSError):  # told by the next commit, which every file needs
-            self._journal.commit()
+            self._owner.workspace.journal.commit()
 
 
 def _stops_everything(exc: Exception) -> bool:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pooledhttp.bulk.backends import Backend
@@ -99,32 +98,52 @@ class DownloadEngine(WorkerEngine):
                 f"the worker {name_of_process()} does not see {settings.directory}. The directory"
                 " has to be on storage that the caller and all workers share, under the same path."
             )
-        self._rows: dict[int, int] = {}
+        self._entries: dict[int, Entry[DownloadItem]] = {}
         self._space = _WorkerWorkspace(settings.directory, settings.options)
         again = Again(settings.retries, only_bodies=self.session.has_retry_policy)
         self._downloader = Downloader(
             self.session, backend, self._space, item_timeout(settings.timeout), again
         )
-        return partial(self._download, backend)
+        self._downloader.tell(self)
+        return self._download
 
-    def _download(self, backend: Backend, entry: Entry[DownloadItem]) -> DownloadResult:
+    def _download(self, entry: Entry[DownloadItem]) -> DownloadResult | None:
         item = entry.item
-        self._rows[entry.index] = item.row.id
+        self._entries[entry.index] = entry
         if item.part is not None:
             self._space.parts[item.row.id] = item.part
         task = Task(item.job, item.row, item.replaces, item.is_conditional)
-        result = self._downloader(Entry(entry.index, entry.line, task))
-        if isinstance(result.error, LedElsewhere):
-            self._space.journal.take(item.row.id)
+        return self._ended(entry, self._downloader(Entry(entry.index, entry.line, task)))
+
+    def _ended(
+        self, entry: Entry[DownloadItem], result: DownloadResult | None
+    ) -> DownloadResult | None:
+        if result is not None and isinstance(result.error, LedElsewhere):
+            self._space.journal.take(entry.item.row.id)
         return result
+
+    # -- what a downloader is followed by
+
+    def deliver(self, results: Sequence[DownloadResult]) -> None:
+        """Take the results of items for which a worker has returned none."""
+        self.engine.deliver(results)
+
+    def go_on(self, entry: Entry[Any], perform: Callable[[], DownloadResult | None]) -> None:
+        """Have a worker go on with such an item, which the engine knows as it was sent here."""
+        sent = self._entries[entry.index]
+        self.engine.go_on(sent, lambda: self._moved_or(sent, self._ended(sent, perform())))
+
+    def fail(self, error: BaseException) -> None:
+        """End the run."""
+        self.engine.fail(error)
 
     def _add(self, reply: Reply, result: Any) -> int:
         if isinstance(result, Moved):
-            self._rows.pop(result.index, None)
+            self._entries.pop(result.index, None)
         return super()._add(reply, result)
 
     def _packed(self, result: DownloadResult) -> tuple[Downloaded, int]:
-        row = self._rows.pop(result.index)
+        row = self._entries.pop(result.index).item.row.id
         space = self._space
         space.parts.pop(row, None)
         home = Downloaded(

@@ -186,8 +186,11 @@ class WorkerEngine:
         """Do an item, in a thread of the engine."""
         if entry.item.leg is not None:
             self.session.go_on_from(entry.item.leg)
-        result = self._perform(entry)
-        if isinstance(result.error, LedElsewhere):
+        return self._moved_or(entry, self._perform(entry))
+
+    def _moved_or(self, entry: Entry[Any], result: Any) -> Any:
+        """Return a result, or where the item was led if that is not here."""
+        if result is not None and isinstance(result.error, LedElsewhere):
             return Moved(entry.index, result.error.leg, result.attempts)
         return result
 

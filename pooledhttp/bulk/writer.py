@@ -2,8 +2,12 @@
 
 ```
 greenlets -- submit, run --> queue --> a group: every step up to its commit, one commit, the rest
-                                          '-- one wake-up of the loop for all that are done
+          -- end ---------->              |-- one wake-up of the loop for all that are waited for
+                                          '-- one call of `on_ended` for the others
 ```
+
+A greenlet does not wait for the last steps of its item (`end`): it goes on with another item. So
+they gather for a moment: each group has the cost of a commit, and of threads that take turns.
 
 The queue is bounded by bytes: a greenlet that hands over more waits. So a slow disk slows the
 network down and does not fill the memory. Small bodies are handed over as a whole, together with
@@ -16,7 +20,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pooledhttp.bulk.disk import Flushable, Steps
+from pooledhttp.bulk.disk import Ended, Flushable, Steps
 from pooledhttp.runtime import Task, Waiter, default_runtime
 from pooledhttp.timing import Deadline
 
@@ -34,22 +38,40 @@ _MOST_KEPT = 8 * 1024 * 1024
 #: Bytes that have come are in the file after so long, also when no more come.
 _KEEP_SECONDS = 0.25
 
+#: Last steps are begun when there are so many of them, or after so long.
+_GROUP = 24
+_GATHER_SECONDS = 0.004
+
 #: A thread that is told to end has only the rest of the queue to do.
 _END_SECONDS = 60.0
 
 
 class _Work:
-    """What was handed over: steps with a greenlet that waits for them, or a function."""
+    """What was handed over: steps, which something waits for or has the outcome of, or a function.
 
-    __slots__ = ("done", "error", "fn", "size", "steps", "value")
+    Args:
+        fn: The function.
+        size: The bytes that it keeps.
+        steps: The steps.
+        done: The flag of what waits for them.
+        owner: What the outcome belongs to.
+    """
+
+    __slots__ = ("done", "error", "fn", "owner", "size", "steps", "value")
 
     def __init__(
-        self, fn: Callable[[], None] | None, size: int, steps: Steps[Any] | None, done: Any
+        self,
+        fn: Callable[[], None] | None,
+        size: int,
+        steps: Steps[Any] | None = None,
+        done: Any = None,
+        owner: object = None,
     ) -> None:
         self.fn = fn
         self.size = size
         self.steps = steps
         self.done = done
+        self.owner = owner
         self.value: Any = None
         self.error: BaseException | None = None
 
@@ -62,7 +84,7 @@ class _Work:
             self.fn()
         except StopIteration as end:
             self.value = end.value
-        except BaseException as error:  # it belongs to the greenlet
+        except BaseException as error:  # it belongs to what waits for the steps
             self.error = error
         return None
 
@@ -80,6 +102,7 @@ class Writer:
     def __init__(self, runtime: PrivateLoop, commit: Callable[[int], None] | None = None) -> None:
         self._runtime = runtime
         self._commit = commit
+        self.on_ended: Callable[[list[Ended]], None] = _lost
         self._threads = default_runtime()
         self._task: Task | None = None
         self._lock = threading.Lock()
@@ -87,9 +110,12 @@ class Writer:
         self._queue: list[_Work] = []
         self._queued_bytes = 0
         self._bell: Waiter | None = None
+        #: Whether what is queued is to be done now.
+        self._is_due = False
         self._held_up: list[Any] = []
         self._is_closed = False
         # Touched on the loop only:
+        self._is_ring_planned = False
         self._kept: set[Flushable] = set()
         self._kept_bytes = 0
 
@@ -110,9 +136,23 @@ class Writer:
         value: T = work.value
         return value
 
+    def end(self, steps: Steps[T], owner: object, size: int) -> T | None:
+        """Have the last steps of an item done in the thread; see `Disk`."""
+        if not self._runtime.is_in_greenlet:
+            return self.run(steps)
+        self._put(_Work(None, size, steps, None, owner), least=_GROUP)
+        if not self._is_ring_planned:
+            self._is_ring_planned = True
+            self._runtime.call_later(_GATHER_SECONDS, self._ring)
+        self._wait_for_room()
+        return None
+
     def submit(self, fn: Callable[[], None], size: int) -> None:
         """Have a function called in the thread; see `Disk`."""
-        self._put(_Work(fn, size, None, None))
+        self._put(_Work(fn, size))
+        self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
         if self._queued_bytes > _MOST_QUEUED and self._runtime.is_in_greenlet:
             flag = self._runtime.flag()
             with self._lock:
@@ -149,12 +189,25 @@ class Writer:
         for each in kept:
             each.hand_over()
 
-    def _put(self, work: _Work) -> None:
+    def _put(self, work: _Work, least: int = 1) -> None:
+        """Queue work, to be done now if that much is queued."""
         if self._task is None:
             self._task = self._threads.spawn(self._serve, "pooledhttp-bulk-writer")
+        bell = None
         with self._lock:
             self._queue.append(work)
             self._queued_bytes += work.size
+            if len(self._queue) >= least:
+                self._is_due = True
+                bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.set()
+
+    def _ring(self) -> None:
+        """Have what is queued done now."""
+        self._is_ring_planned = False
+        with self._lock:
+            self._is_due = True
             bell, self._bell = self._bell, None
         if bell is not None:
             bell.set()
@@ -165,12 +218,15 @@ class Writer:
         while True:
             bell = self._threads.waiter()
             with self._lock:
-                group, self._queue = self._queue, []
-                if not group:
-                    if self._is_closed:
+                is_due = self._is_due or self._is_closed
+                if is_due:
+                    self._is_due = False
+                    group, self._queue = self._queue, []
+                    if not group and self._is_closed:
                         return
+                else:
                     self._bell = bell
-            if group:
+            if is_due:
                 self._do(group)
             else:
                 bell.wait(Deadline.never(self._threads.now))
@@ -191,6 +247,11 @@ class Writer:
         flags += [work.done for work in group if work.done is not None]
         if flags:
             self._runtime.raise_flags(flags)
+        ended = [
+            Ended(work.owner, work.value, work.error) for work in group if work.owner is not None
+        ]
+        if ended:
+            self.on_ended(ended)
 
     def _commit_for(self, waiting: list[_Work], number: int) -> None:
         assert self._commit is not None, "steps without a journal commit nothing"
@@ -205,3 +266,7 @@ class Writer:
 
 def _nothing() -> None:
     """What is left of steps that cannot go on."""
+
+
+def _lost(ended: list[Ended]) -> None:
+    """What is told of outcomes that nothing asks for."""
