@@ -7,8 +7,9 @@ chunk has not arrived. What cannot be decoded yet, such as half a size line, is 
 call. After the end of the body, `surplus` is what came behind it.
 
 It is strict: a chunk has a size in hexadecimal digits, perhaps an extension, and CRLF behind its
-size and behind its data. It accepts what h11 accepts, and nothing else: SP and HTAB behind the
-size, any byte but LF in an extension, and bare LF in the trailer.
+size and behind its data. It accepts what h11 accepts: SP and HTAB behind the size, any byte but LF
+in an extension, and bare LF in the trailer. Beyond that, it accepts SP and HTAB between the size
+and an extension, as RFC 9112 (section 7.1.1) requires; such an extension has no CR and no NUL.
 
 One call of `feed` decodes all that has arrived, in one loop, because a body can consist of millions
 of chunks of one byte.
@@ -25,9 +26,9 @@ from pooledhttp.syntax import TOKEN
 __all__ = ["ChunkDecoder", "ChunkError"]
 
 #: Twenty digits are more than any real chunk needs; without a bound, the number could be endless.
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;[^\n]*|[ \t]*)\r\n")
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;[^\n]*|[ \t]*(?:;[^\0\r\n]*)?)\r\n")
 #: The start of a line that may yet become a size line.
-_SIZE_START = re.compile(rb"[0-9A-Fa-f]{1,20}(?:[ \t]*\r?|;[^\n]*)")
+_SIZE_START = re.compile(rb"[0-9A-Fa-f]{1,20}(?:;[^\n]*|[ \t]*(?:;[^\0\r\n]*)?\r?)")
 #: A whole trailer: fields, perhaps folded, and a blank line. Its lines may end in bare LF.
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _TRAILER_LINE = re.compile(

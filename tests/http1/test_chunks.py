@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import h11
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
@@ -20,6 +22,7 @@ BODIES = [
     b"0\r\nContent-Length: 5, 5\r\nTransfer-Encoding: chunked\r\n\r\n",
     b"2\r\nab\r\n" * 40 + b"000\r\n\r\n",
 ]
+BLANKS_BEFORE_EXTENSION = re.compile(rb"[0-9A-Fa-f][ \t]+;")
 Outcome = tuple[bytes, str, bytes]
 
 
@@ -63,6 +66,8 @@ def decode_by_h11(pieces: list[bytes]) -> Outcome:
 
 def check(body: bytes, places: list[float]) -> None:
     """The same data, end and surplus; an error no later than h11's."""
+    if BLANKS_BEFORE_EXTENSION.search(body):  # h11 refuses them, RFC 9112 does not
+        return
     pieces = list(cut(body, places))
     ours, theirs = decode_by_us(pieces), decode_by_h11(pieces)
     if ours[1] == "error" and theirs[1] == "open":
@@ -101,7 +106,7 @@ def test_it_agrees_with_h11_for_long(body: bytes, places: list[float]) -> None:
     check(body, places)
 
 
-@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("body", [*BODIES, b"5 ;a=b\r\nhello\r\n0\t ; c\r\n\r\n"])
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_the_cuts_make_no_difference(body: bytes, size: int) -> None:
     """A body is the same wherever it is cut."""

@@ -84,6 +84,7 @@ CHUNKED = [
     Case("quoted-extension", chunks(b'5;a="b;c"\r\nhello\r\n0;x\r\n\r\n'), reused=True),
     Case("trailer", chunks(CHUNK + b"0\r\nX-Sum: 1\r\n\r\n"), reused=True),
     Case("trailer-that-frames", chunks(CHUNK + b"0\r\nContent-Length: 99\r\n\r\n"), reused=None),
+    Case("space-before-extension", chunks(b"5 \t;a=b\r\nhello\r\n0 ;x\r\n\r\n"), reused=True),
     Case("space-after-size", chunks(b"5 \r\nhello\r\n" + END), reused=None),
     Case("size-negative", chunks(b"-5\r\nhello\r\n" + END), ChunkedEncodingError),
     Case("size-plus", chunks(b"+5\r\nhello\r\n" + END), ChunkedEncodingError),
