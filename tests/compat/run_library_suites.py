@@ -8,6 +8,7 @@ to pass here, but for what `differences.toml` lists under the library's name.
     python -m tests.compat.run_library_suites                    # all: three quarters of an hour
     python -m tests.compat.run_library_suites responses docker   # some of them
     python -m tests.compat.run_library_suites --here responses   # with this checkout, not a copy
+    python -m tests.compat.run_library_suites --seconds 3000 httpie   # on a busy machine
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tarfile
 import tomllib
 import venv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.compat.run_requests_suite import (
@@ -73,6 +74,9 @@ def main() -> int:
     parser.add_argument("libraries", nargs="*", help="names; all when there is none")
     parser.add_argument("--here", action="store_true", help="use this checkout as it stands")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "library-suites")
+    parser.add_argument(
+        "--seconds", type=float, help="what one run may take, instead of the listed"
+    )
     args = parser.parse_args()
     wanted = {name.lower() for name in args.libraries}
     libraries = known_libraries()
@@ -80,7 +84,8 @@ def main() -> int:
     if len(wanted) > len(chosen):
         parser.error(f"known are {', '.join(one.name for one in libraries)}")
     verdicts = {}
-    for library in chosen:
+    for listed in chosen:
+        library = listed if args.seconds is None else replace(listed, seconds=args.seconds)
         bench = prepare(library, args.cache / library.name.lower(), is_editable=args.here)
         outcomes: tuple[Outcomes, Outcomes] = bench.run_one_by_one()
         outcomes = bench.settle(outcomes)
