@@ -45,6 +45,9 @@ __all__ = [
 #: Statuses after which the same request is sent again, body and all.
 KEEPS_BODY = (307, 308)
 
+#: What parsers of URLs drop before a URL.
+_CONTROL_OR_SPACE = "".join(map(chr, range(0x21)))
+
 
 class Origin(NamedTuple):
     """An origin, with the port spelled out."""
@@ -114,8 +117,9 @@ def resolve_location(location: str, base_url: str, fragment: str) -> str:
     Raises:
         InvalidURL: It has no host, or one that is not valid.
     """
-    # As the URL standard and `urlsplit` read it: a tab anywhere in a URL is not there.
-    location = location.replace("\t", "")
+    # As the URL standard and `urlsplit` read it: a tab anywhere in a URL is not there, nor are
+    # control characters and spaces before it.
+    location = location.replace("\t", "").lstrip(_CONTROL_OR_SPACE)
     try:
         if location.startswith("//"):
             location = f"{urlsplit(base_url).scheme}:{location}"
@@ -123,8 +127,8 @@ def resolve_location(location: str, base_url: str, fragment: str) -> str:
         plain, own_fragment = urldefrag(location)
         parts = urlsplit(plain)
         if parts.netloc:
+            plain = parts.geturl()  # its scheme in lower case, and without an empty query
             url = _international(plain) if not plain.isascii() else requote_uri(plain)
-            url = parts.scheme + url[len(parts.scheme) :]  # in lower case, as in every URL we send
         elif parts.scheme in DEFAULT_PORTS and plain[len(parts.scheme) :].startswith("://"):
             # Browsers take the first part of the path for the host, `urljoin` for a path.
             raise InvalidURL(f"{_shown(base_url)} redirects to {location!r}, which has no host.")
