@@ -151,7 +151,10 @@ class CheckedFields:
         return (
             self._method == request.method
             and self._fields == request.headers
-            and _TARGET.fullmatch(request.target) is not None
+            and (
+                request.target is request.plain_target
+                or _TARGET.fullmatch(request.target) is not None
+            )
         )
 
     def keep(
@@ -179,6 +182,7 @@ class WireRequest:
         has_idempotency_key: Whether the request has an `Idempotency-Key` field.
         checked: What the parser has made of method and fields. Requests that have the same ones
             share it.
+        plain_target: The target, if it is known to be plain.
         is_body_started: Whether reading a body that is not bytes has begun. Then it must be rewound
             before the request is sent again.
         was_replayed: Whether it was sent once more, because its reused connection was dead.
@@ -193,6 +197,7 @@ class WireRequest:
     expects_continue: bool = False
     has_idempotency_key: bool = False
     checked: CheckedFields = field(default_factory=CheckedFields, repr=False, compare=False)
+    plain_target: bytes = field(default=b"", repr=False, compare=False)
     is_body_started: bool = field(default=False, init=False)
     was_replayed: bool = field(default=False, init=False)
 

@@ -27,7 +27,6 @@ from pooledhttp.http1.request_encoding import (
     encode_plain_value,
     field_block,
     is_plain_head,
-    rewinder,
 )
 from pooledhttp.records import replace
 from pooledhttp.structures import CaseInsensitiveDict
@@ -41,13 +40,19 @@ _CREDENTIALS = frozenset(name.encode("ascii") for name in CREDENTIALS)
 MAX_HEADS = 32
 
 
+#: Method, host, bytes of the body (-1 without one), whether it is chunked, and the fields.
+_Key = tuple[str | bytes, str, int, bool, tuple[tuple[str, Any], ...]]
+
+
 class RequestMemo:
     """Makes the requests to one origin. Threads can share it."""
 
-    __slots__ = ("_heads",)
+    __slots__ = ("_heads", "_last")
 
     def __init__(self) -> None:
-        self._heads: dict[Any, WireRequest] = {}
+        self._heads: dict[_Key, WireRequest] = {}
+        #: The one used last, if it has no credentials. Most requests are like the one before.
+        self._last: tuple[_Key, WireRequest] | tuple[None, None] = (None, None)
 
     def build(
         self,
@@ -69,12 +74,17 @@ class RequestMemo:
         if body is not None:
             content = as_content(body)
             length = len(content)
-        is_secret = headers.has_any(CREDENTIALS)
-        pairs = headers.snapshot_without(CREDENTIALS) if is_secret else headers.snapshot()
-        key = (method, host, length, chunked, pairs)
+        key = (method, host, length, chunked, headers.snapshot())
+        last_key, kept = self._last
+        is_secret = False
         try:
-            kept = self._heads.get(key)
-        except TypeError:  # a value that cannot be hashed: its text is sent
+            if key != last_key:
+                if is_secret := headers.has_any(CREDENTIALS):
+                    key = (*key[:-1], headers.snapshot_without(CREDENTIALS))
+                kept = self._heads.get(key)
+                if kept is not None and not is_secret:
+                    self._last = key, kept
+        except (TypeError, ValueError):  # a value that has no hash, or compares with none
             return build_request(method, target, host, headers, body, chunked=chunked, url=url)
         if kept is not None and (plain := encode_plain(target)) is not None:
             fields = _with_credentials(kept, headers) if is_secret else kept.headers
@@ -84,11 +94,12 @@ class RequestMemo:
                     plain,
                     fields,
                     content,
-                    rewinder(content),
+                    kept.rewind,
                     url,
                     kept.expects_continue,
                     kept.has_idempotency_key,
                     CheckedFields() if is_secret else kept.checked,
+                    plain,
                 )
                 if is_secret:
                     known = kept.checked
@@ -97,13 +108,17 @@ class RequestMemo:
                 return request
         request = build_request(method, target, host, headers, content, chunked=chunked, url=url)
         if kept is None and _is_keepable(headers):
-            if len(self._heads) >= MAX_HEADS:
-                self._heads = {}
-            # Without the body, which may be large. The parser fills in `checked` for both.
-            common = replace(request, body=None, rewind=None, url="")
-            if not is_secret or _leave_credentials_out(common):
-                self._heads[key] = common
+            self._keep(key, request, is_secret=is_secret)
         return request
+
+    def _keep(self, key: _Key, request: WireRequest, *, is_secret: bool) -> None:
+        """Keep what a request has in common with others: not its body, which may be large."""
+        if len(self._heads) >= MAX_HEADS:
+            self._heads = {}
+        # The parser fills in `checked` for both.
+        common = replace(request, body=None, url="")
+        if not is_secret or _leave_credentials_out(common):
+            self._heads[key] = common
 
 
 def _is_keepable(headers: CaseInsensitiveDict[Any]) -> bool:
