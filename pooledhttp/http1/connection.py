@@ -95,7 +95,7 @@ class Connection(ResponseSide):
         False if it has ended or failed. Also if there are bytes to read: the server has sent what
         no request asked for, so the two sides disagree.
         """
-        return self.state is State.IDLE and not self.stream.has_data_or_eof()
+        return self.state is _IDLE and not self.stream.has_data_or_eof()
 
     def close(self) -> None:
         """Close the socket at once. Never raises, never waits, may be called again."""

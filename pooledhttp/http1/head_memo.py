@@ -69,6 +69,10 @@ _PLAIN_LENGTH = re.compile(rb"0|[1-9][0-9]{0,14}")
 MOST_MEMOS = 16
 
 
+#: A head without its blank line, the method of the request, and `http.client._MAXHEADERS`.
+_Key = tuple[bytes, bytes, int]
+
+
 class HeadMemo:
     """The heads that one parser has read within the same limits.
 
@@ -76,11 +80,13 @@ class HeadMemo:
         library: Tells whether its parser is still the original.
     """
 
-    __slots__ = ("_heads", "_library", "_samples", "_seen_once")
+    __slots__ = ("_heads", "_last", "_library", "_samples", "_seen_once")
 
     def __init__(self, library: ParserLibrary) -> None:
         self._library = library
-        self._heads: dict[tuple[bytes, bytes, int], Head] = {}
+        self._heads: dict[_Key, Head] = {}
+        #: The one found last: most heads are like the one before, and comparing costs no hash.
+        self._last: tuple[_Key, Head] | tuple[None, None] = (None, None)
         #: The last head with a status line and a number of lines, for a method.
         self._samples: dict[tuple[bytes, int, bytes, int], _Sample] = {}
         #: Hashes of heads that were found by a sample, and are kept when they come again.
@@ -97,16 +103,23 @@ class HeadMemo:
             method: The method of the request.
         """
         most: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
-        head = self._heads.get((start, method, most))
+        key = start, method, most
+        last_key, head = self._last
         if not self._library.is_original():
             return None
-        return self._find_alike(start, method, most) if head is None else head
+        if key != last_key:
+            head = self._heads.get(key)
+            if head is None:
+                return self._find_alike(key)
+            self._last = key, head
+        return head
 
-    def _find_alike(self, start: bytes, method: bytes, most: int) -> Head | None:
+    def _find_alike(self, key: _Key) -> Head | None:
         """Return the `Head` of a head that is like a sample; keep it if it comes again.
 
         Many heads never do: each file has its own length and ETag.
         """
+        start, method, most = key
         lines = start.split(b"\r\n")
         sample = self._samples.get((lines[0], len(lines), method, most))
         head = None if sample is None else sample.with_values_of(lines)
@@ -114,7 +127,7 @@ class HeadMemo:
             seen = self._seen_once
             mark = hash(start)
             if mark in seen:
-                self._add(start, method, most, head)
+                self._add(key, head)
             else:
                 if len(seen) >= MOST_HEADS:
                     seen.clear()
@@ -138,16 +151,16 @@ class HeadMemo:
         if not is_plain or not self._library.is_original():
             return
         most: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
-        self._add(start, method, most, head)
+        self._add((start, method, most), head)
         lines = start.split(b"\r\n")
         if len(self._samples) >= MOST_SAMPLES:
             self._samples.clear()
         self._samples[lines[0], len(lines), method, most] = _Sample(lines, head, method)
 
-    def _add(self, start: bytes, method: bytes, most: int, head: Head) -> None:
+    def _add(self, key: _Key, head: Head) -> None:
         if len(self._heads) >= MOST_HEADS:
             self._heads.clear()
-        self._heads[start, method, most] = head
+        self._heads[key] = head
 
 
 class _Sample:

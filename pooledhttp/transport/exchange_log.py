@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import re
-from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,8 +35,9 @@ _SECRET = re.compile(
 )
 
 
-#: Tells whether lines are written at all.
-is_logged = partial(logger.isEnabledFor, DEBUG)
+def is_logged() -> bool:
+    """Whether lines are written at all."""
+    return logger.isEnabledFor(DEBUG)
 
 
 def mask_secrets(target: str) -> str:

@@ -32,6 +32,8 @@ __all__ = ["NOTHING", "LeasedBody"]
 
 T = TypeVar("T")
 
+_IDLE = State.IDLE
+
 #: A buffer with nothing in it.
 NOTHING = memoryview(b"")
 
@@ -78,7 +80,7 @@ class LeasedBody:
     def _end_lease(self, connection: Connection, lease: Lease[Route, Connection]) -> None:
         """Release the connection at the end of the body, or close it if it cannot be reused."""
         self._connection = self._lease = None
-        if connection.state is State.IDLE:
+        if connection.state is _IDLE:
             lease.release(self.head.keep_seconds)
         else:
             lease.discard(reasons.ODD_HEAD if self.head.repairs else reasons.NOT_KEPT_ALIVE)
