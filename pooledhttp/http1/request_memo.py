@@ -47,12 +47,14 @@ _Key = tuple[str | bytes, str, int, bool, tuple[tuple[str, Any], ...]]
 class RequestMemo:
     """Makes the requests to one origin. Threads can share it."""
 
-    __slots__ = ("_heads", "_last")
+    __slots__ = ("_heads", "_last", "_last_target")
 
     def __init__(self) -> None:
         self._heads: dict[_Key, WireRequest] = {}
         #: The one used last, if it has no credentials. Most requests are like the one before.
         self._last: tuple[_Key, WireRequest] | tuple[None, None] = (None, None)
+        #: The target that was encoded last.
+        self._last_target: tuple[str, bytes | None] = ("", None)
 
     def build(
         self,
@@ -86,7 +88,11 @@ class RequestMemo:
                     self._last = key, kept
         except (TypeError, ValueError):  # a value that has no hash, or compares with none
             return build_request(method, target, host, headers, body, chunked=chunked, url=url)
-        if kept is not None and (plain := encode_plain(target)) is not None:
+        last_target, plain = self._last_target
+        if target != last_target:
+            plain = encode_plain(target)
+            self._last_target = target, plain
+        if kept is not None and plain is not None:
             fields = _with_credentials(kept, headers) if is_secret else kept.headers
             if fields is not None:
                 request = WireRequest(

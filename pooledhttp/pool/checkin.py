@@ -16,7 +16,7 @@ needed grow old at the other end, and are closed there.
 
 from __future__ import annotations
 
-import bisect
+from bisect import bisect_left
 from collections.abc import Hashable
 from typing import TypeVar
 
@@ -47,8 +47,8 @@ def release_locked(
 ) -> None:
     """End a lease whose resource can be used again.
 
-    Every request runs this. To save calls it repeats the lines of `_count_end_locked`,
-    `must_close_locked` and `_add_idle_locked`, which serve the other ends.
+    Every request runs this. To save calls it repeats the lines of `_count_end_locked` and
+    `_add_idle_locked`, which serve the other ends.
     """
     slot = state.held.pop(serial, None)
     if slot is None:
@@ -58,7 +58,7 @@ def release_locked(
         hold_seconds = now - slot.taken_at
         counters = key_state.counters
         counters.hold_seconds += hold_seconds
-        counters.hold_counts[bisect.bisect_left(BOUNDS_SECONDS, hold_seconds)] += 1
+        counters.hold_counts[bisect_left(BOUNDS_SECONDS, hold_seconds)] += 1
         if now >= counters.roll_at:
             counters.roll_marks(now, key_state.serving)
         if state.listeners:
@@ -79,23 +79,13 @@ def release_locked(
     slot.idle_before = 0.0
     if announced_seconds is not None:
         _learn_announced_locked(slot, now, announced_seconds)
-    if (
-        now >= slot.retire_at
-        or slot.epoch != key_state.epoch
-        or slot.uses >= state.max_uses
-        or key_state.open > key_state.max_open
-        or state.open_total > state.max_total
-        or state.is_closed
-    ):
+    is_old = now >= slot.retire_at or slot.uses >= state.max_uses
+    if is_old or (state.was_changed and must_close_locked(state, slot)):
         close_unusable_locked(state, now, slot)
         return
     idle = key_state.idle
-    if (
-        state.waiting_total
-        or idle
-        or state.idle_total >= state.max_idle_total
-        or not key_state.max_idle
-    ):
+    has_room = key_state.max_idle and state.idle_total < state.max_idle_total
+    if state.waiting_total or idle or not has_room:
         _reuse_or_close_locked(state, now, slot)
         return
     # The common case: no caller waits, and no other slot is idle.

@@ -108,6 +108,7 @@ def evict_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R], 
     Returns:
         How many resources that concerns.
     """
+    state.was_changed = True
     count = key_state.open - key_state.closing
     key_state.epoch += 1
     state.idle_total -= len(key_state.idle)
@@ -121,7 +122,7 @@ def shut_down_locked(state: PoolState[K, R], now: float) -> None:
 
     All keys in one step, so that no caller can join a queue that is no longer served.
     """
-    state.is_closed = True
+    state.was_changed = state.is_closed = True
     for key_state in list(state.keys.values()):
         while key_state.waiting:
             serial, caller = next(iter(key_state.waiting.items()))
@@ -144,6 +145,7 @@ def resize_locked(
     """
     if not limits.keys() >= state.keys.keys():
         return False
+    state.was_changed = True
     state.apply_config_locked(config)
     for key, new in limits.items():
         known = state.keys.get(key)

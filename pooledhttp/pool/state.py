@@ -80,6 +80,9 @@ class PoolState(Generic[K, R]):
         self.idle_total = 0
         self.waiting_total = 0
         self.is_closed = False
+        #: Whether there has been an eviction, new settings or the shutdown. Until then no resource
+        #: in use has to be closed for one of them, and no release has to look.
+        self.was_changed = False
         # Work for `settle`: a slot whose resource has to be closed, or a caller's waiter to set.
         self.deferred: deque[tuple[Slot[K, R] | None, Waiter | None]] = deque()
         self.events: deque[Event] = deque()
