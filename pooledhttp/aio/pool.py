@@ -33,6 +33,7 @@ class AsyncPoolView:
         return hash(self._view)
 
     def __repr__(self) -> str:
+        self._runtime.end_waits_of_closed_loop()
         return repr(self._view)
 
     # ---- numbers and limits
@@ -44,6 +45,7 @@ class AsyncPoolView:
 
     def stats(self) -> PoolStats:
         """Return counts per origin and in total, as frozen values. From any thread."""
+        self._runtime.end_waits_of_closed_loop()
         return self._view.stats()
 
     def advise(self) -> dict[str, Advice]:

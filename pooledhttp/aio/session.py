@@ -163,7 +163,18 @@ class AsyncSession(RequestMethods):
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self._session.pool!r}>"
+        return f"<{type(self).__name__}: {self.pool!r}>"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            f"{type(self).__name__} cannot be pickled or copied: its connections belong to one"
+            " process and one event loop. Make one where it is used, with the same arguments."
+        )
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self))
+        return copied
 
     @property
     def pool(self) -> AsyncPoolView:

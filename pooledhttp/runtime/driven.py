@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import contextvars
 import itertools
+import logging
 import types
 import weakref
 from asyncio import get_running_loop
@@ -49,6 +50,8 @@ __all__ = [
     "getcurrent",
     "timer",
 ]
+
+logger = logging.getLogger(__name__)
 
 #: Greenlets that are kept for the next requests of a loop; each has 16 KiB for its frames.
 MOST_SPARE = 128
@@ -111,6 +114,24 @@ class Driven(greenlet):  # type: ignore[misc]  # greenlet has no types
         """Wake the task. The task then raises `CancelledError`, since this returns False."""
         self.wake_soon()
         return False
+
+    # -- the end of the loop
+
+    def can_end_here(self) -> bool:
+        """Whether its task waits for it, and `end_task` may be called here."""
+        return self.wakeup is not None and self.parent is getcurrent()
+
+    def end_task(self) -> None:
+        """Close the coroutine of the task that waits for it; the loop is closed."""
+        wakeup, self.wakeup = self.wakeup, None
+        task = getattr(wakeup, "__self__", None)
+        if not isinstance(task, asyncio.Task):
+            return
+        coroutine: Any = task.get_coro()
+        try:
+            coroutine.close()
+        except Exception as error:  # of a cleanup; the other tasks have to be closed as well
+            logger.warning("Closing %r failed", coroutine, exc_info=error)
 
     # -- waiting and waking
 

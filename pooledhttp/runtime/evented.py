@@ -81,6 +81,8 @@ class LoopWaiter:
         if type(driven) is not Driven:
             raise RuntimeError(WAITS_OUTSIDE)
         self._waiting.append(driven)
+        parked = self._runtime._parked
+        parked.add(driven)
         try:
             while not self.is_set:  # looked at after `append`: another thread may have raised it
                 left = deadline.remaining()
@@ -96,6 +98,7 @@ class LoopWaiter:
                     driven.alarms.end(alarm)
         finally:
             self._waiting.remove(driven)
+            parked.discard(driven)
         return self.is_set
 
     def _wake_all(self) -> None:
@@ -148,6 +151,8 @@ class EventedRuntime:
         #: Knows the loop and its thread.
         self._driver = Driver(self)
         self._watches: dict[int, Watch] = {}
+        #: The greenlets that wait for something else than a socket.
+        self._parked: set[Driven] = set()
         self._readers: Readers | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -191,6 +196,25 @@ class EventedRuntime:
         """End the greenlets that wait for further requests; the next request makes a new one."""
         self._driver.drop_spare()
 
+    def end_waits_of_closed_loop(self) -> None:
+        """End the requests that wait on a loop that was closed: nothing else would ever do it.
+
+        Their coroutines are closed, as those of tasks that are dropped. So their leases end, and
+        the stacks of their greenlets are unwound, which the garbage collector cannot do.
+        """
+        driver = self._driver
+        if driver.loop is None or not driver.loop.is_closed() or driver.thread_id != get_ident():
+            return
+        while parked := [one for one in self._all_parked() if one.can_end_here()]:
+            for driven in parked:
+                driven.end_task()
+
+    def _all_parked(self) -> set[Driven]:
+        at_sockets = {
+            one for watch in self._watches.values() for one in (watch.reader, watch.writer)
+        }
+        return {one for one in at_sockets if one is not None} | self._parked
+
     def await_here(self, awaitable: Awaitable[T]) -> T:
         """Await something from synchronous code that runs on this runtime.
 
@@ -218,18 +242,22 @@ class EventedRuntime:
         loop = self.loop
         end = monotonic() + seconds
         left = seconds
-        while True:
-            if left > 0.0:
-                handle = loop.call_later(min(left, LONGEST_TIMER), driven.wake)
-            else:
-                handle = loop.call_soon(driven.wake)  # type: ignore[assignment]
-            try:
-                driven.park()
-            finally:
-                handle.cancel()
-            left = end - monotonic()
-            if left <= 0.0:
-                return
+        self._parked.add(driven)
+        try:
+            while True:
+                if left > 0.0:
+                    handle = loop.call_later(min(left, LONGEST_TIMER), driven.wake)
+                else:
+                    handle = loop.call_soon(driven.wake)  # type: ignore[assignment]
+                try:
+                    driven.park()
+                finally:
+                    handle.cancel()
+                left = end - monotonic()
+                if left <= 0.0:
+                    return
+        finally:
+            self._parked.discard(driven)
 
     def waiter(self) -> LoopWaiter:
         """Make a flag that any thread may raise."""
@@ -389,7 +417,9 @@ class EventedRuntime:
             watch.remove()
         readers = self._readers
         if readers is None:
-            readers = self._readers = readers_for(self.loop, self._watches)
+            readers = self._readers = readers_for(
+                self.loop, self._watches, self.end_waits_of_closed_loop
+            )
         watch = self._watches[fd] = Watch(self.loop, readers, fd, sock, self._forget_watch)
         return watch
 

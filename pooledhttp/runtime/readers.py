@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import contextvars
 import select
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -49,11 +50,19 @@ class EpollReaders:
     Args:
         loop: Calls back.
         watches: Descriptor to watch, for all sockets that are registered.
+        on_loop_closed: A method, held weakly. Called if the loop is closed while sockets are
+            registered.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, watches: Mapping[int, Watch]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        watches: Mapping[int, Watch],
+        on_loop_closed: Callable[[], None],
+    ) -> None:
         self._loop = loop
         self._watches = watches
+        self._on_loop_closed = weakref.WeakMethod(on_loop_closed)
         self._count = 0
         self._epoll: Any = None
 
@@ -75,7 +84,7 @@ class EpollReaders:
 
     def _open(self) -> Any:
         epoll = self._epoll = select.epoll()
-        _add_reader(self._loop, epoll.fileno(), self._on_ready)
+        _add_reader(self._loop, epoll.fileno(), _Callback(self))
         return epoll
 
     def _close_if_unused(self) -> None:
@@ -86,7 +95,8 @@ class EpollReaders:
             self._loop.remove_reader(epoll.fileno())
         epoll.close()
 
-    def _on_ready(self) -> None:
+    def on_ready(self) -> None:
+        """Wake the code that waits for the sockets that can be read."""
         watches = self._watches
         for fd, _ in self._epoll.poll(0, MOST_EVENTS):
             watch = watches.get(fd)
@@ -102,12 +112,42 @@ class EpollReaders:
                 driven.wakeup = None
                 driven.wakeup_context.run(wakeup, driven)
 
+    def on_dropped_by_loop(self) -> None:
+        """Tell the runtime if the loop was closed."""
+        on_loop_closed = self._on_loop_closed()
+        if self._count and on_loop_closed is not None and self._loop.is_closed():
+            on_loop_closed()
+
+
+class _Callback:
+    """What a loop calls. The loop alone refers to it: so its end tells that the loop was closed.
+
+    No loop tells that by a callback. It matters because requests may be open then.
+    """
+
+    __slots__ = ("_readers",)
+
+    def __init__(self, readers: EpollReaders) -> None:
+        self._readers = readers
+
+    def __call__(self) -> None:
+        self._readers.on_ready()
+
+    def __del__(self) -> None:
+        self._readers.on_dropped_by_loop()
+
 
 def _add_reader(loop: asyncio.AbstractEventLoop, fd: int, fn: Callable[[], None]) -> None:
     # In an empty context: the loop would keep that of the caller.
     contextvars.Context().run(loop.add_reader, fd, fn)
 
 
-def readers_for(loop: asyncio.AbstractEventLoop, watches: Mapping[int, Watch]) -> Readers:
-    """Return the better way that the system has."""
-    return EpollReaders(loop, watches) if hasattr(select, "epoll") else LoopReaders(loop)
+def readers_for(
+    loop: asyncio.AbstractEventLoop,
+    watches: Mapping[int, Watch],
+    on_loop_closed: Callable[[], None],
+) -> Readers:
+    """Return the better way that the system has; see `EpollReaders` for the arguments."""
+    if hasattr(select, "epoll"):
+        return EpollReaders(loop, watches, on_loop_closed)
+    return LoopReaders(loop)

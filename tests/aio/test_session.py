@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import inspect
 import json
+import pickle
 import re
 import socket
 import threading
@@ -595,3 +597,17 @@ except ModuleNotFoundError as error:
         "False",
         "AsyncSession needs greenlet, which is not installed: pip install greenlet",
     ]
+
+
+def test_a_session_says_why_it_cannot_be_pickled() -> None:
+    """A loop and its connections stay in their process; a shallow copy is the same session."""
+
+    class Mine(pooledhttp.AsyncSession):
+        """A subclass, which is named in the text."""
+
+    session = Mine()
+    for copying in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match="Mine cannot be pickled.*belong to one process"):
+            copying(session)
+    shallow = copy.copy(session)
+    assert type(shallow) is Mine and shallow.pool == session.pool
