@@ -26,19 +26,21 @@ class RequestsLike:
 
     name = "requests"
 
-    def __init__(self, bundle: str, connections: int, is_kept: bool = True) -> None:
+    def __init__(
+        self, bundle: str, connections: int, is_kept: bool = True, origins: int = 1
+    ) -> None:
         self.module: Any = importlib.import_module(self.name)
         self.session = self.module.Session()
         self.session.trust_env = False
         self.session.verify = bundle
         if not is_kept:
             self.session.headers["Connection"] = "close"
-        self.prepare(connections)
+        self.prepare(connections, max(origins, connections))
 
-    def prepare(self, connections: int) -> None:
-        """Make room for so many connections and origins."""
+    def prepare(self, connections: int, origins: int) -> None:
+        """Make room for so many connections of each of so many origins."""
         adapter = self.module.adapters.HTTPAdapter(
-            pool_connections=connections, pool_maxsize=connections
+            pool_connections=origins, pool_maxsize=connections
         )
         self.session.mount("https://", adapter)
         self.session.mount("http://", adapter)
@@ -76,8 +78,8 @@ class Pooledhttp(RequestsLike):
 
     name = "pooledhttp"
 
-    def prepare(self, connections: int) -> None:
-        if connections > 256:
+    def prepare(self, connections: int, origins: int) -> None:
+        if origins > 256:
             old, self.session = (
                 self.session,
                 self.module.Session(pool=self.module.PoolConfig(max_idle_total=None)),
@@ -102,10 +104,13 @@ class Urllib3:
 
     name = "urllib3"
 
-    def __init__(self, bundle: str, connections: int, is_kept: bool = True) -> None:
+    def __init__(
+        self, bundle: str, connections: int, is_kept: bool = True, origins: int = 1
+    ) -> None:
         import urllib3
 
-        self.pool = urllib3.PoolManager(connections, maxsize=connections, ca_certs=bundle)
+        pools = max(origins, connections)
+        self.pool = urllib3.PoolManager(pools, maxsize=connections, ca_certs=bundle)
         self.headers = {} if is_kept else {"Connection": "close"}
 
     def get(self, url: str) -> bytes:

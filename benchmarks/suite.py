@@ -87,6 +87,10 @@ class Run:
         """Make the client."""
         return self.peer(self.place.bundle, connections, is_kept)
 
+    def client_of_many(self, origins: int) -> Any:
+        """Make the client, with room for so many origins."""
+        return self.peer(self.place.bundle, 10, origins=origins)
+
     def times(self, number: int) -> int:
         """Return how often something is done."""
         return max(int(number * self.scale), 3)
@@ -162,7 +166,7 @@ def _threads(kind: str) -> Callable[[Run], Result]:
 def _origins(count: int) -> Callable[[Run], Result]:
     def scenario(run: Run) -> Result:
         used = max(int(count * run.scale), 1)
-        client = run.client(max(used, 10))
+        client = run.client_of_many(used)
         urls = [
             run.place.url("plain", host=f"127.0.{number // 250}.{number % 250 + 1}")
             for number in range(used)
