@@ -677,10 +677,11 @@ class HTTPAdapter(BaseAdapter):
         proxy = select_proxy(url, proxies) if proxies else None
         if cert is not None and type(cert) is list:
             cert = tuple(cert)
-        is_usual = url[:7] == "http://" or url[:8] == "https://"
-        end = url.find("/", 8 if is_usual else url.find("//") + 2)  # there may be no path
+        is_plain = url[:5] == "http:"
+        # The path, if there is one, begins at the first slash behind the host.
+        end = url.find("/", 8 if is_plain or url[:6] == "https:" else url.find("//") + 2)
         key = (url if end < 0 else url[:end], verify, cert, proxy)
-        if cert is None and proxy is None and url[:5] == "http:":
+        if is_plain and cert is None and proxy is None:
             files: tuple[object, ...] = ()  # no file has a say in a connection without TLS
         else:
             files = transport.file_states(verify, cert)

@@ -19,7 +19,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from http import cookiejar as cookielib
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from urllib.parse import urljoin, urlparse
 
@@ -600,7 +599,7 @@ class Session(SessionRedirectMixin):
                 verify = bundle_from_environment() or verify
         if merge_setting is _MERGE and proxies == {} and self.proxies == {}:
             return {  # no value of the others is a mapping, which would have to be merged
-                "proxies": OrderedDict(),
+                "proxies": {},
                 "stream": self.stream if stream is None else stream,
                 "verify": self.verify if verify is None else verify,
                 "cert": self.cert if cert is None else cert,
@@ -658,7 +657,12 @@ class Session(SessionRedirectMixin):
         Raises:
             RequestException: The request failed; the class says how.
         """
-        if hooks is None and _PREPARING.are_used_by(self) and _calls_as_defined():
+        if (
+            hooks is None
+            and type(self).prepare_request is _PREPARE_REQUEST
+            and "prepare_request" not in self.__dict__
+            and _calls_as_defined()
+        ):
             prepared = _prepare(
                 self,
                 True,
@@ -952,29 +956,35 @@ def _cookies_for(own: Any, given: Any, url: Any, headers: Any) -> Any:
     return merge_cookies(jar, given)
 
 
-#: Steps of `request` that are not called as long as they are these.
-_PREPARING = Originals(Session, "prepare_request")
+#: What `request` does not call as long as it is this.
+_PREPARE_REQUEST = Session.prepare_request
+_REQUEST = Request.__init__
 
 #: What `prepare_request` calls by the names in this module, which programs may replace.
-_NAMES = itemgetter(
-    "CaseInsensitiveDict",
-    "PreparedRequest",
-    "Request",
-    "default_hooks",
-    "get_netrc_auth",
-    "merge_hooks",
-    "merge_setting",
+_CALLED = (
+    CaseInsensitiveDict,
+    PreparedRequest,
+    Request,
+    default_hooks,
+    get_netrc_auth,
+    merge_hooks,
+    merge_setting,
 )
-_CALLED = _NAMES(globals())
-_REQUEST = Request.__init__
 _MERGE, _DISPATCH = merge_setting, dispatch_hook
 
 
 def _calls_as_defined() -> bool:
     """Whether what is known of a request's preparation holds: nothing of it was replaced."""
-    return (
-        _NAMES(globals()) == _CALLED and Request.__init__ is _REQUEST and is_preparing_as_defined()
+    called = (
+        CaseInsensitiveDict,
+        PreparedRequest,
+        Request,
+        default_hooks,
+        get_netrc_auth,
+        merge_hooks,
+        merge_setting,
     )
+    return called == _CALLED and Request.__init__ is _REQUEST and is_preparing_as_defined()
 
 
 def _leave(response: Response, error: BaseException, stream: bool) -> None:

@@ -78,6 +78,8 @@ _COOKIE_HEADER = get_cookie_header
 #: Fields, in their order, that were found valid; without credentials.
 _valid_fields: set[tuple[tuple[str, Any], ...]] = set()
 _MAX_VALID = 64
+#: Those that were asked for last: most sessions have the same fields in each request.
+_last_valid: dict[str, tuple[str, Any]] = {}
 _CHECK = check_header_validity
 
 
@@ -92,12 +94,15 @@ def copy_of_valid(headers: Any) -> CaseInsensitiveDict[Any] | None:
     """Return a copy of fields that were found valid before; `None` if they are not known."""
     if type(headers) is not CaseInsensitiveDict or check_header_validity is not _CHECK:
         return None
+    global _last_valid
     store = headers._store
-    try:
-        if tuple(store.values()) not in _valid_fields:
-            return None
-    except TypeError:
-        return None  # a value that cannot be hashed is none of a field
+    if store != _last_valid:
+        try:
+            if tuple(store.values()) not in _valid_fields:
+                return None
+        except TypeError:
+            return None  # a value that cannot be hashed is none of a field
+        _last_valid = store.copy()
     twin: CaseInsensitiveDict[Any] = CaseInsensitiveDict.__new__(CaseInsensitiveDict)
     twin._store = store.copy()
     return twin

@@ -21,7 +21,7 @@ class Originals:
         *more: Further names.
     """
 
-    __slots__ = ("_names", "_read", "_values")
+    __slots__ = ("_clean", "_names", "_read", "_values")
 
     def __init__(self, owner: Any, first: str, *more: str) -> None:
         names = (first, *more)
@@ -29,6 +29,9 @@ class Originals:
         self._read = attrgetter(*names)
         #: One value, or a tuple of several.
         self._values: object = self._read(owner)
+        #: The attributes of the last instance that had none of the names. Comparing lists of the
+        #: same strings takes a quarter of the time that looking for each name does.
+        self._clean: list[str] = []
 
     def are_in(self, owner: Any) -> bool:
         """Whether the class or module has the original values; the class may be a subclass."""
@@ -36,7 +39,9 @@ class Originals:
 
     def are_used_by(self, instance: Any) -> bool:
         """Whether an object has none of the names for itself, and its class the original values."""
-        return (
-            instance.__dict__.keys().isdisjoint(self._names)
-            and self._read(type(instance)) == self._values
-        )
+        attributes = [*instance.__dict__]
+        if attributes != self._clean:
+            if not self._names.isdisjoint(attributes):
+                return False
+            self._clean = attributes
+        return self._read(type(instance)) == self._values

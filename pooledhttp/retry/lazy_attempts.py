@@ -23,30 +23,32 @@ if getattr(_IS_RETRY, "__module__", None) != "urllib3.util.retry":
 
 
 class LazyAttempts:
-    """The attempts of one request, for a loop that sends it.
+    """The attempts of one request: the base of what is sent in a loop.
 
-    After a send, `failed` or `refused_status` decides; `wait` comes before the next one.
-
-    Args:
-        policy: Decides. Only one of urllib3's own class is not asked before the first attempt.
-        method: The method of the request.
-        make: Makes the `Attempts` of the request.
+    After `begin_attempts` and a send, `failed` or `refused_status` decides; `wait` comes before the
+    next one.
 
     Attributes:
         policy: The policy in its present state.
+        method: The method of the request.
     """
 
-    __slots__ = ("_current", "_make", "_method", "_rest", "policy")
+    __slots__ = ("_current", "_rest", "method", "policy")
 
+    policy: urllib3.Retry
+    method: str
+    #: The present attempt; `None` is the first one as long as `Attempts` is not needed.
+    _current: Attempt | None
     _rest: Iterator[Attempt]
 
-    def __init__(self, policy: urllib3.Retry, method: str, make: Callable[[], Attempts]) -> None:
-        self.policy = policy
-        self._method = method
-        self._make = make
-        #: The present attempt; `None` is the first one as long as `Attempts` is not needed.
-        self._current: Attempt | None = None
-        if type(policy) is not urllib3.Retry:
+    def make_attempts(self) -> Attempts:
+        """Return the `Attempts` of the request; a subclass knows what they need."""
+        raise NotImplementedError
+
+    def begin_attempts(self) -> None:
+        """Ask the policy for the first attempt, unless it is of urllib3's own class."""
+        self._current = None
+        if type(self.policy) is not urllib3.Retry:
             self._begin()
 
     def failed(self, error: Exception) -> None:
@@ -68,7 +70,7 @@ class LazyAttempts:
             and "is_retry" not in policy.__dict__
         ):
             return False
-        if not policy.is_retry(self._method, status, has_retry_after):
+        if not policy.is_retry(self.method, status, has_retry_after):
             return False
         return self._begin().refused_by_policy(response(), has_retry_after=has_retry_after)
 
@@ -78,6 +80,6 @@ class LazyAttempts:
         self.policy = self._current.policy
 
     def _begin(self) -> Attempt:
-        self._rest = iter(self._make())
+        self._rest = iter(self.make_attempts())
         self._current = next(self._rest)  # waits only for a policy with pauses
         return self._current

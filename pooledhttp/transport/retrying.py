@@ -4,7 +4,7 @@
     while True:
         transport.exchange     one exchange on one leased connection
         -> Arrival             unless the policy refuses its status
-        LazyAttempts           decides about errors and statuses, and waits
+        LazyAttempts           decides about errors and statuses, and waits; `Call` is one
 
 A response is returned with its body unread. There is one exception: if the caller does not stream
 and the policy retries reads, the body is read here, so that a truncated body is tried again too.
@@ -20,7 +20,6 @@ from urllib3.exceptions import HTTPError
 
 from pooledhttp.http1 import RequestMemo, WireRequest, explain_timeout
 from pooledhttp.message import Arrival, without_credentials
-from pooledhttp.records import record
 from pooledhttp.retry import Attempts, LazyAttempts
 from pooledhttp.timing import monotonic
 
@@ -39,11 +38,10 @@ __all__ = ["Call", "Destination", "send"]
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-@record(frozen=False)
-class Call:
-    """One request as a caller wants it sent.
+class Call(LazyAttempts):
+    """One request as a caller wants it sent, and its attempts.
 
-    Attributes:
+    Args:
         method: The method.
         target: A path, or a whole URL over a forward proxy.
         headers: Header fields.
@@ -55,15 +53,75 @@ class Call:
         hooks: Called around each exchange; `None` if there are none.
     """
 
-    method: str
-    target: str
-    headers: Mapping[Any, Any]
-    body: Any
-    policy: Retry
-    plan: TimeoutPlan
-    chunked: bool
-    is_streamed: bool
-    hooks: HookedCall | None = None
+    __slots__ = (
+        *("body", "chunked", "headers", "hooks", "is_streamed", "plan", "target"),
+        *("_destination", "_manager", "_pool_label", "_request"),
+    )
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[Any, Any],
+        body: Any,
+        policy: Retry,
+        plan: TimeoutPlan,
+        chunked: bool,
+        is_streamed: bool,
+        hooks: HookedCall | None = None,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.policy = policy
+        self.plan = plan
+        self.chunked = chunked
+        self.is_streamed = is_streamed
+        self.hooks = hooks
+
+    def begin(
+        self,
+        destination: Destination,
+        manager: TransportManager,
+        request: WireRequest,
+        pool_label: object,
+    ) -> None:
+        """Note what the attempts need; see `send`."""
+        self._destination = destination
+        self._manager = manager
+        self._request = request
+        self._pool_label = pool_label
+        self.begin_attempts()
+
+    def make_attempts(self) -> Attempts:
+        """Return the attempts after the first one, and the limits for them."""
+        destination, manager, request = self._destination, self._manager, self._request
+        return Attempts(
+            self.policy,
+            method=self.method,
+            url=request.url,
+            origin=destination.origin,
+            runtime=manager.runtime,
+            deadline=self.plan.total,
+            pool_label=self._pool_label,
+            budget=manager.budget,
+            pauses=manager.pauses,
+            can_resend=lambda: request.can_be_sent,
+            rewind=request.rewind_body,
+            on_retry=manager.on_retry(destination.origin),
+        )
+
+    def has_read_ahead(self, response: WireResponse) -> bool:
+        """Read a body, but for that of a redirect; `False` if it broke off and is tried again."""
+        if response.head.status in _REDIRECTS:
+            return True
+        try:
+            response.read_ahead()
+        except (HTTPError, OSError) as error:
+            self.failed(explain_timeout(error, self.plan))
+            return False
+        return True
 
 
 class Destination(NamedTuple):
@@ -127,58 +185,22 @@ def send(
     exchange: Any = manager.transport.exchange
     if call.hooks is not None:
         exchange = partial(call.hooks.exchange, exchange, destination.origin, destination.base_url)
-    make = partial(_attempts, call, destination, manager, request, pool_label)
-    attempts = LazyAttempts(policy, call.method, make)
+    call.begin(destination, manager, request, pool_label)
     while True:
         try:
             response = exchange(destination.route, request, plan, replay)
         except (HTTPError, OSError) as error:
-            attempts.failed(explain_timeout(error, plan))
+            call.failed(explain_timeout(error, plan))
         else:
             arrival = Arrival(
-                response, response.head, call.method, call.target, attempts.policy, monotonic()
+                response, response.head, call.method, call.target, call.policy, monotonic()
             )
             has_field = b"retry-after" in response.head.by_name
             has_retry_after = has_field and arrival.has_value("retry-after")
             # Ask the policy before reading: the body of a refused response may be endless.
-            if not attempts.refused_status(arrival.status, has_retry_after, arrival.raw):
-                if not reads_body_here or _has_read_ahead(response, attempts, plan):
+            if not call.refused_status(arrival.status, has_retry_after, arrival.raw):
+                if not reads_body_here or call.has_read_ahead(response):
                     return arrival
         if plan.spent is not None:
             plan.spent.begin("pausing before a retry")
-        attempts.wait()
-
-
-def _has_read_ahead(response: WireResponse, attempts: LazyAttempts, plan: TimeoutPlan) -> bool:
-    """Read a body, but for that of a redirect; `False` if it broke off and is to be tried again."""
-    if response.head.status in _REDIRECTS:
-        return True
-    try:
-        response.read_ahead()
-    except (HTTPError, OSError) as error:
-        attempts.failed(explain_timeout(error, plan))
-        return False
-    return True
-
-
-def _attempts(
-    call: Call,
-    destination: Destination,
-    manager: TransportManager,
-    request: WireRequest,
-    pool_label: object,
-) -> Attempts:
-    return Attempts(
-        call.policy,
-        method=call.method,
-        url=request.url,
-        origin=destination.origin,
-        runtime=manager.runtime,
-        deadline=call.plan.total,
-        pool_label=pool_label,
-        budget=manager.budget,
-        pauses=manager.pauses,
-        can_resend=lambda: request.can_be_sent,
-        rewind=request.rewind_body,
-        on_retry=manager.on_retry(destination.origin),
-    )
+        call.wait()

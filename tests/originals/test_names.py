@@ -42,3 +42,16 @@ def test_a_subclass_an_instance_and_a_patch_are_seen() -> None:
         patch.setattr(Base, "step", lambda self: "patched")
         assert not STEP.are_used_by(Plain())
     assert STEP.are_used_by(Plain())
+
+
+def test_an_instance_that_was_looked_at_before_is_looked_at_again() -> None:
+    """Other attributes that it gets make no difference; one of the names does, until it is gone."""
+    thing, other = Base(), Base()
+    assert STEP.are_used_by(thing) and STEP.are_used_by(other)
+    thing.more = 1  # type: ignore[attr-defined]
+    assert STEP.are_used_by(thing) and STEP.are_used_by(other)
+    thing.step = lambda: "patched"  # type: ignore[method-assign]
+    assert not STEP.are_used_by(thing) and STEP.are_used_by(other)
+    assert not STEP.are_used_by(thing)
+    del thing.step
+    assert STEP.are_used_by(thing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,6 +23,16 @@ class Asking(urllib3.Retry):
         return super().is_retry(method, status_code, has_retry_after)
 
 
+class Sent(LazyAttempts):
+    """A request, as far as its attempts need it."""
+
+    def __init__(self, policy: urllib3.Retry, method: str, make: Callable[[], Attempts]) -> None:
+        self.policy, self.method, self.make = policy, method, make
+
+    def make_attempts(self) -> Attempts:
+        return self.make()
+
+
 class Later(Run):
     """A run whose `Attempts` are there only when they are asked for."""
 
@@ -33,7 +44,8 @@ class Later(Run):
         return self.attempts
 
     def result(self) -> Any:
-        attempts = LazyAttempts(self.attempts.policy, "GET", self.make)
+        attempts = Sent(self.attempts.policy, "GET", self.make)
+        attempts.begin_attempts()
         while True:
             outcome = self.outcomes[self.sent]
             self.sent += 1
