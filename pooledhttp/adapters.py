@@ -741,9 +741,9 @@ class HTTPAdapter(BaseAdapter):
             body,
             self.max_retries,
             plan,
-            chunked=body is not None and "Content-Length" not in headers,
-            is_streamed=stream,
-            hooks=hooked,
+            body is not None and "Content-Length" not in headers,  # in chunks
+            stream,
+            hooked,
         )
         if hooked is None:
             return conn.send(call)

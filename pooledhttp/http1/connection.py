@@ -124,7 +124,7 @@ class Connection(ResponseSide):
         # Nothing is left of the last exchange. What reads the response is made when it is needed.
         self._reader = self._head = self._body = None
         self._has_doubt = self._may_persist = False
-        self.progress.begin(request.url, reused=self.exchanges > 0)
+        self.progress.begin(request.url, self.exchanges > 0)
         self.exchanges += 1
         method = self._method = request.method
         checked, body = request.checked, request.body

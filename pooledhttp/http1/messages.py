@@ -201,7 +201,6 @@ class WireRequest:
     is_body_started: bool = field(default=False, init=False)
     was_replayed: bool = field(default=False, init=False)
 
-    @property
     def is_idempotent(self) -> bool:
         """Whether sending it twice has the effect of sending it once."""
         return self.method in IDEMPOTENT_METHODS or self.has_idempotency_key

@@ -22,10 +22,15 @@ class ExchangeProgress:
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
-        self.begin("", reused=False)
+        self.begin("", False)
 
-    def begin(self, url: str, *, reused: bool) -> None:
-        """Start the next exchange: forget the facts of the last one."""
+    def begin(self, url: str, reused: bool) -> None:
+        """Start the next exchange: forget the facts of the last one.
+
+        Args:
+            url: For error messages.
+            reused: Whether the connection has carried an exchange before.
+        """
         self.url = url
         self.reused = reused
         #: Bytes of the request that were handed to the socket.

@@ -63,11 +63,13 @@ class RequestMemo:
         host: str,
         headers: Mapping[Any, Any],
         body: Any,
-        *,
         chunked: bool,
         url: str,
     ) -> WireRequest:
-        """Do what `build_request` does, which also describes arguments and errors."""
+        """Do what `build_request` does, which also describes arguments and errors.
+
+        Here none is for keywords only: each request calls this, and such a call costs more.
+        """
         if type(headers) is not CaseInsensitiveDict or not (
             body is None or isinstance(body, (bytes, str))
         ):

@@ -121,7 +121,7 @@ class ResponseSide:
             except OSError as error:
                 raise errors.connection_broken(self.progress, error, "head") from error
             if self._reader is None:
-                self._parse_first(data)
+                self._parse_first(data, False)
             else:
                 self._parse_head(data)
             head = self._head
@@ -149,7 +149,7 @@ class ResponseSide:
             return True
         reader = self._reader
         if reader is None:
-            return data is not None and self._parse_first(data, stops_at_interim=stops_at_interim)
+            return data is not None and self._parse_first(data, stops_at_interim)
         if data is not None:
             reader.feed(data)
         head = self._head = reader.next_final(stops_at_interim=stops_at_interim)
@@ -159,7 +159,7 @@ class ResponseSide:
             self._body = ResponseBody(head, reader.rest, self.progress, self._limits)
         return True
 
-    def _parse_first(self, data: bytes, *, stops_at_interim: bool = False) -> bool:
+    def _parse_first(self, data: bytes, stops_at_interim: bool) -> bool:
         """Do what `_parse_head` does, with the first bytes of the response.
 
         If they begin with a head that is known, no parser is needed.

@@ -111,7 +111,7 @@ class Pool(PoolMaintenance[K, R]):
 
     # -- acquiring
 
-    def acquire(self, key: K, deadline: Deadline, *, careful: bool = False) -> Lease[K, R]:
+    def acquire(self, key: K, deadline: Deadline, careful: bool = False) -> Lease[K, R]:
         """Take an idle resource for `key`, or an empty slot for a new one.
 
         Args:

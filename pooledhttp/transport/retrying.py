@@ -175,9 +175,9 @@ def send(
         destination.host,
         call.headers,
         call.body,
-        chunked=call.chunked,
+        call.chunked,
         # without credentials, for messages
-        url=without_credentials(call.target) if destination.is_forwarded else call.target,
+        without_credentials(call.target) if destination.is_forwarded else call.target,
     )
     # Read the body here if a failed read can be retried. In urllib3's `Retry` a count of `None`
     # sets no limit of its own, and `False` equals 0.

@@ -97,10 +97,10 @@ class Transport:
         """
         if plan.spent is not None:
             plan.spent.begin("waiting for a connection")
-        careful = replay != "always" and not request.is_idempotent
+        careful = replay != "always" and not request.is_idempotent()
         started = monotonic() if is_logged() else None
         deadline = plan.total if plan.pool is None else plan.total.sooner(plan.pool)
-        lease = self.pool.acquire(route, deadline, careful=careful)
+        lease = self.pool.acquire(route, deadline, careful)
         try:
             if lease.slot is None or (watch := lease.slot.watch) is None:  # as `in_use`
                 response = self._exchange_on(lease, route, request, plan, replay)
@@ -231,7 +231,7 @@ def _may_replay(connection: Connection, request: WireRequest, replay: Replay) ->
     """
     if not request.can_be_sent:
         return False
-    if not (replay == "always" or request.is_idempotent or not connection.bytes_sent):
+    if not (replay == "always" or request.is_idempotent() or not connection.bytes_sent):
         return False
     try:
         request.rewind_body()
