@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pooledhttp.bulk.backends import Backend, Threads
 from pooledhttp.bulk.choosing import EngineChoice, open_backend
+from pooledhttp.bulk.downloader import Downloader
 from pooledhttp.bulk.downloading import Download, prepare
 from pooledhttp.bulk.engine import Engine, Requester
 from pooledhttp.bulk.failures import FAILURES
@@ -38,7 +39,6 @@ from pooledhttp.bulk.results import (
 )
 from pooledhttp.bulk.retrying import DEFAULT_RETRIES, Again
 from pooledhttp.bulk.sharding import Sharding, ShardSource, shard_of
-from pooledhttp.bulk.transfer import Downloader
 from pooledhttp.bulk.workspace import Options, Workspace
 
 if TYPE_CHECKING:

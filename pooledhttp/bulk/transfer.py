@@ -1,30 +1,30 @@
 """One download in a worker: asks, decides what the response means, receives the body.
 
+What all transfers of a run share is in `downloader`.
+
 What is done with a complete body is in `ending`, and done on the disk's side; see `disk`.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from urllib3.exceptions import ProtocolError
 
 from pooledhttp.bulk.accounts import Account
 from pooledhttp.bulk.asking import PLAIN_FIELDS, asked_for, can_resume, request_fields
-from pooledhttp.bulk.backends import Backend
 from pooledhttp.bulk.bodies import pieces
 from pooledhttp.bulk.body_file import BodyFile
 from pooledhttp.bulk.checks import Checks
-from pooledhttp.bulk.disk import Ended, Steps
+from pooledhttp.bulk.disk import Disk, Steps
 from pooledhttp.bulk.ending import Ending
 from pooledhttp.bulk.engine import Requester
 from pooledhttp.bulk.flow import Flow
 from pooledhttp.bulk.folder import ForeignFile
+from pooledhttp.bulk.halting import Haltable
 from pooledhttp.bulk.names import disposition_name
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.part import Part
@@ -44,7 +44,7 @@ from pooledhttp.bulk.responses import (
 from pooledhttp.bulk.retrying import Again, Tries
 from pooledhttp.bulk.rows import Row, State
 from pooledhttp.bulk.space import Space
-from pooledhttp.bulk.stopping import RunStopped, ends_run
+from pooledhttp.bulk.stopping import ends_run
 from pooledhttp.bulk.workspace import Task
 from pooledhttp.exceptions import (
     InvalidURL,
@@ -54,16 +54,13 @@ from pooledhttp.exceptions import (
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["Downloader", "Follower"]
+__all__ = ["Transfer", "TransferContext"]
 
 #: Shorter bodies are not worth a row that says how to go on with them.
 _RESUMABLE_BYTES = 64 * 1024
 
 #: From here on what is needed to go on with a body is committed without waiting for company.
 _COMMIT_BYTES = 4 * 1024 * 1024
-
-#: Bytes that were not used are saved up for so long.
-_SAVED_SECONDS = 0.25
 
 #: A server that changes its mind about a body this often does not get asked again at once.
 _MAX_RESTARTS = 3
@@ -72,108 +69,26 @@ _MAX_RESTARTS = 3
 _UNNAMED = frozenset({State.PENDING, State.RUNNING, State.FAILED})
 
 
-class Follower(Protocol):
-    """What is told how items have ended on the disk: the engine, as a rule."""
+class TransferContext(Protocol):
+    """What the transfers of a run share; see `Downloader`."""
 
-    def deliver(self, results: Sequence[DownloadResult]) -> None:
-        """Take the results of items for which a worker has returned none."""
-
-    def go_on(self, entry: Entry[Any], perform: Callable[[], DownloadResult | None]) -> None:
-        """Have a worker go on with such an item."""
-
-    def fail(self, error: BaseException) -> None:
-        """End the run."""
-
-
-class Downloader:
-    """Does one task after the other; every worker calls it.
-
-    Args:
-        session: Sends the requests.
-        backend: Where the workers are.
-        workspace: The directory and its journal.
-        timeout: What each request is given as its timeout.
-        again: When to try again.
-    """
-
-    def __init__(
-        self,
-        session: Requester,
-        backend: Backend,
-        workspace: Space,
-        timeout: object,
-        again: Again,
-    ) -> None:
-        self.session = session
-        self.runtime = backend.runtime
-        self.disk = backend.open_disk(workspace.journal.commit)
-        self.disk.on_ended = self._take_ended
-        self._run_blocking = backend.run_blocking
-        self.workspace = workspace
-        self.timeout = timeout
-        self.again = again
-        options = workspace.options
-        limit = options.limit_rate
-        self.allowance = None if limit is None else Allowance(limit, _SAVED_SECONDS)
-        #: Whether there are limits on how bodies come.
-        self.is_watched = not (limit is options.max_size is options.low_speed is None)
-        # Each worker adds to its own number.
-        self._received: dict[object, int] = {}
-        self._follower: Callable[[], Follower | None] = _no_follower
-
-    @property
-    def received_bytes(self) -> int:
-        """Bytes of bodies that were written, those of failed attempts included."""
-        return sum(list(self._received.values()))
+    session: Requester
+    runtime: Haltable
+    disk: Disk
+    workspace: Space
+    #: What each request is given as its timeout.
+    timeout: object
+    again: Again
+    #: The bytes a second of all bodies; None for no limit.
+    allowance: Allowance | None
+    #: Whether there are limits on how bodies come.
+    is_watched: bool
 
     def count(self, size: int) -> None:
         """Count bytes that a worker has received."""
-        me = self.runtime.current()
-        received = self._received
-        received[me] = received.get(me, 0) + size
-
-    def tell(self, follower: Follower) -> None:
-        """Have the ends of items told, so that no worker waits for the disk; it is not kept."""
-        self._follower = weakref.ref(follower)
-
-    def __call__(self, entry: Entry[Task]) -> DownloadResult | None:
-        """Return the task's result, whatever becomes of it; None if the follower is told it.
-
-        Raises:
-            RunStopped: The disk is full, or the journal cannot be written.
-        """
-        transfer = _Transfer(self, entry)
-        if entry.item.job.reads_body:
-            return self._run_blocking(partial(self._run, transfer))
-        return self._run(transfer)
-
-    def _run(self, transfer: _Transfer, error: Exception | None = None) -> DownloadResult | None:
-        try:
-            return transfer.run(error)
-        except OSError as raised:
-            if isinstance(raised, RunStopped) or not ends_run(raised):
-                raise
-            raise RunStopped.of(raised) from raised
-
-    def _take_ended(self, ended: list[Ended]) -> None:
-        """Pass on how transfers have ended on the disk; from any thread."""
-        follower = self._follower()
-        if follower is None:
-            return
-        follower.deliver([each.value for each in ended if each.error is None])
-        for transfer, _, error in ended:
-            if isinstance(error, Exception):
-                follower.go_on(transfer.entry, partial(self._run, transfer, error))
-            elif error is not None:
-                follower.fail(error)
 
 
-def _no_follower() -> Follower | None:
-    """Where nothing was told who follows."""
-    return None
-
-
-class _Transfer:
+class Transfer:
     """The attempts of one task."""
 
     _refusal = ""
@@ -185,12 +100,12 @@ class _Transfer:
     _kept_bytes = 0
     _refused: Response | None = None
 
-    def __init__(self, owner: Downloader, entry: Entry[Task]) -> None:
+    def __init__(self, context: TransferContext, entry: Entry[Task]) -> None:
         task = entry.item
-        workspace = owner.workspace
+        workspace = context.workspace
         self.entry = entry
-        self._owner = owner
-        self._session = owner.session
+        self._context = context
+        self._session = context.session
         self._folder = workspace.folder
         self._parts = workspace.parts
         self._options = workspace.options
@@ -199,12 +114,12 @@ class _Transfer:
         self._row = task.row
         self._task = task
         self._tries = Tries(
-            owner.again,
+            context.again,
             task.job.method,
-            owner.timeout,
-            owner.runtime,
+            context.timeout,
+            context.runtime,
             can_resend=task.job.can_resend,
-            is_resting=partial(owner.session.is_resting, entry.line),
+            is_resting=partial(context.session.is_resting, entry.line),
         )
         self._account = Account(task, entry.index, workspace.folder.path, self._tries)
         self._ending = Ending(workspace, task, self._account, self._checks)
@@ -227,7 +142,7 @@ class _Transfer:
             if self._last_steps is not None:
                 steps, self._last_steps = self._last_steps, None
                 try:
-                    return self._owner.disk.end(steps, self, self._kept_bytes)
+                    return self._context.disk.end(steps, self, self._kept_bytes)
                 except Exception as exc:
                     if _stops_everything(exc):
                         raise
@@ -247,11 +162,11 @@ class _Transfer:
 
     def _try_once(self) -> tuple[DownloadResult | None, Exception | None]:
         """Make an attempt; what it has left to do is in `_last_steps` and `_refused`."""
-        self._owner.runtime.check()
+        self._context.runtime.check()
         try:
             whole = self._whole_part()
             if whole is not None:
-                return self._owner.disk.run(self._ending.complete(whole)), None
+                return self._context.disk.run(self._ending.complete(whole)), None
             return self._attempt(), None
         except Exception as exc:
             if _stops_everything(exc):
@@ -352,7 +267,7 @@ class _Transfer:
     # -- the body
 
     def _append(self, part: Part, response: Response) -> None:
-        body = BodyFile(self._owner.disk, partial(self._folder.append, part), self._checks.digest)
+        body = BodyFile(self._context.disk, partial(self._folder.append, part), self._checks.digest)
         self._receive(part, body, response, self._folder.part_size(part) or 0, coded=True)
 
     def _store(
@@ -369,13 +284,13 @@ class _Transfer:
         total = length if is_coded else None
         self._account.etag = headers.get("ETag")
         self._account.modified = headers.get("Last-Modified")
-        if self._owner.is_watched:
-            Flow(self._options, None, self._owner.runtime).expect(length or 0)
+        if self._context.is_watched:
+            Flow(self._options, None, self._context.runtime).expect(length or 0)
         part = Part(self._row.id, total, mark_of(validator), self._task.replaces)
         self._note_running(part)
         self._parts[self._row.id] = part
         body = BodyFile(
-            self._owner.disk,
+            self._context.disk,
             partial(self._folder.create, part),
             self._checks.begin_digest,
             partial(self._folder.write, part),
@@ -387,48 +302,48 @@ class _Transfer:
         """Take the name that the server gives, unless the list gives one, or there is a file."""
         if name is None or self._job.name is not None or self._row.state not in _UNNAMED:
             return
-        self._row = self._owner.disk.run(self._renamed(name))
+        self._row = self._context.disk.run(self._renamed(name))
         self._account.row = self._ending.row = self._row
 
     def _renamed(self, name: str) -> Steps[Row]:
         yield from ()  # its commit is its own
-        return self._owner.workspace.rename(self._row, name)
+        return self._context.workspace.rename(self._row, name)
 
     def _note_running(self, part: Part) -> None:
         """Have the journal remember with what the part can be continued."""
         is_short = part.total is not None and part.total < _RESUMABLE_BYTES
         if part.mark and not is_short and not self._task.is_conditional:
-            self._owner.workspace.journal.record(self._account.update(State.RUNNING))
+            self._context.workspace.journal.record(self._account.update(State.RUNNING))
 
     def _receive(
         self, part: Part, body: BodyFile, response: Response, here: int, *, coded: bool
     ) -> None:
         """Have the body written as it comes, behind what is here already."""
-        owner = self._owner
+        context = self._context
         flow = None
-        if owner.is_watched:
-            flow = Flow(self._options, owner.allowance, owner.runtime, here)
+        if context.is_watched:
+            flow = Flow(self._options, context.allowance, context.runtime, here)
         is_committed = False
         try:
             for piece in pieces(response, coded=coded):
                 size = len(piece)
                 body.write(piece)
-                owner.count(size)
+                context.count(size)
                 if flow is not None:
                     flow.take(size)
                 if body.size >= _COMMIT_BYTES and not is_committed:
                     is_committed = True
-                    owner.disk.submit(self._commit, 0)
+                    context.disk.submit(self._commit, 0)
             self._kept_bytes = body.seal()
         except BaseException:
             body.seal()
-            owner.disk.run(body.giving_up())
+            context.disk.run(body.giving_up())
             raise
         self._last_steps = self._ending.complete(part, body)
 
     def _commit(self) -> None:
         with suppress(OSError):  # told by the next commit, which every file needs
-            self._owner.workspace.journal.commit()
+            self._context.workspace.journal.commit()
 
 
 def _stops_everything(exc: Exception) -> bool:

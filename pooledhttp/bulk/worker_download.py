@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pooledhttp.bulk.backends import Backend
+from pooledhttp.bulk.downloader import Downloader
 from pooledhttp.bulk.fetching import item_timeout
 from pooledhttp.bulk.folder import RunFolder
 from pooledhttp.bulk.granted import LedElsewhere
@@ -23,7 +24,6 @@ from pooledhttp.bulk.portable import packed_download
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.retrying import Again
 from pooledhttp.bulk.rows import Row, State, Update
-from pooledhttp.bulk.transfer import Downloader
 from pooledhttp.bulk.travel import Downloaded, DownloadItem, Moved, Reply, WorkerMismatch
 from pooledhttp.bulk.worker_engine import WorkerEngine, name_of_process
 from pooledhttp.bulk.workspace import Task

@@ -1,0 +1,130 @@
+"""Has a worker do one transfer after the other, and passes on what became of them.
+
+A transfer that has received its body leaves the rest to the disk. Where the disk does that later,
+the worker goes on with another item, and the follower is told the result.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from pooledhttp.bulk.backends import Backend
+from pooledhttp.bulk.disk import Ended
+from pooledhttp.bulk.engine import Requester
+from pooledhttp.bulk.pacing import Entry
+from pooledhttp.bulk.rates import Allowance
+from pooledhttp.bulk.report import DownloadResult
+from pooledhttp.bulk.retrying import Again
+from pooledhttp.bulk.space import Space
+from pooledhttp.bulk.stopping import RunStopped, ends_run
+from pooledhttp.bulk.transfer import Transfer
+from pooledhttp.bulk.workspace import Task
+
+__all__ = ["Downloader", "Follower"]
+
+#: Bytes that were not used are saved up for so long.
+_SAVED_SECONDS = 0.25
+
+
+class Follower(Protocol):
+    """What is told how items have ended on the disk: the engine, as a rule."""
+
+    def deliver(self, results: Sequence[DownloadResult]) -> None:
+        """Take the results of items for which a worker has returned none."""
+
+    def go_on(self, entry: Entry[Any], perform: Callable[[], DownloadResult | None]) -> None:
+        """Have a worker go on with such an item."""
+
+    def fail(self, error: BaseException) -> None:
+        """End the run."""
+
+
+class Downloader:
+    """Does one task after the other; every worker calls it.
+
+    Args:
+        session: Sends the requests.
+        backend: Where the workers are.
+        workspace: The directory and its journal.
+        timeout: What each request is given as its timeout.
+        again: When to try again.
+    """
+
+    def __init__(
+        self,
+        session: Requester,
+        backend: Backend,
+        workspace: Space,
+        timeout: object,
+        again: Again,
+    ) -> None:
+        self.session = session
+        self.runtime = backend.runtime
+        self.disk = backend.open_disk(workspace.journal.commit)
+        self.disk.on_ended = self._take_ended
+        self._run_blocking = backend.run_blocking
+        self.workspace = workspace
+        self.timeout = timeout
+        self.again = again
+        options = workspace.options
+        limit = options.limit_rate
+        self.allowance = None if limit is None else Allowance(limit, _SAVED_SECONDS)
+        #: Whether there are limits on how bodies come.
+        self.is_watched = not (limit is options.max_size is options.low_speed is None)
+        # Each worker adds to its own number.
+        self._received: dict[object, int] = {}
+        self._follower: Callable[[], Follower | None] = _no_follower
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of bodies that were written, those of failed attempts included."""
+        return sum(list(self._received.values()))
+
+    def count(self, size: int) -> None:
+        """Count bytes that a worker has received."""
+        me = self.runtime.current()
+        received = self._received
+        received[me] = received.get(me, 0) + size
+
+    def tell(self, follower: Follower) -> None:
+        """Have the ends of items told, so that no worker waits for the disk; it is not kept."""
+        self._follower = weakref.ref(follower)
+
+    def __call__(self, entry: Entry[Task]) -> DownloadResult | None:
+        """Return the task's result, whatever becomes of it; None if the follower is told it.
+
+        Raises:
+            RunStopped: The disk is full, or the journal cannot be written.
+        """
+        transfer = Transfer(self, entry)
+        if entry.item.job.reads_body:
+            return self._run_blocking(partial(self._run, transfer))
+        return self._run(transfer)
+
+    def _run(self, transfer: Transfer, error: Exception | None = None) -> DownloadResult | None:
+        try:
+            return transfer.run(error)
+        except OSError as raised:
+            if isinstance(raised, RunStopped) or not ends_run(raised):
+                raise
+            raise RunStopped.of(raised) from raised
+
+    def _take_ended(self, ended: list[Ended]) -> None:
+        """Pass on how transfers have ended on the disk; from any thread."""
+        follower = self._follower()
+        if follower is None:
+            return
+        follower.deliver([each.value for each in ended if each.error is None])
+        for transfer, _, error in ended:
+            if isinstance(error, Exception):
+                follower.go_on(transfer.entry, partial(self._run, transfer, error))
+            elif error is not None:
+                follower.fail(error)
+
+
+def _no_follower() -> Follower | None:
+    """Where nothing was told who follows."""
+    return None
