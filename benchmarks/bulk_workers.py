@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.bulk_download import compile_modules
 from benchmarks.nginx import Place, running_nginx
 
 __all__ = ["main"]
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=1)
     args = parser.parse_args()
+    compile_modules()
     with running_nginx(_HOSTS, _LIMIT) as place:
         chance = random.Random(1)
         each = args.urls // len(_HOSTS)
