@@ -75,12 +75,11 @@ class Account:
         error: Exception | None = None,
     ) -> DownloadResult:
         """Return what the caller is told."""
-        name = self.row.name
-        return DownloadResult(
+        return DownloadResult.in_directory(
+            self._directory,
             self._job.url,
             state,
-            name,
-            None if name is None else self._directory / name,
+            self.row.name,
             is_new,
             self.status,
             problem,

@@ -218,8 +218,7 @@ class Engine(Generic[W, R]):
     @property
     def wants_more(self) -> bool:
         """Whether the input should be read on."""
-        with self._lock:
-            return self._pace.wants_more
+        return self._pace.wants_more  # an item more or less does no harm: no lock
 
     @property
     def has_result(self) -> bool:

@@ -207,11 +207,12 @@ class RunFolder:
 
     def _publish_in(self, fd: int, last: str, part: Part, name: str) -> None:
         """Give a part the last part of its name, in the directory that the name lies in."""
+        own_name = part.file_name
         if part.replaces is not None and self._may_replace(part, name):
-            os.rename(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
+            os.rename(own_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
             return
         try:
-            self._link(part, fd, last)
+            self._link(own_name, fd, last)
         except FileExistsError:
             raise _foreign(name) from None
         except OSError as error:
@@ -219,15 +220,15 @@ class RunFolder:
                 raise
             if self.size_of(name) is not None:
                 raise _foreign(name) from None
-            os.rename(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
+            os.rename(own_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
             return
-        self.remove(part)
+        self.remove_part_file(own_name)
 
     def _may_replace(self, part: Part, name: str) -> bool:
         return part.replaces == -1 or part.replaces == self.size_of(name)
 
-    def _link(self, part: Part, fd: int, last: str) -> None:
-        os.link(part.file_name, last, src_dir_fd=self._parts, dst_dir_fd=fd, follow_symlinks=False)
+    def _link(self, own_name: str, fd: int, last: str) -> None:
+        os.link(own_name, last, src_dir_fd=self._parts, dst_dir_fd=fd, follow_symlinks=False)
 
     # -- parts
 

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.rows import State
@@ -117,8 +117,16 @@ class Result:
         return f"HTTP {self.response.status_code}"
 
 
+class _Located:
+    """Has a directory, in which the path of a file is made when it is asked for."""
+
+    __slots__ = ("_directory",)
+
+    _directory: Path
+
+
 @dataclass(frozen=True, slots=True)
-class DownloadResult:
+class DownloadResult(_Located):
     """How one job of a download ended.
 
     Args:
@@ -159,6 +167,32 @@ class DownloadResult:
     last_modified: str | None = None
     error: Exception | None = field(default=None, repr=False)
     job: Job | None = field(default=None, repr=False)
+
+    @classmethod
+    def in_directory(
+        cls, directory: Path, url: str, state: State, name: str | None, *others: Any
+    ) -> Self:
+        """Return a result whose path is made when it is asked for, since few callers ask.
+
+        Args:
+            directory: The directory of the run.
+            url: Its URL.
+            state: Its state.
+            name: The name of the file.
+            *others: The fields after `path`, in their order.
+        """
+        result = cls(url, state, name, None, *others)
+        if name is not None:
+            object.__setattr__(result, "_directory", directory)
+            object.__delattr__(result, "path")
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "path" or self.name is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        path = self._directory / self.name
+        object.__setattr__(self, "path", path)
+        return path
 
     @property
     def ok(self) -> bool:

@@ -164,10 +164,12 @@ class Transfer:
         """Make an attempt; what it has left to do is in `_last_steps` and `_refused`."""
         self._context.runtime.check()
         try:
-            whole = self._whole_part()
-            if whole is not None:
-                return self._context.disk.run(self._ending.complete(whole)), None
-            return self._attempt(), None
+            part = self._parts.get(self._row.id)
+            if part is None:
+                return self._attempt(None, None), None
+            if self._is_whole(part):
+                return self._context.disk.run(self._ending.complete(part)), None
+            return self._attempt(*self._resumable(part)), None
         except Exception as exc:
             if _stops_everything(exc):
                 raise
@@ -176,9 +178,13 @@ class Transfer:
             self._account.is_sending, self._account.waited = False, 0.0
             self._tries.end(*self._session.leave())
 
-    def _attempt(self) -> DownloadResult | None:
-        """Send the request, and do what its response says; returns the result if that is all."""
-        part, validator = self._resumable()
+    def _attempt(self, part: Part | None, validator: str | None) -> DownloadResult | None:
+        """Send the request, and do what its response says; returns the result if that is all.
+
+        Args:
+            part: The part that is to be continued; None for none.
+            validator: What it is a part of.
+        """
         offset = 0 if part is None else self._folder.part_size(part) or 0
         asked = asked_for(self._task, offset, None if part is None else part.total, validator)
         self._account.is_sending = True
@@ -236,33 +242,26 @@ class Transfer:
 
     # -- parts
 
-    def _resumable(self) -> tuple[Part | None, str | None]:
-        """Return the part that can be continued, with its validator."""
-        part = self._parts.get(self._row.id)
-        if part is None:
-            return None, None
-        for validator in (self._account.etag, self._account.modified):
-            if validator and part.mark == mark_of(validator) and can_resume(self._job):
-                if self._folder.part_size(part):
-                    return part, validator
-        self._ending.drop(part)
+    def _resumable(self, part: Part) -> tuple[Part | None, str | None]:
+        """Return a part if it can be continued, with its validator; else it is removed."""
+        if part.row in self._parts:  # `_is_whole` has not removed it
+            for validator in (self._account.etag, self._account.modified):
+                if validator and part.mark == mark_of(validator) and can_resume(self._job):
+                    if self._folder.part_size(part):
+                        return part, validator
+            self._ending.drop(part)
         return None, None
 
-    def _whole_part(self) -> Part | None:
-        """Return the part if it is complete already: only the end of the work is missing."""
-        part = self._parts.get(self._row.id)
-        if part is None:
-            return None
+    def _is_whole(self, part: Part) -> bool:
+        """Whether a part is complete already: only the end of the work is missing."""
         size = self._folder.part_size(part)
         if self._row.state == State.RECEIVED and not self._tries.ended:
             is_whole = size == self._row.size
         else:
             is_whole = bool(part.mark) and part.total is not None and size == part.total
-        if is_whole:
-            return part
-        if part.total is not None and (size or 0) > part.total:
+        if not is_whole and part.total is not None and (size or 0) > part.total:
             self._ending.drop(part)  # longer than the body: something else has written to it
-        return None
+        return is_whole
 
     # -- the body
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pooledhttp.bulk import Job, Result, Tally
+from pooledhttp.bulk import DownloadResult, Job, Result, State, Tally
 
 
 def response(status: int, reason: str = "") -> Any:
@@ -56,3 +59,23 @@ def test_a_tally_counts_what_passes_by() -> None:
     tally.add(Result("u", error=OSError("x"), attempts=1))
     assert (tally.ok, tally.failed, tally.done, tally.size, tally.attempts) == (1, 2, 3, 6, 4)
     assert tally.problems == {"HTTP 503": 1, "OSError": 1}
+
+
+def test_the_path_of_a_result_is_made_when_it_is_asked_for(tmp_path: Path) -> None:
+    """It is a field like the others to copies, comparisons, pickles and texts."""
+    given = DownloadResult("http://a/b", State.DONE, "b", tmp_path / "b", is_new=True, size=3)
+    others = (True, None, None, None, 0, 0, 0.0, 3)
+
+    def made() -> DownloadResult:
+        return DownloadResult.in_directory(tmp_path, "http://a/b", State.DONE, "b", *others)
+
+    assert made().path == tmp_path / "b"
+    assert made() == given and hash(made()) == hash(given) and repr(made()) == repr(given)
+    assert pickle.loads(pickle.dumps(made())) == given
+    assert copy.copy(made()).path == dataclasses.replace(made(), size=4).path == given.path
+    assert dataclasses.asdict(made()) == dataclasses.asdict(given)
+    assert not hasattr(made(), "paths") and not hasattr(made(), "_other")
+    nameless = DownloadResult.in_directory(tmp_path, "http://a/b", State.FAILED, None)
+    assert nameless.path is None
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made().path = None  # type: ignore[misc]
