@@ -27,6 +27,10 @@ SAID = {
         *("1 fetched, 20 there already, 1 failed", "failures: {'HTTP 404': 1}"),
         "the second 7.txt has a name of its own: True",
     ],
+    "growing_list": [
+        *("20 files", "missing.txt: HTTP 404, 1 attempt", "230 bytes from 1 host"),
+        "a page with 5 pictures",
+    ],
     "mount_adapter": [
         *("hello from memory", "404", "/hello"),
         "longest prefix first: ['memory://', 'https://', 'http://']",
