@@ -22,7 +22,7 @@ import itertools
 import logging
 import types
 import weakref
-from asyncio import get_running_loop
+from asyncio import current_task, get_running_loop
 from collections import deque
 from collections.abc import Callable, Generator
 from math import inf
@@ -73,23 +73,37 @@ class Driven(greenlet):  # type: ignore[misc]  # greenlet has no types
     callback that it adds is called once per wait, with no future in between.
     """
 
-    _asyncio_future_blocking = False
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "alarms",
+        "back",
+        "error",
+        "get_loop",
+        "get_runtime",
+        "loop",
+        "wakeup",
+        "wakeup_context",
+        "woken",
+    )
 
-    # `Driver` sets these. A method that does it would be called for each new greenlet.
+    # `Driver` sets them all. A method that does it would be called for each new greenlet.
+    _asyncio_future_blocking: bool
     loop: asyncio.AbstractEventLoop
     alarms: Alarms
     woken: Woken
     get_runtime: Callable[[], Runtime | None]
+    #: Switches to the greenlet that runs the loop, with what the task is to await.
+    back: Callable[[object], Any]
     #: Returns the loop. A task calls it, and `result`, for each wait, so both are written in C.
     get_loop: Callable[[], asyncio.AbstractEventLoop]
     #: Returns None: the wait itself knows what ended it.
     result = itertools.repeat(None).__next__
 
-    wakeup: Callable[[object], object] | None = None
+    wakeup: Callable[[object], object] | None
     #: Set whenever `wakeup` is; a spare greenlet must not keep the context of its last task.
-    wakeup_context: Any = None
+    wakeup_context: Any
     #: What the function raised, once it has ended.
-    error: BaseException | None = None
+    error: BaseException | None
 
     @property
     def pooledhttp_runtime(self) -> Runtime | None:
@@ -137,7 +151,7 @@ class Driven(greenlet):  # type: ignore[misc]  # greenlet has no types
 
     def park(self) -> None:
         """Wait until woken; raises what the task raises, `CancelledError` for one."""
-        self.parent.switch(self)
+        self.back(self)
 
     def wake(self) -> None:
         """Resume the task now. Only from a callback of the loop, where no task is running."""
@@ -232,13 +246,11 @@ class Driver:
         Raises:
             RuntimeError: The running loop is not the one that used this driver first.
         """
-        loop = get_running_loop()
-        if loop is not self.loop:
-            self.belong_to(loop)
         here = getcurrent()
         spare = self._spare
         driven = spare.pop() if spare else self._new()
-        if driven.parent is not here:
+        # Not `get_running_loop`, which asks the system for the number of the process.
+        if current_task(driven.loop) is None or driven.parent is not here:
             driven = self._brought_here(driven)
         driven.gr_context = here.gr_context  # that of the task
         step = driven.switch(fn, argument)
@@ -278,23 +290,35 @@ class Driver:
         self._spare.clear()
 
     def _new(self) -> Driven:
-        assert self.loop is not None
-        self.thread_id = get_ident()
+        loop = get_running_loop()
+        self.belong_to(loop)
         driven = Driven(_run_one_by_one)
-        driven.loop = self.loop
+        driven._asyncio_future_blocking = False
+        driven.loop = loop
         driven.alarms = self._alarms
         driven.woken = self._woken
         driven.get_loop = self._get_loop
         driven.get_runtime = self._get_runtime
+        driven.back = getcurrent().switch
+        driven.wakeup = driven.wakeup_context = driven.error = None
         driven.switch()  # its first arguments would be kept for as long as it lives
         return driven
 
     def _brought_here(self, driven: Driven) -> Driven:
-        """Return a spare greenlet for the present one, which may be of another thread."""
+        """Return a spare greenlet for the present one, which may be of another thread.
+
+        Raises:
+            RuntimeError: Another loop is running.
+        """
+        loop = get_running_loop()
+        if loop is not self.loop:
+            self._spare.append(driven)
+            self.belong_to(loop)
         if self.thread_id != get_ident():
             self._spare.clear()
             return self._new()
         driven.parent = getcurrent()
+        driven.back = getcurrent().switch
         return driven
 
 
@@ -307,7 +331,7 @@ def _run_one_by_one() -> None:
     """
     done: list[Any] = []
     while True:
-        fn, argument = getcurrent().parent.switch(done)
+        fn, argument = getcurrent().back(done)
         try:
             done = [fn(argument)]
         except BaseException as error:  # of any kind: the task raises it

@@ -232,7 +232,7 @@ class EventedRuntime:
             raise
         if isinstance(awaitable, list):  # what a greenlet switches with at its end
             raise TypeError("a list cannot be awaited")
-        return cast(T, driven.parent.switch(awaitable))
+        return cast(T, driven.back(awaitable))
 
     # -- the Protocol
 
@@ -288,7 +288,7 @@ class EventedRuntime:
             watch.set_timer()
         try:
             while True:
-                driven.parent.switch(driven)  # the line of `park`, without the call
+                driven.back(driven)  # the line of `park`, without the call
                 if watch.is_readable:
                     return True, False
                 if deadline.expired:

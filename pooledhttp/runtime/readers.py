@@ -100,7 +100,7 @@ class EpollReaders:
         watches = self._watches
         for fd, _ in self._epoll.poll(0, MOST_EVENTS):
             watch = watches.get(fd)
-            if watch is None or not watch.is_read_registered:
+            if watch is None:
                 continue  # the code that ran for another socket has removed it
             driven = watch.reader
             if driven is None:

@@ -374,6 +374,27 @@ def test_a_second_loop_is_refused() -> None:
         asyncio.run(main(runtime))
 
 
+def test_a_loop_of_another_thread_is_refused_while_the_first_runs() -> None:
+    """Also in the middle of a step of the first loop, which goes on with its spare greenlets."""
+    runtime = EventedRuntime()
+    errors: list[str] = []
+
+    def other() -> None:
+        with pytest.raises(RuntimeError, match="that is another one") as caught:
+            asyncio.run(runtime.run(runtime.sleep, 0))
+        errors.append(str(caught.value))
+
+    async def main() -> None:
+        await runtime.run(runtime.sleep, 0)
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        await runtime.run(runtime.sleep, 0)
+
+    asyncio.run(main())
+    assert len(errors) == 1
+
+
 def test_a_loop_that_ends_unwinds_its_greenlets() -> None:
     """Code that waits when its coroutine is closed is ended there, and may not wait again."""
     ended: list[str] = []
