@@ -14,6 +14,7 @@ the connection back. An error is raised behind the pieces that came before it.
 
 from __future__ import annotations
 
+import ssl
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -127,6 +128,19 @@ class ResponseBody:
         if self._failure is not None:
             raise copy_without_tracebacks(self._failure)
         return b"" if self.has_ended else None
+
+    def may_end_by(self, error: OSError) -> bool:
+        """Whether an end of TLS without close_notify counts as the end of the body.
+
+        The body may have been cut short. So this is allowed only if the settings say so, and if
+        neither a length nor chunks tell where the body ends.
+        """
+        return (
+            self._limits.allows_tls_truncation
+            and isinstance(error, ssl.SSLEOFError)
+            and self._progress.body_left is None
+            and self._chunks is None
+        )
 
     # ---- what arrives
 

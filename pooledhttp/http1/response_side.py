@@ -10,7 +10,6 @@ h11's and never a plain OSError.
 
 from __future__ import annotations
 
-import ssl
 from collections import deque
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING
@@ -245,7 +244,7 @@ class ResponseSide:
             except TimeoutError as error:
                 raise errors.recv_timeout(self.progress, plan, "body") from error
             except OSError as error:
-                if not self._is_end_of_body(error):
+                if not body.may_end_by(error):
                     raise errors.body_truncated(self.progress, error) from error
                 data = b""
             body.feed(data)
@@ -282,21 +281,6 @@ class ResponseSide:
         if body.has_ended and not body.pieces:
             self._finish(head, body)
         return done
-
-    def _is_end_of_body(self, error: OSError) -> bool:
-        """Tell whether `error`, an end of TLS without close_notify, counts as the end of the body.
-
-        The body may have been cut short. So this is allowed only if the settings say so, and if
-        neither a length nor chunks tell where the body ends.
-        """
-        head = self._head
-        return (
-            self._limits.allows_tls_truncation
-            and isinstance(error, ssl.SSLEOFError)
-            and head is not None
-            and head.body_length is None
-            and not head.is_chunked
-        )
 
     def _finish(self, head: Head, body: ResponseBody) -> None:
         """Become idle again if the connection may carry another exchange.
