@@ -19,6 +19,8 @@ __all__ = ["FacadeCache", "file_states"]
 #: The most facades that one adapter keeps.
 MAX_KEPT = 10_000
 
+_PATH = (str, bytes, os.PathLike)
+
 _NOT_FOUND: tuple[None, tuple[object, ...]] = (None, ())
 
 
@@ -69,7 +71,9 @@ def file_states(verify: Any, cert: Any) -> tuple[object, ...]:
     Returns:
         A state for each file, `None` for one that does not exist.
     """
-    if cert is None and (verify is True or verify is False or verify is None):
-        return ()
+    if cert is None:
+        if verify is True or verify is False or verify is None:
+            return ()
+        return (file_state(verify),) if isinstance(verify, _PATH) else ()
     named = [verify, *(cert[:2] if isinstance(cert, tuple) else (cert,))]
-    return tuple(file_state(one) for one in named if isinstance(one, (str, bytes, os.PathLike)))
+    return tuple([file_state(one) for one in named if isinstance(one, _PATH)])
