@@ -136,8 +136,8 @@ class Stream(ReadSide):
         """
         poll = self._poll
         if poll is None or self.is_closed or self.sock.fileno() != self._descriptor:
-            return self.is_closed or not self._is_quiet()
-        return bool(poll.poll(0))  # the lines of `_is_quiet`, repeated here to save a call
+            return self.is_closed or not self._is_socket_quiet()
+        return bool(poll.poll(0))  # the lines of `_is_socket_quiet`, repeated here to save a call
 
     def remember_session(self) -> None:
         """Keep the TLS session, which shortens the handshake of the next connection.

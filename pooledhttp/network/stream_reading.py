@@ -99,7 +99,7 @@ class ReadSide:
             return self._wait(self.sock, True, False, deadline)[0]
         return bool(poll.poll() if deadline.at == inf else poll_until(poll, deadline))
 
-    def _is_quiet(self) -> bool:
+    def _is_socket_quiet(self) -> bool:
         """Whether nothing at all has arrived on the socket, not even its end."""
         poll = self._poll
         if poll is None:

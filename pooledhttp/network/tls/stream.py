@@ -235,7 +235,7 @@ class TlsStream(SecureStream):
         """
         sock = self.sock
         try:
-            if not (self._may_have_rest and sock.pending()) and super()._is_quiet():
+            if not (self._may_have_rest and sock.pending()) and self._is_socket_quiet():
                 return True
             self._may_have_rest = True
             sock.read(1)
