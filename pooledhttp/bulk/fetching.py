@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pooledhttp.bulk.backends import Backend, Threads
 from pooledhttp.bulk.engine import AnyEngine, Counted, Engine, Requester
@@ -37,8 +36,7 @@ DEFAULT_TIMEOUT = Timeout(connect=10.0, read=60.0, write=60.0)
 _WITHOUT_CONTENT = frozenset({204, 205, 300, 301, 302, 303, 304, 305, 307, 308})
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """A job together with the place its sink has claimed for the body."""
 
     job: Job
@@ -76,9 +74,10 @@ class Exchange:
         while True:
             response: Response | None = None
             error: Exception | None = None
-            saved = Saved(None, 0)
+            target: object = None
+            size = 0
             try:
-                response, saved = self._once(work, tries.timeout())
+                response, target, size = self._once(work, tries.timeout())
             except Exception as exc:  # one job's failure is that job's result
                 error = exc
             finally:
@@ -95,11 +94,12 @@ class Exchange:
                 attempts=tries.sent,
                 elapsed=self._runtime.now() - began,
                 job=work.job,
-                saved=saved.target,
-                size=saved.size,
+                saved=target,
+                size=size,
             )
 
-    def _once(self, work: Work, timeout: object) -> tuple[Response, Saved]:
+    def _once(self, work: Work, timeout: object) -> tuple[Response, object, int]:
+        """Return the response, what a sink has made of its body, and the bytes of that."""
         job = work.job
         stream = work.store is not None
         if job.headers is None and job.is_plain:
@@ -117,8 +117,9 @@ class Exchange:
             )
         try:
             if work.store is not None and _has_content(response):
-                return response, work.store(response)
-            return response, Saved(None, len(response.content or b""))
+                saved = work.store(response)
+                return response, saved.target, saved.size
+            return response, None, len(response.content or b"")
         finally:
             response.close()
 
