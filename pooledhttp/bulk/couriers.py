@@ -129,8 +129,7 @@ class DownloadCourier:
         workspace.parts.pop(row.id, None)
         if home.problem is not None:
             workspace.not_refreshed[row.id] = home.problem
-        path = None if row.name is None else workspace.folder.path / row.name
-        result = result_of(home.outcome, work.job, row.name, path)
+        result = result_of(home.outcome, work.job, row.name, workspace.folder.path)
         if home.part is None or done is None:
             return result
         assert row.name is not None

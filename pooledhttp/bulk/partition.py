@@ -91,8 +91,7 @@ class Spreader:
             if len(self._places) >= _LINES_REMEMBERED:
                 return self._by_hash(line)
             places = self._places[line] = (self._emptiest(()),)
-        self._sizes[line] += 1
-        size = self._sizes[line]
+        size = self._sizes[line] = self._sizes[line] + 1
         wanted = _parts_wanted(size, self._total, self.count, self._limit_at(line))
         while len(places) < wanted:
             places = self._places[line] = (*places, self._emptiest(places))

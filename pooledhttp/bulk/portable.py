@@ -172,9 +172,9 @@ def packed_download(result: DownloadResult) -> Outcome:
     )
 
 
-def result_of(outcome: Outcome, job: Job, name: str | None, path: Path | None) -> DownloadResult:
+def result_of(outcome: Outcome, job: Job, name: str | None, directory: Path) -> DownloadResult:
     """Return the result of a job that has come home."""
-    return DownloadResult(job.url, outcome[0], name, path, *outcome[1:], job)
+    return DownloadResult.in_directory(directory, job.url, outcome[0], name, *outcome[1:], job)
 
 
 def _whole(result: Result) -> Result:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from pooledhttp.bulk.granted import Leg
@@ -92,7 +94,13 @@ class _Positional:
     __slots__: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), tuple([getattr(self, name) for name in self.__slots__])
+        return type(self), _reader_of(self.__slots__)(self)
+
+
+@lru_cache(maxsize=16)
+def _reader_of(names: tuple[str, ...]) -> Callable[[object], tuple[Any, ...]]:
+    """Return what reads all these attributes at once."""
+    return attrgetter(*names)
 
 
 @dataclass(slots=True)
