@@ -19,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from http import cookiejar as cookielib
-from typing import TYPE_CHECKING, Any, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Never, Self, Unpack, overload
 from urllib.parse import urljoin, urlparse
 
 from pooledhttp import adapters as _adapters
@@ -42,6 +42,7 @@ from pooledhttp.client import (
     merge_hooks,
     merge_setting,
     method_after,
+    naming_redirect,
     resolve_location,
     too_many_redirects,
     warn_of_mixed_import,
@@ -103,6 +104,7 @@ from pooledhttp.network import (
     without_bypassed,
 )
 from pooledhttp.originals import Originals
+from pooledhttp.records import unknown_argument
 from pooledhttp.runtime import current_runtime
 from pooledhttp.status_codes import codes
 from pooledhttp.structures import CaseInsensitiveDict
@@ -180,6 +182,9 @@ _NO_HOOKS: dict[str, list[Hook]] = default_hooks()
 #: The classes of a timeout that is handed to the adapter as it is.
 _LIMITS = (type(None), int, float, tuple)
 
+#: The arguments of `Session`.
+_ARGUMENTS = tuple(SessionExtras.__annotations__)
+
 #: The arguments of an adapter that a session has settings for.
 _GIVEN = frozenset({"stream", "timeout", "verify", "cert", "proxies"})
 
@@ -256,16 +261,17 @@ class SessionRedirectMixin:
                 raise too_many_redirects(self.max_redirects, resp)
             req, proxies = self._follow(resp, req, location, call_cookies, proxies)
             req._is_hop = True
-            resp = self.send(
-                req,
-                stream=stream,
-                timeout=timeout,
-                verify=verify,
-                cert=cert,
-                proxies=proxies,
-                allow_redirects=False,
-                **adapter_kwargs,
-            )
+            with naming_redirect(resp):
+                resp = self.send(
+                    req,
+                    stream=stream,
+                    timeout=timeout,
+                    verify=verify,
+                    cert=cert,
+                    proxies=proxies,
+                    allow_redirects=False,
+                    **adapter_kwargs,
+                )
             _store_cookies(self.cookies, req, resp)
             yield resp
 
@@ -489,7 +495,10 @@ class Session(SessionRedirectMixin):
         max_response_fields: int | None = None,
         request_hooks: Iterable[RequestHook] = (),
         parser: ParserChoice = "auto",
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise unknown_argument("Session", unknown, _ARGUMENTS, self.__attrs__)
         if not isinstance(listeners, Iterable):
             raise TypeError(f"listeners must be an iterable of callables, not {listeners!r}")
         self._extras = SessionExtras(

@@ -19,6 +19,7 @@ from pooledhttp.client.redirects import (
     hooks_elsewhere,
     is_other_origin,
     method_after,
+    naming_redirect,
     resolve_location,
     too_many_redirects,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "hooks_elsewhere",
     "is_other_origin",
     "method_after",
+    "naming_redirect",
     "resolve_location",
     "too_many_redirects",
     # settings

@@ -11,13 +11,14 @@ Nothing here sends or reads; `SessionRedirectMixin` does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http.cookiejar import Cookie, CookieJar
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from pooledhttp.auth import AuthBase
-from pooledhttp.exceptions import InvalidURL, TooManyRedirects
+from pooledhttp.exceptions import InvalidSchema, InvalidURL, TooManyRedirects
 from pooledhttp.message import (
     DEFAULT_PORTS,
     canonical_url,
@@ -38,6 +39,7 @@ __all__ = [
     "hooks_elsewhere",
     "is_other_origin",
     "method_after",
+    "naming_redirect",
     "resolve_location",
     "too_many_redirects",
 ]
@@ -194,6 +196,21 @@ def too_many_redirects(most: int, response: Response) -> TooManyRedirects:
         "a loop often has its reason in a cookie that is missing.",
         response=response,
     )
+
+
+@contextmanager
+def naming_redirect(response: Response) -> Iterator[None]:
+    """Say in the error for a URL that no adapter serves which server redirects to it.
+
+    Args:
+        response: The redirect.
+    """
+    try:
+        yield
+    except InvalidSchema as error:
+        if error.request is None:  # otherwise it is that of an adapter
+            error.args = (f"{error}. {_shown(response.url or '')} redirects there.",)
+        raise
 
 
 class CallCookies:

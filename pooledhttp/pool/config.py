@@ -100,7 +100,7 @@ class Limits:
         check_count("min_idle", self.min_idle, 0, unit="resources", allows_none=False)
 
 
-@record
+@record(is_for_users=True)
 class PoolConfig:
     """How many connections a pool may have, and how long it keeps them.
 

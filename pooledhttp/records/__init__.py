@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from pooledhttp.records.definition import field, record, replace
+from pooledhttp.records.spelling import unknown_argument
 
-__all__ = ["field", "record", "replace"]
+__all__ = ["field", "record", "replace", "unknown_argument"]

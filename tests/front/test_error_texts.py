@@ -199,3 +199,29 @@ def test_settings_that_cannot_be_used(settings: Any, kind: type[Exception], said
     """Which argument, or which variable, to look at."""
     with pytest.raises(kind, match=re.escape(said)):
         pooledhttp.get("https://127.0.0.1:1/", **settings)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: pooledhttp.Session(timout=3), "'timout'. Did you mean 'timeout'?"),
+        (lambda: pooledhttp.Session(max_retries=3), "'max_retries'. Did you mean 'retries'?"),
+        (lambda: pooledhttp.Session(headers={}), "Set the attribute 'headers' of the new object"),
+        (lambda: pooledhttp.Session(xyz=1), "Session() got an unexpected keyword argument 'xyz'"),
+        (lambda: pooledhttp.PoolConfig(max_per_hosts=3), "Did you mean 'max_per_host'?"),
+    ],
+    ids=range(5),
+)
+def test_a_misspelt_argument(make: Any, said: str) -> None:
+    """The one that was meant, if one is near."""
+    with pytest.raises(TypeError, match=re.escape(said)):
+        make()
+
+
+def test_a_redirect_to_a_scheme_without_an_adapter() -> None:
+    """Which server redirects there, without the password in its URL."""
+    with ScriptedServer(once(respond(b"", {"Location": "ftp://h/x"}, status=302))) as server:
+        url = server.url().replace("://", "://me:secret@")
+        text = failure(lambda: pooledhttp.get(url))
+    assert "No connection adapters were found for 'ftp://h/x'" in text
+    assert text.endswith(f" {server.url('').rstrip('/')} redirects there.") and "secret" not in text
