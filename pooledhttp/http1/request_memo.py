@@ -88,7 +88,7 @@ class RequestMemo:
                 kept = self._heads.get(key)
                 if kept is not None and not is_secret:
                     self._last = key, kept
-        except (TypeError, ValueError):  # a value that has no hash, or compares with none
+        except (TypeError, ValueError, BytesWarning):  # a value without a hash or a comparison
             return build_request(method, target, host, headers, body, chunked=chunked, url=url)
         last_target, plain = self._last_target
         if target != last_target:

@@ -81,6 +81,33 @@ def test_a_shared_memo_changes_no_byte(fields: Fields, how: dict[str, Any]) -> N
     assert [sent(shared, fields, **how) for _ in range(3)] == [fresh] * 3
 
 
+class Refuses:
+    """A value that cannot be compared with others; its text is sent."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self._error = error
+
+    def __eq__(self, other: object) -> bool:
+        if other == SKIP_HEADER:
+            return False
+        raise self._error
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __str__(self) -> str:
+        return "text"
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, BytesWarning])
+def test_a_value_that_cannot_be_compared_is_sent(error: type[Exception]) -> None:
+    """Each request is compared with the last one. BytesWarning is what `python -bb` raises."""
+    memo = RequestMemo()
+    for _ in range(2):
+        sent(memo, {**BASE, "X": "text"})
+    assert sent(memo, {**BASE, "X": Refuses(error)}) == sent(RequestMemo(), {**BASE, "X": "text"})
+
+
 def test_a_second_request_with_the_same_fields_is_not_checked_again() -> None:
     """Target and body may differ; the checked fields are shared."""
     memo = RequestMemo()
