@@ -78,12 +78,15 @@ class HeadMemo:
 
     Args:
         library: Tells whether its parser is still the original.
+        limits: Those of the parser.
     """
 
-    __slots__ = ("_heads", "_last", "_library", "_samples", "_seen_once")
+    __slots__ = ("_heads", "_last", "_library", "_most_bytes", "_samples", "_seen_once")
 
-    def __init__(self, library: ParserLibrary) -> None:
+    def __init__(self, library: ParserLibrary, limits: ResponseLimits) -> None:
         self._library = library
+        #: Larger heads are not made from others: whether they are refused is for the parser to say.
+        self._most_bytes = limits.head_bytes - len(HEAD_END)
         self._heads: dict[_Key, Head] = {}
         #: The one found last: most heads are like the one before, and comparing costs no hash.
         self._last: tuple[_Key, Head] | tuple[None, None] = (None, None)
@@ -120,6 +123,8 @@ class HeadMemo:
         Many heads never do: each file has its own length and ETag.
         """
         start, method, most = key
+        if len(start) > self._most_bytes:
+            return None
         lines = start.split(b"\r\n")
         sample = self._samples.get((lines[0], len(lines), method, most))
         head = None if sample is None else sample.with_values_of(lines)
@@ -249,5 +254,5 @@ class HeadMemos:
         if memo is None:
             if len(self._memos) >= MOST_MEMOS:
                 self._memos.clear()
-            memo = self._memos[key] = HeadMemo(library)
+            memo = self._memos[key] = HeadMemo(library, limits)
         return memo

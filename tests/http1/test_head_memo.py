@@ -150,6 +150,25 @@ def test_limits_count(monkeypatch: pytest.MonkeyPatch) -> None:
         read(memos, OK)
 
 
+@pytest.mark.parametrize("extra", [0, 1, 600])
+def test_a_value_that_exceeds_the_limit_of_the_head_is_refused(extra: int) -> None:
+    """Also where the head is otherwise like one that was read before."""
+    limits = ResponseLimits(head_bytes=600)
+    memos, shorter = HeadMemos(), OK.replace(b"Server: s", b"Server: t")
+    padding = 600 - len(OK.removesuffix(b"hello")) + 1 + extra
+    longer = OK.replace(b"Server: s", b"Server: " + b"s" * padding)
+    for data in (OK, shorter):
+        assert read(memos, data, limits=limits)[1] == b"hello"
+    results = []
+    for each in (memos, HeadMemos()):
+        try:
+            results.append(read(each, longer, limits=limits)[1])
+        except HTTPError as error:
+            results.append(type(error).__name__.encode())
+    assert results == [results[1]] * 2
+    assert (results[0] == b"hello") is (extra == 0)
+
+
 def test_a_replaced_parser_reads_each_head(
     each_parser: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
