@@ -20,8 +20,8 @@ gives names, `leftovers.py` ends what earlier runs began), `downloader.py` (what
 `tail.py`) and `folder.py` (every file that is touched). `run.py` reads what a directory remembers.
 
 Over an executor `dispatch.py` is the engine: `partition.py` says which worker has which host,
-`executors.py` what a worker is, `travel.py` what goes there and comes home, `couriers.py` what the
-caller's process does about it. `worker.py` has an engine of the usual kind in each worker.
+`executors.py` what a worker is, `payloads.py` what goes there and comes home, `item_handlers.py`
+what the caller's process does about it. `worker.py` has an engine of the usual kind in each worker.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ from pooledhttp.bulk.stopping import RunStopped
 from pooledhttp.loading import load_when_used as _load_when_used
 
 if TYPE_CHECKING:
+    from pooledhttp.bulk.payloads import WorkerLost, WorkerMismatch
     from pooledhttp.bulk.processes import Workers
-    from pooledhttp.bulk.travel import WorkerLost, WorkerMismatch
 
 __all__ = [
     # into memory
@@ -106,5 +106,5 @@ __all__ = [
 ]
 
 __getattr__ = _load_when_used(
-    globals(), {"processes": ("Workers",), "travel": ("WorkerLost", "WorkerMismatch")}
+    globals(), {"processes": ("Workers",), "payloads": ("WorkerLost", "WorkerMismatch")}
 )

@@ -18,7 +18,7 @@ from uuid import uuid4
 from pooledhttp.__version__ import __version__
 from pooledhttp.bulk import worker
 from pooledhttp.bulk.lanes import AnyFuture, loads_call
-from pooledhttp.bulk.travel import Call, WorkerLost, WorkerMismatch
+from pooledhttp.bulk.payloads import Call, WorkerLost, WorkerMismatch
 
 __all__ = ["DaskLanes", "DaskOrder"]
 

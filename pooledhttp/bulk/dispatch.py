@@ -29,7 +29,7 @@ from pooledhttp.bulk.orders import Orders
 from pooledhttp.bulk.pacing import HostCounts
 from pooledhttp.bulk.packing import Packer
 from pooledhttp.bulk.partition import Spreader
-from pooledhttp.bulk.travel import Courier, Reply, WorkerLost
+from pooledhttp.bulk.payloads import ItemHandler, Reply, WorkerLost
 from pooledhttp.bulk.urls import origin_of
 from pooledhttp.pool import PoolStats
 from pooledhttp.runtime import default_runtime
@@ -62,7 +62,7 @@ class Dispatcher(Generic[W, R]):
         lanes: Where orders are done.
         count: How many lanes are used.
         settings: The pickled settings of the run.
-        courier: Packs and unpacks.
+        handler: Packs and unpacks.
         limits: Over all lanes.
         ordered: Whether results are taken in the order of the input.
         most_bytes: Bytes of results on their way, or here and not taken.
@@ -78,7 +78,7 @@ class Dispatcher(Generic[W, R]):
         lanes: Lanes,
         count: int,
         settings: bytes,
-        courier: Courier[W, R],
+        handler: ItemHandler[W, R],
         limits: Limits,
         *,
         ordered: bool = False,
@@ -87,7 +87,7 @@ class Dispatcher(Generic[W, R]):
         run: str,
     ) -> None:
         self._lanes = lanes
-        self._courier = courier
+        self._handler = handler
         self._ordered = ordered
         self._batch = batches.jobs
         self._window = _WINDOW_PER_LANE * batches.jobs * count
@@ -99,7 +99,7 @@ class Dispatcher(Generic[W, R]):
         self._grants = Grants(limits, spreader, self._runtime.now)
         self._orders = Orders(lanes, count, run, settings, batches.seconds)
         self._outcomes: Outcomes[R] = Outcomes(ordered=ordered)
-        self._packer = Packer(courier, lanes, self._backlog, self._grants, self._outcomes)
+        self._packer = Packer(handler, lanes, self._backlog, self._grants, self._outcomes)
         self._counts = WorkerCounts()
         self._error: BaseException | None = None
         self._is_stopped = False
@@ -135,7 +135,7 @@ class Dispatcher(Generic[W, R]):
 
     def submit(self, index: int, line: str, work: W) -> None:
         """Queue an item, and send what should not wait."""
-        lane = self._backlog.put(Item(index, line, work, self._courier.job_of(work)))
+        lane = self._backlog.put(Item(index, line, work, self._handler.job_of(work)))
         if self._orders.has_reply:
             self._receive()
         if self._orders.is_out(lane.number):
@@ -204,7 +204,7 @@ class Dispatcher(Generic[W, R]):
         self._is_stopped = True
         self._runtime.halt()
         try:
-            self._courier.end()
+            self._handler.end()
             self._orders.end(self._receive)
             self._orders.close_engines()
         finally:
@@ -285,11 +285,11 @@ class Dispatcher(Generic[W, R]):
     def _take_in(self, lane: LaneItems[W], reply: Reply) -> None:
         done = {index: lane.out[index] for index in reply.results if index in lane.out}
         works = {index: item.work for index, item in done.items()}
-        for result, size in self._courier.unpack(reply, works):
+        for result, size in self._handler.unpack(reply, works):
             del lane.out[result.index]
             attempts = done[result.index].attempts
             if attempts:
-                result = self._courier.with_attempts(result, attempts)
+                result = self._handler.with_attempts(result, attempts)
             self._outcomes.put(result, size)
         back = [lane.out.pop(index) for index in reply.not_begun if index in lane.out]
         self._backlog.put_back(lane, back)
@@ -336,7 +336,7 @@ class Dispatcher(Generic[W, R]):
                 self._fail(item, f"{item.lost} workers have died with it")
             else:
                 again.append(item)
-        works = self._courier.again([item.work for item in again], is_gone=self._lanes.is_local)
+        works = self._handler.again([item.work for item in again], is_gone=self._lanes.is_local)
         for item, work in zip(again, works, strict=True):
             item.work = work
             self._backlog.put_lost(lane, item)
@@ -344,4 +344,4 @@ class Dispatcher(Generic[W, R]):
 
     def _fail(self, item: Item[W], reason: str) -> None:
         error = WorkerLost(f"the worker that had this job has died: {reason}")
-        self._outcomes.put(self._courier.failed(item.index, item.work, error, item.attempts))
+        self._outcomes.put(self._handler.failed(item.index, item.work, error, item.attempts))

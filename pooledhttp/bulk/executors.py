@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pooledhttp.bulk import worker
 from pooledhttp.bulk.lanes import Lanes, loads_call
-from pooledhttp.bulk.travel import Call, WorkerLost
+from pooledhttp.bulk.payloads import Call, WorkerLost
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

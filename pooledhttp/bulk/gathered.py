@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from pooledhttp.bulk.engine import Indexed
-from pooledhttp.bulk.travel import Reply
+from pooledhttp.bulk.payloads import Reply
 from pooledhttp.pool import PoolStats, merge_stats
 
 __all__ = ["Outcomes", "WorkerCounts"]

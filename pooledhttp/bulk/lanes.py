@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from pooledhttp.bulk.travel import Call
+from pooledhttp.bulk.payloads import Call
 
 __all__ = ["AnyFuture", "Lanes", "end_process", "loads_call"]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pooledhttp.__version__ import __version__
 from pooledhttp.bulk import worker
 from pooledhttp.bulk.lanes import AnyFuture, Lanes
-from pooledhttp.bulk.travel import Call, Reply, WorkerLost, WorkerMismatch
+from pooledhttp.bulk.payloads import Call, Reply, WorkerLost, WorkerMismatch
 from pooledhttp.runtime import Waiter, default_runtime
 from pooledhttp.timing import Deadline
 

@@ -9,8 +9,8 @@ from pooledhttp.bulk.engine import Indexed
 from pooledhttp.bulk.gathered import Outcomes
 from pooledhttp.bulk.grants import Grants
 from pooledhttp.bulk.lanes import Lanes
-from pooledhttp.bulk.portable import why_job_cannot_travel
-from pooledhttp.bulk.travel import Courier, Order
+from pooledhttp.bulk.payloads import ItemHandler, Order
+from pooledhttp.bulk.portable import why_job_cannot_be_sent
 
 __all__ = ["Packer"]
 
@@ -22,7 +22,7 @@ class Packer(Generic[W, R]):
     """Takes items of a lane and packs them.
 
     Args:
-        courier: Packs one item.
+        handler: Packs one item.
         lanes: How values are pickled for workers.
         backlog: What is to be done.
         grants: The places at hosts.
@@ -31,13 +31,13 @@ class Packer(Generic[W, R]):
 
     def __init__(
         self,
-        courier: Courier[W, R],
+        handler: ItemHandler[W, R],
         lanes: Lanes,
         backlog: Backlog[W],
         grants: Grants,
         outcomes: Outcomes[R],
     ) -> None:
-        self._courier = courier
+        self._handler = handler
         self._lanes = lanes
         self._backlog = backlog
         self._grants = grants
@@ -61,7 +61,7 @@ class Packer(Generic[W, R]):
         while items or lane.out:
             places = grants.of(number)
             packed = [
-                self._courier.pack(item.index, item.line, item.work, item.leg) for item in items
+                self._handler.pack(item.index, item.line, item.work, item.leg) for item in items
             ]
             order = Order(packed, places, grants.rates(places), seconds, budget, self._lanes.keeps)
             try:
@@ -79,8 +79,8 @@ class Packer(Generic[W, R]):
             try:
                 self._lanes.dumps(each)
             except Exception:  # whatever its pickling raises
-                error = why_job_cannot_travel(item.job, self._lanes.dumps)
-                self._outcomes.put(self._courier.failed(item.index, item.work, error, 0))
+                error = why_job_cannot_be_sent(item.job, self._lanes.dumps)
+                self._outcomes.put(self._handler.failed(item.index, item.work, error, 0))
             else:
                 kept.append(item)
         if len(kept) == len(items):

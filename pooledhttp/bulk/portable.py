@@ -30,7 +30,7 @@ __all__ = [
     "packed_download",
     "packed_result",
     "result_of",
-    "why_job_cannot_travel",
+    "why_job_cannot_be_sent",
     "why_not",
 ]
 
@@ -109,7 +109,7 @@ def pack_job(job: Job) -> Job:
     return replace(job, sink=None, key=None)
 
 
-def why_job_cannot_travel(job: Job, dumps: Dumps) -> TypeError:
+def why_job_cannot_be_sent(job: Job, dumps: Dumps) -> TypeError:
     """Return the error that says which attribute of a job cannot go to a worker."""
     for name in ("data", "json", "params", "headers", "accept", "url"):
         reason = why_not(getattr(job, name), dumps)

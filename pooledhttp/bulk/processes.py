@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from pooledhttp.bulk import worker
 from pooledhttp.bulk.lanes import end_process, loads_call
-from pooledhttp.bulk.travel import Call, WorkerLost
+from pooledhttp.bulk.payloads import Call, WorkerLost
 
 __all__ = ["Workers"]
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pooledhttp.bulk.couriers import DownloadCourier, FetchCourier
 from pooledhttp.bulk.dispatch import Dispatcher
 from pooledhttp.bulk.downloading import Download, prepare
 from pooledhttp.bulk.executors import open_lanes
@@ -17,15 +16,16 @@ from pooledhttp.bulk.folder import lease_path
 from pooledhttp.bulk.formats import Item
 from pooledhttp.bulk.grants import Limits
 from pooledhttp.bulk.inputs import items_of
+from pooledhttp.bulk.item_handlers import DownloadHandler, FetchHandler
 from pooledhttp.bulk.jobs import Job, Sink
 from pooledhttp.bulk.lanes import Lanes
 from pooledhttp.bulk.options import MOST_BYTES, Batches, Options
 from pooledhttp.bulk.own_session import has_proxy
+from pooledhttp.bulk.payloads import RunSettings
 from pooledhttp.bulk.portable import check_session, why_not
 from pooledhttp.bulk.report import DownloadResult, Result
 from pooledhttp.bulk.results import make_pace
 from pooledhttp.bulk.sharding import Sharding
-from pooledhttp.bulk.travel import RunSettings
 from pooledhttp.bulk.workspace import Task, Workspace
 from pooledhttp.runtime import default_runtime
 
@@ -122,7 +122,7 @@ def spread_fetch(
         plan.lanes,
         plan.count,
         plan.packed(),
-        FetchCourier(),
+        FetchHandler(),
         plan.limits,
         ordered=ordered,
         most_bytes=most_bytes,
@@ -164,7 +164,7 @@ def spread_download(
             listed = prepare(workspace, failures, source)
             place = os.path.abspath(directory)
             lease = lease_path(place, run, options.shard)
-            courier = DownloadCourier(workspace, lease)
+            handler = DownloadHandler(workspace, lease)
         except BaseException:
             workspace.folder.give_up_reserve()
             workspace.close()
@@ -183,7 +183,7 @@ def spread_download(
         plan.lanes,
         plan.count,
         plan.packed(directory=place, lease=lease, options=shared),
-        courier,
+        handler,
         limits,
         ordered=ordered,
         most_bytes=MOST_BYTES,

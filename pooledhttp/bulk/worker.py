@@ -17,8 +17,8 @@ from collections import deque
 from functools import partial
 
 from pooledhttp.__version__ import __version__
+from pooledhttp.bulk.payloads import Order, Reply, RunSettings, WorkerMismatch
 from pooledhttp.bulk.portable import dumps_portably
-from pooledhttp.bulk.travel import Order, Reply, RunSettings, WorkerMismatch
 from pooledhttp.bulk.worker_download import DownloadEngine
 from pooledhttp.bulk.worker_engine import FetchEngine, WorkerEngine, name_of_process
 

@@ -20,11 +20,11 @@ from pooledhttp.bulk.options import Options
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.partition import Shard
+from pooledhttp.bulk.payloads import Downloaded, DownloadItem, Moved, Reply, WorkerMismatch
 from pooledhttp.bulk.portable import packed_download
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.retrying import Again
 from pooledhttp.bulk.rows import Row, State, Update
-from pooledhttp.bulk.travel import Downloaded, DownloadItem, Moved, Reply, WorkerMismatch
 from pooledhttp.bulk.worker_engine import WorkerEngine, name_of_process
 from pooledhttp.bulk.workspace import Task
 

@@ -24,12 +24,12 @@ from pooledhttp.bulk.fetching import Exchange, Work, item_timeout
 from pooledhttp.bulk.granted import GrantedPlaces, GrantedSession, LedElsewhere
 from pooledhttp.bulk.halting import Halted
 from pooledhttp.bulk.pacing import Entry
+from pooledhttp.bulk.payloads import FetchItem, Moved, Order, Reply, RunSettings
 from pooledhttp.bulk.portable import packed_result
 from pooledhttp.bulk.rates import Rates
 from pooledhttp.bulk.report import Result
 from pooledhttp.bulk.results import follow_limits, make_pace
 from pooledhttp.bulk.retrying import Again
-from pooledhttp.bulk.travel import FetchItem, Moved, Order, Reply, RunSettings
 from pooledhttp.pool import PoolStats
 from pooledhttp.runtime import default_runtime
 from pooledhttp.timing import Deadline

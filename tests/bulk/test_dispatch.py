@@ -15,7 +15,7 @@ from pooledhttp.bulk.granted import Leg
 from pooledhttp.bulk.grants import Limits
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.options import Batches
-from pooledhttp.bulk.travel import Call, Moved, Order, Reply
+from pooledhttp.bulk.payloads import Call, Moved, Order, Reply
 
 
 class Died(Exception):
@@ -112,7 +112,7 @@ class Done:
     attempts: int = 0
 
 
-class Courier:
+class ItemHandler:
     def __init__(self) -> None:
         self.ended = 0
 
@@ -145,7 +145,7 @@ def make(
         lanes,
         lanes.count,
         b"",
-        Courier(),
+        ItemHandler(),
         limits or Limits(8, None),
         most_bytes=settings.pop("most_bytes", 1000),
         batches=Batches(batch),

@@ -401,6 +401,6 @@ def test_a_script_without_a_main_guard_is_told_of_it(tmp_path: Path) -> None:
 
 def test_a_call_is_made_when_it_is_unpickled() -> None:
     """So an executor needs no function of ours."""
-    from pooledhttp.bulk.travel import Call
+    from pooledhttp.bulk.payloads import Call
 
     assert pickle.loads(pickle.dumps(Call(max, 1, 2))) == 2

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Call",
-    "Courier",
+    "ItemHandler",
     "DownloadItem",
     "Downloaded",
     "FetchItem",
@@ -203,7 +203,7 @@ class Reply:
     is_halted: bool = False
 
 
-class Courier(Protocol[W, R]):
+class ItemHandler(Protocol[W, R]):
     """What differs between `fetch` and `download`."""
 
     def job_of(self, work: W) -> Job:

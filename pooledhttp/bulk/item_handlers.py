@@ -17,17 +17,17 @@ from pooledhttp.bulk.fetching import Work
 from pooledhttp.bulk.folder import ForeignFile
 from pooledhttp.bulk.granted import Leg
 from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.payloads import Downloaded, DownloadItem, FetchItem, Reply
 from pooledhttp.bulk.portable import pack_job, result_of
 from pooledhttp.bulk.report import DownloadResult, Result, error_text
 from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.stopping import RunStopped, ends_run
-from pooledhttp.bulk.travel import Downloaded, DownloadItem, FetchItem, Reply
 from pooledhttp.bulk.workspace import Task, Workspace, failed
 
-__all__ = ["DownloadCourier", "FetchCourier"]
+__all__ = ["DownloadHandler", "FetchHandler"]
 
 
-class FetchCourier:
+class FetchHandler:
     """The jobs of a `fetch`."""
 
     def job_of(self, work: Work) -> Job:
@@ -63,7 +63,7 @@ class FetchCourier:
         """Do nothing: workers share no files."""
 
 
-class DownloadCourier:
+class DownloadHandler:
     """The jobs of a `download`.
 
     Args:
