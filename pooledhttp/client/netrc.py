@@ -103,16 +103,19 @@ def _netrc_path() -> str | None:
         paths = _remembered_in_home(variables[b"HOME"])
     else:
         named = os.environ.get("NETRC")
-        paths = _in_home(None) if named is None else (os.path.expanduser(named),)
+        paths = _in_home(None) if named is None else (os.fsencode(os.path.expanduser(named)),)
     # Not `os.path.exists`, which raises and catches an exception for each file that is absent.
     if not any(map(os.access, paths, _EXISTS)):
         return None
-    return next((path for path in paths if os.access(path, os.F_OK)), None)
+    return next((os.fsdecode(path) for path in paths if os.access(path, os.F_OK)), None)
 
 
-def _in_home(home: bytes | None) -> tuple[str, ...]:
-    """Return the candidates in the home directory, which `expanduser` finds by itself."""
-    return tuple(os.path.expanduser(f"~/{name}") for name in NETRC_FILES)
+def _in_home(home: bytes | None) -> tuple[bytes, ...]:
+    """Return the candidates in the home directory, which `expanduser` finds by itself.
+
+    As bytes, so that no request has to encode them.
+    """
+    return tuple(os.fsencode(os.path.expanduser(f"~/{name}")) for name in NETRC_FILES)
 
 
 _remembered_in_home = lru_cache(maxsize=8)(_in_home)

@@ -239,11 +239,11 @@ def _may_name_proxies() -> bool:
     names = raw_variables()  # as the platform has them: bytes, where it counts
     if names is None or getproxies is not getproxies_environment:
         return True
-    where, last = _without_proxies
+    where, known = _without_proxies
     try:
-        if names is where and last is next(reversed(names), None):
-            return False
         last = next(reversed(names), None)
+        if names is where and last is known:
+            return False
         if b"_proxy" in b" ".join(names).lower():
             return True
     except (TypeError, RuntimeError):  # Windows; or a variable was set by another thread just now
