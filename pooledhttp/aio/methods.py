@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
     from typing import TypeAlias
 
     from pooledhttp.aio.arguments import (
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     )
     from pooledhttp.aio.response import AsyncResponse
     from pooledhttp.message import JsonInput, ParamsInput, Response, UrlInput
+    from pooledhttp.runtime import EventedRuntime
 
     #: The arguments of `request`: method, URL, `params`, `stream`, and the others by name.
     Call: TypeAlias = tuple[str | bytes, UrlInput, ParamsInput, bool | None, Any]
@@ -29,7 +29,9 @@ __all__ = ["RequestMethods"]
 
 
 class RequestMethods:
-    """`request`, and one method per HTTP method, for a class with `_respond_to`."""
+    """`request`, and one method per HTTP method, for a class with `_request`."""
+
+    _runtime: EventedRuntime
 
     @overload
     async def request(
@@ -72,10 +74,10 @@ class RequestMethods:
             RuntimeError: Another event loop has used this session.
         """
         params = kwargs.pop("params", None)
-        return await self._respond_to((method, url, params, stream, kwargs))
+        return await self._runtime.in_greenlet(self._request, (method, url, params, stream, kwargs))
 
-    def _respond_to(self, call: Call) -> Awaitable[Response]:
-        """Do what `request` does."""
+    def _request(self, call: Call) -> Response:
+        """Do what `request` does, in a greenlet."""
         raise NotImplementedError
 
     @overload
@@ -107,7 +109,9 @@ class RequestMethods:
         """Send a GET; arguments as for `request`."""
         if type(self).request is _REQUEST and "request" not in self.__dict__:
             # As `request` does, with one coroutine less to go through at each wait.
-            return await self._respond_to(("GET", url, params, stream, kwargs))
+            return await self._runtime.in_greenlet(
+                self._request, ("GET", url, params, stream, kwargs)
+            )
         return await self.request("GET", url, params=params, stream=stream, **kwargs)
 
     @overload

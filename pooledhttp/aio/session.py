@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -228,9 +228,6 @@ class AsyncSession(RequestMethods):
         request, stream, kwargs = call
         return self._result(self._session.send(request, **kwargs), stream)
 
-    def _respond_to(self, call: Call) -> Awaitable[Response]:
-        return self._runtime.in_greenlet(self._request, call)
-
     def _request(self, call: Call) -> Response:
         """Do what `request` does, in a greenlet."""
         method, url, params, stream, kwargs = call
@@ -244,7 +241,9 @@ class AsyncSession(RequestMethods):
             response = session.request(method, url, params, stream=stream, **kwargs)
         else:
             response = session.request(method, url, params, stream=stream)
-        return self._result(response, stream)
+        # The lines of `_result`, without the call.
+        is_streamed = session.stream if stream is None else stream
+        return AsyncResponse.of(response, self._runtime) if is_streamed else response
 
     def _make_fit(self, kwargs: dict[str, Any]) -> None:
         """Replace what synchronous code cannot call or read."""
