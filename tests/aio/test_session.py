@@ -113,6 +113,17 @@ def test_arguments_are_those_of_a_session() -> None:
     assert arguments(pooledhttp.AsyncSession) == arguments(pooledhttp.Session)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("timeuot", "Did you mean 'timeout'?"), ("verify", "Set the attribute 'verify'")],
+)
+def test_an_unknown_argument_is_refused_with_a_hint(name: str, hint: str) -> None:
+    """As by `Session`: the nearest argument, or that it is an attribute."""
+    arguments: dict[str, Any] = {name: 1}
+    with pytest.raises(TypeError, match=re.escape(hint)):
+        pooledhttp.AsyncSession(**arguments)
+
+
 def test_errors_are_those_of_a_session() -> None:
     """The same classes are raised as on threads, with the request on them."""
     to_itself = respond(b"", status=302, headers=[("Location", "/")])
