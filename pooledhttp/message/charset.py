@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import codecs
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, repeat
 from typing import Any, AnyStr
 
 from pooledhttp.message.headers import parse_content_type
@@ -41,6 +43,13 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+# What UTF-16 and UTF-32 without a byte order mark are for `bytes.decode`. Decoders of pieces refuse
+# them, also where they are asked to replace what is damaged.
+_NATIVE = {
+    "utf-16": f"utf-16-{sys.byteorder[0]}e",
+    "utf-32": f"utf-32-{sys.byteorder[0]}e",
+}
 
 # JSON begins with two ASCII characters, so zero bytes show the width of a unit and its byte order.
 _ZERO_PATTERNS = {
@@ -125,12 +134,20 @@ def stream_decode_response_unicode(iterator: Iterable[bytes], r: Any) -> Iterato
         str(b" ", encoding, errors="replace")
     except (LookupError, ValueError):
         encoding = "utf-8"
-    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-    for piece in iterator:
-        if text := decoder.decode(piece):
+    decoder = _replacing_decoder(encoding)
+    for piece, is_end in chain(zip(iterator, repeat(False)), [(b"", True)]):
+        try:
+            text = decoder.decode(piece, is_end)
+        except UnicodeError:  # the codec cannot replace what is wrong
+            held = decoder.getstate()[0]
+            decoder = _replacing_decoder(_NATIVE.get(codecs.lookup(encoding).name, "utf-8"))
+            text = decoder.decode(held + piece, is_end)
+        if text:
             yield text
-    if text := decoder.decode(b"", final=True):
-        yield text
+
+
+def _replacing_decoder(encoding: str) -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder(encoding)(errors="replace")
 
 
 def iter_slices(string: AnyStr, slice_length: int | None) -> Iterator[AnyStr]:

@@ -527,6 +527,11 @@ class Response(LazyAttributes):
             return json.loads(text, **kwargs)
         except json.JSONDecodeError as error:
             raise self._errors.not_json(self._about(error.msg), error.doc, error.pos) from None
+        except (RecursionError, ValueError) as error:
+            # Nested too deeply, or a number with too many digits: the server's doing all the same.
+            if kwargs:
+                raise  # perhaps out of a hook of the caller
+            raise self._errors.not_json(self._about(str(error)), text, 0) from error
 
     def _about(self, message: str) -> str:
         """Add to what the JSON parser says which response it is about, and what type it has."""

@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import pickle
+import sys
 import weakref
 import zlib
 from collections.abc import Callable
@@ -300,6 +301,43 @@ def test_a_body_that_is_not_json_is_named(kind: str | None, says: str) -> None:
     assert says in str(caught.value) and "https://h/page" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert (caught.value.doc, caught.value.pos) == ("<html>Bad gateway</html>", 0)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"a": ' * 100_000, b"1" * 5_000, b'{"a": -' + b"9" * 5_000 + b"}"]
+)
+def test_json_that_the_parser_gives_up_on_is_no_json(body: bytes) -> None:
+    """Too deep, or a number too long: no bare RecursionError or ValueError."""
+    response = pooledhttp.Response()
+    response._content, response.url = body, "https://h/page"
+    with pytest.raises(pooledhttp.JSONDecodeError, match="https://h/page") as caught:
+        response.json()
+    assert (caught.value.doc, caught.value.pos) == (body.decode(), 0)
+
+
+def test_errors_of_a_hook_of_json_are_the_callers() -> None:
+    """They come through as they are."""
+    response = pooledhttp.Response()
+    response._content = b'{"a": 1}'
+
+    def refuse(found: dict[str, Any]) -> None:
+        raise ValueError("not one of ours")
+
+    with pytest.raises(ValueError, match="not one of ours") as caught:
+        response.json(object_hook=refuse)
+    assert type(caught.value) is ValueError
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-16", "UTF_16", "utf-32", "utf-8"])
+def test_pieces_without_a_byte_order_mark_are_text(encoding: str, mark: str, size: int) -> None:
+    """UTF-16 without a mark is what it is for `.text`, and no bare UnicodeError."""
+    codec = encoding.replace("_", "-").lower()
+    native = codec if codec == "utf-8" else f"{codec}-{sys.byteorder[0]}e"
+    body = f"{mark}\u2603 ok".encode(native) + b"\xff"
+    whole, parted = (_filled(pooledhttp.Response, body, encoding=encoding) for _ in range(2))
+    assert "".join(parted.iter_content(size, decode_unicode=True)) == whole.text
 
 
 def test_a_response_made_by_hand_has_no_url_to_name() -> None:
