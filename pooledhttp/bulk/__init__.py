@@ -12,12 +12,13 @@ for file in bulk.download(urls, "out"):  # bodies in files; run it again after a
 
 `jobs.py` says what to fetch, `pacing.py` which of it may start, `engine.py` has workers do it
 (`backends.py`: on threads or on a loop, as `choosing.py` decides), and `report.py` tells the
-outcome. `fetching.py` does it for `fetch`; `sinks.py` is for bodies that
-should not stay in memory. `download.py` stands on `workspace.py` (what is left to do; `claims.py`
-gives names, `leftovers.py` ends what earlier runs began), `downloader.py` (what a worker does),
-`transfer.py` (one file: `asking.py` says what is asked for, `ending.py` is its end, `disk.py` and
-`writer.py` reach the disk), `journal.py` (what is remembered, in the file of `database.py` and its
-`tail.py`) and `folder.py` (every file that is touched). `run.py` reads what a directory remembers.
+outcome; `protocols.py` says what these need of each other. `fetching.py` does it for `fetch`;
+`sinks.py` is for bodies that should not stay in memory. `download.py` stands on `workspace.py`
+(what is left to do; `claims.py` gives names, `leftovers.py` ends what earlier runs began),
+`downloader.py` (what a worker does), `transfer.py` (one file: `asking.py` says what is asked for,
+`ending.py` is its end, `disk.py` and `writer.py` reach the disk), `journal.py` (what is remembered,
+in the file of `database.py` and its `tail.py`) and `folder.py` (every file that is touched).
+`run.py` reads what a directory remembers.
 
 Over an executor `dispatch.py` is the engine: `partition.py` says which worker has which host,
 `executors.py` what a worker is, `payloads.py` what goes there and comes home, `item_handlers.py`

@@ -19,7 +19,6 @@ from typing import Generic, TypeVar
 
 from pooledhttp.bulk.backends import EngineName
 from pooledhttp.bulk.backlog import MOST_LOST, Backlog, Item, LaneItems
-from pooledhttp.bulk.engine import Indexed, NamedBackend
 from pooledhttp.bulk.gathered import Outcomes, WorkerCounts
 from pooledhttp.bulk.grants import Grants, Limits
 from pooledhttp.bulk.halting import HaltableRuntime
@@ -30,6 +29,7 @@ from pooledhttp.bulk.pacing import HostCounts
 from pooledhttp.bulk.packing import Packer
 from pooledhttp.bulk.partition import Spreader
 from pooledhttp.bulk.payloads import ItemHandler, Reply, WorkerLost
+from pooledhttp.bulk.protocols import Indexed, NamedBackend
 from pooledhttp.bulk.urls import origin_of
 from pooledhttp.pool import PoolStats
 from pooledhttp.runtime import default_runtime

@@ -17,7 +17,7 @@ from pooledhttp.bulk.backends import Backend, Threads
 from pooledhttp.bulk.choosing import EngineChoice, open_backend
 from pooledhttp.bulk.downloader import Downloader
 from pooledhttp.bulk.downloading import Download, prepare
-from pooledhttp.bulk.engine import Engine, Requester
+from pooledhttp.bulk.engine import Engine
 from pooledhttp.bulk.failures import FAILURES
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, check_retries, item_timeout
 from pooledhttp.bulk.folder import RunFolder
@@ -30,6 +30,7 @@ from pooledhttp.bulk.options import AnyExecutor, Batches
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.bulk.partition import Shard
 from pooledhttp.bulk.places import PER_PROXY, Places, check_per_proxy
+from pooledhttp.bulk.protocols import Requester
 from pooledhttp.bulk.rates import check_rate, make_rates
 from pooledhttp.bulk.results import (
     DEFAULT_JOBS,

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from pooledhttp.bulk.backends import Backend
 from pooledhttp.bulk.disk import Ended
-from pooledhttp.bulk.engine import Requester
 from pooledhttp.bulk.pacing import Entry
+from pooledhttp.bulk.protocols import Requester
 from pooledhttp.bulk.rates import Allowance
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.retrying import Again

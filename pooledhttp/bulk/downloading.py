@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pooledhttp.bulk.engine import AnyEngine, Counted
 from pooledhttp.bulk.failures import FAILURES, FailureList
 from pooledhttp.bulk.halting import Halted
 from pooledhttp.bulk.inputs import Source
 from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.protocols import AnyEngine, Counted
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.results import READ_SECONDS, Results
 from pooledhttp.bulk.stopping import is_disk_full

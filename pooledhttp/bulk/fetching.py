@@ -7,12 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from pooledhttp.bulk.backends import Backend, Threads
-from pooledhttp.bulk.engine import AnyEngine, Counted, Engine, Requester
+from pooledhttp.bulk.engine import Engine
 from pooledhttp.bulk.formats import Item
 from pooledhttp.bulk.halting import Haltable
 from pooledhttp.bulk.inputs import items_of
 from pooledhttp.bulk.jobs import Job, Saved, Sink
 from pooledhttp.bulk.pacing import Entry
+from pooledhttp.bulk.protocols import AnyEngine, Counted, Requester
 from pooledhttp.bulk.report import Result
 from pooledhttp.bulk.results import (
     READ_SECONDS,

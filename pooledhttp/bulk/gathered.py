@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from pooledhttp.bulk.engine import Indexed
 from pooledhttp.bulk.payloads import Reply
+from pooledhttp.bulk.protocols import Indexed
 from pooledhttp.pool import PoolStats, merge_stats
 
 __all__ = ["Outcomes", "WorkerCounts"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Generic, TypeVar
 
 from pooledhttp.bulk.backlog import Backlog, Item, LaneItems
-from pooledhttp.bulk.engine import Indexed
 from pooledhttp.bulk.gathered import Outcomes
 from pooledhttp.bulk.grants import Grants
 from pooledhttp.bulk.lanes import Lanes
 from pooledhttp.bulk.payloads import ItemHandler, Order
 from pooledhttp.bulk.portable import why_job_cannot_be_sent
+from pooledhttp.bulk.protocols import Indexed
 
 __all__ = ["Packer"]
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
 from pooledhttp.bulk.backends import EngineName
-from pooledhttp.bulk.engine import AnyEngine, Counted, Engine, Indexed, Requester
+from pooledhttp.bulk.engine import Engine
 from pooledhttp.bulk.halting import Halted
 from pooledhttp.bulk.pacing import HostCounts, Pace
+from pooledhttp.bulk.protocols import AnyEngine, Counted, Indexed, Requester
 from pooledhttp.pool import PoolStats
 
 __all__ = [

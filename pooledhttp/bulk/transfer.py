@@ -21,13 +21,13 @@ from pooledhttp.bulk.body_file import BodyFile
 from pooledhttp.bulk.checks import Checks
 from pooledhttp.bulk.disk import Disk, Steps
 from pooledhttp.bulk.ending import Ending
-from pooledhttp.bulk.engine import Requester
 from pooledhttp.bulk.flow import Flow
 from pooledhttp.bulk.folder import ForeignFile
 from pooledhttp.bulk.halting import Haltable
 from pooledhttp.bulk.names import disposition_name
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.part import Part
+from pooledhttp.bulk.protocols import Requester
 from pooledhttp.bulk.rates import Allowance
 from pooledhttp.bulk.report import DownloadResult, error_text, one_line
 from pooledhttp.bulk.responses import (
