@@ -19,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from http import cookiejar as cookielib
-from typing import TYPE_CHECKING, Any, Never, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from urllib.parse import urljoin, urlparse
 
 from pooledhttp import adapters as _adapters
@@ -104,7 +104,7 @@ from pooledhttp.network import (
     without_bypassed,
 )
 from pooledhttp.originals import Originals
-from pooledhttp.records import unknown_argument
+from pooledhttp.records import explain_misspelt
 from pooledhttp.runtime import current_runtime
 from pooledhttp.status_codes import codes
 from pooledhttp.structures import CaseInsensitiveDict
@@ -181,9 +181,6 @@ _NO_HOOKS: dict[str, list[Hook]] = default_hooks()
 
 #: The classes of a timeout that is handed to the adapter as it is.
 _LIMITS = (type(None), int, float, tuple)
-
-#: The arguments of `Session`.
-_ARGUMENTS = tuple(SessionExtras.__annotations__)
 
 #: The arguments of an adapter that a session has settings for.
 _GIVEN = frozenset({"stream", "timeout", "verify", "cert", "proxies"})
@@ -481,6 +478,7 @@ class Session(SessionRedirectMixin):
 
     _extras = SessionExtras()
 
+    @explain_misspelt(__attrs__)
     def __init__(
         self,
         *,
@@ -495,10 +493,7 @@ class Session(SessionRedirectMixin):
         max_response_fields: int | None = None,
         request_hooks: Iterable[RequestHook] = (),
         parser: ParserChoice = "auto",
-        **unknown: Never,
     ) -> None:
-        if unknown:
-            raise unknown_argument("Session", unknown, _ARGUMENTS, self.__attrs__)
         if not isinstance(listeners, Iterable):
             raise TypeError(f"listeners must be an iterable of callables, not {listeners!r}")
         self._extras = SessionExtras(

@@ -20,7 +20,6 @@ from typing import (
     Concatenate,
     Generic,
     Literal,
-    Never,
     ParamSpec,
     Self,
     TypeVar,
@@ -36,12 +35,11 @@ from pooledhttp.aio.methods import RequestMethods
 from pooledhttp.aio.pool import AsyncPoolView
 from pooledhttp.aio.response import AsyncResponse
 from pooledhttp.certs import CertInput, VerifyInput
-from pooledhttp.client import SessionExtras
 from pooledhttp.cookies import RequestsCookieJar
 from pooledhttp.hooks import Hook
 from pooledhttp.message import PreparedRequest, Request, Response
 from pooledhttp.pool import PoolConfig
-from pooledhttp.records import unknown_argument
+from pooledhttp.records import explain_misspelt
 from pooledhttp.sessions import Session
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.transport import PoolView, TransportManager
@@ -129,6 +127,7 @@ class AsyncSession(RequestMethods):
     trust_env: _Setting[bool] = _Setting()
     max_redirects: _Setting[int] = _Setting()
 
+    @explain_misspelt(frozenset(Session.__attrs__) - {"adapters"})
     def __init__(
         self,
         *,
@@ -142,12 +141,7 @@ class AsyncSession(RequestMethods):
         max_response_fields: int | None = None,
         request_hooks: Iterable[RequestHook] = (),
         parser: ParserChoice = "auto",
-        **unknown: Never,
     ) -> None:
-        if unknown:
-            known = SessionExtras.__annotations__
-            attributes = [name for name in vars(AsyncSession) if name in Session.__attrs__]
-            raise unknown_argument(type(self).__name__, unknown, known, attributes)
         shared = _shared_view(pool)
         self._runtime = _new_runtime() if shared is None else _runtime_of(shared)
         self._session = Session(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
+from typing import Any, TypeVar
 
-__all__ = ["unknown_argument"]
+__all__ = ["explain_misspelt", "unknown_argument"]
+
+F = TypeVar("F", bound=Callable[..., None])
 
 
 def unknown_argument(
@@ -29,3 +33,26 @@ def unknown_argument(
 
     near = difflib.get_close_matches(name, known, n=1)
     return TypeError(f"{text}. Did you mean {near[0]!r}?" if near else text)
+
+
+def explain_misspelt(attributes: Collection[str]) -> Callable[[F], F]:
+    """Have an `__init__` name the keyword argument that was meant. Its signature stays what it is.
+
+    Args:
+        attributes: As `unknown_argument` takes them.
+    """
+
+    def explaining(init: F) -> F:
+        known = frozenset(getattr(init, "__kwdefaults__", ()))
+        owner = init.__qualname__.partition(".")[0]
+
+        @wraps(init)
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            if not known.issuperset(kwargs):
+                unknown = {name: kwargs[name] for name in kwargs if name not in known}
+                raise unknown_argument(owner, unknown, known, attributes)
+            init(self, *args, **kwargs)
+
+        return __init__  # type: ignore[return-value]
+
+    return explaining
