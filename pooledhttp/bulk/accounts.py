@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from pooledhttp.bulk.report import DownloadResult
+from pooledhttp.bulk.report import DownloadResult, result_in
 from pooledhttp.bulk.retrying import Tries
 from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.workspace import Task
@@ -75,7 +75,7 @@ class Account:
         error: Exception | None = None,
     ) -> DownloadResult:
         """Return what the caller is told."""
-        return DownloadResult.in_directory(
+        return result_in(
             self._directory,
             self._job.url,
             state,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pooledhttp.bulk.jobs import Job
-from pooledhttp.bulk.report import DownloadResult, Result
+from pooledhttp.bulk.report import DownloadResult, Result, result_in
 from pooledhttp.bulk.rows import State
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def packed_download(result: DownloadResult) -> Outcome:
 
 def result_of(outcome: Outcome, job: Job, name: str | None, directory: Path) -> DownloadResult:
     """Return the result of a job that has come home."""
-    return DownloadResult.in_directory(directory, job.url, outcome[0], name, *outcome[1:], job)
+    return result_in(directory, job.url, outcome[0], name, *outcome[1:], job)
 
 
 def _whole(result: Result) -> Result:

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.rows import State
@@ -21,7 +21,7 @@ from pooledhttp.bulk.rows import State
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["DownloadResult", "Result", "Tally", "error_text", "one_line"]
+__all__ = ["DownloadResult", "Result", "Tally", "error_text", "one_line", "result_in"]
 
 #: Control characters, line separators, surrogates, and what changes the direction of text.
 _UNPRINTABLE = re.compile(
@@ -123,6 +123,16 @@ class _Located:
     __slots__ = ("_directory",)
 
     _directory: Path
+    name: str | None
+
+    if not TYPE_CHECKING:  # or a type checker would accept every attribute
+
+        def __getattr__(self, name):
+            if name != "path" or self.name is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            path = self._directory / self.name
+            object.__setattr__(self, "path", path)
+            return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,32 +178,6 @@ class DownloadResult(_Located):
     error: Exception | None = field(default=None, repr=False)
     job: Job | None = field(default=None, repr=False)
 
-    @classmethod
-    def in_directory(
-        cls, directory: Path, url: str, state: State, name: str | None, *others: Any
-    ) -> Self:
-        """Return a result whose path is made when it is asked for, since few callers ask.
-
-        Args:
-            directory: The directory of the run.
-            url: Its URL.
-            state: Its state.
-            name: The name of the file.
-            *others: The fields after `path`, in their order.
-        """
-        result = cls(url, state, name, None, *others)
-        if name is not None:
-            object.__setattr__(result, "_directory", directory)
-            object.__delattr__(result, "path")
-        return result
-
-    def __getattr__(self, name: str) -> Any:
-        if name != "path" or self.name is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        path = self._directory / self.name
-        object.__setattr__(self, "path", path)
-        return path
-
     @property
     def ok(self) -> bool:
         """Whether the file is there."""
@@ -203,6 +187,25 @@ class DownloadResult(_Located):
     def key(self) -> object:
         """The `key` of the job."""
         return None if self.job is None else self.job.key
+
+
+def result_in(
+    directory: Path, url: str, state: State, name: str | None, *others: Any
+) -> DownloadResult:
+    """Return a result whose path is made when it is asked for, since few callers ask.
+
+    Args:
+        directory: The directory of the run.
+        url: Its URL.
+        state: Its state.
+        name: The name of the file.
+        *others: The fields after `path`, in their order.
+    """
+    result = DownloadResult(url, state, name, None, *others)
+    if name is not None:
+        object.__setattr__(result, "_directory", directory)
+        object.__delattr__(result, "path")
+    return result
 
 
 class _Countable(Protocol):

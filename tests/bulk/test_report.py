@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pooledhttp.bulk import DownloadResult, Job, Result, State, Tally
+from pooledhttp.bulk.report import result_in
 
 
 def response(status: int, reason: str = "") -> Any:
@@ -67,7 +68,7 @@ def test_the_path_of_a_result_is_made_when_it_is_asked_for(tmp_path: Path) -> No
     others = (True, None, None, None, 0, 0, 0.0, 3)
 
     def made() -> DownloadResult:
-        return DownloadResult.in_directory(tmp_path, "http://a/b", State.DONE, "b", *others)
+        return result_in(tmp_path, "http://a/b", State.DONE, "b", *others)
 
     assert made().path == tmp_path / "b"
     assert made() == given and hash(made()) == hash(given) and repr(made()) == repr(given)
@@ -75,7 +76,7 @@ def test_the_path_of_a_result_is_made_when_it_is_asked_for(tmp_path: Path) -> No
     assert copy.copy(made()).path == dataclasses.replace(made(), size=4).path == given.path
     assert dataclasses.asdict(made()) == dataclasses.asdict(given)
     assert not hasattr(made(), "paths") and not hasattr(made(), "_other")
-    nameless = DownloadResult.in_directory(tmp_path, "http://a/b", State.FAILED, None)
+    nameless = result_in(tmp_path, "http://a/b", State.FAILED, None)
     assert nameless.path is None
     with pytest.raises(dataclasses.FrozenInstanceError):
         made().path = None  # type: ignore[misc]
