@@ -217,7 +217,7 @@ class Overlay:
         self._db.execute("BEGIN")
         try:
             stamp = stamp_of(self._db)
-            self._show({} if stamp is None else read_tail(self._path, stamp))
+            self._show({} if stamp is None else read_tail(self._path, stamp)[0])
             return self._db.execute(query, (value,)).fetchall()
         finally:
             self._db.execute("ROLLBACK")

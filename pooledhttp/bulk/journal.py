@@ -87,8 +87,8 @@ class Journal:
                 if not read_only:
                     stamp = stamp_of(self._db)
                     assert stamp is not None, "prepare gives it one"
-                    self._tailed = read_tail(path, stamp)
-                    self._tail = Tail(path, stamp)
+                    self._tailed, size = read_tail(path, stamp)
+                    self._tail = Tail(path, stamp, size)
                 #: Whether a name has more than one part.
                 self.has_folders = bool(self._found("SELECT 1 FROM folders LIMIT ?", 1))
                 (last,) = self._found("SELECT max(id) FROM jobs WHERE id>?", 0)

@@ -41,22 +41,24 @@ def tail_path(path: str) -> str:
 
 
 class Tail:
-    """The tail of a journal, for the process that writes it. What is in the file is of the past.
+    """The tail of a journal, for the process that writes it.
 
     Args:
         path: The path of the database.
         stamp: What the database is known by.
+        size: The bytes at the start of the file that are not in the database yet, from `read_tail`.
+            What is behind them is of the past.
 
     Raises:
         OSError: It cannot be opened.
     """
 
-    def __init__(self, path: str, stamp: str) -> None:
+    def __init__(self, path: str, stamp: str, size: int = 0) -> None:
         self._path = tail_path(path)
         self._stamp = stamp
         self._fd = os.open(self._path, _FLAGS, 0o666)
         #: Bytes of changes in it.
-        self.size = 0
+        self.size = size
 
     def append(self, changes: Iterable[Update], before: Mapping[int, Update]) -> None:
         """Write changes, and return when they are on the disk.
@@ -101,8 +103,8 @@ class Tail:
                 os.unlink(self._path)
 
 
-def read_tail(path: str, stamp: str) -> dict[int, Update]:
-    """Return the last change of each row in a journal's tail.
+def read_tail(path: str, stamp: str) -> tuple[dict[int, Update], int]:
+    """Return the last change of each row in a journal's tail, and the bytes that tell of them.
 
     Args:
         path: The path of the database.
@@ -114,21 +116,23 @@ def read_tail(path: str, stamp: str) -> dict[int, Update]:
     try:
         fd = os.open(tail_path(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return {}
+        return {}, 0
     with os.fdopen(fd, "rb") as file:
         return _changes(file, stamp)
 
 
-def _changes(lines: Iterable[bytes], stamp: str) -> dict[int, Update]:
+def _changes(lines: Iterable[bytes], stamp: str) -> tuple[dict[int, Update], int]:
     found: dict[int, Update] = {}
+    size = 0
     for line in lines:
         # A cut line may go on with what stood there before, and be JSON all the same.
         checksum, _, text = line.rstrip(b"\n").partition(b" ")
-        if checksum != b"%08x" % crc32(text):
+        if checksum != b"%08x" % crc32(text) or not line.endswith(b"\n"):
             break
         known, changes = json.loads(text)
         if known != stamp:
             break
         for number, state, *others in changes:
             found[number] = Update(number, state, *(others or found[number][2:]))
-    return found
+        size += len(line)
+    return found, size

@@ -100,6 +100,37 @@ def test_a_full_disk_hides_no_change_from_its_own_run(crash: Crash) -> None:
     assert row is not None and (row.state, row.size) == (State.DONE, 8)
 
 
+def test_a_run_without_room_goes_on_behind_the_tail_of_a_killed_run(
+    crash: Crash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot fold that tail, and must not write over it: the rows in it have no other place."""
+
+    def full(*_: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    (other,) = add(crash.journal, "http://h/b")
+    crash.record(State.RECEIVED, size=7)
+    crash.journal.commit(crash.journal.record(Update(other.id, State.RECEIVED, size=8)))
+    path = tmp_path / "copy.sqlite3"
+    shutil.copyfile(crash.journal.path, path)
+    # Cut within a line: what is behind it is of no run.
+    Path(tail_path(str(path))).write_bytes(crash.tail.read_bytes() + b'0123abcd ["x", [[')
+    for state in (State.DONE, State.FAILED):
+        with monkeypatch.context() as patched:
+            patched.setattr("pooledhttp.bulk.journal.apply_changes", full)
+            journal = Journal(str(path))
+            journal.commit(journal.record(Update(crash.row.id, state, size=7)))
+            states = [row.state for row in journal.rows()]
+            journal.close()
+        assert states == [state, State.RECEIVED]
+    journal = Journal(str(path))
+    found = [(row.state, row.size) for row in journal.rows()]
+    journal.close()
+    assert found == [(State.FAILED, 7), (State.RECEIVED, 8)]
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 def test_what_was_committed_survives_a_crash(crash: Crash, tmp_path: Path, read_only: bool) -> None:
     """The last change of a row counts, whatever is in it."""
