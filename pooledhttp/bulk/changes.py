@@ -39,6 +39,11 @@ class Changes:
         with self._lock:
             return self._handed_in, list(self._waiting)
 
+    def last_of(self, row: int) -> Update | None:
+        """Return the last change of a row that is not committed."""
+        with self._lock:
+            return next((each for each in reversed(self._waiting) if each.id == row), None)
+
     def mark_committed(self, number: int, count: int) -> None:
         """Forget what `waiting` returned: it is committed.
 

@@ -121,9 +121,16 @@ class Journal:
         return None
 
     def row(self, number: int) -> Row | None:
-        """Return the row with this number."""
+        """Return the row with this number, with the changes that were handed in.
+
+        Also with those that no commit had room for: by an older state, the part of a body that was
+        received would be of no use.
+        """
         found = self._found(_BY_NUMBER, number)
-        return Row(*found[0]) if found else None
+        if not found:
+            return None
+        row, change = Row(*found[0]), self._changes.last_of(number)
+        return row if change is None else row._replace(**change._asdict())
 
     def is_name_taken(self, name: str) -> bool:
         """Whether a job has this name; `name` in the form that `folded` gives."""
