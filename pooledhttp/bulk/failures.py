@@ -1,10 +1,10 @@
 """The list of what is not done, which can be the input of the next run.
 
-A line is a URL, a tab and the reason. The list is written beside its place and moved there when it
-is complete: until then the file that has the name may be the input of this very run. A list of an
-earlier run is replaced, and removed when everything is done. A file that is no such list stays, and
-the list goes to `DIR/.pooledhttp/` instead. On a full disk it goes to the directory for temporary
-files, unless the room of the earlier list suffices.
+A line is a URL, a tab and the reason. The list is written to `DIR/.pooledhttp/`, and moved to its
+place when it is complete: until then the file that has the name may be the input of this very run.
+A list of an earlier run is replaced, and removed when everything is done. A file that is no such
+list stays, and the list goes to `DIR/.pooledhttp/` instead. On a full disk it goes to the directory
+for temporary files, unless the room of the earlier list suffices.
 """
 
 from __future__ import annotations
@@ -132,12 +132,12 @@ class FailureList:
         return count
 
     def _write(self, lines: Iterable[tuple[str, str]], place: Path) -> int:
-        partial = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+        partial = self._partial(place)
         count = 0
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
             with suppress(FileNotFoundError):
-                partial.unlink()  # of a process of the same number, long ago
+                partial.unlink()  # of a killed run
             with os.fdopen(os.open(partial, flags, 0o666), "w", encoding="utf-8") as file:
                 for url, problem in lines:
                     file.write(f"{_url_text(url)}\t{one_line(problem)}\n")
@@ -149,6 +149,17 @@ class FailureList:
             with suppress(FileNotFoundError):
                 partial.unlink()
         return count
+
+    def _partial(self, place: Path) -> Path:
+        """Return where a list is written before it is moved to its place.
+
+        In the directory that is ours, where the next run removes what a killed one leaves; beside
+        the place if that is on another disk.
+        """
+        with suppress(OSError):
+            if os.stat(self._own_folder).st_dev == os.stat(place.parent).st_dev:
+                return self._own_folder / f"{FAILURES}.tmp"
+        return place.with_name(f".{place.name}.{os.getpid()}.tmp")
 
 
 def _parted(line: str) -> tuple[str, str]:

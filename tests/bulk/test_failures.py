@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -71,3 +72,25 @@ def test_without_room_for_it_the_list_before_goes(earlier: Path) -> None:
     assert put_somewhere(listing) == NEW
     assert listing.path != earlier
     assert not earlier.exists()
+
+
+def test_a_killed_run_leaves_no_half_of_a_list_among_the_files(tmp_path: Path) -> None:
+    """What it leaves is in the directory that is ours, until the next run writes its list."""
+    own = tmp_path / "own"
+    own.mkdir()
+    listing = FailureList(tmp_path / "failures.txt", own)
+
+    def killed() -> Iterator[tuple[str, str]]:
+        yield NEW[0]
+        os._exit(7)
+
+    child = os.fork()
+    if child == 0:
+        try:
+            listing.write(killed(), is_complete=False)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert [file.name for file in tmp_path.iterdir()] == ["own"]
+    assert listing.write(iter(()), is_complete=True) == 0
+    assert list(own.iterdir()) == []
