@@ -46,7 +46,7 @@ from pooledhttp.message.types import (
     ParamsInput,
     UrlInput,
 )
-from pooledhttp.message.urls import get_auth_from_url
+from pooledhttp.message.urls import final_target, get_auth_from_url
 from pooledhttp.originals import Originals
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.syntax import CREDENTIALS, TOKEN
@@ -114,6 +114,9 @@ def is_preparing_as_defined() -> bool:
 
 
 def _path_url(url: Any) -> str:
+    target = final_target(url) if type(url) is str else None
+    if target is not None:
+        return target
     parts = urlsplit(url)
     path: str = parts.path or "/"
     return f"{path}?{parts.query}" if parts.query else path

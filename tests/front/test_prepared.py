@@ -7,6 +7,7 @@ import pickle
 import sys
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -287,3 +288,16 @@ def test_a_request_without_cookies_has_a_jar_when_it_is_read() -> None:
         assert len(pickle.loads(pickle.dumps(three))._cookies) == 0
         one._cookies = None
         assert one._cookies is None and one.copy()._cookies is None
+
+
+@given(
+    st.sampled_from(["http://h", "https://a.b:8080", "http://h.", "HTTP://h", "x://h"]),
+    st.text("ab/?#%.;:@&=~ \t\n\\é", max_size=12),
+)
+def test_the_target_is_what_is_behind_the_authority(head: str, rest: str) -> None:
+    """In whatever form a URL was set: most are read by a pattern, the others are parsed."""
+    prepared = pooledhttp.PreparedRequest()
+    prepared.url = head + rest
+    parts = urlsplit(head + rest)
+    query = f"?{parts.query}" if parts.query else ""
+    assert prepared.path_url == (parts.path or "/") + query
