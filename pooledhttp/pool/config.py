@@ -28,7 +28,7 @@ from pooledhttp.pool.overrides import (
     check_prefix,
     find_override,
 )
-from pooledhttp.records import field, record
+from pooledhttp.records import explain_misspelt_fields, field, record
 
 __all__ = ["Limits", "PoolConfig", "default_max_idle_total"]
 
@@ -100,7 +100,8 @@ class Limits:
         check_count("min_idle", self.min_idle, 0, unit="resources", allows_none=False)
 
 
-@record(is_for_users=True)
+@explain_misspelt_fields
+@record
 class PoolConfig:
     """How many connections a pool may have, and how long it keeps them.
 

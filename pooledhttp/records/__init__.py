@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pooledhttp.records.definition import field, record, replace
-from pooledhttp.records.spelling import explain_misspelt, unknown_argument
+from pooledhttp.records.spelling import explain_misspelt, explain_misspelt_fields
 
-__all__ = ["explain_misspelt", "field", "record", "replace", "unknown_argument"]
+__all__ = ["explain_misspelt", "explain_misspelt_fields", "field", "record", "replace"]

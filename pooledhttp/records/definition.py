@@ -14,11 +14,8 @@ one of these is first used. What no record here needs is missing: inheritance of
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from operator import attrgetter
 from typing import Any, Final, TypeVar, dataclass_transform, overload
-
-from pooledhttp.records.spelling import unknown_argument
 
 __all__ = ["field", "record", "replace"]
 
@@ -109,23 +106,18 @@ def field(
 def record(cls: C, /) -> C: ...
 @overload
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def record(
-    *, frozen: bool = True, eq: bool = True, is_for_users: bool = False
-) -> Callable[[C], C]: ...
-def record(
-    cls: Any = None, /, *, frozen: bool = True, eq: bool = True, is_for_users: bool = False
-) -> Any:
+def record(*, frozen: bool = True, eq: bool = True) -> Callable[[C], C]: ...
+def record(cls: Any = None, /, *, frozen: bool = True, eq: bool = True) -> Any:
     """Make a class of named fields, with slots, out of a class with annotations.
 
     Args:
         cls: The class. Its annotations are the fields, their values the defaults.
         frozen: Whether fields cannot be changed.
         eq: Whether records with equal fields are equal. A frozen record then has a hash.
-        is_for_users: Whether the error for a misspelt argument names the one that was meant.
     """
     if cls is None:
-        return lambda cls: _define(cls, frozen, eq, is_for_users)
-    return _define(cls, frozen, eq, is_for_users)
+        return lambda cls: _define(cls, frozen, eq)
+    return _define(cls, frozen, eq)
 
 
 def replace(this: R, /, **changes: Any) -> R:
@@ -140,7 +132,7 @@ def replace(this: R, /, **changes: Any) -> R:
     return type(this)(**changes)
 
 
-def _define(cls: type, frozen: bool, eq: bool, is_for_users: bool) -> type:
+def _define(cls: type, frozen: bool, eq: bool) -> type:
     """Build the class again, with slots and the methods of a record."""
     namespace = dict(cls.__dict__)
     fields = []
@@ -158,8 +150,7 @@ def _define(cls: type, frozen: bool, eq: bool, is_for_users: bool) -> type:
     for name in ("__dataclass_fields__", "__dataclass_params__"):
         namespace[name] = _OfTwin(twin, name)
     namespace["__match_args__"] = tuple(each.name for each in fields if each.init)
-    owner = cls.__name__ if is_for_users else None
-    init = _compile_init(fields, frozen, "__post_init__" in namespace, owner)
+    init = _compile_init(fields, frozen, "__post_init__" in namespace)
     init.__annotations__ = {f.name: cls.__annotations__[f.name] for f in fields if f.init}
     init.__annotations__["return"] = None
     init.__module__, init.__qualname__ = cls.__module__, f"{cls.__qualname__}.__init__"
@@ -177,9 +168,7 @@ def _define(cls: type, frozen: bool, eq: bool, is_for_users: bool) -> type:
     return type(cls)(cls.__name__, cls.__bases__, defaults | namespace)
 
 
-def _compile_init(
-    fields: list[_Field], frozen: bool, has_post_init: bool, owner: str | None
-) -> Any:
+def _compile_init(fields: list[_Field], frozen: bool, has_post_init: bool) -> Any:
     """Compile `__init__`: it is called often, and its parameters are the fields."""
     scope: dict[str, Any] = {"_set": object.__setattr__, "_MISSING": _MISSING}
     parameters, lines = ["self"], []
@@ -204,12 +193,6 @@ def _compile_init(
         lines.append(f"_set(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
     if has_post_init:
         lines.append("self.__post_init__()")
-    if owner is not None:
-        scope["_unknown"] = partial(
-            unknown_argument, owner, known=[f.name for f in fields if f.init]
-        )
-        parameters.append("**unknown")
-        lines.insert(0, "if unknown: raise _unknown(unknown)")
     body = "\n ".join(lines or ["pass"])
     exec(f"def __init__({', '.join(parameters)}):\n {body}", scope)
     return scope["__init__"]
