@@ -962,35 +962,30 @@ def _cookies_for(own: Any, given: Any, url: Any, headers: Any) -> Any:
 
 #: What `request` does not call as long as it is this.
 _PREPARE_REQUEST = Session.prepare_request
-_REQUEST = Request.__init__
-
-#: What `prepare_request` calls by the names in this module, which programs may replace.
-_CALLED = (
-    CaseInsensitiveDict,
-    PreparedRequest,
-    Request,
-    RequestsCookieJar.__init__,
-    default_hooks,
-    get_netrc_auth,
-    merge_hooks,
-    merge_setting,
-)
-_MERGE, _DISPATCH = merge_setting, dispatch_hook
 
 
-def _calls_as_defined() -> bool:
-    """Whether what is known of a request's preparation holds: nothing of it was replaced."""
-    called = (
+def _called() -> tuple[object, ...]:
+    """Return what `prepare_request` calls by names in this module, which programs may replace."""
+    return (
         CaseInsensitiveDict,
         PreparedRequest,
         Request,
+        Request.__init__,
         RequestsCookieJar.__init__,
         default_hooks,
         get_netrc_auth,
         merge_hooks,
         merge_setting,
     )
-    return called == _CALLED and Request.__init__ is _REQUEST and is_preparing_as_defined()
+
+
+_CALLED = _called()
+_MERGE, _DISPATCH = merge_setting, dispatch_hook
+
+
+def _calls_as_defined() -> bool:
+    """Whether what is known of a request's preparation holds: nothing of it was replaced."""
+    return _called() == _CALLED and is_preparing_as_defined()
 
 
 def _leave(response: Response, error: BaseException, stream: bool) -> None:
