@@ -71,9 +71,7 @@ def find_slot(
     caller: WaitingCaller[K, R] | None = None
     wait_deadline = deadline
     known = core.state.keys.get(lease.key)
-    if (
-        known is not None and known.waiting
-    ):  # a look without the lock; others wait, so will this one
+    if known is not None and known.waiting:  # seen without the lock: this one will wait, too
         wait_deadline = deadline.sooner(core.config.acquire_timeout)
         caller = _new_caller(core, lease, wait_deadline, called_at, careful)
     while True:
