@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-__all__ = ["Disk", "DirectDisk", "Ended", "Flushable", "Steps"]
+__all__ = ["Disk", "DirectDisk", "Ended", "Flushable", "Steps", "ignore_ended"]
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class DirectDisk:
 
     def __init__(self, commit: Callable[[int], None] | None = None) -> None:
         self._commit = commit or _no_journal
-        self.on_ended: Callable[[list[Ended]], None] = _not_told
+        self.on_ended: Callable[[list[Ended]], None] = ignore_ended
 
     def run(self, steps: Steps[T]) -> T:
         """Do steps."""
@@ -113,5 +113,5 @@ def _no_journal(number: int) -> None:
     """Commit nothing: there is no journal."""
 
 
-def _not_told(ended: list[Ended]) -> None:
-    """Do nothing: everything is done at once."""
+def ignore_ended(ended: list[Ended]) -> None:
+    """Do nothing: the `on_ended` of a disk whose user asks for no outcomes."""

@@ -115,7 +115,7 @@ class Engine(Generic[W, R]):
         """Queue an item, and start what may start."""
         with self._lock:
             self._pace.add(Entry(index, line, work))
-            is_full = self._pace.running >= self._pace.jobs
+            is_full = self._pace.is_full
         if not is_full:  # else a worker takes it when it has ended what it does
             self._start_more()
 
@@ -163,7 +163,7 @@ class Engine(Generic[W, R]):
             result = self._done.pop(index)
             self._next = index + 1
             self._pace.take(index)
-            is_full = self._pace.running >= self._pace.jobs
+            is_full = self._pace.is_full
         if not is_full:
             self._start_more()
         return result

@@ -129,6 +129,11 @@ class Pace(Generic[T]):
             self.stock < self.jobs and self.queued < self.window and self.finished < self.capacity
         )
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many jobs run as may, so that none can start."""
+        return self.running >= self.jobs
+
     def hosts(self) -> HostCounts:
         """Return how many lines are in which condition."""
         at_work = sum(line.running > 0 for line in self._lines.values())
@@ -136,9 +141,7 @@ class Pace(Generic[T]):
 
     def add(self, entry: Entry[T]) -> None:
         """Queue an item. Indexes must rise."""
-        line = self._lines.get(entry.line)
-        if line is None:
-            line = self._lines[entry.line] = _Line(self._limit_of(entry.line))
+        line = self._line_of(entry)
         line.queue.append(entry)
         self.queued += 1
         if len(line.queue) <= line.limit:
@@ -151,7 +154,7 @@ class Pace(Generic[T]):
             self._end_rests(now)
         ready = self._ready
         while True:
-            if not ready or self.running >= self.jobs:
+            if not ready or self.is_full:
                 return None
             index, name = ready[0]
             line = self._lines[name]
@@ -191,9 +194,7 @@ class Pace(Generic[T]):
 
     def restart(self, entry: Entry[T]) -> None:
         """A job that had ended is gone on with."""
-        line = self._lines.get(entry.line)
-        if line is None:
-            line = self._lines[entry.line] = _Line(self._limit_of(entry.line))
+        line = self._line_of(entry)
         line.running += 1
         self.running += 1
         self.finished -= 1
@@ -263,6 +264,12 @@ class Pace(Generic[T]):
             del self._rests[name]
             self._probed.add(name)
             self._apply_limit(name)
+
+    def _line_of(self, entry: Entry[T]) -> _Line[T]:
+        line = self._lines.get(entry.line)
+        if line is None:
+            line = self._lines[entry.line] = _Line(self._limit_of(entry.line))
+        return line
 
     def _limit_of(self, name: str) -> int:
         if name in self._rests or name in self._pauses:

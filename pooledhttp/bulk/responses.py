@@ -227,9 +227,10 @@ def stores_coded_form(name: str, headers: Fields, decode: str) -> bool:
         headers: The header fields of the response.
         decode: `"auto"`, `"never"` or `"always"`.
     """
-    if "Content-Encoding" not in headers:
+    named = headers.get("Content-Encoding")
+    if named is None:
         return True
-    coding = headers.get("Content-Encoding", "").strip().lower().removeprefix("x-")
+    coding = named.strip().lower().removeprefix("x-")
     if not coding or coding == "identity":
         return True
     if decode != "auto":

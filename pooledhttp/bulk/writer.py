@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pooledhttp.bulk.disk import Ended, Flushable, Steps
+from pooledhttp.bulk.disk import Ended, Flushable, Steps, ignore_ended
 from pooledhttp.runtime import Task, Waiter, default_runtime
 from pooledhttp.timing import Deadline
 
@@ -102,7 +102,7 @@ class Writer:
     def __init__(self, runtime: PrivateLoop, commit: Callable[[int], None] | None = None) -> None:
         self._runtime = runtime
         self._commit = commit
-        self.on_ended: Callable[[list[Ended]], None] = _lost
+        self.on_ended: Callable[[list[Ended]], None] = ignore_ended
         self._threads = default_runtime()
         self._task: Task | None = None
         self._lock = threading.Lock()
@@ -266,7 +266,3 @@ class Writer:
 
 def _nothing() -> None:
     """What is left of steps that cannot go on."""
-
-
-def _lost(ended: list[Ended]) -> None:
-    """What is told of outcomes that nothing asks for."""

@@ -80,15 +80,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+def fill(ballast: Path, piece: int) -> None:
+    """Write pieces of so many bytes to a file until its disk is full."""
+    with pytest.raises(OSError), ballast.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(piece))
+
+
 def fill_and_finish(crashes: Crashes, disk: Path, kills: int) -> None:
     """Run until the disk is full, give it room, and run to the end."""
     for _ in range(kills):
         crashes.run_until_killed()
         crashes.site.epoch += 1
     ballast = disk / "ballast"
-    with pytest.raises(OSError), ballast.open("ab", buffering=0) as file:
-        while True:
-            file.write(bytes(100_000))
+    fill(ballast, 100_000)
     if ballast.exists():  # a killed run may have filled the disk before
         os.truncate(ballast, max(ballast.stat().st_size - 600_000, 0))
     assert crashes.run() == 3

@@ -11,7 +11,7 @@ import pytest
 
 from pooledhttp.bulk.failures import FailureList
 from pooledhttp.bulk.inputs import UrlList
-from tests.bulk.test_crashes import small_disk
+from tests.bulk.test_crashes import fill, small_disk
 
 __all__ = ["small_disk"]
 
@@ -24,14 +24,12 @@ def written(path: Path, lines: list[tuple[str, str]]) -> Path:
 
 
 @pytest.fixture
-def earlier(small_disk: Path) -> Iterator[Path]:
+def earlier(small_disk: Path) -> Path:
     """The list of an earlier run, on a disk that has no room for anything else."""
     (small_disk / "own").mkdir()
     list_of_failures = written(small_disk / "failures.txt", [("http://h/old", "HTTP 404")] * 2000)
-    with (small_disk / "ballast").open("ab", buffering=0) as file, pytest.raises(OSError):
-        while True:
-            file.write(bytes(1000))
-    yield list_of_failures
+    fill(small_disk / "ballast", 1000)
+    return list_of_failures
 
 
 def put_somewhere(listing: FailureList) -> list[tuple[str, str]]:
@@ -65,9 +63,7 @@ def test_a_list_that_is_the_input_stays(earlier: Path) -> None:
 def test_without_room_for_it_the_list_before_goes(earlier: Path) -> None:
     """The list is in the directory for temporary files, and no other is in its place."""
     written(earlier, [("http://h/old", "HTTP 404")])
-    with (earlier.parent / "ballast").open("ab", buffering=0) as file, pytest.raises(OSError):
-        while True:
-            file.write(bytes(1000))
+    fill(earlier.parent / "ballast", 1000)
     listing = FailureList(earlier, earlier.parent / "own")
     assert put_somewhere(listing) == NEW
     assert listing.path != earlier
