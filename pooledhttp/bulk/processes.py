@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from concurrent.futures import Future as ConcurrentFuture
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import connection
 from types import FrameType
 from typing import Any, Self
@@ -110,17 +111,19 @@ class _Lane:
             return None
         return found.result()
 
-    def close(self) -> None:
-        """Tell the process to end, and wait for it."""
-        pid = self.pid
-        self.executor.shutdown(wait=False, cancel_futures=True)
-        if self._pid is None:
-            return
-        ended = threading.Thread(target=self.executor.shutdown, daemon=True)
+    def begin_to_close(self) -> threading.Thread:
+        """Tell the process to end; the thread that is returned ends with it."""
+        # One call does both: a second `shutdown` of an executor does not wait.
+        ending = partial(self.executor.shutdown, wait=True, cancel_futures=True)
+        ended = threading.Thread(target=ending, name="pooledhttp-bulk-end", daemon=True)
         ended.start()
+        return ended
+
+    def close(self, ended: threading.Thread) -> None:
+        """Wait for the process that was told to end; it does not get long."""
         ended.join(_END_SECONDS)
-        if ended.is_alive() and pid is not None:
-            end_process(pid)
+        if ended.is_alive() and self.pid is not None:
+            end_process(self.pid)
             ended.join(_END_SECONDS)
 
 
@@ -206,9 +209,10 @@ class Workers:
     def shutdown(self) -> None:
         """End the processes. Doing it twice does nothing; a later run starts new ones."""
         lanes, self._lanes = self._lanes, []
-        for lane in lanes:
+        closing = [(lane, lane.begin_to_close()) for lane in lanes]
+        for lane, ended in closing:
             with suppress(OSError):
-                lane.close()
+                lane.close(ended)
 
     def __enter__(self) -> Self:
         return self

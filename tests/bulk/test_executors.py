@@ -341,6 +341,29 @@ def test_a_process_that_dies_is_started_again(
     assert list((tmp_path / OWN_FOLDER / "parts").iterdir()) == []
 
 
+ENDING = """
+import os, sys
+from pooledhttp import bulk
+if __name__ == "__main__":
+    workers = bulk.Workers(1)
+    list(bulk.fetch([sys.argv[1]], executor=workers))
+    (pid,) = workers.pids()
+    workers.shutdown()
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        print("ended")
+"""
+
+
+def test_shutdown_waits_for_the_processes(server: ScriptedServer, tmp_path: Path) -> None:
+    """After it none is left, and the interpreter ends without a complaint."""
+    script = tmp_path / "script.py"
+    script.write_text(ENDING)
+    ended = run_python(str(script), server.url("/"))
+    assert (ended.stdout.split(), ended.stderr) == (["ended"], "")
+
+
 SCRIPT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a shell's background job
