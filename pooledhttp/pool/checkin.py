@@ -91,8 +91,8 @@ def release_locked(
     # The common case: no caller waits, and no other slot is idle.
     idle.append(slot)
     state.idle_total += 1
-    if not key_state.bucket:
-        state.idle_index.update(key_state)
+    if not key_state.bucket or slot.keep_until < key_state.sweep_at:
+        state.index_idle_locked(key_state, slot)
 
 
 def _learn_announced_locked(slot: Slot[K, R], now: float, announced_seconds: float) -> None:
@@ -224,8 +224,7 @@ def _add_idle_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> No
         close_unusable_locked(state, now, idle.pop(0))
     idle.append(slot)
     state.idle_total += 1
-    if key_state.bucket < len(idle):
-        state.idle_index.update(key_state)
+    state.index_idle_locked(key_state, slot)
 
 
 def _note_overflow_locked(state: PoolState[K, R], key_state: KeyState[K, R]) -> None:

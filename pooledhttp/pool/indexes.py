@@ -1,6 +1,7 @@
-"""Two indexes over the keys of a pool, which find a key without a search through all of them.
+"""Three indexes over the keys of a pool, which find a key without a search through all of them.
 
     IdleIndex      the key with the most idle slots
+    ExpiryIndex    the keys with idle slots that may have expired
     BlockedIndex   the key whose first caller has waited longest because of the limit of the pool
 
 They are parts of a `PoolState`, and need its lock.
@@ -9,18 +10,20 @@ They are parts of a `PoolState`, and need its lock.
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 from collections.abc import Hashable
+from math import inf
 from typing import Generic, TypeVar
 
 from pooledhttp.pool.key_state import KeyState
 
-__all__ = ["BlockedIndex", "IdleIndex"]
+__all__ = ["BlockedIndex", "ExpiryIndex", "IdleIndex"]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
-#: `BlockedIndex` tolerates outdated entries up to this size.
+#: A `_TimeHeap` tolerates outdated entries up to this size.
 _TIDY_SIZE = 64
 
 
@@ -78,26 +81,110 @@ class IdleIndex(Generic[K, R]):
         return None
 
 
-class BlockedIndex(Generic[K, R]):
-    """Finds the caller that has waited longest because of the limit of the whole pool.
+class _TimeHeap(Generic[K, R]):
+    """Keys by a time, the earliest first.
 
-    Keys that have reached their own limit do not count. The index is a heap with one entry per key,
-    for the first caller in the key's queue. An entry that is outdated stays until it reaches the
-    top of the heap, and is dropped there.
+    A key has at most one entry that is current. An entry that is outdated stays until it reaches
+    the top, or until the heap has doubled.
     """
 
     __slots__ = ("_heap", "_tidy_size")
 
     def __init__(self) -> None:
-        # Serial numbers are never equal, so key states are never compared.
+        # Numbers are never equal, so key states are never compared.
         self._heap: list[tuple[float, int, KeyState[K, R]]] = []
         self._tidy_size = _TIDY_SIZE
 
-    def __bool__(self) -> bool:
-        return bool(self._heap)  # outdated entries count, so it may be true for no caller
-
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._heap)  # outdated entries count
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def _is_current(self, time: float, number: int, key_state: KeyState[K, R]) -> bool:
+        raise NotImplementedError
+
+    def _forget(self, number: int, key_state: KeyState[K, R]) -> None:
+        """Forget that a key has an entry of this number, which is outdated."""
+
+    def _push(self, time: float, number: int, key_state: KeyState[K, R]) -> None:
+        heapq.heappush(self._heap, (time, number, key_state))
+        if len(self._heap) > self._tidy_size:
+            self._tidy()
+
+    def _top(self) -> tuple[float, int, KeyState[K, R]] | None:
+        """Return the earliest current entry, or None; drop the outdated ones before it."""
+        heap = self._heap
+        while heap:
+            entry = heap[0]
+            if self._is_current(*entry):
+                return entry
+            self._forget(entry[1], entry[2])
+            heapq.heappop(heap)
+        return None
+
+    def _tidy(self) -> None:
+        """Drop all outdated entries.
+
+        It runs only after the heap has doubled, so its cost per insertion is constant.
+        """
+        kept = []
+        for entry in self._heap:
+            if self._is_current(*entry):
+                kept.append(entry)
+            else:
+                self._forget(entry[1], entry[2])
+        heapq.heapify(kept)
+        self._heap[:] = kept
+        self._tidy_size = 2 * len(kept) + _TIDY_SIZE
+
+
+class ExpiryIndex(_TimeHeap[K, R]):
+    """Finds the keys with idle slots that may have expired, for the sweep.
+
+    No idle slot of a key expires before its `sweep_at`. A slot that is used again expires later
+    than noted here. Its key stays where it is: a sweep looks at it too early, and notes the new
+    time. So a key that is in use costs a look for each idle timeout, and no request has to move it.
+    """
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = itertools.count()
+
+    def add(self, key_state: KeyState[K, R], at: float) -> None:
+        """Note that an idle slot of a key may expire at a time."""
+        if at < key_state.sweep_at:
+            key_state.sweep_at = at
+            self._push(at, next(self._numbers), key_state)
+
+    def pop_due(self, now: float) -> KeyState[K, R] | None:
+        """Remove and return the next key to look at; None if none is due."""
+        entry = self._top()
+        if entry is None or entry[0] > now:
+            return None
+        heapq.heappop(self._heap)
+        entry[2].sweep_at = inf
+        return entry[2]
+
+    def next_time(self) -> float:
+        """Return when the next key is due; `inf` for never."""
+        entry = self._top()
+        return inf if entry is None else entry[0]
+
+    def _is_current(self, time: float, number: int, key_state: KeyState[K, R]) -> bool:
+        return key_state.sweep_at == time
+
+
+class BlockedIndex(_TimeHeap[K, R]):
+    """Finds the caller that has waited longest because of the limit of the whole pool.
+
+    Keys that have reached their own limit do not count. A key has one entry, for the first caller
+    in its queue.
+    """
+
+    __slots__ = ()
 
     def update(self, key_state: KeyState[K, R]) -> None:
         """Add an entry for the first caller of a key, if only the limit of the pool stops it."""
@@ -107,21 +194,12 @@ class BlockedIndex(Generic[K, R]):
         if key_state.blocked_serial == serial:
             return
         key_state.blocked_serial = serial
-        heapq.heappush(self._heap, (first.called_at, serial, key_state))
-        if len(self._heap) > self._tidy_size:
-            self._tidy()
+        self._push(first.called_at, serial, key_state)
 
     def longest_waiting(self) -> KeyState[K, R] | None:
         """Return the key whose first caller has waited longest, or None; drop outdated entries."""
-        heap = self._heap
-        while heap:
-            _, serial, key_state = heap[0]
-            if self._is_current(serial, key_state):
-                return key_state
-            if key_state.blocked_serial == serial:
-                key_state.blocked_serial = -1
-            heapq.heappop(heap)
-        return None
+        entry = self._top()
+        return None if entry is None else entry[2]
 
     def longest_waiting_except(self, key_state: KeyState[K, R]) -> KeyState[K, R] | None:
         """Return the key other than this one whose first caller has waited longest, or None."""
@@ -133,26 +211,14 @@ class BlockedIndex(Generic[K, R]):
         heapq.heappush(self._heap, entry)
         return second
 
-    @staticmethod
-    def _is_current(serial: int, key_state: KeyState[K, R]) -> bool:
+    def _is_current(self, time: float, number: int, key_state: KeyState[K, R]) -> bool:
         """Whether an entry is for the first caller of a key that only the pool's limit stops."""
         return (
-            key_state.blocked_serial == serial
+            key_state.blocked_serial == number
             and key_state.open < key_state.max_open
-            and next(iter(key_state.waiting), -1) == serial
+            and next(iter(key_state.waiting), -1) == number
         )
 
-    def _tidy(self) -> None:
-        """Drop all outdated entries.
-
-        It runs only after the heap has doubled, so its cost per insertion is constant.
-        """
-        kept = []
-        for entry in self._heap:
-            if self._is_current(entry[1], entry[2]):
-                kept.append(entry)
-            elif entry[2].blocked_serial == entry[1]:
-                entry[2].blocked_serial = -1
-        heapq.heapify(kept)
-        self._heap[:] = kept
-        self._tidy_size = 2 * len(kept) + _TIDY_SIZE
+    def _forget(self, number: int, key_state: KeyState[K, R]) -> None:
+        if key_state.blocked_serial == number:
+            key_state.blocked_serial = -1

@@ -150,6 +150,7 @@ class KeyState(Generic[K, R]):
         "open",
         "origin",
         "proved_alive_seconds",
+        "sweep_at",
         "waiting",
     )  # fmt: skip
 
@@ -169,6 +170,9 @@ class KeyState(Generic[K, R]):
         self.epoch = 0  # each eviction adds one
         self.bucket = 0  # the bucket of `IdleIndex` that has this key; 0 for none
         self.bucket_index = 0  # the position in that bucket
+        # No idle slot expires before this time, at which a sweep looks at the key. `inf`: no sweep
+        # needs to look.
+        self.sweep_at = inf
         self.blocked_serial = -1  # the lease that `BlockedIndex` has an entry for; -1 for none
         self.keepalive = KeepAliveEstimate()
         # Copies of numbers of `keepalive`, so that a request need not read that object as well.

@@ -22,7 +22,7 @@ from pooledhttp.pool.pool_wide import (
     add_drainer_locked,
     count_new_leaks_locked,
     evict_locked,
-    expire_locked,
+    expire_due_locked,
     removed_stats_locked,
     resize_locked,
     shortage_locked,
@@ -68,13 +68,12 @@ class PoolMaintenance(Generic[K, R]):
         """Close the expired idle resources, take lost leases back, and report leaks.
 
         Returns:
-            Seconds to the next expiry; None when nothing is open.
+            Seconds until something can expire; None when nothing is open.
         """
         core = self._core
         self._reclaim_lost()
-        soonest = inf
-        for key_states in self._key_states_in_parts():
-            soonest = min(soonest, core.step(expire_locked, key_states))
+        while (soonest := core.step(expire_due_locked, _KEYS_PER_STEP)) <= core.now():
+            pass
         core.step(PoolState.drop_unused_locked)
         if core.watches_leaks:
             soonest = min(soonest, self.report_leaks())

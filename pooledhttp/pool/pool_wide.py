@@ -1,6 +1,6 @@
 """Steps that concern whole keys, or the whole pool. Pure steps: see `state`.
 
-    for some keys      expire_locked        close what has expired
+    for some keys      expire_due_locked    close what has expired
                        evict_locked         close the resources of a key
                        snapshots_locked     copy their numbers
     for all            count_new_leaks_locked  count the leases that are not used any more
@@ -33,7 +33,7 @@ __all__ = [
     "add_drainer_locked",
     "removed_stats_locked",
     "evict_locked",
-    "expire_locked",
+    "expire_due_locked",
     "count_new_leaks_locked",
     "repair_locked",
     "resize_locked",
@@ -46,11 +46,21 @@ K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
 
-def expire_locked(
-    state: PoolState[K, R], now: float, key_states: Iterable[KeyState[K, R]]
-) -> float:
-    """Close the expired idle slots of some keys; return when the next one expires."""
-    return min((_expire_key_locked(state, now, key_state) for key_state in key_states), default=inf)
+def expire_due_locked(state: PoolState[K, R], now: float, at_most: int) -> float:
+    """Close the expired idle slots of at most so many keys.
+
+    Returns:
+        When the next key has to be looked at: not later than now if there are more keys with
+        expired slots.
+    """
+    for _ in range(at_most):
+        key_state = state.expiry.pop_due(now)
+        if key_state is None:
+            break
+        state.expiry.add(key_state, _expire_key_locked(state, now, key_state))
+        if not key_state.idle:
+            state.idle_index.remove(key_state)  # its next idle slot adds it to both indexes again
+    return state.expiry.next_time()
 
 
 def _expire_key_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> float:
@@ -151,6 +161,7 @@ def resize_locked(
         known = state.keys.get(key)
         if known is not None:
             state.apply_limits_locked(known, new)
+            state.expiry.add(known, now)  # its idle slots may expire earlier
     for key_state in list(state.keys.values()):
         idle = key_state.idle
         while idle and (
@@ -245,6 +256,7 @@ def repair_locked(state: PoolState[K, R], now: float) -> None:
         state.idle_total += len(key_state.idle)
         state.waiting_total += len(key_state.waiting)
         state.idle_index.update(key_state)
+        state.expiry.add(key_state, now)
         if not key_state.open:
             state.mark_unused_locked(now, key_state)
     _serve_all_locked(state, now)

@@ -73,8 +73,7 @@ def return_alive_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
         return
     bisect.insort_left(key_state.idle, slot, key=_IDLE_SINCE)
     state.idle_total += 1
-    if key_state.bucket < len(key_state.idle):
-        state.idle_index.update(key_state)
+    state.index_idle_locked(key_state, slot)
 
 
 def replace_dead_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> None:
@@ -115,6 +114,7 @@ def _count_dead_locked(state: PoolState[K, R], now: float, slot: Slot[K, R]) -> 
     """Count a dead resource, and learn from how long it had been idle."""
     key_state = slot.key_state
     key_state.saw_closed(slot.idle_before, now)
+    state.expiry.add(key_state, now)  # the idle limit may be lower now
     key_state.counters.stale_found += 1
     if state.listeners:
         state.events.append(StaleFound(key_state.origin, slot.idle_before))

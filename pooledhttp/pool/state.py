@@ -6,15 +6,15 @@
                    checkin                how a lease ends
                    queue                  who waits, and who gets a free slot
     what they      state                  PoolState
-    change         indexes                IdleIndex, BlockedIndex
+    change         indexes                IdleIndex, ExpiryIndex, BlockedIndex
                    key_state              KeyState, Slot, WaitingCaller
 
 The functions of these modules that take a `PoolState`, and its own methods, end in `_locked`: the
 caller holds the lock of the pool. So do the callers of every method of `KeyState`, `IdleIndex`,
-`BlockedIndex`, `KeepAliveEstimate` and `Counters`. None of them takes a lock, waits, closes a
-resource, or calls code of the user. They note what has to happen after the lock is released: closes
-and wake-ups in `deferred`, events in `events`. A *step* is a function that `core` runs; it is
-indivisible, and a test can call it alone. The others are parts of steps.
+`ExpiryIndex`, `BlockedIndex`, `KeepAliveEstimate` and `Counters`. None of them takes a lock, waits,
+closes a resource, or calls code of the user. They note what has to happen after the lock is
+released: closes and wake-ups in `deferred`, events in `events`. A *step* is a function that `core`
+runs; it is indivisible, and a test can call it alone. The others are parts of steps.
 
 In the texts of these modules "a key" often stands for its `KeyState`: a key with idle slots is one
 whose `KeyState` has them in `idle`.
@@ -43,7 +43,7 @@ from typing import Generic, TypeVar
 from pooledhttp.events import ConnectionClosed, Event, Listeners
 from pooledhttp.pool.config import Limits, PoolConfig
 from pooledhttp.pool.counters import Counters
-from pooledhttp.pool.indexes import BlockedIndex, IdleIndex
+from pooledhttp.pool.indexes import BlockedIndex, ExpiryIndex, IdleIndex
 from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot
 from pooledhttp.pool.lease import Lease
 from pooledhttp.runtime import Waiter
@@ -91,6 +91,7 @@ class PoolState(Generic[K, R]):
         self.listeners = listeners
         self._random = random_source
         self.idle_index: IdleIndex[K, R] = IdleIndex(random_source)
+        self.expiry: ExpiryIndex[K, R] = ExpiryIndex()
         self.blocked: BlockedIndex[K, R] = BlockedIndex()
         self._unused: OrderedDict[K, float] = OrderedDict()  # since when, the longest first
         self._with_minimum: dict[K, KeyState[K, R]] = {}
@@ -124,6 +125,17 @@ class PoolState(Generic[K, R]):
         else:
             self._with_minimum.pop(key_state.key, None)
 
+    def index_idle_locked(self, key_state: KeyState[K, R], slot: Slot[K, R]) -> None:
+        """Note in the indexes that a slot of a key has become idle."""
+        idle = key_state.idle
+        if key_state.bucket < len(idle):
+            self.idle_index.update(key_state)
+        end = min(slot.keep_until, slot.idle_since + key_state.idle_limit)
+        if 0 < key_state.min_idle < len(idle):
+            # The oldest one is not needed for the minimum any more, and has an idle timeout now.
+            end = min(end, idle[0].idle_since + self.idle_timeout)
+        self.expiry.add(key_state, end)
+
     def keys_with_minimum(self) -> list[KeyState[K, R]]:
         """Return the keys with a minimum of idle resources.
 
@@ -153,6 +165,7 @@ class PoolState(Generic[K, R]):
             del unused[key]
             key_state = self.keys.pop(key)
             self.idle_index.remove(key_state)
+            key_state.sweep_at = inf
             self._with_minimum.pop(key, None)
             self.removed_counters.add(key_state.counters)
             at_most -= 1
@@ -160,10 +173,12 @@ class PoolState(Generic[K, R]):
     def clear_indexes_locked(self) -> None:
         """Empty the indexes, which an interrupted step may have damaged; a recount refills them."""
         self.idle_index = IdleIndex(self._random)
+        self.expiry = ExpiryIndex()
         self.blocked = BlockedIndex()
         self._unused.clear()
         for key_state in self.keys.values():
             key_state.bucket = 0
+            key_state.sweep_at = inf
             key_state.blocked_serial = -1
 
     # -- slots

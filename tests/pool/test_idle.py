@@ -9,7 +9,7 @@ import pytest
 
 from pooledhttp.events import IdleOverflow
 from pooledhttp.pool import Limits, PoolConfig
-from tests.pool.tools import Bench, check_state, inside
+from tests.pool.tools import Bench, check_state, inside, note_swept_keys
 
 pytestmark = pytest.mark.filterwarnings("ignore:A lease for:ResourceWarning")
 
@@ -38,6 +38,88 @@ def test_a_release_closes_an_idle_resource_that_is_no_longer_needed() -> None:
         bench.clock.advance(5)
         lease.release()
     assert bench.idle() == [5]
+
+
+def test_a_sweep_looks_only_at_keys_that_may_have_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a sweep costs depends on what may have expired, not on what is open."""
+    bench = Bench(PoolConfig(idle_timeout=30))
+    names = [str(number) for number in range(300)]
+    for name in names:
+        bench.add_idle(name)
+    looked_at = note_swept_keys(monkeypatch)
+    for _ in range(29):
+        bench.clock.advance(1)
+        bench.take("7").release()
+        bench.pool.sweep()
+    assert looked_at == []
+    bench.clock.advance(1)
+    bench.pool.sweep()
+    assert sorted(looked_at) == sorted(names)
+    assert bench.idle("7") and len(bench.closed) == 299
+    bench.clock.advance(28)
+    bench.pool.sweep()
+    assert len(looked_at) == 300
+    bench.clock.advance(1)
+    bench.pool.sweep()
+    assert len(bench.closed) == 300
+    check_state(bench.pool)
+
+
+def test_a_sweep_notices_a_learned_idle_limit() -> None:
+    """If one is found closed by the peer, the others that are idle as long are closed too."""
+    bench = Bench(PoolConfig(idle_timeout=100))
+    first, second = bench.add_idle(count=2)
+    bench.clock.advance(20)
+    bench.dead.add(second)
+    lease = bench.take()
+    bench.pool.sweep()
+    assert bench.closed == [second, first]
+    lease.release()
+
+
+def test_a_sweep_notices_an_announced_idle_limit() -> None:
+    """A limit that the peer announces later than the first release is kept to."""
+    bench = Bench(PoolConfig(idle_timeout=100))
+    bench.add_idle()
+    bench.clock.advance(5)
+    bench.take().release(announced_seconds=10)
+    bench.clock.advance(11)
+    bench.pool.sweep()
+    assert bench.closed == [1]
+
+
+def test_a_sweep_notices_the_lifetime_of_one_that_was_in_use() -> None:
+    """One that is released after a younger one can be the first to expire."""
+    bench = Bench(PoolConfig(idle_timeout=100, max_lifetime=50, lifetime_jitter=0))
+    old = bench.take()
+    bench.clock.advance(5)
+    bench.add_idle()
+    old.release()
+    bench.clock.advance(46)
+    bench.pool.sweep()
+    assert bench.closed == [1] and bench.idle() == [2]
+
+
+def test_a_sweep_notices_new_settings() -> None:
+    """A shorter idle timeout holds for what is idle already."""
+    bench = Bench(PoolConfig(idle_timeout=100))
+    bench.add_idle()
+    bench.clock.advance(20)
+    bench.pool.resize(PoolConfig(idle_timeout=15))
+    bench.pool.sweep()
+    assert bench.closed == [1]
+
+
+def test_a_sweep_notices_what_is_not_needed_for_the_minimum_any_more() -> None:
+    """One of the minimum has an idle timeout as soon as a younger one takes its place."""
+    bench = Bench(PoolConfig(min_idle=1, idle_timeout=20))
+    first, second = bench.take(), bench.take()
+    first.release()
+    bench.clock.advance(5)
+    second.release()
+    bench.clock.advance(16)
+    bench.pool.sweep()
+    assert bench.closed == [1] and bench.idle() == [2]
 
 
 def test_lifetimes_end_with_a_jitter() -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 import pooledhttp.pool
 from pooledhttp.events import Event, Listeners
-from pooledhttp.pool import Lease, Pool, PoolConfig
+from pooledhttp.pool import Lease, Pool, PoolConfig, pool_wide
 from pooledhttp.pool.keepalive import KeepAliveEstimate
 from pooledhttp.pool.key_state import KeyState
 from pooledhttp.pool.state import MAX_UNUSED_KEYS
@@ -33,6 +36,7 @@ __all__ = [
     "check_state",
     "inside",
     "is_watched",
+    "note_swept_keys",
 ]
 
 T = TypeVar("T")
@@ -270,6 +274,22 @@ def check_state(pool: Pool[Any, Any]) -> None:
         is_live = lease is not None and lease.serial == serial
         assert is_live or pool._core.pending, "the sweep would take the lease for lost"
     _check_queues(pool)
+    _check_expiry(pool)
+
+
+def _check_expiry(pool: Pool[Any, Any]) -> None:
+    """Check that a sweep looks at each key before an idle slot of it expires."""
+    state = pool._core.state
+    entries = {(time, id(key_state)) for time, _, key_state in state.expiry._heap}
+    for key_state in state.keys.values():
+        beyond_minimum = len(key_state.idle) - key_state.min_idle
+        ends = [key_state.sweep_at] if not key_state.idle else []
+        for number, slot in enumerate(key_state.idle):
+            is_surplus = key_state.min_idle and number < beyond_minimum
+            limit = min(key_state.idle_limit, state.idle_timeout if is_surplus else inf)
+            ends.append(min(slot.keep_until, slot.idle_since + limit))
+        assert key_state.sweep_at <= min(ends), f"no sweep looks at {key_state.key} in time"
+        assert key_state.sweep_at == inf or (key_state.sweep_at, id(key_state)) in entries
 
 
 def _check_key(key_state: KeyState[Any, Any], own: list[Any]) -> None:
@@ -296,3 +316,16 @@ def _check_queues(pool: Pool[Any, Any]) -> None:
             assert state.open_total >= state.max_total, "a caller waits, and there is room"
             assert not state.idle_total, "a caller waits for what another key has idle"
             assert state.blocked.longest_waiting() is not None, "a caller waits, not in the index"
+
+
+def note_swept_keys(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which every sweep from now on adds the keys it looks at."""
+    keys = []
+    expire_key = pool_wide._expire_key_locked
+
+    def expire_key_and_note(state: Any, now: float, key_state: KeyState[Any, Any]) -> float:
+        keys.append(key_state.key)
+        return expire_key(state, now, key_state)
+
+    monkeypatch.setattr(pool_wide, "_expire_key_locked", expire_key_and_note)
+    return keys
