@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -14,9 +15,12 @@ import pytest
 
 from pooledhttp.network import Connector, Proxy, Route, Stream, TlsSettings
 from pooledhttp.network.stream_reading import TRIES_IN_A_ROW
+from pooledhttp.network.tls.nested import NestedTlsStream
+from pooledhttp.network.tls.stream import RECORD_BYTES
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority
+from tests.support.programs import poll
 from tests.support.scripted import Gate, Handler, Peer, ScriptedServer
 
 Soon = Callable[..., Deadline]
@@ -126,6 +130,66 @@ def test_small_reads_of_one_large_record(opened: Opener, soon: Soon) -> None:
         while len(got) < 10_000:
             got += stream.recv(999, soon(5))
         assert got == b"x" * 10_000
+
+
+def test_a_read_takes_all_records_that_have_arrived(opened: Opener, soon: Soon) -> None:
+    """A large body comes in many records, and each call of a read costs."""
+    data = os.urandom(3 * RECORD_BYTES + 100)
+    sent = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        peer.sock.sendall(data)
+        sent.set()
+        peer.sock.recv(1)
+
+    with opened(handle) as (stream, _):
+        assert sent.wait(30)
+        if not isinstance(stream, NestedTlsStream):
+            poll_arrived(stream.sock, len(data))
+            assert stream.read(64 * 1024, soon(), None) == data
+            assert not stream.has_data_or_eof()
+
+
+@pytest.mark.parametrize("end", ["cut", "close_notify", "close_notify and no FIN"])
+def test_the_end_behind_full_records_is_not_lost(opened: Opener, soon: Soon, end: str) -> None:
+    """It is read together with them; the next read tells it, and the connection is not quiet."""
+    data = os.urandom(2 * RECORD_BYTES)
+    ended, done = threading.Event(), threading.Event()
+
+    def handle(peer: Peer) -> None:
+        peer.sock.sendall(data)
+        if end == "close_notify and no FIN" and isinstance(peer.sock, ssl.SSLSocket):
+            peer.sock.setblocking(False)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                peer.sock.unwrap()
+        else:
+            peer.close(notify=end == "close_notify")
+        ended.set()
+        done.wait(30)
+
+    with opened(handle) as (stream, _):
+        assert ended.wait(30)
+        got = b""
+        while len(got) < len(data):
+            got += stream.read(64 * 1024, soon(), None)
+        assert got == data
+        if end == "close_notify and no FIN" and not stream.is_tls:
+            done.set()
+            return
+        assert stream.has_data_or_eof()
+        if end == "cut" and stream.is_tls:
+            with pytest.raises(ssl.SSLEOFError):
+                stream.read(100, soon(), None)
+        else:
+            assert stream.read(100, soon(), None) == b""
+            assert stream.recv(100, soon()) == b""
+        done.set()
+
+
+def poll_arrived(sock: socket.socket, size: int) -> None:
+    """Wait until so many bytes have arrived on a socket; the sender has sent them already."""
+    room = bytearray(2 * size)
+    poll(lambda: socket.SocketType.recv_into(sock, room, 0, socket.MSG_PEEK) >= size, "the bytes")
 
 
 def test_end_of_stream_is_empty(opened: Opener, soon: Soon) -> None:

@@ -14,6 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.network.stream import Buffer, Stream
+from pooledhttp.runtime import remove_tracebacks
 
 if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime
@@ -108,7 +109,7 @@ class TlsStream(SecureStream):
         keep_session: Called once with the session to keep. None keeps none.
     """
 
-    __slots__ = ("_may_have_rest", "_read")
+    __slots__ = ("_has_ended", "_may_have_rest", "_read")
 
     sock: ssl.SSLSocket
 
@@ -123,6 +124,8 @@ class TlsStream(SecureStream):
         #: Whether a decrypted record may not be taken completely. It is, once a read has returned
         #: less than it asked for: a read never crosses the end of a record.
         self._may_have_rest = True
+        #: Whether the end of TLS, or an error, was read behind bytes. The socket may be quiet then.
+        self._has_ended = False
 
     def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
         """Read up to `max_bytes`; see `Stream.recv`."""
@@ -130,7 +133,7 @@ class TlsStream(SecureStream):
             return self._take_ahead(max_bytes)
         sock = self.sock
         # Decrypted bytes do not make the descriptor readable, so waiting for it could hang.
-        reading, writing = not (self._may_have_rest and sock.pending()), False
+        reading, writing = not (self._may_have_rest and self._has_rest()), False
         while True:
             if deadline.at != inf and deadline.expired:
                 raise TimeoutError("nothing arrived in time")
@@ -198,9 +201,38 @@ class TlsStream(SecureStream):
     def _read_now(self, max_bytes: int) -> bytes:
         if self._ahead:
             return self._take_ahead(max_bytes)
+        if self._failure is not None:  # what reads here through another stream
+            self._raise_failure()
         self._may_have_rest = True
         # A read returns one record at most; asking for more would only allocate more.
-        return self._read(min(max_bytes, RECORD_BYTES))
+        data = self._read(min(max_bytes, RECORD_BYTES))
+        if len(data) < RECORD_BYTES or max_bytes < 2 * RECORD_BYTES:
+            return data
+        return self._with_more_records(data, max_bytes)
+
+    def _with_more_records(self, first: bytes, max_bytes: int) -> bytes:
+        """Return a record, and those behind it that have arrived: a large body comes in many."""
+        records, left = [first], max_bytes - len(first)
+        try:
+            while left >= RECORD_BYTES:
+                data = self._read(RECORD_BYTES)
+                records.append(data)
+                left -= len(data)
+                if len(data) < RECORD_BYTES:
+                    self._has_ended = not data
+                    break
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError as error:
+            self._has_ended = True
+            self._failure = remove_tracebacks(error)
+        # Each counts as a read, so that other greenlets may run as often.
+        self._tries_left = max(1, self._tries_left - len(records) + 1)
+        return b"".join(records)
+
+    def _has_rest(self) -> bool:
+        """Whether a read finds something without the socket: decrypted bytes, or the end."""
+        return self._has_ended or bool(self.sock.pending())
 
     def _read_into_now(self, view: memoryview) -> int:
         if self._ahead:
@@ -235,7 +267,7 @@ class TlsStream(SecureStream):
         """
         sock = self.sock
         try:
-            if not (self._may_have_rest and sock.pending()) and self._is_socket_quiet():
+            if not (self._may_have_rest and self._has_rest()) and self._is_socket_quiet():
                 return True
             self._may_have_rest = True
             sock.read(1)
