@@ -97,7 +97,7 @@ class Writer:
         commit: `Journal.commit`; None where there is no journal.
     """
 
-    piece_bytes = 128 * 1024
+    piece_bytes = 256 * 1024
 
     def __init__(self, runtime: PrivateLoop, commit: Callable[[int], None] | None = None) -> None:
         self._runtime = runtime
