@@ -56,12 +56,15 @@ class Ending:
         self._account = account
         self._checks = checks
 
-    def complete(self, part: Part, body: BodyFile | None = None) -> Steps[DownloadResult]:
+    def complete(
+        self, part: Part, body: BodyFile | None = None, total: int | None = None
+    ) -> Steps[DownloadResult]:
         """Return the steps that check a part and give it its name.
 
         Args:
             part: The part.
             body: Its body, if this attempt has received it; None for a part that was complete.
+            total: The length of the whole body, as the last response says it; None if it does not.
         """
         received = None
         digest = None
@@ -72,8 +75,8 @@ class Ending:
             size = body.size
         else:
             size = self._folder.part_size(part) or 0
-        if received is not None and part.total is not None and size != part.total:
-            raise ProtocolError(f"{size} bytes of {part.total} after {received} were received")
+        if received is not None and total is not None and size != total:
+            raise ProtocolError(f"{size} bytes of {total} after {received} were received")
         found, wrong = self._checked(part, size, digest)
         if wrong is not None:
             kept = self._folder.reject(part, self.row.name or "", wrong)

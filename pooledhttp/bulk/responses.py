@@ -13,7 +13,8 @@ only if changed    304                                   KEEP
 A body is continued only on a *strong validator* (RFC 9110, section 8.8.1): an ETag that is not
 weak, or a Last-Modified that is at least a minute older than the response. `If-Range` has the
 server send the whole when the validator no longer fits. Some servers ignore it, so the 206 is
-checked as well: same ETag, same beginning, same length.
+checked as well: same ETag, same beginning, same length. A 206 may end before the body does (RFC
+9110, section 15.3.7), so the part is complete only when it has the length that Content-Range says.
 """
 
 from __future__ import annotations
@@ -187,6 +188,8 @@ def _decide_on_range(status: int, headers: Fields, asked: Asked) -> Decision:
         return Decision(Step.RESTART, reason="the length has changed")
     if not _is_same(headers, asked.validator or ""):
         return Decision(Step.RESTART, reason="the part of another version")
+    if _length(headers) not in (None, last + 1 - first):
+        return Decision(Step.RESTART, reason="a part of another length than its Content-Range says")
     return Decision(Step.APPEND, total)
 
 

@@ -198,6 +198,9 @@ class Transfer:
                 raise InvalidURL(f"no file can be named after {one_line(self._job.url)!r}")
             headers = fields_of(response)
             decision = decide(response.status_code, headers, asked, response.reason or "")
+            if decision.step is Step.APPEND and not self._stores_coded_form(headers):
+                # The part holds no coded bytes, so these are of another representation.
+                decision = Decision(Step.RESTART, reason="a part with a Content-Encoding")
             if decision.step is Step.STORE:
                 self._store(decision.total, response, headers, part)
                 return None
@@ -226,7 +229,7 @@ class Transfer:
     ) -> DownloadResult | None:
         """Do what a response says that has no new body."""
         if decision.step is Step.APPEND and part is not None:
-            self._append(part, response)
+            self._append(part, response, decision.total)
             return None
         if decision.step is Step.KEEP:
             return self._ending.unchanged(response)
@@ -265,9 +268,10 @@ class Transfer:
 
     # -- the body
 
-    def _append(self, part: Part, response: Response) -> None:
+    def _append(self, part: Part, response: Response, total: int | None) -> None:
         body = BodyFile(self._context.disk, partial(self._folder.append, part), self._checks.digest)
-        self._receive(part, body, response, self._folder.part_size(part) or 0, coded=True)
+        here = self._folder.part_size(part) or 0
+        self._receive(part, body, response, here, total, coded=True)
 
     def _store(
         self, length: int | None, response: Response, headers: Fields, old: Part | None
@@ -276,7 +280,7 @@ class Transfer:
             self._ending.drop(old)
         if self._options.content_disposition:
             self._take_name(disposition_name(headers.get("Content-Disposition")))
-        is_coded = stores_coded_form(self._row.name or "", headers, self._options.decode)
+        is_coded = self._stores_coded_form(headers)
         validator = strong_validator(headers) if is_coded and can_resume(self._job) else None
         if self._job.method.upper() == "HEAD":
             length = 0
@@ -295,7 +299,10 @@ class Transfer:
             partial(self._folder.write, part),
             total,
         )
-        self._receive(part, body, response, 0, coded=is_coded)
+        self._receive(part, body, response, 0, total, coded=is_coded)
+
+    def _stores_coded_form(self, headers: Fields) -> bool:
+        return stores_coded_form(self._row.name or "", headers, self._options.decode)
 
     def _take_name(self, name: str | None) -> None:
         """Take the name that the server gives, unless the list gives one, or there is a file."""
@@ -315,7 +322,14 @@ class Transfer:
             self._context.workspace.journal.record(self._account.update(State.RUNNING))
 
     def _receive(
-        self, part: Part, body: BodyFile, response: Response, here: int, *, coded: bool
+        self,
+        part: Part,
+        body: BodyFile,
+        response: Response,
+        here: int,
+        total: int | None,
+        *,
+        coded: bool,
     ) -> None:
         """Have the body written as it comes, behind what is here already."""
         context = self._context
@@ -338,7 +352,7 @@ class Transfer:
             body.seal()
             context.disk.run(body.giving_up())
             raise
-        self._last_steps = self._ending.complete(part, body)
+        self._last_steps = self._ending.complete(part, body, total)
 
     def _commit(self) -> None:
         with suppress(OSError):  # told by the next commit, which every file needs

@@ -22,7 +22,14 @@ from pooledhttp.bulk.retrying import Again
 from pooledhttp.runtime import default_runtime
 from tests.support.engines import engine
 from tests.support.patience import wait_until
-from tests.support.scripted import Peer, ScriptedServer, SeenRequest, answering, respond
+from tests.support.scripted import (
+    Peer,
+    ScriptedServer,
+    SeenRequest,
+    answering,
+    chunked,
+    respond,
+)
 
 OLD = "Tue, 01 Jan 2019 00:00:00 GMT"
 
@@ -432,6 +439,72 @@ def test_a_broken_body_goes_on(
         if asked[1]:
             assert server.requests[1].header("if-range") == headers[0][1]
     assert parts(out) == []
+
+
+class Slicing(Breaking):
+    """Gives at most so many bytes of what is asked for, as RFC 9110, section 15.3.7 lets it.
+
+    Args:
+        is_chunked: Whether the length of the whole body is not said before the first slice.
+        coding: The Content-Encoding of the slices.
+    """
+
+    def __init__(self, is_chunked: bool, coding: str | None = None) -> None:
+        super().__init__(STRONG)
+        self.is_chunked = is_chunked
+        self.coding = coding
+
+    def __call__(self, peer: Peer) -> None:
+        if not self.cuts:
+            answering(self.answer)(peer)
+        self.cuts = 0
+        peer.read_request()
+        half = self.body[: len(self.body) // 2]
+        if self.is_chunked:
+            peer.send(chunked([half], self.headers, end=False))
+        else:
+            peer.send(respond(half, self.headers, length=len(self.body)))
+        peer.close()
+
+    def answer(self, seen: SeenRequest) -> bytes:
+        asked = seen.header("range")
+        if not asked:
+            return respond(self.body, self.headers)
+        begin = int(asked.removeprefix("bytes=").rstrip("-"))
+        end = min(begin + 50_000, len(self.body))
+        span = ("Content-Range", f"bytes {begin}-{end - 1}/{len(self.body)}")
+        piece, headers = self.body[begin:end], [span, *self.headers]
+        if self.coding is None:
+            return respond(piece, headers, status=206)
+        headers.append(("Content-Encoding", self.coding))
+        return chunked([gzip.compress(piece)], headers).replace(b"200", b"206", 1)
+
+
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["length known", "chunked"])
+@pytest.mark.parametrize("retries", [0, 4], ids=["next runs", "same run"])
+def test_a_part_may_end_before_the_body(out: Path, is_chunked: bool, retries: int) -> None:
+    """What is still missing is asked for; the part alone is never taken for the body."""
+    handler = Slicing(is_chunked)
+    with ScriptedServer(handler) as server:
+        url = server.url("/x")
+        for _ in range(0 if retries else 3):
+            assert not one(url, out, retries=0).ok
+            assert files(out) == {}
+        assert one(url, out, retries=retries).ok
+        half = len(handler.body) // 2
+        asked = [seen.header("range") for seen in server.requests]
+        assert asked == [None, *(f"bytes={half + done}-" for done in (0, 50_000, 100_000))]
+    assert files(out) == {"x": handler.body} and parts(out) == []
+
+
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["length known", "chunked"])
+def test_a_part_with_a_coding_is_no_part_of_an_uncoded_body(out: Path, is_chunked: bool) -> None:
+    """Its bytes are those of another representation, whatever its ETag says."""
+    handler = Slicing(is_chunked, "gzip")
+    with ScriptedServer(handler) as server:
+        assert one(server.url("/x"), out, retries=1).ok
+        assert [bool(seen.header("range")) for seen in server.requests] == [False, True, False]
+    assert files(out) == {"x": handler.body} and parts(out) == []
 
 
 def test_a_part_that_is_longer_than_the_body_is_thrown_away(out: Path) -> None:

@@ -64,6 +64,18 @@ def test_statuses(status: int, asked: Asked, step: Step) -> None:
         ({"Content-Range": "bytes 10-99/*", "ETag": '"v"'}, Step.RESTART),
         ({"Content-Range": "lines 10-99/100", "ETag": '"v"'}, Step.RESTART),
         ({"ETag": '"v"'}, Step.RESTART),
+        (
+            {"Content-Range": "bytes 10-99/100", "ETag": '"v"', "Content-Length": "90"},
+            Step.APPEND,
+        ),
+        (
+            {"Content-Range": "bytes 10-99/100", "ETag": '"v"', "Content-Length": "100"},
+            Step.RESTART,
+        ),
+        (
+            {"Content-Range": "bytes 10-99/100", "ETag": '"v"', "Content-Length": "5"},
+            Step.RESTART,
+        ),
     ],
 )
 def test_a_part_fits_or_the_whole_is_asked_for(headers: dict[str, str], step: Step) -> None:
