@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Download", "download"]
 
+#: Results running or finished and not taken, for each worker. They hold no bodies, and a worker
+#: that waits for room costs two turns of threads.
+_CAPACITY_PER_JOB = 4
+
 
 def open_download(
     source: Iterable[Item],
@@ -67,7 +71,7 @@ def open_download(
     """Set up an engine over a workspace; see `download`."""
     backend = Threads() if backend is None else backend
     try:
-        pace = make_pace(jobs, per_host, ordered)
+        pace = make_pace(jobs, per_host, ordered, _CAPACITY_PER_JOB)
         limits = item_timeout(timeout)
         workspace = Workspace(directory, options)
     except BaseException:
