@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from pooledhttp.bulk.checks import Checks
+from pooledhttp.bulk.protocols import Requester
 from pooledhttp.bulk.report import DownloadResult, result_in
 from pooledhttp.bulk.retrying import Tries
 from pooledhttp.bulk.rows import State, Update
@@ -21,23 +23,36 @@ class Account:
         index: Its place in the input.
         directory: Where its file goes.
         tries: Counts its attempts, and the time.
+        session: Sends its requests.
+        checks: The checks of its body.
     """
 
-    def __init__(self, task: Task, index: int, directory: Path, tries: Tries) -> None:
-        self._job = task.job
+    #: Of the last response.
+    status: int | None = None
+    #: Whether a request is under way in this thread that `tries` has not counted yet.
+    is_sending = False
+
+    def __init__(
+        self,
+        task: Task,
+        index: int,
+        directory: Path,
+        tries: Tries,
+        session: Requester,
+        checks: Checks,
+    ) -> None:
+        self.task = task
+        #: Its row, with the name that it has now.
         self.row = task.row
+        self.checks = checks
+        self._session = session
         self._index = index
         self._directory = directory
         self._tries = tries
         self._started = time.time()
-        #: Of the last response; the validators are those of the body that is being stored.
-        self.status: int | None = None
+        #: The validators of the body that is being stored.
         self.etag = task.row.etag
         self.modified = task.row.modified
-        #: Whether a request is under way that `tries` has not counted yet.
-        self.is_sending = False
-        #: Seconds for which that request waited for a place.
-        self.waited = 0.0
 
     def update(
         self,
@@ -48,19 +63,24 @@ class Account:
         error: str | None = None,
     ) -> Update:
         """Return what the journal is told; what is None is written as unknown."""
+        row, tries = self.row, self._tries
+        attempts, waited = row.attempts + tries.sent, tries.waited
+        if self.is_sending:
+            attempts += 1
+            waited += self._session.waited()
         return Update(
-            self.row.id,
+            row.id,
             int(state),  # SQLite takes a plain number twice as fast as an enum
             self.status,
             self.etag,
             self.modified,
             size,
             digest,
-            self.row.attempts + self._tries.sent + self.is_sending,
+            attempts,
             error,
             self._started,
             time.time(),
-            round(self._tries.waited + self.waited, 3) or None,
+            (round(waited, 3) or None) if waited else None,
         )
 
     def result(
@@ -75,9 +95,10 @@ class Account:
         error: Exception | None = None,
     ) -> DownloadResult:
         """Return what the caller is told."""
+        job, tries = self.task.job, self._tries
         return result_in(
             self._directory,
-            self._job.url,
+            job.url,
             state,
             self.row.name,
             is_new,
@@ -85,12 +106,12 @@ class Account:
             problem,
             kind,
             self._index,
-            self._tries.sent + self.is_sending,
-            self._tries.elapsed,
+            tries.sent + self.is_sending,
+            tries.elapsed,
             size,
             digest,
             self.etag,
             self.modified,
             error,
-            self._job,
+            job,
         )

@@ -24,6 +24,17 @@ class BodyFile:
         total: The bytes that come; None where that is not known.
     """
 
+    #: Bytes that have been received.
+    size = 0
+    _kept_bytes = 0
+    # Touched on the disk's side only, and read after it is done:
+    _file: BinaryIO | None = None
+    _error: BaseException | None = None
+    #: What has computed the digest of what is in the file.
+    digest: Digest | None = None
+    #: Whether the file was made by one step, so that it has all of `size`.
+    was_written_whole = False
+
     def __init__(
         self,
         disk: Disk,
@@ -39,17 +50,7 @@ class BodyFile:
         self._write_whole = write_whole
         self._total = total
         self._kept: list[bytes] = []
-        self._kept_bytes = 0
-        #: Bytes that have been received.
-        self.size = 0
         self._last: list[bytes] = []
-        # Touched on the disk's side only, and read after it is done:
-        self._file: BinaryIO | None = None
-        self._error: BaseException | None = None
-        #: What has computed the digest of what is in the file.
-        self.digest: Digest | None = None
-        #: Whether the file was made by one step, so that it has all of `size`.
-        self.was_written_whole = False
 
     def write(self, piece: bytes) -> None:
         """Take a piece; wait while too many bytes are queued for the disk.

@@ -38,6 +38,8 @@ class Checks:
         elif job.md5 is not None and algorithm is None:
             algorithm = "md5"
         self._algorithm = algorithm
+        #: Whether a body may be anything, and no digest is wanted.
+        self.are_empty = algorithm is None and job.size is None
 
     def digest(self, file: BinaryIO | None = None) -> Digest | None:
         """Return what computes the digest, having read a file's rest; None when there is none."""

@@ -12,7 +12,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from pooledhttp.bulk.backends import Backend
+from pooledhttp.bulk.checks import Checks
 from pooledhttp.bulk.disk import Ended
+from pooledhttp.bulk.ending import Ending
+from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.protocols import Requester
 from pooledhttp.bulk.rates import Allowance
@@ -67,6 +70,9 @@ class Downloader:
         self.disk.on_ended = self._take_ended
         self._run_blocking = backend.run_blocking
         self.workspace = workspace
+        self.ending = Ending(workspace)
+        #: Of a job that says nothing but its URL.
+        self.plain_checks = Checks(Job(""), workspace.options.digest)
         self.timeout = timeout
         self.again = again
         options = workspace.options

@@ -25,7 +25,6 @@ from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.space import Space
-from pooledhttp.bulk.workspace import Task
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
@@ -37,59 +36,59 @@ _GONE = frozenset({404, 410})
 
 
 class Ending:
-    """The end of one task.
+    """The ends of a run's tasks.
 
     Args:
         workspace: The directory and its journal.
-        task: The task.
-        account: What happened to it so far.
-        checks: The checks of its body.
     """
 
-    def __init__(self, workspace: Space, task: Task, account: Account, checks: Checks) -> None:
+    def __init__(self, workspace: Space) -> None:
         self._workspace = workspace
         self._folder = workspace.folder
         self._journal = workspace.journal
         self._parts = workspace.parts
-        self._task = task
-        self.row = task.row
-        self._account = account
-        self._checks = checks
+        self._sets_time = workspace.options.mtime
 
     def complete(
-        self, part: Part, body: BodyFile | None = None, total: int | None = None
+        self,
+        account: Account,
+        part: Part,
+        body: BodyFile | None = None,
+        total: int | None = None,
     ) -> Steps[DownloadResult]:
         """Return the steps that check a part and give it its name.
 
         Args:
+            account: What happened to its task so far.
             part: The part.
             body: Its body, if this attempt has received it; None for a part that was complete.
             total: The length of the whole body, as the last response says it; None if it does not.
         """
-        received = None
-        digest = None
+        received = size = digest = None
         if body is not None:
             body.complete()
             received, digest = body.size, body.digest
-        if body is not None and body.was_written_whole:
-            size = body.size
-        else:
+            if body.was_written_whole:
+                size = received
+        if size is None:
             size = self._folder.part_size(part) or 0
         if received is not None and total is not None and size != total:
             raise ProtocolError(f"{size} bytes of {total} after {received} were received")
-        found, wrong = self._checked(part, size, digest)
-        if wrong is not None:
-            kept = self._folder.reject(part, self.row.name or "", wrong)
-            self._parts.pop(self.row.id, None)
-            return self.failed(f"{wrong}; the body is in {kept}", "Rejected")
-        change = self._account.update(State.RECEIVED, size=size, digest=found)
+        found = None
+        if not account.checks.are_empty:
+            found, wrong = self._checked(account.checks, part, size, digest)
+            if wrong is not None:
+                kept = self._folder.reject(part, account.row.name or "", wrong)
+                self._parts.pop(part.row, None)
+                return self.failed(account, f"{wrong}; the body is in {kept}", "Rejected")
+        change = account.update(State.RECEIVED, size=size, digest=found)
         yield self._journal.record(change)
-        return self._publish(part, change)
+        return self._publish(account, part, change)
 
-    def unchanged(self, response: Response) -> DownloadResult:
+    def unchanged(self, account: Account, response: Response) -> DownloadResult:
         """Return the result when the server says that the file is current."""
-        row, account = self.row, self._account
-        if not self._task.is_conditional:
+        row = account.row
+        if not account.task.is_conditional:
             # The job's own condition. There may be no file of ours, and nothing is to be written.
             size = self._folder.size_of(row.name or "")
             self._journal.record(account.update(State.UNCHANGED, size=size))
@@ -99,51 +98,52 @@ class Ending:
         self._journal.record(account.update(State.UNCHANGED, size=row.size, digest=row.digest))
         return account.result(State.UNCHANGED, size=row.size or 0, digest=row.digest)
 
-    def failed(self, problem: str, kind: str, error: Exception | None = None) -> DownloadResult:
+    def failed(
+        self, account: Account, problem: str, kind: str, error: Exception | None = None
+    ) -> DownloadResult:
         """Record a failure, and return the result."""
-        part = self._parts.get(self.row.id)
-        is_useless = self._account.status in _GONE or isinstance(error, TooLarge)
+        number = account.row.id
+        part = self._parts.get(number)
+        is_useless = account.status in _GONE or isinstance(error, TooLarge)
         if part is not None and (not part.mark or is_useless):
             self.drop(part)
-        if self._task.is_conditional:
-            self._workspace.not_refreshed[self.row.id] = problem  # the file is there all the same
+        if account.task.is_conditional:
+            self._workspace.not_refreshed[number] = problem  # the file is there all the same
         else:
-            self._journal.record(self._account.update(State.FAILED, error=problem))
-        return self._account.result(State.FAILED, problem=problem, kind=kind, error=error)
+            self._journal.record(account.update(State.FAILED, error=problem))
+        return account.result(State.FAILED, problem=problem, kind=kind, error=error)
 
     def drop(self, part: Part | None) -> None:
         """Remove a part that is not needed any more."""
         if part is not None:
             self._folder.remove(part)
-            self._parts.pop(self.row.id, None)
+            self._parts.pop(part.row, None)
 
     # -- inside
 
-    def _publish(self, part: Part, received: Update) -> DownloadResult:
+    def _publish(self, account: Account, part: Part, received: Update) -> DownloadResult:
         """Give a part its name."""
-        account, row = self._account, self.row
-        size, digest = received.size or 0, received.digest
-        assert row.name is not None
-        if self._workspace.options.mtime and account.modified is not None:
+        name, size, digest = account.row.name, received.size or 0, received.digest
+        assert name is not None
+        if self._sets_time and account.modified is not None:
             self._folder.set_time(part, account.modified)
         try:
-            self._folder.publish(part, row.name)
+            self._folder.publish(part, name)
         except ForeignFile as error:
-            problem = foreign_file_problem(row.name)
+            problem = foreign_file_problem(name)
             self._journal.record(
                 account.update(State.RECEIVED, size=size, digest=digest, error=problem)
             )
             return account.result(State.FAILED, problem=problem, kind="ForeignFile", error=error)
-        self._parts.pop(row.id, None)
+        self._parts.pop(part.row, None)
         # With nothing else changed, it takes ten bytes of the journal's tail.
         self._journal.record(received.in_state(State.DONE))
         return account.result(State.DONE, size=size, digest=digest, is_new=True)
 
     def _checked(
-        self, part: Part, size: int, digest: Digest | None
+        self, checks: Checks, part: Part, size: int, digest: Digest | None
     ) -> tuple[str | None, str | None]:
         """Return the digest to record, and what is wrong with the body."""
-        checks = self._checks
         if not checks.reads_body(digest):
             found = checks.text(digest)
             return found, checks.wrong(size, found, None)

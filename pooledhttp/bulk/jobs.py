@@ -130,6 +130,11 @@ class Job:
         )
 
     @property
+    def is_bare(self) -> bool:
+        """Whether the job is as `of` makes it of a URL, with all else as the class has it."""
+        return len(self.__dict__) == 1 and type(self) is Job
+
+    @property
     def can_resend(self) -> bool:
         """Whether the body can be sent a second time: not one that is read while it is sent."""
         data = self.data
@@ -154,7 +159,7 @@ class Job:
 
         A name does not count: the journal has it.
         """
-        if len(self.__dict__) == 1 and type(self) is Job:  # as `of` makes it of a URL
+        if self.is_bare:
             return True
         return (
             self.headers is None

@@ -202,9 +202,14 @@ def _is_same(headers: Fields, validator: str) -> bool:
     return bool(headers.get("Last-Modified", validator).strip() == validator)
 
 
-def strong_validator(headers: Fields) -> str | None:
-    """Return the validator with which a body can be continued, or `None`."""
-    etag = headers.get("ETag", "").strip()
+def strong_validator(headers: Fields, etag: str | None = None) -> str | None:
+    """Return the validator with which a body can be continued, or `None`.
+
+    Args:
+        headers: The header fields of its response.
+        etag: Their ETag, if it was read before.
+    """
+    etag = (headers.get("ETag", "") if etag is None else etag).strip()
     if etag:
         return etag if _STRONG_ETAG.fullmatch(etag) else None
     modified, date = headers.get("Last-Modified", "").strip(), headers.get("Date", "")

@@ -175,6 +175,14 @@ class Tries:
         is_resting: Whether the item's host rests, so that it is not to be tried now.
     """
 
+    #: Requests that were sent.
+    sent = 0
+    #: Attempts that have ended, however, and those of them that failed.
+    ended = 0
+    _failures = 0
+    _waited = 0.0
+    _slept = 0.0
+
     def __init__(
         self,
         again: Again,
@@ -192,13 +200,6 @@ class Tries:
         self._runtime = runtime
         self._can_resend = can_resend
         self._began = runtime.now()
-        self._waited = 0.0
-        self._slept = 0.0
-        #: Requests that were sent.
-        self.sent = 0
-        #: Attempts that have ended, however, and those of them that failed.
-        self.ended = 0
-        self._failures = 0
 
     @property
     def waited(self) -> float:

@@ -93,4 +93,4 @@ class Update(NamedTuple):
 
     def in_state(self, state: State) -> Update:
         """Return the same change with another state."""
-        return Update._make((self.id, int(state), *self[2:]))
+        return tuple.__new__(Update, (self[0], int(state), *self[2:]))

@@ -76,6 +76,9 @@ class TransferContext(Protocol):
     runtime: Haltable
     disk: Disk
     workspace: Space
+    ending: Ending
+    #: The checks of a job that says nothing but its URL.
+    plain_checks: Checks
     #: What each request is given as its timeout.
     timeout: object
     again: Again
@@ -102,27 +105,25 @@ class Transfer:
 
     def __init__(self, context: TransferContext, entry: Entry[Task]) -> None:
         task = entry.item
-        workspace = context.workspace
         self.entry = entry
         self._context = context
-        self._session = context.session
-        self._folder = workspace.folder
-        self._parts = workspace.parts
-        self._options = workspace.options
-        self._job = task.job
-        self._checks = Checks(task.job, workspace.options.digest)
-        self._row = task.row
+        self._session = session = context.session
+        self._workspace = workspace = context.workspace
+        self._ending = context.ending
         self._task = task
+        self._job = job = task.job
         self._tries = Tries(
             context.again,
-            task.job.method,
+            job.method,
             context.timeout,
             context.runtime,
-            can_resend=task.job.can_resend,
-            is_resting=partial(context.session.is_resting, entry.line),
+            can_resend=job.can_resend,
+            is_resting=partial(session.is_resting, entry.line),
         )
-        self._account = Account(task, entry.index, workspace.folder.path, self._tries)
-        self._ending = Ending(workspace, task, self._account, self._checks)
+        checks = context.plain_checks if job.is_bare else Checks(job, workspace.options.digest)
+        self._account = Account(
+            task, entry.index, workspace.folder.path, self._tries, session, checks
+        )
 
     def run(self, error: Exception | None = None) -> DownloadResult | None:
         """Try until the file is there or there is no point in it.
@@ -153,10 +154,13 @@ class Transfer:
             refused, self._refused = self._refused, None
             if error is not None:
                 if not self._tries.goes_on_after_error(error, is_body=self._has_head):
-                    return self._ending.failed(error_text(error), type(error).__name__, error)
+                    return self._failed(error_text(error), type(error).__name__, error)
                 error = None
             elif refused is not None and not self._tries.goes_on_after(refused):
-                return self._ending.failed(self._refusal, f"HTTP {refused.status_code}")
+                return self._failed(self._refusal, f"HTTP {refused.status_code}")
+
+    def _failed(self, problem: str, kind: str, error: Exception | None = None) -> DownloadResult:
+        return self._ending.failed(self._account, problem, kind, error)
 
     # -- one attempt
 
@@ -164,18 +168,18 @@ class Transfer:
         """Make an attempt; what it has left to do is in `_last_steps` and `_refused`."""
         self._context.runtime.check()
         try:
-            part = self._parts.get(self._row.id)
+            part = self._workspace.parts.get(self._task.row.id)
             if part is None:
                 return self._attempt(None, None), None
             if self._is_whole(part):
-                return self._context.disk.run(self._ending.complete(part)), None
+                return self._context.disk.run(self._ending.complete(self._account, part)), None
             return self._attempt(*self._resumable(part)), None
         except Exception as exc:
             if _stops_everything(exc):
                 raise
             return None, exc
         finally:
-            self._account.is_sending, self._account.waited = False, 0.0
+            self._account.is_sending = False
             self._tries.end(*self._session.leave())
 
     def _attempt(self, part: Part | None, validator: str | None) -> DownloadResult | None:
@@ -185,16 +189,18 @@ class Transfer:
             part: The part that is to be continued; None for none.
             validator: What it is a part of.
         """
-        offset = 0 if part is None else self._folder.part_size(part) or 0
-        asked = asked_for(self._task, offset, None if part is None else part.total, validator)
-        self._account.is_sending = True
+        offset, total = 0, None
+        if part is not None:
+            offset, total = self._workspace.folder.part_size(part) or 0, part.total
+        asked = asked_for(self._task, offset, total, validator)
+        account = self._account
+        account.is_sending = True
         self._has_head = False
         response = self._send(asked)
         self._has_head = True
-        self._account.waited = self._session.waited()
         try:
-            self._account.status = response.status_code
-            if self._row.name is None:
+            account.status = response.status_code
+            if account.row.name is None:
                 raise InvalidURL(f"no file can be named after {one_line(self._job.url)!r}")
             headers = fields_of(response)
             decision = decide(response.status_code, headers, asked, response.reason or "")
@@ -232,7 +238,7 @@ class Transfer:
             self._append(part, response, decision.total)
             return None
         if decision.step is Step.KEEP:
-            return self._ending.unchanged(response)
+            return self._ending.unchanged(self._account, response)
         if decision.step is Step.REFUSE:
             self._refusal = decision.reason
             self._refused = response
@@ -247,19 +253,19 @@ class Transfer:
 
     def _resumable(self, part: Part) -> tuple[Part | None, str | None]:
         """Return a part if it can be continued, with its validator; else it is removed."""
-        if part.row in self._parts:  # `_is_whole` has not removed it
+        if part.row in self._workspace.parts:  # `_is_whole` has not removed it
             for validator in (self._account.etag, self._account.modified):
                 if validator and part.mark == mark_of(validator) and can_resume(self._job):
-                    if self._folder.part_size(part):
+                    if self._workspace.folder.part_size(part):
                         return part, validator
             self._ending.drop(part)
         return None, None
 
     def _is_whole(self, part: Part) -> bool:
         """Whether a part is complete already: only the end of the work is missing."""
-        size = self._folder.part_size(part)
-        if self._row.state == State.RECEIVED and not self._tries.ended:
-            is_whole = size == self._row.size
+        size, row = self._workspace.folder.part_size(part), self._account.row
+        if row.state == State.RECEIVED and not self._tries.ended:
+            is_whole = size == row.size
         else:
             is_whole = bool(part.mark) and part.total is not None and size == part.total
         if not is_whole and part.total is not None and (size or 0) > part.total:
@@ -269,8 +275,10 @@ class Transfer:
     # -- the body
 
     def _append(self, part: Part, response: Response, total: int | None) -> None:
-        body = BodyFile(self._context.disk, partial(self._folder.append, part), self._checks.digest)
-        here = self._folder.part_size(part) or 0
+        folder = self._workspace.folder
+        begin_digest = self._account.checks.digest
+        body = BodyFile(self._context.disk, partial(folder.append, part), begin_digest)
+        here = folder.part_size(part) or 0
         self._receive(part, body, response, here, total, coded=True)
 
     def _store(
@@ -278,48 +286,54 @@ class Transfer:
     ) -> None:
         if old is not None:
             self._ending.drop(old)
-        if self._options.content_disposition:
+        context, account, job = self._context, self._account, self._job
+        options, folder = self._workspace.options, self._workspace.folder
+        if options.content_disposition:
             self._take_name(disposition_name(headers.get("Content-Disposition")))
         is_coded = self._stores_coded_form(headers)
-        validator = strong_validator(headers) if is_coded and can_resume(self._job) else None
-        if self._job.method.upper() == "HEAD":
+        etag, modified = headers.get("ETag"), headers.get("Last-Modified")
+        validator = None
+        if is_coded and (job.is_bare or can_resume(job)):
+            validator = strong_validator(headers, etag)
+        if job.method.upper() == "HEAD":
             length = 0
         total = length if is_coded else None
-        self._account.etag = headers.get("ETag")
-        self._account.modified = headers.get("Last-Modified")
-        if self._context.is_watched:
-            Flow(self._options, None, self._context.runtime).expect(length or 0)
-        part = Part(self._row.id, total, mark_of(validator), self._task.replaces)
-        self._note_running(part)
-        self._parts[self._row.id] = part
+        account.etag, account.modified = etag, modified
+        if context.is_watched:
+            Flow(options, None, context.runtime).expect(length or 0)
+        row = account.row.id
+        part = Part(row, total, mark_of(validator), self._task.replaces)
+        if part.mark and (total is None or total >= _RESUMABLE_BYTES):
+            self._note_running()
+        self._workspace.parts[row] = part
         body = BodyFile(
-            self._context.disk,
-            partial(self._folder.create, part),
-            self._checks.begin_digest,
-            partial(self._folder.write, part),
+            context.disk,
+            partial(folder.create, part),
+            None if account.checks.are_empty else account.checks.begin_digest,
+            partial(folder.write, part),
             total,
         )
         self._receive(part, body, response, 0, total, coded=is_coded)
 
     def _stores_coded_form(self, headers: Fields) -> bool:
-        return stores_coded_form(self._row.name or "", headers, self._options.decode)
+        name = self._account.row.name or ""
+        return stores_coded_form(name, headers, self._workspace.options.decode)
 
     def _take_name(self, name: str | None) -> None:
         """Take the name that the server gives, unless the list gives one, or there is a file."""
-        if name is None or self._job.name is not None or self._row.state not in _UNNAMED:
+        row = self._account.row
+        if name is None or self._job.name is not None or row.state not in _UNNAMED:
             return
-        self._row = self._context.disk.run(self._renamed(name))
-        self._account.row = self._ending.row = self._row
+        self._account.row = self._context.disk.run(self._renamed(row, name))
 
-    def _renamed(self, name: str) -> Steps[Row]:
+    def _renamed(self, row: Row, name: str) -> Steps[Row]:
         yield from ()  # its commit is its own
-        return self._context.workspace.rename(self._row, name)
+        return self._workspace.rename(row, name)
 
-    def _note_running(self, part: Part) -> None:
+    def _note_running(self) -> None:
         """Have the journal remember with what the part can be continued."""
-        is_short = part.total is not None and part.total < _RESUMABLE_BYTES
-        if part.mark and not is_short and not self._task.is_conditional:
-            self._context.workspace.journal.record(self._account.update(State.RUNNING))
+        if not self._task.is_conditional:
+            self._workspace.journal.record(self._account.update(State.RUNNING))
 
     def _receive(
         self,
@@ -335,7 +349,7 @@ class Transfer:
         context = self._context
         flow = None
         if context.is_watched:
-            flow = Flow(self._options, context.allowance, context.runtime, here)
+            flow = Flow(self._workspace.options, context.allowance, context.runtime, here)
         is_committed = False
         try:
             for piece in pieces(response, coded=coded):
@@ -352,11 +366,11 @@ class Transfer:
             body.seal()
             context.disk.run(body.giving_up())
             raise
-        self._last_steps = self._ending.complete(part, body, total)
+        self._last_steps = self._ending.complete(self._account, part, body, total)
 
     def _commit(self) -> None:
         with suppress(OSError):  # told by the next commit, which every file needs
-            self._context.workspace.journal.commit()
+            self._workspace.journal.commit()
 
 
 def _stops_everything(exc: Exception) -> bool:
