@@ -285,7 +285,7 @@ class Engine(Generic[W, R]):
         """Put an item back into the queue; returns what `_finish` returns."""
         with self._lock:
             self._pace.put_back(entry)
-            return self._next_locked()
+            return self._placed_locked(self._pace.start(self._runtime.now()))
 
     def _finish(self, entry: Entry[W], result: R | None) -> Entry[W] | _IdleWorker[W]:
         """End an item, and hand in its result if there is one already.
@@ -296,10 +296,9 @@ class Engine(Generic[W, R]):
         has_to_wake = is_urgent = False
         with self._lock:
             pace = self._pace
-            pace.finish(entry)
+            following = self._placed_locked(pace.follow(entry, self._runtime.now()))
             if result is not None:
                 self._done[entry.index] = result
-            following = self._next_locked()
             if self._caller is not None and self._done and self._first_locked() is not None:
                 # There is room for as many results again before workers have to stop.
                 is_urgent = _GATHERED * pace.finished >= pace.capacity
@@ -309,8 +308,8 @@ class Engine(Generic[W, R]):
             self._backend.wake(self._wake_caller, is_urgent=is_urgent)
         return following
 
-    def _next_locked(self) -> Entry[W] | _IdleWorker[W]:
-        entry = self._pace.start(self._runtime.now())
+    def _placed_locked(self, entry: Entry[W] | None) -> Entry[W] | _IdleWorker[W]:
+        """Return the next item, or where to wait for one if there is none."""
         if entry is not None:
             return entry
         idle: _IdleWorker[W] = _IdleWorker(self._runtime.waiter())

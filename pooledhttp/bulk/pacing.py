@@ -154,7 +154,7 @@ class Pace(Generic[T]):
             self._end_rests(now)
         ready = self._ready
         while True:
-            if not ready or self.is_full:
+            if not ready or self.running >= self.jobs:
                 return None
             index, name = ready[0]
             line = self._lines[name]
@@ -191,6 +191,33 @@ class Pace(Generic[T]):
                 self._offer(entry.line, line)
         elif not line.running:
             del self._lines[entry.line]
+
+    def follow(self, entry: Entry[T], now: float) -> Entry[T] | None:
+        """Do what `finish` and then `start` do.
+
+        As a rule the line of the job that has ended is full without it, and has the oldest job of
+        those that may start. It need not be put among those that are ready for that.
+        """
+        line = self._lines[entry.line]
+        queue, ready = line.queue, self._ready
+        if (
+            not queue
+            or line.is_ready
+            or line.running != line.limit
+            or (ready and ready[0][0] < queue[0].index)
+            or self._rests
+            or self._pauses
+            or self.running > self.jobs
+            or self.running + self.finished >= self.capacity
+        ):
+            self.finish(entry)
+            return self.start(now)
+        self.finished += 1
+        self.queued -= 1
+        following = queue.popleft()
+        if len(queue) < line.limit:
+            self.stock -= 1
+        return following
 
     def restart(self, entry: Entry[T]) -> None:
         """A job that had ended is gone on with."""

@@ -217,3 +217,60 @@ def test_hosts_at_work_are_counted() -> None:
     assert pace.hosts().at_work == 0
     start_all(pace)
     assert pace.hosts() == HostCounts(2, 0, 0)
+
+
+@given(
+    lines=st.lists(st.sampled_from("abc"), min_size=1, max_size=25),
+    jobs=st.integers(1, 4),
+    per_host=st.integers(1, 3),
+    spare=st.integers(0, 4),
+    ordered=st.booleans(),
+    steps=st.lists(st.tuples(st.sampled_from("elrtp"), st.integers(0, 9)), max_size=60),
+)
+def test_to_follow_is_to_finish_and_to_start(
+    lines: list[str],
+    jobs: int,
+    per_host: int,
+    spare: int,
+    ordered: bool,
+    steps: list[tuple[str, int]],
+) -> None:
+    """Whatever limits, rests and pauses there are: the same jobs start, the same counters hold."""
+    one, other = (make(jobs, per_host, jobs + spare, 100, ordered) for _ in "12")
+    fill(one, "".join(lines))
+    fill(other, "".join(lines))
+    running, finished = start_all(one), []
+    assert [entry.index for entry in start_all(other)] == [entry.index for entry in running]
+    now = 0.0
+    for step, number in steps:
+        now += 1.0
+        line = "abc"[number % 3]
+        if step == "e" and running:
+            entry = running.pop(number % len(running))
+            finished.append(entry.index)
+            following = one.follow(entry, now)
+            other.finish(entry)
+            same = other.start(now)
+            assert (following and following.index) == (same and same.index)
+            running += [following] if following else []
+        elif step == "t" and finished:
+            index = finished.pop(finished.index(min(finished)))
+            one.take(index)
+            other.take(index)
+            running += (more := start_all(one))
+            assert [entry.index for entry in start_all(other)] == [entry.index for entry in more]
+        elif step in "lrp":
+            for pace in (one, other):
+                if step == "l":
+                    pace.limit(line, 1 + number % 4)
+                elif step == "p":
+                    pace.pause(line, now + number)
+                elif number % 2:
+                    pace.rest(line, now + number)
+                else:
+                    pace.resume(line)
+        counts = [
+            (pace.running, pace.queued, pace.finished, pace.stock, pace.wants_more, pace.hosts())
+            for pace in (one, other)
+        ]
+        assert counts[0] == counts[1]
