@@ -50,11 +50,12 @@ _PATH = r"A-Za-z0-9\-._~!$&'()*+,;=:@/"
 
 #: A URL that canonicalising would leave alone but for an empty path: lower-case name or IPv4
 #: address, a port without leading zeros and safely below 65536, nothing percent-encoded.
-#: Dot segments need care and are excluded by `_DOTS`.
+#: Dot segments need care and are excluded by `_DOTS`. No part can begin with what ends the one
+#: before it, so nothing is ever tried again (`+` behind a repeat): that halves the cost.
 _FINAL = re.compile(
-    r"(https?://[a-z0-9][a-z0-9-]{0,62}(?:\.[a-z0-9][a-z0-9-]{0,62})*"
-    r"(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?)"
-    rf"(/[{_PATH}]*)?(?:\?([{_PATH}?]+))?(?:\#([{_PATH}?]+))?"
+    r"(https?://[a-z0-9][a-z0-9-]{0,62}+(?:\.[a-z0-9][a-z0-9-]{0,62}+)*+"
+    r"(?::(?:[1-5][0-9]{4}|6[0-4][0-9]{3}|[1-9][0-9]{0,3}+))?+)"
+    rf"(/[{_PATH}]*+)?+(?:\?([{_PATH}?]++))?+(?:\#([{_PATH}?]++))?+"
 )
 _DOTS = "/."
 
