@@ -62,7 +62,8 @@ class Download(Results[DownloadResult]):
         self._process = os.getpid()
         self._now = now
         self._batch = _LEAST_BATCH
-        self._ready: deque[Task | DownloadResult] = deque()
+        #: With the line of each.
+        self._ready: deque[tuple[Task | DownloadResult, str]] = deque()
         self._ready_index = 0
         #: Read, and not yet in the journal.
         self._unregistered: list[object] = []
@@ -138,15 +139,16 @@ class Download(Results[DownloadResult]):
                 self._refill()
                 seconds += self._now() - began
             while self._ready and self._engine.wants_more:
-                self._hand_over(self._ready.popleft())
+                self._hand_over(*self._ready.popleft())
             if seconds > READ_SECONDS and self._engine.has_result:
                 return
 
-    def _hand_over(self, item: Task | DownloadResult) -> None:
-        if isinstance(item, DownloadResult):
-            self._engine.put(item)
+    def _hand_over(self, item: Task | DownloadResult, line: str) -> None:
+        if type(item) is Task:
+            self._engine.submit(self._ready_index, line, item)
         else:
-            self._engine.submit(self._ready_index, item.job.line, item)
+            assert isinstance(item, DownloadResult)
+            self._engine.put(item)
         self._ready_index += 1
 
     def _refill(self) -> None:
@@ -156,12 +158,13 @@ class Download(Results[DownloadResult]):
         self._unregistered = items  # an interrupt between here and the commit loses none of them
         is_file = isinstance(self._input, Source)  # which never blocks
         patience = _READ_SECONDS_OF_A_FILE if is_file else READ_SECONDS
-        while len(items) < self._batch and self._now() - began <= patience:
-            if self._waits_for_input:
+        source, batch, now = self._source, self._batch, self._now
+        assert source is not None
+        while len(items) < batch and now() - began <= patience:
+            if is_file and self._waits_for_input:
                 break
-            assert self._source is not None
             try:
-                items.append(next(self._source))
+                items.append(next(source))
             except StopIteration:
                 self._source = None
                 self._was_read_to_end = True
@@ -173,14 +176,14 @@ class Download(Results[DownloadResult]):
         if len(items) == self._batch:
             largest = _LARGEST_BATCH_OF_A_FILE if is_file else _LARGEST_BATCH
             self._batch = min(2 * self._batch, largest)
-        ready: list[Task | DownloadResult] = []
+        ready: list[tuple[Task | DownloadResult, str]] = []
         with self._workspace.batch(len(items)):
             for item in items:
                 self._register(item, ready)
         self._ready.extend(ready)
         self._unregistered = []
 
-    def _register(self, item: object, ready: list[Task | DownloadResult]) -> None:
+    def _register(self, item: object, ready: list[tuple[Task | DownloadResult, str]]) -> None:
         step: Task | DownloadResult | None
         try:
             job = Job.of(item)
@@ -192,8 +195,12 @@ class Download(Results[DownloadResult]):
             self.duplicates += 1
             return
         self._index += 1
-        ready.append(step)
-        if isinstance(step, DownloadResult) and step.name is None and step.problem is not None:
+        if type(step) is Task:
+            ready.append((step, step.job.line))  # its URL has just been parsed
+            return
+        assert isinstance(step, DownloadResult)
+        ready.append((step, ""))
+        if step.name is None and step.problem is not None:
             if isinstance(item, Job):
                 is_all = item.is_said_by_url and item.name is None
             else:  # of a bad line, the URL alone may be sound

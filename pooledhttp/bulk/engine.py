@@ -162,8 +162,9 @@ class Engine(Generic[W, R]):
                 return None
             result = self._done.pop(index)
             self._next = index + 1
-            self._pace.take(index)
-            is_full = self._pace.is_full
+            pace = self._pace
+            pace.take(index)
+            is_full = pace.is_full
         if not is_full:
             self._start_more()
         return result

@@ -30,16 +30,17 @@ def hash64(text: str) -> int:
 class HashTable:
     """Numbers of rows by the hash of a text: open addressing, 20 to 40 bytes for each row."""
 
-    __slots__ = ("_hashes", "_mask", "_rows", "_used")
+    __slots__ = ("_free", "_hashes", "_mask", "_rows")
 
     def __init__(self, size: int = 1 << 16) -> None:
         self._mask = size - 1
-        self._used = 0
+        #: Places until five eighths are taken.
+        self._free = size * 5 // 8
         self._hashes = array("q", bytes(8 * size))
         self._rows = array("I", bytes(4 * size))
 
     def __len__(self) -> int:
-        return self._used
+        return (self._mask + 1) * 5 // 8 - self._free
 
     def add(self, number: int, row: int) -> None:
         """Add the row of a hash. Several rows may have the same hash."""
@@ -49,8 +50,8 @@ class HashTable:
             at = (at + 1) & mask
         hashes[at] = number
         self._rows[at] = row
-        self._used += 1
-        if self._used * 8 > mask * 5:
+        self._free -= 1
+        if not self._free:
             self._grow()
 
     def rows(self, number: int) -> list[int]:
@@ -82,6 +83,7 @@ class HashTable:
                     at = (at + 1) & mask
                 hashes[at] = number
                 rows[at] = row
+        self._free = bigger._free - len(self)
         self._hashes, self._rows, self._mask = hashes, rows, mask
 
 

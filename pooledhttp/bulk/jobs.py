@@ -190,6 +190,8 @@ class Job:
                 cannot be compared.
         """
         url = self.url.strip().partition("#")[0]
+        if self.is_bare:
+            return url, None
         if self.key is not None:
             if isinstance(self.key, bool) or not isinstance(self.key, (str, int)):
                 raise TypeError(

@@ -217,16 +217,16 @@ class Journal:
         Raises:
             ValueError: A text cannot be stored: it has halves of characters (lone surrogates).
         """
-        for text in (url, identity, name):
-            if text is not None and not text.isascii():
-                text.encode()
+        texts = f"{url}{identity}{name}"
+        if not texts.isascii():
+            texts.encode()
         number, self._next_id = self._next_id, self._next_id + 1
         row = new_row(number, url, identity, name, host)
         identity_hash = hash64(url if identity is None else identity)
         name_hash = None if folded_name is None else hash64(folded_name)
         if self._new.has(identity_hash, name_hash):
             self._new.insert(self._db)
-        self._new.add(row, identity_hash, folded_name)
+        self._new.add(row, identity_hash, name_hash, folded_name)
         self._lookup.add(number, identity_hash, name_hash)
         return row
 

@@ -141,12 +141,13 @@ class Pace(Generic[T]):
 
     def add(self, entry: Entry[T]) -> None:
         """Queue an item. Indexes must rise."""
-        line = self._line_of(entry)
+        line = self._lines.get(entry.line) or self._line_of(entry)
         line.queue.append(entry)
         self.queued += 1
         if len(line.queue) <= line.limit:
             self.stock += 1
-        self._offer(entry.line, line)
+        if line.running < line.limit:
+            self._offer(entry.line, line)
 
     def start(self, now: float) -> Entry[T] | None:
         """Take the next job that may start off its queue, or return `None` when none may."""

@@ -13,7 +13,6 @@ from functools import lru_cache
 from itertools import compress, repeat
 from operator import is_, is_not
 
-from pooledhttp.bulk.hashes import hash64
 from pooledhttp.bulk.rows import Row, Update
 
 __all__ = ["NewRows", "apply_changes", "new_row"]
@@ -48,19 +47,18 @@ class NewRows:
         """Whether a row has one of these hashes, so that it hides another one with the same."""
         return identity_hash in self.by_identity or name_hash in self.names
 
-    def add(self, row: Row, identity_hash: int, folded_name: str | None) -> None:
+    def add(
+        self, row: Row, identity_hash: int, name_hash: int | None, folded_name: str | None
+    ) -> None:
         """Add a row that is in no database yet."""
         self.by_identity[identity_hash] = row
-        if folded_name is None:
-            _put(self._groups, (row.id, identity_hash, None, row.url, row.identity, None, row.host))
-            return
-        name_hash = hash64(folded_name)
-        self.names[name_hash] = folded_name
         number, url, identity, name, host = row[:5]
-        if identity is None:  # as nearly every row: its group is known
-            self._plain.append((number, identity_hash, name_hash, url, name, host))
-        else:
-            _put(self._groups, (number, identity_hash, name_hash, url, identity, name, host))
+        if name_hash is not None and folded_name is not None:
+            self.names[name_hash] = folded_name
+            if identity is None:  # as nearly every row: its group is known
+                self._plain.append((number, identity_hash, name_hash, url, name, host))
+                return
+        _put(self._groups, (number, identity_hash, name_hash, url, identity, name, host))
 
     def insert(self, db: sqlite3.Connection) -> None:
         """Insert them, and forget them."""
@@ -76,7 +74,7 @@ class NewRows:
 
 def new_row(number: int, url: str, identity: str | None, name: str | None, host: str) -> Row:
     """Return the row of a job that is pending."""
-    return Row._make((number, url, identity, name, host, 0, *_NOTHING_YET))
+    return tuple.__new__(Row, (number, url, identity, name, host, 0, *_NOTHING_YET))
 
 
 def apply_changes(db: sqlite3.Connection, changes: Iterable[Update]) -> None:

@@ -17,7 +17,10 @@ __all__ = ["kept_query", "network_location", "origin_of", "path_and_query"]
 
 _VALUE = re.compile("=[^&]*")
 
-_PLAIN_LOCATION = re.compile(r"[A-Za-z0-9.\-]+(?::[0-9]{1,5})?")
+#: Scheme, network location, path and query of a plain URL.
+_PLAIN = re.compile(
+    r"(https?)://([A-Za-z0-9.\-]+(?::[0-9]{1,5})?)((?:/[!-\"$->@-~]*)?)(?:\?([!-\"$-~]*))?"
+)
 
 #: Query parameters that sign a request or carry a credential. They say nothing about the file.
 _SIGNING_PREFIXES = ("x-amz-", "x-goog-", "x-oss-", "x-cos-", "x-bce-")
@@ -34,22 +37,11 @@ _BESIDE_SIGNING = frozenset(
 )
 
 
-@lru_cache(maxsize=4096)
-def _is_plain_location(location: str) -> bool:
-    return _PLAIN_LOCATION.fullmatch(location) is not None
-
-
 @lru_cache(maxsize=64)  # several functions ask about the same URL, one after the other
 def _plain_parts(url: str) -> tuple[str, str, str, str] | None:
     """Return scheme, network location, path and query of a plain URL, else None."""
-    if " " in url or "#" in url or not (url.isascii() and url.isprintable()):
-        return None
-    before, _, query = url.partition("?")
-    scheme, _, rest = before.partition("://")
-    location, slash, path = rest.partition("/")
-    if scheme not in ("http", "https") or not _is_plain_location(location):
-        return None
-    return scheme, location, slash + path, query
+    found = _PLAIN.fullmatch(url)
+    return None if found is None else found.groups("")  # type: ignore[return-value]  # four
 
 
 def path_and_query(url: str) -> tuple[str, str] | None:
