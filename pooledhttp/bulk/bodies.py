@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,7 @@ def _arriving(response: Response, *, coded: bool) -> Iterator[bytes] | None:
     return iter(partial(read1, PIECE_BYTES, decode_content=False), b"")
 
 
-def write_all(fd: int, pieces: list[bytes]) -> None:
+def write_all(fd: int, pieces: Sequence[bytes | memoryview]) -> None:
     """Write all of some pieces: on a disk that is nearly full, one call writes what still fits.
 
     Args:
@@ -65,6 +65,11 @@ def write_all(fd: int, pieces: list[bytes]) -> None:
     Raises:
         OSError: There is no room for more.
     """
+    if len(pieces) == 1:  # as most small bodies
+        written = os.write(fd, pieces[0])
+        if written == len(pieces[0]):
+            return
+        pieces = [memoryview(pieces[0])[written:]]
     left: list[bytes | memoryview] = list(pieces)
     while left:
         if len(left) == 1 or _writev is None:

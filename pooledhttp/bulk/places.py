@@ -164,7 +164,8 @@ class Places:
                 self._runtime.sleep(wait)
                 holder.waited += wait
         with self._lock:
-            holder.number = self._throttle_locked(origin).start()
+            throttle = self._throttles.get(origin) or self._throttle_locked(origin)
+            holder.number = throttle.start()
             rest = self._rests.get(origin) if self._rests else None
             if rest is not None:
                 rest.begin(holder.number)
@@ -276,10 +277,11 @@ class Places:
     def _take_at_once_locked(self, place: str) -> bool:
         """Take a place if one is free."""
         taken = self._taken.get(place, 0)
-        is_free = taken < self._limit_locked(place)
-        if is_free:
-            self._taken[place] = taken + 1
-        return is_free
+        throttle = self._throttles.get(place)
+        if taken >= (self._limit_locked(place) if throttle is None else throttle.limit):
+            return False
+        self._taken[place] = taken + 1
+        return True
 
     def _give_back(self, holder: _Holder) -> None:
         places, holder.places = holder.places, ()
@@ -287,8 +289,10 @@ class Places:
             with self._lock:
                 waiter = self._next_locked(place) if self._waiting else None
                 if waiter is None:
-                    taken = self._taken[place] = self._taken[place] - 1
-                    if not taken:
+                    taken = self._taken[place]
+                    if taken > 1:
+                        self._taken[place] = taken - 1
+                    else:
                         del self._taken[place]
             if waiter is not None:
                 waiter.set()

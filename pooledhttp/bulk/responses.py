@@ -25,7 +25,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pooledhttp.bulk.report import one_line
@@ -75,9 +74,23 @@ class Fields(Protocol):
     def __contains__(self, name: object, /) -> bool: ...
 
 
-@lru_cache(maxsize=64)  # a run asks for the same few of every response
+#: A run asks for the same few fields of every response.
+_AS_BYTES = {
+    name: name.lower().encode()
+    for name in (
+        "Content-Encoding",
+        "Content-Length",
+        "Content-Type",
+        "Date",
+        "ETag",
+        "Last-Modified",
+        "Transfer-Encoding",
+    )
+}
+
+
 def _as_bytes(name: str) -> bytes:
-    return name.lower().encode()
+    return _AS_BYTES.get(name) or name.lower().encode()
 
 
 class _ArrivedFields:
@@ -89,7 +102,7 @@ class _ArrivedFields:
         self._by_name = by_name
 
     def get(self, name: str, default: Any = None, /) -> Any:
-        value = self._by_name.get(_as_bytes(name))
+        value = self._by_name.get(_AS_BYTES.get(name) or _as_bytes(name))
         return default if value is None else value.decode("latin-1")
 
     def __contains__(self, name: object, /) -> bool:
@@ -252,6 +265,6 @@ def stores_coded_form(name: str, headers: Fields, decode: str) -> bool:
 def _length(headers: Fields) -> int | None:
     """Return what Content-Length says, unless the body is framed otherwise."""
     value = headers.get("Content-Length", "").strip()
-    if not (value.isdecimal() and value.isascii()) or "Transfer-Encoding" in headers:
+    if not value.isdecimal() or not value.isascii() or "Transfer-Encoding" in headers:
         return None
     return int(value)

@@ -112,7 +112,7 @@ class Transfer:
         self._ending = context.ending
         self._task = task
         self._job = job = task.job
-        self._tries = Tries(
+        self._tries = tries = Tries(
             context.again,
             job.method,
             context.timeout,
@@ -120,10 +120,9 @@ class Transfer:
             can_resend=job.can_resend,
             is_resting=partial(session.is_resting, entry.line),
         )
-        checks = context.plain_checks if job.is_bare else Checks(job, workspace.options.digest)
-        self._account = Account(
-            task, entry.index, workspace.folder.path, self._tries, session, checks
-        )
+        self._is_bare = job.is_bare
+        checks = context.plain_checks if self._is_bare else Checks(job, workspace.options.digest)
+        self._account = Account(task, entry.index, workspace.folder.path, tries, session, checks)
 
     def run(self, error: Exception | None = None) -> DownloadResult | None:
         """Try until the file is there or there is no point in it.
@@ -217,7 +216,7 @@ class Transfer:
     def _send(self, asked: Asked) -> Response:
         job, timeout = self._job, self._tries.timeout()
         headers = request_fields(self._task, asked)
-        if headers is PLAIN_FIELDS and job.is_plain:
+        if headers is PLAIN_FIELDS and (self._is_bare or job.is_plain):
             return self._session.get(job.url, headers, timeout, stream=True)
         return self._session.request(
             job.method,
@@ -293,7 +292,7 @@ class Transfer:
         is_coded = self._stores_coded_form(headers)
         etag, modified = headers.get("ETag"), headers.get("Last-Modified")
         validator = None
-        if is_coded and (job.is_bare or can_resume(job)):
+        if is_coded and (self._is_bare or can_resume(job)):
             validator = strong_validator(headers, etag)
         if job.method.upper() == "HEAD":
             length = 0
