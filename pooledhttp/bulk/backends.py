@@ -77,6 +77,9 @@ class Backend(Protocol):
     def wake(self, fn: Callable[[], None], *, is_urgent: bool) -> None:
         """Call the function that wakes the caller: now, or when there are more results."""
 
+    def note_idle(self) -> None:
+        """Note, from a worker, that it has nothing to do."""
+
     def halt(self) -> None:
         """End all waits, now and from now on. Never blocks; a signal handler may call it."""
 
@@ -128,6 +131,9 @@ class Threads:
     def wake(self, fn: Callable[[], None], *, is_urgent: bool) -> None:
         """Call it now."""
         fn()
+
+    def note_idle(self) -> None:
+        """Do nothing: nothing gathers here."""
 
     def halt(self) -> None:
         """End all waits."""
@@ -217,6 +223,11 @@ class Loop:
             self.runtime.call_soon(fn)
         else:
             self.runtime.call_later(_GATHER_SECONDS, fn)
+
+    def note_idle(self) -> None:
+        """Have the disk begin with what has gathered."""
+        if self._writer is not None:
+            self._writer.hasten()
 
     def halt(self) -> None:
         """End all waits."""

@@ -52,6 +52,9 @@ __all__ = ["Download", "download"]
 #: that waits for room costs two turns of threads.
 _CAPACITY_PER_JOB = 4
 
+#: Items queued for each that may run: results come in groups, and none starts an item at once.
+_ROUNDS = 2
+
 
 def open_download(
     source: Iterable[Item],
@@ -71,7 +74,7 @@ def open_download(
     """Set up an engine over a workspace; see `download`."""
     backend = Threads() if backend is None else backend
     try:
-        pace = make_pace(jobs, per_host, ordered, _CAPACITY_PER_JOB)
+        pace = make_pace(jobs, per_host, ordered, _CAPACITY_PER_JOB, _ROUNDS)
         limits = item_timeout(timeout)
         workspace = Workspace(directory, options)
     except BaseException:

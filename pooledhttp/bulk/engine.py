@@ -274,6 +274,7 @@ class Engine(Generic[W, R]):
                     following = self._finish(entry, result)
                 go_on = None
                 if isinstance(following, _IdleWorker):
+                    self._backend.note_idle()
                     following.waiter.wait(Deadline.never(self._runtime.now))
                     assert following.entry is not None  # every other way out of the wait raises
                     following = following.entry

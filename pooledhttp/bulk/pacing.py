@@ -20,10 +20,11 @@ Three rules decide:
   running, and fewer than `capacity` are held. Of those that may, the oldest starts. So a host with
   a long line takes its share and no more, and no job waits for ever: sooner or later each is the
   oldest.
-- **read on**: the input is read until the queues hold work for `jobs` workers, counting no line
-  further than its own limit, or hold `window` jobs in all. As a rule that is a few jobs ahead; only
-  when one host fills the queues does the pace look further, for work on other hosts. (It never
-  stops too early: lines that are full although they count for `jobs` workers keep that many busy.)
+- **read on**: the input is read until the queues hold work for `jobs` workers (for some `rounds`
+  of them), counting no line further than its own limit, or hold `window` jobs in all. As a rule
+  that is a few jobs ahead; only when one host fills the queues does the pace look further, for work
+  on other hosts. (It never stops too early: lines that are full although they count for `jobs`
+  workers keep that many busy.)
 - **order**: when results are wanted in input order, the job that is next in order may start even
   when `capacity` is reached, since the finished ones are waiting for it. It is first in its line
   and no earlier job of that line is running any more, so nothing else holds it back.
@@ -90,12 +91,22 @@ class Pace(Generic[T]):
         capacity: The most that are running, or finished and not yet taken.
         window: The most that are queued.
         ordered: Whether finished jobs are taken in the order of the input.
+        rounds: How many jobs are queued for each that may run.
     """
 
     def __init__(
-        self, *, jobs: int, per_host: int | None, capacity: int, window: int, ordered: bool
+        self,
+        *,
+        jobs: int,
+        per_host: int | None,
+        capacity: int,
+        window: int,
+        ordered: bool,
+        rounds: int = 1,
     ) -> None:
         self.jobs = jobs
+        self.rounds = rounds
+        self._wanted = jobs * rounds
         self.per_host = jobs if per_host is None else min(per_host, jobs)
         self.capacity = max(capacity, jobs)
         self.window = window
@@ -104,7 +115,7 @@ class Pace(Generic[T]):
         self.queued = 0
         #: Finished and not yet taken.
         self.finished = 0
-        #: Queued jobs, each line counted up to its own limit.
+        #: Queued jobs, each line counted up to its own limit in each round.
         self.stock = 0
         self._lines: dict[str, _Line[T]] = {}
         #: (index of the line's first job, line) for every line that has a job and room for it.
@@ -126,7 +137,9 @@ class Pace(Generic[T]):
     def wants_more(self) -> bool:
         """Whether the input should be read on."""
         return (
-            self.stock < self.jobs and self.queued < self.window and self.finished < self.capacity
+            self.stock < self._wanted
+            and self.queued < self.window
+            and self.finished < self.capacity
         )
 
     @property
@@ -144,7 +157,7 @@ class Pace(Generic[T]):
         line = self._lines.get(entry.line) or self._line_of(entry)
         line.queue.append(entry)
         self.queued += 1
-        if len(line.queue) <= line.limit:
+        if len(line.queue) <= line.limit * self.rounds:
             self.stock += 1
         if line.running < line.limit:
             self._offer(entry.line, line)
@@ -172,7 +185,7 @@ class Pace(Generic[T]):
         line.running += 1
         self.queued -= 1
         self.running += 1
-        if len(queue) < line.limit:
+        if len(queue) < line.limit * self.rounds:
             self.stock -= 1
         if queue and line.running < line.limit:
             heapreplace(ready, (queue[0].index, name))
@@ -216,7 +229,7 @@ class Pace(Generic[T]):
         self.finished += 1
         self.queued -= 1
         following = queue.popleft()
-        if len(queue) < line.limit:
+        if len(queue) < line.limit * self.rounds:
             self.stock -= 1
         return following
 
@@ -244,7 +257,7 @@ class Pace(Generic[T]):
         self.running -= 1
         line.queue.appendleft(entry)
         self.queued += 1
-        if len(line.queue) <= line.limit:
+        if len(line.queue) <= line.limit * self.rounds:
             self.stock += 1
         self._offer(entry.line, line)
 
@@ -308,7 +321,8 @@ class Pace(Generic[T]):
         line = self._lines.get(name)
         if line is not None:
             waiting, limit = len(line.queue), self._limit_of(name)
-            self.stock += min(waiting, limit) - min(waiting, line.limit)
+            rounds = self.rounds
+            self.stock += min(waiting, limit * rounds) - min(waiting, line.limit * rounds)
             line.limit = limit
             self._offer(name, line)
 

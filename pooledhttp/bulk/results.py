@@ -170,9 +170,13 @@ class Results(Iterator[R], Generic[R]):
 
 
 def make_pace(
-    jobs: int, per_host: int | None, ordered: bool, capacity_per_job: int = _CAPACITY_PER_JOB
+    jobs: int,
+    per_host: int | None,
+    ordered: bool,
+    capacity_per_job: int = _CAPACITY_PER_JOB,
+    rounds: int = 1,
 ) -> Pace[Any]:
-    """Return the pace for these limits.
+    """Return the pace for these limits; see `Pace`.
 
     Raises:
         ValueError: A limit is below 1.
@@ -187,6 +191,7 @@ def make_pace(
         capacity=jobs * capacity_per_job,
         window=max(jobs * _WINDOW_PER_JOB, _LEAST_WINDOW),
         ordered=ordered,
+        rounds=rounds,
     )
 
 

@@ -38,9 +38,11 @@ _MOST_KEPT = 8 * 1024 * 1024
 #: Bytes that have come are in the file after so long, also when no more come.
 _KEEP_SECONDS = 0.25
 
-#: Last steps are begun when there are so many of them, or after so long.
-_GROUP = 24
-_GATHER_SECONDS = 0.004
+#: Last steps are begun when there are so many of them, or after so long; sooner when a worker has
+#: nothing else to do.
+_GROUP = 48
+_GATHER_SECONDS = 0.012
+_IDLE_GATHER_SECONDS = 0.004
 
 #: A thread that is told to end has only the rest of the queue to do.
 _END_SECONDS = 60.0
@@ -115,7 +117,9 @@ class Writer:
         self._held_up: list[Any] = []
         self._is_closed = False
         # Touched on the loop only:
-        self._is_ring_planned = False
+        #: Cancels the call of `_ring` that is planned; and whether that comes soon.
+        self._cancel_ring: Callable[[], None] | None = None
+        self._is_hastened = False
         self._kept: set[Flushable] = set()
         self._kept_bytes = 0
 
@@ -141,11 +145,17 @@ class Writer:
         if not self._runtime.is_in_greenlet:
             return self.run(steps)
         self._put(_Work(None, size, steps, None, owner), least=_GROUP)
-        if not self._is_ring_planned:
-            self._is_ring_planned = True
-            self._runtime.call_later(_GATHER_SECONDS, self._ring)
+        if self._cancel_ring is None:
+            self._cancel_ring = self._runtime.call_later(_GATHER_SECONDS, self._ring)
         self._wait_for_room()
         return None
+
+    def hasten(self) -> None:
+        """Have last steps begun soon, since a worker has nothing else to do."""
+        if self._cancel_ring is not None and not self._is_hastened:
+            self._is_hastened = True
+            self._cancel_ring()
+            self._cancel_ring = self._runtime.call_later(_IDLE_GATHER_SECONDS, self._ring)
 
     def submit(self, fn: Callable[[], None], size: int) -> None:
         """Have a function called in the thread; see `Disk`."""
@@ -205,7 +215,7 @@ class Writer:
 
     def _ring(self) -> None:
         """Have what is queued done now."""
-        self._is_ring_planned = False
+        self._cancel_ring, self._is_hastened = None, False
         with self._lock:
             self._is_due = True
             bell, self._bell = self._bell, None

@@ -126,9 +126,9 @@ class PrivateLoop(EventedRuntime):
         """Call `fn` in the next turn of the loop."""
         self.loop.call_soon(fn)
 
-    def call_later(self, seconds: float, fn: Callable[[], object]) -> None:
-        """Call `fn` after so many seconds."""
-        self.loop.call_later(seconds, fn)
+    def call_later(self, seconds: float, fn: Callable[[], object]) -> Callable[[], None]:
+        """Call `fn` after so many seconds; what is returned cancels that."""
+        return self.loop.call_later(seconds, fn).cancel
 
     @property
     def is_in_greenlet(self) -> bool:

@@ -149,7 +149,7 @@ def steps(number: int, log: list[int]) -> Steps[int]:
 
 
 @needs_greenlet
-@pytest.mark.parametrize(("count", "seconds"), [(24, 600.0), (3, 0.01)])
+@pytest.mark.parametrize(("count", "seconds"), [(48, 600.0), (3, 0.01)])
 def test_last_steps_gather(count: int, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many of them, or those of a moment, have one commit and are told together."""
     from pooledhttp.bulk.backends import Loop
@@ -176,6 +176,28 @@ def test_last_steps_gather(count: int, seconds: float, monkeypatch: pytest.Monke
     ]
     assert isinstance(ended[0].error, LookupError)
     assert [each.value for each in ended[1:]] == log == list(range(1, count))
+
+
+@needs_greenlet
+def test_last_steps_are_begun_soon_when_a_worker_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing more is to be gathered then, and the caller waits for results."""
+    from pooledhttp.bulk.backends import Loop
+
+    monkeypatch.setattr(writer, "_GATHER_SECONDS", 600.0)
+    told: list[list[Ended]] = []
+    backend = Loop()
+    disk = backend.open_disk(lambda number: None)
+    disk.on_ended = told.append
+
+    def work() -> None:
+        disk.end(steps(1, []), "owner", 10)
+        backend.note_idle()
+        backend.note_idle()
+
+    backend.start(work)
+    wait_until(lambda: bool(told))
+    backend.stop()
+    assert told == [[Ended("owner", 1, None)]]
 
 
 @needs_greenlet
