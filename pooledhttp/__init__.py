@@ -65,6 +65,7 @@ from pooledhttp.exceptions import (
 )
 from pooledhttp.models import PreparedRequest, Request, Response
 from pooledhttp.pool import HostLimits, PoolConfig
+from pooledhttp.records import unknown_argument as _unknown_argument
 from pooledhttp.retry import Retry
 from pooledhttp.sessions import Session, session
 from pooledhttp.status_codes import codes
@@ -137,13 +138,20 @@ _LOADED_WHEN_USED = ("aio", "bulk", "help", "monitoring", "dropin")
 #: Names of which the same is true, and where they are.
 _NAMES_LOADED_WHEN_USED = {"AsyncSession": "aio"}
 
-_LIMITS = frozenset(("total", "connect", "read", "write", "pool"))
+_LIMITS = ("total", "connect", "read", "write", "pool")
+
+#: The keyword arguments of every exception of requests.
+_FACTS = ("request", "response")
 
 
 def _new_timeout(cls: type[Timeout], *args: Any, **keywords: Any) -> Any:
     """Make an instance of the exception, or settings if all arguments are limits."""
-    if cls is Timeout and keywords and not args and keywords.keys() <= _LIMITS:
-        return _Limits(**keywords)
+    if cls is Timeout and keywords and not args:
+        unknown = [name for name in keywords if name not in _LIMITS]
+        if not unknown:
+            return _Limits(**keywords)
+        if unknown[0] not in _FACTS:
+            raise _unknown_argument("Timeout", unknown[0], _LIMITS)
     return RequestException.__new__(cls, *args)
 
 

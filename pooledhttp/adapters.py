@@ -79,6 +79,7 @@ from pooledhttp.network import (
 )
 from pooledhttp.originals import Originals
 from pooledhttp.pool import PoolConfig
+from pooledhttp.records import explain_misspelt
 from pooledhttp.runtime import current_runtime, default_runtime, remove_tracebacks
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Deadline, Timeout, monotonic
@@ -191,6 +192,7 @@ class HTTPAdapter(BaseAdapter):
     poolmanager: Any
     proxy_manager: dict[str, Any]
 
+    @explain_misspelt()
     def __init__(
         self,
         pool_connections: int = DEFAULT_POOLSIZE,

@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 from pooledhttp.records.definition import field, record, replace
-from pooledhttp.records.spelling import explain_misspelt, explain_misspelt_fields
+from pooledhttp.records.spelling import (
+    argument_names,
+    did_you_mean,
+    explain_misspelt,
+    explain_misspelt_fields,
+    unknown_argument,
+)
 
-__all__ = ["explain_misspelt", "explain_misspelt_fields", "field", "record", "replace"]
+__all__ = [
+    "argument_names",
+    "did_you_mean",
+    "explain_misspelt",
+    "explain_misspelt_fields",
+    "field",
+    "record",
+    "replace",
+    "unknown_argument",
+]

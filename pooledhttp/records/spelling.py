@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from typing import Any, TypeVar
 
-__all__ = ["explain_misspelt", "explain_misspelt_fields"]
+__all__ = [
+    "argument_names",
+    "did_you_mean",
+    "explain_misspelt",
+    "explain_misspelt_fields",
+    "unknown_argument",
+]
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., None])
 
 
-def _unknown_argument(
-    owner: str, name: str, known: Collection[str], attributes: Collection[str]
+def argument_names(init: Callable[..., None]) -> tuple[str, ...]:
+    """Return the names of the arguments of an `__init__`, without `self`."""
+    code = getattr(init, "__wrapped__", init).__code__
+    return code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?` for the known name that is near; else nothing."""
+    import difflib  # which few programs need
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def unknown_argument(
+    owner: str, name: str, known: Collection[str], attributes: Collection[str] = ()
 ) -> TypeError:
-    """Return the error for an argument that `owner` does not have."""
+    """Return the error for a keyword argument that does not exist.
+
+    Args:
+        owner: What was called, for the text.
+        name: The argument.
+        known: The arguments that exist, in the order in which they are told.
+        attributes: What is not an argument, but can be set on the new object.
+    """
     text = f"{owner}() got an unexpected keyword argument {name!r}"
     if name in attributes:
         return TypeError(f"{text}. Set the attribute {name!r} of the new object instead.")
-    import difflib  # which few programs need
-
-    near = difflib.get_close_matches(name, known, n=1)
-    return TypeError(f"{text}. Did you mean {near[0]!r}?" if near else text)
+    advice = did_you_mean(name, known) or f" It takes {', '.join(known)}."
+    return TypeError(f"{text}.{advice}")
 
 
 def explain_misspelt(attributes: Collection[str] = ()) -> Callable[[F], F]:
@@ -33,15 +58,15 @@ def explain_misspelt(attributes: Collection[str] = ()) -> Callable[[F], F]:
     """
 
     def explaining(init: F) -> F:
-        code = init.__code__
-        known = frozenset(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
+        names = argument_names(init)
+        known = frozenset(names)
         owner = init.__qualname__.partition(".")[0]
 
         @wraps(init)
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             if not known.issuperset(kwargs):
                 name = next(name for name in kwargs if name not in known)
-                raise _unknown_argument(owner, name, known, attributes)
+                raise unknown_argument(owner, name, names, attributes)
             init(self, *args, **kwargs)
 
         return __init__  # type: ignore[return-value]

@@ -25,6 +25,7 @@ import urllib3
 from urllib3.exceptions import InvalidHeader
 from urllib3.response import BaseHTTPResponse
 
+from pooledhttp.records import argument_names, unknown_argument
 from pooledhttp.retry.budget import Pauses, RetryBudget
 
 __all__ = [
@@ -40,6 +41,10 @@ DEFAULT_MAX_RETRY_AFTER = 120.0
 
 #: Doublings after which the backoff grows no more; keeps a long history from overflowing a float.
 _MAX_DOUBLINGS = 60
+
+
+#: Arguments of urllib3's policy that it computes with, and does not check.
+_NUMBERS = ("connect", "read", "redirect", "status", "other", "backoff_factor", "backoff_max")
 
 
 class Retry(urllib3.Retry):
@@ -65,6 +70,7 @@ class Retry(urllib3.Retry):
 
     Raises:
         ValueError: `max_retry_after` is negative.
+        TypeError: There is no such argument, or one that takes numbers is text.
     """
 
     #: What `from_int(None)` gives.
@@ -80,7 +86,15 @@ class Retry(urllib3.Retry):
         rng: random.Random | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(total, *counts, **settings)
+        _check_settings(total, settings)
+        try:
+            super().__init__(total, *counts, **settings)
+        except TypeError:
+            known = [*argument_names(urllib3.Retry.__init__), *argument_names(Retry.__init__)]
+            for name in settings:
+                if name not in known:
+                    raise unknown_argument("Retry", name, known) from None
+            raise
         if max_retry_after is None:
             max_retry_after = settings.get("retry_after_max", DEFAULT_MAX_RETRY_AFTER)
         if max_retry_after < 0:
@@ -121,6 +135,17 @@ class Retry(urllib3.Retry):
     def uniform(self, longest: float) -> float:
         """Draw a time between 0 and `longest` seconds."""
         return random.uniform(0.0, longest) if self.rng is None else self.rng.uniform(0.0, longest)
+
+
+def _check_settings(total: object, settings: dict[str, Any]) -> None:
+    """Refuse what urllib3 takes and only fails with after the first failure of a request."""
+    numbers = {"total": total, **{name: settings.get(name) for name in _NUMBERS}}
+    for name, number in numbers.items():
+        if isinstance(number, (str, bytes)):
+            raise TypeError(f"{name} must be a number, not {number!r}")
+    if isinstance(settings.get("status_forcelist"), int):
+        status = settings["status_forcelist"]
+        raise TypeError(f"status_forcelist must be a collection, such as [{status}], not {status}")
 
 
 Retry.DEFAULT = Retry(3)

@@ -168,7 +168,7 @@ def plan_timeout(timeout: object, now: Clock = monotonic) -> TimeoutPlan:
         return TimeoutPlan(connect, read, read, connect, Deadline(inf, now))
     if isinstance(timeout, urllib3.Timeout):
         return _plan_urllib3(timeout, now)
-    each = _seconds("connect", timeout)
+    each = _one_number(timeout)
     return TimeoutPlan(each, each, each, each, Deadline(inf, now))
 
 
@@ -182,6 +182,18 @@ def _plan_ours(timeout: Timeout, now: Clock) -> TimeoutPlan:
         Deadline(inf, now) if running.deadline is None else running.deadline,
         spent=running.spent,
     )
+
+
+def _one_number(timeout: object) -> float | None:
+    try:
+        return _seconds("connect", timeout)
+    except ValueError as error:
+        if isinstance(timeout, (int, float)) and not isinstance(timeout, bool):
+            raise
+        advice = "it must be an int, float or None (seconds), a (connect, read) tuple or a Timeout."
+        if isinstance(timeout, Exception):  # `pooledhttp.Timeout(10)` is the exception
+            advice = "Timeout takes its limits by name, such as Timeout(total=10)."
+        raise ValueError(f"timeout={timeout!r} cannot be used: {advice}") from error.__cause__
 
 
 def _pair(timeout: tuple[object, ...]) -> tuple[float | None, float | None]:
