@@ -474,6 +474,11 @@ def cookiejar_from_dict(
     jar = RequestsCookieJar() if cookiejar is None else cookiejar
     if not cookie_dict:
         return jar
+    if not hasattr(cookie_dict, "items"):
+        raise AttributeError(
+            "cookies must be a mapping, such as {'name': 'value'}, or a CookieJar, not a "
+            f"{type(cookie_dict).__name__}"
+        )
     taken = set() if overwrite else {cookie.name for cookie in jar}
     for name, value in cookie_dict.items():
         if name not in taken:

@@ -593,7 +593,13 @@ class Session(SessionRedirectMixin):
             The four settings by name: `proxies`, `stream`, `verify` and `cert`.
         """
         if self.trust_env:
-            no_proxy = proxies.get("no_proxy") if proxies else None
+            try:
+                no_proxy = proxies.get("no_proxy") if proxies else None
+            except AttributeError:
+                raise AttributeError(
+                    "proxies must be a mapping, such as {'https': 'http://proxy:3128'}, not a "
+                    f"{type(proxies).__name__}"
+                ) from None
             found = get_environ_proxies(url, no_proxy=no_proxy)
             if found and proxies is not None:
                 proxies = {**found, **proxies}
@@ -853,7 +859,16 @@ class Session(SessionRedirectMixin):
 
         An `HTTPAdapter` that has no pool of its own joins the session's. An adapter of requests is
         accepted with a `MixedImportWarning`: it has a pool and errors of its own.
+
+        Raises:
+            TypeError: `prefix` is no text, or `adapter` is a class of adapters.
         """
+        is_class = isinstance(adapter, type) and issubclass(adapter, BaseAdapter)
+        if is_class or not hasattr(prefix, "lower"):
+            raise TypeError(
+                "mount takes the beginning of URLs and an adapter, such as "
+                f"mount('https://', HTTPAdapter()), not {prefix!r} and {adapter!r}"
+            )
         if not isinstance(adapter, BaseAdapter):
             warn_of_mixed_import(adapter)
         self.adapters[prefix] = adapter

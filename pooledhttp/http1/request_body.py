@@ -205,10 +205,18 @@ def body_pieces(body: Readable | Iterable[bytes | str]) -> Iterator[bytes]:
     """Yield a streamed body piece by piece, text encoded as UTF-8, without empty pieces.
 
     An empty piece would end a chunked body early (RFC 9112, section 7.1).
+
+    Raises:
+        TypeError: The body is nothing that can be sent.
     """
     read = getattr(body, "read", None)
     if read is None:
-        for item in body:  # type: ignore[union-attr]
+        if not (hasattr(body, "__iter__") or hasattr(body, "__getitem__")):
+            raise TypeError(
+                "data must be a mapping, pairs, text, bytes, a file or an iterable of bytes, not "
+                f"{type(body).__name__}"
+            )
+        for item in body:
             piece = item.encode("utf-8") if isinstance(item, str) else item
             if piece:
                 yield piece

@@ -113,6 +113,18 @@ def is_preparing_as_defined() -> bool:
     return get_cookie_header is _COOKIE_HEADER and _STEPS.are_in(PreparedRequest)
 
 
+def _pairs_of(headers: Any) -> tuple[tuple[Any, Any], ...]:
+    try:
+        return tuple(headers.items())
+    except AttributeError:
+        if hasattr(headers, "items"):
+            raise
+        raise AttributeError(
+            "headers must be a mapping, such as {'Accept': 'text/html'}, not a "
+            f"{type(headers).__name__}"
+        ) from None
+
+
 def _path_url(url: Any) -> str:
     target = final_target(url) if type(url) is str else None
     if target is not None:
@@ -274,7 +286,8 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
         if method is not None and method not in _USUAL:
             name = (method.decode("ascii") if isinstance(method, bytes) else method).upper()
             if not _TOKEN.fullmatch(name):
-                raise InvalidHeader(f"Invalid method {name!r}: it must be a single word")
+                advice = "; method and URL seem to be swapped" if "://" in name else ""
+                raise InvalidHeader(f"Invalid method {name!r}: it must be a single word{advice}")
             method = name
         self.method = method  # type: ignore[assignment]
 
@@ -305,7 +318,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
         if type(headers) is CaseInsensitiveDict:
             pairs: Any = headers.snapshot()
         else:
-            pairs = tuple(headers.items()) if headers else ()
+            pairs = _pairs_of(headers) if headers else ()
         fields: CaseInsensitiveDict[Any] = CaseInsensitiveDict()
         for name, value in pairs:
             check_header_validity((name, value))

@@ -178,9 +178,10 @@ def _parse(url: str) -> _Parts:
         scheme, auth, host, port, path, query, fragment = _parse_international(url)
     if not scheme:
         shown = without_credentials(url)
-        raise MissingSchema(
-            f"Invalid URL {shown!r}: No scheme supplied. Perhaps you meant https://{shown}?"
-        )
+        advice = f"Perhaps you meant https://{shown}?"
+        if shown in ("", "None"):  # nothing to guess from
+            advice = "Pass a URL such as https://example.com/"
+        raise MissingSchema(f"Invalid URL {shown!r}: No scheme supplied. {advice}")
     if not host:
         raise InvalidURL(f"Invalid URL {without_credentials(url)!r}: No host supplied")
     if scheme in ("http", "https"):

@@ -76,12 +76,13 @@ def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> d
 
     Raises:
         OSError: A file named by `verify` or `cert` does not exist.
+        TypeError: `verify` is none of what it can be.
     """
     found: dict[str, Any] = {}
     if is_secure and hasattr(verify, "wrap_socket"):
         found["ssl_context"] = verify
     elif is_secure and verify:
-        bundle = extract_zipped_paths(bundle if verify is True else os.fsdecode(verify))
+        bundle = extract_zipped_paths(bundle if verify is True else _path_of(verify))
         if not bundle or not os.path.exists(bundle):
             raise OSError(
                 f"Could not find a suitable TLS CA certificate bundle, invalid path: {bundle}"
@@ -98,6 +99,16 @@ def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> d
             if path and not os.path.exists(path):
                 raise OSError(f"Could not find the TLS {what} file, invalid path: {path}")
     return found
+
+
+def _path_of(verify: Any) -> str:
+    try:
+        return os.fsdecode(verify)
+    except TypeError:
+        raise TypeError(
+            "verify must be True, False, the path of a CA bundle or an ssl.SSLContext, not "
+            f"{verify!r}"
+        ) from None
 
 
 def key_of_socket(key_of: Callable[[dict[str, Any]], Any], context: dict[str, Any]) -> Any:

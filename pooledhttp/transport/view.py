@@ -168,7 +168,12 @@ class PoolView:
 
         Returns:
             Whether all were closed in time. The others are closed when their response ends.
+
+        Raises:
+            TypeError: `timeout` is no number.
         """
+        if timeout is not None and not hasattr(timeout, "__float__"):
+            raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
         return self.manager.drain(timeout)
 
     def close_idle(self) -> None:

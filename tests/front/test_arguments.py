@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
 
 import pooledhttp
+from pooledhttp import bulk
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.runtime import default_runtime
+from tests.support.scripted import ScriptedServer, answering, respond
 
 
 @pytest.mark.parametrize(
@@ -85,3 +89,84 @@ def test_a_session_takes_what_it_is_made_for() -> None:
             {"runtime": default_runtime(), "replay": "off"},
         ):
             pooledhttp.Session(**settings).close()  # type: ignore[arg-type]
+
+
+#: The package, as a program without types sees it.
+ours: Any = pooledhttp
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "says"),
+    [
+        (lambda: ours.Timeout(totl=3), TypeError, "Did you mean 'total'?"),
+        (lambda: ours.Timeout(seconds=3), TypeError, "It takes total, connect, read, write"),
+        (lambda: ours.PoolConfig(size=3), TypeError, "It takes min_idle, "),
+        (lambda: ours.Retry(totl=3), TypeError, "Did you mean 'total'?"),
+        (lambda: ours.Retry(max_retry_afer=3), TypeError, "Did you mean 'max_retry_after'?"),
+        (lambda: ours.Retry("3"), TypeError, "total must be a number, not '3'"),
+        (lambda: ours.Retry(backoff_factor="1"), TypeError, "backoff_factor must be a num"),
+        (lambda: ours.Retry(status_forcelist=503), TypeError, "a collection, such as [503]"),
+        (lambda: ours.adapters.HTTPAdapter(max_retry=3), TypeError, "Did you mean 'max_retries'?"),
+        (lambda: ours.Session().pool.drain("5"), TypeError, "timeout must be a number"),
+        (lambda: ours.bulk.fetch(5), TypeError, "fetch takes an iterable of URLs"),
+        (lambda: ours.bulk.download(5, "out"), TypeError, "download takes an iterable of URLs"),
+        (lambda: ours.bulk.fetch([], jobs="3"), TypeError, "jobs must be a whole number, not '3'"),
+        (lambda: ours.bulk.fetch([], per_host="3"), TypeError, "per_host must be a whole number"),
+    ],
+    ids=range(14),
+)
+def test_what_is_made_wrongly(
+    make: Callable[[], object], error: type[Exception], says: str
+) -> None:
+    """The text names the argument that was meant, or what there is."""
+    with pytest.raises(error) as caught:
+        make()
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"timeout": "5"}, ValueError, "timeout='5' cannot be used: it must be an int, float"),
+        ({"timeout": [1, 2]}, ValueError, "a (connect, read) tuple or a Timeout"),
+        ({"timeout": pooledhttp.Timeout(10)}, ValueError, "by name, such as Timeout(total=10)"),
+        ({"headers": "a: b"}, AttributeError, "headers must be a mapping, such as {'Accept': "),
+        ({"headers": [("a", "b")]}, AttributeError, "not a list"),
+        ({"cookies": "a=b"}, AttributeError, "cookies must be a mapping, such as {'name': "),
+        ({"proxies": "http://p"}, AttributeError, "proxies must be a mapping, such as {'https': "),
+        ({"verify": 5}, TypeError, "verify must be True, False, the path of a CA bundle or an ssl"),
+        ({"url": None}, pooledhttp.exceptions.MissingSchema, "Pass a URL such as https://"),
+        ({"url": ""}, pooledhttp.exceptions.MissingSchema, "Pass a URL such as https://"),
+        ({"method": "http://h/"}, pooledhttp.exceptions.InvalidHeader, "seem to be swapped"),
+    ],
+    ids=range(11),
+)
+def test_a_request_refuses(arguments: dict[str, Any], error: type[Exception], says: str) -> None:
+    """The class is that of requests, where it has one; the text says what the argument takes."""
+    with pooledhttp.Session() as session, pytest.raises(error) as caught:
+        session.request(**{"method": "GET", "url": "https://127.0.0.1:9/", **arguments})
+    assert says in str(caught.value)
+
+
+def test_a_body_that_is_no_body() -> None:
+    """The text says what can be sent."""
+    with ScriptedServer(answering(respond(b""))) as server, pooledhttp.Session() as session:
+        with pytest.raises(TypeError, match="data must be a mapping, pairs, text.* not int"):
+            session.post(server.url(), data=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("arguments", [(HTTPAdapter(), "https://"), ("https://", HTTPAdapter)])
+def test_mount_refuses(arguments: tuple[Any, Any]) -> None:
+    """What is swapped, or not made, does not become an entry of the table."""
+    with pooledhttp.Session() as session:
+        with pytest.raises(TypeError, match="such as mount"):
+            session.mount(*arguments)
+        assert list(session.adapters) == ["https://", "http://"]
+
+
+def test_a_directory_that_is_a_file(tmp_path: Path) -> None:
+    """The text says what is wanted, not only that something is there."""
+    file = tmp_path / "out"
+    file.touch()
+    with pytest.raises(FileExistsError, match="A file has this name, and a directory is wanted"):
+        bulk.download([], file)
