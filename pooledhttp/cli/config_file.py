@@ -11,6 +11,8 @@ import argparse
 import tomllib
 from collections.abc import Sequence
 
+from pooledhttp.records import did_you_mean
+
 __all__ = ["ConfigFile"]
 
 
@@ -36,7 +38,8 @@ class ConfigFile(argparse.Action):
         for name, value in options.items():
             action = known.get(f"--{name}")
             if action is None or action is self or isinstance(action, argparse._HelpAction):
-                parser.error(f"--config: {path}: there is no option {name!r}")
+                near = did_you_mean(name, (option.lstrip("-") for option in known))
+                parser.error(f"--config: {path}: there is no option {name!r}.{near}")
             defaults[action.dest] = _value(parser, action, path, name, value)
         parser.set_defaults(**defaults)
         namespace.has_new_defaults = True

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from pooledhttp.__version__ import __version__
+from pooledhttp.records import did_you_mean
 
 __all__ = ["main", "parse", "parser_for"]
 
@@ -67,7 +68,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if getattr(args, "has_new_defaults", False):  # of `--config`
         args, unknown = parser.parse_known_args(arguments)
     if unknown:
-        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        known = args.parser._option_string_actions
+        near = next(filter(None, (did_you_mean(each, known) for each in unknown)), "")
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{near and '.' + near}")
     return args
 
 
@@ -76,6 +79,9 @@ def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
     Args:
         arguments: The arguments that it will parse; the first one may name a subcommand.
+
+    Raises:
+        SystemExit: The first argument is no subcommand.
     """
     first = arguments[:1]
     parser = argparse.ArgumentParser(
@@ -84,6 +90,9 @@ def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
         epilog="Each command has a --help of its own. Begin with: pooledhttp demo",
     )
     parser.add_argument("--version", action="version", version=f"pooledhttp {__version__}")
+    if first and not first[0].startswith("-") and first[0] not in _COMMANDS:
+        near = did_you_mean(first[0], _COMMANDS) or f" The commands are {', '.join(_COMMANDS)}."
+        parser.error(f"there is no command {first[0]!r}.{near}")
     subparsers = parser.add_subparsers(metavar="command", required=True)
     for name in [name for name in _COMMANDS if name in first] or _COMMANDS:
         module = importlib.import_module(f"pooledhttp.cli.{name}")

@@ -224,7 +224,7 @@ def test_the_command_line_wins_also_with_what_is_the_default(
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("jbos = 3", "no option 'jbos'"),
+        ("jbos = 3", "no option 'jbos'. Did you mean 'jobs'?"),
         ("jobs = 0", "above 0"),
         ("jobs = true", "a text or a number"),
         ("quiet = 1", "true or false"),

@@ -86,6 +86,21 @@ def test_a_wrong_flag_shows_the_usage_of_its_command(
 
 
 @pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("fetc -i x", "there is no command 'fetc'. Did you mean 'fetch'?"),
+        ("xyz", "there is no command 'xyz'. The commands are fetch, status"),
+        ("fetch -i x --jbos 3", "unrecognized arguments: --jbos. Did you mean '--jobs'?"),
+    ],
+)
+def test_what_was_perhaps_meant(line: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt command or option is wrong use, and the error names the one that is near."""
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert ended.value.code == 2 and says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("error", "status"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 141)]
 )
 def test_signals_become_the_usual_status(command: Any, error: BaseException, status: int) -> None:
