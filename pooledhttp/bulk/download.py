@@ -23,8 +23,7 @@ from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, check_retries, item_timeou
 from pooledhttp.bulk.folder import RunFolder
 from pooledhttp.bulk.formats import Item
 from pooledhttp.bulk.halting import Haltable
-from pooledhttp.bulk.inputs import items_of
-from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.inputs import is_iterable_of_items, items_of
 from pooledhttp.bulk.names import Naming, folded, naming
 from pooledhttp.bulk.options import AnyExecutor, Batches
 from pooledhttp.bulk.own_session import OwnSession
@@ -204,7 +203,7 @@ def download(
         OSError: The directory cannot be made. While iterating: the disk is full (`errno` is
             `ENOSPC`).
     """
-    if isinstance(jobs_or_urls, (str, bytes, Job)):
+    if not is_iterable_of_items(jobs_or_urls):
         raise TypeError("download takes an iterable of URLs and Jobs; put a single one into a list")
     check_retries(retries)
     check_per_proxy(per_proxy)

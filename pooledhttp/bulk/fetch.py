@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from pooledhttp.bulk.choosing import EngineChoice, open_backend
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch, check_retries, start
 from pooledhttp.bulk.formats import Item
-from pooledhttp.bulk.jobs import Job, Sink
+from pooledhttp.bulk.inputs import is_iterable_of_items
+from pooledhttp.bulk.jobs import Sink
 from pooledhttp.bulk.options import MOST_BYTES, AnyExecutor, Batches
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.bulk.places import PER_PROXY, check_per_proxy
@@ -98,7 +99,7 @@ def fetch(
         WorkerLost: While iterating: no worker of the executor is left.
         WorkerMismatch: While iterating: a worker has no pooledhttp, or another version.
     """
-    if isinstance(jobs_or_urls, (str, bytes, Job)):
+    if not is_iterable_of_items(jobs_or_urls):
         raise TypeError("fetch takes an iterable of URLs and Jobs; put a single one into a list")
     check_retries(retries)
     check_per_proxy(per_proxy)

@@ -93,7 +93,11 @@ class RunFolder:
     ) -> None:
         self.own_path = own_folder(shard)
         self.path = Path(directory)
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            text = "A file has this name, and a directory is wanted"
+            raise FileExistsError(error.errno, text, error.filename) from None
         self._fds: list[int] = []
         self._lock: DirectoryLock | None = None
         try:

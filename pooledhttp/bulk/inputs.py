@@ -16,7 +16,15 @@ from typing import BinaryIO, TextIO
 from pooledhttp.bulk.formats import FORMATS, Item, format_of, read_items, read_urls
 from pooledhttp.bulk.jobs import Job
 
-__all__ = ["FileSource", "OpenList", "Source", "Sources", "UrlList", "items_of"]
+__all__ = [
+    "FileSource",
+    "OpenList",
+    "Source",
+    "Sources",
+    "UrlList",
+    "is_iterable_of_items",
+    "items_of",
+]
 
 
 class Source(Iterator[Item]):
@@ -203,6 +211,13 @@ class Sources(Source):
         """Close the lists. Doing it twice does nothing."""
         for each in self._lists:
             each.close()
+
+
+def is_iterable_of_items(source: object) -> bool:
+    """Whether an input is an iterable, and not a single URL or job."""
+    if isinstance(source, (str, bytes, Job)):
+        return False
+    return hasattr(source, "__iter__") or hasattr(source, "__getitem__")
 
 
 def items_of(source: Iterable[object]) -> Iterable[object]:

@@ -180,7 +180,11 @@ def make_pace(
 
     Raises:
         ValueError: A limit is below 1.
+        TypeError: A limit is no number.
     """
+    for name, limit in (("jobs", jobs), ("per_host", per_host)):
+        if isinstance(limit, (str, bytes)):
+            raise TypeError(f"{name} must be a whole number, not {limit!r}")
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, not {jobs}")
     if per_host is not None and per_host < 1:
