@@ -18,6 +18,7 @@ the ordinary (a proxy, auth that signs, hooks, cookies) is left to the session.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from pooledhttp.adapters import HTTPAdapter
@@ -60,10 +61,18 @@ ADAPTER_STEPS = Originals(
     "build_response",
     "get_connection_with_tls_context",
 )
-_PREPARING = Originals(
-    PreparedRequest,
+_PREPARING = (
     *("__init__", "prepare", "path_url"),
     *(f"prepare_{step}" for step in ("method", "url", "headers", "cookies", "body", "auth")),
+)
+
+#: All of them, read at once.
+_CLASSES = SimpleNamespace(session=Session, adapter=HTTPAdapter, request=PreparedRequest)
+_STEPS = Originals(
+    _CLASSES,
+    *(f"session.{name}" for name in SESSION_STEPS.names),
+    *(f"adapter.{name}" for name in ADAPTER_STEPS.names),
+    *(f"request.{name}" for name in _PREPARING),
 )
 
 #: Auth whose effect is a header field, the same for all URLs of a host.
@@ -99,13 +108,7 @@ class DirectRequests:
         Raises:
             RequestException: The request failed.
         """
-        if not (
-            SESSION_STEPS.are_in(Session)
-            and ADAPTER_STEPS.are_in(HTTPAdapter)
-            and _PREPARING.are_in(PreparedRequest)
-        ):
-            return None
-        if self._session.cookies._cookies:
+        if not _STEPS.are_in(_CLASSES) or self._session.cookies._cookies:
             return None
         start = url.find("/", 8)
         if start < 0 or "#" in url or "@" in url[:start]:

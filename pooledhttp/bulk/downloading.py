@@ -62,8 +62,7 @@ class Download(Results[DownloadResult]):
         self._process = os.getpid()
         self._now = now
         self._batch = _LEAST_BATCH
-        #: With the line of each.
-        self._ready: deque[tuple[Task | DownloadResult, str]] = deque()
+        self._ready: deque[Task | DownloadResult] = deque()
         self._ready_index = 0
         #: Read, and not yet in the journal.
         self._unregistered: list[object] = []
@@ -139,13 +138,13 @@ class Download(Results[DownloadResult]):
                 self._refill()
                 seconds += self._now() - began
             while self._ready and self._engine.wants_more:
-                self._hand_over(*self._ready.popleft())
+                self._hand_over(self._ready.popleft())
             if seconds > READ_SECONDS and self._engine.has_result:
                 return
 
-    def _hand_over(self, item: Task | DownloadResult, line: str) -> None:
+    def _hand_over(self, item: Task | DownloadResult) -> None:
         if type(item) is Task:
-            self._engine.submit(self._ready_index, line, item)
+            self._engine.submit(self._ready_index, item.line, item)
         else:
             assert isinstance(item, DownloadResult)
             self._engine.put(item)
@@ -176,14 +175,14 @@ class Download(Results[DownloadResult]):
         if len(items) == self._batch:
             largest = _LARGEST_BATCH_OF_A_FILE if is_file else _LARGEST_BATCH
             self._batch = min(2 * self._batch, largest)
-        ready: list[tuple[Task | DownloadResult, str]] = []
+        ready: list[Task | DownloadResult] = []
         with self._workspace.batch(len(items)):
             for item in items:
                 self._register(item, ready)
         self._ready.extend(ready)
         self._unregistered = []
 
-    def _register(self, item: object, ready: list[tuple[Task | DownloadResult, str]]) -> None:
+    def _register(self, item: object, ready: list[Task | DownloadResult]) -> None:
         step: Task | DownloadResult | None
         try:
             job = Job.of(item)
@@ -195,11 +194,10 @@ class Download(Results[DownloadResult]):
             self.duplicates += 1
             return
         self._index += 1
+        ready.append(step)
         if type(step) is Task:
-            ready.append((step, step.job.line))  # its URL has just been parsed
             return
         assert isinstance(step, DownloadResult)
-        ready.append((step, ""))
         if step.name is None and step.problem is not None:
             if isinstance(item, Job):
                 is_all = item.is_said_by_url and item.name is None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from array import array
+from collections.abc import Sequence
 from functools import lru_cache
 
 __all__ = ["Filter", "HashTable", "hash64"]
@@ -54,10 +55,12 @@ class HashTable:
         if not self._free:
             self._grow()
 
-    def rows(self, number: int) -> list[int]:
+    def rows(self, number: int) -> Sequence[int]:
         """Return the rows that have this hash."""
         hashes, mask = self._hashes, self._mask
         at = number & mask
+        if not hashes[at]:
+            return ()  # as nearly always
         found = []
         while hashes[at]:
             if hashes[at] == number:

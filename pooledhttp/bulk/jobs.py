@@ -60,6 +60,9 @@ class BadLine:
         return self.text
 
 
+_set = object.__setattr__
+
+
 @dataclass(frozen=True)  # no slots: what is not given stays in the class, see `of`
 class Job:
     """One request of a bulk fetch.
@@ -98,12 +101,16 @@ class Job:
     md5: str | None = None
     name: str | None = None
 
+    #: Whether `of` has made it of a URL, so that all else is as the class has it. (No field: it is
+    #: the same for equal jobs or costs only time.)
+    is_bare = False
+
     def __repr__(self) -> str:
         """Show what was given; the class has the defaults."""
         given = [
             f"{name}={value!r}"
             for name, value in vars(self).items()
-            if name != "url" and value != getattr(Job, name, None)
+            if name not in ("url", "is_bare") and value != getattr(Job, name, None)
         ]
         return f"{type(self).__name__}({', '.join([repr(self.url), *given])})"
 
@@ -121,18 +128,14 @@ class Job:
             if cls is not Job:
                 return cls(item)
             job = object.__new__(Job)  # to set twelve defaults would cost 3 us for each line
-            object.__setattr__(job, "url", item)
+            _set(job, "url", item)
+            _set(job, "is_bare", True)
             return job
         if isinstance(item, BadLine):
             raise ValueError(item.problem)
         raise TypeError(
             f"a bulk fetch takes URLs (str) and Jobs, not {type(item).__name__}: {item!r:.100}"
         )
-
-    @property
-    def is_bare(self) -> bool:
-        """Whether the job is as `of` makes it of a URL, with all else as the class has it."""
-        return len(self.__dict__) == 1 and type(self) is Job
 
     @property
     def can_resend(self) -> bool:

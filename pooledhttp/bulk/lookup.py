@@ -13,6 +13,7 @@ hashes of all rows into the table: a second for a million.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from pooledhttp.bulk.database import has_indexes, make_indexes
 from pooledhttp.bulk.hashes import Filter, HashTable
@@ -43,11 +44,11 @@ class Lookup:
         """Whether the database has no indexes that it could be asked by."""
         return isinstance(self._identities, HashTable)
 
-    def identities(self, number: int) -> list[int] | None:
+    def identities(self, number: int) -> Sequence[int] | None:
         """Return the rows whose identity may have this hash; None if the database has to say."""
         return None if self._identities is None else self._identities.rows(number)
 
-    def names(self, number: int) -> list[int] | None:
+    def names(self, number: int) -> Sequence[int] | None:
         """Return the rows whose name may have this hash; None if the database has to say."""
         return None if self._names is None else self._names.rows(number)
 

@@ -213,16 +213,16 @@ class Pace(Generic[T]):
         those that may start. It need not be put among those that are ready for that.
         """
         line = self._lines[entry.line]
-        queue, ready = line.queue, self._ready
+        queue, running = line.queue, self.running
         if (
             not queue
             or line.is_ready
             or line.running != line.limit
-            or (ready and ready[0][0] < queue[0].index)
+            or (self._ready and self._ready[0][0] < queue[0].index)
             or self._rests
             or self._pauses
-            or self.running > self.jobs
-            or self.running + self.finished >= self.capacity
+            or running > self.jobs
+            or running + self.finished >= self.capacity
         ):
             self.finish(entry)
             return self.start(now)

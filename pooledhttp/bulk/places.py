@@ -164,8 +164,7 @@ class Places:
                 self._runtime.sleep(wait)
                 holder.waited += wait
         with self._lock:
-            throttle = self._throttles.get(origin) or self._throttle_locked(origin)
-            holder.number = throttle.start()
+            holder.number = (self._throttles.get(origin) or self._throttle_locked(origin)).start()
             rest = self._rests.get(origin) if self._rests else None
             if rest is not None:
                 rest.begin(holder.number)

@@ -74,23 +74,15 @@ class Fields(Protocol):
     def __contains__(self, name: object, /) -> bool: ...
 
 
-#: A run asks for the same few fields of every response.
-_AS_BYTES = {
-    name: name.lower().encode()
-    for name in (
-        "Content-Encoding",
-        "Content-Length",
-        "Content-Type",
-        "Date",
-        "ETag",
-        "Last-Modified",
-        "Transfer-Encoding",
-    )
-}
+class _Names(dict[str, bytes]):
+    """Names of fields as they come; a run asks for the same few of every response."""
+
+    def __missing__(self, name: str) -> bytes:
+        found = self[name] = name.lower().encode()
+        return found
 
 
-def _as_bytes(name: str) -> bytes:
-    return _AS_BYTES.get(name) or name.lower().encode()
+_as_bytes = _Names()
 
 
 class _ArrivedFields:
@@ -102,11 +94,11 @@ class _ArrivedFields:
         self._by_name = by_name
 
     def get(self, name: str, default: Any = None, /) -> Any:
-        value = self._by_name.get(_AS_BYTES.get(name) or _as_bytes(name))
+        value = self._by_name.get(_as_bytes[name])
         return default if value is None else value.decode("latin-1")
 
     def __contains__(self, name: object, /) -> bool:
-        return _as_bytes(str(name)) in self._by_name
+        return _as_bytes[str(name)] in self._by_name
 
 
 def fields_of(response: Response) -> Fields:

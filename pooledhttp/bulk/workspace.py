@@ -53,12 +53,14 @@ class Task(NamedTuple):
         row: Its row.
         replaces: The size of the file that may be replaced, -1 for any, None for none.
         is_conditional: Whether the file is there, and only a newer version is wanted.
+        line: The queue it stands in; see `Job.line`.
     """
 
     job: Job
     row: Row
     replaces: int | None = None
     is_conditional: bool = False
+    line: str = ""
 
 
 class Workspace:
@@ -210,23 +212,25 @@ class Workspace:
     def _next_step(self, job: Job, row: Row, index: int) -> Task | DownloadResult:
         options = self.options
         anything = -1 if options.overwrite else None
+        line = job.line  # now, since the URL has just been parsed
         if row.state not in FETCHED:
             if options.adopt and row.state in (State.PENDING, State.FAILED):
                 size = self._size(row)
                 if size is not None and size >= 0 and self._is_complete(job, row, size):
                     return self._adopt(job, row, size, index)
-            return Task(job, row, anything)
+            return Task(job, row, anything, line=line)
         size = self._size(row)
         if size is None:
-            return Task(job, row, anything)
+            return Task(job, row, anything, line=line)
         if size == row.size:
             if options.refresh:
-                return Task(job, row, -1 if options.overwrite else size, is_conditional=True)
+                return Task(job, row, -1 if options.overwrite else size, True, line)
             return self._ready(job, row, index)
         if size == 0 and row.size:
-            return Task(job, row, 0)  # a crash of the machine took the content: nothing to lose
+            # A crash of the machine took the content: there is nothing to lose.
+            return Task(job, row, 0, line=line)
         if options.overwrite:
-            return Task(job, row, -1)
+            return Task(job, row, -1, line=line)
         reason = "not a regular file any more" if size < 0 else f"{size} bytes, not {row.size}"
         exc = ForeignFile(
             f"{row.name!r} is not the file that was fetched ({reason}). Move it away to fetch it"

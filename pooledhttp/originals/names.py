@@ -33,6 +33,11 @@ class Originals:
         #: same strings takes a quarter of the time that looking for each name does.
         self._clean: list[str] = []
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names."""
+        return self._names
+
     def are_in(self, owner: Any) -> bool:
         """Whether the class or module has the original values; the class may be a subclass."""
         return self._read(owner) == self._values
