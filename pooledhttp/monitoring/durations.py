@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.events import Event, RequestFinished
+from pooledhttp.loading import explain_missing
 from pooledhttp.monitoring.export import REQUEST_BOUNDS, known_method
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class RequestDurations:
         *,
         buckets: Iterable[float] = REQUEST_BOUNDS,
     ) -> None:
-        from prometheus_client import REGISTRY, Histogram
+        with explain_missing("RequestDurations", "prometheus-client"):
+            from prometheus_client import REGISTRY, Histogram
 
         self._histogram: Any = Histogram(
             "pooledhttp_request_duration_seconds",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pooledhttp.events import ConnectionClosed, Event, LeaseAcquired, RequestFinished
+from pooledhttp.loading import explain_missing
 from pooledhttp.monitoring.metrics import OTHER_ORIGINS, OriginLabels, StatsSource
 from pooledhttp.pool import Histogram, OriginStats
 
@@ -90,7 +91,8 @@ class PrometheusCollector:
     """
 
     def __init__(self, pools: Pools, *, max_origins: int = 100) -> None:
-        from prometheus_client import core
+        with explain_missing("PrometheusCollector", "prometheus-client"):
+            from prometheus_client import core
 
         self._core: Any = core
         self._watched = _Watched(pools, max_origins)
@@ -195,7 +197,8 @@ class OpenTelemetryMetrics:
     """
 
     def __init__(self, meter: Meter | None = None, *, max_origins: int = 100) -> None:
-        from opentelemetry import metrics
+        with explain_missing("OpenTelemetryMetrics", "opentelemetry-api"):
+            from opentelemetry import metrics
 
         self._observation: Callable[..., Observation] = metrics.Observation
         self._meter: Any = metrics.get_meter("pooledhttp") if meter is None else meter

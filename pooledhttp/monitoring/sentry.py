@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pooledhttp.events import OutgoingRequest, RequestOutcome
+from pooledhttp.loading import explain_missing
 from pooledhttp.monitoring.tracing_hook import TracingHook
 from pooledhttp.transport import mask_secrets
 
@@ -37,7 +38,8 @@ class SentryTracing(TracingHook):
     """
 
     def __init__(self) -> None:
-        import sentry_sdk
+        with explain_missing("SentryTracing", "sentry-sdk"):
+            import sentry_sdk
         from sentry_sdk import tracing_utils
         from sentry_sdk.integrations.stdlib import StdlibIntegration
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pooledhttp.events import OutgoingRequest, RequestOutcome
+from pooledhttp.loading import explain_missing
 from pooledhttp.monitoring.export import known_method
 from pooledhttp.monitoring.tracing_hook import TracingHook
 from pooledhttp.syntax import DEFAULT_PORTS
@@ -43,7 +44,8 @@ class OpenTelemetryTracing(TracingHook):
     """
 
     def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
-        from opentelemetry import context, propagate, trace
+        with explain_missing("OpenTelemetryTracing", "opentelemetry-api"):
+            from opentelemetry import context, propagate, trace
 
         self._context: Any = context
         self._inject: Any = propagate.inject
