@@ -98,6 +98,23 @@ def test_the_design_page_shows_the_tree() -> None:
     assert [path for path in sorted(paths) if not (package / path).exists()] == []
 
 
+def test_the_design_page_names_what_is_in_the_files() -> None:
+    """What stands behind a file in the table of changes is a class, function or constant of it."""
+    rows = re.findall(r"^\|.*\|$", (DOCS / "design.md").read_text(), re.MULTILINE)
+    named = [
+        (path, name)
+        for row in rows
+        for path, names in re.findall(r"`([\w/]+\.py)`: (`[\w.]+`(?:(?:,| and) `[\w.]+`)*)", row)
+        for name in re.findall(r"(\w+)`", names)
+    ]
+    assert len(named) > 10
+    sources = {path: (ROOT / "pooledhttp" / path).read_text() for path, _ in named}
+    defined = r"(?m)^ *(?:async )?(?:def|class) {0}\b|^{0}\b.* ="
+    assert [
+        each for each in named if not re.search(defined.format(each[1]), sources[each[0]])
+    ] == []
+
+
 def test_the_picture_shows_the_table() -> None:
     """`docs/layers.svg` is what `docs/draw_layers.py` draws now; run the script if it is not."""
     draw = runpy.run_path(str(DOCS / "draw_layers.py"))["draw"]
