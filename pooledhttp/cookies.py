@@ -150,17 +150,17 @@ class MockRequest:
 
     @property
     def unverifiable(self) -> bool:
-        """As `is_unverifiable`."""
+        """Whether the request is unverifiable, as an attribute; see `is_unverifiable`."""
         return self.is_unverifiable()
 
     @property
     def origin_req_host(self) -> str:
-        """As `get_origin_req_host`."""
+        """The host of the first request, as an attribute; see `get_origin_req_host`."""
         return self.get_origin_req_host()
 
     @property
     def host(self) -> str:
-        """As `get_host`."""
+        """The host of the request, as an attribute; see `get_host`."""
         return self.get_host()
 
 

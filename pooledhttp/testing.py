@@ -134,9 +134,9 @@ class MockAdapter(HTTPAdapter):
         """
         found = self._rules.sent_to(method, url)
         if not found or (times is not None and len(found) != times):
-            wish = "at least once" if times is None else f"{times} times"
+            expected = "at least once" if times is None else f"{times} times"
             raise AssertionError(
-                f"{method} {url} was to be sent {wish} and was sent {len(found)} times. Sent:"
+                f"{method} {url} was to be sent {expected} and was sent {len(found)} times. Sent:"
                 f" {[f'{sent.method} {sent.url}' for sent in self.requests]}"
             )
         return found[-1]

@@ -21,7 +21,7 @@ in the file of `database.py` and its `tail.py`) and `folder.py` (every file that
 `run.py` reads what a directory remembers.
 
 Over an executor `dispatch.py` is the engine: `partition.py` says which worker has which host,
-`executors.py` what a worker is, `payloads.py` what goes there and comes home, `item_handlers.py`
+`executors.py` what a worker is, `payloads.py` what goes there and comes back, `item_handlers.py`
 what the caller's process does about it. `worker.py` has an engine of the usual kind in each worker.
 """
 

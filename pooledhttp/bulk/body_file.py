@@ -1,4 +1,4 @@
-"""The file of one body while it is received. The disk is used as seldom as possible."""
+"""The file of one body while it is received. It uses the disk as rarely as possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fetch`: many requests, and their responses as results."""
+"""`bulk.fetch`: its arguments, checked before anything is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fetch`: many requests, and their responses as results."""
+"""How `bulk.fetch` does a job, and `Fetch`, the iterator over the results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Work(NamedTuple):
 
 
 class Exchange:
-    """Does one job in a worker: sends it, and sees the body to where it belongs."""
+    """Does one job in a worker: sends it, and stores the body where it belongs."""
 
     def __init__(self, session: Requester, backend: Backend, timeout: object, again: Again) -> None:
         self._session = session

@@ -66,7 +66,7 @@ class Packer(Generic[W, R]):
             order = Order(packed, places, grants.rates(places), seconds, budget, self._lanes.keeps)
             try:
                 return items, self._lanes.dumps(order)
-            except Exception:  # one of the items is to blame
+            except Exception:  # one of the items cannot be pickled
                 items = self._without_unsendable(items, packed)
         if not lane.out:
             grants.hold(number, {})

@@ -1,4 +1,4 @@
-"""The name of a body on its way, which says what is in it."""
+"""The name of the file of an incomplete body: it says which version of what is in it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Places at a host: how many requests of a run may be at one origin at once.
 
 The pace starts no more items of a host than there are places. A redirect leads an item to another
-host, and many items may be led to the same one. There they stand in line, and this wait is the
-run's own doing: it counts for no timeout. So it is taken before the request is sent, outside its
+host, and many items may be led to the same one. There they wait for a place. The limits of the run
+cause this wait, so it counts for no timeout. So it is taken before the request is sent, outside its
 timeout, by an adapter that sees every hop.
 
 A host that refuses requests (429, 503, no connection) has fewer places for a while; see `throttle`.

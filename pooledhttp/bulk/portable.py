@@ -173,7 +173,7 @@ def packed_download(result: DownloadResult) -> Outcome:
 
 
 def result_of(outcome: Outcome, job: Job, name: str | None, directory: Path) -> DownloadResult:
-    """Return the result of a job that has come home."""
+    """Return the result of a job that a worker has sent back."""
     return result_in(directory, job.url, outcome[0], name, *outcome[1:], job)
 
 

@@ -1,4 +1,4 @@
-"""`pooledhttp status DIR --html FILE`: a run as one page, which needs nothing but itself."""
+"""`pooledhttp status DIR --html FILE`: a run as one page, which loads no other file."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ been disposed of, so its connection is free while we sleep. The order of the que
     2. was the request written, and is the
        method one that may run twice?           for any kind of error
     3. does the policy have a retry left?       urllib3's `increment`, unchanged
-    4. is the wait over before the deadline?    else the error at hand, now (a policy that
+    4. is the wait over before the deadline?    else the last error, now (a policy that
                                                 overrides urllib3's `sleep` waits as it likes, and
                                                 the deadline ends that)
     5. can the body be sent again?              else `BodySpent`
@@ -416,8 +416,8 @@ class Attempts:
         )
 
 
-def _chosen(wish: T | bool, shared: T | None) -> T | None:
+def _chosen(setting: T | bool, shared: T | None) -> T | None:
     """What a policy uses: its own, the session's, or none."""
-    if isinstance(wish, bool):
-        return shared if wish else None
-    return wish
+    if isinstance(setting, bool):
+        return shared if setting else None
+    return setting

@@ -1,4 +1,4 @@
-"""`Retry`: what urllib3's policy decides, with manners added.
+"""`Retry`: urllib3's policy, with waits and limits that do not overload a server.
 
 urllib3's `Retry` stays what says *whether* a request is tried again: it counts, by kind of failure,
 and every `increment` gives a new policy with one more entry in `history`. It is accepted as it is

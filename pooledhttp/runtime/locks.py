@@ -1,4 +1,4 @@
-"""A lock for short steps that an exception out of nowhere cannot leave held for good.
+"""A lock for short steps that an exception of a signal handler cannot leave held.
 
 Ctrl-C, a signal handler or another thread may raise an exception between any two steps of Python
 code, also right before a `with` block gives its lock back. Then the lock stays held, and every
