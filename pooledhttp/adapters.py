@@ -575,7 +575,7 @@ class HTTPAdapter(BaseAdapter):
         try:
             conn = self._connection_for(request, verify, proxies, cert, is_ours)
             is_pool = isinstance(conn, transport.PoolFacade)
-            if transport.is_urllib3_patched() and is_pool:
+            if is_pool and (conn.counterpart is not None or transport.is_urllib3_patched()):
                 conn = transport.urllib3_pool(conn)
                 is_pool = isinstance(conn, transport.PoolFacade)
             is_direct = is_ours and not proxies

@@ -359,6 +359,8 @@ class PlacedAdapter(HTTPAdapter):
         )
         if not isinstance(pool, PoolFacade) or pool.proxy is not None:
             return None
+        if pool.counterpart is not None:
+            return None  # its steps may have been changed
         has_warning = pool.scheme == "https" and pool.cert_reqs == "CERT_NONE"
         return None if has_warning else pool
 
