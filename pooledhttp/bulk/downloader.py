@@ -106,7 +106,8 @@ class Downloader:
             RunStopped: The disk is full, or the journal cannot be written.
         """
         transfer = Transfer(self, entry)
-        if entry.item.job.reads_body:
+        job = entry.item.job
+        if not job.is_bare and job.reads_body:
             return self._run_blocking(partial(self._run, transfer))
         return self._run(transfer)
 
