@@ -8,6 +8,10 @@ It sets another class of connections on it, wraps the method that makes them, or
 
 The facade makes a `Counterpart` then, which takes the change. From the first change on, requests go
 over the pool of urllib3, as with requests. A facade that is only read stays in use.
+
+A context of another TLS library is such a change as well. It has `wrap_socket`, which urllib3
+calls, but not the `wrap_bio` of `ssl.SSLContext` that our transport needs. urllib3's own for
+pyOpenSSL is the known one: adapters use it for certificates that are not in files.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from pooledhttp.transport.facade_settings import TLS_SETTINGS
 if TYPE_CHECKING:
     from pooledhttp.transport.facade_settings import FacadeSettings
 
-__all__ = ["STEPS", "Counterpart", "OfCounterpart", "given_settings", "make_pool"]
+__all__ = ["STEPS", "Counterpart", "OfCounterpart", "given_settings", "is_foreign", "make_pool"]
 
 logger = logging.getLogger("pooledhttp.transport")
 
@@ -70,8 +74,14 @@ class Counterpart:
 
     @property
     def is_changed(self) -> bool:
-        """Whether a step differs from that of urllib3."""
-        return self._is_changed or self.pool.conn_kw != self._keywords
+        """Whether a step differs from that of urllib3, or a context is of another library."""
+        pool = self.pool
+        return (
+            self._is_changed
+            or pool.conn_kw != self._keywords
+            or is_foreign(pool.conn_kw.get("ssl_context"))
+            or is_foreign(pool.proxy_config and pool.proxy_config.ssl_context)
+        )
 
     def change(self, name: str, value: Any) -> None:
         """Set one of `STEPS`."""
@@ -108,6 +118,11 @@ class OfCounterpart:
         if facade is None:
             return self
         return getattr(facade.find_counterpart().pool, self._name)
+
+
+def is_foreign(context: Any) -> bool:
+    """Whether a TLS context is one that only urllib3 can use."""
+    return context is not None and not hasattr(context, "wrap_bio")
 
 
 def _close_all(slots: Any) -> None:
@@ -148,7 +163,14 @@ def make_pool(facade: FacadeSettings, settings: dict[str, Any]) -> Any:
             proxy_ssl_context=None if proxy.tls is None else proxy.tls.ssl_context,
             **settings,
         )
-        return manager.connection_from_host(facade.host, facade.port, facade.scheme)
+        # The facade for plain http over a forward proxy has the address of the proxy.
+        is_forward = (facade.scheme, facade.host, facade.port) == (
+            proxy.scheme,
+            proxy.host,
+            proxy.port,
+        )
+        scheme = "http" if is_forward else facade.scheme
+        return manager.connection_from_host(facade.host, facade.port, scheme)
     logger.debug("A request to %s goes through urllib3's own pool", facade.host)
     pool_class = HTTPSConnectionPool if facade.scheme == "https" else HTTPConnectionPool
     return pool_class(facade.host, facade.port, **settings)

@@ -27,7 +27,12 @@ from pooledhttp.network import UNIX_SCHEME, Proxy, Route
 from pooledhttp.timing import plan_timeout
 from pooledhttp.transport.facade_settings import ROUTE_SETTINGS, AdapterSettings, FacadeSettings
 from pooledhttp.transport.retrying import Call, Destination, send
-from pooledhttp.transport.urllib3_counterpart import STEPS, Counterpart, OfCounterpart
+from pooledhttp.transport.urllib3_counterpart import (
+    STEPS,
+    Counterpart,
+    OfCounterpart,
+    is_foreign,
+)
 from pooledhttp.transport.urllib3_settings import key_of_socket
 
 if TYPE_CHECKING:
@@ -82,6 +87,8 @@ class PoolFacade(FacadeSettings, PoolLookalike):
     ) -> None:
         self._requests = RequestMemo()
         super().__init__(adapter, scheme, proxy, host, port, **settings)
+        if proxy is not None and proxy.tls is not None and is_foreign(proxy.tls.ssl_context):
+            self.find_counterpart()
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -89,6 +96,8 @@ class PoolFacade(FacadeSettings, PoolLookalike):
             self.find_counterpart().change(name, value)
         elif self.counterpart is not None and name in ROUTE_SETTINGS:
             self.counterpart.follow(name, value)
+        elif name == "ssl_context" and is_foreign(value):
+            self.find_counterpart()
 
     def find_counterpart(self) -> Counterpart:
         """Return the counterpart; make it the first time.
