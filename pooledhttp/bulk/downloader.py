@@ -133,5 +133,5 @@ class Downloader:
 
 
 def _no_follower() -> Follower | None:
-    """Where nothing was told who follows."""
+    """Stand for the follower until there is one."""
     return None

@@ -192,7 +192,7 @@ class Engine(Generic[W, R]):
 
     @property
     def backend(self) -> Backend:
-        """Where the workers are."""
+        """The backend: its workers are threads, or greenlets of one loop."""
         return self._backend
 
     def halt(self) -> None:

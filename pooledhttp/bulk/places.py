@@ -41,7 +41,7 @@ from pooledhttp.transport import PoolFacade, hooks_in_force, is_urllib3_patched
 if TYPE_CHECKING:
     from pooledhttp.message import PreparedRequest
 
-__all__ = ["PER_PROXY", "HostLimits", "PlacedAdapter", "Places", "check_per_proxy"]
+__all__ = ["PER_PROXY", "HostObserver", "PlacedAdapter", "Places", "check_per_proxy"]
 
 #: Statuses that say that there are too many requests.
 _REFUSING = frozenset({429, 503})
@@ -67,8 +67,8 @@ def check_per_proxy(per_proxy: int | None) -> None:
         raise ValueError(f"per_proxy must be at least 1, or None for no limit, not {per_proxy}")
 
 
-class HostLimits(Protocol):
-    """Who is told what a host bears."""
+class HostObserver(Protocol):
+    """Is told how many requests a host accepts, and when it rests."""
 
     def limit(self, line: str, limit: int) -> None:
         """So many requests at once from now on."""
@@ -301,7 +301,7 @@ class Places:
                 waiter = None
 
     def _next_locked(self, place: str) -> Waiter | None:
-        """Return who gets a place that is given back; None when none waits, or it is cut."""
+        """Return the waiter that gets a place given back; None when none waits, or it is cut."""
         line = self._waiting.get(place)
         if not line:
             return None

@@ -154,7 +154,7 @@ class Workers:
         self._lanes: list[_Lane] = []
 
     def open_lanes(self, partitions: int | None = None) -> Workers:
-        """Be the lanes of a run.
+        """Start the lanes of a run, one for each process.
 
         Raises:
             ValueError: Another number of partitions is wanted.

@@ -59,7 +59,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule.
+    """A rule that a pool keeps or breaks: what is measured of an origin, and its limit.
 
     Args:
         name: Its name in alerts.

@@ -84,7 +84,7 @@ class Counterpart:
         )
 
     def change(self, name: str, value: Any) -> None:
-        """Set one of `STEPS`."""
+        """Set one of `STEPS` on the pool, and note that it differs."""
         setattr(self.pool, name, value)
         self._is_changed = True
 
