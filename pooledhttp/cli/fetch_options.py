@@ -118,7 +118,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     )
     add("--refresh", action="store_true", help="ask whether files that are there have changed")
     add("--overwrite", action="store_true", help="replace files that were not fetched here")
-    add("--adopt", action="store_true", help="take files that have the names for fetched")
+    add("--adopt", action="store_true", help="count files that have the names already as fetched")
     add(
         "--rebuild",
         action="store_true",
@@ -181,7 +181,7 @@ def _add_pace(group: argparse._ArgumentGroup) -> None:
         "--low-speed",
         type=bytes_count,
         metavar="BYTES",
-        help="give up a body that comes with less a second for a minute, and try again",
+        help="give up a body that gets fewer a second for a minute, and try again",
     )
 
 

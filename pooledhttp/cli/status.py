@@ -30,7 +30,7 @@ examples:
   pooledhttp status out --json
   pooledhttp status out --manifest files.csv
 
-exit status: 0 told, 2 used wrongly or no such directory, 3 the journal is
+exit status: 0 printed, 2 used wrongly or no such directory, 3 the journal is
 broken"""
 
 #: Hosts and kinds of failure that are printed; `--json` has them all.
