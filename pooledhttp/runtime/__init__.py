@@ -4,8 +4,8 @@ Everything below the session waits through a `Runtime` and through nothing else:
 another thread, for time to pass, for a blocking call. On threads that is `BlockingRuntime`; the
 same code inside greenlets on an event loop gets `EventedRuntime`, and `PrivateLoop` brings a loop
 and a thread for it. Both are loaded when they are first used, since they need asyncio and the
-greenlet library. No other subpackage calls
-`time.sleep`, a blocking socket method, or a `threading` primitive that waits.
+greenlet library. No other subpackage calls `time.sleep`, a blocking socket method, or a `threading`
+primitive that waits.
 """
 
 from __future__ import annotations

@@ -45,90 +45,14 @@ from pooledhttp.runtime.driven import (
     timer,
 )
 from pooledhttp.runtime.fork import register_fork_reset
+from pooledhttp.runtime.loop_waiter import LoopTask, LoopWaiter
 from pooledhttp.runtime.readers import readers_for
 from pooledhttp.runtime.watch import NOW, Readers, Watch
 from pooledhttp.timing import Deadline, monotonic
 
-__all__ = ["EventedRuntime", "LoopWaiter"]
+__all__ = ["EventedRuntime"]
 
 T = TypeVar("T")
-
-
-class LoopWaiter:
-    """A flag that code on the loop waits for, and that anything may raise."""
-
-    __slots__ = ("_runtime", "_waiting", "is_set")
-
-    def __init__(self, runtime: EventedRuntime) -> None:
-        self._runtime = runtime
-        self._waiting: list[Driven] = []
-        self.is_set = False
-
-    def set(self) -> None:
-        """Raise the flag; from anywhere, never blocking."""
-        self.is_set = True
-        if self._waiting:
-            self._runtime._call_from_anywhere(self._wake_all, in_task=self._wake_all_soon)
-
-    def set_here(self) -> None:
-        """Raise the flag in a callback of the loop."""
-        self.is_set = True
-        self._wake_all()
-
-    def wait(self, deadline: Deadline) -> bool:
-        """Wait until the flag is up; False when the deadline comes first."""
-        driven = getcurrent()
-        if type(driven) is not Driven:
-            raise RuntimeError(WAITS_OUTSIDE)
-        self._waiting.append(driven)
-        parked = self._runtime._parked
-        parked.add(driven)
-        try:
-            while not self.is_set:  # looked at after `append`: another thread may have raised it
-                left = deadline.remaining()
-                if left == inf:
-                    driven.park()
-                    continue
-                if left <= 0.0:
-                    break
-                alarm = driven.alarms.set(left, driven.wake)
-                try:
-                    driven.park()
-                finally:
-                    driven.alarms.end(alarm)
-        finally:
-            self._waiting.remove(driven)
-            parked.discard(driven)
-        return self.is_set
-
-    def _wake_all(self) -> None:
-        for driven in tuple(self._waiting):
-            driven.wake()
-
-    def _wake_all_soon(self) -> None:
-        for driven in tuple(self._waiting):
-            driven.wake_soon()
-
-
-class _LoopTask:
-    """An asyncio task that drives a greenlet."""
-
-    __slots__ = ("_ended", "_task")
-
-    def __init__(self, task: asyncio.Task[None], ended: LoopWaiter) -> None:
-        self._task = task
-        self._ended = ended
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended."""
-        return self._task.done()
-
-    def join(self, deadline: Deadline) -> bool:
-        """Wait for its end; False when the deadline came first."""
-        if not self._task.done():
-            self._ended.wait(deadline)
-        return self._task.done()
 
 
 class EventedRuntime:
@@ -152,7 +76,7 @@ class EventedRuntime:
         self._driver = Driver(self)
         self._watches: dict[int, Watch] = {}
         #: The greenlets that wait for something else than a socket.
-        self._parked: set[Driven] = set()
+        self.parked: set[Driven] = set()
         self._readers: Readers | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -213,7 +137,7 @@ class EventedRuntime:
         at_sockets = {
             one for watch in self._watches.values() for one in (watch.reader, watch.writer)
         }
-        return {one for one in at_sockets if one is not None} | self._parked
+        return {one for one in at_sockets if one is not None} | self.parked
 
     def await_here(self, awaitable: Awaitable[T]) -> T:
         """Await something from synchronous code that runs on this runtime.
@@ -242,7 +166,7 @@ class EventedRuntime:
         loop = self.loop
         end = monotonic() + seconds
         left = seconds
-        self._parked.add(driven)
+        self.parked.add(driven)
         try:
             while True:
                 if left > 0.0:
@@ -257,7 +181,7 @@ class EventedRuntime:
                 if left <= 0.0:
                     return
         finally:
-            self._parked.discard(driven)
+            self.parked.discard(driven)
 
     def waiter(self) -> LoopWaiter:
         """Make a flag that any thread may raise."""
@@ -355,7 +279,7 @@ class EventedRuntime:
         current_driven()
         return _workers.call(fn, deadline, self.waiter())
 
-    def spawn(self, fn: Callable[[], None], name: str) -> _LoopTask:
+    def spawn(self, fn: Callable[[], None], name: str) -> LoopTask:
         """Run `fn` as a task of the loop, in a greenlet of its own.
 
         Raises:
@@ -369,7 +293,7 @@ class EventedRuntime:
         self._tasks.add(task)  # the loop itself refers to it weakly
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: ended.set())
-        return _LoopTask(task, ended)
+        return LoopTask(task, ended)
 
     def forget(self, sock: socket.socket) -> None:
         """Have the loop forget a socket whose descriptor another object is to take over."""
@@ -394,7 +318,7 @@ class EventedRuntime:
         if self._is_own_thread():
             close()
         else:
-            self._call_from_anywhere(close, in_task=close)
+            self.call_from_anywhere(close, in_task=close)
 
     current = staticmethod(getcurrent)
 
@@ -425,14 +349,14 @@ class EventedRuntime:
 
     def _forget_watch(self, watch: Watch) -> None:
         if not self._is_own_thread():
-            self._call_from_anywhere(
+            self.call_from_anywhere(
                 lambda: self._forget_watch(watch), in_task=lambda: self._forget_watch(watch)
             )
         elif self._watches.get(watch.fd) is watch:
             del self._watches[watch.fd]
             watch.remove()
 
-    def _call_from_anywhere(
+    def call_from_anywhere(
         self, fn: Callable[[], object], *, in_task: Callable[[], object]
     ) -> None:
         """Call `fn` in a callback of the loop, or `in_task` at once where a task is running.

@@ -26,7 +26,8 @@ from typing import TypeVar
 from pooledhttp.runtime.base import Interest, Runtime, Task, Waiter
 from pooledhttp.runtime.blocking import default_runtime
 from pooledhttp.runtime.driven import Driven, getcurrent
-from pooledhttp.runtime.evented import EventedRuntime, LoopWaiter
+from pooledhttp.runtime.evented import EventedRuntime
+from pooledhttp.runtime.loop_waiter import LoopWaiter
 from pooledhttp.timing import Deadline
 
 __all__ = ["PrivateLoop"]

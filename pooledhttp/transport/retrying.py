@@ -4,7 +4,7 @@
     while True:
         transport.exchange     one exchange on one leased connection
         -> Arrival             unless the policy refuses its status
-        LazyAttempts           decides about errors and statuses, and waits; `Call` is one
+        LazyAttempts           decides about errors and statuses, and waits; `Call` is a subclass
 
 A response is returned with its body unread. There is one exception: if the caller does not stream
 and the policy retries reads, the body is read here, so that a truncated body is tried again too.
