@@ -89,7 +89,7 @@ class DirectDisk:
         self.on_ended: Callable[[list[Ended]], None] = ignore_ended
 
     def run(self, steps: Steps[T]) -> T:
-        """Do the steps in this thread, each after the commit of what it recorded."""
+        """Do steps."""
         try:
             while True:
                 self._commit(next(steps))
@@ -98,11 +98,11 @@ class DirectDisk:
             return value
 
     def end(self, steps: Steps[T], owner: object, size: int) -> T | None:
-        """Do the last steps of a download, as `run` does."""
+        """Do steps."""
         return self.run(steps)
 
     def submit(self, fn: Callable[[], None], size: int) -> None:
-        """Call a function at once."""
+        """Call a function."""
         fn()
 
     def keep(self, kept: Flushable, size: int) -> None:

@@ -114,7 +114,7 @@ class Dispatcher(Generic[W, R]):
 
     @property
     def backend(self) -> NamedBackend:
-        """The name of this engine, for the results: `executor`."""
+        """What this is called."""
         return _Executor()
 
     @property

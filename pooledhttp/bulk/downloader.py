@@ -106,8 +106,7 @@ class Downloader:
             RunStopped: The disk is full, or the journal cannot be written.
         """
         transfer = Transfer(self, entry)
-        job = entry.item.job
-        if not job.is_bare and job.reads_body:
+        if entry.item.job.reads_body:
             return self._run_blocking(partial(self._run, transfer))
         return self._run(transfer)
 
@@ -133,5 +132,5 @@ class Downloader:
 
 
 def _no_follower() -> Follower | None:
-    """Stand for the follower until there is one."""
+    """Where nothing was told who follows."""
     return None

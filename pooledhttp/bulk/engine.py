@@ -157,14 +157,12 @@ class Engine(Generic[W, R]):
         with self._lock:
             if self._crash is not None:
                 raise self._crash
-            if not self._done:
+            index = self._first_locked()
+            if index is None:
                 return None
-            pace = self._pace
-            index = self._next if pace.ordered else next(iter(self._done))
-            result = self._done.pop(index, None)
-            if result is None:
-                return None
+            result = self._done.pop(index)
             self._next = index + 1
+            pace = self._pace
             pace.take(index)
             is_full = pace.is_full
         if not is_full:
@@ -192,7 +190,7 @@ class Engine(Generic[W, R]):
 
     @property
     def backend(self) -> Backend:
-        """The backend: its workers are threads, or greenlets of one loop."""
+        """Where the workers are."""
         return self._backend
 
     def halt(self) -> None:

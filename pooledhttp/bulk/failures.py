@@ -41,7 +41,7 @@ def is_failure_list(path: Path) -> bool:
 
 
 class FailureList:
-    """The file that lists what is not done: where it goes, and how it is replaced.
+    """Where the list goes.
 
     Args:
         path: Its place.

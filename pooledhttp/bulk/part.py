@@ -10,26 +10,7 @@ __all__ = ["Part"]
 _PART_NAME = re.compile(r"([0-9]+)\.([0-9]*)\.([0-9a-f]*)\.([0-9]*|any)")
 
 
-class _FileName:
-    """Makes the name of a part when it is asked for, once."""
-
-    def __get__(self, part: Part | None, owner: type) -> str:
-        assert part is not None, "each part has its own"
-        row, total, mark, replaces = part
-        size = "" if replaces is None else "any" if replaces < 0 else replaces
-        name = f"{row}.{'' if total is None else total}.{mark}.{size}"
-        vars(part)["file_name"] = name
-        return name
-
-
-class _Fields(NamedTuple):
-    row: int
-    total: int | None
-    mark: str
-    replaces: int | None = None
-
-
-class Part(_Fields):
+class Part(NamedTuple):
     """A body on its way.
 
     Its name tells which bytes it holds, so that bytes and validator cannot disagree, whenever the
@@ -44,8 +25,17 @@ class Part(_Fields):
             replace none.
     """
 
-    #: Its name in `parts/`.
-    file_name = _FileName()
+    row: int
+    total: int | None
+    mark: str
+    replaces: int | None = None
+
+    @property
+    def file_name(self) -> str:
+        """Its name in `parts/`."""
+        total = "" if self.total is None else self.total
+        replaces = "" if self.replaces is None else "any" if self.replaces < 0 else self.replaces
+        return f"{self.row}.{total}.{self.mark}.{replaces}"
 
     @classmethod
     def parse(cls, name: str) -> Part | None:

@@ -146,7 +146,7 @@ class Downloaded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The message that gives a worker a batch of items, and its share of the limits.
+    """Work for a worker.
 
     Args:
         items: The items, as `FetchItem` or `DownloadItem`.

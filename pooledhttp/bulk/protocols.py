@@ -54,7 +54,7 @@ class Requester(Protocol):
 
 
 class Indexed(Protocol):
-    """What an engine needs of a result: its place in the order of the input."""
+    """A result."""
 
     @property
     def index(self) -> int:
@@ -89,7 +89,7 @@ class AnyEngine(Protocol[R]):
 
     @property
     def backend(self) -> NamedBackend:
-        """Where the work is done, by name."""
+        """What it is called."""
 
     @property
     def wants_more(self) -> bool:
@@ -136,4 +136,4 @@ class Counted(Protocol):
     """What knows the counters of a run's connections."""
 
     def stats(self) -> PoolStats:
-        """Return the counters as they are now."""
+        """Return them."""

@@ -68,7 +68,7 @@ class NewRows:
         self.forget()
 
     def forget(self) -> None:
-        """Forget all rows that wait to be inserted."""
+        """Forget them all."""
         self.by_identity, self.names, self._groups, self._plain = {}, {}, {}, []
 
 

@@ -19,7 +19,6 @@ from pooledhttp.faults.kinds import (
     SendTimeout,
     TlsError,
 )
-from pooledhttp.faults.pool_lookalike import NamedPool, PoolLookalike
 
 __all__ = [
     "RAISE_CONNECT",
@@ -31,8 +30,6 @@ __all__ = [
     "DialTimeout",
     "Facts",
     "Fault",
-    "NamedPool",
-    "PoolLookalike",
     "ProxyFault",
     "RecvTimeout",
     "RequestRefused",

@@ -63,7 +63,7 @@ class Repair(Enum):
 
 @record
 class LineRow:
-    """One row of the table: a kind of odd line, and what is done with it.
+    """One kind of odd line.
 
     Attributes:
         name: For the DEBUG line, the event and the docs.

@@ -57,7 +57,7 @@ def _ignore_step(step: str) -> None:
 
 
 class Connector:
-    """Makes a connected stream for a route: lookup, connect, tunnel, handshake.
+    """Makes streams.
 
     Args:
         runtime: How to wait.

@@ -9,7 +9,7 @@ the lock; probing, closing and waiting happen between the steps:
       |-+-----------------'  alive: it is idle again
       | |
       | '----WAIT---> make a `WaitingCaller`, and search again with it
-      '-------------------'
+      '-------------------'  or SPARE
 
     search, with a caller --WAIT--> it is in the queue --served--> the lease has its slot
                                       '--- time is up, or the pool is shut down ---> error
@@ -18,6 +18,10 @@ The first search that finds nothing does not join the queue, because most search
 and need no `WaitingCaller`. The second search joins in the same step that finds nothing. If joining
 were a step of its own, a slot could become free before it, and the caller would miss it. If other
 callers of the key wait already, the first search may join.
+
+A caller may also wait although there is room (SPARE). It does so while leases give slots back
+faster than this process could open others: see `KeyState.rate_to_wait_for`. It looks now and then
+whether that is still so, and dials if not.
 """
 
 from __future__ import annotations
@@ -30,7 +34,12 @@ from pooledhttp.events import WaitTimedOut
 from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool import reasons
 from pooledhttp.pool.checkin import discard_locked, return_unused_locked
-from pooledhttp.pool.checkout import SearchResult, find_slot_locked, replace_dead_by_idle_locked
+from pooledhttp.pool.checkout import (
+    SearchResult,
+    dial_instead_locked,
+    find_slot_locked,
+    replace_dead_by_idle_locked,
+)
 from pooledhttp.pool.core import PoolCore
 from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot, WaitingCaller, WaitState
 from pooledhttp.pool.lease import Lease
@@ -68,6 +77,7 @@ def find_slot(
         PoolClosed: The pool was shut down before or while waiting.
     """
     may_probe = careful and core.is_alive is not None
+    may_spare = core.config.patience > 0.0
     caller: WaitingCaller[K, R] | None = None
     wait_deadline = deadline
     known = core.state.keys.get(lease.key)
@@ -75,7 +85,7 @@ def find_slot(
         wait_deadline = deadline.sooner(core.config.acquire_timeout)
         caller = _new_caller(core, lease, wait_deadline, called_at, careful)
     while True:
-        found, key_state = _search(core, lease, careful, may_probe, caller)
+        found, key_state = _search(core, lease, careful, may_probe, may_spare, caller)
         if found is SearchResult.SLOT:
             return
         if found is SearchResult.CLOSED:
@@ -85,13 +95,14 @@ def find_slot(
             if _close_lent_if_dead(core, lease):
                 return
         elif caller is not None:
-            _wait(core, key_state, caller, wait_deadline)
+            _wait(core, key_state, caller, wait_deadline, is_sparing=found is SearchResult.SPARE)
             return
         else:
             wait_deadline = deadline.sooner(core.config.acquire_timeout)
             caller = _new_caller(core, lease, wait_deadline, called_at, careful)
-            if caller is None:
+            if caller is None and found is SearchResult.WAIT:
                 raise _report_timeout(core, key_state, 0.0)
+            may_spare = caller is not None
 
 
 def _new_caller(
@@ -114,13 +125,14 @@ def _search(
     lease: Lease[K, R],
     careful: bool,
     may_probe: bool,
+    may_spare: bool,
     caller: WaitingCaller[K, R] | None,
 ) -> tuple[SearchResult, KeyState[K, R]]:
     """Search once, and close the resources whose slots the search has freed."""
     to_close: list[R] = []
     key_state, found = core.step_for_key(
         lease.key, find_slot_locked, lease, to_close,
-        careful=careful, may_probe=may_probe, caller=caller,
+        careful=careful, may_probe=may_probe, may_spare=may_spare, caller=caller,
     )  # fmt: skip
     for resource in to_close:
         core.close(resource)
@@ -149,6 +161,8 @@ def _wait(
     key_state: KeyState[K, R],
     caller: WaitingCaller[K, R],
     wait_deadline: Deadline,
+    *,
+    is_sparing: bool,
 ) -> None:
     """Wait in the queue until served.
 
@@ -158,7 +172,8 @@ def _wait(
     """
     has_given_up = False
     try:
-        caller.waiter.wait(wait_deadline)
+        if not is_sparing or not _wait_to_spare(core, key_state, caller, wait_deadline):
+            caller.waiter.wait(wait_deadline)
         if caller.state is WaitState.PENDING:
             has_given_up = core.step(leave_queue_locked, key_state, caller)
     except BaseException:
@@ -169,6 +184,30 @@ def _wait(
         raise _report_timeout(core, key_state, core.now() - caller.called_at)
     if caller.state is WaitState.CLOSED:
         raise core.closed_error(key_state.key)
+
+
+def _wait_to_spare(
+    core: PoolCore[K, R],
+    key_state: KeyState[K, R],
+    caller: WaitingCaller[K, R],
+    wait_deadline: Deadline,
+) -> bool:
+    """Wait for a slot in use while that is faster than dialling, at most for half of the time.
+
+    Returns:
+        Whether the wait has ended, perhaps with an empty slot. If not, there is no room any more.
+    """
+    half = wait_deadline.sooner(wait_deadline.remaining() / 2)
+    while not caller.waiter.wait(half.sooner(caller.pause)):
+        to_close: list[R] = []
+        must_end = half.expired
+        has_ended = core.step(dial_instead_locked, key_state, caller, to_close, must_end)
+        for resource in to_close:
+            core.close(resource)
+        if has_ended or must_end:
+            return has_ended
+        caller.pause *= 2
+    return True
 
 
 def _report_timeout(

@@ -127,7 +127,8 @@ class PoolConfig:
         overrides: Limits of single hosts, by URL prefix (`"https://api.example.com"`).
         patience: Seconds that a request lets requests to other hosts go first when `max_total` is
             reached. After that, a connection to another host is closed to make room for it. Never
-            more than a quarter of the time that the request may wait.
+            more than a quarter of the time that the request may wait. With 0, requests also open
+            connections at once where they would otherwise wait to spare a TLS handshake.
 
     Raises:
         TypeError, ValueError: A field has a wrong type or value; the message names it.

@@ -103,6 +103,7 @@ class PoolCore(Generic[K, R]):
         limits_for: Returns the limits of a key; None for those of `config`.
         is_alive: Probes an idle resource; with None, every idle resource counts as alive.
         describe: Returns the name of a key.
+        dial_cost: Returns the CPU that one dial of a key costs; None if none has to be spared.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class PoolCore(Generic[K, R]):
         limits_for: Callable[[K], Limits] | None,
         is_alive: Callable[[R], bool] | None,
         describe: Callable[[K], str],
+        dial_cost: Callable[[K], float] | None = None,
     ) -> None:
         self.runtime = runtime
         self.now = runtime.now
@@ -124,6 +126,7 @@ class PoolCore(Generic[K, R]):
         self.limits_for = limits_for
         self.is_alive = is_alive
         self.describe = describe
+        self.dial_cost = dial_cost
         self.close_resource = close
         self.serials = itertools.count(1)
         self._random = random
@@ -153,6 +156,11 @@ class PoolCore(Generic[K, R]):
         #: Steps that have yet to run, because the lock was taken or may be.
         self.pending: deque[PendingStep] = deque()
         self.leak_check_at = -inf
+
+    def _describe_key(self, key: K) -> tuple[str, Limits, float]:
+        """Return what the state of a new key is made of."""
+        cost = 0.0 if self.dial_cost is None else self.dial_cost(key)
+        return self.describe(key), self.limits(key), cost
 
     def limits(self, key: K) -> Limits:
         """Return the limits of a key."""
@@ -224,13 +232,13 @@ class PoolCore(Generic[K, R]):
         """
         while True:
             version = self.config_version
-            new = None if key in self.state.keys else (self.describe(key), self.limits(key))
+            new = None if key in self.state.keys else self._describe_key(key)
 
             def for_key_locked(
                 state: PoolState[K, R],
                 now: float,
                 version: object = version,
-                new: tuple[str, Limits] | None = new,
+                new: tuple[str, Limits, float] | None = new,
             ) -> tuple[KeyState[K, R], T] | None:
                 key_state = state.keys.get(key)
                 if key_state is None:

@@ -107,6 +107,21 @@ class Counters:
         per_second = max(ended + serving - before.acquired, 0) / span
         return per_second, mean, (self.created - before.created) / span
 
+    def reusable_per_held_second(self) -> float:
+        """Return how many resources a lease in use gives back for reuse per second, lately."""
+        before = self.older
+        ended = sum(self.hold_counts)
+        count, seconds = ended - before.ended, self.hold_seconds - before.hold_seconds
+        if not count:
+            return 0.0
+        closed = min(sum(self.closed.values()) / ended, 1.0)
+        return (1.0 - closed) * count / max(seconds, 1e-9)
+
+    @property
+    def ended(self) -> int:
+        """How many leases that served a request have ended."""
+        return sum(self.hold_counts)
+
     def add(self, other: Counters) -> None:
         """Add the counters of a key whose state is dropped."""
         for name in ("dialled", "created", "stale_found", "replays", "leaks", "acquire_timeouts"):

@@ -39,6 +39,9 @@ R = TypeVar("R")
 #: Stands for "no limit", so that comparisons need no special case.
 UNLIMITED = sys.maxsize
 
+#: While dials are spared, one is made each time that so many would have been possible.
+_SPARED_PER_DIAL = 8
+
 
 class Slot(Generic[K, R]):
     """Room for one resource, and the resource in it."""
@@ -101,7 +104,16 @@ class WaitingCaller(Generic[K, R]):
         careful: It accepts only an idle resource that is trusted.
     """
 
-    __slots__ = ("called_at", "careful", "lease", "patience", "state", "waiter")
+    __slots__ = (
+        "called_at",
+        "careful",
+        "ended_before",
+        "lease",
+        "patience",
+        "pause",
+        "state",
+        "waiter",
+    )
 
     def __init__(
         self,
@@ -117,6 +129,10 @@ class WaitingCaller(Generic[K, R]):
         self.called_at = called_at
         self.patience = patience
         self.careful = careful
+        # If it spares a dial: seconds until it looks again whether to go on with that, and how many
+        # leases of the key had ended when it looked last.
+        self.pause = 0.0
+        self.ended_before = 0
         self.state = WaitState.PENDING
 
 
@@ -136,6 +152,8 @@ class KeyState(Generic[K, R]):
         "bucket_index",
         "closing",
         "counters",
+        "dial_cost",
+        "dialled_at",
         "dialling",
         "epoch",
         "idle",
@@ -159,6 +177,8 @@ class KeyState(Generic[K, R]):
         self.origin = origin
         self.open = 0
         self.dialling = 0
+        self.dialled_at = -inf  # when the last dial began
+        self.dial_cost = 0.0  # seconds of CPU for a dial; with 0.0 no caller waits to spare one
         self.closing = 0
         self.not_serving = 0
         # The newest slot is last. Why a list and not a deque: removing the first item of a list
@@ -210,6 +230,23 @@ class KeyState(Generic[K, R]):
 
     def _update_idle_limit(self) -> None:
         self.idle_limit = min(self.keepalive.limit, self.idle_timeout)
+
+    def rate_to_wait_for(self, now: float) -> float:
+        """Return 0.0 if one more caller should dial, if there is room.
+
+        It should wait for a slot in use, nevertheless, if leases give slots back faster than this
+        process could open others. Then dials would take the CPU from the requests that use the
+        slots, and all would be served later. Some dials are made even then, because more slots may
+        help, with a part of the CPU.
+
+        Returns:
+            How many slots leases are likely to give back per second, if the caller should wait.
+        """
+        cost = self.dial_cost
+        if not cost or now - self.dialled_at >= cost * _SPARED_PER_DIAL:
+            return 0.0
+        rate = (self.in_use - self.dialling) * self.counters.reusable_per_held_second()
+        return rate if rate * cost >= 1.0 else 0.0
 
     @property
     def in_use(self) -> int:

@@ -5,7 +5,7 @@ that gets an empty slot makes a resource and fills the slot. The pool closes and
 with functions that the constructor takes. `acquire` looks for a slot in this order:
 
     1  the newest idle resource of the key, if it is usable
-    2  an empty slot, if the limits allow one more
+    2  an empty slot, if the limits allow one more and dials need not be spared (see `dial_cost`)
     3  an empty slot in place of an idle resource, which is closed: a resource of any key if the
        pool has reached its limit, or of the same key if the key has reached its own
     4  the queue
@@ -66,6 +66,9 @@ class Pool(PoolMaintenance[K, R]):
         random: Draws the jitter of lifetimes, and chooses among keys that are equally suited.
         sweeper: Closes expired resources while the pool is not used. The default is the sweeper of
             the process; a pool whose runtime has its own clock, as in tests, has none.
+        dial_cost: Returns how many seconds of CPU it costs to make a resource for a key. A caller
+            waits for a resource in use, even below the limits, while leases give resources back
+            faster than this process could make others. By default no caller does.
     """
 
     #: Tests put a lock here at which they can switch threads.
@@ -84,6 +87,7 @@ class Pool(PoolMaintenance[K, R]):
         listeners: Listeners | None = None,
         random: Random | None = None,
         sweeper: Sweeper | None = None,
+        dial_cost: Callable[[K], float] | None = None,
     ) -> None:
         self.runtime = runtime if runtime is not None else default_runtime()
         self.now = self.runtime.now
@@ -104,6 +108,7 @@ class Pool(PoolMaintenance[K, R]):
             limits_for=limits_for,
             is_alive=is_alive,
             describe=describe,
+            dial_cost=dial_cost,
         )
         #: The slots of leases by serial number. A lease has ended when its number is not here.
         self.held = self._core.state.held

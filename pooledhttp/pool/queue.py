@@ -4,6 +4,9 @@ Each key has its own queue, first come, first served. Queues of different keys c
 the limit of the whole pool stops them. A free slot goes to the first caller in the queue of its own
 key, unless the first caller of another key may overtake (see `next_key_to_serve_locked`).
 
+A caller may wait although there is room, to spare a dial (`KeyState.rate_to_wait_for`). Then room
+that becomes free serves one caller, and the others wait on.
+
 A caller has its slot as soon as the step that serves it releases the lock. Setting its
 waiter afterwards only wakes it.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, NamedTuple, TypeVar
 
+from pooledhttp.pool import reasons
 from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot, WaitingCaller, WaitState
 from pooledhttp.pool.state import PoolState
 
@@ -89,19 +93,28 @@ def count_timeout_locked(
     return ReachedLimit(setting, state.max_total, waiting, slots)
 
 
-def serve_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> None:
+def serve_locked(
+    state: PoolState[K, R], now: float, key_state: KeyState[K, R], *, may_stop: bool = False
+) -> None:
     """Give all free room to waiting callers: of this key, of keys that may overtake it, of others.
 
     It opens empty slots until the pool is full, or no caller waits that could use one.
+
+    Args:
+        state: Of the pool.
+        now: The time.
+        key_state: Its callers are served first.
+        may_stop: One slot has become free. Callers that waited although there was room may go on.
     """
     blocked = state.blocked
     if state.max_total != UNLIMITED:
         blocked.update(key_state)
+    had_room = may_stop and state.open_total + 1 < state.max_total
     while state.open_total < state.max_total:
         target: KeyState[K, R] | None = None
         if key_state.waiting and key_state.open < key_state.max_open:
             target = key_state
-        if blocked:
+        if blocked and not had_room:
             other = None
             if target:
                 other = next_key_to_serve_locked(state, now, key_state, key_state.open + 1)
@@ -109,6 +122,8 @@ def serve_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) 
         if target is None:
             return
         hand_over_locked(state, now, target, state.open_slot_locked(target))
+        if may_stop and key_state.rate_to_wait_for(now):
+            return
 
 
 def next_key_to_serve_locked(
@@ -146,16 +161,21 @@ def next_key_to_serve_locked(
 
 
 def hand_over_locked(
-    state: PoolState[K, R], now: float, key_state: KeyState[K, R], slot: Slot[K, R]
+    state: PoolState[K, R],
+    now: float,
+    key_state: KeyState[K, R],
+    slot: Slot[K, R],
+    caller: WaitingCaller[K, R] | None = None,
 ) -> None:
-    """Give a slot to the first caller in the queue.
+    """Give a slot to a caller in the queue; with None to the first one.
 
     The last lines remove the caller from the queue. If an interrupt comes before them, the caller
     has its slot and is still in the queue, where `repair_queue_locked` finds it and completes the
     hand-over. If the caller left the queue first, an interrupt in between would leave it waiting
     for ever.
     """
-    serial, caller = next(iter(key_state.waiting.items()))
+    if caller is None:
+        caller = next(iter(key_state.waiting.values()))
     lease = caller.lease
     lease.wait_seconds = now - caller.called_at
     key_state.counters.count_wait(lease.wait_seconds)
@@ -165,7 +185,7 @@ def hand_over_locked(
         state.attach_idle_locked(now, slot, lease)
     caller.state = WaitState.SERVED
     state.deferred.append((None, caller.waiter))
-    del key_state.waiting[serial]
+    del key_state.waiting[lease.serial]
     state.waiting_total -= 1
     if state.max_total != UNLIMITED:
         state.blocked.update(key_state)
@@ -212,10 +232,26 @@ def _free_room_locked(state: PoolState[K, R], now: float, key_state: KeyState[K,
     key_state.open -= 1
     state.open_total -= 1
     if state.waiting_total:
-        serve_locked(state, now, key_state)
+        serve_locked(state, now, key_state, may_stop=True)
+        if state.idle_total and state.open_total >= state.max_total:
+            _close_idle_for_blocked_locked(state, now)
     if not key_state.open:
         state.mark_unused_locked(now, key_state)
     wake_drainers_locked(state)
+
+
+def _close_idle_for_blocked_locked(state: PoolState[K, R], now: float) -> None:
+    """Close an idle resource if a caller is blocked by the limit of the pool.
+
+    A caller that came while there was room, and spares a dial, closes none at once. So there may be
+    idle ones when it is blocked, or when it has overtaken another caller.
+    """
+    if state.blocked.longest_waiting() is None:
+        return
+    largest = state.idle_index.largest()
+    if largest is not None:
+        state.idle_total -= 1
+        state.schedule_close_locked(now, largest.idle.pop(0), reasons.MADE_ROOM)
 
 
 def wake_drainers_locked(state: PoolState[K, R]) -> None:

@@ -27,7 +27,8 @@ Between two steps these statements are true:
 
     A key with waiting callers has no idle slot.           Because a returned slot goes to a caller.
     If callers of a key wait below the limit of the key,   Because they get free room, and idle
-        the pool is full and no key has an idle slot.          slots of other keys are closed.
+        the pool is full and no key has an idle slot,          slots of other keys are closed;
+        or the key has a slot in use or closing.               or they wait to spare a dial.
     open <= max_open of the key, and <= max_total.         Except after a resize, until leases end.
 """
 
@@ -108,11 +109,14 @@ class PoolState(Generic[K, R]):
 
     # -- keys
 
-    def add_key_locked(self, now: float, key: K, origin: str, limits: Limits) -> KeyState[K, R]:
+    def add_key_locked(
+        self, now: float, key: K, origin: str, limits: Limits, dial_cost: float
+    ) -> KeyState[K, R]:
         """Return the state of a key; make it if there is none."""
         key_state = self.keys.get(key)
         if key_state is None:
             key_state = self.keys[key] = KeyState(key, origin, now)
+            key_state.dial_cost = dial_cost
             self.apply_limits_locked(key_state, limits)
             self.mark_unused_locked(now, key_state)
         return key_state
@@ -215,6 +219,7 @@ class PoolState(Generic[K, R]):
         slot.taken_at = now
         key_state = slot.key_state
         key_state.dialling += 1
+        key_state.dialled_at = now
         if slot.serves_request:
             key_state.counters.dialled += 1
         else:

@@ -40,10 +40,7 @@ class Readers(Protocol):
 
 
 class Watch:
-    """One socket: the code that waits for it, and what the loop knows of it.
-
-    Only the thread of the loop uses it.
-    """
+    """One socket: who waits for it, and what the loop knows of it. Lives in the loop's thread."""
 
     __slots__ = (
         "_loop",

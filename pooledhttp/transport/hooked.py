@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pooledhttp.transport.transport import Replay, WireResponse
 
     class Exchange(Protocol):
-        """The signature of `Transport.exchange`."""
+        """`Transport.exchange`."""
 
         def __call__(
             self, route: Route, request: WireRequest, plan: TimeoutPlan, replay: Replay

@@ -65,8 +65,13 @@ class PoolMachine(RuleBasedStateMachine):
 
     has_interleavings = False
 
-    @initialize(config=CONFIGS, seed=st.integers(0, 2**16), min_idle=st.integers(0, 1))
-    def build(self, config: PoolConfig, seed: int, min_idle: int) -> None:
+    @initialize(
+        config=CONFIGS,
+        seed=st.integers(0, 2**16),
+        min_idle=st.integers(0, 1),
+        dial_cost=st.sampled_from([0.0, 0.01, 1.0]),
+    )
+    def build(self, config: PoolConfig, seed: int, min_idle: int, dial_cost: float) -> None:
         self.scheduler = Scheduler(seed, haste=0.0)
         self.numbers = itertools.count(1)
         self.live: set[int] = set()
@@ -87,6 +92,7 @@ class PoolMachine(RuleBasedStateMachine):
             is_alive=lambda number: number not in self.dead,
             limits_for=self.limits_of,
             random=Random(seed),
+            dial_cost=lambda key: dial_cost,
         )
 
     def limits_of(self, key: str) -> Limits:

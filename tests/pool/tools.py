@@ -312,9 +312,15 @@ def _check_queues(pool: Pool[Any, Any]) -> None:
             continue
         assert not state.is_closed
         assert not key_state.idle, "a caller waits, and a resource is idle"
-        if key_state.open < key_state.max_open:
-            assert state.open_total >= state.max_total, "a caller waits, and there is room"
-            assert not state.idle_total, "a caller waits for what another key has idle"
+        if key_state.open >= key_state.max_open:
+            continue
+        is_full = state.open_total >= state.max_total
+        if not (key_state.dial_cost and (key_state.in_use or key_state.closing)):
+            assert is_full, "a caller waits, and there is room"
+            assert not state.idle_total or (key_state.dial_cost and state.closing), (
+                "a caller waits for what another key has idle"
+            )
+        if is_full:
             assert state.blocked.longest_waiting() is not None, "a caller waits, not in the index"
 
 

@@ -101,7 +101,7 @@ class SecureStream(Stream):
 
 
 class TlsStream(SecureStream):
-    """A stream with TLS directly on a socket, by the `ssl` module.
+    """TLS on a socket.
 
     Args:
         sock: A TLS socket whose handshake is done, made with `suppress_ragged_eofs=False`.
