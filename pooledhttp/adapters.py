@@ -216,6 +216,7 @@ class HTTPAdapter(BaseAdapter):
         transport.check_pool(pool)
         if replay is not None:
             transport.check_replay(replay)
+        _check_network(resolver, socket_options)
         if isinstance(max_retries, (str, bytes, float)):
             raise TypeError(f"max_retries must be a whole number or a Retry, not {max_retries!r}")
         for name, size in (("pool_connections", pool_connections), ("pool_maxsize", pool_maxsize)):
@@ -575,7 +576,7 @@ class HTTPAdapter(BaseAdapter):
         try:
             conn = self._connection_for(request, verify, proxies, cert, is_ours)
             is_pool = isinstance(conn, transport.PoolFacade)
-            if transport.is_urllib3_patched() and is_pool:
+            if is_pool and (conn.counterpart is not None or transport.is_urllib3_patched()):
                 conn = transport.urllib3_pool(conn)
                 is_pool = isinstance(conn, transport.PoolFacade)
             is_direct = is_ours and not proxies
@@ -773,6 +774,23 @@ class HTTPAdapter(BaseAdapter):
         response.request = req
         response.connection = self
         return response
+
+
+def _check_network(resolver: object, socket_options: object) -> None:
+    """Check these arguments of an adapter.
+
+    Raises:
+        TypeError: One is of a type that the adapter cannot use.
+    """
+    if resolver is not None and not callable(getattr(resolver, "resolve", None)):
+        raise TypeError(
+            "resolver must have a method `resolve`, such as network.StaticResolver({'host': "
+            f"['10.0.0.7']}}), not {resolver!r}"
+        )
+    if socket_options is not None and not isinstance(socket_options, SocketOptions):
+        raise TypeError(
+            f"socket_options must be network.SocketOptions(options=[...]), not {socket_options!r}"
+        )
 
 
 #: The methods that decide which connection a request gets.

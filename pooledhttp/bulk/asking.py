@@ -9,7 +9,7 @@ from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.responses import Asked
 from pooledhttp.bulk.workspace import Task
 
-__all__ = ["PLAIN_FIELDS", "asked_for", "can_resume", "request_fields"]
+__all__ = ["PLAIN_FIELDS", "ask", "can_resume"]
 
 _CONDITIONS = {"if-none-match", "if-modified-since"}
 
@@ -24,30 +24,33 @@ def can_resume(job: Job) -> bool:
     return job.method.upper() == "GET" and "range" not in _own_fields(job)
 
 
-def asked_for(task: Task, offset: int, total: int | None, validator: str | None) -> Asked:
-    """Return what a request asks for.
+def ask(
+    task: Task, offset: int = 0, total: int | None = None, validator: str | None = None
+) -> tuple[Asked, Mapping[str, str]]:
+    """Return what a request asks for, and the header fields that say so.
 
     Args:
-        task: The task.
+        task: The task. The fields of its job come before the others.
         offset: Bytes of the body that are there.
         total: The length of the whole body, if it is known.
         validator: What the bytes are a part of; None for the whole body.
     """
-    own = _own_fields(task.job)
-    if total is None and not (offset or own or task.is_conditional or task.job.accept):
-        return _NOTHING_SPECIAL
-    return Asked(
+    job = task.job
+    if job.is_bare and total is None and not (offset or task.is_conditional):
+        return _NOTHING_SPECIAL, PLAIN_FIELDS
+    own = _own_fields(job)
+    asked = Asked(
         offset=offset,
         total=total,
         validator=validator,
         is_conditional=bool(task.is_conditional or own & _CONDITIONS),
         has_own_range="range" in own,
-        accept=task.job.accept,
+        accept=job.accept,
     )
+    return asked, _request_fields(task, asked)
 
 
-def request_fields(task: Task, asked: Asked) -> Mapping[str, str]:
-    """Return the header fields that say so. Those of the job come before them."""
+def _request_fields(task: Task, asked: Asked) -> Mapping[str, str]:
     if not (asked.offset or task.is_conditional or task.job.headers):
         return PLAIN_FIELDS
     fields = dict(PLAIN_FIELDS)

@@ -54,7 +54,10 @@ def open_backend(
     Raises:
         ModuleNotFoundError: The loop is wanted, and greenlet is not installed.
         ValueError: The loop is wanted, and something would block it; or `choice` is no choice.
+        TypeError: `settings` is no session.
     """
+    if settings is not None and not hasattr(settings, "adapters"):
+        raise TypeError(f"session must be a Session whose settings are used, not {settings!r}")
     if choice not in ("auto", "threads", "loop"):
         raise ValueError(f"engine must be 'auto', 'threads' or 'loop', not {choice!r}")
     if choice == "threads" or base is not None:

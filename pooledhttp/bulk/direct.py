@@ -26,7 +26,7 @@ from pooledhttp.auth import HTTPBasicAuth
 from pooledhttp.bulk.places import PlacedAdapter
 from pooledhttp.bulk.urls import origin_of
 from pooledhttp.cookies import extract_cookies_to_jar
-from pooledhttp.message import PreparedRequest, Request, Response, canonical_url
+from pooledhttp.message import PreparedRequest, Request, Response, canonical_url, final_target
 from pooledhttp.network import select_proxy
 from pooledhttp.originals import Originals
 from pooledhttp.sessions import Session
@@ -121,9 +121,14 @@ class DirectRequests:
                 self._hosts.clear()
             host = self._find(url, headers)
             self._hosts[key] = (now + _SECONDS, host)
-        if host is None or canonical_url(url) != url:
+        if host is None:
             return None
-        return host.send(url, url[start:], timeout, stream=stream)
+        target = None if "/." in url else final_target(url)  # as `canonical_url` finds it at once
+        if target is None:
+            if canonical_url(url) != url:
+                return None
+            target = url[start:]
+        return host.send(url, target, timeout, stream=stream)
 
     def _find(self, url: str, headers: Mapping[str, str] | None) -> DirectHost | None:
         """Prepare a request by the session, and see whether others differ in their target only."""

@@ -89,7 +89,7 @@ class DirectDisk:
         self.on_ended: Callable[[list[Ended]], None] = ignore_ended
 
     def run(self, steps: Steps[T]) -> T:
-        """Do steps."""
+        """Do the steps in this thread, each after the commit of what it recorded."""
         try:
             while True:
                 self._commit(next(steps))
@@ -98,11 +98,11 @@ class DirectDisk:
             return value
 
     def end(self, steps: Steps[T], owner: object, size: int) -> T | None:
-        """Do steps."""
+        """Do the last steps of a download, as `run` does."""
         return self.run(steps)
 
     def submit(self, fn: Callable[[], None], size: int) -> None:
-        """Call a function."""
+        """Call a function at once."""
         fn()
 
     def keep(self, kept: Flushable, size: int) -> None:

@@ -114,7 +114,7 @@ class Dispatcher(Generic[W, R]):
 
     @property
     def backend(self) -> NamedBackend:
-        """What this is called."""
+        """The name of this engine, for the results: `executor`."""
         return _Executor()
 
     @property

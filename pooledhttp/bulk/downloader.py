@@ -106,7 +106,8 @@ class Downloader:
             RunStopped: The disk is full, or the journal cannot be written.
         """
         transfer = Transfer(self, entry)
-        if entry.item.job.reads_body:
+        job = entry.item.job
+        if not job.is_bare and job.reads_body:
             return self._run_blocking(partial(self._run, transfer))
         return self._run(transfer)
 
@@ -132,5 +133,5 @@ class Downloader:
 
 
 def _no_follower() -> Follower | None:
-    """Where nothing was told who follows."""
+    """Stand for the follower until there is one."""
     return None

@@ -157,12 +157,14 @@ class Engine(Generic[W, R]):
         with self._lock:
             if self._crash is not None:
                 raise self._crash
-            index = self._first_locked()
-            if index is None:
+            if not self._done:
                 return None
-            result = self._done.pop(index)
-            self._next = index + 1
             pace = self._pace
+            index = self._next if pace.ordered else next(iter(self._done))
+            result = self._done.pop(index, None)
+            if result is None:
+                return None
+            self._next = index + 1
             pace.take(index)
             is_full = pace.is_full
         if not is_full:
@@ -190,7 +192,7 @@ class Engine(Generic[W, R]):
 
     @property
     def backend(self) -> Backend:
-        """Where the workers are."""
+        """The backend: its workers are threads, or greenlets of one loop."""
         return self._backend
 
     def halt(self) -> None:

@@ -41,7 +41,7 @@ def is_failure_list(path: Path) -> bool:
 
 
 class FailureList:
-    """Where the list goes.
+    """The file that lists what is not done: where it goes, and how it is replaced.
 
     Args:
         path: Its place.

@@ -216,7 +216,7 @@ class RunFolder:
             os.rename(own_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
             return
         try:
-            self._link(own_name, fd, last)
+            os.link(own_name, last, src_dir_fd=self._parts, dst_dir_fd=fd, follow_symlinks=False)
         except FileExistsError:
             raise _foreign(name) from None
         except OSError as error:
@@ -230,9 +230,6 @@ class RunFolder:
 
     def _may_replace(self, part: Part, name: str) -> bool:
         return part.replaces == -1 or part.replaces == self.size_of(name)
-
-    def _link(self, own_name: str, fd: int, last: str) -> None:
-        os.link(own_name, last, src_dir_fd=self._parts, dst_dir_fd=fd, follow_symlinks=False)
 
     # -- parts
 

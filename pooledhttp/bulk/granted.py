@@ -121,7 +121,7 @@ class _GrantedAdapter(PlacedAdapter):
         self._owner = owner
 
     def _send_placed(self, request: PreparedRequest, *place: Any) -> Response:
-        """Send a request.
+        """Send a request if this worker has a place at its host.
 
         Raises:
             LedElsewhere: There are no places at its host.

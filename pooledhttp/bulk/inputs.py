@@ -145,7 +145,7 @@ class OpenList(Source):
         return iter(())
 
     def is_file(self, path: str | os.PathLike[str]) -> bool:
-        """Return False."""
+        """Return False: no path is known."""
         return False
 
     def close(self) -> None:

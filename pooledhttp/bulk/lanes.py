@@ -58,7 +58,7 @@ class Lanes(Protocol):
         """Pickle a value for a worker."""
 
     def submit(self, lane: int, call: Call) -> AnyFuture:
-        """Let a lane make a call."""
+        """Have the worker of a lane make a call; returns its future."""
 
     def is_death(self, lane: int, error: BaseException) -> bool:
         """Whether an error says that the worker has died, and the lane is usable again.

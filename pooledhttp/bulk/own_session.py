@@ -16,7 +16,7 @@ from urllib.request import getproxies
 
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
 from pooledhttp.bulk.direct import DirectRequests
-from pooledhttp.bulk.places import PER_PROXY, HostLimits, PlacedAdapter, Places
+from pooledhttp.bulk.places import PER_PROXY, HostObserver, PlacedAdapter, Places
 from pooledhttp.bulk.rates import Rates
 from pooledhttp.client import SessionExtras
 from pooledhttp.events import Event, RetryScheduled
@@ -126,7 +126,7 @@ class OwnSession:
             return response
         return self.request("GET", url, headers=headers, timeout=timeout, stream=stream)
 
-    def tell(self, pace: HostLimits) -> None:
+    def tell(self, pace: HostObserver) -> None:
         """Have changes of the places at a host, its rests and pauses told; see `Places`."""
         self._places.on_limit = pace.limit
         self._places.on_rest = pace.rest

@@ -10,7 +10,26 @@ __all__ = ["Part"]
 _PART_NAME = re.compile(r"([0-9]+)\.([0-9]*)\.([0-9a-f]*)\.([0-9]*|any)")
 
 
-class Part(NamedTuple):
+class _FileName:
+    """Makes the name of a part when it is asked for, once."""
+
+    def __get__(self, part: Part | None, owner: type) -> str:
+        assert part is not None, "each part has its own"
+        row, total, mark, replaces = part
+        size = "" if replaces is None else "any" if replaces < 0 else replaces
+        name = f"{row}.{'' if total is None else total}.{mark}.{size}"
+        vars(part)["file_name"] = name
+        return name
+
+
+class _Fields(NamedTuple):
+    row: int
+    total: int | None
+    mark: str
+    replaces: int | None = None
+
+
+class Part(_Fields):
     """A body on its way.
 
     Its name tells which bytes it holds, so that bytes and validator cannot disagree, whenever the
@@ -25,17 +44,8 @@ class Part(NamedTuple):
             replace none.
     """
 
-    row: int
-    total: int | None
-    mark: str
-    replaces: int | None = None
-
-    @property
-    def file_name(self) -> str:
-        """Its name in `parts/`."""
-        total = "" if self.total is None else self.total
-        replaces = "" if self.replaces is None else "any" if self.replaces < 0 else self.replaces
-        return f"{self.row}.{total}.{self.mark}.{replaces}"
+    #: Its name in `parts/`.
+    file_name = _FileName()
 
     @classmethod
     def parse(cls, name: str) -> Part | None:

@@ -146,7 +146,7 @@ class Downloaded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Work for a worker.
+    """The message that gives a worker a batch of items, and its share of the limits.
 
     Args:
         items: The items, as `FetchItem` or `DownloadItem`.

@@ -41,7 +41,7 @@ from pooledhttp.transport import PoolFacade, hooks_in_force, is_urllib3_patched
 if TYPE_CHECKING:
     from pooledhttp.message import PreparedRequest
 
-__all__ = ["PER_PROXY", "HostLimits", "PlacedAdapter", "Places", "check_per_proxy"]
+__all__ = ["PER_PROXY", "HostObserver", "PlacedAdapter", "Places", "check_per_proxy"]
 
 #: Statuses that say that there are too many requests.
 _REFUSING = frozenset({429, 503})
@@ -67,8 +67,8 @@ def check_per_proxy(per_proxy: int | None) -> None:
         raise ValueError(f"per_proxy must be at least 1, or None for no limit, not {per_proxy}")
 
 
-class HostLimits(Protocol):
-    """Who is told what a host bears."""
+class HostObserver(Protocol):
+    """Is told how many requests a host accepts, and when it rests."""
 
     def limit(self, line: str, limit: int) -> None:
         """So many requests at once from now on."""
@@ -83,13 +83,10 @@ class HostLimits(Protocol):
 class _Holder:
     """What one thread has: its places, and how long it waited for places since `leave`."""
 
-    __slots__ = ("number", "places", "waited")
-
-    def __init__(self) -> None:
-        #: Of the request, for the throttle of its host.
-        self.number = 0
-        self.places: tuple[str, ...] = ()
-        self.waited = 0.0
+    #: Of the request, for the throttle of its host.
+    number = 0
+    places: tuple[str, ...] = ()
+    waited = 0.0
 
 
 class Places:
@@ -156,7 +153,9 @@ class Places:
             if holder.places:
                 self._give_back(holder)
             for place in wanted:
-                holder.waited += self._take(place)
+                waited = self._take(place)
+                if waited:
+                    holder.waited += waited
                 holder.places += (place,)
         if self._rates is not None:
             wait = self._rates.take(origin, self._runtime.now())
@@ -199,10 +198,7 @@ class Places:
         if self.on_pause is not None:
             self.on_pause(origin, self._runtime.now() + seconds)
 
-    def note_reached(self, origin: str) -> None:
-        """Note a response, which ends a rest."""
-        if origin not in self._rests:
-            return
+    def _end_rest(self, origin: str) -> None:
         with self._lock:
             was_resting = self._rests.pop(origin, HostRest()).succeed()
         if was_resting and self.on_rest is not None:
@@ -233,6 +229,12 @@ class Places:
             waiter.set()
         if limit != before and self.on_limit is not None:
             self.on_limit(origin, limit)
+
+    def note_response(self, origin: str, *, is_refused: bool) -> None:
+        """Note a response, which ends a rest; and whether it refuses this thread's request."""
+        if self._rests and origin in self._rests:
+            self._end_rest(origin)
+        self.note(origin, is_refused=is_refused)
 
     def leave(self) -> float:
         """Give this thread's places back; returns the seconds it waited for places."""
@@ -284,20 +286,22 @@ class Places:
 
     def _give_back(self, holder: _Holder) -> None:
         places, holder.places = holder.places, ()
+        waiter, taken = None, self._taken
         for place in places:
             with self._lock:
-                waiter = self._next_locked(place) if self._waiting else None
+                if self._waiting:
+                    waiter = self._next_locked(place)
                 if waiter is None:
-                    taken = self._taken[place]
-                    if taken > 1:
-                        self._taken[place] = taken - 1
+                    if taken[place] > 1:
+                        taken[place] -= 1
                     else:
-                        del self._taken[place]
+                        del taken[place]
             if waiter is not None:
                 waiter.set()
+                waiter = None
 
     def _next_locked(self, place: str) -> Waiter | None:
-        """Return who gets a place that is given back; None when none waits, or it is cut."""
+        """Return the waiter that gets a place given back; None when none waits, or it is cut."""
         line = self._waiting.get(place)
         if not line:
             return None
@@ -359,6 +363,8 @@ class PlacedAdapter(HTTPAdapter):
         )
         if not isinstance(pool, PoolFacade) or pool.proxy is not None:
             return None
+        if pool.counterpart is not None:
+            return None  # its steps may have been changed
         has_warning = pool.scheme == "https" and pool.cert_reqs == "CERT_NONE"
         return None if has_warning else pool
 
@@ -407,8 +413,7 @@ class PlacedAdapter(HTTPAdapter):
                 self._places.note_unreachable(origin)
             raise
         is_refused = response.status_code in _REFUSING
-        self._places.note_reached(origin)
-        self._places.note(origin, is_refused=is_refused)
+        self._places.note_response(origin, is_refused=is_refused)
         if is_refused and (seconds := retry_after(response)):
             self._places.note_pause(origin, seconds)
         return response

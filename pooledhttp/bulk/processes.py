@@ -138,12 +138,15 @@ class Workers:
 
     Raises:
         ValueError: `count` is below 1.
+        TypeError: `count` is no whole number.
     """
 
     keeps = True
     is_local = True
 
     def __init__(self, count: int) -> None:
+        if not isinstance(count, int):
+            raise TypeError(f"count must be a whole number of processes, not {count!r}")
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count}")
         self.count = count
@@ -151,7 +154,7 @@ class Workers:
         self._lanes: list[_Lane] = []
 
     def open_lanes(self, partitions: int | None = None) -> Workers:
-        """Be the lanes of a run.
+        """Start the lanes of a run, one for each process.
 
         Raises:
             ValueError: Another number of partitions is wanted.

@@ -54,7 +54,7 @@ class Requester(Protocol):
 
 
 class Indexed(Protocol):
-    """A result."""
+    """What an engine needs of a result: its place in the order of the input."""
 
     @property
     def index(self) -> int:
@@ -89,7 +89,7 @@ class AnyEngine(Protocol[R]):
 
     @property
     def backend(self) -> NamedBackend:
-        """What it is called."""
+        """Where the work is done, by name."""
 
     @property
     def wants_more(self) -> bool:
@@ -136,4 +136,4 @@ class Counted(Protocol):
     """What knows the counters of a run's connections."""
 
     def stats(self) -> PoolStats:
-        """Return them."""
+        """Return the counters as they are now."""

@@ -67,7 +67,7 @@ _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NON
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The policy of a run.
+    """How often and when a run tries an item again.
 
     Args:
         retries: Further attempts after the first one.

@@ -68,7 +68,7 @@ class NewRows:
         self.forget()
 
     def forget(self) -> None:
-        """Forget them all."""
+        """Forget all rows that wait to be inserted."""
         self.by_identity, self.names, self._groups, self._plain = {}, {}, {}, []
 
 

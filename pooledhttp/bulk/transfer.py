@@ -7,6 +7,7 @@ What is done with a complete body is in `ending`, and done on the disk's side; s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib3.exceptions import ProtocolError
 
 from pooledhttp.bulk.accounts import Account
-from pooledhttp.bulk.asking import PLAIN_FIELDS, asked_for, can_resume, request_fields
+from pooledhttp.bulk.asking import PLAIN_FIELDS, ask, can_resume
 from pooledhttp.bulk.bodies import pieces
 from pooledhttp.bulk.body_file import BodyFile
 from pooledhttp.bulk.checks import Checks
@@ -31,7 +32,6 @@ from pooledhttp.bulk.protocols import Requester
 from pooledhttp.bulk.rates import Allowance
 from pooledhttp.bulk.report import DownloadResult, error_text, one_line
 from pooledhttp.bulk.responses import (
-    Asked,
     Decision,
     Fields,
     Step,
@@ -188,14 +188,15 @@ class Transfer:
             part: The part that is to be continued; None for none.
             validator: What it is a part of.
         """
-        offset, total = 0, None
-        if part is not None:
-            offset, total = self._workspace.folder.part_size(part) or 0, part.total
-        asked = asked_for(self._task, offset, total, validator)
+        if part is None:
+            asked, fields = ask(self._task)
+        else:
+            offset = self._workspace.folder.part_size(part) or 0
+            asked, fields = ask(self._task, offset, part.total, validator)
         account = self._account
         account.is_sending = True
         self._has_head = False
-        response = self._send(asked)
+        response = self._send(fields)
         self._has_head = True
         try:
             account.status = response.status_code
@@ -203,7 +204,9 @@ class Transfer:
                 raise InvalidURL(f"no file can be named after {one_line(self._job.url)!r}")
             headers = fields_of(response)
             decision = decide(response.status_code, headers, asked, response.reason or "")
-            if decision.step is Step.APPEND and not self._stores_coded_form(headers):
+            if decision.step is Step.APPEND and not stores_coded_form(
+                account.row.name or "", headers, self._workspace.options.decode
+            ):
                 # The part holds no coded bytes, so these are of another representation.
                 decision = Decision(Step.RESTART, reason="a part with a Content-Encoding")
             if decision.step is Step.STORE:
@@ -213,9 +216,8 @@ class Transfer:
         finally:
             response.close()
 
-    def _send(self, asked: Asked) -> Response:
+    def _send(self, headers: Mapping[str, str]) -> Response:
         job, timeout = self._job, self._tries.timeout()
-        headers = request_fields(self._task, asked)
         if headers is PLAIN_FIELDS and (self._is_bare or job.is_plain):
             return self._session.get(job.url, headers, timeout, stream=True)
         return self._session.request(
@@ -285,26 +287,26 @@ class Transfer:
     ) -> None:
         if old is not None:
             self._ending.drop(old)
-        context, account, job = self._context, self._account, self._job
-        options, folder = self._workspace.options, self._workspace.folder
+        context, account, workspace = self._context, self._account, self._workspace
+        options, folder = workspace.options, workspace.folder
         if options.content_disposition:
             self._take_name(disposition_name(headers.get("Content-Disposition")))
-        is_coded = self._stores_coded_form(headers)
-        etag, modified = headers.get("ETag"), headers.get("Last-Modified")
-        validator = None
-        if is_coded and (self._is_bare or can_resume(job)):
-            validator = strong_validator(headers, etag)
-        if job.method.upper() == "HEAD":
+        is_coded = stores_coded_form(account.row.name or "", headers, options.decode)
+        account.etag = etag = headers.get("ETag")
+        account.modified = headers.get("Last-Modified")
+        mark = ""
+        if is_coded and (self._is_bare or can_resume(self._job)):
+            mark = mark_of(strong_validator(headers, etag))
+        if not self._is_bare and self._job.method.upper() == "HEAD":
             length = 0
         total = length if is_coded else None
-        account.etag, account.modified = etag, modified
         if context.is_watched:
             Flow(options, None, context.runtime).expect(length or 0)
         row = account.row.id
-        part = Part(row, total, mark_of(validator), self._task.replaces)
-        if part.mark and (total is None or total >= _RESUMABLE_BYTES):
+        part = Part(row, total, mark, self._task.replaces)
+        if mark and (total is None or total >= _RESUMABLE_BYTES):
             self._note_running()
-        self._workspace.parts[row] = part
+        workspace.parts[row] = part
         body = BodyFile(
             context.disk,
             partial(folder.create, part),
@@ -313,10 +315,6 @@ class Transfer:
             total,
         )
         self._receive(part, body, response, 0, total, coded=is_coded)
-
-    def _stores_coded_form(self, headers: Fields) -> bool:
-        name = self._account.row.name or ""
-        return stores_coded_form(name, headers, self._workspace.options.decode)
 
     def _take_name(self, name: str | None) -> None:
         """Take the name that the server gives, unless the list gives one, or there is a file."""

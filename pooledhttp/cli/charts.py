@@ -18,7 +18,7 @@ def columns(heights: Sequence[float], labels: Sequence[str], most: str, what: st
         heights: The value of each column, 0 or more.
         labels: Texts below, from the left edge to the right one.
         most: What the highest column stands for.
-        what: Says in words what is shown, for those who do not see it.
+        what: Says in words what is shown, for readers who do not see it.
     """
     top = max(heights, default=0) or 1
     shapes = "".join(

@@ -41,7 +41,7 @@ MOST_PRINTED = 20
 
 @dataclass(slots=True)
 class Report:
-    """How the run went."""
+    """How the run went: its counts, its time and what ended it."""
 
     tally: Tally
     seconds: float = 0.0

@@ -19,6 +19,7 @@ from pooledhttp.faults.kinds import (
     SendTimeout,
     TlsError,
 )
+from pooledhttp.faults.pool_lookalike import NamedPool, PoolLookalike
 
 __all__ = [
     "RAISE_CONNECT",
@@ -30,6 +31,8 @@ __all__ = [
     "DialTimeout",
     "Facts",
     "Fault",
+    "NamedPool",
+    "PoolLookalike",
     "ProxyFault",
     "RecvTimeout",
     "RequestRefused",

@@ -28,6 +28,8 @@ from typing import Any, TypedDict, Unpack
 
 from urllib3 import exceptions as _urllib3
 
+from pooledhttp.faults.pool_lookalike import NamedPool
+
 __all__ = [
     "Facts",
     "Fault",
@@ -227,7 +229,8 @@ class RecvTimeout(Fault, _urllib3.ReadTimeoutError):
 
     Args:
         message: The rest of the text; "Read timed out." is put before it.
-        pool: The route; urllib3's errors have it under this name.
+        pool: The origin, or the pool. Programs read the address of the server from the attribute
+            `pool`, which is a `NamedPool` for an origin.
         url: The target of the request.
         **facts: As `Fault`.
     """
@@ -243,7 +246,7 @@ class RecvTimeout(Fault, _urllib3.ReadTimeoutError):
     ) -> None:
         text = _headed("Read timed out.", message)
         self._state((text,), text, facts)
-        self.pool = pool  # type: ignore[assignment]
+        self.pool = NamedPool(pool) if isinstance(pool, str) else pool  # type: ignore[assignment]
         self.url = url
 
 

@@ -63,7 +63,7 @@ class Repair(Enum):
 
 @record
 class LineRow:
-    """One kind of odd line.
+    """One row of the table: a kind of odd line, and what is done with it.
 
     Attributes:
         name: For the DEBUG line, the event and the docs.

@@ -239,10 +239,12 @@ class Arrival:
         Raises:
             urllib3.exceptions.HTTPError: It ended early, or its framing is broken.
         """
-        read = self.reader.read1
-        while piece := read(size):
+        reader = self.reader
+        while piece := reader.read1(size):
             self._count(len(piece))
             yield piece
+            if reader.closed:  # the last byte has come: no read is needed to learn that
+                return
 
     def _count(self, size: int) -> None:
         """Count bytes of the body that were read from here, also in `raw` where it was made."""

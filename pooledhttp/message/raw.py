@@ -64,7 +64,7 @@ class _Refusal(ContentDecoder):
         return b""
 
     def flush(self) -> bytes:
-        """Nothing."""
+        """Return nothing: there is nothing left to give."""
         return b""
 
 

@@ -53,7 +53,7 @@ class SentRequest:
 
 @record
 class Reply:
-    """What one request gets."""
+    """What one request gets: the bytes of a response, or a fault."""
 
     data: bytes
     fault: Fault | None

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from pooledhttp.events import ConnectionClosed, Event, LeaseAcquired, RequestFinished
 from pooledhttp.loading import explain_missing
-from pooledhttp.monitoring.metrics import OTHER_ORIGINS, OriginLabels, StatsSource
+from pooledhttp.monitoring.metrics import OTHER_ORIGINS, OriginLabels, StatsSource, check_source
 from pooledhttp.pool import Histogram, OriginStats
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class _Watched:
 
     def __init__(self, pools: Pools, max_origins: int) -> None:
         named = pools if isinstance(pools, Mapping) else {"default": pools}
+        for pool in named.values():
+            check_source(pool)
         self._pools = {name: (pool, OriginLabels(max_origins)) for name, pool in named.items()}
         self._lock = threading.Lock()  # for scrapes at the same time
 
@@ -88,6 +90,7 @@ class PrometheusCollector:
 
     Raises:
         ImportError: `prometheus_client` is missing; `pip install prometheus-client`.
+        TypeError: A session is among `pools`.
     """
 
     def __init__(self, pools: Pools, *, max_origins: int = 100) -> None:
@@ -226,6 +229,7 @@ class OpenTelemetryMetrics:
 
         Raises:
             RuntimeError: It was called before; instruments cannot be removed.
+            TypeError: A session is among `pools`.
         """
         if self._watched is not None:
             raise RuntimeError("watch() was called already; pass all pools in one call, by name")

@@ -44,6 +44,16 @@ class StatsSource(Protocol):
         """Take a snapshot."""
 
 
+def check_source(pool: object) -> None:
+    """Refuse a session or an adapter in the place of its pool.
+
+    Raises:
+        TypeError: It has a pool, and is none.
+    """
+    if not hasattr(pool, "stats") and hasattr(pool, "pool"):
+        raise TypeError(f"a pool is watched, such as session.pool, not {pool!r}")
+
+
 def difference(now: OriginStats, before: OriginStats | None) -> OriginStats:
     """Return what an origin did between two snapshots.
 

@@ -23,7 +23,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pooledhttp.monitoring.metrics import StatsSource, difference
+from pooledhttp.monitoring.metrics import StatsSource, check_source, difference
 from pooledhttp.pool import OriginStats, PoolStats
 from pooledhttp.runtime import Runtime, Task, Waiter, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
@@ -59,7 +59,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule.
+    """A rule that a pool keeps or breaks: what is measured of an origin, and its limit.
 
     Args:
         name: Its name in alerts.
@@ -187,6 +187,7 @@ class PoolMonitor:
 
     Raises:
         ValueError: The interval is not positive, or two rules have one name.
+        TypeError: `pool` is a session.
     """
 
     def __init__(
@@ -198,6 +199,7 @@ class PoolMonitor:
         interval: float = 5.0,
         runtime: Runtime | None = None,
     ) -> None:
+        check_source(pool)
         if interval <= 0:
             raise ValueError(f"interval must be more than 0 seconds, not {interval}")
         self._rules = default_rules() if rules is None else tuple(rules)

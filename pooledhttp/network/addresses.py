@@ -35,7 +35,7 @@ class Resolver(Protocol):
     def resolve(
         self, host: str, port: int, deadline: Deadline, runtime: Runtime
     ) -> Sequence[Address]:
-        """Look up `host`.
+        """Return the addresses of `host`, in order of preference.
 
         Raises:
             OSError: There is no such name, or no name server could tell (`socket.gaierror`).

@@ -57,7 +57,7 @@ def _ignore_step(step: str) -> None:
 
 
 class Connector:
-    """Makes streams.
+    """Makes a connected stream for a route: lookup, connect, tunnel, handshake.
 
     Args:
         runtime: How to wait.

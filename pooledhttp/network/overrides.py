@@ -12,24 +12,29 @@ Theirs behave as the original does, and are treated as such.
 from __future__ import annotations
 
 import socket
+import ssl
 
 # The C class: tools replace every name that `socket` itself has for it.
 from _socket import socket as c_socket
 from collections.abc import Callable
 from typing import Any
 
+import urllib3.connection
 from urllib3.connection import HTTPConnection
 from urllib3.util import connection as urllib3_connection
+from urllib3.util import ssl_ as urllib3_tls
 
 __all__ = [
     "default_socket_options",
     "is_connect_replaced",
     "is_getaddrinfo_replaced",
     "is_socket_mocked",
+    "replaced_context_maker",
     "replaced_create_connection",
 ]
 
 CreateConnection = Callable[..., socket.socket]
+ContextMaker = Callable[..., ssl.SSLContext]
 Options = tuple[tuple[int, int, int | bytes], ...]
 
 _COOPERATIVE = ("gevent", "eventlet")
@@ -54,6 +59,10 @@ _socket_class: Any = socket.socket if _is_real(socket.socket) else None
 _create_connection: Any = urllib3_connection.create_connection
 if not _is_defined_in(_create_connection, urllib3_connection):
     _create_connection = None
+_connections: Any = urllib3.connection
+_context_maker: Any = _connections.create_urllib3_context
+if not _is_defined_in(_context_maker, urllib3_tls):
+    _context_maker = None
 _getaddrinfo: Any = socket.getaddrinfo
 if not _is_defined_in(_getaddrinfo, socket):
     _getaddrinfo = None
@@ -89,6 +98,15 @@ def replaced_create_connection() -> CreateConnection | None:
     """Return the replacement of `urllib3.util.connection.create_connection`; None if none."""
     found: CreateConnection = urllib3_connection.create_connection
     return None if found is _create_connection else found
+
+
+def replaced_context_maker() -> ContextMaker | None:
+    """Return the replacement of `urllib3.connection.create_urllib3_context`; None if none.
+
+    Under that name urllib3's connections call it. Scripts replace it to speak to old servers.
+    """
+    found: ContextMaker = _connections.create_urllib3_context
+    return None if found is _context_maker else found
 
 
 def default_socket_options() -> Options:

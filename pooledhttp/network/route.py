@@ -158,6 +158,23 @@ class Proxy:
         return _origin(self.scheme, self.host, self.port)
 
     @property
+    def url(self) -> str:
+        """The same; urllib3's pools have the proxy as a URL."""
+        return self.origin
+
+    @property
+    def netloc(self) -> str:
+        """Host and port, as in a URL."""
+        return self.origin.partition("://")[2]
+
+    @property
+    def auth(self) -> None:
+        """`None`: the credentials are not for reading."""
+
+    def __str__(self) -> str:
+        return self.origin
+
+    @property
     def is_socks(self) -> bool:
         """Whether the proxy speaks SOCKS."""
         return self.scheme in SOCKS_SCHEMES

@@ -35,7 +35,7 @@ class Originals:
 
     @property
     def names(self) -> frozenset[str]:
-        """The names."""
+        """The names of the methods that are compared."""
         return self._names
 
     def are_in(self, owner: Any) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from pooledhttp.records import record
+from pooledhttp.records import explain_misspelt_fields, record
 from pooledhttp.syntax import DEFAULT_PORTS
 
 __all__ = ["INHERIT", "HostLimits", "Inherit", "check_count", "check_prefix", "find_override"]
@@ -56,6 +56,7 @@ def check_count(
         raise ValueError(f"{field} must be at least {least}{or_none}, not {value!r}")
 
 
+@explain_misspelt_fields
 @record
 class HostLimits:
     """The settings of one URL prefix; a field left out inherits the setting of the pool.

@@ -6,7 +6,7 @@ wherever a policy is. The subclass here changes *how long* and *how often in all
 
     backoff      urllib3: 0, 2f, 4f, 8f, ... the same for every client (f = `backoff_factor`)
                  here:    a random time between 0 and f, 2f, 4f, 8f, ... ("full jitter"), so that
-                          clients who failed together do not come back together
+                          clients that failed together do not return together
     Retry-After  capped by `max_retry_after`
     budget       retries of all requests to an origin are a share of its traffic; see `budget.py`
     pause        a `Retry-After` of one thread's response is kept by all threads; see `budget.py`
@@ -117,7 +117,7 @@ class Retry(urllib3.Retry):
     def get_backoff_time(self) -> float:
         """Draw the seconds to wait before the next attempt.
 
-        The first retry waits as well: those who failed together would otherwise come back at once.
+        The first retry waits as well: clients that failed together would return at once.
         """
         failures = sum(
             1 for _ in takewhile(lambda past: past.redirect_location is None, self.history[::-1])

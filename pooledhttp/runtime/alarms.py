@@ -1,6 +1,6 @@
 """Calling functions at deadlines, by one timer of an event loop.
 
-A timer of asyncio for each wait is dear when many wait: the loop compares its timers by methods
+A timer of asyncio for each wait costs much when many wait: the loop compares its timers by methods
 written in Python. Here a heap of tuples keeps the deadlines, and the loop has one timer, for the
 earliest. Most waits end long before their deadline, and leave an empty entry behind. When more
 than half of the entries are empty, they are taken out.

@@ -40,7 +40,10 @@ class Readers(Protocol):
 
 
 class Watch:
-    """One socket: who waits for it, and what the loop knows of it. Lives in the loop's thread."""
+    """One socket: the code that waits for it, and what the loop knows of it.
+
+    Only the thread of the loop uses it.
+    """
 
     __slots__ = (
         "_loop",

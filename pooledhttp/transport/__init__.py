@@ -9,7 +9,8 @@ urllib3_face        `PoolFacade`: what urllib3's managers return in place of the
   facade_settings   its base class: its settings, and the route made from them
   facade_cache      the facades that an adapter has made
   urllib3_settings  translates requests' settings for urllib3 and for `network`
-  urllib3_fallback  sends over urllib3's own pools, while a test has patched them
+  urllib3_counterpart  a pool of urllib3 beside a facade whose steps were changed
+  urllib3_fallback  sends over urllib3's own pools, while they are patched
 retrying            the only retry loop
 manager             `TransportManager`: the parts of one pool
   warmer            keeps idle connections ready

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pooledhttp.transport.transport import Replay
     from pooledhttp.transport.view import PoolView
 
-__all__ = ["TLS_SETTINGS", "AdapterSettings", "FacadeSettings"]
+__all__ = ["ROUTE_SETTINGS", "TLS_SETTINGS", "AdapterSettings", "FacadeSettings"]
 
 #: Settings that have the same name in urllib3's pools and in `TlsSettings`.
 _SAME_NAMES = (
@@ -43,7 +43,8 @@ _SAME_NAMES = (
 )
 #: All settings of TLS.
 TLS_SETTINGS = frozenset({*_SAME_NAMES, "cert_reqs", "ssl_minimum_version", "ssl_maximum_version"})
-_ROUTE_SETTINGS = TLS_SETTINGS | {"source_address", "socket_options", "host", "port", "scheme"}
+#: All that a route is made from.
+ROUTE_SETTINGS = TLS_SETTINGS | {"source_address", "socket_options", "host", "port", "scheme"}
 
 
 class AdapterSettings:
@@ -134,7 +135,7 @@ class FacadeSettings:
                 setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        changes_route = name in _ROUTE_SETTINGS and getattr(self, name, value) != value
+        changes_route = name in ROUTE_SETTINGS and getattr(self, name, value) != value
         object.__setattr__(self, name, value)
         if changes_route:
             # A new dict, made after the change: if another thread makes a route from the old value

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pooledhttp.transport.transport import Replay, WireResponse
 
     class Exchange(Protocol):
-        """`Transport.exchange`."""
+        """The signature of `Transport.exchange`."""
 
         def __call__(
             self, route: Route, request: WireRequest, plan: TimeoutPlan, replay: Replay

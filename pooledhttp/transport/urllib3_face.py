@@ -7,6 +7,7 @@ turns its settings into a `Route` and sends over the shared transport.
 
     FacadeSettings   attributes -> Route                  facade_settings
       PoolFacade     send -> Destination -> retrying.send
+    Counterpart      a pool of urllib3, for programs that change its steps
 
 Three other things are called a pool: see the text of the package.
 """
@@ -19,12 +20,19 @@ from urllib.parse import urlsplit
 
 from urllib3.util.retry import Retry
 
+from pooledhttp.faults import PoolLookalike
 from pooledhttp.http1 import RequestMemo
 from pooledhttp.message import DEFAULT_PORTS, without_credentials
 from pooledhttp.network import UNIX_SCHEME, Proxy, Route
 from pooledhttp.timing import plan_timeout
-from pooledhttp.transport.facade_settings import AdapterSettings, FacadeSettings
+from pooledhttp.transport.facade_settings import ROUTE_SETTINGS, AdapterSettings, FacadeSettings
 from pooledhttp.transport.retrying import Call, Destination, send
+from pooledhttp.transport.urllib3_counterpart import (
+    STEPS,
+    Counterpart,
+    OfCounterpart,
+    is_foreign,
+)
 from pooledhttp.transport.urllib3_settings import key_of_socket
 
 if TYPE_CHECKING:
@@ -37,7 +45,7 @@ __all__ = ["PoolFacade", "install_facades"]
 _NO_RETRIES = Retry(0, read=False)
 
 
-class PoolFacade(FacadeSettings):
+class PoolFacade(FacadeSettings, PoolLookalike):
     """Looks like urllib3's `HTTPConnectionPool`, and sends requests to one origin.
 
     Args:
@@ -49,7 +57,24 @@ class PoolFacade(FacadeSettings):
         port: `None` for the default of the scheme. Ignored for a Unix socket.
         **settings: Keyword arguments of urllib3's pools. Those for the size of urllib3's own pool
             (`maxsize`, `block`, ...) become attributes that have no effect.
+
+    Attributes:
+        counterpart: The pool of urllib3 for those who read or change its steps; `None` until then.
     """
+
+    counterpart: Counterpart | None = None
+
+    ConnectionCls = OfCounterpart()
+    ResponseCls = OfCounterpart()
+    conn_kw = OfCounterpart()
+    is_same_host = OfCounterpart()
+    proxy_config = OfCounterpart()
+    _get_conn = OfCounterpart()
+    _make_request = OfCounterpart()
+    _new_conn = OfCounterpart()
+    _prepare_proxy = OfCounterpart()
+    _put_conn = OfCounterpart()
+    _validate_conn = OfCounterpart()
 
     def __init__(
         self,
@@ -62,11 +87,27 @@ class PoolFacade(FacadeSettings):
     ) -> None:
         self._requests = RequestMemo()
         super().__init__(adapter, scheme, proxy, host, port, **settings)
+        if proxy is not None and proxy.tls is not None and is_foreign(proxy.tls.ssl_context):
+            self.find_counterpart()
 
-    def __repr__(self) -> str:
-        # The text of MaxRetryError begins with this, and programs match that text.
-        name = "HTTPSConnectionPool" if self.scheme == "https" else "HTTPConnectionPool"
-        return f"{name}(host={self.host!r}, port={self.port!r})"
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in STEPS:
+            self.find_counterpart().change(name, value)
+        elif self.counterpart is not None and name in ROUTE_SETTINGS:
+            self.counterpart.follow(name, value)
+        elif name == "ssl_context" and is_foreign(value):
+            self.find_counterpart()
+
+    def find_counterpart(self) -> Counterpart:
+        """Return the counterpart; make it the first time.
+
+        Raises:
+            AttributeError: The way to the server is a SOCKS proxy or a Unix socket.
+        """
+        if self.counterpart is None:
+            self.counterpart = Counterpart(self)
+        return self.counterpart
 
     def is_forwarded(self, target: str) -> bool:
         """Whether the request line has a whole URL: plain http over a forward proxy."""
@@ -159,10 +200,12 @@ class PoolFacade(FacadeSettings):
         return raw
 
     def close(self) -> None:
-        """Do nothing: connections belong to the shared pool.
+        """Close what a counterpart has; other connections belong to the shared pool.
 
         urllib3's managers call this when they drop a pool.
         """
+        if self.counterpart is not None:
+            self.counterpart.pool.close()
 
 
 def install_facades(

@@ -1,4 +1,4 @@
-"""Sends requests over urllib3's own pools, in three cases.
+"""Sends requests over urllib3's own pools, in four cases.
 
 A subclass of the adapter returns such a pool. `send_over_urllib3` uses it as requests would.
 
@@ -13,35 +13,30 @@ A program has replaced a method below them: `HTTPConnection.connect` to set opti
 `_make_request` to note the address of the peer, `send` to print what goes out, `HTTPResponse.read`
 to take a body that is cut short. urllib3's pools call the method. Here one pool is kept for each of
 ours, so that connections are used again as with requests.
+
+A program has changed such a step in one pool: `urllib3_counterpart` has the pool that takes it.
 """
 
 from __future__ import annotations
 
-import logging
 from http.client import HTTPResponse
 from operator import attrgetter
 from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from urllib3 import ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
 from pooledhttp.network import UNIX_SCHEME, is_socket_mocked
 from pooledhttp.runtime import register_fork_reset
-from pooledhttp.transport.facade_settings import TLS_SETTINGS
 from pooledhttp.transport.http_client_hook import is_http_client_patched
+from pooledhttp.transport.urllib3_counterpart import given_settings, make_pool
 from pooledhttp.transport.urllib3_face import PoolFacade
 from pooledhttp.transport.urllib3_settings import urllib3_timeout
 
 __all__ = ["is_urllib3_patched", "send_over_urllib3", "urllib3_pool"]
-
-logger = logging.getLogger("pooledhttp.transport")
-
-#: Settings of a `PoolFacade` that urllib3's pools take under the same name, whatever the scheme.
-_PLAIN_SETTINGS = ("source_address", "socket_options")
 
 # What a request of requests passes through. The secure classes inherit from the others, so a method
 # that is replaced in one of those is seen in them.
@@ -126,7 +121,7 @@ class _KeptPools:
         """Return the pool made for the same methods and settings, or make it."""
         kept = self._pools.get(conn)
         if kept is None or kept[:2] != (steps, settings):
-            pool = _make_pool(conn, settings | {"maxsize": 10})
+            pool = make_pool(conn, settings | {"maxsize": 10})
             kept = self._pools[conn] = steps, settings, pool
         return kept[2]
 
@@ -139,38 +134,28 @@ _kept_pools = _KeptPools()
 
 
 def urllib3_pool(conn: PoolFacade) -> Any:
-    """Make a pool of urllib3 with the destination and settings of `conn`.
+    """Return the pool that serves a request in the place of `conn`.
 
     Returns:
-        A new pool each time that pools or connections are replaced, so that a patch never finds a
-        connection made before it; the pool of the last time while only methods are. For SOCKS
-        proxies and Unix sockets, to which such patches do not apply, `conn` itself.
+        The counterpart, if it was changed; `conn` itself if nothing is replaced. Else a pool of
+        urllib3 with the destination and settings of `conn`: a new one each time that pools or
+        connections are replaced, so that a patch never finds a connection made before it; that of
+        the last time while only methods are. For SOCKS proxies and Unix sockets, to which such
+        patches do not apply, `conn` itself.
     """
+    counterpart = conn.counterpart
+    if counterpart is not None:
+        if counterpart.is_changed:
+            return counterpart.pool
+        if not is_urllib3_patched():
+            return conn
     if conn.scheme == UNIX_SCHEME or (conn.proxy is not None and conn.proxy.is_socks):
         return conn
-    names: tuple[str, ...] = _PLAIN_SETTINGS
-    if conn.scheme == "https":
-        names = (*_PLAIN_SETTINGS, *sorted(TLS_SETTINGS))
-    given = {name: getattr(conn, name) for name in names}
-    settings = {name: value for name, value in given.items() if value is not None}
+    settings = given_settings(conn)
     steps = _steps()
     if _are_pools_replaced(steps):
-        return _make_pool(conn, settings)
+        return make_pool(conn, settings)
     return _kept_pools.find(conn, steps, settings)
-
-
-def _make_pool(conn: PoolFacade, settings: dict[str, Any]) -> Any:
-    if conn.proxy is not None:
-        manager = ProxyManager(
-            conn.proxy.origin,
-            proxy_headers=dict(conn.proxy.headers),
-            proxy_ssl_context=None if conn.proxy.tls is None else conn.proxy.tls.ssl_context,
-            **settings,
-        )
-        return manager.connection_from_host(conn.host, conn.port, conn.scheme)
-    logger.debug("urllib3 is patched: a request to %s goes through its own pool", conn.host)
-    pool_class = HTTPSConnectionPool if conn.scheme == "https" else HTTPConnectionPool
-    return pool_class(conn.host, conn.port, **settings)
 
 
 def send_over_urllib3(conn: Any, request: Any, target: str, retries: Retry, timeout: Any) -> Any:

@@ -98,7 +98,7 @@ class PoolView:
         return self.manager.advise()
 
     def resize(self, config: PoolConfig) -> None:
-        """Apply other limits.
+        """Replace the settings of the pool while it is in use.
 
         Waiting requests are served where there is room now. Idle connections above the new limits
         are closed.

@@ -50,6 +50,29 @@ def fetch(http: Any, adapter: Any, url: str, **settings: Any) -> Any:
         return session.get(url, timeout=TIMEOUT, **settings)
 
 
+class ForeignContext:
+    """A context that is none of `ssl`'s, and shows the certificate that it was made with."""
+
+    def __init__(self, certificate: tuple[str, str] | None = None) -> None:
+        inner = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if certificate is not None:
+            inner.load_cert_chain(*certificate)
+        self.__dict__.update(inner=inner, wrapped=0)
+
+    def wrap_socket(self, *args: Any, **keywords: Any) -> Any:
+        """Start TLS, and count it."""
+        self.__dict__["wrapped"] += 1
+        return self.inner.wrap_socket(*args, **keywords)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "wrap_bio":
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.inner, name, value)
+
+
 class TestKeywords:
     """What `init_poolmanager` is given drives the transport."""
 
@@ -61,6 +84,42 @@ class TestKeywords:
         assert fetch(http, adapter, secure.url()).content == b"ok"
         with pytest.raises(http.exceptions.SSLError):
             fetch(http, http.adapters.HTTPAdapter(), secure.url())
+
+    def test_a_context_of_another_library(self, http: Any, authority: Authority) -> None:
+        """It wraps sockets and nothing else, as urllib3's for pyOpenSSL."""
+        asking = authority.new_server_context()
+        asking.verify_mode = ssl.CERT_REQUIRED
+        asking.load_verify_locations(authority.bundle)
+        context = ForeignContext(authority.write_certificate("me", stem="client-in-foreign"))
+        adapter = with_keywords(http, ssl_context=context)
+        with ScriptedServer(answering(respond(b"ok")), tls=asking) as running:
+            with mounted(http, adapter) as session:
+                for _ in range(2):
+                    reply = session.get(running.url(), verify=authority.bundle, timeout=TIMEOUT)
+                    assert reply.content == b"ok"
+            with mounted(http, with_keywords(http, ssl_context=ForeignContext())) as session:
+                with pytest.raises(http.exceptions.SSLError):
+                    session.get(running.url(), timeout=TIMEOUT)
+        assert context.wrapped == 1
+
+    def test_a_context_of_another_library_for_a_proxy(
+        self, http: Any, authority: Authority
+    ) -> None:
+        """The proxy is verified by it, before it is asked for a tunnel."""
+        context = ForeignContext()
+        context.load_verify_locations(authority.bundle)
+
+        class Adapter(http.adapters.HTTPAdapter):  # type: ignore[misc]
+            def proxy_manager_for(self, proxy: str, **keywords: Any) -> Any:
+                return super().proxy_manager_for(proxy, proxy_ssl_context=context, **keywords)
+
+        refusal = respond(status=407, reason="Proxy Authentication Required")
+        with ScriptedServer(answering(refusal), tls=authority.server_context()) as proxy:
+            with pytest.raises(http.exceptions.ConnectionError):
+                proxies = {"https": f"https://localhost:{proxy.port}"}
+                fetch(http, Adapter(), "https://inner.invalid/", proxies=proxies)
+        assert context.wrapped == 1
+        assert [request.method for request in proxy.requests] == ["CONNECT"]
 
     def test_a_contexts_limits_hold(self, http: Any, authority: Authority) -> None:
         """The versions of TLS that the context allows are those that are spoken."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 from collections.abc import Callable
 from http.client import HTTPResponse, IncompleteRead
 from typing import Any
 
 import pytest
+import urllib3.connection
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from tests.support.certificates import Authority
 from tests.support.commands import run_python
-from tests.support.scripted import ScriptedServer, answering, once, respond
+from tests.support.scripted import Peer, ScriptedServer, answering, once, respond
 
 TIMEOUT = 20
 
@@ -122,3 +124,92 @@ def test_a_method_replaced_before_the_first_request(package: str, is_ours: bool)
     """It is seen, and that it has ended as well."""
     done = run_python("-c", EARLY.format(package=package))
     assert done.stdout.split() == ["called", str(is_ours)], done.stderr
+
+
+class TestContexts:
+    """`urllib3.connection.create_urllib3_context` replaced, to speak to servers with old TLS."""
+
+    @pytest.fixture
+    def alter(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[ssl.SSLContext]]:
+        """Has each new context changed; returns those that were made."""
+
+        def alter(change: Callable[[ssl.SSLContext], None]) -> list[ssl.SSLContext]:
+            original = urllib3.connection.create_urllib3_context
+            made: list[ssl.SSLContext] = []
+
+            def changing(*args: Any, **kwargs: Any) -> ssl.SSLContext:
+                context = original(*args, **kwargs)
+                change(context)
+                made.append(context)
+                return context
+
+            monkeypatch.setattr(urllib3.connection, "create_urllib3_context", changing)
+            return made
+
+        return alter
+
+    def test_its_protocol_settings(
+        self, http: Any, authority: Authority, alter: Callable[..., list[ssl.SSLContext]]
+    ) -> None:
+        """The version and the ciphers are those that it sets; a client certificate is shown."""
+        spoken: list[tuple[Any, ...]] = []
+
+        def handle(peer: Peer) -> None:
+            spoken.append((peer.sock.cipher()[0], bool(peer.sock.getpeercert())))
+            answering(respond(b"ok"))(peer)
+
+        def change(context: ssl.SSLContext) -> None:
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256")
+
+        asking = authority.new_server_context()
+        asking.verify_mode = ssl.CERT_REQUIRED
+        asking.load_verify_locations(authority.bundle)
+        mine = authority.write_certificate("me", stem="client-by-replacement")
+        made = alter(change)
+        with ScriptedServer(handle, tls=asking) as server, http.Session() as session:
+            for _ in range(2):
+                reply = session.get(
+                    server.url(), verify=authority.bundle, cert=mine, timeout=TIMEOUT
+                )
+                assert reply.content == b"ok"
+        ((cipher, is_shown),) = spoken
+        assert cipher.endswith("AES128-GCM-SHA256") and is_shown
+        assert len(made) == 1
+
+    def test_it_does_not_decide_what_is_verified(
+        self, http: Any, authority: Authority, alter: Callable[..., list[ssl.SSLContext]]
+    ) -> None:
+        """The settings of the call do: trust and name are checked, or nothing is."""
+
+        def change(context: ssl.SSLContext) -> None:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+
+        alter(change)
+        ok = answering(respond(b"ok"))
+        with ScriptedServer(ok, tls=authority.server_context()) as server:
+            with pytest.raises(http.exceptions.SSLError):
+                http.get(server.url(), timeout=TIMEOUT)
+            with pytest.warns(Warning, match="Unverified"):
+                assert http.get(server.url(), verify=False, timeout=TIMEOUT).content == b"ok"
+        with ScriptedServer(ok, tls=authority.server_context("other.test")) as server:
+            with pytest.raises(http.exceptions.SSLError):
+                http.get(server.url(), verify=authority.bundle, timeout=TIMEOUT)
+
+    def test_one_of_the_process_is_used_again_afterwards(
+        self, http: Any, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What fails by the replacement does not fail without it."""
+
+        def failing(*args: Any, **kwargs: Any) -> ssl.SSLContext:
+            raise ssl.SSLError("no context")
+
+        ok = answering(respond(b"ok"))
+        with ScriptedServer(ok, tls=authority.server_context()) as server:
+            with monkeypatch.context() as patch, http.Session() as session:
+                patch.setattr(urllib3.connection, "create_urllib3_context", failing)
+                with pytest.raises(http.exceptions.SSLError):
+                    session.get(server.url(), verify=authority.bundle, timeout=TIMEOUT)
+            reply = http.get(server.url(), verify=authority.bundle, timeout=TIMEOUT)
+            assert reply.content == b"ok"

@@ -112,8 +112,15 @@ ours: Any = pooledhttp
         (lambda: ours.bulk.download(5, "out"), TypeError, "download takes an iterable of URLs"),
         (lambda: ours.bulk.fetch([], jobs="3"), TypeError, "jobs must be a whole number, not '3'"),
         (lambda: ours.bulk.fetch([], per_host="3"), TypeError, "per_host must be a whole number"),
+        (lambda: ours.bulk.fetch(["x"], session={}), TypeError, "session must be a Session"),
+        (lambda: ours.bulk.Workers("3"), TypeError, "count must be a whole number of processes"),
+        (lambda: ours.HostLimits(max_per_hosts=3), TypeError, "Did you mean 'max_per_host'?"),
+        (lambda: ours.adapters.HTTPAdapter(resolver={}), TypeError, "must have a method `resolve`"),
+        (lambda: ours.adapters.HTTPAdapter(socket_options=[]), TypeError, "SocketOptions(options="),
+        (lambda: ours.monitoring.PoolMonitor(ours.Session()), TypeError, "such as session.pool"),
+        (lambda: ours.monitoring.PrometheusCollector(ours.Session), TypeError, "session.pool"),
     ],
-    ids=range(14),
+    ids=range(21),
 )
 def test_what_is_made_wrongly(
     make: Callable[[], object], error: type[Exception], says: str

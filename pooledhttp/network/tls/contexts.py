@@ -21,7 +21,10 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 
+from urllib3.util.ssl_ import resolve_ssl_version
+
 from pooledhttp.certs import extract_zipped_paths, where
+from pooledhttp.network.overrides import ContextMaker
 from pooledhttp.network.route import TlsSettings
 from pooledhttp.runtime import ShortLock, register_fork_reset
 
@@ -30,6 +33,7 @@ __all__ = [
     "fill",
     "merged_context",
     "names_default_trust",
+    "new_context",
     "own_context",
     "stand_in",
     "was_filled",
@@ -295,6 +299,35 @@ def own_context(settings: TlsSettings) -> ssl.SSLContext:
         OSError: A certificate or key file cannot be read, or holds none.
     """
     return _contexts.get(settings)
+
+
+def new_context(maker: ContextMaker, settings: TlsSettings) -> ssl.SSLContext:
+    """Return a context by a program's replacement of urllib3's function, for one connection.
+
+    As in urllib3, protocol settings are those of the replacement, and `settings` decide what is
+    verified and trusted: a replacement that verifies nothing has no effect on that.
+
+    Args:
+        maker: Takes the arguments of urllib3's `create_urllib3_context`.
+        settings: Verification settings of a route.
+
+    Raises:
+        OSError: A certificate or key file cannot be read, or holds none.
+    """
+    mode = ssl.CERT_REQUIRED if settings.verify else ssl.CERT_NONE
+    context = maker(
+        ssl_version=resolve_ssl_version(settings.ssl_version),
+        ssl_minimum_version=settings.minimum_version,
+        ssl_maximum_version=settings.maximum_version,
+        cert_reqs=mode,
+    )
+    context.check_hostname = False
+    context.verify_mode = mode
+    context.check_hostname = checks_name(settings)
+    context.set_alpn_protocols(["http/1.1"])
+    _trust(context, settings)
+    _identify(context, settings)
+    return context
 
 
 def names_default_trust(settings: TlsSettings) -> bool:

@@ -101,7 +101,7 @@ class SecureStream(Stream):
 
 
 class TlsStream(SecureStream):
-    """TLS on a socket.
+    """A stream with TLS directly on a socket, by the `ssl` module.
 
     Args:
         sock: A TLS socket whose handshake is done, made with `suppress_ragged_eofs=False`.

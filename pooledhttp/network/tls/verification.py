@@ -19,12 +19,14 @@ from typing import Any, NamedTuple, cast
 
 from urllib3.util.ssl_match_hostname import CertificateError, match_hostname
 
+from pooledhttp.network.overrides import replaced_context_maker
 from pooledhttp.network.route import TlsSettings
 from pooledhttp.network.tls.contexts import (
     checks_name,
     fill,
     merged_context,
     names_default_trust,
+    new_context,
     own_context,
     replaces_wrap_socket,
     stand_in,
@@ -77,6 +79,9 @@ def credentials_for(settings: TlsSettings) -> Credentials:
     """
     given = settings.ssl_context
     if given is None:
+        maker = replaced_context_maker()
+        if maker is not None:
+            return Credentials(new_context(maker, settings), can_resume=False)
         return Credentials(own_context(settings), is_ours=True)
     return _with_context(given, settings)
 
