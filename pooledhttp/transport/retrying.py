@@ -118,8 +118,16 @@ class Call(LazyAttempts):
             return True
         try:
             response.read_ahead()
-        except (HTTPError, OSError) as error:
-            self.failed(explain_timeout(error, self.plan))
+        except (HTTPError, OSError) as exc:
+            error = explain_timeout(exc, self.plan)
+            try:
+                self.failed(error)
+            except (HTTPError, OSError) as refused:
+                if refused is not error:
+                    raise
+                # The policy has nothing to do with it: the response raises it to its reader, as it
+                # would have without a policy.
+                return True
             return False
         return True
 

@@ -12,6 +12,7 @@ import urllib3
 import pooledhttp
 from pooledhttp.events import Event, RequestFinished, RetryScheduled
 from pooledhttp.exceptions import (
+    BodyTimeout,
     ChunkedEncodingError,
     ConnectionError,
     ConnectTimeout,
@@ -145,6 +146,30 @@ def test_a_post_is_executed_once(
             names_origin(caught.value, server)
         assert len(server.requests) == 1
         assert server.unexpected == 0
+
+
+@policies
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (truncates, ChunkedEncodingError),
+        (truncates_chunks, ChunkedEncodingError),
+        (stalls_in_the_body, BodyTimeout),
+    ],
+    ids=["truncates", "truncates-chunks", "stalls"],
+)
+@pytest.mark.parametrize("retries", [0, 3])
+def test_a_body_that_is_not_read_again_fails_as_without_a_policy(
+    policy: Policy, failure: Handler, error: type[Exception], retries: int
+) -> None:
+    """The policy lets no POST be sent again, so it changes nothing about the error."""
+    with ScriptedServer(failure) as server:
+        with session_with(policy(retries, **QUICK)) as session, prompt():
+            with pytest.raises(error) as caught:
+                session.post(server.url(), data=b"pay", timeout=5)
+            assert caught.value.__cause__ is caught.value.args[0]
+            names_origin(caught.value, server)
+        assert len(server.requests) == 1
 
 
 @policies
