@@ -50,11 +50,14 @@ def unknown_argument(
     return TypeError(f"{text}.{advice}")
 
 
-def explain_misspelt(attributes: Collection[str] = ()) -> Callable[[F], F]:
+def explain_misspelt(
+    attributes: Collection[str] = (), *, by_name: bool = False
+) -> Callable[[F], F]:
     """Have an `__init__` name the keyword argument that was meant. Its signature stays what it is.
 
     Args:
         attributes: What is not an argument, but can be set on the object afterwards.
+        by_name: Refuse arguments without a name. Their order means nothing to a reader.
     """
 
     def explaining(init: F) -> F:
@@ -67,6 +70,8 @@ def explain_misspelt(attributes: Collection[str] = ()) -> Callable[[F], F]:
             if not known.issuperset(kwargs):
                 name = next(name for name in kwargs if name not in known)
                 raise unknown_argument(owner, name, names, attributes)
+            if args and by_name:
+                raise TypeError(f"{owner}() takes arguments by name only: {', '.join(names)}")
             init(self, *args, **kwargs)
 
         return __init__  # type: ignore[return-value]
@@ -75,6 +80,6 @@ def explain_misspelt(attributes: Collection[str] = ()) -> Callable[[F], F]:
 
 
 def explain_misspelt_fields(cls: C) -> C:
-    """Have a record name the field that was meant, as `explain_misspelt` does."""
-    cls.__init__ = explain_misspelt()(cls.__init__)  # type: ignore[misc]
+    """Have a record of settings name the field that was meant, and take its fields by name only."""
+    cls.__init__ = explain_misspelt(by_name=True)(cls.__init__)  # type: ignore[misc]
     return cls

@@ -115,12 +115,13 @@ ours: Any = pooledhttp
         (lambda: ours.bulk.fetch(["x"], session={}), TypeError, "session must be a Session"),
         (lambda: ours.bulk.Workers("3"), TypeError, "count must be a whole number of processes"),
         (lambda: ours.HostLimits(max_per_hosts=3), TypeError, "Did you mean 'max_per_host'?"),
+        (lambda: ours.PoolConfig(8), TypeError, "takes arguments by name only: min_idle, max_idle"),
         (lambda: ours.adapters.HTTPAdapter(resolver={}), TypeError, "must have a method `resolve`"),
         (lambda: ours.adapters.HTTPAdapter(socket_options=[]), TypeError, "SocketOptions(options="),
         (lambda: ours.monitoring.PoolMonitor(ours.Session()), TypeError, "such as session.pool"),
         (lambda: ours.monitoring.PrometheusCollector(ours.Session), TypeError, "session.pool"),
     ],
-    ids=range(21),
+    ids=range(22),
 )
 def test_what_is_made_wrongly(
     make: Callable[[], object], error: type[Exception], says: str
