@@ -416,7 +416,7 @@ class Session(SessionRedirectMixin):
 
     Args:
         pool: A `PoolConfig` with the limits of this session's pool of connections, or the pool of
-            another session to share. None for the defaults, which never make a request wait.
+            another session to share. None for the defaults, which set no maximum.
         timeout: What a call without a `timeout` uses: seconds, a `(connect, read)` tuple or a
             `Timeout`. None for no limit.
         retries: How often a failed request is repeated: a number, or a `Retry`. None for never.

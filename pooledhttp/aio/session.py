@@ -84,7 +84,7 @@ class AsyncSession(RequestMethods):
 
     Args:
         pool: A `PoolConfig` with the limits of this session's pool of connections, or the pool of
-            another `AsyncSession` to share. None for the defaults, which never make a request wait.
+            another `AsyncSession` to share. None for the defaults, which set no maximum.
         timeout: What a call without a `timeout` uses: seconds, a `(connect, read)` tuple or a
             `Timeout`. None for no limit.
         retries: How often a failed request is repeated: a number, or a `Retry`. None for never.

@@ -11,7 +11,7 @@ those of SQLAlchemy's engine (`from_sqlalchemy`) or with those of requests' adap
     max_lifetime           pool_recycle                  -
     validate_after         pool_pre_ping                 -
 
-By default the number of open connections has no limit, so no request waits for one, as in
+By default the number of open connections has no limit, so no request has to wait for one, as in
 `requests`. The number of idle connections is limited to a part of the descriptors that the process
 may open (see `default_max_idle_total`).
 """
