@@ -102,7 +102,7 @@ def find_slot(
             caller = _new_caller(core, lease, wait_deadline, called_at, careful)
             if caller is None and found is SearchResult.WAIT:
                 raise _report_timeout(core, key_state, 0.0)
-            may_spare = caller is not None
+            may_spare = may_spare and caller is not None
 
 
 def _new_caller(

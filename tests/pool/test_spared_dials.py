@@ -13,7 +13,8 @@ import pytest
 from pooledhttp.exceptions import PoolClosed, PoolTimeout
 from pooledhttp.pool import Lease, Pool, PoolConfig
 from pooledhttp.timing import Deadline
-from tests.pool.tools import check_state
+from tests.pool.tools import LOCKED_FILES, Bench, check_state
+from tests.support.interrupts import interrupt_at
 from tests.support.scheduler import Scheduler
 
 #: Seconds of CPU that a dial costs in these tests.
@@ -241,6 +242,43 @@ def test_a_shutdown_ends_the_wait() -> None:
     burst.pool.shutdown()
     with pytest.raises(PoolClosed):
         burst.scheduler.run()
+
+
+@pytest.mark.parametrize("max_total", [None, 5])
+def test_an_interrupt_leaves_nothing_behind(max_total: int | None) -> None:
+    """At whichever line Ctrl-C hits a caller that spares a dial, no slot and no place is lost."""
+    for step in itertools.count(1):
+        bench = Bench(PoolConfig(max_total=max_total), dial_cost=lambda _: COST)
+        for _ in range(20):
+            lease = bench.take()
+            bench.clock.advance(0.001)
+            lease.release()
+        held = [bench.take("b"), bench.take()]
+        started = bench.clock.now()
+        got: list[Lease[str, int]] = []
+
+        def acquire(bench: Bench = bench, got: list[Lease[str, int]] = got) -> None:
+            got.append(bench.pool.acquire("a", bench.clock.deadline(None)))
+
+        is_hit = interrupt_at(step, acquire, LOCKED_FILES, "line")
+        check_state(bench.pool)
+        assert bench.pool.stats().total.active == 2 + len(got)
+        held += [bench.take(), *got]
+        for lease in held:
+            lease.release()
+        check_state(bench.pool)
+        if not is_hit:
+            break
+    assert step > 50 and bench.clock.now() > started
+
+
+def test_patience_zero_spares_nothing_after_a_wait() -> None:
+    """A caller that was stopped by the limit dials as soon as there is room."""
+    burst, held = fast(PoolConfig(max_per_host=4, patience=0.0))
+    burst.call(2)
+    burst.pool.resize(PoolConfig(max_per_host=20, patience=0.0))
+    burst.scheduler.advance(0.0001)
+    assert burst.opened == 6 and len(held) == 4
 
 
 class Cancelled(BaseException):
