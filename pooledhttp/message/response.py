@@ -534,13 +534,15 @@ class Response(LazyAttributes):
             raise self._errors.not_json(self._about(str(error)), text, 0) from error
 
     def _about(self, message: str) -> str:
-        """Add to what the JSON parser says which response it is about, and what type it has."""
+        """Add to what the JSON parser says which response it is about, its status and type."""
         if not isinstance(self.url, str):
             return message
         kind = self.headers.get("content-type", "").partition(";")[0].strip()
         is_other = kind and "json" not in kind.lower()
         suffix = f", which is {kind}, not JSON" if is_other else ""
-        return f"{message} in the response from {without_credentials(self.url)}{suffix}"
+        is_error = isinstance(self.status_code, int) and self.status_code >= 400
+        status = f" with status {self.status_code}" if is_error else ""
+        return f"{message} in the response{status} from {without_credentials(self.url)}{suffix}"
 
     def close(self) -> None:
         """Give the connection back; it is closed if the body was not read to its end."""

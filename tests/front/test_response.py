@@ -290,7 +290,7 @@ def test_a_body_read_undecoded_is_decoded_when_asked_for() -> None:
     ],
 )
 def test_a_body_that_is_not_json_is_named(kind: str | None, says: str) -> None:
-    """The error names the URL and the content type; a password in the URL is left out."""
+    """The error names the status, URL and content type; a password in the URL is left out."""
     response = pooledhttp.Response()
     response._content = b"<html>Bad gateway</html>"
     response.status_code, response.url = 502, "https://user:secret@h/page"
@@ -298,7 +298,8 @@ def test_a_body_that_is_not_json_is_named(kind: str | None, says: str) -> None:
         response.headers["Content-Type"] = kind
     with pytest.raises(pooledhttp.JSONDecodeError, match="Expecting value") as caught:
         response.json()
-    assert says in str(caught.value) and "https://h/page" in str(caught.value)
+    assert says in str(caught.value)
+    assert "in the response with status 502 from https://h/page" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert (caught.value.doc, caught.value.pos) == ("<html>Bad gateway</html>", 0)
 
