@@ -142,9 +142,10 @@ def download(
     ever. What is there is not asked for again, a body that broke off goes on where the server
     allows it, and a file that another program made is never replaced unless `overwrite`.
 
-    One bad item never raises: its result says what is wrong. The input is read lazily, some
-    thousand items ahead at most, in the calling thread. A job that is in the input twice is done
-    once, and has one result.
+    Nothing is fetched before the first result is asked for: loop over what is returned. One bad
+    item never raises: its result says what is wrong. The input is read lazily, some thousand items
+    ahead at most, in the calling thread. A job that is in the input twice is done once, and has one
+    result.
 
     Args:
         jobs_or_urls: URLs and `Job`s, a `UrlList` or `Sources`. An open file is a list of URLs.

@@ -46,6 +46,8 @@ def fetch(
 ) -> Fetch:
     """Request many URLs at once and return their results as they come.
 
+    Nothing is sent before the first result is asked for: loop over what is returned.
+
     One bad item never raises: its result has an `error`. The input is read lazily, a little ahead
     of the work, in the calling thread, and may be endless. An exception out of the input is raised
     after the results of all that came before it.
