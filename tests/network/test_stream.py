@@ -263,13 +263,16 @@ def test_a_body_fills_a_buffer(opened: Opener, soon: Soon) -> None:
 
 def test_bytes_before_a_failure_are_counted(opened: Opener, soon: Soon) -> None:
     """`read_into` returns what came before an error; the next read raises the error."""
+    sent = threading.Event()
 
     def handle(peer: Peer) -> None:
         peer.sock.sendall(b"half")
+        sent.set()
         peer.sock.recv(1)
 
     with opened(handle) as (stream, _):
         buffer = memoryview(bytearray(8))
+        assert sent.wait(20)  # a busy server may need longer than the read below waits
         assert stream.read_into(buffer, soon(), 0.05) == 4
         assert bytes(buffer[:4]) == b"half"
         with pytest.raises(TimeoutError):
