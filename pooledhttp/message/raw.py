@@ -332,6 +332,20 @@ class RawResponse(HTTPResponse):
         held: HeldConnection | None = self._connection
         return held
 
+    def shutdown(self) -> None:
+        """End the reading side of the connection: a read that waits in another thread ends.
+
+        To its reader the body breaks off there, and the connection is closed.
+
+        Raises:
+            RuntimeError: The body was read or closed, and holds no connection any more.
+        """
+        held = self.connection
+        sock = None if held is None else held.sock
+        if sock is None:
+            raise RuntimeError("this response holds no connection any more, so no read can wait")
+        sock.shutdown(0)  # SHUT_RD; this package does without the module `socket`
+
     def fileno(self) -> int:
         """The descriptor of the socket, while the body holds its connection."""
         if self._fp is None or isinstance(self._fp, io.BytesIO):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import socket
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -193,3 +195,48 @@ def test_what_was_made_keeps_nothing_alive() -> None:
             assert dropped() is None
     finally:
         gc.enable()
+
+
+STOPS: dict[str, Callable[[Any], None]] = {
+    "raw.shutdown": lambda raw: raw.shutdown(),
+    "socket, reading side": lambda raw: raw._connection.sock.shutdown(socket.SHUT_RD),
+    "socket": lambda raw: raw.connection.sock.shutdown(socket.SHUT_RDWR),
+}
+
+
+@pytest.mark.parametrize("has_tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("how", STOPS)
+@pytest.mark.parametrize(
+    "data",
+    [respond(b"first", length=100), chunked([b"first"], end=False)],
+    ids=["length", "chunks"],
+)
+def test_another_thread_stops_a_stream(
+    http: ModuleType, authority: Authority, data: bytes, how: str, has_tls: bool
+) -> None:
+    """The read that waits ends, as at a body that breaks off."""
+
+    def send(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(data)
+        peer.wait_closed()
+
+    tls = authority.server_context() if has_tls else None
+    with ScriptedServer(send, tls=tls) as server, http.Session() as session:
+        options = {"stream": True, "timeout": TIMEOUT, "verify": authority.bundle}
+        with session.get(server.url(host="localhost"), **options) as response:
+            pieces = response.iter_content(5)
+            assert next(pieces) == b"first"
+            stopping = threading.Thread(target=STOPS[how], args=(response.raw,))
+            stopping.start()
+            with pytest.raises(http.exceptions.ChunkedEncodingError):
+                next(pieces)
+            stopping.join()
+
+
+def test_there_is_nothing_to_stop_when_the_body_is_read(http: ModuleType) -> None:
+    """The connection may serve another request by then."""
+    with stream_of(http, respond(b"hello")) as response:
+        assert response.content == b"hello"
+        with pytest.raises(RuntimeError):
+            response.raw.shutdown()

@@ -149,6 +149,9 @@ class TlsStream(SecureStream):
                 reading, writing = True, False
             except ssl.SSLWantWriteError:  # a renegotiation or key update has to be sent first
                 reading, writing = False, True
+            except ValueError as error:
+                self._check_shutdown(error)
+                reading, writing = True, False
 
     def send(self, data: Buffer, deadline: Deadline) -> None:
         """Write all of `data`; see `Stream.send`."""
@@ -205,7 +208,11 @@ class TlsStream(SecureStream):
             self._raise_failure()
         self._may_have_rest = True
         # A read returns one record at most; asking for more would only allocate more.
-        data = self._read(min(max_bytes, RECORD_BYTES))
+        try:
+            data = self._read(min(max_bytes, RECORD_BYTES))
+        except ValueError as error:
+            self._check_shutdown(error)
+            raise ssl.SSLWantReadError from error
         if len(data) < RECORD_BYTES or max_bytes < 2 * RECORD_BYTES:
             return data
         return self._with_more_records(data, max_bytes)
@@ -223,6 +230,8 @@ class TlsStream(SecureStream):
                     break
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
+        except ValueError:
+            pass  # the next read says it
         except OSError as error:
             self._has_ended = True
             self._failure = remove_tracebacks(error)
@@ -241,8 +250,27 @@ class TlsStream(SecureStream):
             return len(taken)
         self._may_have_rest = True
         # `ssl` declares that `read` returns bytes, also with a buffer to read into.
-        count: Any = self._read(len(view), view)
+        try:
+            count: Any = self._read(len(view), view)
+        except ValueError as error:
+            self._check_shutdown(error)
+            raise ssl.SSLWantReadError from error
         return count  # type: ignore[no-any-return]
+
+    def _check_shutdown(self, error: ValueError) -> None:
+        """Raise for a socket that the program shuts down itself, as to stop a stream.
+
+        `ssl` takes TLS off such a socket first, and a read raises a bare `ValueError`. This
+        returns while the socket below has not ended, which is to be waited for: the other thread
+        would find it closed otherwise.
+
+        Raises:
+            ConnectionAbortedError: The socket is shut down.
+            OSError: It is closed.
+        """
+        with contextlib.suppress(BlockingIOError):
+            self.sock.recv(1, socket.MSG_PEEK)
+            raise ConnectionAbortedError("the program has shut down the TLS socket") from error
 
     def _has_response(self) -> bool:
         """Read; return whether it was more than messages of TLS. `recv` gets the bytes."""
@@ -251,7 +279,7 @@ class TlsStream(SecureStream):
             self._ahead = self._read(RECORD_BYTES)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return False
-        except OSError:
+        except (OSError, ValueError):
             return True  # `recv` gets the same error, and its caller reports it
         return True
 
