@@ -42,6 +42,10 @@ UNLIMITED = sys.maxsize
 #: While dials are spared, one is made each time that so many would have been possible.
 _SPARED_PER_DIAL = 8
 
+#: Dials are spared while a caller is likely to be served within the time of so many. Where a queue
+#: is longer, more requests come than can be served, and waits in a queue cost CPU as well.
+_DIALS_PER_WAIT = 100
+
 
 class Slot(Generic[K, R]):
     """Room for one resource, and the resource in it."""
@@ -237,7 +241,7 @@ class KeyState(Generic[K, R]):
         It should wait for a slot in use, nevertheless, if leases give slots back faster than this
         process could open others. Then dials would take the CPU from the requests that use the
         slots, and all would be served later. Some dials are made even then, because more slots may
-        help, with a part of the CPU.
+        help, with a part of the CPU. All are made while the queue is long.
 
         Returns:
             How many slots leases are likely to give back per second, if the caller should wait.
@@ -246,7 +250,9 @@ class KeyState(Generic[K, R]):
         if not cost or now - self.dialled_at >= cost * _SPARED_PER_DIAL:
             return 0.0
         rate = (self.in_use - self.dialling) * self.counters.reusable_per_held_second()
-        return rate if rate * cost >= 1.0 else 0.0
+        if rate * cost < 1.0 or len(self.waiting) > rate * cost * _DIALS_PER_WAIT:
+            return 0.0
+        return rate
 
     @property
     def in_use(self) -> int:

@@ -131,6 +131,18 @@ def test_nothing_is_spared_when_leases_take_long() -> None:
     assert burst.opened == 24
 
 
+def test_no_dial_is_spared_while_the_queue_is_long() -> None:
+    """A caller that would be served after the time of a hundred dials makes one."""
+    burst = Burst()
+    burst.serve(20, each=0.0095)
+    held = burst.busy(1)
+    burst.call(200)
+    assert burst.opened == 2  # the first caller dials, and now two slots are given back
+    burst.call(50)
+    assert burst.opened == 3 and held[0].slot is not None
+    check_state(burst.pool)
+
+
 def test_nothing_is_spared_when_resources_are_not_used_again() -> None:
     """A lease that ends with a close helps no caller."""
     burst = Burst()
