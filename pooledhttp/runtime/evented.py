@@ -92,6 +92,11 @@ class EventedRuntime:
             raise RuntimeError(WAITS_OUTSIDE)
         return loop
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller runs in the thread of the loop."""
+        return self._driver.thread_id == get_ident()
+
     async def run(self, fn: Callable[..., T], *args: Any) -> T:
         """Run synchronous code that waits through this runtime, as part of the current task.
 

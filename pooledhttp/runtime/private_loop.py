@@ -19,7 +19,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -110,11 +109,6 @@ class PrivateLoop(EventedRuntime):
     def is_started(self) -> bool:
         """Whether there is a loop, which will call `at_end`."""
         return self._own_loop is not None
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the caller runs in the thread of the loop."""
-        return self._driver.thread_id == threading.get_ident()
 
     def check(self) -> None:
         """Raise the error of later waits, if `halt` was called."""

@@ -192,7 +192,18 @@ class PoolFacade(FacadeSettings, PoolLookalike):
         pool (`assert_same_host`, `pool_timeout`, `release_conn`, `body_pos`) have no effect.
         """
         policy = _NO_RETRIES if retries is None else Retry.from_int(retries)
-        plan = plan_timeout(timeout, self.adapter.view.manager.runtime.now)
+        runtime = self.adapter.view.manager.runtime
+        if not getattr(runtime, "is_here", True):
+            # A program's own `urlopen` runs in a worker thread of the loop, and calls this one. Our
+            # transport waits on the loop alone.
+            pool = self.find_counterpart().pool
+            response: RawResponse = type(pool).urlopen(
+                pool, method, url, body, headers, policy, redirect, assert_same_host, timeout,
+                pool_timeout, release_conn, chunked, body_pos, preload_content, decode_content,
+                **response_kw,
+            )  # fmt: skip
+            return response
+        plan = plan_timeout(timeout, runtime.now)
         call = Call(method, url, headers or {}, body, policy, plan, chunked, not preload_content)
         raw = self.send(call).raw()
         if preload_content:
