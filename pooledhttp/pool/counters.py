@@ -90,7 +90,7 @@ class Counters:
     def roll_marks(self, now: float, serving: int) -> None:
         """Make a new mark; to be called when `now` has reached `roll_at`."""
         self.older = self.newer
-        ended = sum(self.hold_counts)
+        ended = self.ended
         self.newer = _Mark(now, ended + serving, ended, self.hold_seconds, self.created)
         if now - self.roll_at > _PERIOD_SECONDS:  # unused for long: the old mark gives no rate
             self.older = self.newer
@@ -101,7 +101,7 @@ class Counters:
         before = self.older
         # A span of a millisecond, right after the first lease, would give thousands per second.
         span = max(now - before.at, 1.0)
-        ended = sum(self.hold_counts)
+        ended = self.ended
         recent = ended - before.ended
         mean = (self.hold_seconds - before.hold_seconds) / recent if recent else 0.0
         per_second = max(ended + serving - before.acquired, 0) / span
@@ -110,7 +110,7 @@ class Counters:
     def reusable_per_held_second(self) -> float:
         """Return how many resources a lease in use gives back for reuse per second, lately."""
         before = self.older
-        ended = sum(self.hold_counts)
+        ended = self.ended
         count, seconds = ended - before.ended, self.hold_seconds - before.hold_seconds
         if not count:
             return 0.0
@@ -155,7 +155,7 @@ class Counters:
         if now >= self.roll_at:
             self.roll_marks(now, serving)
         per_second, mean, created_per_second = self.recent_rates(now, serving)
-        acquired = sum(self.hold_counts) + serving
+        acquired = self.ended + serving
         active, idle, waiting, dialling = counts
         waits = (
             Histogram(tuple(self.wait_counts), self.wait_seconds)

@@ -102,9 +102,8 @@ class Transport:
         deadline = plan.total if plan.pool is None else plan.total.sooner(plan.pool)
         lease = self.pool.acquire(route, deadline, careful)
         try:
-            if (
-                lease.slot is None or (watch := lease.slot.watch) is None
-            ):  # saves a call of `in_use`
+            # As `in_use`, without its call.
+            if lease.slot is None or (watch := lease.slot.watch) is None:
                 response = self._exchange_on(lease, route, request, plan, replay)
             else:
                 with watch:
