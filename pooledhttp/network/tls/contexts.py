@@ -248,11 +248,18 @@ def stand_in(given: ssl.SSLContext, settings: TlsSettings, mode: ssl.VerifyMode)
     context.maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
     context.minimum_version = settings.minimum_version or given.minimum_version
     context.maximum_version = settings.maximum_version or given.maximum_version
+    _change_verification(context, settings, mode)
+    return context
+
+
+def _change_verification(
+    context: ssl.SSLContext, settings: TlsSettings, mode: ssl.VerifyMode
+) -> None:
+    """Set what is verified in a context that may verify names already."""
     # Off before the mode changes: `ssl` refuses a check of names without verification.
     context.check_hostname = False
     context.verify_mode = mode
     context.check_hostname = mode != ssl.CERT_NONE and checks_name(settings)
-    return context
 
 
 def _ciphers_of(given: ssl.SSLContext) -> str:
@@ -321,9 +328,7 @@ def new_context(maker: ContextMaker, settings: TlsSettings) -> ssl.SSLContext:
         ssl_maximum_version=settings.maximum_version,
         cert_reqs=mode,
     )
-    context.check_hostname = False
-    context.verify_mode = mode
-    context.check_hostname = checks_name(settings)
+    _change_verification(context, settings, mode)
     context.set_alpn_protocols(["http/1.1"])
     _trust(context, settings)
     _identify(context, settings)
