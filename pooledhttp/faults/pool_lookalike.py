@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlsplit
 
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-__all__ = ["NamedPool", "PoolLookalike"]
+from pooledhttp.syntax import DEFAULT_PORTS
 
-_PORTS = {"http": 80, "https": 443}
+__all__ = ["NamedPool", "PoolLookalike"]
 
 
 class PoolLookalike:
@@ -51,8 +51,8 @@ class NamedPool(PoolLookalike):
     def __init__(self, origin: str) -> None:
         parts = urlsplit(origin)
         self.scheme = parts.scheme
-        if parts.scheme in _PORTS:
+        if parts.scheme in DEFAULT_PORTS:
             self.host = parts.hostname or ""
-            self.port = parts.port or _PORTS[parts.scheme]
+            self.port = parts.port or DEFAULT_PORTS[parts.scheme]
         else:
             self.host, self.port = unquote(parts.netloc), 0

@@ -29,18 +29,14 @@ from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from pooledhttp.loading import explain_missing
 from pooledhttp.runtime.alarms import Alarms
 
 if TYPE_CHECKING:
     from pooledhttp.runtime.base import Runtime
 
-try:
+with explain_missing("AsyncSession", "greenlet"):
     from greenlet import getcurrent, greenlet
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "AsyncSession needs greenlet, which is not installed: pip install greenlet",
-        name="greenlet",
-    ) from error
 
 __all__ = [
     "WAITS_OUTSIDE",

@@ -30,7 +30,15 @@ from pooledhttp.transport.facade_settings import TLS_SETTINGS
 if TYPE_CHECKING:
     from pooledhttp.transport.facade_settings import FacadeSettings
 
-__all__ = ["STEPS", "Counterpart", "OfCounterpart", "given_settings", "is_foreign", "make_pool"]
+__all__ = [
+    "KEPT_SIZE",
+    "STEPS",
+    "Counterpart",
+    "OfCounterpart",
+    "given_settings",
+    "is_foreign",
+    "make_pool",
+]
 
 logger = logging.getLogger("pooledhttp.transport")
 
@@ -50,6 +58,9 @@ STEPS = frozenset(
     }
 )
 
+#: The setting of a pool that is kept: how many connections it keeps idle, as requests' by default.
+KEPT_SIZE = {"maxsize": 10}
+
 #: Settings of a `PoolFacade` that urllib3's pools take under the same name, whatever the scheme.
 _PLAIN_SETTINGS = ("source_address", "socket_options")
 #: Settings that urllib3's pools keep in `conn_kw`.
@@ -67,7 +78,7 @@ class Counterpart:
     """
 
     def __init__(self, facade: FacadeSettings) -> None:
-        self.pool = make_pool(facade, given_settings(facade) | {"maxsize": 10})
+        self.pool = make_pool(facade, given_settings(facade) | KEPT_SIZE)
         self._is_changed = False
         self._keywords = dict(self.pool.conn_kw)
         register_fork_reset(self)

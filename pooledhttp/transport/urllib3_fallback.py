@@ -32,7 +32,7 @@ from urllib3.util.retry import Retry
 from pooledhttp.network import UNIX_SCHEME, is_socket_mocked
 from pooledhttp.runtime import register_fork_reset
 from pooledhttp.transport.http_client_hook import is_http_client_patched
-from pooledhttp.transport.urllib3_counterpart import given_settings, make_pool
+from pooledhttp.transport.urllib3_counterpart import KEPT_SIZE, given_settings, make_pool
 from pooledhttp.transport.urllib3_face import PoolFacade
 from pooledhttp.transport.urllib3_settings import urllib3_timeout
 
@@ -121,7 +121,7 @@ class _KeptPools:
         """Return the pool made for the same methods and settings, or make it."""
         kept = self._pools.get(conn)
         if kept is None or kept[:2] != (steps, settings):
-            pool = make_pool(conn, settings | {"maxsize": 10})
+            pool = make_pool(conn, settings | KEPT_SIZE)
             kept = self._pools[conn] = steps, settings, pool
         return kept[2]
 
