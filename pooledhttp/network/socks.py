@@ -26,6 +26,27 @@ MAX_TEXT_BYTES = 255
 
 _IPV4, _NAME, _IPV6 = 1, 3, 4
 
+_GRANTED_4, _GRANTED_5 = 0x5A, 0
+
+#: What the codes of a refusal mean in SOCKS 4.
+_REFUSALS_4 = {
+    0x5B: "request rejected or failed",
+    0x5C: "request rejected: it cannot reach identd on this machine",
+    0x5D: "request rejected: identd on this machine reports another user",
+}
+
+#: What the codes of a refusal mean in SOCKS 5 (RFC 1928, section 6).
+_REFUSALS_5 = {
+    1: "general SOCKS server failure",
+    2: "connection not allowed by ruleset",
+    3: "network unreachable",
+    4: "host unreachable",
+    5: "connection refused",
+    6: "TTL expired",
+    7: "command not supported",
+    8: "address type not supported",
+}
+
 
 class SocksRefused(OSError):
     """The proxy refused, or its reply was not SOCKS."""
@@ -84,9 +105,12 @@ def _open_4(
     machine = socksio.SOCKS4Connection(user_id=user)
     machine.send(kind.from_address(socksio.SOCKS4Command.CONNECT, (host, port), user))
     stream.send(machine.data_to_send(), deadline)
-    reply = machine.receive_data(_read_exactly(stream, 8, deadline))
-    if reply.reply_code is not socksio.SOCKS4ReplyCode.REQUEST_GRANTED:
-        raise SocksRefused(_reply_text(reply.reply_code))
+    head = _read_exactly(stream, 2, deadline)
+    if head[0] != 0:
+        raise SocksRefused("its reply is not SOCKS 4")
+    if head[1] != _GRANTED_4:
+        raise SocksRefused(_refusal_text(head[1], _REFUSALS_4))
+    machine.receive_data(head + _read_exactly(stream, 6, deadline))
 
 
 def _open_5(
@@ -105,9 +129,7 @@ def _open_5(
     command = socksio.SOCKS5Command.CONNECT
     machine.send(socksio.SOCKS5CommandRequest.from_address(command, (host, port)))
     stream.send(machine.data_to_send(), deadline)
-    reply = machine.receive_data(_read_reply_5(stream, deadline))
-    if reply.reply_code is not socksio.SOCKS5ReplyCode.SUCCEEDED:
-        raise SocksRefused(_reply_text(reply.reply_code))
+    machine.receive_data(_read_reply_5(stream, deadline))
 
 
 def _authenticate_5(
@@ -136,9 +158,19 @@ def _authenticate_5(
 
 
 def _read_reply_5(stream: Stream, deadline: Deadline) -> bytes:
-    head = _read_exactly(stream, 4, deadline)
+    """Read the reply to the request, which grants it.
+
+    The first two bytes of a refusal say why. Some proxies send nothing behind them, so nothing is
+    read there.
+    """
+    head = _read_exactly(stream, 2, deadline)
+    if head[0] != 5:
+        raise SocksRefused("its reply is not SOCKS 5")
+    if head[1] != _GRANTED_5:
+        raise SocksRefused(_refusal_text(head[1], _REFUSALS_5))
+    head += _read_exactly(stream, 2, deadline)
     kind = head[3]
-    if head[0] != 5 or kind not in (_IPV4, _NAME, _IPV6):
+    if kind not in (_IPV4, _NAME, _IPV6):
         raise SocksRefused("its reply is not SOCKS 5")
     if kind == _NAME:
         length = _read_exactly(stream, 1, deadline)[0]
@@ -174,6 +206,6 @@ def _is_ipv4(host: str) -> bool:
     return True
 
 
-def _reply_text(code: Any) -> str:
-    """Return a reply code as text."""
-    return str(code.name).replace("_", " ").lower()
+def _refusal_text(code: int, texts: dict[int, str]) -> str:
+    """Return what a refusal says; some proxies have codes of their own, as Tor has."""
+    return f"{texts.get(code, 'refused')} (code 0x{code:02x})"

@@ -118,6 +118,38 @@ def test_refusal(
             connector.connect(Route("http", "far.test", 80, None, way), soon())
 
 
+@pytest.mark.parametrize(
+    ("scheme", "replies", "told"),
+    [
+        ("socks5", [b"\x05\x00", b"\x05\x05"], r"connection refused \(code 0x05\)"),
+        ("socks5", [b"\x05\x00", b"\x05\x04\x00\x00"], "host unreachable"),
+        ("socks5", [b"\x05\x00", b"\x05\xf2\x00\x01" + bytes(6)], r"refused \(code 0xf2\)"),
+        ("socks4", [b"\x00\x5c" + bytes(6)], "it cannot reach identd"),
+        ("socks4", [b"\x00\x01"], r"refused \(code 0x01\)"),
+    ],
+)
+def test_the_code_of_a_refusal_is_told(
+    connector: Connector,
+    soon: Soon,
+    scheme: str,
+    replies: list[bytes],
+    told: str,
+    no_fd_leak: None,
+) -> None:
+    """Nothing behind the code is waited for, and a code of the proxy's own is told as well."""
+
+    def handle(peer: Peer) -> None:
+        for reply in replies:
+            peer.sock.recv(100)
+            peer.send(reply)
+        peer.wait_closed()
+
+    with ScriptedServer(handle) as proxy:
+        way = Proxy(scheme, "127.0.0.1", proxy.port)
+        with pytest.raises(ProxyFault, match=told):
+            connector.connect(Route("http", "127.0.0.1", 80, None, way), soon())
+
+
 def test_names_socks_4_cannot_reach(connector: Connector, soon: Soon, no_fd_leak: None) -> None:
     """A name with IPv6 addresses only, or none, is not resolved for SOCKS 4; nothing is asked."""
     asked: list[bytes] = []
