@@ -8,7 +8,8 @@ the two it is shows in the class of the request.
 While a request is sent (`ErrorTranslation`):
 
     raised below                                  raised above
-    MaxRetryError                                 as its reason; RetryError for a status
+    MaxRetryError                                 as its reason; RetryError for a status; for a body
+                                                  that was read here, as below
     ConnectTimeoutError, not NewConnectionError   ConnectTimeout
     SendTimeout                                   WriteTimeout
     ReadTimeoutError                              ReadTimeout; within MaxRetryError, as requests
@@ -56,7 +57,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import InvalidHeader as WireInvalidHeader
 
 from pooledhttp import exceptions
-from pooledhttp.exceptions import ConnectionBroken, RequestException, SendTimeout
+from pooledhttp.exceptions import ConnectionBroken, Fault, RequestException, SendTimeout
 from pooledhttp.message.prepared import PreparedRequest
 from pooledhttp.records import record
 
@@ -134,7 +135,17 @@ class ErrorTranslation:
             return errors.SSLError
         if isinstance(reason, SendTimeout):
             return self._write_timeout()
+        if isinstance(reason, Fault) and reason.phase == "body":
+            return self._kind_of_body(reason)
         return errors.ConnectionError
+
+    def _kind_of_body(self, reason: Fault) -> Any:
+        """Return the class that the reader of the body would have met without retries."""
+        if isinstance(reason, ProtocolError):
+            return self.errors.ChunkedEncodingError
+        if isinstance(reason, ReadTimeoutError):
+            return _counterpart(self.errors, exceptions.BodyTimeout)
+        return self.errors.ConnectionError
 
     def _write_timeout(self) -> Any:
         return _counterpart(self.errors, exceptions.WriteTimeout)

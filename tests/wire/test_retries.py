@@ -189,13 +189,15 @@ def test_a_post_the_caller_allows(policy: Policy, allowed: list[str] | None) -> 
         (dies, ConnectionError),
         (resets, ConnectionError),
         (stalls, ConnectionError),
-        (truncates, ConnectionError),
+        (truncates, ChunkedEncodingError),
+        (truncates_chunks, ChunkedEncodingError),
+        (stalls_in_the_body, BodyTimeout),
         (BUSY, RetryError),
     ],
-    ids=["dies", "resets", "stalls", "truncates", "busy"],
+    ids=["dies", "resets", "stalls", "truncates", "truncates-chunks", "stalls-in-body", "busy"],
 )
 def test_giving_up(policy: Policy, failure: Handler, error: type[Exception]) -> None:
-    """When retries run out, urllib3's MaxRetryError is the cause, with its reason."""
+    """The class is that of the last failure; urllib3's MaxRetryError with it is the cause."""
     with ScriptedServer([failure] * 3) as server:
         with session_with(policy(2, **QUICK)) as session, prompt():
             with pytest.raises(error) as caught:
