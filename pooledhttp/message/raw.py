@@ -46,6 +46,9 @@ __all__ = [
 MAX_DRAIN_BYTES = 64 * 1024
 #: The longest that such a body is waited for, which is longer than a new connection takes.
 MAX_DRAIN_SECONDS = 1.0
+#: Such a body is always waited for so long: many servers send it apart from its head, and the
+#: network may hold back the second of two small packets for 40 ms (Nagle, delayed ACK).
+MIN_DRAIN_SECONDS = 0.1
 _DRAIN_PIECE_BYTES = 16 * 1024
 
 
@@ -360,7 +363,7 @@ _STEPS = Originals(
 _URLLIB3_STEPS = Originals(HTTPResponse, "read")
 
 
-def drain(raw: Any) -> bytes | None:
+def drain(raw: Any, head_seconds: float = MAX_DRAIN_SECONDS) -> bytes | None:
     """Read what is left of a small body, without decoding it.
 
     Our own response is given little time for it: a redirect is followed also where its body
@@ -368,6 +371,9 @@ def drain(raw: Any) -> bytes | None:
 
     Args:
         raw: What the body is read from: a urllib3 response, or just something with `read`.
+        head_seconds: How long the head took. The body is given as long, within the bounds of
+            `MIN_DRAIN_SECONDS` and `MAX_DRAIN_SECONDS`: a connection that lets it wait longer is
+            worth less than a new one.
 
     Returns:
         The bytes; None if there are too many of them, and the connection is to be closed.
@@ -379,7 +385,7 @@ def drain(raw: Any) -> bytes | None:
     if isinstance(announced, int) and announced > MAX_DRAIN_BYTES:
         return None
     if isinstance(raw, RawResponse):
-        raw.limit_remaining_time(MAX_DRAIN_SECONDS)
+        raw.limit_remaining_time(min(max(head_seconds, MIN_DRAIN_SECONDS), MAX_DRAIN_SECONDS))
     options = {"decode_content": False} if hasattr(raw, "stream") else {}
     pieces: list[bytes] = []
     total = 0

@@ -578,7 +578,9 @@ def discard_body(response: Any) -> None:
     body: bytes | None = None
     if response._content is False and not response._content_consumed and response.raw is not None:
         try:
-            body = drain(response.raw)
+            elapsed = response.elapsed
+            is_known = isinstance(elapsed, datetime.timedelta)  # an adapter may set anything
+            body = drain(response.raw, elapsed.total_seconds() if is_known else 0.0)
         except _UNREADABLE:
             pass
         if body is None:

@@ -350,6 +350,27 @@ def test_a_redirect_body_that_does_not_come_is_not_waited_for(framing: str, says
         assert session.pool.stats().total.active == 0
 
 
+def test_many_redirect_bodies_that_do_not_come_cost_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A body is waited for as long as its head took, not for a second at each hop."""
+    monkeypatch.setattr("pooledhttp.message.raw.MAX_DRAIN_SECONDS", 1000.0)
+    runtime, hops = SkippingRuntime(stands=True), 5
+
+    def stalls(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(respond(b"half", {"Location": "/there"}, status=302, length=8))
+        runtime.stay_silent(peer)
+
+    with (
+        ScriptedServer([*[stalls] * hops, answering(respond(b"x"))]) as server,
+        pooledhttp.Session(runtime=runtime) as session,
+    ):
+        answer = session.get(server.url())
+        assert (answer.content, len(answer.history)) == (b"x", hops)
+    assert runtime.now() < 1000.0
+
+
 def test_a_redirect_body_that_trickles_is_not_waited_for(
     session: pooledhttp.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
