@@ -26,7 +26,7 @@ from pooledhttp.auth import HTTPBasicAuth
 from pooledhttp.bulk.places import PlacedAdapter
 from pooledhttp.bulk.urls import origin_of
 from pooledhttp.cookies import extract_cookies_to_jar
-from pooledhttp.message import PreparedRequest, Request, Response, canonical_url, final_target
+from pooledhttp.message import PreparedRequest, Request, Response, canonical_target, canonical_url
 from pooledhttp.network import select_proxy
 from pooledhttp.originals import Originals
 from pooledhttp.sessions import Session
@@ -123,7 +123,7 @@ class DirectRequests:
             self._hosts[key] = (now + _SECONDS, host)
         if host is None:
             return None
-        target = None if "/." in url else final_target(url)  # as `canonical_url` finds it at once
+        target = canonical_target(url)
         if target is None:
             if canonical_url(url) != url:
                 return None

@@ -89,10 +89,10 @@ from pooledhttp.message.types import (
 from pooledhttp.message.urls import (
     DEFAULT_PORTS,
     UNRESERVED_SET,
+    canonical_target,
     canonical_url,
     check_authority,
     check_host,
-    final_target,
     get_auth_from_url,
     prepend_scheme_if_needed,
     requote_uri,
@@ -179,10 +179,10 @@ __all__ = [
     # urls
     "DEFAULT_PORTS",
     "UNRESERVED_SET",
+    "canonical_target",
     "canonical_url",
     "check_authority",
     "check_host",
-    "final_target",
     "get_auth_from_url",
     "prepend_scheme_if_needed",
     "requote_uri",

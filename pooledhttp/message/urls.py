@@ -33,6 +33,7 @@ from pooledhttp.syntax import DEFAULT_PORTS
 __all__ = [
     "DEFAULT_PORTS",
     "UNRESERVED_SET",
+    "canonical_target",
     "canonical_url",
     "check_authority",
     "check_host",
@@ -140,6 +141,11 @@ def final_target(url: str) -> str | None:
         return None
     path, query = final[2] or "/", final[3]
     return f"{path}?{query}" if query else path
+
+
+def canonical_target(url: str) -> str | None:
+    """Return the path and query of a URL that `canonical_url` keeps; None if it may change it."""
+    return None if _DOTS in url else final_target(url)
 
 
 def _join(parts: _Parts, params: Any) -> str:
