@@ -14,10 +14,13 @@ Each module imports only modules in a row below it, or to its right:
     no lock held    acquire       search for a slot, wait, probe
                     maintenance   expire, evict, resize, close, warm, statistics
     the lock        core          runs steps, settles, recounts after an interrupt
+                    callbacks     closes and probes by functions of the user      errors  in words
     lock held:      pool_wide     expire, evict, resize, shut down, recount, snapshot
-    one step each   checkout      how a lease gets a slot
+    one step each   sparing       who waits although there is room
+                    checkout      how a lease gets a slot
                     probing       what a probe has found         checkin  how a lease ends
                     queue         who waits, who gets a slot
+    one search      search        Search, SearchResult
     the state       state         PoolState      indexes         key_state  KeyState, Slot
     the numbers     counters  stats  reasons
     plain values    lease  keepalive  config  overrides

@@ -19,41 +19,39 @@ and need no `WaitingCaller`. The second search joins in the same step that finds
 were a step of its own, a slot could become free before it, and the caller would miss it. If other
 callers of the key wait already, the first search may join.
 
-A caller may also wait although there is room (SPARE). It does so while leases give slots back
-faster than this process could open others: see `KeyState.rate_to_wait_for`. It looks now and then
-whether that is still so, and dials if not.
+A caller may also wait although there is room (SPARE), to spare a dial: see `sparing`.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Hashable
+from collections.abc import Hashable
 from typing import TypeVar
 
 from pooledhttp.events import WaitTimedOut
 from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool import reasons
 from pooledhttp.pool.checkin import discard_locked, return_unused_locked
-from pooledhttp.pool.checkout import (
-    SearchResult,
-    dial_instead_locked,
-    find_slot_locked,
-    replace_dead_by_idle_locked,
-)
+from pooledhttp.pool.checkout import find_slot_locked, replace_dead_by_idle_locked
 from pooledhttp.pool.core import PoolCore
-from pooledhttp.pool.key_state import UNLIMITED, KeyState, Slot, WaitingCaller, WaitState
+from pooledhttp.pool.errors import closed_error, timeout_error
+from pooledhttp.pool.key_state import (
+    KeyState,
+    SparedDial,
+    WaitingCaller,
+    WaitState,
+)
 from pooledhttp.pool.lease import Lease
 from pooledhttp.pool.probing import replace_dead_locked, return_alive_locked
-from pooledhttp.pool.queue import ReachedLimit, count_timeout_locked, leave_queue_locked
+from pooledhttp.pool.queue import count_timeout_locked, leave_queue_locked
+from pooledhttp.pool.search import Search, SearchResult
+from pooledhttp.pool.sparing import dial_if_slow_locked, dial_locked, spare_or_find_locked
 from pooledhttp.timing import Deadline
 
 __all__ = ["find_slot", "end_failed_acquire", "replace_dead_until_alive"]
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
-
-#: How many leases the message of one timeout lists.
-_MAX_HOLDERS = 10
 
 
 def find_slot(
@@ -76,67 +74,54 @@ def find_slot(
         PoolTimeout: No slot became free in time.
         PoolClosed: The pool was shut down before or while waiting.
     """
-    may_probe = careful and core.is_alive is not None
-    may_spare = core.config.patience > 0.0
-    caller: WaitingCaller[K, R] | None = None
+    search = Search(lease, careful=careful, may_probe=careful and core.is_alive is not None)
+    find = spare_or_find_locked if core.spares_dials else find_slot_locked
     wait_deadline = deadline
     known = core.state.keys.get(lease.key)
     if known is not None and known.waiting:  # seen without the lock: this one will wait, too
         wait_deadline = deadline.sooner(core.config.acquire_timeout)
-        caller = _new_caller(core, lease, wait_deadline, called_at, careful)
+        search.caller = _new_caller(core, search, wait_deadline, called_at)
     while True:
-        found, key_state = _search(core, lease, careful, may_probe, may_spare, caller)
+        key_state, found = core.step_for_key(lease.key, find, search)
+        if search.to_close:
+            _close_freed(core, search.to_close)
         if found is SearchResult.SLOT:
             return
         if found is SearchResult.CLOSED:
-            raise core.closed_error(lease.key)
+            raise closed_error(core.describe(lease.key))
         if found is SearchResult.PROBE:
-            may_probe = False
+            search.may_probe = False
             if _close_lent_if_dead(core, lease):
                 return
-        elif caller is not None:
-            _wait(core, key_state, caller, wait_deadline, is_sparing=found is SearchResult.SPARE)
+        elif search.caller is not None:
+            _wait(core, key_state, search.caller, wait_deadline)
             return
         else:
             wait_deadline = deadline.sooner(core.config.acquire_timeout)
-            caller = _new_caller(core, lease, wait_deadline, called_at, careful)
-            if caller is None and found is SearchResult.WAIT:
-                raise _report_timeout(core, key_state, 0.0)
-            may_spare = may_spare and caller is not None
+            search.caller = _new_caller(core, search, wait_deadline, called_at)
+            if search.caller is None:
+                if found is SearchResult.WAIT:
+                    raise _report_timeout(core, key_state, 0.0)
+                find = find_slot_locked  # there is no time to spare a dial
 
 
 def _new_caller(
-    core: PoolCore[K, R],
-    lease: Lease[K, R],
-    wait_deadline: Deadline,
-    called_at: float,
-    careful: bool,
+    core: PoolCore[K, R], search: Search[K, R], wait_deadline: Deadline, called_at: float
 ) -> WaitingCaller[K, R] | None:
     """Make what joins the queue; None if there is no time to wait."""
     left = wait_deadline.remaining()
     if left <= 0.0:
         return None
     patience = min(core.config.patience, left / 4)
-    return WaitingCaller(lease, core.runtime.waiter(), called_at, patience, careful=careful)
+    return WaitingCaller(
+        search.lease, core.runtime.waiter(), called_at, patience, careful=search.careful
+    )
 
 
-def _search(
-    core: PoolCore[K, R],
-    lease: Lease[K, R],
-    careful: bool,
-    may_probe: bool,
-    may_spare: bool,
-    caller: WaitingCaller[K, R] | None,
-) -> tuple[SearchResult, KeyState[K, R]]:
-    """Search once, and close the resources whose slots the search has freed."""
-    to_close: list[R] = []
-    key_state, found = core.step_for_key(
-        lease.key, find_slot_locked, lease, to_close,
-        careful=careful, may_probe=may_probe, may_spare=may_spare, caller=caller,
-    )  # fmt: skip
-    for resource in to_close:
-        core.close(resource)
-    return found, key_state
+def _close_freed(core: PoolCore[K, R], to_close: list[R]) -> None:
+    """Close the resources whose slots a step has freed."""
+    while to_close:
+        core.close(to_close.pop())
 
 
 def _close_lent_if_dead(core: PoolCore[K, R], lease: Lease[K, R]) -> bool:
@@ -161,8 +146,6 @@ def _wait(
     key_state: KeyState[K, R],
     caller: WaitingCaller[K, R],
     wait_deadline: Deadline,
-    *,
-    is_sparing: bool,
 ) -> None:
     """Wait in the queue until served.
 
@@ -172,7 +155,10 @@ def _wait(
     """
     has_given_up = False
     try:
-        if not is_sparing or not _wait_to_spare(core, key_state, caller, wait_deadline):
+        spared_dial = caller.spared_dial
+        if spared_dial is None or not _wait_to_spare(
+            core, key_state, caller, spared_dial, wait_deadline
+        ):
             caller.waiter.wait(wait_deadline)
         if caller.state is WaitState.PENDING:
             has_given_up = core.step(leave_queue_locked, key_state, caller)
@@ -183,13 +169,14 @@ def _wait(
     if has_given_up:
         raise _report_timeout(core, key_state, core.now() - caller.called_at)
     if caller.state is WaitState.CLOSED:
-        raise core.closed_error(key_state.key)
+        raise closed_error(key_state.origin)
 
 
 def _wait_to_spare(
     core: PoolCore[K, R],
     key_state: KeyState[K, R],
     caller: WaitingCaller[K, R],
+    spared_dial: SparedDial,
     wait_deadline: Deadline,
 ) -> bool:
     """Wait for a slot in use while that is faster than dialling, at most for half of the time.
@@ -198,15 +185,15 @@ def _wait_to_spare(
         Whether the wait has ended, perhaps with an empty slot. If not, there is no room any more.
     """
     half = wait_deadline.sooner(wait_deadline.remaining() / 2)
-    while not caller.waiter.wait(half.sooner(caller.pause)):
-        to_close: list[R] = []
-        must_end = half.expired
-        has_ended = core.step(dial_instead_locked, key_state, caller, to_close, must_end)
-        for resource in to_close:
-            core.close(resource)
-        if has_ended or must_end:
+    to_close: list[R] = []
+    while not caller.waiter.wait(half.sooner(spared_dial.pause)):
+        is_half_over = half.expired
+        has_ended = core.step(dial_if_slow_locked, key_state, caller, to_close)
+        if is_half_over and not has_ended:
+            has_ended = core.step(dial_locked, key_state, caller, to_close)
+        _close_freed(core, to_close)
+        if has_ended or is_half_over:
             return has_ended
-        caller.pause *= 2
     return True
 
 
@@ -214,57 +201,11 @@ def _report_timeout(
     core: PoolCore[K, R], key_state: KeyState[K, R], waited_seconds: float
 ) -> PoolTimeout:
     """Count the timeout of a caller, emit the event, and return the error to raise."""
-    # Not `Thread.is_alive`: in Python 3.11 an interrupt in it marks a running thread as ended.
     running = threading.enumerate()
     reached = core.step(count_timeout_locked, key_state)
     if core.listeners:
         core.listeners.emit(WaitTimedOut(key_state.origin, waited_seconds))
-    # The slots are read without the lock: a text may tell of a lease that ends at this moment.
-    slots = sorted(reached.slots, key=lambda slot: slot.taken_at)
-    holders = tuple(_holder_text(slot, core.now(), running) for slot in slots[:_MAX_HOLDERS])
-    return PoolTimeout(
-        _timeout_text(key_state.origin, waited_seconds, reached, holders),
-        origin=key_state.origin,
-        waited_seconds=waited_seconds,
-        in_use=len(reached.slots),
-        limit=None if reached.limit == UNLIMITED else reached.limit,
-        waiting=reached.waiting,
-        holders=holders,
-    )
-
-
-def _timeout_text(
-    origin: str, waited_seconds: float, reached: ReachedLimit, holders: Collection[str]
-) -> str:
-    """Return the message of a timeout: what is in use, what to do, and who holds connections."""
-    text = f"No connection to {origin} became free in {waited_seconds:.1f} s "
-    if not reached.setting:
-        return text + "(one is free now). Try again, or wait longer: raise acquire_timeout."
-    text += (
-        f"(in use {len(reached.slots)} of {reached.limit}, waiting {reached.waiting}). "
-        f"Read responses to their end or close them, or raise {reached.setting}."
-    )
-    if holders:
-        text += " Held: " + "; ".join(holders) + "."
-    if len(reached.slots) > len(holders):
-        text += f" And {len(reached.slots) - len(holders)} more."
-    return text
-
-
-def _holder_text(slot: Slot[K, R], now: float, running: Collection[threading.Thread]) -> str:
-    """Return what holds a slot: origin, how long, and the line or the thread."""
-    text = f"{slot.origin} for {max(now - slot.taken_at, 0.0):.1f} s"
-    if slot.resource is None:
-        text += ", dialling"
-    if slot.watch is not None:
-        return text + str(slot.watch)
-    lease = slot.lease() if slot.lease is not None else None
-    if lease is None:
-        return text + " by a lease that was dropped"
-    thread = lease.thread_ref()
-    if thread is None or thread not in running:
-        return text + " in a thread that has ended"
-    return f"{text} in {thread.name}"
+    return timeout_error(key_state.origin, waited_seconds, reached, core.now(), running)
 
 
 def replace_dead_until_alive(core: PoolCore[K, R], lease: Lease[K, R], careful: bool) -> None:

@@ -184,8 +184,7 @@ def _reuse_or_close_locked(state: PoolState[K, R], now: float, slot: Slot[K, R])
     """Hand a working resource to a waiting caller, keep it idle, or schedule its close."""
     key_state = slot.key_state
     if (
-        state.blocked
-        and state.open_total >= state.max_total
+        state.longest_blocked_locked() is not None
         and next_key_to_serve_locked(state, now, key_state, key_state.open) is not None
     ):
         # The close frees the room, and the other key gets it.

@@ -5,9 +5,10 @@
 
     1  the newest idle resource; a careful request needs it trusted   SLOT
     2  for a careful request: the oldest idle resource, to probe      PROBE  then it searches again
-    3  a slot in use, if leases end faster than dials could be made   SPARE  in the queue, if wanted
-    4  an empty slot, if the limits allow it or one can be freed      SLOT
-    5  nothing                                                        WAIT   in the queue, if wanted
+    3  an empty slot, if the limits allow it or one can be freed      SLOT
+    4  nothing                                                        WAIT   in the queue, if wanted
+
+In a burst, a caller may wait where this search would give it an empty slot: see `sparing`.
 
 To make room, an idle resource may have to be closed. Then its slot is freed at once, and the
 resource is added to `to_close`. The caller closes it before it puts another one into its own slot,
@@ -16,7 +17,6 @@ so that no more are open than the limits allow.
 
 from __future__ import annotations
 
-import enum
 import weakref
 from collections.abc import Hashable
 from typing import TypeVar
@@ -26,41 +26,25 @@ from pooledhttp.pool.checkin import (
     close_unusable_locked,
     reason_to_close_locked,
 )
-from pooledhttp.pool.key_state import KeyState, Slot, WaitingCaller, WaitState
+from pooledhttp.pool.key_state import KeyState, Slot
 from pooledhttp.pool.lease import Lease
 from pooledhttp.pool.probing import lend_oldest_locked, replace_dead_locked
-from pooledhttp.pool.queue import enqueue_locked, free_empty_slot_locked, hand_over_locked
+from pooledhttp.pool.queue import enqueue_locked, free_empty_slot_locked
+from pooledhttp.pool.search import Search, SearchResult
 from pooledhttp.pool.state import PoolState
 
 __all__ = [
-    "SearchResult",
     "fill_locked",
     "find_slot_locked",
+    "make_room_locked",
     "replace_dead_by_idle_locked",
     "reserve_locked",
-    "dial_instead_locked",
     "swap_for_idle_locked",
     "take_idle_locked",
 ]
 
-#: A caller that spares a dial looks after the time of at least so many dials whether to go on.
-_DIALS_PER_PAUSE = 20
-#: A caller that spares a dial goes on with that until leases end so many times slower than when it
-#: began. With 1, a short pause would make all callers dial at once.
-_SLOWER = 4
-
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
-
-
-class SearchResult(enum.Enum):
-    """The outcome of a search for a slot."""
-
-    SLOT = "slot"  #: the lease has a slot
-    PROBE = "probe"  #: the lease has an old idle resource that has to be probed first
-    WAIT = "wait"  #: nothing is free; the caller, if one was passed, is in the queue now
-    SPARE = "spare"  #: as WAIT, but there is room: a lease will end soon, and a dial is spared
-    CLOSED = "closed"  #: the pool is shut down
 
 
 def take_idle_locked(
@@ -96,60 +80,32 @@ def find_slot_locked(
     state: PoolState[K, R],
     now: float,
     key_state: KeyState[K, R],
-    lease: Lease[K, R],
-    to_close: list[R],
-    *,
-    careful: bool = False,
-    may_probe: bool = False,
-    may_spare: bool = False,
-    caller: WaitingCaller[K, R] | None = None,
+    search: Search[K, R],
 ) -> SearchResult:
-    """Find a slot for the lease, in the order of the module docstring.
-
-    Args:
-        state: Of the pool.
-        now: The time.
-        key_state: Of the key of the lease.
-        lease: Gets the slot.
-        to_close: The resources whose slots this frees are added to it. The caller closes them
-            before it puts another resource into its slot.
-        careful: Take an idle resource only if it is trusted.
-        may_probe: Whether an old idle resource may be lent out to be probed.
-        may_spare: Whether the caller may wait although there is room, to spare a dial.
-        caller: Joins the queue if nothing is free. With None the queue stays as it is.
-    """
+    """Find a slot for a lease of the key, in the order of the module docstring."""
     if state.is_closed:
         return SearchResult.CLOSED
+    lease = search.lease
     state.mark_used_locked(key_state)  # making room may drop unused keys, which must not hit this
     expired: Slot[K, R] | None = None
     if key_state.idle:
         key_state.forget_outdated(now)
         expired = _pop_expired_locked(state, now, key_state)
-        if _take_trusted_locked(state, now, key_state, lease, careful=careful):
+        if _take_trusted_locked(state, now, key_state, lease, careful=search.careful):
             if expired is not None:
                 close_unusable_locked(state, now, expired)
             return SearchResult.SLOT
-        if key_state.idle and may_probe and expired is None:
+        if key_state.idle and search.may_probe and expired is None:
             lend_oldest_locked(state, now, key_state, lease)
             return SearchResult.PROBE
-    if may_spare and expired is None and not key_state.idle and not state.is_full_locked(key_state):
-        rate = key_state.rate_to_wait_for(now)
-        if rate and caller is not None:
-            enqueue_locked(state, key_state, caller)
-            # As a rule it is served before: to look costs CPU, and a queue may be long.
-            expected = len(key_state.waiting) / rate
-            caller.pause = max(2 * expected, key_state.dial_cost * _DIALS_PER_PAUSE)
-            caller.ended_before = key_state.counters.ended
-        if rate:
-            return SearchResult.SPARE
     if expired is not None:
         reason = reason_to_close_locked(state, now, expired)
-        _free_at_once_locked(state, now, expired, reason, to_close)
-    elif not _make_room_locked(state, now, key_state, to_close) and state.is_full_locked(key_state):
-        if caller is None:
+        _free_at_once_locked(state, now, expired, reason, search.to_close)
+    elif not make_room_locked(state, now, key_state, search.to_close):
+        if search.caller is None:
             state.mark_unused_locked(now, key_state)
         else:
-            enqueue_locked(state, key_state, caller)
+            enqueue_locked(state, key_state, search.caller)
         return SearchResult.WAIT
     state.attach_empty_locked(now, state.open_slot_locked(key_state), lease)
     return SearchResult.SLOT
@@ -190,20 +146,26 @@ def _take_trusted_locked(
     return take_idle_locked(state, now, key_state, lease)
 
 
-def _make_room_locked(
+def make_room_locked(
     state: PoolState[K, R], now: float, key_state: KeyState[K, R], to_close: list[R]
 ) -> bool:
-    """Free an idle slot if a limit leaves no room for a lease of the key.
+    """Free an idle slot if a limit leaves no room for another slot of the key.
+
+    Args:
+        state: Of the pool.
+        now: The time.
+        key_state: Of the key.
+        to_close: The resource of the freed slot is added to it.
 
     Returns:
-        Whether a slot was freed. False also if there is room already.
+        Whether there is room now.
     """
     if key_state.open >= key_state.max_open:
         victim: KeyState[K, R] | None = key_state if key_state.idle else None
     elif state.open_total >= state.max_total:
         victim = state.idle_index.largest()
     else:
-        return False
+        return True
     if victim is None:
         return False
     slot = victim.idle.pop(0)
@@ -223,42 +185,6 @@ def _free_at_once_locked(
     key_state.open -= 1
     state.open_total -= 1
     state.mark_unused_locked(now, key_state)
-
-
-def dial_instead_locked(
-    state: PoolState[K, R],
-    now: float,
-    key_state: KeyState[K, R],
-    caller: WaitingCaller[K, R],
-    to_close: list[R],
-    must_end: bool,
-) -> bool:
-    """Give callers that spare dials empty slots, if leases have not ended fast enough.
-
-    Args:
-        state: Of the pool.
-        now: The time.
-        key_state: Of the key of the callers.
-        caller: Has waited for its pause. Nothing happens if its wait has ended.
-        to_close: As for `find_slot_locked`.
-        must_end: Give this caller an empty slot in any case.
-
-    Returns:
-        Whether its wait has ended. If not, there is no room, or leases end fast enough.
-    """
-    if caller.state is not WaitState.PENDING:
-        return True
-    ended_before, caller.ended_before = caller.ended_before, key_state.counters.ended
-    ended = caller.ended_before - ended_before
-    is_slow = ended * key_state.dial_cost * _SLOWER < caller.pause
-    if not (is_slow or must_end):
-        return False
-    if not _make_room_locked(state, now, key_state, to_close) and state.is_full_locked(key_state):
-        return False
-    hand_over_locked(state, now, key_state, state.open_slot_locked(key_state), caller)
-    while is_slow and key_state.waiting and not state.is_full_locked(key_state):
-        hand_over_locked(state, now, key_state, state.open_slot_locked(key_state))
-    return True
 
 
 def fill_locked(

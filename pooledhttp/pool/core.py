@@ -36,32 +36,20 @@ Python code. Two rules make that safe.
    lock would stay taken for ever. An item of a deque is removed in the same way, or only after its
    work is done.
 
-Alternatives that were tried (`benchmarks/pool_cost.py` compares their cost):
-
-    `with core.step():` of a class     An interrupt inside `__enter__`, after the lock was taken,
-                                       leaves it taken: `with` has not begun yet. It costs 1.4
-                                       times the instructions of `with lock:`.
-    the same with a generator          The lock stays taken as long as the traceback lives. It
-                                       costs 5.2 times the instructions.
-    an `RLock` and `in_step`           Ending a lease must not wait for an `RLock` either: a
-                                       finalizer in a thread that holds the lock of one pool could
-                                       wait for the lock of another pool, and the thread that holds
-                                       that one for the first. Without waiting, an `RLock` needs the
-                                       same loop, and costs 2 % more.
+Which other ways were tried, and what they cost: see decision 3 in `docs/decisions`.
 """
 
 from __future__ import annotations
 
 import itertools
-import logging
 from collections import deque
 from collections.abc import Callable, Hashable
 from math import inf
 from random import Random
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from pooledhttp.events import Listeners
-from pooledhttp.exceptions import PoolClosed
+from pooledhttp.pool.callbacks import Callbacks
 from pooledhttp.pool.config import Limits, PoolConfig
 from pooledhttp.pool.key_state import KeyState
 from pooledhttp.pool.leaks import lease_tracker
@@ -80,8 +68,6 @@ A = TypeVar("A")
 B = TypeVar("B")
 P = ParamSpec("P")
 
-logger = logging.getLogger(__name__)
-
 #: The arguments that `map` passes to `lock.acquire`; see the module docstring.
 _WITHOUT_WAITING = (False,)
 
@@ -90,7 +76,7 @@ _WITHOUT_WAITING = (False,)
 PendingStep = tuple[Callable[..., object], float | None, Any, Any]
 
 
-class PoolCore(Generic[K, R]):
+class PoolCore(Callbacks[K, R]):
     """The state of one pool and its lock; the arguments are those of the pool.
 
     Args:
@@ -120,14 +106,16 @@ class PoolCore(Generic[K, R]):
         describe: Callable[[K], str],
         dial_cost: Callable[[K], float] | None = None,
     ) -> None:
+        super().__init__(
+            close=close,
+            limits_for=limits_for,
+            is_alive=is_alive,
+            describe=describe,
+            dial_cost=dial_cost,
+        )
         self.runtime = runtime
         self.now = runtime.now
         self.listeners = listeners
-        self.limits_for = limits_for
-        self.is_alive = is_alive
-        self.describe = describe
-        self.dial_cost = dial_cost
-        self.close_resource = close
         self.serials = itertools.count(1)
         self._random = random
         self.apply_config(config)
@@ -144,6 +132,7 @@ class PoolCore(Generic[K, R]):
         self.validate_after = inf if config.validate_after is None else config.validate_after
         if self.is_alive is None:
             self.validate_after = inf
+        self.spares_dials = self.dial_cost is not None and config.patience > 0.0
         self.watches_leaks = config.leak_threshold is not None or lease_tracker.is_on
 
     def reset(self, lock: Any) -> None:
@@ -156,34 +145,6 @@ class PoolCore(Generic[K, R]):
         #: Steps that have yet to run, because the lock was taken or may be.
         self.pending: deque[PendingStep] = deque()
         self.leak_check_at = -inf
-
-    def _describe_key(self, key: K) -> tuple[str, Limits, float]:
-        """Return what the state of a new key is made of."""
-        cost = 0.0 if self.dial_cost is None else self.dial_cost(key)
-        return self.describe(key), self.limits(key), cost
-
-    def limits(self, key: K) -> Limits:
-        """Return the limits of a key."""
-        return self.config.limits if self.limits_for is None else self.limits_for(key)
-
-    def closed_error(self, key: K) -> PoolClosed:
-        """Make the error for a caller that comes after `shutdown`."""
-        origin = self.describe(key)
-        return PoolClosed(
-            f"No connection to {origin}: the pool was shut down. Create a new session.",
-            origin=origin,
-        )
-
-    def ended_error(self, key: K) -> PoolClosed:
-        """Make the error for a caller that fills the slot of a lease that has ended."""
-        if self.state.is_closed:
-            return self.closed_error(key)
-        origin = self.describe(key)
-        return PoolClosed(
-            f"The new connection to {origin} was closed: its lease has ended meanwhile (it was"
-            " released or discarded, or the process was forked). Acquire another lease.",
-            origin=origin,
-        )
 
     # -- steps
 
@@ -232,7 +193,7 @@ class PoolCore(Generic[K, R]):
         """
         while True:
             version = self.config_version
-            new = None if key in self.state.keys else self._describe_key(key)
+            new = None if key in self.state.keys else self.describe_new(key)
 
             def for_key_locked(
                 state: PoolState[K, R],
@@ -344,15 +305,6 @@ class PoolCore(Generic[K, R]):
         except IndexError:
             return  # another thread took the last item
 
-    def close(self, resource: R | None) -> None:
-        """Close a resource; never under the lock."""
-        if resource is None:
-            return
-        try:
-            self.close_resource(resource)
-        except Exception as error:  # the slot must become free, so the resource counts as closed
-            logger.warning("Closing %r failed", resource, exc_info=error)
-
     def finds_dead(self, lease: Lease[K, R]) -> bool:
         """Probe the resource of a lease if it is due for that; return whether it is dead."""
         return (
@@ -360,19 +312,6 @@ class PoolCore(Generic[K, R]):
             and lease.idle_seconds >= self.validate_after
             and not self.finds_alive(lease.resource)
         )
-
-    def finds_alive(self, resource: R | None) -> bool:
-        """Probe an idle resource; return whether it is alive. Never under the lock.
-
-        It calls the `is_alive` of the pool. For connections that is `Connection.is_alive`, which
-        `transport/manager` passes to the pool.
-        """
-        assert self.is_alive is not None and resource is not None
-        try:
-            return self.is_alive(resource)
-        except Exception as error:  # a resource whose probe fails must not be used
-            logger.debug("Probing %r failed", resource, exc_info=error)
-            return False
 
     # -- events
 

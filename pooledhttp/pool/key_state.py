@@ -39,12 +39,22 @@ R = TypeVar("R")
 #: Stands for "no limit", so that comparisons need no special case.
 UNLIMITED = sys.maxsize
 
+# The numbers of `KeyState.rate_to_wait_for`.
+
 #: While dials are spared, one is made each time that so many would have been possible.
 _SPARED_PER_DIAL = 8
 
 #: Dials are spared while a caller is likely to be served within the time of so many. Where a queue
 #: is longer, more requests come than can be served, and waits in a queue cost CPU as well.
 _DIALS_PER_WAIT = 100
+
+# The numbers of `SparedDial`.
+
+#: A caller looks after the time of at least so many dials whether to go on.
+_DIALS_PER_PAUSE = 20
+#: A caller goes on until leases end so many times slower than when it began. With 1, a short pause
+#: would make all callers dial at once.
+_SLOWER = 4
 
 
 class Slot(Generic[K, R]):
@@ -106,18 +116,12 @@ class WaitingCaller(Generic[K, R]):
         called_at: When it called `acquire`, on the pool's clock; waiting time is counted from here.
         patience: After this many seconds it may overtake callers of other keys.
         careful: It accepts only an idle resource that is trusted.
+
+    Attributes:
+        spared_dial: None if it waits because there is no room.
     """
 
-    __slots__ = (
-        "called_at",
-        "careful",
-        "ended_before",
-        "lease",
-        "patience",
-        "pause",
-        "state",
-        "waiter",
-    )
+    __slots__ = ("called_at", "careful", "lease", "patience", "spared_dial", "state", "waiter")
 
     def __init__(
         self,
@@ -133,11 +137,32 @@ class WaitingCaller(Generic[K, R]):
         self.called_at = called_at
         self.patience = patience
         self.careful = careful
-        # If it spares a dial: seconds until it looks again whether to go on with that, and how many
-        # leases of the key had ended when it looked last.
-        self.pause = 0.0
-        self.ended_before = 0
+        self.spared_dial: SparedDial | None = None
         self.state = WaitState.PENDING
+
+
+class SparedDial:
+    """The dial that a caller could have made, when it joined the queue for a slot in use instead.
+
+    The caller looks after each `pause` whether leases still end fast enough.
+
+    Args:
+        pause: Seconds until the first look. Each further pause is twice as long, because a look
+            costs CPU and a queue may be long.
+        ended: How many leases of the key have ended.
+    """
+
+    __slots__ = ("_ended_before", "pause")
+
+    def __init__(self, pause: float, ended: int) -> None:
+        self.pause = pause
+        self._ended_before = ended
+
+    def has_slowed(self, ended: int, dial_cost: float) -> bool:
+        """Whether leases have ended too slowly in the pause that is over; begin the next one."""
+        pause, self.pause = self.pause, self.pause * 2
+        ended_before, self._ended_before = self._ended_before, ended
+        return (ended - ended_before) * dial_cost * _SLOWER < pause
 
 
 class KeyState(Generic[K, R]):
@@ -253,6 +278,15 @@ class KeyState(Generic[K, R]):
         if rate * cost < 1.0 or len(self.waiting) > rate * cost * _DIALS_PER_WAIT:
             return 0.0
         return rate
+
+    def spare_dial(self, rate: float) -> SparedDial:
+        """Make what one more caller notes that waits for slots given back at this rate.
+
+        As a rule it is served before its first look.
+        """
+        expected = (len(self.waiting) + 1) / rate
+        pause = max(2 * expected, self.dial_cost * _DIALS_PER_PAUSE)
+        return SparedDial(pause, self.counters.ended)
 
     @property
     def in_use(self) -> int:

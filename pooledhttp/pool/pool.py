@@ -33,6 +33,7 @@ from pooledhttp.pool.checkin import discard_locked, reclaim_locked, release_lock
 from pooledhttp.pool.checkout import fill_locked, take_idle_locked
 from pooledhttp.pool.config import Limits, PoolConfig
 from pooledhttp.pool.core import PoolCore
+from pooledhttp.pool.errors import closed_error, ended_error
 from pooledhttp.pool.leaks import caller_outside, lease_tracker
 from pooledhttp.pool.lease import Lease, LeaseWatch
 from pooledhttp.pool.maintenance import PoolMaintenance
@@ -196,7 +197,8 @@ class Pool(PoolMaintenance[K, R]):
         slot = core.step(fill_locked, lease, resource)
         if slot is None:
             core.close(resource)
-            raise core.ended_error(lease.key)
+            origin = core.describe(lease.key)
+            raise closed_error(origin) if core.state.is_closed else ended_error(origin)
         if self.listeners:
             self.listeners.emit(ConnectionOpened(slot.origin, slot.opened_at - slot.taken_at))
             core.emit_events()

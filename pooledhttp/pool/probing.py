@@ -65,9 +65,7 @@ def return_alive_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) 
     key_state.saw_alive(slot.idle_before)
     state.mark_serving_locked(slot)
     lease.slot = lease.resource = None
-    is_wanted = key_state.waiting or (
-        state.open_total >= state.max_total and state.blocked.longest_waiting() is not None
-    )
+    is_wanted = key_state.waiting or state.longest_blocked_locked() is not None
     if is_wanted or must_close_locked(state, slot):
         # A caller waits: the slot must not become idle (see `state`). Closing the resource frees
         # its room, and that serves the caller.

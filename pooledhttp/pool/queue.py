@@ -4,8 +4,8 @@ Each key has its own queue, first come, first served. Queues of different keys c
 the limit of the whole pool stops them. A free slot goes to the first caller in the queue of its own
 key, unless the first caller of another key may overtake (see `next_key_to_serve_locked`).
 
-A caller may wait although there is room, to spare a dial (`KeyState.rate_to_wait_for`). Then room
-that becomes free serves one caller, and the others wait on.
+A caller may wait although there is room, to spare a dial (see `sparing`). Then room that becomes
+free serves one caller, and the others wait on.
 
 A caller has its slot as soon as the step that serves it releases the lock. Setting its
 waiter afterwards only wakes it.
@@ -93,9 +93,7 @@ def count_timeout_locked(
     return ReachedLimit(setting, state.max_total, waiting, slots)
 
 
-def serve_locked(
-    state: PoolState[K, R], now: float, key_state: KeyState[K, R], *, may_stop: bool = False
-) -> None:
+def serve_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> None:
     """Give all free room to waiting callers: of this key, of keys that may overtake it, of others.
 
     It opens empty slots until the pool is full, or no caller waits that could use one.
@@ -104,17 +102,15 @@ def serve_locked(
         state: Of the pool.
         now: The time.
         key_state: Its callers are served first.
-        may_stop: One slot has become free. Callers that waited although there was room may go on.
     """
     blocked = state.blocked
     if state.max_total != UNLIMITED:
         blocked.update(key_state)
-    had_room = may_stop and state.open_total + 1 < state.max_total
     while state.open_total < state.max_total:
         target: KeyState[K, R] | None = None
         if key_state.waiting and key_state.open < key_state.max_open:
             target = key_state
-        if blocked and not had_room:
+        if blocked:
             other = None
             if target:
                 other = next_key_to_serve_locked(state, now, key_state, key_state.open + 1)
@@ -122,7 +118,13 @@ def serve_locked(
         if target is None:
             return
         hand_over_locked(state, now, target, state.open_slot_locked(target))
-        if may_stop and key_state.rate_to_wait_for(now):
+
+
+def _serve_own_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> None:
+    """Give free room to the callers of one key, until it is better for the next one to wait."""
+    while key_state.waiting and not state.is_full_locked(key_state):
+        hand_over_locked(state, now, key_state, state.open_slot_locked(key_state))
+        if key_state.rate_to_wait_for(now):
             return
 
 
@@ -229,12 +231,15 @@ def free_closed_slot_locked(
 
 def _free_room_locked(state: PoolState[K, R], now: float, key_state: KeyState[K, R]) -> None:
     """Uncount a slot, serve a caller that can use the room, wake `drain` when nothing is open."""
+    was_full = state.open_total >= state.max_total
     key_state.open -= 1
     state.open_total -= 1
     if state.waiting_total:
-        serve_locked(state, now, key_state, may_stop=True)
-        if state.idle_total and state.open_total >= state.max_total:
-            _close_idle_for_blocked_locked(state, now)
+        if was_full:
+            serve_locked(state, now, key_state)
+        else:  # callers of other keys wait for their own limit, or spare a dial
+            _serve_own_locked(state, now, key_state)
+        _close_idle_for_blocked_locked(state, now)
     if not key_state.open:
         state.mark_unused_locked(now, key_state)
     wake_drainers_locked(state)
@@ -246,7 +251,7 @@ def _close_idle_for_blocked_locked(state: PoolState[K, R], now: float) -> None:
     A caller that came while there was room, and spares a dial, closes none at once. So there may be
     idle ones when it is blocked, or when it has overtaken another caller.
     """
-    if state.blocked.longest_waiting() is None:
+    if not state.idle_total or state.longest_blocked_locked() is None:
         return
     largest = state.idle_index.largest()
     if largest is not None:

@@ -1,13 +1,14 @@
 """The state of a pool: its keys and slots, and the counters of the whole pool.
 
     pure steps     pool_wide              expire, evict, resize, shut down, recount
+                   sparing                who waits although there is room
                    checkout               how a lease gets a slot
                    probing                what a probe has found
                    checkin                how a lease ends
                    queue                  who waits, and who gets a free slot
     what they      state                  PoolState
     change         indexes                IdleIndex, ExpiryIndex, BlockedIndex
-                   key_state              KeyState, Slot, WaitingCaller
+                   key_state              KeyState, Slot, WaitingCaller, SparedDial
 
 The functions of these modules that take a `PoolState`, and its own methods, end in `_locked`: the
 caller holds the lock of the pool. So do the callers of every method of `KeyState`, `IdleIndex`,
@@ -199,6 +200,15 @@ class PoolState(Generic[K, R]):
     def is_full_locked(self, key_state: KeyState[K, R]) -> bool:
         """Whether the limit of the key or of the pool leaves no room for another slot."""
         return key_state.open >= key_state.max_open or self.open_total >= self.max_total
+
+    def longest_blocked_locked(self) -> KeyState[K, R] | None:
+        """Return the key whose first caller the limit of the pool blocks longest, or None.
+
+        While there is room, the limit blocks no caller: those in `blocked` spare a dial.
+        """
+        if self.open_total < self.max_total:
+            return None
+        return self.blocked.longest_waiting()
 
     def open_slot_locked(self, key_state: KeyState[K, R]) -> Slot[K, R]:
         """Make one more slot, and count it."""

@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 #: The source of the pool, and the modules that have only steps under the lock.
 PACKAGE = Path(pooledhttp.pool.__file__).parent
-STEP_MODULES = ("checkin", "checkout", "pool_wide", "probing", "queue")
+STEP_MODULES = ("checkin", "checkout", "pool_wide", "probing", "queue", "sparing")
 
 #: The files whose code runs while the lock is held and changes the state.
 LOCKED_FILES = tuple(f"{name}.py" for name in (*STEP_MODULES, "state", "indexes", "key_state"))
