@@ -17,7 +17,7 @@ from urllib3.exceptions import ProtocolError
 
 from pooledhttp.bulk.accounts import Account
 from pooledhttp.bulk.asking import PLAIN_FIELDS, ask, can_resume
-from pooledhttp.bulk.bodies import pieces
+from pooledhttp.bulk.bodies import MEASURED_BYTES, PIECE_BYTES, pieces
 from pooledhttp.bulk.body_file import BodyFile
 from pooledhttp.bulk.checks import Checks
 from pooledhttp.bulk.disk import Disk, Steps
@@ -348,8 +348,9 @@ class Transfer:
         if context.is_watched:
             flow = Flow(self._workspace.options, context.allowance, context.runtime, here)
         is_committed = False
+        most = PIECE_BYTES if flow is None else MEASURED_BYTES
         try:
-            for piece in pieces(response, coded=coded):
+            for piece in pieces(response, coded=coded, size=most):
                 size = len(piece)
                 body.write(piece)
                 context.count(size)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RECV_BYTES", "ResponseBody"]
 
-#: The most bytes of one `recv`: several TLS records (16 KiB each). A larger number gains nothing.
+#: The most bytes of one `recv`, unless the caller has room for more: several TLS records (16 KiB
+#: each).
 RECV_BYTES = 64 * 1024
 
 #: Framing bytes that a normal chunk has: its size in hex, a short extension, two line ends.
@@ -187,7 +188,7 @@ class ResponseBody:
         """
         progress = self._progress
         self._overhead += len(data)
-        if self._overhead > self._limits.chunk_overhead_bytes + RECV_BYTES:
+        if self._overhead > self._limits.chunk_overhead_bytes + max(RECV_BYTES, len(data)):
             text = "the chunked body is almost only framing"
             self._failure = errors.bad_response(progress, text, "body")
             return

@@ -234,13 +234,22 @@ class ResponseSide:
         """Return all pieces that have arrived, as one; otherwise the same as `receive`."""
         return self._receive(ResponseBody.take_all, plan)
 
-    def _receive(self, take: Callable[[ResponseBody], bytes | None], plan: TimeoutPlan) -> bytes:
+    def receive_arrived(self, max_bytes: int, plan: TimeoutPlan) -> bytes:
+        """Do what `receive_all` does, with reads of up to `max_bytes` from the stream."""
+        return self._receive(ResponseBody.take_all, plan, max_bytes)
+
+    def _receive(
+        self,
+        take: Callable[[ResponseBody], bytes | None],
+        plan: TimeoutPlan,
+        max_bytes: int = RECV_BYTES,
+    ) -> bytes:
         body, head = self._body, self._head
         if body is None or head is None or self.state is not _READING:
             return b""
         while (piece := take(body)) is None:
             try:
-                data = self.stream.read(RECV_BYTES, plan.total, plan.read)
+                data = self.stream.read(max_bytes, plan.total, plan.read)
             except TimeoutError as error:
                 raise errors.recv_timeout(self.progress, plan, "body") from error
             except OSError as error:

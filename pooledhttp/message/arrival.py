@@ -240,7 +240,7 @@ class Arrival:
             urllib3.exceptions.HTTPError: It ended early, or its framing is broken.
         """
         reader = self.reader
-        while piece := reader.read1(size):
+        while piece := reader.read_arrived(size):
             self._count(len(piece))
             yield piece
             if reader.closed:  # the last byte has come: no read is needed to learn that

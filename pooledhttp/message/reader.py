@@ -17,6 +17,9 @@ class Reader(Protocol):
     def read1(self, amt: int = -1, /) -> bytes:
         """Read what has arrived, at most `amt` bytes; wait only for the first."""
 
+    def read_arrived(self, amt: int) -> bytes:
+        """Read what has arrived, chunks joined, at most `amt` bytes; wait only for the first."""
+
     def peek(self, amt: int = 0, /) -> bytes:
         """Return what has arrived and leave it unread; wait only for the first byte."""
 

@@ -138,6 +138,15 @@ class BodyReader(LeasedBody):
         """Read what one `recv` brings, at most `amt` bytes."""
         return self._next(amt if amt >= 0 else 64 * 1024)
 
+    def read_arrived(self, amt: int) -> bytes:
+        """Read what has arrived, chunks joined, at most `amt` bytes; wait only for the first."""
+        if not self._buffer:
+            piece = self._call(Connection.receive_arrived, amt) or b""
+            if len(piece) <= amt:
+                return piece
+            self._buffer = memoryview(piece)
+        return self._take(amt)
+
     def peek(self, amt: int = 0, /) -> bytes:
         """Return buffered bytes, or else what one `recv` brings, without consuming them."""
         if not self._buffer:

@@ -99,7 +99,7 @@ class LeasedBody:
         """Whether the lease has ended; bytes may still be buffered here."""
         return self._lease is None
 
-    def _call(self, receive: Callable[..., T], *arguments: memoryview) -> T | None:
+    def _call(self, receive: Callable[..., T], *arguments: memoryview | int) -> T | None:
         """Call a method of the connection; end the lease at the end of the body and on an error.
 
         Returns:

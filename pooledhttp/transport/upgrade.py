@@ -76,6 +76,10 @@ class SwitchedReader:
             self._buffer = self.read(RECV_BYTES) + self._buffer
         return self._buffer
 
+    def read_arrived(self, amt: int) -> bytes:
+        """Read what has arrived, at most `amt` bytes; wait only for the first."""
+        return self.read(amt)
+
     def read_ahead(self) -> None:
         """Do nothing: the bytes of the other protocol are no body, and may never end."""
 

@@ -893,3 +893,23 @@ def test_a_session_is_left_as_it_was() -> None:
     own = OwnSession(None, 3, default_runtime())
     assert not own.has_retry_policy
     own.close()
+
+
+@pytest.mark.parametrize("limit, most", [(None, 256 * 1024), (1e12, 64 * 1024)])
+def test_a_limited_body_comes_in_small_pieces(
+    out: Path, monkeypatch: pytest.MonkeyPatch, limit: float | None, most: int
+) -> None:
+    """The wait after a piece is in proportion to it; without limits, large ones cost less."""
+    asked: list[int] = []
+    arriving = pooledhttp.Response._arriving
+
+    def watched(self: pooledhttp.Response, size: int) -> Iterator[bytes] | None:
+        asked.append(size)
+        return arriving(self, size)
+
+    monkeypatch.setattr(pooledhttp.Response, "_arriving", watched)
+    body = b"x" * 300_000
+    with ScriptedServer(answering(lambda seen: respond(body))) as server:
+        result = one(server.url("/a"), out, limit_rate=limit)
+    assert result.ok and files(out) == {"a": body}
+    assert asked == [most]

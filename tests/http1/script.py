@@ -36,6 +36,8 @@ class ScriptedStream:
         self.sent = bytearray()
         self.writes = 0
         self.is_closed = False
+        #: The most bytes that one read has asked for.
+        self.most_asked = 0
 
     def _next(self) -> bytes:
         piece = self.pieces.popleft()
@@ -44,6 +46,7 @@ class ScriptedStream:
         return piece
 
     def recv(self, max_bytes: int, deadline: Deadline) -> bytes:
+        self.most_asked = max(self.most_asked, max_bytes)
         if not self.pieces:
             raise TimeoutError
         return self._next()

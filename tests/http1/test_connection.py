@@ -231,6 +231,25 @@ class TestBodies:
         assert connection.receive_all(PLAN) == b"d"
         assert connection.is_reusable
 
+    def test_a_caller_with_room_gets_more_in_one_read(self) -> None:
+        """The stream is asked for as much as the caller takes, and chunks are joined."""
+        connection = connect(CHUNKED + b"1\r\na\r\n", b"2\r\nbc\r\n3\r\ndef\r\n", b"0\r\n\r\n")
+        connection.send(get(), PLAN)
+        connection.read_head(PLAN)
+        received = [connection.receive_arrived(1 << 20, PLAN) for _ in range(3)]
+        assert received == [b"a", b"bcdef", b""]
+        assert connection.stream.most_asked == 1 << 20  # type: ignore[attr-defined]
+        assert connection.is_reusable
+
+    def test_a_large_read_is_not_taken_for_framing(self) -> None:
+        """What has been read and not been decoded may be the data of a chunk."""
+        limits = ResponseLimits(chunk_overhead_bytes=100)
+        body = b"x" * 300_000
+        connection = connect(CHUNKED, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body), limits=limits)
+        connection.send(get(), PLAN)
+        connection.read_head(PLAN)
+        assert connection.receive_arrived(1 << 20, PLAN) == body
+
     def test_chunks_that_arrived_are_taken_one_by_one(self) -> None:
         """All but the last, which may end the body, and none beyond a size."""
         connection = connect(CHUNKED + b"1\r\na\r\n1\r\nb\r\n3\r\ncde\r\n1\r\nf\r\n", b"0\r\n\r\n")
