@@ -217,11 +217,7 @@ class HTTPAdapter(BaseAdapter):
         if replay is not None:
             transport.check_replay(replay)
         _check_network(resolver, socket_options)
-        if isinstance(max_retries, (str, bytes, float)):
-            raise TypeError(f"max_retries must be a whole number or a Retry, not {max_retries!r}")
-        for name, size in (("pool_connections", pool_connections), ("pool_maxsize", pool_maxsize)):
-            if isinstance(size, (str, bytes, float)):
-                raise TypeError(f"{name} must be a whole number of connections, not {size!r}")
+        _check_counts(max_retries, pool_connections, pool_maxsize)
         if max_retries == DEFAULT_RETRIES:
             self.max_retries = Retry(0, read=False)
         else:
@@ -774,6 +770,14 @@ class HTTPAdapter(BaseAdapter):
         response.request = req
         response.connection = self
         return response
+
+
+def _check_counts(max_retries: object, pool_connections: object, pool_maxsize: object) -> None:
+    if isinstance(max_retries, (str, bytes, float)):
+        raise TypeError(f"max_retries must be a whole number or a Retry, not {max_retries!r}")
+    for name, size in (("pool_connections", pool_connections), ("pool_maxsize", pool_maxsize)):
+        if isinstance(size, (str, bytes, float)):
+            raise TypeError(f"{name} must be a whole number of connections, not {size!r}")
 
 
 def _check_network(resolver: object, socket_options: object) -> None:

@@ -67,38 +67,56 @@ def digest_field(
     Raises:
         InvalidHeader: The user name or the challenge holds a control character.
     """
-    hashed = _hash_named(challenge.get("algorithm"))
+    number = f"{count:08x}"
+    response = _digest(challenge, (username, password), (method, target), number, cnonce)
+    fields = [
+        f"username={_quoted(username)}",
+        f"realm={_quoted(challenge['realm'] or '')}",
+        f"nonce={_quoted(challenge['nonce'] or '')}",
+        f"uri={_quoted(target)}",
+        f'response="{response}"',
+    ]
+    for name in ("opaque", "algorithm"):
+        text = challenge.get(name)
+        if text:
+            fields.append(f"{name}={_quoted(text)}")
+    if challenge.get("qop"):
+        # RFC 7616 writes `auth` without quotes. Some servers insist on them, none refuses them.
+        fields.append(f'qop="auth", nc={number}, cnonce="{cnonce}"')
+    return "Digest " + ", ".join(fields)
+
+
+def _digest(
+    challenge: Mapping[str, str | None],
+    account: tuple[str, str],
+    asked: tuple[str, str],
+    number: str,
+    cnonce: str,
+) -> str:
+    """Return the digest that proves the password (RFC 7616, section 3.4.1).
+
+    Args:
+        challenge: Its parameters.
+        account: User name and password.
+        asked: Method and target of the request.
+        number: How often the nonce has been used, as it is sent.
+        cnonce: A nonce of the client.
+    """
+    algorithm = challenge.get("algorithm")
+    hashed = _hash_named(algorithm)
     assert hashed is not None  # the challenge is supported
 
     def digest(*parts: str) -> str:
         return str(hashed(":".join(parts).encode("utf-8")).hexdigest())
 
     realm, nonce = challenge["realm"] or "", challenge["nonce"] or ""
-    algorithm, opaque = challenge.get("algorithm"), challenge.get("opaque")
+    username, password = account
     secret = digest(username, realm, password)
     if (algorithm or "").upper().endswith("-SESS"):
         secret = digest(secret, nonce, cnonce)
-    asked = digest(method, target)
-    number = f"{count:08x}"
     if challenge.get("qop"):
-        response = digest(secret, nonce, number, cnonce, "auth", asked)
-    else:
-        response = digest(secret, nonce, asked)
-    fields = [
-        f"username={_quoted(username)}",
-        f"realm={_quoted(realm)}",
-        f"nonce={_quoted(nonce)}",
-        f"uri={_quoted(target)}",
-        f'response="{response}"',
-    ]
-    if opaque:
-        fields.append(f"opaque={_quoted(opaque)}")
-    if algorithm:
-        fields.append(f"algorithm={_quoted(algorithm)}")
-    if challenge.get("qop"):
-        # RFC 7616 writes `auth` without quotes. Some servers insist on them, none refuses them.
-        fields.append(f'qop="auth", nc={number}, cnonce="{cnonce}"')
-    return "Digest " + ", ".join(fields)
+        return digest(secret, nonce, number, cnonce, "auth", digest(*asked))
+    return digest(secret, nonce, digest(*asked))
 
 
 def _quoted(value: str) -> str:
