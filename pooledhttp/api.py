@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import Unpack
 
 from pooledhttp import sessions
-from pooledhttp.client import GetOptions, PostOptions, PutOptions, RequestOptions
+from pooledhttp.client import (
+    GetOptions,
+    PostOptions,
+    PutOptions,
+    RequestOptions,
+    name_meant_argument,
+)
 from pooledhttp.message import DataInput, JsonInput, ParamsInput, Response, UrlInput
 
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]
@@ -28,7 +34,11 @@ def request(method: str | bytes, url: UrlInput, **kwargs: Unpack[RequestOptions]
     """
     # Looked up in its module each time: caches replace `sessions.Session`.
     with sessions.Session() as session:
-        return session.request(method=method, url=url, **kwargs)
+        try:
+            return session.request(method=method, url=url, **kwargs)
+        except TypeError as error:
+            name_meant_argument(error, kwargs)
+            raise
 
 
 def get(url: UrlInput, params: ParamsInput = None, **kwargs: Unpack[GetOptions]) -> Response:

@@ -42,6 +42,7 @@ from pooledhttp.client import (
     merge_hooks,
     merge_setting,
     method_after,
+    name_meant_argument,
     naming_redirect,
     resolve_location,
     too_many_redirects,
@@ -711,16 +712,28 @@ class Session(SessionRedirectMixin):
         self, url: UrlInput, params: ParamsInput = None, **kwargs: Unpack[GetOptions]
     ) -> Response:
         """Send a GET; arguments as for `request`."""
-        return self.request("GET", url, params=params, **kwargs)
+        try:
+            return self.request("GET", url, params=params, **kwargs)
+        except TypeError as error:
+            name_meant_argument(error, kwargs)
+            raise
 
     def options(self, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
         """Send an OPTIONS; arguments as for `request`."""
-        return self.request("OPTIONS", url, **kwargs)
+        try:
+            return self.request("OPTIONS", url, **kwargs)
+        except TypeError as error:
+            name_meant_argument(error, kwargs)
+            raise
 
     def head(self, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
         """Send a HEAD; arguments as for `request`, but redirects are not followed by default."""
         kwargs.setdefault("allow_redirects", False)
-        return self.request("HEAD", url, **kwargs)
+        try:
+            return self.request("HEAD", url, **kwargs)
+        except TypeError as error:
+            name_meant_argument(error, kwargs)
+            raise
 
     def post(
         self,
@@ -730,21 +743,37 @@ class Session(SessionRedirectMixin):
         **kwargs: Unpack[PostOptions],
     ) -> Response:
         """Send a POST; arguments as for `request`."""
-        return self.request("POST", url, data=data, json=json, **kwargs)
+        try:
+            return self.request("POST", url, data=data, json=json, **kwargs)
+        except TypeError as error:
+            name_meant_argument(error, kwargs)
+            raise
 
     def put(self, url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]) -> Response:
         """Send a PUT; arguments as for `request`."""
-        return self.request("PUT", url, data=data, **kwargs)
+        try:
+            return self.request("PUT", url, data=data, **kwargs)
+        except TypeError as error:
+            name_meant_argument(error, kwargs)
+            raise
 
     def patch(
         self, url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]
     ) -> Response:
         """Send a PATCH; arguments as for `request`."""
-        return self.request("PATCH", url, data=data, **kwargs)
+        try:
+            return self.request("PATCH", url, data=data, **kwargs)
+        except TypeError as error:
+            name_meant_argument(error, kwargs)
+            raise
 
     def delete(self, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
         """Send a DELETE; arguments as for `request`."""
-        return self.request("DELETE", url, **kwargs)
+        try:
+            return self.request("DELETE", url, **kwargs)
+        except TypeError as error:
+            name_meant_argument(error, kwargs)
+            raise
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """Send a prepared request, and follow redirects through this same method.

@@ -35,6 +35,7 @@ from pooledhttp.aio.methods import RequestMethods
 from pooledhttp.aio.pool import AsyncPoolView
 from pooledhttp.aio.response import AsyncResponse
 from pooledhttp.certs import CertInput, VerifyInput
+from pooledhttp.client import name_meant_argument
 from pooledhttp.cookies import RequestsCookieJar
 from pooledhttp.hooks import Hook
 from pooledhttp.message import PreparedRequest, Request, Response
@@ -240,7 +241,11 @@ class AsyncSession(RequestMethods):
             replace_async_hooks(session.hooks)
         if kwargs:
             self._make_fit(kwargs)
-            response = session.request(method, url, params, stream=stream, **kwargs)
+            try:
+                response = session.request(method, url, params, stream=stream, **kwargs)
+            except TypeError as error:
+                name_meant_argument(error, kwargs)
+                raise
         else:
             response = session.request(method, url, params, stream=stream)
         # The lines of `_result`, without the call.

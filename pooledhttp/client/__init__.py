@@ -9,6 +9,7 @@ from pooledhttp.client.arguments import (
     PostOptions,
     PutOptions,
     RequestOptions,
+    name_meant_argument,
 )
 from pooledhttp.client.mixed_imports import warn_of_mixed_import
 from pooledhttp.client.netrc import NETRC_FILES, get_netrc_auth
@@ -38,6 +39,7 @@ __all__ = [
     "PostOptions",
     "PutOptions",
     "RequestOptions",
+    "name_meant_argument",
     # mixed imports
     "warn_of_mixed_import",
     # netrc

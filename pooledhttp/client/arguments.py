@@ -6,6 +6,7 @@ classes say which those are, so that a type checker finds a misspelt name or a w
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TypedDict
 
 from pooledhttp.certs import CertInput, VerifyInput
@@ -21,6 +22,7 @@ from pooledhttp.message import (
     ProxiesInput,
     TimeoutInput,
 )
+from pooledhttp.records import explain_unexpected
 
 __all__ = [
     "CallOptions",
@@ -29,6 +31,7 @@ __all__ = [
     "PostOptions",
     "PutOptions",
     "RequestOptions",
+    "name_meant_argument",
 ]
 
 
@@ -79,3 +82,13 @@ class PutOptions(CallOptions, total=False):
 
     params: ParamsInput
     json: JsonInput
+
+
+def name_meant_argument(error: TypeError, given: Collection[str]) -> None:
+    """Add the argument that was meant to the error of a call of `request`, if one was misspelt.
+
+    Args:
+        error: Of the call.
+        given: The names of the arguments that were handed on.
+    """
+    explain_unexpected(error, given, RequestOptions.__annotations__)

@@ -8,6 +8,7 @@ from pooledhttp.records.spelling import (
     did_you_mean,
     explain_misspelt,
     explain_misspelt_fields,
+    explain_unexpected,
     unknown_argument,
 )
 
@@ -16,6 +17,7 @@ __all__ = [
     "did_you_mean",
     "explain_misspelt",
     "explain_misspelt_fields",
+    "explain_unexpected",
     "field",
     "record",
     "replace",

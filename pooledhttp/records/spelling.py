@@ -11,6 +11,7 @@ __all__ = [
     "did_you_mean",
     "explain_misspelt",
     "explain_misspelt_fields",
+    "explain_unexpected",
     "unknown_argument",
 ]
 
@@ -46,8 +47,29 @@ def unknown_argument(
     text = f"{owner}() got an unexpected keyword argument {name!r}"
     if name in attributes:
         return TypeError(f"{text}. Set the attribute {name!r} of the new object instead.")
-    advice = did_you_mean(name, known) or f" It takes {', '.join(known)}."
-    return TypeError(f"{text}.{advice}")
+    return TypeError(f"{text}.{did_you_mean(name, known) or _list_of(known)}")
+
+
+def explain_unexpected(error: TypeError, given: Collection[str], known: Collection[str]) -> None:
+    """Add the argument that was meant to the error of a call with one that does not exist.
+
+    For functions that are called too often for `explain_misspelt`: this costs nothing before an
+    error. Python itself names the argument since version 3.13.
+
+    Args:
+        error: Of the call. Any other error is left as it is.
+        given: The names of the arguments that the caller has given.
+        known: The arguments that exist, in the order in which they are told.
+    """
+    text = str(error)
+    name = text.removesuffix("'").rpartition("'")[2]
+    is_unexpected = text.endswith(f" got an unexpected keyword argument {name!r}")
+    if is_unexpected and name in given and name not in known:
+        error.args = (f"{text}.{did_you_mean(name, known) or _list_of(known)}",)
+
+
+def _list_of(known: Collection[str]) -> str:
+    return f" It takes {', '.join(known)}."
 
 
 def explain_misspelt(

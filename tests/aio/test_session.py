@@ -124,6 +124,19 @@ def test_an_unknown_argument_is_refused_with_a_hint(name: str, hint: str) -> Non
         pooledhttp.AsyncSession(**arguments)
 
 
+def test_a_misspelt_argument_of_a_call() -> None:
+    """As on threads: the text names the argument that was meant."""
+
+    async def main() -> None:
+        async with pooledhttp.AsyncSession() as session:
+            options: dict[str, Any] = {"timout": 3}
+            for call in (session.get, session.delete):
+                with pytest.raises(TypeError, match=r"'timout'\. Did you mean 'timeout'\?$"):
+                    await call("http://127.0.0.1:1/", **options)
+
+    run(main())
+
+
 def test_errors_are_those_of_a_session() -> None:
     """The same classes are raised as on threads, with the request on them."""
     to_itself = respond(b"", status=302, headers=[("Location", "/")])

@@ -132,6 +132,48 @@ def test_what_is_made_wrongly(
     assert says in str(caught.value)
 
 
+class _Forwarding(pooledhttp.Session):
+    """A session whose `request` hands everything on."""
+
+    def request(self, *args: Any, **kwargs: Any) -> pooledhttp.Response:
+        return super().request(*args, **kwargs)
+
+
+class _Narrow(pooledhttp.Session):
+    """A session whose `request` takes fewer arguments."""
+
+    def request(  # type: ignore[override]
+        self, method: Any, url: Any, params: Any = None
+    ) -> Any:
+        return super().request(method, url, params)
+
+
+@pytest.mark.parametrize("verb", ["get", "options", "head", "post", "put", "patch", "delete"])
+@pytest.mark.parametrize("owner", [ours, ours.Session(), _Forwarding()], ids=range(3))
+def test_a_misspelt_argument_of_a_call(owner: Any, verb: str) -> None:
+    """The text names the argument that was meant, or what there is."""
+    with pytest.raises(TypeError, match=r"'timout'\. Did you mean 'timeout'\?$"):
+        getattr(owner, verb)("http://127.0.0.1:1/", timout=3)
+    with pytest.raises(TypeError, match=r"'ssl'\. It takes headers, cookies, timeout, .*, json\.$"):
+        getattr(owner, verb)("http://127.0.0.1:1/", ssl=False)
+
+
+def test_an_argument_that_only_a_subclass_refuses() -> None:
+    """An argument that exists is not named as the one that was meant."""
+    with pytest.raises(TypeError, match="unexpected keyword argument 'timeout'$"):
+        _Narrow().get("http://127.0.0.1:1/", timeout=3)
+
+
+def test_a_type_error_of_a_callback() -> None:
+    """Errors of the caller's own functions stay what they are."""
+
+    def auth(request: Any) -> Any:
+        raise TypeError("mine")
+
+    with pytest.raises(TypeError, match="^mine$"):
+        ours.get("http://127.0.0.1:1/", auth=auth)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
