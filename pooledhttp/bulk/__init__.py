@@ -10,9 +10,10 @@ for file in bulk.download(urls, "out"):  # bodies in files; run it again after a
     print(file.url, file.problem or file.path)
 ```
 
-`jobs.py` says what to fetch, `pacing.py` which of it may start, `engine.py` has workers do it
-(`backends.py`: on threads or on a loop, as `choosing.py` decides), and `report.py` tells the
-outcome; `protocols.py` says what these need of each other. `fetching.py` does it for `fetch`;
+`jobs.py` says what to fetch, `pacing.py` which of it may start and `turns.py` in which order,
+`engine.py` has workers do it (`backends.py`: on threads or on a loop, as `choosing.py` decides),
+and `report.py` tells the outcome; `protocols.py` says what these need of each other.
+`fetching.py` does it for `fetch`;
 `sinks.py` is for bodies that should not stay in memory. `download.py` stands on `workspace.py`
 (what is left to do; `claims.py` gives names, `leftovers.py` ends what earlier runs began),
 `downloader.py` (what a worker does), `transfer.py` (one file: `asking.py` says what is asked for,

@@ -288,8 +288,9 @@ class Engine(Generic[W, R]):
     def _put_back(self, entry: Entry[W]) -> Entry[W] | _IdleWorker[W]:
         """Put an item back into the queue; returns what `_finish` returns."""
         with self._lock:
-            self._pace.put_back(entry)
-            return self._placed_locked(self._pace.start(self._runtime.now()))
+            now = self._runtime.now()
+            self._pace.put_back(entry, now)
+            return self._placed_locked(self._pace.start(now))
 
     def _finish(self, entry: Entry[W], result: R | None) -> Entry[W] | _IdleWorker[W]:
         """End an item, and hand in its result if there is one already.

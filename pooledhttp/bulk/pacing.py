@@ -17,14 +17,12 @@ input --add--> queued --start--> running --finish--> finished --take--> the call
 Three rules decide:
 
 - **start**: a job may start when fewer than `jobs` are running, its line has fewer than `per_host`
-  running, and fewer than `capacity` are held. Of those that may, the oldest starts. So a host with
-  a long line takes its share and no more, and no job waits for ever: sooner or later each is the
-  oldest.
-- **read on**: the input is read until the queues hold work for `jobs` workers (for some `rounds`
-  of them), counting no line further than its own limit, or hold `window` jobs in all. As a rule
-  that is a few jobs ahead; only when one host fills the queues does the pace look further, for work
-  on other hosts. (It never stops too early: lines that are full although they count for `jobs`
-  workers keep that many busy.)
+  running, and fewer than `capacity` are held. `turns` says which line of those that may starts its
+  oldest job.
+- **read on**: while one line can do all that is queued, the input is read until there is work for
+  `jobs` workers (for some `rounds` of them). Over several lines, or with a line that may not run as
+  much, some have more to do than others, so the pace looks further for work on those: until
+  `window` jobs are queued, and one more for each that has been started, `most_queued` in all.
 - **order**: when results are wanted in input order, the job that is next in order may start even
   when `capacity` is reached, since the finished ones are waiting for it. It is first in its line
   and no earlier job of that line is running any more, so nothing else holds it back.
@@ -32,38 +30,17 @@ Three rules decide:
 
 from __future__ import annotations
 
-from collections import deque
-from heapq import heappop, heappush, heapreplace
 from math import inf
 from typing import Generic, NamedTuple, TypeVar
+
+from pooledhttp.bulk.turns import Entry, FairTurns, Line, OldestFirst
 
 __all__ = ["Entry", "HostCounts", "Pace"]
 
 T = TypeVar("T")
 
-
-class Entry(Generic[T]):
-    """An item: its place in the input, its line, and the work itself."""
-
-    __slots__ = ("index", "item", "line")
-
-    def __init__(self, index: int, line: str, item: T) -> None:
-        self.index = index
-        self.line = line
-        self.item = item
-
-
-class _Line(Generic[T]):
-    """The jobs of one host: those that wait, oldest first, and how many run."""
-
-    __slots__ = ("is_ready", "limit", "queue", "running")
-
-    def __init__(self, limit: int) -> None:
-        self.queue: deque[Entry[T]] = deque()
-        self.running = 0
-        self.limit = limit
-        #: Whether it stands among those that are ready.
-        self.is_ready = False
+#: After so many items of the input it is seen how far ahead it may be read.
+_LOOK_EVERY = 32
 
 
 class HostCounts(NamedTuple):
@@ -89,9 +66,10 @@ class Pace(Generic[T]):
         jobs: The most that run at once.
         per_host: The most that run at once in one line; `None` means no limit but `jobs`.
         capacity: The most that are running, or finished and not yet taken.
-        window: The most that are queued.
+        window: The most that are queued at first.
         ordered: Whether finished jobs are taken in the order of the input.
-        rounds: How many jobs are queued for each that may run.
+        rounds: How many jobs are queued for each that may run, where one line can do all.
+        most_queued: The most that are ever queued; 0 for `window`.
     """
 
     def __init__(
@@ -103,23 +81,23 @@ class Pace(Generic[T]):
         window: int,
         ordered: bool,
         rounds: int = 1,
+        most_queued: int = 0,
     ) -> None:
         self.jobs = jobs
-        self.rounds = rounds
-        self._wanted = jobs * rounds
+        self._at_hand = min(jobs * rounds, window)
         self.per_host = jobs if per_host is None else min(per_host, jobs)
         self.capacity = max(capacity, jobs)
         self.window = window
+        self._most_ahead = max(window, most_queued)
         self.ordered = ordered
         self.running = 0
         self.queued = 0
         #: Finished and not yet taken.
         self.finished = 0
-        #: Queued jobs, each line counted up to its own limit in each round.
-        self.stock = 0
-        self._lines: dict[str, _Line[T]] = {}
-        #: (index of the line's first job, line) for every line that has a job and room for it.
-        self._ready: list[tuple[int, str]] = []
+        self._lines: dict[str, Line[T]] = {}
+        self._turns: OldestFirst[T] = OldestFirst() if ordered else FairTurns()
+        #: The line whose job has ended last, until the next one starts.
+        self._last: Line[T] | None = None
         #: Limits of lines that differ from `per_host`.
         self._limits: dict[str, int] = {}
         #: Lines that rest or pause, until when; and those of which one job may run.
@@ -127,6 +105,9 @@ class Pace(Generic[T]):
         self._pauses: dict[str, float] = {}
         self._probed: set[str] = set()
         self._next_taken = 0
+        #: Items read so far, and how many may be queued.
+        self._read = 0
+        self._ahead = self._at_hand
 
     @property
     def idle(self) -> bool:
@@ -136,11 +117,15 @@ class Pace(Generic[T]):
     @property
     def wants_more(self) -> bool:
         """Whether the input should be read on."""
-        return (
-            self.stock < self._wanted
-            and self.queued < self.window
-            and self.finished < self.capacity
-        )
+        return self.queued < self._ahead and self.finished < self.capacity
+
+    def _look_ahead(self) -> None:
+        """Say how many jobs are queued at most, from now on."""
+        if len(self._lines) == 1 and next(iter(self._lines.values())).limit >= self.jobs:
+            self._ahead = self._at_hand  # it can do all
+        else:
+            started = self._read - self.queued
+            self._ahead = min(self.window + started, self._most_ahead)
 
     @property
     def is_full(self) -> bool:
@@ -154,88 +139,86 @@ class Pace(Generic[T]):
 
     def add(self, entry: Entry[T]) -> None:
         """Queue an item. Indexes must rise."""
-        line = self._lines.get(entry.line) or self._line_of(entry)
+        line = self._lines.get(entry.line) or self._line_of(entry.line)
         line.queue.append(entry)
         self.queued += 1
-        if len(line.queue) <= line.limit * self.rounds:
-            self.stock += 1
-        if line.running < line.limit:
-            self._offer(entry.line, line)
+        self._read = read = entry.index + 1
+        if not read % _LOOK_EVERY:
+            self._look_ahead()
+        self._turns.offer(line)
 
     def start(self, now: float) -> Entry[T] | None:
         """Take the next job that may start off its queue, or return `None` when none may."""
         if self._rests or self._pauses:
             self._end_rests(now)
-        ready = self._ready
-        while True:
-            if not ready or self.running >= self.jobs:
-                return None
-            index, name = ready[0]
-            line = self._lines[name]
-            if line.running < line.limit:
-                break
-            line.is_ready = False  # its limit was lowered after it had been put here
-            heappop(ready)
-        if self.running + self.finished >= self.capacity and not (
-            self.ordered and index == self._next_taken
-        ):
+        turns, running = self._turns, self.running
+        last, self._last = self._last, None
+        line = turns.choose(last) if running < self.jobs else None
+        if line is not None and running + self.finished >= self.capacity:
+            if not self.ordered or line.queue[0].index != self._next_taken:
+                line = None
+        if last is not None and last is not line:
+            turns.offer(last)
+        if line is None:
             return None
-        queue = line.queue
-        entry = queue.popleft()
+        entry = line.queue.popleft()
         line.running += 1
-        self.queued -= 1
         self.running += 1
-        if len(queue) < line.limit * self.rounds:
-            self.stock -= 1
-        if queue and line.running < line.limit:
-            heapreplace(ready, (queue[0].index, name))
-        else:
-            line.is_ready = False
-            heappop(ready)
+        self.queued -= 1
+        turns.start(line, entry, now)
+        turns.settle(line)
         return entry
 
-    def finish(self, entry: Entry[T]) -> None:
+    def finish(self, entry: Entry[T], now: float) -> None:
         """A started job has ended; its result waits to be taken."""
+        self._turns.end(self._lines[entry.line], entry, now)
+        self._finish(entry)
+
+    def _finish(self, entry: Entry[T]) -> None:
         line = self._lines[entry.line]
         line.running -= 1
         self.running -= 1
         self.finished += 1
+        if self._last is not None:
+            self._turns.offer(self._last)
+            self._last = None
         if line.queue:
-            if not line.is_ready:
-                self._offer(entry.line, line)
+            self._last = line
         elif not line.running:
+            self._turns.leave(line)
             del self._lines[entry.line]
+            if len(self._lines) == 1:
+                self._look_ahead()
 
     def follow(self, entry: Entry[T], now: float) -> Entry[T] | None:
         """Do what `finish` and then `start` do.
 
-        As a rule the line of the job that has ended is full without it, and has the oldest job of
-        those that may start. It need not be put among those that are ready for that.
+        As a rule the line of the job that has ended keeps the turn. It need not be put among those
+        that are ready for that.
         """
-        line = self._lines[entry.line]
-        queue, running = line.queue, self.running
+        line, turns, running = self._lines[entry.line], self._turns, self.running
+        turns.end(line, entry, now)
         if (
-            not queue
-            or line.is_ready
-            or line.running != line.limit
-            or (self._ready and self._ready[0][0] < queue[0].index)
+            not line.queue
+            or line.running > line.limit
             or self._rests
             or self._pauses
             or running > self.jobs
             or running + self.finished >= self.capacity
+            or (turns.ready and not turns.keeps(line, turns.ready[0][0]))
         ):
-            self.finish(entry)
+            self._finish(entry)
             return self.start(now)
         self.finished += 1
         self.queued -= 1
-        following = queue.popleft()
-        if len(queue) < line.limit * self.rounds:
-            self.stock -= 1
+        following = line.queue.popleft()
+        if turns.ready:
+            turns.start(line, following, now)
         return following
 
     def restart(self, entry: Entry[T]) -> None:
         """A job that had ended is gone on with."""
-        line = self._line_of(entry)
+        line = self._lines.get(entry.line) or self._line_of(entry.line)
         line.running += 1
         self.running += 1
         self.finished -= 1
@@ -250,16 +233,15 @@ class Pace(Generic[T]):
         if self.ordered:
             self._next_taken = index + 1
 
-    def put_back(self, entry: Entry[T]) -> None:
+    def put_back(self, entry: Entry[T], now: float) -> None:
         """A started job could not be done now; it is the next one of its line."""
         line = self._lines[entry.line]
+        self._turns.end(line, entry, now)
         line.running -= 1
         self.running -= 1
         line.queue.appendleft(entry)
         self.queued += 1
-        if len(line.queue) <= line.limit * self.rounds:
-            self.stock += 1
-        self._offer(entry.line, line)
+        self._turns.offer(line)
 
     def limit(self, name: str, limit: int) -> None:
         """Set how many jobs of a line run at once; it is never more than `per_host`."""
@@ -297,7 +279,7 @@ class Pace(Generic[T]):
             del self._pauses[name]
             self._apply_limit(name)
         over = [name for name, until in self._rests.items() if until <= now]
-        is_idle = not (self.running or any(map(self._may_run, self._ready)))
+        is_idle = not (self.running or any(line.has_room for _, _, line in self._turns.ready))
         if self._rests and not over and is_idle:
             # No other line has work: one that has some is probed now.
             over = [min(self._rests, key=lambda name: (name not in self._lines, self._rests[name]))]
@@ -306,10 +288,10 @@ class Pace(Generic[T]):
             self._probed.add(name)
             self._apply_limit(name)
 
-    def _line_of(self, entry: Entry[T]) -> _Line[T]:
-        line = self._lines.get(entry.line)
-        if line is None:
-            line = self._lines[entry.line] = _Line(self._limit_of(entry.line))
+    def _line_of(self, name: str) -> Line[T]:
+        line = self._lines[name] = self._turns.join(name, self._limit_of(name))
+        if len(self._lines) <= 2:
+            self._look_ahead()
         return line
 
     def _limit_of(self, name: str) -> int:
@@ -320,18 +302,6 @@ class Pace(Generic[T]):
     def _apply_limit(self, name: str) -> None:
         line = self._lines.get(name)
         if line is not None:
-            waiting, limit = len(line.queue), self._limit_of(name)
-            rounds = self.rounds
-            self.stock += min(waiting, limit * rounds) - min(waiting, line.limit * rounds)
-            line.limit = limit
-            self._offer(name, line)
-
-    def _offer(self, name: str, line: _Line[T]) -> None:
-        """Put a line among those that are ready, if it is."""
-        if line.queue and line.running < line.limit and not line.is_ready:
-            line.is_ready = True
-            heappush(self._ready, (line.queue[0].index, name))
-
-    def _may_run(self, place: tuple[int, str]) -> bool:
-        line = self._lines[place[1]]
-        return line.running < line.limit
+            line.limit = self._limit_of(name)
+            self._turns.offer(line)
+            self._look_ahead()

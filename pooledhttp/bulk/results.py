@@ -33,10 +33,11 @@ DEFAULT_PER_HOST = 6
 #: How long reading the input may delay a result that is ready.
 READ_SECONDS = 0.005
 
-#: Queued items, for each worker and at least in all: how far ahead one slow host can make
-#: the engine look for others.
+#: Queued items, for each worker and at least in all at the beginning; for each worker later. So far
+#: can slow hosts, or many items of one host in a row, make the engine look for others.
 _WINDOW_PER_JOB = 8
 _LEAST_WINDOW = 64
+_MOST_PER_JOB = 512
 
 #: Results in memory for each worker, running and finished together.
 _CAPACITY_PER_JOB = 2
@@ -196,6 +197,7 @@ def make_pace(
         window=max(jobs * _WINDOW_PER_JOB, _LEAST_WINDOW),
         ordered=ordered,
         rounds=rounds,
+        most_queued=jobs * _MOST_PER_JOB,
     )
 
 

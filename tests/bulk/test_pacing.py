@@ -33,9 +33,9 @@ def start_all(pace: Pace[str]) -> list[Entry[str]]:
     return entries
 
 
-def test_the_oldest_job_whose_host_has_room_starts_first() -> None:
+def test_in_order_the_oldest_job_whose_host_has_room_starts_first() -> None:
     """Age decides, except that a full line is passed over."""
-    pace = make()
+    pace = make(ordered=True)
     fill(pace, "aaabc")
     assert [entry.index for entry in start_all(pace)] == [0, 1, 3, 4]
 
@@ -45,7 +45,7 @@ def test_a_full_line_goes_on_when_one_of_its_jobs_ends() -> None:
     pace = make(per_host=1)
     fill(pace, "aa")
     (first,) = start_all(pace)
-    pace.finish(first)
+    pace.finish(first, 0.0)
     assert [entry.index for entry in start_all(pace)] == [1]
 
 
@@ -58,13 +58,13 @@ def test_a_line_whose_limit_changes_runs_as_many() -> None:
     pace.limit("a", 2)
     (second,) = start_all(pace)
     pace.limit("a", 1)
-    pace.finish(first)
+    pace.finish(first, 0.0)
     assert start_all(pace) == []
-    pace.finish(second)
+    pace.finish(second, 0.0)
     (third,) = start_all(pace)
     pace.limit("a", 9)  # never more than per_host
     assert len(start_all(pace)) == 2 and pace.queued == 0
-    pace.finish(third)
+    pace.finish(third, 0.0)
     pace.limit("b", 1)
     pace.add(Entry(9, "b", "b"))
     pace.add(Entry(10, "b", "b"))
@@ -92,7 +92,7 @@ def test_results_that_are_not_taken_stop_new_starts() -> None:
     for _ in range(3):
         entries = start_all(pace)
         if entries:
-            pace.finish(entries[0])
+            pace.finish(entries[0], 0.0)
     assert pace.running + pace.finished == 3
     pace.take(0)
     assert len(start_all(pace)) == 1
@@ -104,8 +104,8 @@ def test_in_order_the_next_one_starts_although_the_capacity_is_reached() -> None
     fill(pace, "aabb")
     first, third = start_all(pace)
     assert (first.index, third.index) == (0, 2)
-    pace.finish(third)
-    pace.finish(first)
+    pace.finish(third, 0.0)
+    pace.finish(first, 0.0)
     assert start_all(pace) == []
     pace.take(0)
     assert [entry.index for entry in start_all(pace)] == [1]
@@ -120,6 +120,24 @@ def test_a_slow_host_makes_the_pace_look_further() -> None:
         pace.start(0.0)
         index += 1
     assert pace.queued == 50
+
+
+def test_over_several_hosts_the_pace_looks_as_far_as_it_has_come() -> None:
+    """Over and above the window, and not beyond the most that it may queue."""
+    pace: Pace[str] = Pace(
+        jobs=2, per_host=2, capacity=4, window=64, ordered=False, most_queued=500
+    )
+    index = 0
+    for started in range(2000):
+        while pace.wants_more:
+            pace.add(Entry(index, "ab"[index % 2], ""))
+            index += 1
+        assert pace.queued <= min(64 + started, 500)
+        entry = pace.start(0.0)
+        assert entry is not None
+        pace.finish(entry, 0.0)
+        pace.take(entry.index)
+    assert pace.queued > 450
 
 
 def test_with_work_at_hand_the_pace_looks_no_further() -> None:
@@ -201,7 +219,7 @@ def test_every_job_gets_through_within_the_limits(
             pace.take(ready[0])
         elif running:
             entry = running.pop(data.draw(st.integers(0, len(running) - 1)))
-            pace.finish(entry)
+            pace.finish(entry, 0.0)
             done.append(entry.index)
         else:
             break
@@ -249,7 +267,7 @@ def test_to_follow_is_to_finish_and_to_start(
             entry = running.pop(number % len(running))
             finished.append(entry.index)
             following = one.follow(entry, now)
-            other.finish(entry)
+            other.finish(entry, now)
             same = other.start(now)
             assert (following and following.index) == (same and same.index)
             running += [following] if following else []
@@ -270,7 +288,7 @@ def test_to_follow_is_to_finish_and_to_start(
                 else:
                     pace.resume(line)
         counts = [
-            (pace.running, pace.queued, pace.finished, pace.stock, pace.wants_more, pace.hosts())
+            (pace.running, pace.queued, pace.finished, pace.wants_more, pace.hosts())
             for pace in (one, other)
         ]
         assert counts[0] == counts[1]

@@ -94,12 +94,12 @@ def test_a_line_that_rests_is_passed_over_until_one_probe() -> None:
     """Then one job of it runs; `resume` brings all back."""
     pace = pace_of("aaabbb")
     first = start_all(pace, 0.0)
-    assert [entry.item for entry in first] == ["a", "a", "b", "b"]
+    assert [entry.item for entry in first] == ["a", "b", "a", "b"]
     pace.rest("a", 10.0)
     assert pace.rest_ends == 10.0
     assert pace.hosts() == (2, 1, 0)
-    for entry in first[:2]:
-        pace.put_back(entry)
+    for entry in first[::2]:
+        pace.put_back(entry, 0.0)
     assert start_all(pace, 9.0) == []
     probe = start_all(pace, 10.0)
     assert [entry.index for entry in probe] == [1] or [entry.index for entry in probe] == [0]
@@ -114,10 +114,10 @@ def test_a_rest_ends_when_no_other_line_has_work() -> None:
     """Nothing is gained by waiting then."""
     pace = pace_of("ab")
     a, b = start_all(pace, 0.0)
-    pace.put_back(a)
+    pace.put_back(a, 0.0)
     pace.rest("a", 60.0)
     assert pace.start(1.0) is None
-    pace.finish(b)
+    pace.finish(b, 0.0)
     assert pace.start(1.0) == a
 
 
@@ -125,7 +125,7 @@ def test_a_rest_of_a_line_without_jobs_holds_nothing_up() -> None:
     """Not even when others are done."""
     pace = pace_of("a")
     (entry,) = start_all(pace, 0.0)
-    pace.finish(entry)
+    pace.finish(entry, 0.0)
     pace.rest("gone", 60.0)
     assert pace.start(0.0) is None and not pace.queued
     pace.add(Entry(1, "b", "b"))
@@ -140,7 +140,7 @@ def test_a_pause_is_as_long_as_it_was_asked_for() -> None:
     pace.pause("a", 5.0)  # no shorter one counts
     assert pace.hosts() == (2, 0, 1)
     for entry in started:
-        pace.finish(entry)
+        pace.finish(entry, 0.0)
     assert pace.start(9.0) is None and pace.rest_ends == 10.0
     assert [entry.item for entry in start_all(pace, 10.0)] == ["a"]
     assert pace.rest_ends == inf
@@ -173,12 +173,12 @@ def test_a_dead_host_delays_no_other(dead_for: float) -> None:
             if host.fail(entry.index, now):
                 rests = host.state is RestState.RESTING
                 (pace.rest if rests else pace.resume)(entry.line, *([host.until] if rests else []))  # type: ignore[operator]
-            pace.put_back(entry)
+            pace.put_back(entry, now)
             continue
         elif host.state is not RestState.GIVEN_UP and host.succeed():
             pace.resume(entry.line)
         results[f"{entry.item} {host.state.value}"] += 1
-        pace.finish(entry)
+        pace.finish(entry, now)
         pace.take(entry.index)
     assert asked < 20
     assert last_good <= 300 / 8 * 1.15 + 5
