@@ -890,10 +890,10 @@ class Session(SessionRedirectMixin):
         accepted with a `MixedImportWarning`: it has a pool and errors of its own.
 
         Raises:
-            TypeError: `prefix` is no text, or `adapter` is a class of adapters.
+            TypeError: `prefix` is no text, or `adapter` has no method `send` or is a class.
         """
-        is_class = isinstance(adapter, type) and issubclass(adapter, BaseAdapter)
-        if is_class or not hasattr(prefix, "lower"):
+        is_adapter = hasattr(adapter, "send") and not isinstance(adapter, type)
+        if not is_adapter or not hasattr(prefix, "lower"):
             raise TypeError(
                 "mount takes the beginning of URLs and an adapter, such as "
                 f"mount('https://', HTTPAdapter()), not {prefix!r} and {adapter!r}"

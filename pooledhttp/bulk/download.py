@@ -40,6 +40,7 @@ from pooledhttp.bulk.results import (
 from pooledhttp.bulk.retrying import DEFAULT_RETRIES, Again
 from pooledhttp.bulk.sharding import Sharding, ShardSource, shard_of
 from pooledhttp.bulk.workspace import Options, Workspace
+from pooledhttp.records import explain_misspelt_call
 
 if TYPE_CHECKING:
     from pooledhttp.message import TimeoutInput
@@ -106,6 +107,7 @@ def open_download(
     )
 
 
+@explain_misspelt_call
 def download(
     jobs_or_urls: Iterable[Item],
     directory: str | os.PathLike[str],

@@ -18,6 +18,7 @@ from pooledhttp.bulk.rates import make_rates
 from pooledhttp.bulk.results import DEFAULT_JOBS, DEFAULT_PER_HOST
 from pooledhttp.bulk.retrying import DEFAULT_RETRIES
 from pooledhttp.bulk.sinks import to_files
+from pooledhttp.records import explain_misspelt_call
 
 if TYPE_CHECKING:
     from pooledhttp.message import TimeoutInput
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["fetch"]
 
 
+@explain_misspelt_call
 def fetch(
     jobs_or_urls: Iterable[Item],
     session: Session | None = None,

@@ -90,8 +90,14 @@ class RequestFraming:
 
         Raises:
             RequestRefused: The body is longer than the head has announced.
+            TypeError: The body iterator has yielded something else than bytes or text.
         """
-        size = len(piece)
+        try:
+            size = len(piece)
+        except TypeError:
+            raise TypeError(
+                f"an iterator given as data must yield bytes or text, not {type(piece).__name__}"
+            ) from None
         if self._left is None:
             return b"%x\r\n%b\r\n" % (size, piece) if size else b""
         if size > self._left:

@@ -55,6 +55,11 @@ class Request(RequestHooksMixin):
     ) -> None:
         self.hooks = default_hooks()
         if hooks:
+            if not hasattr(hooks, "items"):
+                raise AttributeError(
+                    "hooks must be a mapping, such as {'response': callback}, not a "
+                    f"{type(hooks).__name__}"
+                )
             for event, hook in list(hooks.items()):
                 self.register_hook(event, hook)
         self.method: str | None = method  # type: ignore[assignment]  # bytes are rare

@@ -184,12 +184,12 @@ def _parse(url: str) -> _Parts:
         scheme, auth, host, port, path, query, fragment = _parse_international(url)
     if not scheme:
         shown = without_credentials(url)
-        advice = f"Perhaps you meant https://{shown}?"
+        advice = f"Perhaps you meant https://{shown.lstrip('/')}?"
         if shown in ("", "None"):  # nothing to guess from
             advice = "Pass a URL such as https://example.com/"
         raise MissingSchema(f"Invalid URL {shown!r}: No scheme supplied. {advice}")
     if not host:
-        raise InvalidURL(f"Invalid URL {without_credentials(url)!r}: No host supplied")
+        raise InvalidURL(_without_host(url))
     if scheme in ("http", "https"):
         host = _checked_host(requote_uri(host).lower() if "%" in host else host, url)
     elif not host.isascii():
@@ -270,7 +270,7 @@ def check_host(host: str, url: str) -> None:
         InvalidURL: It has a label that no name has. Also for an empty host.
     """
     if not host:
-        raise InvalidURL(f"Invalid URL {without_credentials(url)!r}: No host supplied")
+        raise InvalidURL(_without_host(url))
     if ":" not in host:
         _checked_host(host, url)
 
@@ -287,6 +287,15 @@ def check_authority(url: str) -> None:
             f"Invalid URL {without_credentials(url)!r}: a backslash, space or control character"
             " stands where the host belongs"
         )
+
+
+def _without_host(url: str) -> str:
+    shown = without_credentials(url)
+    text = f"Invalid URL {shown!r}: No host supplied"
+    scheme, _, rest = shown.partition(":")
+    if rest.startswith("//") or not rest.strip("/"):
+        return text
+    return f"{text}. Perhaps you meant {scheme}://{rest.lstrip('/')}?"
 
 
 def _not_parsed(url: str) -> str:

@@ -10,6 +10,7 @@ __all__ = [
     "argument_names",
     "did_you_mean",
     "explain_misspelt",
+    "explain_misspelt_call",
     "explain_misspelt_fields",
     "explain_unexpected",
     "unknown_argument",
@@ -17,6 +18,7 @@ __all__ = [
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., None])
+G = TypeVar("G", bound=Callable[..., object])
 
 
 def argument_names(init: Callable[..., None]) -> tuple[str, ...]:
@@ -105,3 +107,18 @@ def explain_misspelt_fields(cls: C) -> C:
     """Have a record of settings name the field that was meant, and take its fields by name only."""
     cls.__init__ = explain_misspelt(by_name=True)(cls.__init__)  # type: ignore[misc]
     return cls
+
+
+def explain_misspelt_call(function: G) -> G:
+    """Have a function that is called rarely name the keyword argument that was meant."""
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+    @wraps(function)
+    def explaining(*args: Any, **kwargs: Any) -> object:
+        for name in kwargs:
+            if name not in names:
+                raise unknown_argument(function.__name__, name, names)
+        return function(*args, **kwargs)
+
+    return explaining  # type: ignore[return-value]

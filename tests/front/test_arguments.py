@@ -109,6 +109,8 @@ ours: Any = pooledhttp
         (lambda: ours.adapters.HTTPAdapter(max_retry=3), TypeError, "Did you mean 'max_retries'?"),
         (lambda: ours.Session().pool.drain("5"), TypeError, "timeout must be a number"),
         (lambda: ours.bulk.fetch(5), TypeError, "fetch takes an iterable of URLs"),
+        (lambda: ours.bulk.fetch([], job=3), TypeError, "fetch() got an unexpected keyword"),
+        (lambda: ours.bulk.download([], "o", perhost=3), TypeError, "Did you mean 'per_host'?"),
         (lambda: ours.bulk.download(5, "out"), TypeError, "download takes an iterable of URLs"),
         (lambda: ours.bulk.fetch([], jobs="3"), TypeError, "jobs must be a whole number, not '3'"),
         (lambda: ours.bulk.fetch([], per_host="3"), TypeError, "per_host must be a whole number"),
@@ -121,7 +123,7 @@ ours: Any = pooledhttp
         (lambda: ours.monitoring.PoolMonitor(ours.Session()), TypeError, "such as session.pool"),
         (lambda: ours.monitoring.PrometheusCollector(ours.Session), TypeError, "session.pool"),
     ],
-    ids=range(22),
+    ids=range(24),
 )
 def test_what_is_made_wrongly(
     make: Callable[[], object], error: type[Exception], says: str
@@ -185,11 +187,16 @@ def test_a_type_error_of_a_callback() -> None:
         ({"cookies": "a=b"}, AttributeError, "cookies must be a mapping, such as {'name': "),
         ({"proxies": "http://p"}, AttributeError, "proxies must be a mapping, such as {'https': "),
         ({"verify": 5}, TypeError, "verify must be True, False, the path of a CA bundle or an ssl"),
+        ({"hooks": print}, AttributeError, "hooks must be a mapping, such as {'response': "),
+        ({"url": "//h/x"}, pooledhttp.exceptions.MissingSchema, "meant https://h/x?"),
+        ({"url": "http:/h/x"}, pooledhttp.exceptions.InvalidURL, "meant http://h/x?"),
+        ({"url": "http:h"}, pooledhttp.exceptions.InvalidURL, "meant http://h?"),
+        ({"url": "http:///x"}, pooledhttp.exceptions.InvalidURL, "No host supplied"),
         ({"url": None}, pooledhttp.exceptions.MissingSchema, "Pass a URL such as https://"),
         ({"url": ""}, pooledhttp.exceptions.MissingSchema, "Pass a URL such as https://"),
         ({"method": "http://h/"}, pooledhttp.exceptions.InvalidHeader, "seem to be swapped"),
     ],
-    ids=range(11),
+    ids=range(16),
 )
 def test_a_request_refuses(arguments: dict[str, Any], error: type[Exception], says: str) -> None:
     """The class is that of requests, where it has one; the text says what the argument takes."""
@@ -203,9 +210,15 @@ def test_a_body_that_is_no_body() -> None:
     with ScriptedServer(answering(respond(b""))) as server, pooledhttp.Session() as session:
         with pytest.raises(TypeError, match="data must be a mapping, pairs, text.* not int"):
             session.post(server.url(), data=5)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="data must yield bytes or text, not int"):
+            session.post(server.url(), data={1, 2})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("arguments", [(HTTPAdapter(), "https://"), ("https://", HTTPAdapter)])
+@pytest.mark.parametrize(
+    "arguments",
+    [(HTTPAdapter(), "https://"), ("https://", HTTPAdapter), ("https://", pooledhttp.PoolConfig())],
+    ids=range(3),
+)
 def test_mount_refuses(arguments: tuple[Any, Any]) -> None:
     """What is swapped, or not made, does not become an entry of the table."""
     with pooledhttp.Session() as session:
