@@ -10,6 +10,7 @@ from collections.abc import Collection
 from typing import TypedDict
 
 from pooledhttp.certs import CertInput, VerifyInput
+from pooledhttp.client.settings import SessionExtras
 from pooledhttp.hooks import HooksInput
 from pooledhttp.message import (
     AuthInput,
@@ -91,4 +92,5 @@ def name_meant_argument(error: TypeError, given: Collection[str]) -> None:
         error: Of the call.
         given: The names of the arguments that were handed on.
     """
-    explain_unexpected(error, given, RequestOptions.__annotations__)
+    of_session = {"Session": SessionExtras.__annotations__}
+    explain_unexpected(error, given, RequestOptions.__annotations__, of_session)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -52,7 +52,12 @@ def unknown_argument(
     return TypeError(f"{text}.{did_you_mean(name, known) or _list_of(known)}")
 
 
-def explain_unexpected(error: TypeError, given: Collection[str], known: Collection[str]) -> None:
+def explain_unexpected(
+    error: TypeError,
+    given: Collection[str],
+    known: Collection[str],
+    elsewhere: Mapping[str, Collection[str]],
+) -> None:
     """Add the argument that was meant to the error of a call with one that does not exist.
 
     For functions that are called too often for `explain_misspelt`: this costs nothing before an
@@ -62,12 +67,17 @@ def explain_unexpected(error: TypeError, given: Collection[str], known: Collecti
         error: Of the call. Any other error is left as it is.
         given: The names of the arguments that the caller has given.
         known: The arguments that exist, in the order in which they are told.
+        elsewhere: Other calls that may have been meant, and their arguments.
     """
     text = str(error)
     name = text.removesuffix("'").rpartition("'")[2]
     is_unexpected = text.endswith(f" got an unexpected keyword argument {name!r}")
     if is_unexpected and name in given and name not in known:
-        error.args = (f"{text}.{did_you_mean(name, known) or _list_of(known)}",)
+        advice = did_you_mean(name, known) or _list_of(known)
+        for call, names in elsewhere.items():
+            if name in names:
+                advice = f" Pass it to {call}(...) instead."
+        error.args = (f"{text}.{advice}",)
 
 
 def _list_of(known: Collection[str]) -> str:

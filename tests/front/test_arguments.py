@@ -156,6 +156,8 @@ def test_a_misspelt_argument_of_a_call(owner: Any, verb: str) -> None:
     """The text names the argument that was meant, or what there is."""
     with pytest.raises(TypeError, match=r"'timout'\. Did you mean 'timeout'\?$"):
         getattr(owner, verb)("http://127.0.0.1:1/", timout=3)
+    with pytest.raises(TypeError, match=r"'retries'\. Pass it to Session\(\.\.\.\) instead\.$"):
+        getattr(owner, verb)("http://127.0.0.1:1/", retries=3)
     with pytest.raises(TypeError, match=r"'ssl'\. It takes headers, cookies, timeout, .*, json\.$"):
         getattr(owner, verb)("http://127.0.0.1:1/", ssl=False)
 
