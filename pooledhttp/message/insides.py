@@ -199,3 +199,9 @@ class OriginalResponse:
     def close(self) -> None:
         """Close the body."""
         self._reader.close()
+
+    def __getattr__(self, name: str) -> Any:
+        """Find `read`, `length` and the like at the body, which is the same object in urllib3."""
+        if name.startswith("_"):  # `copy` asks for some before there is a reader
+            raise AttributeError(name)
+        return getattr(self._reader, name)

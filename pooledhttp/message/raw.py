@@ -331,7 +331,7 @@ class RawResponse(HTTPResponse):
 
     @property
     def connection(self) -> HeldConnection | None:  # type: ignore[override]
-        """What stands for the connection while the body holds it, to find its socket by."""
+        """What stands for the connection while the body is unread, to find its socket by."""
         held: HeldConnection | None = self._connection
         return held
 
@@ -343,7 +343,7 @@ class RawResponse(HTTPResponse):
         Raises:
             RuntimeError: The body was read or closed, and holds no connection any more.
         """
-        held = self.connection
+        held = None if self._reader.is_finished else self.connection
         sock = None if held is None else held.sock
         if sock is None:
             raise RuntimeError("this response holds no connection any more, so no read can wait")

@@ -184,6 +184,8 @@ class BodyReader(LeasedBody):
 
     @property
     def fp(self) -> BodyFile | None:
-        """A file of the body while the connection is held, `None` afterwards."""
+        """A file of the body while it is unread, also if it has no bytes; `None` afterwards."""
         connection = self._connection
+        if connection is None and self._is_end_unread:
+            connection = getattr(self, "_served_by", None)
         return None if connection is None else BodyFile(self, connection.stream.socket_for_users)

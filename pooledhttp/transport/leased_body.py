@@ -50,7 +50,7 @@ class LeasedBody:
 
     __slots__ = (
         "__weakref__", "_buffer", "_connection", "_failure", "_is_end_unread", "_lease", "_plan",
-        "head",
+        "_served_by", "head",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +73,9 @@ class LeasedBody:
         length = head.body_length
         self._is_end_unread = length == 0 or (length is None and connection.is_complete)
         if self._is_end_unread:
+            #: The connection of a body of no bytes, for programs that ask for the peer's address.
+            #: It is in the pool. Bodies with bytes do not have this attribute.
+            self._served_by = connection
             self._end_lease(connection, lease)
 
     # ---- the lease
@@ -183,6 +186,24 @@ class LeasedBody:
     def version(self) -> int:
         """10 or 11."""
         return self.head.version
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body comes in chunks."""
+        return self.head.is_chunked
+
+    @property
+    def length(self) -> int | None:
+        """Bytes that are not read yet; `None` if their number is not known."""
+        if self.head.body_length is None:
+            return None
+        connection = self._connection
+        return len(self._buffer) + (0 if connection is None else connection.unread)
+
+    @property
+    def will_close(self) -> bool:
+        """Whether the server closes the connection at the end of the body."""
+        return not self.head.allows_reuse
 
     @property
     def parser(self) -> str:

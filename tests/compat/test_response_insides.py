@@ -65,6 +65,23 @@ def test_the_socket_is_found(http: ModuleType, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", SOCKETS)
+@pytest.mark.parametrize(
+    ("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 200)], ids=["HEAD", "204", "empty"]
+)
+def test_the_socket_of_a_response_without_body_is_found(
+    http: ModuleType, way: str, method: str, status: int
+) -> None:
+    """As long as nobody has read the body that is not there."""
+    with ScriptedServer(once(respond(status=status))) as server, http.Session() as session:
+        with session.request(method, server.url(), stream=True, timeout=TIMEOUT) as response:
+            assert SOCKETS[way](response.raw).getpeername()[0] == "127.0.0.1"
+            assert response.content == b""
+            assert response.raw._connection is None
+            with pytest.raises(RuntimeError):
+                response.raw.shutdown()
+
+
+@pytest.mark.parametrize("way", SOCKETS)
 def test_the_certificate_is_found(http: ModuleType, authority: Authority, way: str) -> None:
     """Over TLS the socket is the one that speaks TLS."""
     with ScriptedServer(once(respond(b"ok")), tls=authority.server_context()) as server:
@@ -182,6 +199,28 @@ def test_the_head_of_the_original_response(http: ModuleType) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:A lease for")
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (respond(b"hello"), (5, False, False)),
+        (respond(b"hello", {"Connection": "close"}), (5, False, True)),
+        (respond(b"hello", length=None), (None, False, True)),
+        (chunked([b"hello"]), (None, True, False)),
+    ],
+    ids=["length", "closes", "no-length", "chunked"],
+)
+def test_the_body_is_read_through_the_original_response(
+    http: ModuleType, data: bytes, found: tuple[object, ...]
+) -> None:
+    """There it is http.client's response, which tells the framing and reads the body."""
+    with stream_of(http, data) as response:
+        original = response.raw._original_response
+        assert (original.length, bool(original.chunked), bool(original.will_close)) == found
+        assert not original.isclosed()
+        assert original.read(2) + original.read() == b"hello"
+        assert original.isclosed()
+
+
 def test_what_was_made_keeps_nothing_alive() -> None:
     """A dropped response is reclaimed at once, whatever of it was looked at."""
     gc.disable()
