@@ -37,8 +37,9 @@ from pooledhttp.timing import Deadline
 
 __all__ = ["Dispatcher"]
 
-#: How many batches for each lane are queued: how far ahead the input is read.
+#: How many batches for each lane are queued at first, and at most: so far ahead is the input read.
 _WINDOW_PER_LANE = 2
+_MOST_PER_LANE = 16
 
 #: How long items are gathered for an order while the input is read.
 _GATHER_SECONDS = 0.05
@@ -91,6 +92,9 @@ class Dispatcher(Generic[W, R]):
         self._ordered = ordered
         self._batch = batches.jobs
         self._window = _WINDOW_PER_LANE * batches.jobs * count
+        self._most_queued = _MOST_PER_LANE * batches.jobs * count
+        #: Results taken.
+        self._taken = 0
         self._most_bytes = most_bytes
         self._fair_bytes = most_bytes // count
         self._runtime = HaltableRuntime(default_runtime())
@@ -120,7 +124,8 @@ class Dispatcher(Generic[W, R]):
     @property
     def wants_more(self) -> bool:
         """Whether the input should be read on."""
-        return self._backlog.queued < self._window and len(self._outcomes) < self._window
+        ahead = min(self._window + self._taken, self._most_queued)
+        return self._backlog.queued < ahead and len(self._outcomes) < self._window
 
     @property
     def has_result(self) -> bool:
@@ -161,6 +166,7 @@ class Dispatcher(Generic[W, R]):
         """
         self._receive()
         result = self._outcomes.take()
+        self._taken += result is not None
         if result is None:
             if self._error is not None:
                 raise self._error

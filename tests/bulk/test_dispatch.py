@@ -435,6 +435,22 @@ def test_the_input_is_read_two_batches_ahead() -> None:
     assert count <= 2 * 2 * 4 + 4
 
 
+def test_the_input_is_read_further_with_what_is_done() -> None:
+    """So that many jobs of one host do not keep lanes without work; 16 batches a lane at most."""
+    lanes = FakeLanes(1)
+    engine = make(lanes, batch=4)
+    count = 0
+    for rounds in range(60):
+        while engine.wants_more:
+            engine.submit(count, "http://h:80", Job(f"http://h/{count}"))
+            count += 1
+        assert engine._backlog.queued <= min(2 * 4 + 4 * rounds, 16 * 4) + 4
+        order = lanes.last()
+        order.reply(*order.indexes, held={"http://h:80": None})
+        assert len(taken(engine)) == 4
+    assert engine._backlog.queued >= 15 * 4
+
+
 def test_stopping_takes_in_what_workers_tell() -> None:
     """They are told to end; what they have done is not lost."""
     lanes = FakeLanes(1)
