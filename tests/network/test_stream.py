@@ -408,6 +408,34 @@ def test_idle_connection_is_alive_after_its_tickets(
         assert not stream.has_data_or_eof()
 
 
+def test_replaced_methods_of_tls_sockets_are_called(
+    opened: Opener, echo: Handler, soon: Soon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`send` on streams that are open, too: a program may count what goes out."""
+    calls: list[tuple[str, object]] = []  # the server, too, has such a socket
+
+    def noting(name: str) -> Callable[..., object]:
+        original = getattr(ssl.SSLSocket, name)
+
+        def method(*args: object) -> object:
+            calls.append((name, args[0]))
+            return original(*args)
+
+        return method
+
+    with opened(echo) as (early, _):
+        for name in ("send", "read"):
+            monkeypatch.setattr(ssl.SSLSocket, name, noting(name))
+        with opened(echo) as (late, _):
+            for stream, names in ((early, ["send"]), (late, ["send", "read"])):
+                if type(stream.sock) is not ssl.SSLSocket:
+                    continue
+                assert stream.send_until_response(b"ask", soon()) == 3
+                assert stream.recv(100, soon()) == b"ask"
+                own = [name for name, sock in calls if sock is stream.sock]
+                assert list(dict.fromkeys(own)) == names
+
+
 @pytest.mark.parametrize("end", ["fin", "farewell", "reset", "data"])
 def test_probe_sees_what_happened_while_idle(
     opened: Opener, soon: Soon, runtime: Runtime, end: str

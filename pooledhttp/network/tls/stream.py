@@ -26,6 +26,9 @@ __all__ = ["RECORD_BYTES", "SecureStream", "TlsStream"]
 #: written one by one, so that the count of accepted bytes is exact.
 RECORD_BYTES = 16384
 
+#: What `ssl` has; each calls one method of the object inside. A program may replace them.
+_READ, _SEND = ssl.SSLSocket.read, ssl.SSLSocket.send
+
 
 class SecureStream(Stream):
     """The base class of streams with TLS.
@@ -109,9 +112,9 @@ class TlsStream(SecureStream):
         keep_session: Called once with the session to keep. None keeps none.
     """
 
-    __slots__ = ("_has_ended", "_may_have_rest", "_read")
+    __slots__ = ("_has_ended", "_is_plain", "_may_have_rest", "_read")
 
-    sock: ssl.SSLSocket
+    sock: Any  # an `ssl.SSLSocket`; its private attribute is used, see `_is_plain`
 
     def __init__(
         self,
@@ -121,6 +124,10 @@ class TlsStream(SecureStream):
     ) -> None:
         super().__init__(sock, runtime, sock, keep_session)
         self._read = sock.read
+        #: Whether the two methods can be left out that do nothing but call the object inside.
+        self._is_plain = (
+            type(sock) is ssl.SSLSocket and ssl.SSLSocket.read is _READ and hasattr(sock, "_sslobj")
+        )
         #: Whether a decrypted record may not be taken completely. It is, once a read has returned
         #: less than it asked for: a read never crosses the end of a record.
         self._may_have_rest = True
@@ -134,16 +141,25 @@ class TlsStream(SecureStream):
         sock = self.sock
         # Decrypted bytes do not make the descriptor readable, so waiting for it could hang.
         reading, writing = not (self._may_have_rest and self._has_rest()), False
+        # A read returns one record at most; asking for more would only allocate more.
+        size = RECORD_BYTES if max_bytes > RECORD_BYTES else max_bytes
         while True:
-            if deadline.at != inf and deadline.expired:
-                raise TimeoutError("nothing arrived in time")
-            if reading and not self._wait_to_read(deadline):
+            if reading and deadline.at == inf:  # the lines of `_wait_to_read`, without its call
+                poll = self._blocking_poll
+                if poll is None:
+                    self._wait(sock, True, False, deadline)
+                elif sock.fileno() == self._descriptor:
+                    poll()
+                else:
+                    self._wait_to_read(deadline)
+            elif deadline.expired or (reading and not self._wait_to_read(deadline)):
                 raise TimeoutError("nothing arrived in time")
             if writing and not any(self._wait(sock, False, True, deadline)):
                 raise TimeoutError("nothing arrived in time")
             try:
-                data = self._read(max_bytes)
-                self._may_have_rest = len(data) == max_bytes
+                tls = sock._sslobj if self._is_plain else None
+                data: bytes = self._read(size) if tls is None else tls.read(size)
+                self._may_have_rest = len(data) == size
                 return data
             except ssl.SSLWantReadError:  # half a record, or a ticket
                 reading, writing = True, False
@@ -171,8 +187,11 @@ class TlsStream(SecureStream):
             self._pause()
         sent = 0
         if len(data) <= RECORD_BYTES:
+            sock = self.sock
             try:
-                sent = self.sock.send(data)
+                is_plain = self._is_plain and ssl.SSLSocket.send is _SEND
+                tls = sock._sslobj if is_plain else None
+                sent = sock.send(data) if tls is None else tls.write(data)
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
                 pass  # as in `send`
         return sent or self._send_rest(memoryview(data), deadline, True, sent)
@@ -285,7 +304,14 @@ class TlsStream(SecureStream):
 
     def has_data_or_eof(self) -> bool:
         """Tell whether an idle connection cannot carry another request; see `Stream`."""
-        return self.is_closed or bool(self._ahead) or not self._is_quiet()
+        if self.is_closed or self._ahead:
+            return True
+        poll = self._poll
+        if poll is not None and not (self._may_have_rest or self._has_ended):
+            # The lines of `_is_quiet` and what it calls, repeated here to save two calls.
+            if self.sock.fileno() == self._descriptor and not poll.poll(0):
+                return False
+        return not self._is_quiet()
 
     def _is_quiet(self) -> bool:
         """Whether nothing but messages of TLS itself has arrived on the idle socket.
