@@ -171,17 +171,20 @@ class HeadMemo:
 class _Sample:
     """A head that was parsed, and its lines, to compare others with.
 
+    It becomes the last head that was like it: two that follow each other have more values in
+    common, such as the Date of the same second.
+
     Args:
         lines: The lines of the head.
         head: What was made of them.
         method: The method of the request.
     """
 
-    __slots__ = ("_head", "_lines", "_method", "_places")
+    __slots__ = ("_last", "_method", "_places")
 
     def __init__(self, lines: list[bytes], head: Head, method: bytes) -> None:
-        self._head = head
-        self._lines = lines
+        #: In one attribute, so that threads see lines with their own head.
+        self._last = lines, head
         self._method = method
         #: Made for the first comparison: a head that differs in everything is never compared.
         self._places: list[_Place] | None = None
@@ -195,11 +198,12 @@ class _Sample:
         Returns:
             `None` if they differ in anything else.
         """
-        head, places = self._head, self._places
+        last_lines, head = self._last
+        places = self._places
         if places is None:
-            places = self._places = _places(self._lines, head, self._method)
+            places = self._places = _places(last_lines, head, self._method)
         fields, by_name, length = [*head.fields], head.by_name.copy(), head.body_length
-        for at in compress(count(-1), map(ne, lines, self._lines)):
+        for at in compress(count(-1), map(ne, lines, last_lines)):
             line = lines[at + 1]
             before, name, lower, plain = places[at]
             if plain is None or not line.startswith(before):
@@ -212,7 +216,9 @@ class _Sample:
             fields[at] = name, value
             if lower is not None:
                 by_name[lower] = value
-        return head.with_fields(tuple(fields), by_name, length)
+        found = head.with_fields(tuple(fields), by_name, length)
+        self._last = lines, found
+        return found
 
 
 #: Of one field: what comes before its value; its name; its name in lower case if no later field has
