@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from typing import Protocol
 
 from pooledhttp.bulk.checks import Checks
 from pooledhttp.bulk.protocols import Requester
 from pooledhttp.bulk.report import DownloadResult, result_in
 from pooledhttp.bulk.retrying import Tries
 from pooledhttp.bulk.rows import State, Update
+from pooledhttp.bulk.space import Space
 from pooledhttp.bulk.workspace import Task
 
 __all__ = ["Account"]
+
+
+class AccountContext(Protocol):
+    """What an account needs of the run."""
+
+    session: Requester
+    workspace: Space
 
 
 class Account:
@@ -21,38 +29,40 @@ class Account:
     Args:
         task: The task.
         index: Its place in the input.
-        directory: Where its file goes.
+        context: Where its file goes, and what sends its requests.
         tries: Counts its attempts, and the time.
-        session: Sends its requests.
         checks: The checks of its body.
     """
 
-    #: Of the last response.
-    status: int | None = None
-    #: Whether a request is under way in this thread that `tries` has not counted yet.
-    is_sending = False
+    # Slots: attributes that are set later than in `__init__` would give each object a dict.
+    __slots__ = (
+        *("_context", "_index", "_started", "_tries", "checks", "etag", "is_sending", "modified"),
+        *("row", "status", "task"),
+    )
 
     def __init__(
         self,
         task: Task,
         index: int,
-        directory: Path,
+        context: AccountContext,
         tries: Tries,
-        session: Requester,
         checks: Checks,
     ) -> None:
         self.task = task
         #: Its row, with the name that it has now.
-        self.row = task.row
+        self.row = row = task.row
         self.checks = checks
-        self._session = session
+        self._context = context
         self._index = index
-        self._directory = directory
         self._tries = tries
         self._started = time.time()
+        #: Of the last response.
+        self.status: int | None = None
+        #: Whether a request is under way in this thread that `tries` has not counted yet.
+        self.is_sending = False
         #: The validators of the body that is being stored.
-        self.etag = task.row.etag
-        self.modified = task.row.modified
+        self.etag = row.etag
+        self.modified = row.modified
 
     def update(
         self,
@@ -67,7 +77,7 @@ class Account:
         attempts, waited = row.attempts + tries.sent, tries.waited
         if self.is_sending:
             attempts += 1
-            waited += self._session.waited()
+            waited += self._context.session.waited()
         return Update(
             row.id,
             int(state),  # SQLite takes a plain number twice as fast as an enum
@@ -97,7 +107,7 @@ class Account:
         """Return what the caller is told."""
         job, tries = self.task.job, self._tries
         return result_in(
-            self._directory,
+            self._context.workspace.folder.path,
             job.url,
             state,
             self.row.name,

@@ -14,7 +14,7 @@ from pooledhttp.exceptions import ChunkedEncodingError, ConnectionError
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["MEASURED_BYTES", "PIECE_BYTES", "pieces", "write_all"]
+__all__ = ["MEASURED_BYTES", "PIECE_BYTES", "pieces", "translate", "write_all"]
 
 #: Pieces written in one call; missing on Windows.
 _writev = getattr(os, "writev", None)
@@ -29,30 +29,17 @@ MEASURED_BYTES = 64 * 1024
 
 
 def pieces(response: Response, *, coded: bool, size: int = PIECE_BYTES) -> Iterator[bytes]:
-    """Yield the body: as it was sent, or decoded.
+    """Return an iterator over the body: as it was sent, or decoded.
 
     As it was sent, it comes in pieces as they arrive: `iter_content` would wait until one is full,
-    and what a slow server has sent would not be in the part when the run is killed.
+    and what a slow server has sent would not be in the part when the run is killed. What the
+    iterator raises is for `translate`.
 
     Args:
         response: Its body has not been read.
         coded: Whether to yield the body as it was sent.
         size: The most bytes of a piece.
     """
-    arriving = _arriving(response, size, coded=coded)
-    if arriving is None:
-        yield from response.iter_content(size)
-        return
-    try:
-        yield from arriving
-    except ReadTimeoutError as error:
-        raise ConnectionError(error) from error
-    except ProtocolError as error:
-        raise ChunkedEncodingError(error) from error
-
-
-def _arriving(response: Response, size: int, *, coded: bool) -> Iterator[bytes] | None:
-    """Return the body as it arrives; None where only `iter_content` has it."""
     direct = getattr(response, "_arriving", None)  # missing where an adapter makes its own
     found: Iterator[bytes] | None = None if direct is None else direct(size)
     if found is not None:
@@ -60,8 +47,17 @@ def _arriving(response: Response, size: int, *, coded: bool) -> Iterator[bytes] 
     is_read = getattr(response, "_content_consumed", False)  # by a hook, say
     read1 = getattr(response.raw, "read1", None)
     if is_read or read1 is None or not coded:
-        return None
+        return response.iter_content(size)
     return iter(partial(read1, size, decode_content=False), b"")
+
+
+def translate(error: BaseException) -> BaseException:
+    """Return what `iter_content` raises for an error of a body; any other error as it is."""
+    if isinstance(error, ReadTimeoutError):
+        return ConnectionError(error)
+    if isinstance(error, ProtocolError):
+        return ChunkedEncodingError(error)
+    return error
 
 
 def write_all(fd: int, pieces: Sequence[bytes | memoryview]) -> None:

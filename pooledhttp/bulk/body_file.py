@@ -8,6 +8,7 @@ from typing import BinaryIO
 from pooledhttp.bulk.bodies import write_all
 from pooledhttp.bulk.checks import Digest
 from pooledhttp.bulk.disk import Disk, Steps
+from pooledhttp.bulk.part import Part
 
 __all__ = ["BodyFile"]
 
@@ -17,40 +18,49 @@ class BodyFile:
 
     Args:
         disk: Writes the pieces.
-        open_file: Opens the file. It is called with the first bytes, on the disk's side.
+        open_file: Opens the file of a part. It is called with the first bytes, on the disk's side.
+        part: The part.
         begin_digest: Returns what computes the digest, given the open file; None for no digest.
-        write_whole: Makes the file of a body that has come as a whole, without opening it for more;
-            `begin_digest` then gets no file. None where the file is there already.
+        write_whole: Makes the file of a part whose body has come as a whole, without opening it for
+            more; `begin_digest` then gets no file. None where the file is there already.
         total: The bytes that come; None where that is not known.
     """
 
-    #: Bytes that have been received.
-    size = 0
-    _kept_bytes = 0
-    # Touched on the disk's side only, and read after it is done:
-    _file: BinaryIO | None = None
-    _error: BaseException | None = None
-    #: What has computed the digest of what is in the file.
-    digest: Digest | None = None
-    #: Whether the file was made by one step, so that it has all of `size`.
-    was_written_whole = False
+    # Slots: attributes that are set later than in `__init__` would give each object a dict.
+    __slots__ = (
+        *("_begin_digest", "_disk", "_error", "_file", "_is_sealed", "_kept", "_kept_bytes"),
+        *("_open_file", "_part", "_piece_bytes", "_total", "_write_whole", "digest", "size"),
+        "was_written_whole",
+    )
 
     def __init__(
         self,
         disk: Disk,
-        open_file: Callable[[], BinaryIO],
+        open_file: Callable[[Part], BinaryIO],
+        part: Part,
         begin_digest: Callable[[BinaryIO | None], Digest | None] | None = None,
-        write_whole: Callable[[list[bytes]], None] | None = None,
+        write_whole: Callable[[Part, list[bytes]], None] | None = None,
         total: int | None = None,
     ) -> None:
         self._disk = disk
         self._piece_bytes = disk.piece_bytes
         self._open_file = open_file
+        self._part = part
         self._begin_digest = begin_digest
         self._write_whole = write_whole
         self._total = total
+        #: On the disk's side once the body is sealed.
         self._kept: list[bytes] = []
-        self._last: list[bytes] = []
+        #: Bytes that have been received.
+        self.size = self._kept_bytes = 0
+        self._is_sealed = False
+        # Touched on the disk's side only, and read after it is done:
+        self._file: BinaryIO | None = None
+        self._error: BaseException | None = None
+        #: What has computed the digest of what is in the file.
+        self.digest: Digest | None = None
+        #: Whether the file was made by one step, so that it has all of `size`.
+        self.was_written_whole = False
 
     def write(self, piece: bytes) -> None:
         """Take a piece; wait while too many bytes are queued for the disk.
@@ -59,12 +69,12 @@ class BodyFile:
             OSError: An earlier piece, or this one, could not be written.
         """
         size = len(piece)
-        self.size += size
         self._kept.append(piece)
-        self._kept_bytes += size
-        if self.size == self._total:
+        self._kept_bytes = kept_bytes = self._kept_bytes + size
+        self.size = received = self.size + size
+        if received == self._total:
             return  # the end comes at once
-        if self._kept_bytes < self._piece_bytes:
+        if kept_bytes < self._piece_bytes:
             self._disk.keep(self, size)
             return
         self.hand_over()
@@ -73,6 +83,8 @@ class BodyFile:
 
     def hand_over(self) -> None:
         """Pass the pieces that are kept to the disk."""
+        if self._is_sealed:
+            return
         kept, self._kept = self._kept, []
         size, self._kept_bytes = self._kept_bytes, 0
         if kept:
@@ -80,9 +92,8 @@ class BodyFile:
 
     def seal(self) -> int:
         """Note that the body has ended. The steps of the end write what is kept: so many bytes."""
-        self._last, self._kept = self._kept, []
-        size, self._kept_bytes = self._kept_bytes, 0
-        return size
+        self._is_sealed = True
+        return self._kept_bytes
 
     def giving_up(self) -> Steps[None]:
         """Return the steps for a body that broke off: what was received is written to the file."""
@@ -99,21 +110,21 @@ class BodyFile:
             OSError: Something could not be written.
         """
         if self._write_whole is not None and self._file is None and self._error is None:
-            last, self._last = self._last, []
-            self._write_whole(last)
+            kept, self._kept = self._kept, []  # this object lives until its file has its name
+            self._write_whole(self._part, kept)
             self.was_written_whole = True
             if self._begin_digest is not None:
                 self.digest = self._begin_digest(None)
-                self._add_to_digest(last)
+                self._add_to_digest(kept)
             return
-        if self._file is None and not self._last:
+        if self._file is None and not self._kept:
             self._try_to_write([])
         self._end()
 
     def _end(self) -> None:
-        last, self._last = self._last, []
-        if last:
-            self._try_to_write(last)
+        kept, self._kept = self._kept, []
+        if kept:
+            self._try_to_write(kept)
         file, self._file = self._file, None
         if file is not None:
             file.close()
@@ -126,7 +137,7 @@ class BodyFile:
         try:
             file = self._file
             if file is None:
-                file = self._file = self._open_file()
+                file = self._file = self._open_file(self._part)
                 if self._begin_digest is not None:
                     self.digest = self._begin_digest(file)
             write_all(file.fileno(), pieces)

@@ -26,6 +26,7 @@ from pooledhttp.auth import HTTPBasicAuth
 from pooledhttp.bulk.places import PlacedAdapter
 from pooledhttp.bulk.urls import origin_of
 from pooledhttp.cookies import extract_cookies_to_jar
+from pooledhttp.hooks import default_hooks
 from pooledhttp.message import PreparedRequest, Request, Response, canonical_target, canonical_url
 from pooledhttp.network import select_proxy
 from pooledhttp.originals import Originals
@@ -40,6 +41,7 @@ _SECONDS = 1.0
 
 #: Hosts that are remembered.
 _MOST_HOSTS = 4096
+_UNKNOWN: tuple[float, DirectHost | None] = (0.0, None)
 
 #: What a program may have replaced to have a say in each request.
 SESSION_STEPS = Originals(
@@ -111,17 +113,20 @@ class DirectRequests:
         if not _STEPS.are_in(_CLASSES) or self._session.cookies._cookies:
             return None
         start = url.find("/", 8)
-        if start < 0 or "#" in url or "@" in url[:start]:
-            return None  # no target, or a password, which is not kept
-        key = (url[:start], id(headers))
+        if start < 0:
+            return None  # no target
+        beginning = url[:start]
+        key = (beginning, id(headers))
         now = monotonic()
-        ends_at, host = self._hosts.get(key, (0.0, None))
+        ends_at, host = self._hosts.get(key, _UNKNOWN)
         if ends_at <= now:
+            if "#" in url or "@" in beginning:
+                return None  # a password is not kept
             if len(self._hosts) > _MOST_HOSTS:
                 self._hosts.clear()
             host = self._find(url, headers)
             self._hosts[key] = (now + _SECONDS, host)
-        if host is None:
+        if host is None or "#" in url:
             return None
         target = canonical_target(url)
         if target is None:
@@ -181,11 +186,14 @@ class DirectHost:
         """Send a request; see `DirectRequests.send`."""
         if isinstance(timeout, Timeout) and timeout.total is not None:
             timeout = timeout.start(self._adapter.now)
-        request = PreparedRequest()
+        # As `PreparedRequest()` does: whether a program has replaced it is known.
+        request = PreparedRequest.__new__(PreparedRequest)
         request.method = "GET"
         request.url = url
         request.headers = self._headers.copy()
         request._cookies = self._cookies
+        request.body = request._body_position = None
+        request.hooks = default_hooks()
         response = self._adapter.send_direct(
             self._pool, request, self._origin, target, timeout, stream=stream
         )

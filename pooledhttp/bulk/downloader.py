@@ -6,6 +6,7 @@ the worker goes on with another item, and the follower is told the result.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -30,6 +31,9 @@ __all__ = ["Downloader", "Follower"]
 
 #: Bytes that were not used are saved up for so long.
 _SAVED_SECONDS = 0.25
+
+#: Sizes that are kept until they are added.
+_MOST_COUNTED = 1024
 
 
 class Follower(Protocol):
@@ -80,20 +84,28 @@ class Downloader:
         self.allowance = None if limit is None else Allowance(limit, _SAVED_SECONDS)
         #: Whether there are limits on how bodies come.
         self.is_watched = not (limit is options.max_size is options.low_speed is None)
-        # Each worker adds to its own number.
-        self._received: dict[object, int] = {}
+        self._received = 0
+        #: Sizes of bodies that were counted and not added yet: `append` needs no lock.
+        self._counted: list[int] = []
+        self._lock = threading.Lock()  # guards the sum of both
         self._follower: Callable[[], Follower | None] = _no_follower
 
     @property
     def received_bytes(self) -> int:
         """Bytes of bodies that were written, those of failed attempts included."""
-        return sum(list(self._received.values()))
+        with self._lock:
+            counted = self._counted
+            count = len(counted)  # more may be appended meanwhile, behind these
+            self._received += sum(counted[:count])
+            del counted[:count]
+            return self._received
 
     def count(self, size: int) -> None:
         """Count bytes that a worker has received."""
-        me = self.runtime.current()
-        received = self._received
-        received[me] = received.get(me, 0) + size
+        counted = self._counted
+        counted.append(size)
+        if len(counted) > _MOST_COUNTED:
+            self.received_bytes  # noqa: B018  # which adds them
 
     def tell(self, follower: Follower) -> None:
         """Have the ends of items told, so that no worker waits for the disk; it is not kept."""

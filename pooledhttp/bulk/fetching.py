@@ -70,7 +70,8 @@ class Exchange:
             self._timeout,
             self._runtime,
             can_resend=work.job.can_resend,
-            is_resting=partial(self._session.is_resting, entry.line),
+            hosts=self._session,
+            line=entry.line,
         )
         while True:
             response: Response | None = None

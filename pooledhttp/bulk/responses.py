@@ -40,9 +40,11 @@ __all__ = [
     "Step",
     "decide",
     "fields_of",
+    "length_of",
     "mark_of",
     "stores_coded_form",
     "strong_validator",
+    "validators_of",
 ]
 
 #: RFC 9110, section 8.8.2.2: clocks and file systems are not exact, a minute is.
@@ -88,17 +90,31 @@ _as_bytes = _Names()
 class _ArrivedFields:
     """The fields of a response as they came; each is decoded when it is asked for."""
 
-    __slots__ = ("_by_name",)
+    __slots__ = ("body_length", "by_name")
 
-    def __init__(self, by_name: Mapping[bytes, bytes]) -> None:
-        self._by_name = by_name
+    def __init__(self, by_name: Mapping[bytes, bytes], body_length: int | None) -> None:
+        self.by_name = by_name
+        #: Bytes of the body, as its framing says; None where that does not.
+        self.body_length = body_length
 
     def get(self, name: str, default: Any = None, /) -> Any:
-        value = self._by_name.get(_as_bytes[name])
+        value = self.by_name.get(_as_bytes[name])
         return default if value is None else value.decode("latin-1")
 
     def __contains__(self, name: object, /) -> bool:
-        return _as_bytes[str(name)] in self._by_name
+        return _as_bytes[str(name)] in self.by_name
+
+
+def validators_of(headers: Fields) -> tuple[str | None, str | None]:
+    """Return the ETag and the Last-Modified of a response."""
+    if type(headers) is not _ArrivedFields:
+        return headers.get("ETag"), headers.get("Last-Modified")
+    get = headers.by_name.get
+    etag, modified = get(b"etag"), get(b"last-modified")
+    return (
+        None if etag is None else etag.decode("latin-1"),
+        None if modified is None else modified.decode("latin-1"),
+    )
 
 
 def fields_of(response: Response) -> Fields:
@@ -109,7 +125,7 @@ def fields_of(response: Response) -> Fields:
     head = arrival.head
     if len(head.by_name) != len(head.fields):  # some are repeated, and have to be joined
         return response.headers
-    return _ArrivedFields(head.by_name)
+    return _ArrivedFields(head.by_name, head.body_length)
 
 
 class Step(Enum):
@@ -163,7 +179,7 @@ def decide(status: int, headers: Fields, asked: Asked, phrase: str = "") -> Deci
     if asked.offset and status in (206, 416):
         return _decide_on_range(status, headers, asked)
     if status in (200, 203) or status in asked.accept or (status == 206 and asked.has_own_range):
-        return Decision(Step.STORE, _length(headers))
+        return Decision(Step.STORE, length_of(headers))
     if status == 304 and asked.is_conditional:
         return Decision(Step.KEEP)
     reasons = {
@@ -193,7 +209,7 @@ def _decide_on_range(status: int, headers: Fields, asked: Asked) -> Decision:
         return Decision(Step.RESTART, reason="the length has changed")
     if not _is_same(headers, asked.validator or ""):
         return Decision(Step.RESTART, reason="the part of another version")
-    if _length(headers) not in (None, last + 1 - first):
+    if length_of(headers) not in (None, last + 1 - first):
         return Decision(Step.RESTART, reason="a part of another length than its Content-Range says")
     return Decision(Step.APPEND, total)
 
@@ -254,8 +270,10 @@ def stores_coded_form(name: str, headers: Fields, decode: str) -> bool:
     )
 
 
-def _length(headers: Fields) -> int | None:
+def length_of(headers: Fields) -> int | None:
     """Return what Content-Length says, unless the body is framed otherwise."""
+    if type(headers) is _ArrivedFields and headers.body_length:
+        return headers.body_length
     value = headers.get("Content-Length", "").strip()
     if not value.isdecimal() or not value.isascii() or "Transfer-Encoding" in headers:
         return None

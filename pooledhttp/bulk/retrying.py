@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from errno import EMFILE, ENFILE
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from urllib3.exceptions import HTTPError
 
@@ -162,6 +162,13 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         left = [value for value in left if isinstance(value, BaseException)]
 
 
+class Hosts(Protocol):
+    """What knows which hosts rest."""
+
+    def is_resting(self, line: str) -> bool:
+        """Whether the host of a line rests."""
+
+
 class Tries:
     """The attempts of one item: what time each may take, and whether there is another one.
 
@@ -172,16 +179,16 @@ class Tries:
             later attempts get what is left of it. Waits for a place at a host do not count.
         runtime: How to wait, and the clock.
         can_resend: Whether the request can be sent twice at all.
-        is_resting: Whether the item's host rests, so that it is not to be tried now.
+        hosts: Tells whether the item's host rests, so that it is not to be tried now; None where
+            none does.
+        line: The line of the item, for `hosts`.
     """
 
-    #: Requests that were sent.
-    sent = 0
-    #: Attempts that have ended, however, and those of them that failed.
-    ended = 0
-    _failures = 0
-    _waited = 0.0
-    _slept = 0.0
+    # Slots: attributes that are set later than in `__init__` would give each object a dict.
+    __slots__ = (
+        *("_again", "_began", "_can_resend", "_failures", "_hosts", "_line", "_method"),
+        *("_runtime", "_slept", "_timeout", "_waited", "ended", "sent"),
+    )
 
     def __init__(
         self,
@@ -191,15 +198,22 @@ class Tries:
         runtime: Runtime,
         *,
         can_resend: bool,
-        is_resting: Callable[[], bool] = lambda: False,
+        hosts: Hosts | None = None,
+        line: str = "",
     ) -> None:
-        self._is_resting = is_resting
+        self._hosts = hosts
+        self._line = line
         self._again = again
         self._method = method
         self._timeout = timeout
         self._runtime = runtime
         self._can_resend = can_resend
         self._began = runtime.now()
+        #: Requests that were sent.
+        self.sent = 0
+        #: Attempts that have ended, however, and those of them that failed.
+        self.ended = self._failures = 0
+        self._waited = self._slept = 0.0
 
     @property
     def waited(self) -> float:
@@ -256,6 +270,9 @@ class Tries:
         if self._is_resting():
             raise Deferred
         return True
+
+    def _is_resting(self) -> bool:
+        return self._hosts is not None and self._hosts.is_resting(self._line)
 
     def _left(self) -> float:
         """Return the seconds left of the item's total."""

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from urllib3.exceptions import ProtocolError
 
 from pooledhttp.bulk.accounts import Account
 from pooledhttp.bulk.asking import PLAIN_FIELDS, ask, can_resume
-from pooledhttp.bulk.bodies import MEASURED_BYTES, PIECE_BYTES, pieces
+from pooledhttp.bulk.bodies import MEASURED_BYTES, PIECE_BYTES, pieces, translate
 from pooledhttp.bulk.body_file import BodyFile
 from pooledhttp.bulk.checks import Checks
 from pooledhttp.bulk.disk import Disk, Steps
@@ -37,9 +36,11 @@ from pooledhttp.bulk.responses import (
     Step,
     decide,
     fields_of,
+    length_of,
     mark_of,
     stores_coded_form,
     strong_validator,
+    validators_of,
 )
 from pooledhttp.bulk.retrying import Again, Tries
 from pooledhttp.bulk.rows import Row, State
@@ -94,35 +95,37 @@ class TransferContext(Protocol):
 class Transfer:
     """The attempts of one task."""
 
-    _refusal = ""
-    _restarts = 0
-    _has_head = False
-    #: Of this attempt: what is left to do on the disk, the bytes that it keeps, and a response that
-    #: is not what was asked for.
-    _last_steps: Steps[DownloadResult] | None = None
-    _kept_bytes = 0
-    _refused: Response | None = None
+    # Slots: attributes that are set later than in `__init__` would give each object a dict.
+    __slots__ = (
+        *("_account", "_context", "_has_head", "_is_bare", "_job", "_kept_bytes", "_last_steps"),
+        *("_refusal", "_refused", "_restarts", "_task", "_tries", "entry"),
+    )
 
     def __init__(self, context: TransferContext, entry: Entry[Task]) -> None:
         task = entry.item
         self.entry = entry
         self._context = context
-        self._session = session = context.session
-        self._workspace = workspace = context.workspace
-        self._ending = context.ending
         self._task = task
         self._job = job = task.job
+        self._is_bare = is_bare = job.is_bare
         self._tries = tries = Tries(
             context.again,
             job.method,
             context.timeout,
             context.runtime,
-            can_resend=job.can_resend,
-            is_resting=partial(session.is_resting, entry.line),
+            can_resend=is_bare or job.can_resend,
+            hosts=context.session,
+            line=entry.line,
         )
-        self._is_bare = job.is_bare
-        checks = context.plain_checks if self._is_bare else Checks(job, workspace.options.digest)
-        self._account = Account(task, entry.index, workspace.folder.path, tries, session, checks)
+        checks = context.plain_checks if is_bare else Checks(job, context.workspace.options.digest)
+        self._account = Account(task, entry.index, context, tries, checks)
+        self._restarts = self._kept_bytes = 0
+        self._has_head = False
+        # Of this attempt: what is left to do on the disk, the bytes that it keeps, and a response
+        # that is not what was asked for.
+        self._last_steps: Steps[DownloadResult] | None = None
+        self._refused: Response | None = None
+        self._refusal = ""
 
     def run(self, error: Exception | None = None) -> DownloadResult | None:
         """Try until the file is there or there is no point in it.
@@ -159,19 +162,20 @@ class Transfer:
                 return self._failed(self._refusal, f"HTTP {refused.status_code}")
 
     def _failed(self, problem: str, kind: str, error: Exception | None = None) -> DownloadResult:
-        return self._ending.failed(self._account, problem, kind, error)
+        return self._context.ending.failed(self._account, problem, kind, error)
 
     # -- one attempt
 
     def _try_once(self) -> tuple[DownloadResult | None, Exception | None]:
         """Make an attempt; what it has left to do is in `_last_steps` and `_refused`."""
-        self._context.runtime.check()
+        context = self._context
+        context.runtime.check()
         try:
-            part = self._workspace.parts.get(self._task.row.id)
+            part = context.workspace.parts.get(self._task.row.id)
             if part is None:
                 return self._attempt(None, None), None
             if self._is_whole(part):
-                return self._context.disk.run(self._ending.complete(self._account, part)), None
+                return context.disk.run(context.ending.complete(self._account, part)), None
             return self._attempt(*self._resumable(part)), None
         except Exception as exc:
             if _stops_everything(exc):
@@ -179,7 +183,7 @@ class Transfer:
             return None, exc
         finally:
             self._account.is_sending = False
-            self._tries.end(*self._session.leave())
+            self._tries.end(*context.session.leave())
 
     def _attempt(self, part: Part | None, validator: str | None) -> DownloadResult | None:
         """Send the request, and do what its response says; returns the result if that is all.
@@ -191,7 +195,7 @@ class Transfer:
         if part is None:
             asked, fields = ask(self._task)
         else:
-            offset = self._workspace.folder.part_size(part) or 0
+            offset = self._context.workspace.folder.part_size(part) or 0
             asked, fields = ask(self._task, offset, part.total, validator)
         account = self._account
         account.is_sending = True
@@ -199,13 +203,16 @@ class Transfer:
         response = self._send(fields)
         self._has_head = True
         try:
-            account.status = response.status_code
+            account.status = status = response.status_code
             if account.row.name is None:
                 raise InvalidURL(f"no file can be named after {one_line(self._job.url)!r}")
             headers = fields_of(response)
-            decision = decide(response.status_code, headers, asked, response.reason or "")
+            if status == 200:  # as nearly always; `decide` would say the same
+                self._store(length_of(headers), response, headers, part)
+                return None
+            decision = decide(status, headers, asked, response.reason or "")
             if decision.step is Step.APPEND and not stores_coded_form(
-                account.row.name or "", headers, self._workspace.options.decode
+                account.row.name or "", headers, self._context.workspace.options.decode
             ):
                 # The part holds no coded bytes, so these are of another representation.
                 decision = Decision(Step.RESTART, reason="a part with a Content-Encoding")
@@ -219,8 +226,8 @@ class Transfer:
     def _send(self, headers: Mapping[str, str]) -> Response:
         job, timeout = self._job, self._tries.timeout()
         if headers is PLAIN_FIELDS and (self._is_bare or job.is_plain):
-            return self._session.get(job.url, headers, timeout, stream=True)
-        return self._session.request(
+            return self._context.session.get(job.url, headers, timeout, stream=True)
+        return self._context.session.request(
             job.method,
             job.url,
             params=job.params,
@@ -239,12 +246,12 @@ class Transfer:
             self._append(part, response, decision.total)
             return None
         if decision.step is Step.KEEP:
-            return self._ending.unchanged(self._account, response)
+            return self._context.ending.unchanged(self._account, response)
         if decision.step is Step.REFUSE:
             self._refusal = decision.reason
             self._refused = response
             return None
-        self._ending.drop(part)
+        self._context.ending.drop(part)
         self._restarts += 1
         if self._restarts > _MAX_RESTARTS:
             raise ProtocolError(f"the server keeps changing the body: {decision.reason}")
@@ -254,64 +261,69 @@ class Transfer:
 
     def _resumable(self, part: Part) -> tuple[Part | None, str | None]:
         """Return a part if it can be continued, with its validator; else it is removed."""
-        if part.row in self._workspace.parts:  # `_is_whole` has not removed it
+        workspace = self._context.workspace
+        if part.row in workspace.parts:  # `_is_whole` has not removed it
             for validator in (self._account.etag, self._account.modified):
                 if validator and part.mark == mark_of(validator) and can_resume(self._job):
-                    if self._workspace.folder.part_size(part):
+                    if workspace.folder.part_size(part):
                         return part, validator
-            self._ending.drop(part)
+            self._context.ending.drop(part)
         return None, None
 
     def _is_whole(self, part: Part) -> bool:
         """Whether a part is complete already: only the end of the work is missing."""
-        size, row = self._workspace.folder.part_size(part), self._account.row
+        size, row = self._context.workspace.folder.part_size(part), self._account.row
         if row.state == State.RECEIVED and not self._tries.ended:
             is_whole = size == row.size
         else:
             is_whole = bool(part.mark) and part.total is not None and size == part.total
         if not is_whole and part.total is not None and (size or 0) > part.total:
-            self._ending.drop(part)  # longer than the body: something else has written to it
+            # Longer than the body: something else has written to it.
+            self._context.ending.drop(part)
         return is_whole
 
     # -- the body
 
     def _append(self, part: Part, response: Response, total: int | None) -> None:
-        folder = self._workspace.folder
+        folder = self._context.workspace.folder
         begin_digest = self._account.checks.digest
-        body = BodyFile(self._context.disk, partial(folder.append, part), begin_digest)
+        body = BodyFile(self._context.disk, folder.append, part, begin_digest)
         here = folder.part_size(part) or 0
         self._receive(part, body, response, here, total, coded=True)
 
     def _store(
         self, length: int | None, response: Response, headers: Fields, old: Part | None
     ) -> None:
+        context, account = self._context, self._account
         if old is not None:
-            self._ending.drop(old)
-        context, account, workspace = self._context, self._account, self._workspace
+            context.ending.drop(old)
+        workspace, is_bare = context.workspace, self._is_bare
         options, folder = workspace.options, workspace.folder
         if options.content_disposition:
             self._take_name(disposition_name(headers.get("Content-Disposition")))
-        is_coded = stores_coded_form(account.row.name or "", headers, options.decode)
-        account.etag = etag = headers.get("ETag")
-        account.modified = headers.get("Last-Modified")
+        is_coded = "Content-Encoding" not in headers or stores_coded_form(
+            account.row.name or "", headers, options.decode
+        )
+        account.etag, account.modified = validators_of(headers)
         mark = ""
-        if is_coded and (self._is_bare or can_resume(self._job)):
-            mark = mark_of(strong_validator(headers, etag))
-        if not self._is_bare and self._job.method.upper() == "HEAD":
+        if is_coded and (is_bare or can_resume(self._job)):
+            mark = mark_of(strong_validator(headers, account.etag))
+        if not is_bare and self._job.method.upper() == "HEAD":
             length = 0
         total = length if is_coded else None
         if context.is_watched:
             Flow(options, None, context.runtime).expect(length or 0)
-        row = account.row.id
+        row, checks = account.row.id, account.checks
         part = Part(row, total, mark, self._task.replaces)
         if mark and (total is None or total >= _RESUMABLE_BYTES):
             self._note_running()
         workspace.parts[row] = part
         body = BodyFile(
             context.disk,
-            partial(folder.create, part),
-            None if account.checks.are_empty else account.checks.begin_digest,
-            partial(folder.write, part),
+            folder.create,
+            part,
+            None if checks.are_empty else checks.begin_digest,
+            folder.write,
             total,
         )
         self._receive(part, body, response, 0, total, coded=is_coded)
@@ -325,12 +337,12 @@ class Transfer:
 
     def _renamed(self, row: Row, name: str) -> Steps[Row]:
         yield from ()  # its commit is its own
-        return self._workspace.rename(row, name)
+        return self._context.workspace.rename(row, name)
 
     def _note_running(self) -> None:
         """Have the journal remember with what the part can be continued."""
         if not self._task.is_conditional:
-            self._workspace.journal.record(self._account.update(State.RUNNING))
+            self._context.workspace.journal.record(self._account.update(State.RUNNING))
 
     def _receive(
         self,
@@ -346,29 +358,31 @@ class Transfer:
         context = self._context
         flow = None
         if context.is_watched:
-            flow = Flow(self._workspace.options, context.allowance, context.runtime, here)
+            flow = Flow(context.workspace.options, context.allowance, context.runtime, here)
         is_committed = False
         most = PIECE_BYTES if flow is None else MEASURED_BYTES
         try:
             for piece in pieces(response, coded=coded, size=most):
-                size = len(piece)
                 body.write(piece)
-                context.count(size)
+                context.count(len(piece))
                 if flow is not None:
-                    flow.take(size)
+                    flow.take(len(piece))
                 if body.size >= _COMMIT_BYTES and not is_committed:
                     is_committed = True
                     context.disk.submit(self._commit, 0)
             self._kept_bytes = body.seal()
-        except BaseException:
+        except BaseException as error:
             body.seal()
             context.disk.run(body.giving_up())
-            raise
-        self._last_steps = self._ending.complete(self._account, part, body, total)
+            translated = translate(error)
+            if translated is error:
+                raise
+            raise translated from error
+        self._last_steps = context.ending.complete(self._account, part, body, total)
 
     def _commit(self) -> None:
         with suppress(OSError):  # told by the next commit, which every file needs
-            self._workspace.journal.commit()
+            self._context.workspace.journal.commit()
 
 
 def _stops_everything(exc: Exception) -> bool:

@@ -144,10 +144,11 @@ class Writer:
         """Have the last steps of an item done in the thread; see `Disk`."""
         if not self._runtime.is_in_greenlet:
             return self.run(steps)
-        self._put(_Work(None, size, steps, None, owner), least=_GROUP)
+        self._put(_Work(None, size, steps, None, owner), _GROUP)
         if self._cancel_ring is None:
             self._cancel_ring = self._runtime.call_later(_GATHER_SECONDS, self._ring)
-        self._wait_for_room()
+        if self._queued_bytes > _MOST_QUEUED:
+            self._wait_for_room()
         return None
 
     def hasten(self) -> None:
@@ -203,13 +204,14 @@ class Writer:
         """Queue work, to be done now if that much is queued."""
         if self._task is None:
             self._task = self._threads.spawn(self._serve, "pooledhttp-bulk-writer")
-        bell = None
         with self._lock:
-            self._queue.append(work)
+            queue = self._queue
+            queue.append(work)
             self._queued_bytes += work.size
-            if len(self._queue) >= least:
-                self._is_due = True
-                bell, self._bell = self._bell, None
+            if len(queue) < least:
+                return
+            self._is_due = True
+            bell, self._bell = self._bell, None
         if bell is not None:
             bell.set()
 

@@ -222,19 +222,23 @@ def test_last_steps_are_done_although_the_run_is_halted(monkeypatch: pytest.Monk
     assert told == [[Ended("owner", 1, None)]]
 
 
-def _not_opened() -> Any:
+def _not_opened(part: Part) -> Any:
     raise AssertionError("the file was opened")
 
 
 def test_a_body_that_ends_at_its_length_is_written_at_once() -> None:
     """The file is not opened for more, and the digest covers it."""
-    written: list[list[bytes]] = []
-    checks = Checks(bulk.Job("http://a/"), "sha256")
-    body = BodyFile(DirectDisk(), _not_opened, checks.begin_digest, written.append, 5)
+    written: list[tuple[Part, list[bytes]]] = []
+    checks, part = Checks(bulk.Job("http://a/"), "sha256"), Part(7, 5, "")
+
+    def write(part: Part, pieces: list[bytes]) -> None:
+        written.append((part, pieces))
+
+    body = BodyFile(DirectDisk(), _not_opened, part, checks.begin_digest, write, 5)
     body.write(b"abcde")
     assert body.seal() == 5
     body.complete()
-    assert written == [[b"abcde"]] and body.was_written_whole
+    assert written == [(part, [b"abcde"])] and body.was_written_whole
     assert checks.text(body.digest) == f"sha256:{hashlib.sha256(b'abcde').hexdigest()}"
 
 

@@ -15,10 +15,13 @@ from pooledhttp.bulk import writer
 from pooledhttp.bulk.backends import Loop
 from pooledhttp.bulk.body_file import BodyFile
 from pooledhttp.bulk.disk import DirectDisk, Disk, Steps
+from pooledhttp.bulk.part import Part
 from pooledhttp.runtime import default_runtime
 from pooledhttp.timing import Deadline
 
 BASE = default_runtime()
+
+PART = Part(1, None, "")
 
 
 def soon() -> Deadline:
@@ -158,7 +161,7 @@ def test_a_body_is_in_its_file(kind: str, sizes: list[int], tmp_path: Path) -> N
     path = tmp_path / "body"
 
     def work(disk: Disk) -> int:
-        body = BodyFile(disk, lambda: open(path, "xb", 0))
+        body = BodyFile(disk, lambda part: open(path, "xb", 0), PART)
         assert not path.exists()
         for piece in pieces:
             body.write(piece)
@@ -189,7 +192,7 @@ def test_what_has_come_is_in_the_file_soon(
     path = tmp_path / "body"
 
     def work() -> bytes:
-        body = BodyFile(bench.disk, lambda: open(path, "xb", 0))
+        body = BodyFile(bench.disk, lambda part: open(path, "xb", 0), PART)
         body.write(b"abc")
         while not path.exists() or not path.read_bytes():
             bench.backend.runtime.sleep(0.001)
@@ -205,11 +208,11 @@ def test_what_has_come_is_in_the_file_soon(
 def test_an_error_of_the_disk_is_raised_at_the_end_if_not_before(kind: str) -> None:
     """And nothing is written any more."""
 
-    def fail() -> Any:
+    def fail(part: Part) -> Any:
         raise OSError(28, "full")
 
     def work(disk: Disk) -> str:
-        body = BodyFile(disk, fail)
+        body = BodyFile(disk, fail, PART)
         try:
             body.write(b"abc")
         except OSError:
