@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pooledhttp.bulk.urls import origin_of
+from pooledhttp.records import record
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["BadLine", "Job", "Saved", "Sink"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Saved:
     """What became of a body: `target` is for the caller (a path, say), `size` in bytes."""
 
@@ -49,7 +50,7 @@ class Sink(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BadLine:
     """A line of a list that is no job: what it says, and what is wrong with it."""
 

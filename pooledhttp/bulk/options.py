@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pooledhttp.bulk.names import Naming
 from pooledhttp.bulk.partition import Shard
+from pooledhttp.records import record
 
 __all__ = ["MOST_BYTES", "AnyExecutor", "Batches", "Options"]
 
@@ -23,7 +23,7 @@ class AnyExecutor(Protocol):
         """Call a function in a worker."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Batches:
     """How work goes to the workers of an executor.
 
@@ -49,7 +49,7 @@ class Batches:
             raise ValueError(f"the numbers of Batches must be above 0: {self}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Options:
     """The options of a download.
 

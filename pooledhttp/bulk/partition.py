@@ -21,9 +21,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from pooledhttp.bulk.hashes import hash64
+from pooledhttp.records import record
 
 __all__ = ["Shard", "Shards", "Spreader", "share"]
 
@@ -124,7 +124,7 @@ class Spreader:
         return min(free, key=self._loads.__getitem__)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Shard:
     """One of several runs that share a list and know nothing of each other.
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.rows import State
+from pooledhttp.records import field as record_field
+from pooledhttp.records import record
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
@@ -51,7 +53,7 @@ def error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Result:
     """How one item of a bulk fetch ended.
 
@@ -79,7 +81,7 @@ class Result:
     index: int = 0
     attempts: int = 0
     elapsed: float = 0.0
-    job: Job | None = field(default=None, repr=False)
+    job: Job | None = record_field(default=None, repr=False)
     saved: object = None
     size: int = 0
 

@@ -22,13 +22,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pooledhttp.bulk.report import one_line
 from pooledhttp.message import attributes_of
+from pooledhttp.records import record
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
@@ -138,7 +138,7 @@ class Step(Enum):
     REFUSE = "refuse"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Asked:
     """What a request asked for.
 

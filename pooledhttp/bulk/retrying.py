@@ -15,7 +15,6 @@ import random
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from errno import EMFILE, ENFILE
 from math import inf
 from typing import TYPE_CHECKING, Protocol
@@ -33,6 +32,7 @@ from pooledhttp.exceptions import (
     RetryError,
 )
 from pooledhttp.exceptions import Timeout as TimeoutError
+from pooledhttp.records import record
 from pooledhttp.retry import Retry
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Timeout
@@ -65,7 +65,7 @@ _LONGEST_SECONDS = 60.0
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Again:
     """How often and when a run tries an item again.
 

@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,11 +14,12 @@ from pooledhttp.bulk.folder import OWN_FOLDER, SHARD_PREFIX
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.journal import Journal
 from pooledhttp.bulk.rows import FETCHED, Row, State
+from pooledhttp.records import record
 
 __all__ = ["JobRecord", "Run", "kind_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JobRecord:
     """What is known of one job.
 
@@ -167,8 +167,8 @@ class Run:
     def hosts(self) -> dict[str, Counter[State]]:
         """Return the number of jobs in each state for each host."""
         hosts: dict[str, Counter[State]] = {}
-        for record in self.jobs():
-            hosts.setdefault(record.host, Counter())[record.state] += 1
+        for job in self.jobs():
+            hosts.setdefault(job.host, Counter())[job.state] += 1
         return hosts
 
     def __repr__(self) -> str:
