@@ -203,45 +203,48 @@ class _Sample:
         if places is None:
             places = self._places = _places(last_lines, head, self._method)
         fields, by_name, length = [*head.fields], head.by_name.copy(), head.body_length
-        for at in compress(count(-1), map(ne, lines, last_lines)):
-            line = lines[at + 1]
-            before, name, lower, plain = places[at]
-            if plain is None or not line.startswith(before):
+        for at in compress(count(), map(ne, lines, last_lines)):
+            line = lines[at]
+            start, size, name, lower, plain = places[at]
+            if plain is None or not line.startswith(start) or not plain.fullmatch(line, size):
                 return None
-            if plain.fullmatch(line, len(before)) is None:
-                return None
-            value = line[len(before) :]
-            if plain is _PLAIN_LENGTH:
-                length = int(value)
-            fields[at] = name, value
+            value = line[size:]
+            fields[at - 1] = name, value
             if lower is not None:
                 by_name[lower] = value
+            if plain is _PLAIN_LENGTH:
+                length = int(value)
         found = head.with_fields(tuple(fields), by_name, length)
         self._last = lines, found
         return found
 
 
-#: Of one field: what comes before its value; its name; its name in lower case if no later field has
-#: the same; and what another value must match, `None` if no other value may take its place.
-_Place = tuple[bytes, bytes, bytes | None, "re.Pattern[bytes] | None"]
+#: Of one line: what comes before its value, and the bytes of that; the name of the field; the name
+#: in lower case if no later field has the same; and what another value must match, `None` if no
+#: other value may take its place.
+_Place = tuple[bytes, int, bytes, bytes | None, "re.Pattern[bytes] | None"]
+
+_FIXED: _Place = (b"", 0, b"", None, None)
 
 
 def _places(lines: list[bytes], head: Head, method: bytes) -> list[_Place]:
-    """Tell of each line behind the first which other values change nothing but that value."""
+    """Tell of each line which other values change nothing but that value."""
     fields = head.fields
     if len(lines) != len(fields) + 1 or not all(
         line.startswith(name + b":") for line, (name, _) in zip(lines[1:], fields, strict=True)
     ):  # a field is folded, or merged with another one
-        return [(b"", b"", None, None)] * (len(lines) - 1)
+        return [_FIXED] * len(lines)
     has_body = method != b"HEAD" and head.status not in (204, 304)
     last = {name.lower(): place for place, (name, _) in enumerate(fields)}
-    places: list[_Place] = []
+    places = [_FIXED]  # of the status line
     for place, (name, _) in enumerate(fields):
         lower = name.lower()
         plain: re.Pattern[bytes] | None = None if lower in _FRAMING else _PLAIN_VALUE
         if lower == b"content-length" and has_body:  # a plain head has it once
             plain = _PLAIN_LENGTH
-        places.append((name + b": ", name, lower if last[lower] == place else None, plain))
+        start = name + b": "
+        is_last = last[lower] == place
+        places.append((start, len(start), name, lower if is_last else None, plain))
     return places
 
 
