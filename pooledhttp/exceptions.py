@@ -231,7 +231,17 @@ class SSLError(ConnectionError):
 class Timeout(RequestException):
     """Some part of the request took too long, connecting and reading included.
 
-    Called with limits as keywords it makes settings instead: see `pooledhttp`, which adds that.
+    `Timeout(total=10, connect=3)`, with limits by name, makes settings for `timeout=` instead. All
+    are seconds, and None, the default, is no limit.
+
+    Args:
+        *args: Of the exception: the message, or the lower error.
+        total: The whole request: redirects, retries and the reading of the body included.
+        connect: The lookup of the name, connecting, the tunnel of a proxy and TLS, together.
+        read: The longest silence of the server.
+        write: The longest time in which the server takes no bytes of the request.
+        pool: The wait for a connection, if the pool has a maximum.
+        **keywords: Of the exception: `request` and `response`.
     """
 
     if TYPE_CHECKING:

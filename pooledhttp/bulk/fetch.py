@@ -82,7 +82,7 @@ def fetch(
             greenlet. `"threads"` has a thread for each. `"auto"` takes the loop where greenlet is
             installed and nothing of the session may block it: an adapter, an auth, hooks of the
             caller's. The results say which it was (`engine`, `engine_reason`).
-        executor: Where to do it: `Workers(n)`, an `Executor` of `concurrent.futures` or a
+        executor: What does the work: `Workers(n)`, an `Executor` of `concurrent.futures` or a
             `distributed.Client`. All limits hold for its workers together. What goes there is
             pickled. `None` means in this process.
         batches: How work goes to an executor's workers; `None` means `Batches()`.
