@@ -501,7 +501,8 @@ def merge_cookies(cookiejar: JarT, cookies: Mapping[str, Any] | CookieJar | None
 
     Args:
         cookiejar: The jar, of any kind.
-        cookies: A jar or a mapping of names and values. `None` adds nothing.
+        cookies: A jar or a mapping of names and values. Anything else adds nothing, as in requests:
+            programs set `session.cookies` to an empty list.
 
     Returns:
         The jar.
@@ -512,12 +513,13 @@ def merge_cookies(cookiejar: JarT, cookies: Mapping[str, Any] | CookieJar | None
     if not isinstance(cookiejar, CookieJar):
         raise ValueError("You can only merge into CookieJar")
     if isinstance(cookies, CookieJar):
-        if isinstance(cookiejar, RequestsCookieJar):
-            cookiejar.update(cookies)
+        update = getattr(cookiejar, "update", None)
+        if update is not None:
+            update(cookies)
         else:
             for cookie in cookies:
                 cookiejar.set_cookie(cookie)
-    elif cookies is not None:
+    elif hasattr(cookies, "items"):
         cookiejar_from_dict(cookies, cookiejar, overwrite=False)
     return cookiejar
 

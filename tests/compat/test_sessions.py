@@ -6,6 +6,7 @@ import io
 import pickle
 from collections.abc import Iterator
 from email.message import Message
+from http.cookiejar import CookieJar
 from typing import Any
 from unittest.mock import Mock
 
@@ -272,3 +273,24 @@ def test_a_response_without_cookies_asks_nothing_of_its_request(http: Any) -> No
     jar = http.cookies.RequestsCookieJar()
     jar.extract_cookies(Mock(info=Message), http.cookies.MockRequest(Mock(url="throwaway")))
     assert len(jar) == 0
+
+
+@pytest.mark.parametrize("cookies", [[], [object()], "a=b"], ids=range(3))
+def test_cookies_that_are_neither_a_jar_nor_a_mapping(http: Any, cookies: Any) -> None:
+    """They are not sent; tests of programs set a list for "there are some"."""
+    with http.Session() as session:
+        session.cookies = cookies
+        request = http.Request("GET", "http://h.test/", cookies={"own": "1"})
+        assert session.prepare_request(request).headers["Cookie"] == "own=1"
+
+
+def test_a_jar_with_an_update_of_its_own(http: Any) -> None:
+    """Cookies are merged into it by that method."""
+
+    class Jar(CookieJar):
+        def update(self, other: Any) -> None:
+            self.merged = list(other)
+
+    jar, others = Jar(), http.cookies.cookiejar_from_dict({"a": "1"})
+    assert http.cookies.merge_cookies(jar, others) is jar
+    assert [cookie.name for cookie in jar.merged] == ["a"] and not list(jar)
