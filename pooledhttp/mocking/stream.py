@@ -47,6 +47,9 @@ class MemoryConnector(Connector):
         self._clock = clock
         self._server = server
 
+    def prepare(self, route: Route) -> None:
+        """Read nothing, because no handshake follows."""
+
     def connect(self, route: Route, deadline: Deadline, *_: Any) -> Any:
         """Return a stream, unless the test refuses that."""
         if self._server.refuses(origin_of(route)):

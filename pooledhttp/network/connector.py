@@ -12,6 +12,7 @@ name the origin, the step, and what to do.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from pooledhttp.network.socks import open_tunnel
 from pooledhttp.network.stream import Stream
 from pooledhttp.network.tls.handshake import TlsPeer, handshake_fault, start_tls
 from pooledhttp.network.tls.sessions import SessionStore
+from pooledhttp.network.tls.verification import credentials_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +84,18 @@ class Connector:
         self.sessions = SessionStore() if sessions is None else sessions
         self._tunnel = tunnel
         self._attempt_delay = attempt_delay
+
+    def prepare(self, route: Route) -> None:
+        """Read the files that a route trusts, before the time for connecting begins.
+
+        A bundle takes some 50 ms of this machine's time, and far more on a busy one. No server can
+        do anything about that. What is read is kept; an error is raised again by the handshake.
+        """
+        proxy = route.proxy
+        for settings in (route.tls, None if proxy is None else proxy.tls):
+            if settings is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    credentials_for(settings)
 
     def connect(self, route: Route, deadline: Deadline, on_step: OnStep | None = None) -> Stream:
         """Connect to the origin of a route, with its settings.

@@ -152,6 +152,8 @@ class Transport:
 
     def dial(self, lease: Lease[Route, Connection], route: Route, plan: TimeoutPlan) -> Connection:
         """Connect, and put the connection into the empty slot of the lease."""
+        if route.tls is not None:
+            self.connector.prepare(route)
         deadline = plan.total.sooner(plan.connect)
         on_step = None if plan.spent is None else plan.spent.begin
         connection = open_connection(

@@ -23,6 +23,7 @@ from pooledhttp.exceptions import (
 )
 from tests.support.certificates import Authority
 from tests.support.scripted import Handler, Peer, ScriptedServer, answering, chunked, respond
+from tests.support.skipping import SkippingRuntime
 from tests.wire.tools import first_then_new, names_origin, prompt
 
 OK = answering(respond(b"x"))
@@ -294,6 +295,26 @@ def test_new_connections_read_no_ca_file_again(
         assert all(workers.map(get, range(count)))
         assert session.pool.stats().total.created == count
     assert sorted(map(str, loaded)) == [str(bundle) for bundle in bundles]
+
+
+def test_reading_a_bundle_takes_no_time_from_connecting(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No server can help it, so the connect timeout begins afterwards."""
+    bundle = tmp_path / "another.pem"
+    bundle.write_bytes(Path(authority.bundle).read_bytes())
+    runtime, load = SkippingRuntime(stands=True), ssl.SSLContext.load_verify_locations
+
+    def slow(context: ssl.SSLContext, *files: Any, **more: Any) -> None:
+        runtime.sleep(5)
+        load(context, *files, **more)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", slow)
+    with ScriptedServer(answering(respond(b"x")), tls=authority.server_context()) as server:
+        with pooledhttp.Session(runtime=runtime) as session:
+            url = server.url(host="localhost")
+            assert session.get(url, verify=str(bundle), timeout=(1, 1)).content == b"x"
+    assert runtime.now() == 5
 
 
 def test_files_that_went_away(
