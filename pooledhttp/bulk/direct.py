@@ -23,7 +23,7 @@ from typing import Any
 
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.auth import HTTPBasicAuth
-from pooledhttp.bulk.places import PlacedAdapter
+from pooledhttp.bulk.placed_adapter import PlacedAdapter
 from pooledhttp.bulk.urls import origin_of
 from pooledhttp.cookies import extract_cookies_to_jar
 from pooledhttp.hooks import default_hooks

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.own_session import OwnSession
-from pooledhttp.bulk.places import PlacedAdapter, Places
+from pooledhttp.bulk.placed_adapter import PlacedAdapter
+from pooledhttp.bulk.places import Place, Places
 from pooledhttp.bulk.rates import Rates
 from pooledhttp.exceptions import TooManyRedirects
 from pooledhttp.records import record
@@ -59,27 +60,23 @@ class GrantedPlaces(Places):
     def __init__(
         self, runtime: Runtime, per_proxy: int | None = None, rates: Rates | None = None
     ) -> None:
-        #: Guarded by the lock: the places at each host that there are some at; None for no limit.
+        # Guarded by the lock:
+        #: The places at each host that there are some at; None for no limit.
         self._grants: dict[str, int | None] = {}
+        #: Hosts that have refused requests and that there are no places at now.
+        self._refusing: dict[str, Place] = {}
         super().__init__(None, runtime, per_proxy, rates, self._grants.get)
 
     def grant(self, origin: str, limit: int | None) -> None:
         """Have so many places at a host from now on; None for no limit."""
-        waiters = []
         with self._lock:
             if self._grants.get(origin, -1) == limit:
                 return
             self._grants[origin] = limit
-            throttle = self._throttle_locked(origin)
-            throttle.allow(limit)
-            taken = self._taken.get(origin, 0)
-            while self._waiting.get(origin) and taken < throttle.limit:
-                waiter = self._next_locked(origin)
-                if waiter is None:
-                    break
-                waiters.append(waiter)
-                taken = self._taken[origin] = taken + 1
-            places = throttle.limit
+            place = self._place_locked(origin)
+            place.throttle.allow(limit)
+            waiters = place.hand_out_locked()
+            places = place.throttle.limit
         for waiter in waiters:
             waiter.set()
         if self.on_limit is not None:
@@ -94,23 +91,27 @@ class GrantedPlaces(Places):
         held: dict[str, int | None] = {}
         with self._lock:
             for origin, limit in list(self._grants.items()):
-                taken = self._taken.get(origin, 0)
+                taken = self._places[origin].taken
                 if origin in wanted or taken:
                     held[origin] = None if limit is None else max(limit, taken)
                     continue
                 del self._grants[origin]
-                if not self._throttles[origin].was_refused:
-                    del self._throttles[origin]
+                place = self._places.pop(origin)
+                if place.throttle.was_refused:
+                    self._refusing[origin] = place
         return held
 
-    def _take(self, place: str) -> float:
-        if not place.startswith("by "):
-            with self._lock:
-                if place not in self._grants:
-                    raise _NotGranted
-                if self._take_at_once_locked(place):
-                    return 0.0
-        return super()._take(place)
+    def _place_locked(self, origin: str) -> Place:
+        """Return the places at a host.
+
+        Raises:
+            _NotGranted: There are none.
+        """
+        if origin not in self._grants:
+            raise _NotGranted
+        if origin in self._refusing:
+            self._places[origin] = self._refusing.pop(origin)
+        return super()._place_locked(origin)
 
 
 class _GrantedAdapter(PlacedAdapter):

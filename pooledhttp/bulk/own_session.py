@@ -16,7 +16,8 @@ from urllib.request import getproxies
 
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
 from pooledhttp.bulk.direct import DirectRequests
-from pooledhttp.bulk.places import PER_PROXY, HostObserver, PlacedAdapter, Places
+from pooledhttp.bulk.placed_adapter import PlacedAdapter
+from pooledhttp.bulk.places import PER_PROXY, HostObserver, Places
 from pooledhttp.bulk.rates import Rates
 from pooledhttp.client import SessionExtras
 from pooledhttp.events import Event, RetryScheduled

@@ -2,8 +2,7 @@
 
 The pace starts no more items of a host than there are places. A redirect leads an item to another
 host, and many items may be led to the same one. There they wait for a place. The limits of the run
-cause this wait, so it counts for no timeout. So it is taken before the request is sent, outside its
-timeout, by an adapter that sees every hop.
+cause this wait, so it counts for no timeout. `placed_adapter` takes it before the request is sent.
 
 A host that refuses requests (429, 503, no connection) has fewer places for a while; see `throttle`.
 One that cannot be reached at all rests; see `resting`.
@@ -18,40 +17,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
-
-from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.rates import Rates
 from pooledhttp.bulk.resting import HostGivenUp, HostRest, RestState
-from pooledhttp.bulk.retrying import causes, retry_after
 from pooledhttp.bulk.throttle import Throttle
-from pooledhttp.bulk.urls import origin_of
-from pooledhttp.exceptions import ConnectionError
-from pooledhttp.message import OURS, ProxiesInput, Response, TimeoutInput
-from pooledhttp.network import select_proxy
 from pooledhttp.runtime import Runtime, Waiter
-from pooledhttp.timing import Deadline, Timeout, monotonic
-from pooledhttp.transport import PoolFacade, hooks_in_force, is_urllib3_patched
+from pooledhttp.timing import Deadline
 
-if TYPE_CHECKING:
-    from pooledhttp.message import PreparedRequest
-
-__all__ = ["PER_PROXY", "HostObserver", "PlacedAdapter", "Places", "check_per_proxy"]
-
-#: Statuses that say that there are too many requests.
-_REFUSING = frozenset({429, 503})
-
-#: Errors that say that there was no connection.
-_UNREACHABLE = (NewConnectionError, ConnectTimeoutError)
-
-#: This machine has no descriptor, port or memory for a connection. The host is not to blame, and
-#: fewer requests at once are the remedy.
-_OURS = frozenset({EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS, ENOMEM})
+__all__ = ["PER_PROXY", "HostObserver", "Place", "Places", "check_per_proxy"]
 
 #: Requests at once through one proxy, as in browsers.
 PER_PROXY = 32
@@ -80,13 +56,51 @@ class HostObserver(Protocol):
         """It asks to be left alone until then."""
 
 
+class Place:
+    """The places at one host or proxy. Guarded by the lock of `Places`."""
+
+    __slots__ = ("name", "taken", "throttle", "waiting")
+
+    def __init__(self, name: str, most: int | None) -> None:
+        self.name = name
+        #: How many there are now.
+        self.throttle = Throttle(most)
+        self.taken = 0
+        self.waiting: deque[Waiter] = deque()
+
+    def take_locked(self) -> bool:
+        """Take a place if one is free."""
+        if self.taken >= self.throttle.limit:
+            return False
+        self.taken += 1
+        return True
+
+    def give_back_locked(self) -> Waiter | None:
+        """Give a place back; returns the waiter that has it now, None if no one has."""
+        # Where the host has fewer places than are taken, one is given up.
+        if self.waiting and self.taken <= self.throttle.limit:
+            return self.waiting.popleft()
+        self.taken -= 1
+        return None
+
+    def hand_out_locked(self) -> list[Waiter]:
+        """Give places that have become free to those who wait; returns their waiters."""
+        waiters = []
+        while self.waiting and self.take_locked():
+            waiters.append(self.waiting.popleft())
+        return waiters
+
+
 class _Holder:
     """What one thread has: its places, and how long it waited for places since `leave`."""
 
-    #: Of the request, for the throttle of its host.
-    number = 0
-    places: tuple[str, ...] = ()
-    waited = 0.0
+    __slots__ = ("number", "places", "waited")
+
+    def __init__(self) -> None:
+        #: Of the request, for the throttle of its host.
+        self.number = 0
+        self.places: tuple[Place, ...] = ()
+        self.waited = 0.0
 
 
 class Places:
@@ -120,12 +134,12 @@ class Places:
         self._per_proxy = per_proxy
         self._runtime = runtime
         self._lock = threading.Lock()
-        # Guarded by the lock:
-        self._taken: dict[str, int] = {}
-        self._waiting: dict[str, deque[Waiter]] = {}
-        self._throttles: dict[str, Throttle] = {}
+        # Guarded by the lock, by origin:
+        self._places: dict[str, Place] = {}
         #: Of hosts to which a connection has failed.
         self._rests: dict[str, HostRest] = {}
+        #: By proxy, guarded as well.
+        self._proxies: dict[str, Place] = {}
         # Each thread touches its own entry only.
         self._holders: dict[object, _Holder] = {}
 
@@ -146,33 +160,47 @@ class Places:
         holder = self._holders.get(me)
         if holder is None:
             holder = self._holders[me] = _Holder()
-        wanted: tuple[str, ...] = (origin,)
-        if proxy is not None and self._per_proxy is not None:
-            wanted = (origin, f"by {proxy}")
-        if holder.places != wanted:
-            if holder.places:
-                self._give_back(holder)
-            for place in wanted:
-                waited = self._take(place)
-                if waited:
-                    holder.waited += waited
-                holder.places += (place,)
+        if not (holder.places or proxy or self._rates or self._rests):  # as a rule
+            with self._lock:
+                place = self._places.get(origin)
+                if place is not None and place.take_locked():
+                    holder.places = (place,)
+                    holder.number = place.throttle.start()
+                    return holder.waited
+        self._take_all(holder, origin, proxy)
         if self._rates is not None:
             wait = self._rates.take(origin, self._runtime.now())
             if wait:
                 self._runtime.sleep(wait)
                 holder.waited += wait
-        with self._lock:
-            holder.number = (self._throttles.get(origin) or self._throttle_locked(origin)).start()
-            rest = self._rests.get(origin) if self._rests else None
-            if rest is not None:
-                rest.begin(holder.number)
-                if rest.state is RestState.GIVEN_UP:
-                    raise HostGivenUp(
-                        f"{origin} was given up: connections to it failed again and again, also"
-                        " after three rests"
-                    )
+        self._start(holder, origin)
         return holder.waited
+
+    def _take_all(self, holder: _Holder, origin: str, proxy: str | None) -> None:
+        """Take the places that a request needs, unless the thread has them."""
+        wanted, find = [origin], [partial(self._place_locked, origin)]
+        if proxy is not None and self._per_proxy is not None:
+            wanted.append(proxy)
+            find.append(partial(self._proxy_locked, proxy, self._per_proxy))
+        if [place.name for place in holder.places] == wanted:
+            return
+        self._give_back(holder)
+        for find_locked in find:
+            holder.waited += self._take(holder, find_locked)
+
+    def _start(self, holder: _Holder, origin: str) -> None:
+        """Number a request that is about to be sent."""
+        with self._lock:
+            holder.number = holder.places[0].throttle.start()
+            rest = self._rests.get(origin)
+            if rest is None:
+                return
+            rest.begin(holder.number)
+            if rest.state is RestState.GIVEN_UP:
+                raise HostGivenUp(
+                    f"{origin} was given up: connections to it failed again and again, also"
+                    " after three rests"
+                )
 
     def is_resting(self, origin: str) -> bool:
         """Whether a host rests, so that no item should be sent to it."""
@@ -206,26 +234,23 @@ class Places:
 
     def note(self, origin: str, *, is_refused: bool) -> None:
         """Note whether a host has refused this thread's request."""
-        known = self._throttles.get(origin)
-        if not is_refused and known is not None and not known.was_refused:
+        known = self._places.get(origin)
+        if not is_refused and known is not None and not known.throttle.was_refused:
             return  # there is nothing that could grow again
         holder = self._holders.get(self._runtime.current())
         if holder is None:
             return
-        waiter = None
         with self._lock:
-            throttle = self._throttle_locked(origin)
-            before, running = throttle.limit, self._taken.get(origin, 1)
+            place = self._place_locked(origin)
+            throttle = place.throttle
+            before = throttle.limit
             if is_refused:
-                throttle.refuse(holder.number, running)
+                throttle.refuse(holder.number, max(place.taken, 1))
             else:
                 throttle.succeed()
             limit = throttle.limit
-            if limit > before and running < limit:
-                waiter = self._next_locked(origin)
-                if waiter is not None:
-                    self._taken[origin] = running + 1
-        if waiter is not None:
+            waiters = place.hand_out_locked()
+        for waiter in waiters:
             waiter.set()
         if limit != before and self.on_limit is not None:
             self.on_limit(origin, limit)
@@ -249,171 +274,39 @@ class Places:
         holder = self._holders.get(self._runtime.current())
         return 0.0 if holder is None else holder.waited
 
-    def _throttle_locked(self, origin: str) -> Throttle:
-        throttle = self._throttles.get(origin)
-        if throttle is None:
+    def _place_locked(self, origin: str) -> Place:
+        place = self._places.get(origin)
+        if place is None:
             most = self._per_host if self._limit_of is None else self._limit_of(origin)
-            throttle = self._throttles[origin] = Throttle(most)
-        return throttle
+            place = self._places[origin] = Place(origin, most)
+        return place
 
-    def _limit_locked(self, place: str) -> int:
-        if place.startswith("by "):
-            assert self._per_proxy is not None, "there is no such place without a limit"
-            return self._per_proxy
-        return self._throttle_locked(place).limit
+    def _proxy_locked(self, proxy: str, most: int) -> Place:
+        place = self._proxies.get(proxy)
+        if place is None:
+            place = self._proxies[proxy] = Place(proxy, most)
+        return place
 
-    def _take(self, place: str) -> float:
-        """Take a place; returns the seconds that it was waited for."""
+    def _take(self, holder: _Holder, find_locked: Callable[[], Place]) -> float:
+        """Take one more place; returns the seconds that it was waited for."""
         with self._lock:
-            if self._take_at_once_locked(place):
+            place = find_locked()
+            if place.take_locked():
+                holder.places += (place,)
                 return 0.0
             waiter = self._runtime.waiter()
-            self._waiting.setdefault(place, deque()).append(waiter)
+            place.waiting.append(waiter)
         # Handing a place over is done by the thread that gives it back: it stays taken. The wait
         # ends otherwise only when the run is halted, and then no place is needed any more.
         began = self._runtime.now()
         waiter.wait(Deadline.never(self._runtime.now))
+        holder.places += (place,)
         return self._runtime.now() - began
-
-    def _take_at_once_locked(self, place: str) -> bool:
-        """Take a place if one is free."""
-        taken = self._taken.get(place, 0)
-        throttle = self._throttles.get(place)
-        if taken >= (self._limit_locked(place) if throttle is None else throttle.limit):
-            return False
-        self._taken[place] = taken + 1
-        return True
 
     def _give_back(self, holder: _Holder) -> None:
         places, holder.places = holder.places, ()
-        waiter, taken = None, self._taken
         for place in places:
             with self._lock:
-                if self._waiting:
-                    waiter = self._next_locked(place)
-                if waiter is None:
-                    if taken[place] > 1:
-                        taken[place] -= 1
-                    else:
-                        del taken[place]
+                waiter = place.give_back_locked()
             if waiter is not None:
                 waiter.set()
-                waiter = None
-
-    def _next_locked(self, place: str) -> Waiter | None:
-        """Return the waiter that gets a place given back; None when none waits, or it is cut."""
-        line = self._waiting.get(place)
-        if not line:
-            return None
-        if self._taken[place] > self._limit_locked(place):
-            return None
-        waiter = line.popleft()
-        if not line:
-            del self._waiting[place]
-        return waiter
-
-
-class PlacedAdapter(HTTPAdapter):
-    """An `HTTPAdapter` that takes a place at the host before each request it sends."""
-
-    def __init__(self, places: Places, now: Callable[[], float], **settings: Any) -> None:
-        super().__init__(**settings)
-        self._places = places
-        #: The clock of the run.
-        self.now = now
-
-    def send(  # type: ignore[override]
-        self,
-        request: PreparedRequest,
-        *,
-        timeout: TimeoutInput = None,
-        proxies: ProxiesInput = None,
-        **settings: Any,
-    ) -> Response:
-        """Send a request as `HTTPAdapter.send` does; the wait for a place adds to no timeout."""
-        url = str(request.url)
-        proxy = select_proxy(url, proxies) if proxies else None
-        send = partial(super().send, request, proxies=proxies, **settings)
-        return self._send_placed(request, origin_of(url), proxy, timeout, send)
-
-    def send_direct(
-        self,
-        pool: PoolFacade,
-        request: PreparedRequest,
-        origin: str,
-        target: str,
-        timeout: Any,
-        *,
-        stream: bool,
-    ) -> Response:
-        """Send a plain request over a pool that is known; see `direct`."""
-        send = partial(self._send_over, pool, request, target, stream)
-        return self._send_placed(request, origin, None, timeout, send)
-
-    def direct_pool(
-        self, request: PreparedRequest, settings: Mapping[str, Any]
-    ) -> PoolFacade | None:
-        """Return the pool by which requests to a host are sent; None when `send` has more to do."""
-        if is_urllib3_patched() or hooks_in_force(self._settings.request_hooks):
-            return None
-        if self._settings.view.manager.listeners:
-            return None
-        pool = self._connection_for(
-            request, settings["verify"], settings["proxies"], settings["cert"]
-        )
-        if not isinstance(pool, PoolFacade) or pool.proxy is not None:
-            return None
-        if pool.counterpart is not None:
-            return None  # its steps may have been changed
-        has_warning = pool.scheme == "https" and pool.cert_reqs == "CERT_NONE"
-        return None if has_warning else pool
-
-    def _send_over(
-        self,
-        pool: PoolFacade,
-        request: PreparedRequest,
-        target: str,
-        stream: bool,
-        *,
-        timeout: TimeoutInput,
-    ) -> Response:
-        started = monotonic()
-        try:
-            arrival = self._send_over_pool(pool, request, target, stream, timeout)
-        except (HTTPError, OSError) as error:
-            translated = OURS.translate(error, request)
-            if translated is error:
-                raise
-            raise translated from error
-        return Response.arrived(arrival, request, self, started)
-
-    def _send_placed(
-        self,
-        request: PreparedRequest,
-        origin: str,
-        proxy: str | None,
-        timeout: TimeoutInput,
-        send: Callable[..., Response],
-    ) -> Response:
-        """Take a place, send, and note what the host makes of it."""
-        waited = self._places.enter(origin, proxy)
-        if waited and isinstance(timeout, Timeout) and timeout.deadline is not None:
-            left = max(timeout.deadline.remaining() + waited, 1e-3)
-            timeout = Timeout(left, timeout.connect, timeout.read, timeout.write, timeout.pool)
-            timeout = timeout.start(self.now)
-        try:
-            response = send(timeout=timeout)
-        except ConnectionError as error:
-            found = list(causes(error))
-            is_ours = any(getattr(cause, "errno", None) in _OURS for cause in found)
-            if is_ours or any(isinstance(cause, ConnectionRefusedError) for cause in found):
-                self._places.note(origin, is_refused=True)
-            is_unreachable = any(isinstance(cause, _UNREACHABLE) for cause in found)
-            if is_unreachable and proxy is None and not is_ours:
-                self._places.note_unreachable(origin)
-            raise
-        is_refused = response.status_code in _REFUSING
-        self._places.note_response(origin, is_refused=is_refused)
-        if is_refused and (seconds := retry_after(response)):
-            self._places.note_pause(origin, seconds)
-        return response

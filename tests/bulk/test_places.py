@@ -11,13 +11,32 @@ import pytest
 import pooledhttp
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.halting import HaltableRuntime, Halted
-from pooledhttp.bulk.places import PlacedAdapter, Places
+from pooledhttp.bulk.placed_adapter import PlacedAdapter
+from pooledhttp.bulk.places import Places
 from pooledhttp.bulk.rates import Rates
 from pooledhttp.runtime import default_runtime
 from pooledhttp.timing import Timeout
 from tests.support.patience import wait_until
 
 BASE = default_runtime()
+
+
+def taken(places: Places) -> dict[str, int]:
+    """Return how many places are taken, where some are."""
+    return {
+        place.name: place.taken
+        for place in (*places._places.values(), *places._proxies.values())
+        if place.taken
+    }
+
+
+def waiting(places: Places) -> dict[str, int]:
+    """Return how many wait for places, where some do."""
+    return {
+        place.name: len(place.waiting)
+        for place in (*places._places.values(), *places._proxies.values())
+        if place.waiting
+    }
 
 
 def in_thread(act: Any) -> threading.Thread:
@@ -40,13 +59,13 @@ def test_a_place_is_handed_to_the_one_that_waits_longest() -> None:
             places.leave()
 
         threads.append(in_thread(visit))
-        wait_until(lambda n=number: len(places._waiting.get("a", ())) == n + 1)  # type: ignore[misc]
+        wait_until(lambda n=number: waiting(places) == {"a": n + 1})  # type: ignore[misc]
     assert order == []
     places.leave()
     for thread in threads:
         thread.join(10)
     assert order == [0, 1, 2]
-    assert places._taken == {} and places._waiting == {}
+    assert taken(places) == {} and waiting(places) == {}
 
 
 def test_a_thread_has_one_place_at_a_time() -> None:
@@ -58,10 +77,10 @@ def test_a_thread_has_one_place_at_a_time() -> None:
     other = in_thread(lambda: (places.enter("a"), places.leave()))
     other.join(10)
     assert not other.is_alive()
-    assert places._taken == {"b": 1}
+    assert taken(places) == {"b": 1}
     places.leave()
     places.leave()
-    assert places._taken == {}
+    assert taken(places) == {}
 
 
 def test_a_proxy_has_places_of_its_own() -> None:
@@ -77,14 +96,14 @@ def test_a_proxy_has_places_of_its_own() -> None:
 
     free: list[bool] = []
     threads = [in_thread(lambda host=host: visit(host)) for host in "abcd"]  # type: ignore[misc]
-    wait_until(lambda: len(places._waiting.get("by http://proxy", ())) == 2)
-    assert len(order) == 2 and places._taken["by http://proxy"] == 2
+    wait_until(lambda: waiting(places).get("http://proxy") == 2)
+    assert len(order) == 2 and taken(places)["http://proxy"] == 2
     places.enter("a")  # without the proxy
     places.leave()
     free.append(True)
     for thread in threads:
         thread.join(10)
-    assert sorted(order) == list("abcd") and places._taken == {} and places._waiting == {}
+    assert sorted(order) == list("abcd") and taken(places) == {} and waiting(places) == {}
 
 
 def test_a_host_that_refuses_has_fewer_places_for_a_while() -> None:
@@ -105,14 +124,14 @@ def test_a_host_that_refuses_has_fewer_places_for_a_while() -> None:
     threads = [in_thread(lambda n=number: visit(n)) for number in range(4)]  # type: ignore[misc]
     wait_until(lambda: len(inside) == 4)
     go += [True] * 3  # three refusals together count once
-    wait_until(lambda: places._taken["a"] == 1)
+    wait_until(lambda: taken(places)["a"] == 1)
     assert told == [("a", 2)]
     threads += [in_thread(lambda n=number: visit(n)) for number in (4, 5)]  # type: ignore[misc]
-    wait_until(lambda: len(inside) == 5 and bool(places._waiting.get("a")))
+    wait_until(lambda: len(inside) == 5 and bool(waiting(places).get("a")))
     go += [True] * 3  # two successes add a place
     for thread in threads:
         thread.join(10)
-    assert sorted(inside) == list(range(6)) and places._taken == {}
+    assert sorted(inside) == list(range(6)) and taken(places) == {}
     assert told == [("a", 2), ("a", 3)]
 
 
@@ -176,7 +195,7 @@ def test_a_run_that_is_halted_ends_the_wait() -> None:
             ended.append("halted")
 
     thread = in_thread(visit)
-    wait_until(lambda: bool(places._waiting))
+    wait_until(lambda: bool(waiting(places)))
     runtime.halt()
     thread.join(10)
     assert ended == ["halted"]
