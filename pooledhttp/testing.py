@@ -27,7 +27,7 @@ from pooledhttp.mocking import (
     SentRequest,
     response_bytes,
 )
-from pooledhttp.records import replace
+from pooledhttp.records import explain_misspelt_call, replace
 from pooledhttp.transport import TransportManager
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class MockAdapter(HTTPAdapter):
         """What was sent, in order: each retry and each hop of a redirect is one."""
         return self._rules.requests
 
+    @explain_misspelt_call
     def add(
         self,
         method: str,
@@ -103,9 +104,14 @@ class MockAdapter(HTTPAdapter):
 
         Raises:
             ValueError: There is no such fault, or the URL is not a whole one.
+            TypeError: There is no such argument, or it is of another type.
         """
         if fault is not None and fault not in FAULTS:
             raise ValueError(f"fault must be one of {', '.join(FAULTS)}, not {fault!r}")
+        if not isinstance(headers or {}, Mapping):
+            raise TypeError(f"headers must be a mapping, not a {type(headers).__name__}")
+        if not isinstance(status, int):
+            raise TypeError(f"status must be a whole number, not {status!r}")
         fields = dict(headers or {})
         if json is not None:
             content = _json.dumps(json).encode()

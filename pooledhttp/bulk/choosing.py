@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Literal
 
 import urllib3
@@ -56,7 +57,9 @@ def open_backend(
         ValueError: The loop is wanted, and something would block it; or `choice` is no choice.
         TypeError: `settings` is no session.
     """
-    if settings is not None and not hasattr(settings, "adapters"):
+    if settings is not None and (
+        not hasattr(settings, "adapters") or iscoroutinefunction(settings.send)
+    ):
         raise TypeError(f"session must be a Session whose settings are used, not {settings!r}")
     if choice not in ("auto", "threads", "loop"):
         raise ValueError(f"engine must be 'auto', 'threads' or 'loop', not {choice!r}")

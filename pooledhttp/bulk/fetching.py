@@ -22,7 +22,7 @@ from pooledhttp.bulk.results import (
     make_pace,
 )
 from pooledhttp.bulk.retrying import Again, Tries
-from pooledhttp.timing import Timeout
+from pooledhttp.timing import Timeout, plan_timeout
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
@@ -238,7 +238,12 @@ def check_retries(retries: int) -> None:
 
 
 def item_timeout(timeout: object) -> object:
-    """Return what a request is given so that a number bounds the whole item."""
+    """Return what a request is given so that a number bounds the whole item.
+
+    Raises:
+        ValueError: It is no timeout.
+    """
     if isinstance(timeout, (int, float)) and not isinstance(timeout, bool):
         return Timeout(total=timeout)
+    plan_timeout(timeout)
     return timeout

@@ -36,6 +36,10 @@ __all__ = [
 ]
 
 
+#: What other clients call an argument, where that name is not near enough to be guessed.
+_NAMES_ELSEWHERE = {"body": "data", "content": "data", "query": "params", "ssl": "verify"}
+
+
 class CommonOptions(TypedDict, total=False):
     """What every method takes, on threads and on event loops; see `Session.request`."""
 
@@ -92,5 +96,6 @@ def name_meant_argument(error: TypeError, given: Collection[str]) -> None:
         error: Of the call.
         given: The names of the arguments that were handed on.
     """
-    of_session = {"Session": SessionExtras.__annotations__}
-    explain_unexpected(error, given, RequestOptions.__annotations__, of_session)
+    other = dict.fromkeys(SessionExtras.__annotations__, "Pass it to Session(...) instead.")
+    other |= {name: f"Did you mean {meant!r}?" for name, meant in _NAMES_ELSEWHERE.items()}
+    explain_unexpected(error, given, RequestOptions.__annotations__, other)

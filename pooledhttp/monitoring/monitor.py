@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 from pooledhttp.monitoring.metrics import StatsSource, check_source, difference
 from pooledhttp.pool import OriginStats, PoolStats
+from pooledhttp.records import explain_misspelt, explain_misspelt_call
 from pooledhttp.runtime import Runtime, Task, Waiter, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline
 
@@ -89,6 +90,7 @@ class Rule:
         return value < self.limit if self.below else value > self.limit
 
 
+@explain_misspelt_call
 def default_rules(
     *,
     max_utilisation: float = 0.8,
@@ -190,6 +192,7 @@ class PoolMonitor:
         TypeError: `pool` is a session.
     """
 
+    @explain_misspelt()
     def __init__(
         self,
         pool: StatsSource,

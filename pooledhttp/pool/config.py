@@ -28,7 +28,7 @@ from pooledhttp.pool.overrides import (
     check_prefix,
     find_override,
 )
-from pooledhttp.records import explain_misspelt_fields, field, record
+from pooledhttp.records import explain_misspelt_call, explain_misspelt_fields, field, record
 
 __all__ = ["Limits", "PoolConfig", "default_max_idle_total"]
 
@@ -203,6 +203,7 @@ class PoolConfig:
         return self.limits if override is None else _replaced(self.limits, override)
 
     @classmethod
+    @explain_misspelt_call
     def from_sqlalchemy(
         cls,
         pool_size: int = 5,

@@ -56,7 +56,7 @@ def explain_unexpected(
     error: TypeError,
     given: Collection[str],
     known: Collection[str],
-    elsewhere: Mapping[str, Collection[str]],
+    other: Mapping[str, str],
 ) -> None:
     """Add the argument that was meant to the error of a call with one that does not exist.
 
@@ -67,17 +67,14 @@ def explain_unexpected(
         error: Of the call. Any other error is left as it is.
         given: The names of the arguments that the caller has given.
         known: The arguments that exist, in the order in which they are told.
-        elsewhere: Other calls that may have been meant, and their arguments.
+        other: Names that do not exist here but elsewhere, and what to tell of each.
     """
     text = str(error)
     name = text.removesuffix("'").rpartition("'")[2]
     is_unexpected = text.endswith(f" got an unexpected keyword argument {name!r}")
     if is_unexpected and name in given and name not in known:
-        advice = did_you_mean(name, known) or _list_of(known)
-        for call, names in elsewhere.items():
-            if name in names:
-                advice = f" Pass it to {call}(...) instead."
-        error.args = (f"{text}.{advice}",)
+        advice = other.get(name) or did_you_mean(name, known) or _list_of(known)
+        error.args = (f"{text}. {advice.strip()}",)
 
 
 def _list_of(known: Collection[str]) -> str:
@@ -123,12 +120,13 @@ def explain_misspelt_call(function: G) -> G:
     """Have a function that is called rarely name the keyword argument that was meant."""
     code = function.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    known = [name for name in names if name not in ("self", "cls")]
 
     @wraps(function)
     def explaining(*args: Any, **kwargs: Any) -> object:
         for name in kwargs:
             if name not in names:
-                raise unknown_argument(function.__name__, name, names)
+                raise unknown_argument(function.__qualname__, name, known)
         return function(*args, **kwargs)
 
     return explaining  # type: ignore[return-value]

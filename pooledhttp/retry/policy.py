@@ -99,6 +99,10 @@ class Retry(urllib3.Retry):
             max_retry_after = settings.get("retry_after_max", DEFAULT_MAX_RETRY_AFTER)
         if max_retry_after < 0:
             raise ValueError(f"max_retry_after must not be negative, not {max_retry_after}")
+        if not isinstance(budget, (bool, RetryBudget)):
+            raise TypeError(f"budget must be True, False or a RetryBudget, not {budget!r}")
+        if not isinstance(pause, (bool, Pauses)):
+            raise TypeError(f"pause must be True, False or Pauses, not {pause!r}")
         self.max_retry_after = max_retry_after
         self.budget = budget
         self.pause = pause

@@ -13,6 +13,7 @@ import pooledhttp
 from pooledhttp import bulk
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.runtime import default_runtime
+from pooledhttp.testing import MockAdapter
 from tests.support.scripted import ScriptedServer, answering, respond
 
 
@@ -115,6 +116,27 @@ ours: Any = pooledhttp
         (lambda: ours.bulk.fetch([], jobs="3"), TypeError, "jobs must be a whole number, not '3'"),
         (lambda: ours.bulk.fetch([], per_host="3"), TypeError, "per_host must be a whole number"),
         (lambda: ours.bulk.fetch(["x"], session={}), TypeError, "session must be a Session"),
+        (lambda: ours.bulk.fetch(["x"], session=ours.AsyncSession()), TypeError, "be a Session w"),
+        (lambda: ours.bulk.fetch(["x"], timeout="5"), ValueError, "timeout='5' cannot be used"),
+        (lambda: ours.Retry(3, budget=5), TypeError, "budget must be True, False or a RetryBudget"),
+        (lambda: ours.Retry(3, pause=5), TypeError, "pause must be True, False or Pauses, not 5"),
+        (lambda: ours.PoolConfig.from_sqlalchemy(poolsize=5), TypeError, "mean 'pool_size'?"),
+        (lambda: ours.monitoring.default_rules(max_wait=5), TypeError, "mean 'max_wait_seconds'?"),
+        (
+            lambda: ours.monitoring.PoolMonitor(ours.Session().pool, intervall=5),
+            TypeError,
+            "PoolMonitor() got an unexpected keyword argument 'intervall'. Did you mean 'interv",
+        ),
+        (
+            lambda: MockAdapter().add("GET", "http://h/", jsn={}),  # type: ignore[call-arg]
+            TypeError,
+            "MockAdapter.add() got an unexpected keyword argument 'jsn'. Did you mean 'json'?",
+        ),
+        (
+            lambda: MockAdapter().add("GET", "http://h/", status="200"),  # type: ignore[arg-type]
+            TypeError,
+            "status must be a whole number, not '200'",
+        ),
         (lambda: ours.bulk.Workers("3"), TypeError, "count must be a whole number of processes"),
         (lambda: ours.HostLimits(max_per_hosts=3), TypeError, "Did you mean 'max_per_host'?"),
         (lambda: ours.PoolConfig(8), TypeError, "takes arguments by name only: min_idle, max_idle"),
@@ -123,7 +145,7 @@ ours: Any = pooledhttp
         (lambda: ours.monitoring.PoolMonitor(ours.Session()), TypeError, "such as session.pool"),
         (lambda: ours.monitoring.PrometheusCollector(ours.Session), TypeError, "session.pool"),
     ],
-    ids=range(24),
+    ids=range(33),
 )
 def test_what_is_made_wrongly(
     make: Callable[[], object], error: type[Exception], says: str
@@ -158,8 +180,10 @@ def test_a_misspelt_argument_of_a_call(owner: Any, verb: str) -> None:
         getattr(owner, verb)("http://127.0.0.1:1/", timout=3)
     with pytest.raises(TypeError, match=r"'retries'\. Pass it to Session\(\.\.\.\) instead\.$"):
         getattr(owner, verb)("http://127.0.0.1:1/", retries=3)
-    with pytest.raises(TypeError, match=r"'ssl'\. It takes headers, cookies, timeout, .*, json\.$"):
-        getattr(owner, verb)("http://127.0.0.1:1/", ssl=False)
+    with pytest.raises(TypeError, match=r"'content'\. Did you mean 'data'\?$"):
+        getattr(owner, verb)("http://127.0.0.1:1/", content=b"x")
+    with pytest.raises(TypeError, match=r"'xyz'\. It takes headers, cookies, timeout, .*, json\.$"):
+        getattr(owner, verb)("http://127.0.0.1:1/", xyz=False)
 
 
 def test_an_argument_that_only_a_subclass_refuses() -> None:
