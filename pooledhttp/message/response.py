@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
 
+from urllib3.exceptions import DecodeError
 from urllib3.exceptions import HTTPError as TransportError
 from urllib3.response import HTTPResponse
 
@@ -435,6 +436,8 @@ class Response(LazyAttributes):
             try:
                 yield from raw.stream(chunk_size, decode_content=True)
             except TransportError as error:
+                if isinstance(error, DecodeError) and isinstance(raw, RawResponse):
+                    raw.close()  # the rest has no meaning, and the response may be kept for long
                 raise self._errors.translate(error, self.request) from error
         else:
             while piece := raw.read(chunk_size):

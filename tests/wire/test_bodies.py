@@ -247,6 +247,26 @@ def test_bytes_behind_the_end_of_a_coding_are_an_error(
         session.close()
 
 
+@pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", "X: y"], ids=["chunks", "none"])
+def test_a_stream_that_cannot_be_decoded_gives_its_place_back(
+    session: pooledhttp.Session, framing: str
+) -> None:
+    """At once, though the response is still held and its body has no end."""
+
+    def garbles(peer: Peer) -> None:
+        peer.read_request()
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n{framing}\r\n\r\n"
+        peer.send(head.encode() + b"5\r\nhello\r\n")
+        peer.wait_closed()
+
+    with ScriptedServer(garbles) as server:
+        response = session.get(server.url(), stream=True, timeout=5)
+        with pytest.raises(ContentDecodingError):
+            list(response.iter_content(5))
+        assert session.pool.stats().total.active == 0
+        assert session.pool.stats().total.leaks == 0
+
+
 @pytest.mark.parametrize(
     "sends",
     [respond(b"hello", length=9), chunked([b"hello"], end=False), respond(b"hello", length=None)],
