@@ -21,7 +21,7 @@ dropin, as_requests, pytest_plugin, testing
 3  adapters
 2  transport
 1  cookie_rules < cookies < digest < auth < message | retry | pool | network | http1
-0  __version__, renaming, loading < records < syntax < originals < structures \
+0  __version__, renaming, loading, buffers < records < syntax < originals < structures \
 < status_codes, hooks, certs < faults < exceptions < timing < events < runtime
 """
 

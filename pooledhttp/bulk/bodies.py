@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
+from pooledhttp.buffers import BufferPool, Piece
 from pooledhttp.exceptions import ChunkedEncodingError, ConnectionError
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ _writev = getattr(os, "writev", None)
 _MOST_AT_ONCE = 256
 
 #: Bytes asked of a response at a time. Python code runs for each piece, not for each byte, and many
-#: pieces have to fit into the memory at once. Twice as many bytes save no CPU that can be measured.
+#: pieces have to fit into the memory at once.
 PIECE_BYTES = 256 * 1024
 
 #: The same for a body whose rate is limited: the wait after a piece is in proportion to it.
 MEASURED_BYTES = 64 * 1024
 
 
-def pieces(response: Response, *, coded: bool, size: int = PIECE_BYTES) -> Iterator[bytes]:
+def pieces(response: Response, buffers: BufferPool, *, coded: bool) -> Iterator[Piece]:
     """Return an iterator over the body: as it was sent, or decoded.
 
     As it was sent, it comes in pieces as they arrive: `iter_content` would wait until one is full,
@@ -37,18 +38,18 @@ def pieces(response: Response, *, coded: bool, size: int = PIECE_BYTES) -> Itera
 
     Args:
         response: Its body has not been read.
+        buffers: Where pieces may lie. None is larger than a buffer.
         coded: Whether to yield the body as it was sent.
-        size: The most bytes of a piece.
     """
     direct = getattr(response, "_arriving", None)  # missing where an adapter makes its own
-    found: Iterator[bytes] | None = None if direct is None else direct(size)
+    found: Iterator[Piece] | None = None if direct is None else direct(buffers)
     if found is not None:
         return found
     is_read = getattr(response, "_content_consumed", False)  # by a hook, say
     read1 = getattr(response.raw, "read1", None)
     if is_read or read1 is None or not coded:
-        return response.iter_content(size)
-    return iter(partial(read1, size, decode_content=False), b"")
+        return response.iter_content(buffers.size)
+    return iter(partial(read1, buffers.size, decode_content=False), b"")
 
 
 def translate(error: BaseException) -> BaseException:
@@ -60,7 +61,7 @@ def translate(error: BaseException) -> BaseException:
     return error
 
 
-def write_all(fd: int, pieces: Sequence[bytes | memoryview]) -> None:
+def write_all(fd: int, pieces: Sequence[Piece]) -> None:
     """Write all of some pieces: on a disk that is nearly full, one call writes what still fits.
 
     Args:
@@ -75,7 +76,7 @@ def write_all(fd: int, pieces: Sequence[bytes | memoryview]) -> None:
         if written == len(pieces[0]):
             return
         pieces = [memoryview(pieces[0])[written:]]
-    left: list[bytes | memoryview] = list(pieces)
+    left: list[Piece] = list(pieces)
     while left:
         if len(left) == 1 or _writev is None:
             written = os.write(fd, left[0])

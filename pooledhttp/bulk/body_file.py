@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
+from pooledhttp.buffers import Piece
 from pooledhttp.bulk.bodies import write_all
 from pooledhttp.bulk.checks import Digest
 from pooledhttp.bulk.disk import Disk, Steps
@@ -17,7 +18,7 @@ class BodyFile:
     """Takes the pieces of a body, and passes them to the disk.
 
     Args:
-        disk: Writes the pieces.
+        disk: Writes the pieces. Its buffers get back those that lie in them.
         open_file: Opens the file of a part. It is called with the first bytes, on the disk's side.
         part: The part.
         begin_digest: Returns what computes the digest, given the open file; None for no digest.
@@ -39,7 +40,7 @@ class BodyFile:
         open_file: Callable[[Part], BinaryIO],
         part: Part,
         begin_digest: Callable[[BinaryIO | None], Digest | None] | None = None,
-        write_whole: Callable[[Part, list[bytes]], None] | None = None,
+        write_whole: Callable[[Part, list[Piece]], None] | None = None,
         total: int | None = None,
     ) -> None:
         self._disk = disk
@@ -50,7 +51,7 @@ class BodyFile:
         self._write_whole = write_whole
         self._total = total
         #: On the disk's side once the body is sealed.
-        self._kept: list[bytes] = []
+        self._kept: list[Piece] = []
         #: Bytes that have been received.
         self.size = self._kept_bytes = 0
         self._is_sealed = False
@@ -62,7 +63,7 @@ class BodyFile:
         #: Whether the file was made by one step, so that it has all of `size`.
         self.was_written_whole = False
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: Piece) -> None:
         """Take a piece; wait while too many bytes are queued for the disk.
 
         Raises:
@@ -115,7 +116,7 @@ class BodyFile:
             self.was_written_whole = True
             if self._begin_digest is not None:
                 self.digest = self._begin_digest(None)
-                self._add_to_digest(kept)
+            self._use_up(kept)
             return
         if self._file is None and not self._kept:
             self._try_to_write([])
@@ -131,7 +132,7 @@ class BodyFile:
         if self._error is not None:
             raise self._error
 
-    def _try_to_write(self, pieces: list[bytes]) -> None:
+    def _try_to_write(self, pieces: list[Piece]) -> None:
         if self._error is not None:
             return
         try:
@@ -141,11 +142,14 @@ class BodyFile:
                 if self._begin_digest is not None:
                     self.digest = self._begin_digest(file)
             write_all(file.fileno(), pieces)
-            self._add_to_digest(pieces)
+            self._use_up(pieces)
         except BaseException as error:  # raised to the worker
             self._error = error
 
-    def _add_to_digest(self, pieces: list[bytes]) -> None:
-        if self.digest is not None:
-            for piece in pieces:
+    def _use_up(self, pieces: list[Piece]) -> None:
+        """Do what is to be done with pieces that are in the file."""
+        for piece in pieces:
+            if self.digest is not None:
                 self.digest.update(piece)
+            if type(piece) is memoryview:
+                self._disk.buffers.release(piece)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import BinaryIO, Protocol
 
+from pooledhttp.buffers import Piece
 from pooledhttp.bulk.bodies import PIECE_BYTES
 from pooledhttp.bulk.jobs import Job
 
@@ -14,7 +15,7 @@ __all__ = ["Checks", "Digest"]
 class Digest(Protocol):
     """What `hashlib` computes."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: Piece, /) -> None:
         """Add more bytes of the body."""
         ...
 

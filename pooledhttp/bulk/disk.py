@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from pooledhttp.buffers import BufferPool
+from pooledhttp.bulk.bodies import PIECE_BYTES
+
 __all__ = ["Disk", "DirectDisk", "Ended", "Flushable", "Steps", "ignore_ended"]
 
 T = TypeVar("T")
@@ -38,6 +41,9 @@ class Disk(Protocol):
 
     #: So many bytes of a body are kept before they are handed over.
     piece_bytes: int
+
+    #: What bodies are received into. A buffer comes back when its bytes are written.
+    buffers: BufferPool
 
     #: Told what became of steps that `end` has queued, from any thread. Set before the first one.
     on_ended: Callable[[list[Ended]], None]
@@ -86,6 +92,7 @@ class DirectDisk:
 
     def __init__(self, commit: Callable[[int], None] | None = None) -> None:
         self._commit = commit or _no_journal
+        self.buffers = BufferPool(PIECE_BYTES)
         self.on_ended: Callable[[list[Ended]], None] = ignore_ended
 
     def run(self, steps: Steps[T]) -> T:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from pooledhttp.buffers import BufferPool
 from pooledhttp.bulk.backends import Backend
+from pooledhttp.bulk.bodies import MEASURED_BYTES
 from pooledhttp.bulk.checks import Checks
 from pooledhttp.bulk.disk import Ended
 from pooledhttp.bulk.ending import Ending
@@ -81,7 +83,10 @@ class Downloader:
         self.again = again
         options = workspace.options
         limit = options.limit_rate
-        self.allowance = None if limit is None else Allowance(limit, _SAVED_SECONDS)
+        self.allowance = None
+        if limit is not None:
+            self.allowance = Allowance(limit, _SAVED_SECONDS)
+            self.disk.buffers = BufferPool(MEASURED_BYTES)
         #: Whether there are limits on how bodies come.
         self.is_watched = not (limit is options.max_size is options.low_speed is None)
         self._received = 0

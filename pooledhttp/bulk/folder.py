@@ -28,6 +28,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from pooledhttp.buffers import Piece
 from pooledhttp.bulk.bodies import write_all
 from pooledhttp.bulk.lock import DirectoryLock
 from pooledhttp.bulk.part import Part
@@ -250,7 +251,7 @@ class RunFolder:
         """Open a new part for writing."""
         return os.fdopen(self._create(part), "wb", 0)
 
-    def write(self, part: Part, pieces: list[bytes]) -> None:
+    def write(self, part: Part, pieces: list[Piece]) -> None:
         """Write a new part as a whole.
 
         Raises:

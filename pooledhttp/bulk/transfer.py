@@ -16,7 +16,7 @@ from urllib3.exceptions import ProtocolError
 
 from pooledhttp.bulk.accounts import Account
 from pooledhttp.bulk.asking import PLAIN_FIELDS, ask, can_resume
-from pooledhttp.bulk.bodies import MEASURED_BYTES, PIECE_BYTES, pieces, translate
+from pooledhttp.bulk.bodies import pieces, translate
 from pooledhttp.bulk.body_file import BodyFile
 from pooledhttp.bulk.checks import Checks
 from pooledhttp.bulk.disk import Disk, Steps
@@ -360,13 +360,13 @@ class Transfer:
         if context.is_watched:
             flow = Flow(context.workspace.options, context.allowance, context.runtime, here)
         is_committed = False
-        most = PIECE_BYTES if flow is None else MEASURED_BYTES
         try:
-            for piece in pieces(response, coded=coded, size=most):
-                body.write(piece)
-                context.count(len(piece))
+            for piece in pieces(response, context.disk.buffers, coded=coded):
+                size = len(piece)
+                body.write(piece)  # it cannot be looked at afterwards
+                context.count(size)
                 if flow is not None:
-                    flow.take(len(piece))
+                    flow.take(size)
                 if body.size >= _COMMIT_BYTES and not is_committed:
                     is_committed = True
                     context.disk.submit(self._commit, 0)

@@ -20,6 +20,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pooledhttp.buffers import BufferPool
+from pooledhttp.bulk.bodies import PIECE_BYTES
 from pooledhttp.bulk.disk import Ended, Flushable, Steps, ignore_ended
 from pooledhttp.runtime import Task, Waiter, default_runtime
 from pooledhttp.timing import Deadline
@@ -99,12 +101,13 @@ class Writer:
         commit: `Journal.commit`; None where there is no journal.
     """
 
-    piece_bytes = 256 * 1024
+    piece_bytes = PIECE_BYTES
 
     def __init__(self, runtime: PrivateLoop, commit: Callable[[int], None] | None = None) -> None:
         self._runtime = runtime
         self._commit = commit
         self.on_ended: Callable[[list[Ended]], None] = ignore_ended
+        self.buffers = BufferPool(PIECE_BYTES)
         self._threads = default_runtime()
         self._task: Task | None = None
         self._lock = threading.Lock()

@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from pooledhttp.buffers import BufferPool, Piece
     from pooledhttp.timing import Deadline
 
 __all__ = ["ByteStream"]
@@ -39,6 +40,11 @@ class ByteStream(Protocol):
             How many bytes were written: fewer than `len(view)` at the end of the stream, or before
             an error that the next call raises.
         """
+
+    def read_pooled(
+        self, buffers: BufferPool, max_bytes: int, total: Deadline, seconds: float | None
+    ) -> Piece:
+        """Do what `read` does, with a buffer of a pool."""
 
     def recv_now(self, max_bytes: int) -> bytes | None:
         """Return what has arrived: `b""` at the end of the stream, `None` for nothing yet."""

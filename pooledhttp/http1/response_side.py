@@ -27,6 +27,7 @@ from pooledhttp.http1.states import MOVES, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pooledhttp.buffers import BufferPool, Piece
     from pooledhttp.http1.bytestream import ByteStream
     from pooledhttp.http1.head_memo import HeadMemos
     from pooledhttp.http1.response_head import Head
@@ -234,9 +235,25 @@ class ResponseSide:
         """Return all pieces that have arrived, as one; otherwise the same as `receive`."""
         return self._receive(ResponseBody.take_all, plan)
 
-    def receive_arrived(self, max_bytes: int, plan: TimeoutPlan) -> bytes:
-        """Do what `receive_all` does, with reads of up to `max_bytes` from the stream."""
-        return self._receive(ResponseBody.take_all, plan, max_bytes)
+    def receive_pooled(self, buffers: BufferPool, plan: TimeoutPlan) -> Piece:
+        """Do what `receive_all` does; a body of a known length is read into buffers of a pool."""
+        body, head = self._body, self._head
+        left = self.progress.body_left
+        if body is None or head is None or body.pieces or not left or self.state is not _READING:
+            return self._receive(ResponseBody.take_all, plan, buffers.size)
+        try:
+            most = min(left, buffers.size)
+            piece = self.stream.read_pooled(buffers, most, plan.total, plan.read)
+        except OSError as error:
+            raise self._broken(error, plan) from error
+        if piece:
+            body.count(len(piece))
+        else:
+            body.feed(b"")
+            body.next_piece()  # raises
+        if body.has_ended:
+            self._finish(head, body)
+        return piece
 
     def _receive(
         self,
@@ -277,10 +294,8 @@ class ResponseSide:
                 # Released even if the traceback of an error keeps it: see `filled_bytes`.
                 with view[done : done + missing] as room:
                     count = self.stream.read_into(room, plan.total, plan.read)
-            except TimeoutError as error:
-                raise errors.recv_timeout(self.progress, plan, "body") from error
             except OSError as error:
-                raise errors.body_truncated(self.progress, error) from error
+                raise self._broken(error, plan) from error
             if count:
                 body.count(count)
             elif not done:
@@ -290,6 +305,12 @@ class ResponseSide:
         if body.has_ended and not body.pieces:
             self._finish(head, body)
         return done
+
+    def _broken(self, error: OSError, plan: TimeoutPlan) -> Exception:
+        """Return what a failed read of a body of a known length is to the caller."""
+        if isinstance(error, TimeoutError):
+            return errors.recv_timeout(self.progress, plan, "body")
+        return errors.body_truncated(self.progress, error)
 
     def _finish(self, head: Head, body: ResponseBody) -> None:
         """Become idle again if the connection may carry another exchange.

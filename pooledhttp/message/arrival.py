@@ -21,6 +21,7 @@ from pooledhttp.structures import CaseInsensitiveDict
 if TYPE_CHECKING:
     from urllib3.util.retry import Retry
 
+    from pooledhttp.buffers import BufferPool, Piece
     from pooledhttp.message.reader import Reader
 
 __all__ = ["Arrival"]
@@ -233,14 +234,14 @@ class Arrival:
                 self._count(len(piece))
                 yield piece
 
-    def pieces(self, size: int) -> Iterator[bytes]:
-        """Yield the body as it arrives, at most `size` bytes at a time; for a direct response.
+    def pieces(self, buffers: BufferPool) -> Iterator[Piece]:
+        """Yield the body as it arrives, at most a buffer at a time; for a direct response.
 
         Raises:
             urllib3.exceptions.HTTPError: It ended early, or its framing is broken.
         """
         reader = self.reader
-        while piece := reader.read_arrived(size):
+        while piece := reader.read_pooled(buffers):
             self._count(len(piece))
             yield piece
             if reader.closed:  # the last byte has come: no read is needed to learn that

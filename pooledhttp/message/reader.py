@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pooledhttp.buffers import BufferPool, Piece
 
 __all__ = ["Reader"]
 
@@ -17,8 +20,12 @@ class Reader(Protocol):
     def read1(self, amt: int = -1, /) -> bytes:
         """Read what has arrived, at most `amt` bytes; wait only for the first."""
 
-    def read_arrived(self, amt: int) -> bytes:
-        """Read what has arrived, chunks joined, at most `amt` bytes; wait only for the first."""
+    def read_pooled(self, buffers: BufferPool) -> Piece:
+        """Read what has arrived, chunks joined; wait only for the first byte.
+
+        Args:
+            buffers: One of them may get the bytes. At most so many are read as a buffer has.
+        """
 
     def peek(self, amt: int = 0, /) -> bytes:
         """Return what has arrived and leave it unread; wait only for the first byte."""

@@ -43,6 +43,7 @@ from pooledhttp.message.urls import without_credentials
 from pooledhttp.structures import CaseInsensitiveDict
 
 if TYPE_CHECKING:
+    from pooledhttp.buffers import BufferPool, Piece
     from pooledhttp.message.prepared import PreparedRequest
 
 __all__ = [
@@ -304,13 +305,13 @@ class Response(LazyAttributes):
             return None
         return arrival if self._encoded is None and arrival.is_direct() else None
 
-    def _arriving(self, size: int) -> Iterator[bytes] | None:
+    def _arriving(self, buffers: BufferPool) -> Iterator[Piece] | None:
         """The body as it arrives, without `raw`; `None` where `raw` is needed for it."""
         arrival = None if self._content_consumed else self._direct()
         if arrival is None or not self._iterates_as_defined():
             return None
         self._content_consumed = True
-        return arrival.pieces(size)
+        return arrival.pieces(buffers)
 
     def _iterates_as_defined(self) -> bool:
         """Whether `content` may read the body past `iter_content`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any, Protocol
 
+from pooledhttp.buffers import BufferPool, Piece
 from pooledhttp.exceptions import DialError
 from pooledhttp.mocking.exchanges import Fault, Reply, SentRequest, parse_request, place
 from pooledhttp.network import Connector, Route
@@ -119,6 +120,11 @@ class MemoryStream:
             view[done : done + len(data)] = data
             done += len(data)
         return done
+
+    def read_pooled(
+        self, buffers: BufferPool, max_bytes: int, total: Deadline, seconds: float | None
+    ) -> Piece:
+        return self.read(max_bytes, total, seconds)
 
     def recv_now(self, max_bytes: int) -> bytes | None:
         return None

@@ -5,7 +5,7 @@
 
 Some methods try first, and others wait first. When `recv` is called, the response has hardly ever
 arrived, so it waits first: a try would raise an exception. The bytes of a body have mostly arrived,
-so `read` and `read_into` try first. Code that never waits would let no other greenlet run, and
+so the other reads try first. Code that never waits would let no other greenlet run, and
 would not notice that its run was stopped. So after `TRIES_IN_A_ROW` reads, or writes, it sleeps for
 zero seconds.
 
@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pooledhttp.network.liveness import is_quiet
 from pooledhttp.runtime import poll_one, poll_until, reading_poll, remove_tracebacks
@@ -27,10 +28,13 @@ from pooledhttp.runtime import poll_one, poll_until, reading_poll, remove_traceb
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pooledhttp.buffers import BufferPool, Piece
     from pooledhttp.runtime import Poll, Runtime
     from pooledhttp.timing import Deadline
 
 __all__ = ["TRIES_IN_A_ROW", "ReadSide"]
+
+T = TypeVar("T")
 
 #: After so many reads without a wait, or writes, other greenlets may run: a mebibyte over TLS.
 TRIES_IN_A_ROW = 64
@@ -126,12 +130,24 @@ class ReadSide:
             TimeoutError: Nothing came in time.
             OSError: The connection broke, or TLS failed; see `recv`.
         """
+        return self._read_when_ready(self._read_now, max_bytes, total, seconds)
+
+    def read_pooled(
+        self, buffers: BufferPool, max_bytes: int, total: Deadline, seconds: float | None
+    ) -> Piece:
+        """Read what has arrived into a buffer of a pool; wait, and raise, as `read` does."""
+        fill = partial(buffers.fill, self._read_into_now)
+        return self._read_when_ready(fill, max_bytes, total, seconds)
+
+    def _read_when_ready(
+        self, read_now: Callable[[int], T], max_bytes: int, total: Deadline, seconds: float | None
+    ) -> T:
         if self._failure is not None:
             self._raise_failure()
         while True:
             self._let_others_run(total)
             try:
-                return self._read_now(max_bytes)
+                return read_now(max_bytes)
             except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
                 self._wait_for_bytes(True, total.sooner(seconds))
             except ssl.SSLWantWriteError:  # a renegotiation or key update has to be sent first

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from sys import maxsize
+from typing import TYPE_CHECKING
 
 from pooledhttp.http1 import Connection
 from pooledhttp.message import BodyFile
 from pooledhttp.transport import reasons
 from pooledhttp.transport.filling import filled_bytes
 from pooledhttp.transport.leased_body import NOTHING, LeasedBody
+
+if TYPE_CHECKING:
+    from pooledhttp.buffers import BufferPool, Piece
 
 __all__ = ["BodyReader"]
 
@@ -138,14 +142,19 @@ class BodyReader(LeasedBody):
         """Read what one `recv` brings, at most `amt` bytes."""
         return self._next(amt if amt >= 0 else 64 * 1024)
 
-    def read_arrived(self, amt: int) -> bytes:
-        """Read what has arrived, chunks joined, at most `amt` bytes; wait only for the first."""
+    def read_pooled(self, buffers: BufferPool) -> Piece:
+        """Read what has arrived, chunks joined; wait only for the first byte.
+
+        Args:
+            buffers: One of them gets the bytes of a body of a known length. At most so many bytes
+                are read as a buffer has.
+        """
         if not self._buffer:
-            piece = self._call(Connection.receive_arrived, amt) or b""
-            if len(piece) <= amt:
+            piece = self._call(Connection.receive_pooled, buffers) or b""
+            if len(piece) <= buffers.size:
                 return piece
             self._buffer = memoryview(piece)
-        return self._take(amt)
+        return self._take(buffers.size)
 
     def peek(self, amt: int = 0, /) -> bytes:
         """Return buffered bytes, or else what one `recv` brings, without consuming them."""

@@ -23,6 +23,7 @@ from pooledhttp.transport import reasons
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pooledhttp.buffers import BufferPool
     from pooledhttp.http1 import Connection
     from pooledhttp.network import Route
     from pooledhttp.pool import Lease
@@ -102,7 +103,7 @@ class LeasedBody:
         """Whether the lease has ended; bytes may still be buffered here."""
         return self._lease is None
 
-    def _call(self, receive: Callable[..., T], *arguments: memoryview | int) -> T | None:
+    def _call(self, receive: Callable[..., T], *arguments: memoryview | BufferPool) -> T | None:
         """Call a method of the connection; end the lease at the end of the body and on an error.
 
         Returns:

@@ -15,6 +15,7 @@ from pooledhttp.message import BodyFile
 from pooledhttp.transport import reasons
 
 if TYPE_CHECKING:
+    from pooledhttp.buffers import BufferPool, Piece
     from pooledhttp.network import Route
     from pooledhttp.pool import Lease
     from pooledhttp.timing import TimeoutPlan
@@ -76,9 +77,9 @@ class SwitchedReader:
             self._buffer = self.read(RECV_BYTES) + self._buffer
         return self._buffer
 
-    def read_arrived(self, amt: int) -> bytes:
-        """Read what has arrived, at most `amt` bytes; wait only for the first."""
-        return self.read(amt)
+    def read_pooled(self, buffers: BufferPool) -> Piece:
+        """Wait for bytes and return them, without a buffer; see `read`."""
+        return self.read(buffers.size)
 
     def read_ahead(self) -> None:
         """Do nothing: the bytes of the other protocol are no body, and may never end."""

@@ -16,6 +16,7 @@ import pytest
 
 import pooledhttp
 from pooledhttp import bulk
+from pooledhttp.buffers import BufferPool, Piece
 from pooledhttp.bulk import DownloadResult, Job, State
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.bulk.retrying import Again
@@ -903,9 +904,9 @@ def test_a_limited_body_comes_in_small_pieces(
     asked: list[int] = []
     arriving = pooledhttp.Response._arriving
 
-    def watched(self: pooledhttp.Response, size: int) -> Iterator[bytes] | None:
-        asked.append(size)
-        return arriving(self, size)
+    def watched(self: pooledhttp.Response, buffers: BufferPool) -> Iterator[Piece] | None:
+        asked.append(buffers.size)
+        return arriving(self, buffers)
 
     monkeypatch.setattr(pooledhttp.Response, "_arriving", watched)
     body = b"x" * 300_000

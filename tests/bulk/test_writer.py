@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 pytest.importorskip("greenlet", reason="needs the extra `aio`: greenlet")
 
+from pooledhttp.buffers import BufferPool, Piece
 from pooledhttp.bulk import writer
 from pooledhttp.bulk.backends import Loop
 from pooledhttp.bulk.body_file import BodyFile
@@ -182,6 +185,54 @@ def test_a_body_is_in_its_file(kind: str, sizes: list[int], tmp_path: Path) -> N
         bench.backend.stop()
     assert path.read_bytes() == b"".join(pieces)
     assert size == sum(sizes)
+
+
+@pytest.mark.parametrize("kind", ["direct", "loop"])
+@pytest.mark.parametrize("is_whole", [False, True], ids=["opened", "whole"])
+def test_what_is_written_gives_its_buffer_back(kind: str, is_whole: bool, tmp_path: Path) -> None:
+    """A buffer is filled again only after its bytes are in the file, and in the digest."""
+    path = tmp_path / "body"
+    pool = BufferPool(4)
+    parts = [b"abcd", b"efgh", b"i"] if not is_whole else [b"abcd"]
+
+    def fill(part: bytes, view: memoryview) -> int:
+        view[: len(part)] = part
+        return len(part)
+
+    def write_whole(part: Part, pieces: list[Piece]) -> None:
+        path.write_bytes(b"".join(pieces))
+
+    def work(disk: Disk) -> str:
+        disk.buffers = pool
+        body = BodyFile(
+            disk,
+            lambda part: open(path, "xb", 0),
+            PART,
+            lambda file: hashlib.sha256(),
+            write_whole if is_whole else None,
+            4 if is_whole else None,
+        )
+        for part in parts:
+            body.write(pool.fill(partial(fill, part), 4))
+        body.seal()
+        disk.run(completing(body))
+        assert body.digest is not None
+        return body.digest.hexdigest()
+
+    def completing(body: BodyFile) -> Steps[None]:
+        body.complete()
+        return
+        yield 0
+
+    if kind == "direct":
+        digest: object = work(DirectDisk())
+    else:
+        bench = Bench()
+        (digest,) = bench.run(lambda: work(bench.disk))
+        bench.backend.stop()
+    assert path.read_bytes() == b"".join(parts)
+    assert digest == hashlib.sha256(b"".join(parts)).hexdigest()
+    assert len({id(buffer) for buffer in pool._free}) == len(pool._free) >= 1
 
 
 def test_what_has_come_is_in_the_file_soon(

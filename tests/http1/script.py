@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+from pooledhttp.buffers import BufferPool, Piece
 from pooledhttp.http1.messages import WireRequest
 from pooledhttp.timing import Deadline, TimeoutPlan
 
@@ -61,6 +62,11 @@ class ScriptedStream:
             data = data[: len(view)]
         view[: len(data)] = data
         return len(data)
+
+    def read_pooled(
+        self, buffers: BufferPool, max_bytes: int, total: Deadline, seconds: float | None
+    ) -> Piece:
+        return buffers.fill(lambda view: self.read_into(view, total, seconds), max_bytes)
 
     def recv_now(self, max_bytes: int) -> bytes | None:
         return self._next() if self.pieces else None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import ssl
+from collections import deque
 from types import FunctionType, ModuleType
 
 import pytest
 
+from pooledhttp.buffers import BufferPool
 from pooledhttp.exceptions import (
     BadResponse,
     BodyTruncated,
@@ -236,7 +238,7 @@ class TestBodies:
         connection = connect(CHUNKED + b"1\r\na\r\n", b"2\r\nbc\r\n3\r\ndef\r\n", b"0\r\n\r\n")
         connection.send(get(), PLAN)
         connection.read_head(PLAN)
-        received = [connection.receive_arrived(1 << 20, PLAN) for _ in range(3)]
+        received = [connection.receive_pooled(BufferPool(1 << 20), PLAN) for _ in range(3)]
         assert received == [b"a", b"bcdef", b""]
         assert connection.stream.most_asked == 1 << 20  # type: ignore[attr-defined]
         assert connection.is_reusable
@@ -248,7 +250,37 @@ class TestBodies:
         connection = connect(CHUNKED, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body), limits=limits)
         connection.send(get(), PLAN)
         connection.read_head(PLAN)
-        assert connection.receive_arrived(1 << 20, PLAN) == body
+        assert connection.receive_pooled(BufferPool(1 << 20), PLAN) == body
+
+    def test_a_body_of_a_known_length_comes_in_buffers(self) -> None:
+        """The head's read has its beginning; each further read fills a buffer of the pool."""
+        pool = BufferPool(4)
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+        connection = connect(head + b"a", b"bcdefg", b"h", b"ijk")
+        connection.send(get(), PLAN)
+        connection.read_head(PLAN)
+        received = []
+        while piece := connection.receive_pooled(pool, PLAN):
+            received.append((bytes(piece), type(piece)))
+            pool.release(piece)
+        assert received == [
+            (b"a", bytes), (b"bcde", memoryview), (b"fg", memoryview), (b"h", bytes),
+            (b"ij", memoryview),
+        ]  # fmt: skip
+        assert connection.stream.pieces == deque([b"k"])  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("end, error", [(b"", BodyTruncated), (TimeoutError(), RecvTimeout)])
+    def test_a_body_in_buffers_may_break_off(
+        self, end: bytes | Exception, error: type[Exception]
+    ) -> None:
+        """The error is that of the other reads, and counts the bytes."""
+        connection = connect(OK[:-3], b"l", end)
+        connection.send(get(), PLAN)
+        connection.read_head(PLAN)
+        pool = BufferPool(100)
+        assert [bytes(connection.receive_pooled(pool, PLAN)) for _ in range(2)] == [b"he", b"l"]
+        with pytest.raises(error, match=r"3 bytes"):
+            connection.receive_pooled(pool, PLAN)
 
     def test_chunks_that_arrived_are_taken_one_by_one(self) -> None:
         """All but the last, which may end the body, and none beyond a size."""

@@ -10,9 +10,11 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
+from pooledhttp.buffers import BufferPool
 from pooledhttp.network import Connector, Proxy, Route, Stream, TlsSettings
 from pooledhttp.network.stream_reading import TRIES_IN_A_ROW
 from pooledhttp.network.tls.nested import NestedTlsStream
@@ -150,8 +152,67 @@ def test_a_read_takes_all_records_that_have_arrived(opened: Opener, soon: Soon) 
             assert not stream.has_data_or_eof()
 
 
+@pytest.mark.parametrize("record", [RECORD_BYTES, 4096, 5000])
+@pytest.mark.parametrize("way", ["a view", "a pool"])
+def test_a_read_into_a_buffer_takes_all_records(
+    opened: Opener, soon: Soon, record: int, way: str
+) -> None:
+    """Those of a server that sends small records, too."""
+    data = os.urandom(5 * record)
+    sent = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        for start in range(0, len(data), record):
+            peer.sock.sendall(data[start : start + record])
+        sent.set()
+        peer.sock.recv(1)
+
+    with opened(handle) as (stream, _):
+        assert sent.wait(30)
+        if isinstance(stream, NestedTlsStream):
+            return
+        poll_arrived(stream.sock, len(data))
+        room = bytearray(len(data))
+        with memoryview(room) as view:
+            if way == "a view":
+                assert stream._read_into_now(view) == len(data)
+            else:
+                piece = stream.read_pooled(BufferPool(len(data)), len(data), soon(), None)
+                assert isinstance(piece, memoryview)
+                view[:] = piece
+        assert room == data
+        assert not stream.has_data_or_eof()
+
+
+def test_a_buffer_is_free_while_a_read_waits(opened: Opener, soon: Soon) -> None:
+    """So bodies that come slowly share one."""
+    pool = BufferPool(100)
+    buffers: list[list[bytearray]] = []
+
+    def handle(peer: Peer) -> None:
+        peer.sock.recv(1)
+        peer.sock.sendall(b"late")
+        peer.sock.recv(1)
+
+    with opened(handle) as (stream, _):
+        wait = stream._wait
+
+        def watched(*how: Any) -> tuple[bool, bool]:
+            if not buffers:
+                buffers.append(list(pool._free))
+                stream.send(b"?", soon())
+            return wait(*how)
+
+        stream._wait = watched
+        assert stream.read_pooled(pool, 100, soon(), None) == b"late"
+    assert [len(buffer) for buffer in buffers[0]] == [100]
+
+
+@pytest.mark.parametrize("way", ["bytes", "a view", "a pool"])
 @pytest.mark.parametrize("end", ["cut", "close_notify", "close_notify and no FIN"])
-def test_the_end_behind_full_records_is_not_lost(opened: Opener, soon: Soon, end: str) -> None:
+def test_the_end_behind_full_records_is_not_lost(
+    opened: Opener, soon: Soon, end: str, way: str
+) -> None:
     """It is read together with them; the next read tells it, and the connection is not quiet."""
     data = os.urandom(2 * RECORD_BYTES)
     ended, done = threading.Event(), threading.Event()
@@ -171,7 +232,14 @@ def test_the_end_behind_full_records_is_not_lost(opened: Opener, soon: Soon, end
         assert ended.wait(30)
         got = b""
         while len(got) < len(data):
-            got += stream.read(64 * 1024, soon(), None)
+            if way == "bytes":
+                got += stream.read(64 * 1024, soon(), None)
+            elif way == "a pool":
+                got += stream.read_pooled(BufferPool(64 * 1024), 64 * 1024, soon(), None)
+            else:
+                room = bytearray(64 * 1024)
+                count = stream.read_into(memoryview(room), soon(), None)
+                got += room[:count]
         assert got == data
         if end == "close_notify and no FIN" and not stream.is_tls:
             done.set()
@@ -315,6 +383,28 @@ def test_others_may_run_beside_a_body_that_never_waits(opened: Opener, soon: Soo
         for _ in range(1000):
             assert stream.read(10, soon(), 10.0)
     assert len(pauses) >= 2 * 1000 // TRIES_IN_A_ROW - 2
+    assert set(pauses) == {0.0}
+
+
+def test_reading_many_small_records_lets_others_run(opened: Opener, soon: Soon) -> None:
+    """Also into one buffer that has room for all of them."""
+    pauses: list[float] = []
+    sent = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        for _ in range(300):
+            peer.sock.sendall(b"x" * 100)
+        sent.set()
+        peer.sock.recv(1)
+
+    with opened(handle) as (stream, _):
+        assert sent.wait(30)
+        if not stream.is_tls or isinstance(stream, NestedTlsStream):
+            return
+        poll_arrived(stream.sock, 30_000)
+        stream.runtime = Pausing(stream.runtime, pauses)  # type: ignore[assignment]
+        assert stream.read_into(memoryview(bytearray(30_000)), soon(), 10.0) == 30_000
+    assert len(pauses) >= 300 // TRIES_IN_A_ROW
     assert set(pauses) == {0.0}
 
 

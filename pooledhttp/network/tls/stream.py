@@ -247,16 +247,19 @@ class TlsStream(SecureStream):
                 if len(data) < RECORD_BYTES:
                     self._has_ended = not data
                     break
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            pass
-        except ValueError:
-            pass  # the next read says it
-        except OSError as error:
-            self._has_ended = True
-            self._failure = remove_tracebacks(error)
+        except (OSError, ValueError) as error:
+            self._stop_at(error)
         # Each counts as a read, so that other greenlets may run as often.
         self._tries_left = max(1, self._tries_left - len(records) + 1)
         return b"".join(records)
+
+    def _stop_at(self, error: OSError | ValueError) -> None:
+        """Leave an error behind records to the next read, which meets it again or raises it."""
+        if isinstance(error, OSError) and not isinstance(
+            error, (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+        ):
+            self._has_ended = True
+            self._failure = remove_tracebacks(error)
 
     def _has_rest(self) -> bool:
         """Whether a read finds something without the socket: decrypted bytes, or the end."""
@@ -267,6 +270,8 @@ class TlsStream(SecureStream):
             taken = self._take_ahead(len(view))
             view[: len(taken)] = taken
             return len(taken)
+        if self._failure is not None:  # behind the records of the last read
+            self._raise_failure()
         self._may_have_rest = True
         # `ssl` declares that `read` returns bytes, also with a buffer to read into.
         try:
@@ -274,7 +279,34 @@ class TlsStream(SecureStream):
         except ValueError as error:
             self._check_shutdown(error)
             raise ssl.SSLWantReadError from error
-        return count  # type: ignore[no-any-return]
+        if not count or count == len(view):
+            return count  # type: ignore[no-any-return]
+        return self._add_records(view, count)
+
+    def _add_records(self, view: memoryview, done: int) -> int:
+        """Read records that have arrived into `view`, behind the first `done` bytes.
+
+        Returns:
+            How many bytes there are in `view`.
+        """
+        size, read, tries = len(view), self._read, self._tries_left
+        part = view
+        try:
+            while tries and done < size:
+                part = view[done:]
+                count: Any = read(RECORD_BYTES, part)
+                tries -= 1
+                done += count
+                if not count:
+                    self._has_ended = True
+                    break
+        except (OSError, ValueError) as error:
+            self._stop_at(error)
+        finally:
+            if part is not view:
+                part.release()
+        self._tries_left = max(1, tries)
+        return done
 
     def _check_shutdown(self, error: ValueError) -> None:
         """Raise for a socket that the program shuts down itself, as to stop a stream.
