@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pooledhttp.bulk import turns
 from pooledhttp.bulk.pacing import Pace
 from pooledhttp.bulk.results import make_pace
+from pooledhttp.bulk.throttle import Throttle
 from pooledhttp.bulk.turns import Entry
 
 
@@ -201,3 +202,67 @@ def test_those_that_are_ready_are_few(steps: list[tuple[int, float]], ordered: b
             running += [following] if following is not None else []
             pace.take(ended.index)
         assert len(pace._turns.ready) <= 6 * 8
+
+
+def find_limits(bears: list[int], urls: int, *, is_known: bool) -> tuple[float, int]:
+    """Fetch from hosts that refuse more than they bear; returns the time, and how many refuse.
+
+    Args:
+        bears: How many requests at once each host accepts.
+        urls: How many URLs each has.
+        is_known: Whether each host is asked for just as much from the beginning.
+    """
+    chance = random.Random(2)
+    pace: Pace[int] = make_pace(400, 16, False)
+    throttles = [Throttle(16) for _ in bears]
+    if is_known:
+        for number, most in enumerate(bears):
+            pace.limit(str(number), most)
+    source = iter(range(urls * len(bears)))
+    now, refused = 0.0, 0
+    running = [0] * len(bears)
+    ends: list[tuple[float, int, Entry[int], bool, int]] = []
+
+    def start(entry: Entry[int]) -> None:
+        running[entry.item] += 1
+        is_refused = running[entry.item] > bears[entry.item]
+        seconds = 0.01 if is_refused else chance.uniform(0.05, 0.15)
+        number = throttles[entry.item].start()
+        heappush(ends, (now + seconds, entry.index, entry, is_refused, number))
+
+    while True:
+        while pace.wants_more and (index := next(source, None)) is not None:
+            pace.add(Entry(index, str(index % len(bears)), index % len(bears)))
+        while (entry := pace.start(now)) is not None:
+            start(entry)
+        if not ends:
+            assert pace.idle
+            return now, refused
+        now, _, entry, is_refused, number = heappop(ends)
+        throttle = throttles[entry.item]
+        if is_refused:
+            throttle.refuse(number, running[entry.item])
+        else:
+            throttle.succeed()
+        running[entry.item] -= 1
+        refused += is_refused
+        if not is_known:
+            pace.limit(entry.line, throttle.limit)
+        if is_refused:
+            pace.put_back(entry, now)
+            continue
+        following = pace.follow(entry, now)
+        pace.take(entry.index)
+        if following is not None:
+            start(following)
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_a_hundred_hosts_with_hidden_limits_are_fetched_in_time(seed: int) -> None:
+    """Together within 1.3 times what one takes who knows each limit; less than 2 % is refused."""
+    chance = random.Random(seed)
+    bears = [chance.randint(1, 20) for _ in range(100)]
+    seconds, refused = find_limits(bears, 400, is_known=False)
+    best, _ = find_limits([min(most, 16) for most in bears], 400, is_known=True)
+    assert seconds < 1.3 * best
+    assert refused < 0.02 * 400 * 100
