@@ -13,6 +13,9 @@ from pooledhttp.bulk.part import Part
 
 __all__ = ["BodyFile"]
 
+#: What is kept of a body that has ended; nothing is added to it.
+_NOTHING: list[Piece] = []
+
 
 class BodyFile:
     """Takes the pieces of a body, and passes them to the disk.
@@ -111,7 +114,7 @@ class BodyFile:
             OSError: Something could not be written.
         """
         if self._write_whole is not None and self._file is None and self._error is None:
-            kept, self._kept = self._kept, []  # this object lives until its file has its name
+            kept, self._kept = self._kept, _NOTHING  # this object lives until its file has its name
             self._write_whole(self._part, kept)
             self.was_written_whole = True
             if self._begin_digest is not None:
@@ -123,7 +126,7 @@ class BodyFile:
         self._end()
 
     def _end(self) -> None:
-        kept, self._kept = self._kept, []
+        kept, self._kept = self._kept, _NOTHING
         if kept:
             self._try_to_write(kept)
         file, self._file = self._file, None

@@ -10,9 +10,9 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
-from pooledhttp.buffers import BufferPool
+from pooledhttp.buffers import BufferPool, Piece
 from pooledhttp.bulk.backends import Backend
 from pooledhttp.bulk.bodies import MEASURED_BYTES
 from pooledhttp.bulk.checks import Checks
@@ -20,6 +20,7 @@ from pooledhttp.bulk.disk import Ended
 from pooledhttp.bulk.ending import Ending
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.pacing import Entry
+from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.protocols import Requester
 from pooledhttp.bulk.rates import Allowance
 from pooledhttp.bulk.report import DownloadResult
@@ -77,6 +78,10 @@ class Downloader:
         self._run_blocking = backend.run_blocking
         self.workspace = workspace
         self.ending = Ending(workspace)
+        folder = workspace.folder
+        # Once, since a bound method is an object.
+        self.create_part: Callable[[Part], BinaryIO] = folder.create
+        self.write_part: Callable[[Part, list[Piece]], None] = folder.write
         #: Of a job that says nothing but its URL.
         self.plain_checks = Checks(Job(""), workspace.options.digest)
         self.timeout = timeout

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import compress, repeat
+from itertools import compress, groupby, repeat
 from operator import is_, is_not
 
 from pooledhttp.bulk.rows import Row, Update
@@ -41,7 +41,9 @@ class NewRows:
         self.by_identity: dict[int, Row] = {}
         self.names: dict[int, str] = {}
         self._groups: dict[_Pattern, list[_Values]] = {}
-        self._plain: list[tuple[object, ...]] = []
+        #: The values of one row behind those of the other: a tuple for each would have to be
+        #: visited by the cyclic collector.
+        self._plain: list[object] = []
 
     def has(self, identity_hash: int, name_hash: int | None) -> bool:
         """Whether a row has one of these hashes, so that it hides another one with the same."""
@@ -56,13 +58,13 @@ class NewRows:
         if name_hash is not None and folded_name is not None:
             self.names[name_hash] = folded_name
             if identity is None:  # as nearly every row: its group is known
-                self._plain.append((number, identity_hash, name_hash, url, name, host))
+                self._plain += (number, identity_hash, name_hash, url, name, host)
                 return
         _put(self._groups, (number, identity_hash, name_hash, url, identity, name, host))
 
     def insert(self, db: sqlite3.Connection) -> None:
         """Insert them, and forget them."""
-        db.executemany(_insert_statement(_PLAIN), self._plain)
+        db.executemany(_insert_statement(_PLAIN), zip(*[iter(self._plain)] * 6, strict=True))
         for pattern, rows in self._groups.items():
             db.executemany(_insert_statement(pattern), rows)
         self.forget()
@@ -79,11 +81,18 @@ def new_row(number: int, url: str, identity: str | None, name: str | None, host:
 
 def apply_changes(db: sqlite3.Connection, changes: Iterable[Update]) -> None:
     """Write changes, at most one for each row, to the database."""
-    groups: dict[_Pattern, list[_Values]] = {}
-    for change in changes:
-        _put(groups, change[1:] + change[:1])  # as the statement wants them: the number last
-    for pattern, rows in groups.items():
-        db.executemany(_update_statement(pattern), rows)
+    for pattern, alike in groupby(changes, _pattern_of):
+        db.executemany(_update_statement(pattern), map(_parameters_of, alike))
+
+
+def _pattern_of(change: Update) -> _Pattern:
+    return tuple(map(is_, change, _NONES))
+
+
+def _parameters_of(change: Update) -> _Values:
+    """Return the values of a change as its statement wants them: the number last."""
+    values = change[1:] + change[:1]
+    return list(compress(values, map(is_not, values, _NONES)))
 
 
 def _put(groups: dict[_Pattern, list[_Values]], values: tuple[object, ...]) -> None:
@@ -108,6 +117,6 @@ def _insert_statement(is_null: _Pattern) -> str:
 def _update_statement(is_null: _Pattern) -> str:
     settings = [
         f"{name}=NULL" if null else f"{name}=?"
-        for name, null in zip(Update._fields[1:], is_null[:-1], strict=True)
+        for name, null in zip(Update._fields[1:], is_null[1:], strict=True)
     ]
     return f"UPDATE jobs SET {', '.join(settings)} WHERE id=?"

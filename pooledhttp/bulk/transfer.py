@@ -7,13 +7,14 @@ What is done with a complete body is in `ending`, and done on the disk's side; s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from urllib3.exceptions import ProtocolError
 
+from pooledhttp.buffers import Piece
 from pooledhttp.bulk.accounts import Account
 from pooledhttp.bulk.asking import PLAIN_FIELDS, ask, can_resume
 from pooledhttp.bulk.bodies import pieces, translate
@@ -78,6 +79,9 @@ class TransferContext(Protocol):
     disk: Disk
     workspace: Space
     ending: Ending
+    #: Methods of the folder.
+    create_part: Callable[[Part], BinaryIO]
+    write_part: Callable[[Part, list[Piece]], None]
     #: The checks of a job that says nothing but its URL.
     plain_checks: Checks
     #: What each request is given as its timeout.
@@ -298,7 +302,7 @@ class Transfer:
         if old is not None:
             context.ending.drop(old)
         workspace, is_bare = context.workspace, self._is_bare
-        options, folder = workspace.options, workspace.folder
+        options = workspace.options
         if options.content_disposition:
             self._take_name(disposition_name(headers.get("Content-Disposition")))
         is_coded = "Content-Encoding" not in headers or stores_coded_form(
@@ -320,10 +324,10 @@ class Transfer:
         workspace.parts[row] = part
         body = BodyFile(
             context.disk,
-            folder.create,
+            context.create_part,
             part,
             None if checks.are_empty else checks.begin_digest,
-            folder.write,
+            context.write_part,
             total,
         )
         self._receive(part, body, response, 0, total, coded=is_coded)

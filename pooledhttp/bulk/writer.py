@@ -250,10 +250,10 @@ class Writer:
         """Take everything to its end."""
         left = group
         while left:
-            numbers = [(work, work.advance()) for work in left]
-            left = [work for work, number in numbers if number is not None]
+            numbers = [work.advance() for work in left]
+            left = [work for work, number in zip(left, numbers, strict=True) if number is not None]
             if left:
-                self._commit_for(left, max(number for _, number in numbers if number is not None))
+                self._commit_for(left, max(number for number in numbers if number is not None))
         with self._lock:
             self._queued_bytes -= sum(work.size for work in group)
             flags = []
