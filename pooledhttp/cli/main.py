@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -28,6 +29,9 @@ _OUTPUT_CLOSED = 141
 
 _FILES = 3
 
+#: The cyclic collector runs after so many new objects.
+_OBJECTS_PER_COLLECTION = 10_000
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
@@ -39,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: The arguments are wrong (2), or help or the version was printed (0).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None and arguments[:1] == ["fetch"]:
+        # In a process of our own. A run makes many objects at once and next to no cycles: with the
+        # interpreter's threshold, 6 % of its CPU went into looking for them.
+        gc.set_threshold(_OBJECTS_PER_COLLECTION)
     try:
         args = parse(arguments)  # with imports, which Ctrl-C may meet as well
         status: int = args.entry(args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import re
 import shlex
 import sys
@@ -146,3 +147,17 @@ def test_a_command_does_not_import_the_others() -> None:
         "15",
         "['pooledhttp.cli.main', 'pooledhttp.cli.numbers', 'pooledhttp.cli.size']",
     ]
+
+
+@pytest.mark.parametrize("argv", [None, ["fetch", "--version"], ["size", "--version"]])
+def test_only_fetch_in_a_process_of_its_own_collects_less_often(
+    argv: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that calls `main` keeps its setting, as does one that `run` starts."""
+    set_to: list[int] = []
+    monkeypatch.setattr(gc, "set_threshold", set_to.append)
+    for command in ("fetch", "size"):
+        monkeypatch.setattr(sys, "argv", ["pooledhttp", command, "--help"])
+        with pytest.raises(SystemExit):
+            main(argv)
+    assert set_to == ([10_000] if argv is None else [])
