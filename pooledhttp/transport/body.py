@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from sys import maxsize
 from typing import TYPE_CHECKING
 
-from pooledhttp.http1 import Connection
+from pooledhttp.http1 import RECV_BYTES, Connection
 from pooledhttp.message import BodyFile
 from pooledhttp.transport import reasons
 from pooledhttp.transport.filling import filled_bytes
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pooledhttp.buffers import BufferPool, Piece
 
 __all__ = ["BodyReader"]
+
+#: A read of so many bytes or fewer takes what has arrived, and keeps the rest for the next one: a
+#: read from the connection costs more than these bytes do. A larger one gets a buffer of its own.
+SMALL_BYTES = RECV_BYTES // 2
 
 
 class BodyReader(LeasedBody):
@@ -44,7 +48,7 @@ class BodyReader(LeasedBody):
             return self._read_rest()
         if amt <= len(self._buffer) or amt == 0:
             return self._take(amt)
-        if self._is_length_missing():
+        if amt > SMALL_BYTES and self._is_length_missing():
             return self._read_sized(amt, is_partial_good=True)
         return self._gather(amt, to_chunk_end=False)
 

@@ -20,6 +20,7 @@ from pooledhttp.exceptions import (
     ContentDecodingError,
     StreamConsumedError,
 )
+from pooledhttp.network import Stream
 from tests.support.scripted import (
     Gate,
     Peer,
@@ -265,6 +266,60 @@ def test_a_stream_that_cannot_be_decoded_gives_its_place_back(
             list(response.iter_content(5))
         assert session.pool.stats().total.active == 0
         assert session.pool.stats().total.leaks == 0
+
+
+@pytest.mark.parametrize("size", [1000, 32 * 1024, 32 * 1024 + 1, 100_000])
+def test_small_pieces_share_a_read_from_the_connection(
+    session: pooledhttp.Session, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has its size, except the last; the connection is free with the last byte."""
+    body = bytes(range(256)) * 1300
+    reads: list[str] = []
+    for name in ("read", "read_into"):
+        monkeypatch.setattr(Stream, name, counted(getattr(Stream, name), reads))
+    with ScriptedServer(answering(respond(body))) as server:
+        with session.get(server.url(), stream=True, timeout=5) as response:
+            pieces = list(response.iter_content(size))
+        whole, rest = divmod(len(body), size)
+        assert [len(piece) for piece in pieces] == [size] * whole + [rest] * bool(rest)
+        assert b"".join(pieces) == body
+        assert session.get(server.url(), timeout=5).content == body
+        assert len(server.connections) == 1
+        session.close()
+    if size == 1000:
+        assert len(reads) < len(body) // size // 2
+
+
+def counted(fn: Callable[..., Any], calls: list[str]) -> Callable[..., Any]:
+    """Return a function that notes each call."""
+
+    def note(*how: Any) -> Any:
+        calls.append(fn.__name__)
+        return fn(*how)
+
+    return note
+
+
+@pytest.mark.parametrize("size", [3, 5, 100])
+def test_small_reads_get_all_that_came_before_a_body_broke_off(
+    session: pooledhttp.Session, size: int
+) -> None:
+    """Then the error is raised, and again by each later read."""
+
+    def misbehave(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(respond(b"hello", length=9))
+
+    with ScriptedServer(misbehave) as server:
+        response = session.get(server.url(), stream=True, timeout=5)
+        received = b""
+        with pytest.raises(ChunkedEncodingError, match="5 bytes read, 4 more expected"):
+            for piece in response.iter_content(size):
+                received += piece
+        assert received == b"hello"
+        with pytest.raises(TransportError):
+            response.raw.read(size)
+        session.close()
 
 
 @pytest.mark.parametrize(
