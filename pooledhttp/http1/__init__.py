@@ -41,7 +41,12 @@ from pooledhttp.loading import load_when_used as _load_when_used
 
 if TYPE_CHECKING:
     from pooledhttp.http1.connection import RECV_BYTES, Connection
-    from pooledhttp.http1.errors import explain_timeout, read_after_release
+    from pooledhttp.http1.errors import (
+        body_truncated,
+        explain_timeout,
+        read_after_release,
+        recv_timeout,
+    )
     from pooledhttp.http1.head_memo import HeadMemos
     from pooledhttp.http1.parsers import library_for
     from pooledhttp.http1.request_encoding import build_request
@@ -62,18 +67,20 @@ __all__ = [
     "State",
     "TlsTruncation",
     "WireRequest",
+    "body_truncated",
     "build_request",
     "chosen_name",
     "explain_timeout",
     "library_for",
     "read_after_release",
+    "recv_timeout",
 ]
 
 __getattr__ = _load_when_used(
     globals(),
     {
         "connection": ("RECV_BYTES", "Connection"),
-        "errors": ("explain_timeout", "read_after_release"),
+        "errors": ("body_truncated", "explain_timeout", "read_after_release", "recv_timeout"),
         "head_memo": ("HeadMemos",),
         "parsers": ("library_for",),
         "request_encoding": ("build_request",),

@@ -433,7 +433,9 @@ class Response(LazyAttributes):
             self._content_consumed = True
             return
         raw = self._source()
-        if hasattr(raw, "stream"):
+        if isinstance(raw, RawResponse) and raw.is_switched:
+            raw.close()  # as `_read_whole` does: a read could wait for ever
+        elif hasattr(raw, "stream"):
             try:
                 yield from raw.stream(chunk_size, decode_content=True)
             except TransportError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pooledhttp.http1 import RECV_BYTES, Connection, Head
+from pooledhttp.http1 import RECV_BYTES, Connection, Head, body_truncated, recv_timeout
 from pooledhttp.message import BodyFile
 from pooledhttp.transport import reasons
 
@@ -50,7 +50,8 @@ class SwitchedReader:
         """Wait for bytes and return at most `amt`; with `None` or a negative `amt` read to the end.
 
         Raises:
-            TimeoutError: Nothing came within the read timeout.
+            RecvTimeout: Nothing came within the read timeout.
+            BodyTruncated: The connection broke.
         """
         if amt is None or amt < 0:
             pieces = []
@@ -59,13 +60,21 @@ class SwitchedReader:
             return b"".join(pieces)
         lease = self._lease
         if not self._buffer and lease is not None and amt:
-            deadline = self._plan.total.sooner(self._plan.read)
             with lease.in_use():
-                self._buffer = self._connection.stream.recv(max(amt, RECV_BYTES), deadline)
+                self._buffer = self._receive(max(amt, RECV_BYTES))
             if not self._buffer:
                 self.close()
         piece, self._buffer = self._buffer[:amt], self._buffer[amt:]
         return piece
+
+    def _receive(self, most: int) -> bytes:
+        progress, plan = self._connection.progress, self._plan
+        try:
+            return self._connection.stream.recv(most, plan.total.sooner(plan.read))
+        except TimeoutError as error:
+            raise recv_timeout(progress, plan, "body") from error
+        except OSError as error:
+            raise body_truncated(progress, error) from error
 
     def read1(self, amt: int = -1, /) -> bytes:
         """Wait for bytes and return at most `amt` of them; see `read`."""

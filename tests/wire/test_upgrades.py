@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 import pooledhttp
 from pooledhttp import PoolConfig
 from tests.support.scripted import Peer, ScriptedServer, answering, respond
+from tests.support.skipping import SkippingRuntime
 from tests.wire.tools import prompt
 
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n"
@@ -62,6 +64,45 @@ def test_who_does_not_stream_is_not_kept_waiting(
         assert response.status_code in (101, 200)
         server.wait_all_closed()
         session.close()
+
+
+@ways
+def test_who_iterates_is_not_kept_waiting(
+    session: pooledhttp.Session, method: str, fields: dict[str, str], answer: bytes
+) -> None:
+    """Nor is a caller that did not ask for the switch: there is no body to iterate over."""
+    with ScriptedServer(echoes(answer)) as server, prompt():
+        response = session.request(method, server.url(), headers=fields, stream=True, timeout=5)
+        assert list(response.iter_content(10)) == []
+        assert session.pool.stats().total.active == 0
+        server.wait_all_closed()
+
+
+@ways
+def test_a_quiet_or_broken_peer_is_an_error_of_urllib3(
+    method: str, fields: dict[str, str], answer: bytes
+) -> None:
+    """`raw` raises what it raises for bodies, and no bare `TimeoutError` or `OSError`."""
+    runtime = SkippingRuntime()
+
+    def quiet(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(answer)
+        runtime.stay_silent(peer)
+
+    def breaks(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(answer)
+        peer.sock.recv(1)
+        peer.reset()
+
+    with ScriptedServer([quiet, breaks]) as server, pooledhttp.Session(runtime=runtime) as session:
+        for error in (ReadTimeoutError, ProtocolError):
+            response = session.request(method, server.url(), headers=fields, stream=True, timeout=5)
+            response.raw._fp.write(b"?")
+            with pytest.raises(error):
+                response.raw.read(100)
+            response.close()
 
 
 @ways
