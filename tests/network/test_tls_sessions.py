@@ -13,6 +13,7 @@ import pytest
 from pooledhttp.exceptions import TlsError
 from pooledhttp.network import Connector, Route, SessionStore, StaticResolver, TlsSettings
 from pooledhttp.network.tls.sessions import SessionKey
+from pooledhttp.network.tls.stream import SecureStream
 from pooledhttp.runtime import Runtime
 from pooledhttp.timing import Deadline
 from tests.support.certificates import Authority
@@ -40,13 +41,23 @@ class Client:
         self._port = port
         self._soon = soon
 
-    def resumes(self, host: str = "a.test", **settings: object) -> bool:
-        route = Route("https", host, self._port, TlsSettings(**settings))  # type: ignore[arg-type]
+    def route(self, host: str = "a.test", **settings: object) -> Route:
+        return Route("https", host, self._port, TlsSettings(**settings))  # type: ignore[arg-type]
+
+    def connect(self, route: Route) -> SecureStream:
         stream = self._connector.connect(route, self._soon())
+        assert isinstance(stream, SecureStream)
+        return stream
+
+    def exchange(self, stream: SecureStream) -> None:
+        stream.send(b"x", self._soon())
+        assert stream.recv(1, self._soon()) == b"x"
+        stream.remember_session()
+
+    def resumes(self, host: str = "a.test", **settings: object) -> bool:
+        stream = self.connect(self.route(host, **settings))
         try:
-            stream.send(b"x", self._soon())
-            assert stream.recv(1, self._soon()) == b"x"
-            stream.remember_session()
+            self.exchange(stream)
             assert stream.getpeercert(True)
             return stream.is_resumed
         finally:
@@ -133,6 +144,26 @@ def test_refused_ticket_costs_nothing_but_time(
         with server:
             assert not client.resumes(ca_certs=authority.bundle)
             assert client.resumes(ca_certs=authority.bundle)
+
+
+def test_connections_that_open_at_once_keep_one_session(
+    client: Client, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None was there when they began, and the first of them that has one keeps it."""
+    route, put = client.route(ca_certs=authority.bundle), SessionStore.put
+    kept: list[ssl.SSLSession] = []
+
+    def put_and_tell(store: SessionStore, key: SessionKey, session: ssl.SSLSession) -> None:
+        kept.append(session)
+        put(store, key, session)
+
+    monkeypatch.setattr(SessionStore, "put", put_and_tell)
+    streams = [client.connect(route) for _ in range(3)]
+    for stream in streams:
+        client.exchange(stream)
+        stream.close()
+    assert len(kept) == 1
+    assert client.resumes(ca_certs=authority.bundle)
 
 
 def test_a_session_that_works_is_used_again(client: Client, authority: Authority) -> None:

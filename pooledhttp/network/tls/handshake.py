@@ -10,8 +10,6 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pooledhttp.certs import where
@@ -19,7 +17,7 @@ from pooledhttp.exceptions import DialError, Fault, TlsError
 from pooledhttp.network.stream import Stream, close_socket
 from pooledhttp.network.tls.contexts import replaces_wrap_socket
 from pooledhttp.network.tls.nested import NestedTlsStream
-from pooledhttp.network.tls.sessions import SessionKey, SessionStore
+from pooledhttp.network.tls.sessions import SessionKeeper, SessionKey, SessionStore
 from pooledhttp.network.tls.stream import SecureStream, TlsStream
 from pooledhttp.network.tls.verification import (
     CertificateMismatch,
@@ -69,13 +67,13 @@ class _Arguments(NamedTuple):
         credentials: The context.
         name: The name that the certificate must have.
         session: The session to resume; `None` for a full handshake.
-        keep: Called with the session that the server sends; `None` to keep none.
+        keeper: Keeps the session that the server sends; `None` to keep none.
     """
 
     credentials: Credentials
     name: str
     session: ssl.SSLSession | None
-    keep: Callable[[ssl.SSLSession], None] | None
+    keeper: SessionKeeper | None
 
 
 def start_tls(stream: Stream, peer: TlsPeer, deadline: Deadline) -> SecureStream:
@@ -95,9 +93,9 @@ def start_tls(stream: Stream, peer: TlsPeer, deadline: Deadline) -> SecureStream
     name = server_name(peer.host, peer.settings)
     key = _session_key(peer, credentials, name)
     session = peer.sessions.get(key) if key is not None else None
-    keep = partial(peer.sessions.put, key) if key is not None else None
+    keeper = SessionKeeper(peer.sessions, key, session) if key is not None else None
     begin = _on_socket if _can_take_socket(stream, credentials) else _on_stream
-    secured = begin(stream, _Arguments(credentials, name, session, keep), deadline)
+    secured = begin(stream, _Arguments(credentials, name, session, keeper), deadline)
     try:
         check_peer(secured._tls, peer.settings)
         if key is not None and not peer.sessions.wants_another(
@@ -162,7 +160,7 @@ def _on_socket(stream: Stream, arguments: _Arguments, deadline: Deadline) -> Sec
         if arguments.credentials.trust is not None:
             sock.context = arguments.credentials.trust
         _handshake(sock, stream.runtime, deadline)
-        return TlsStream(sock, stream.runtime, arguments.keep)
+        return TlsStream(sock, stream.runtime, arguments.keeper)
     except BaseException:
         close_socket(sock, stream.runtime)
         raise
@@ -210,7 +208,7 @@ def _on_stream(stream: Stream, arguments: _Arguments, deadline: Deadline) -> Sec
         arguments.name,
         session=arguments.session,
         trust=arguments.credentials.trust,
-        keep_session=arguments.keep,
+        keeper=arguments.keeper,
     )
     nested.handshake(deadline)
     return nested

@@ -22,6 +22,7 @@ from pooledhttp.network.stream import Buffer, Stream
 from pooledhttp.network.tls.stream import RECORD_BYTES, SecureStream
 
 if TYPE_CHECKING:
+    from pooledhttp.network.tls.sessions import SessionKeeper
     from pooledhttp.timing import Deadline
 
 __all__ = ["NestedTlsStream"]
@@ -67,7 +68,7 @@ class NestedTlsStream(SecureStream):
         session: An earlier session to offer. None for a full handshake.
         trust: The context to which the connection is moved before the handshake; None if it is not
             moved.
-        keep_session: Called once with the session to keep. None keeps none.
+        keeper: Keeps the session; None keeps none.
 
     Raises:
         ValueError: The context and the name do not go together.
@@ -83,7 +84,7 @@ class NestedTlsStream(SecureStream):
         *,
         session: ssl.SSLSession | None = None,
         trust: ssl.SSLContext | None = None,
-        keep_session: Callable[[ssl.SSLSession], None] | None = None,
+        keeper: SessionKeeper | None = None,
     ) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(
@@ -91,7 +92,7 @@ class NestedTlsStream(SecureStream):
         )
         if trust is not None:
             self._object.context = trust
-        super().__init__(carrier.sock, carrier.runtime, self._object, keep_session)
+        super().__init__(carrier.sock, carrier.runtime, self._object, keeper)
         self._carrier = carrier
         self._unsent = memoryview(b"")  # ciphertext that the carrier has not accepted yet
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pooledhttp.runtime import ShortLock, register_fork_reset
 
-__all__ = ["SessionKey", "SessionStore"]
+__all__ = ["SessionKeeper", "SessionKey", "SessionStore"]
 
 #: A session has a certificate chain of some 10 KiB. A thousand are more origins than most programs
 #: come back to.
@@ -145,6 +145,25 @@ class SessionStore:
             while len(self._sessions) > self._max_sessions:
                 self._sessions.popitem(last=False)
 
+    def still_wants(self, key: SessionKey, offered: ssl.SSLSession | None) -> bool:
+        """Whether the session of a connection is still wanted when its first response is there.
+
+        Of many connections that are opened at once, the first one that has a session keeps it.
+
+        Args:
+            key: The key of the connection.
+            offered: The session that it was offered; None for none.
+        """
+        with self._lock:
+            entry = self._sessions.get(key)
+            return (
+                entry is None
+                or entry.session is None
+                or entry.session is offered
+                or entry.is_single_use
+                or self._now() >= entry.renew_at
+            )
+
     def wants_another(self, key: SessionKey, was_offered: bool, was_resumed: bool) -> bool:
         """Whether to keep the session of a new connection.
 
@@ -187,3 +206,30 @@ class SessionStore:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+
+class SessionKeeper:
+    """Keeps the session of one connection.
+
+    Args:
+        store: Where to.
+        key: The key of the connection.
+        offered: The session that was offered; None for none.
+    """
+
+    __slots__ = ("_key", "_offered", "_store")
+
+    def __init__(
+        self, store: SessionStore, key: SessionKey, offered: ssl.SSLSession | None
+    ) -> None:
+        self._store = store
+        self._key = key
+        self._offered = offered
+
+    def is_needed(self) -> bool:
+        """Whether the session is still wanted. To read it from the connection costs far more."""
+        return self._store.still_wants(self._key, self._offered)
+
+    def keep(self, session: ssl.SSLSession) -> None:
+        """Keep the session."""
+        self._store.put(self._key, session)

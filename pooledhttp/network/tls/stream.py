@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from pooledhttp.network.stream import Buffer, Stream
 from pooledhttp.runtime import remove_tracebacks
 
 if TYPE_CHECKING:
+    from pooledhttp.network.tls.sessions import SessionKeeper
     from pooledhttp.runtime import Runtime
     from pooledhttp.timing import Deadline
 
@@ -37,10 +37,10 @@ class SecureStream(Stream):
         sock: The socket that moves the ciphertext.
         runtime: How to wait.
         tls: The TLS connection.
-        keep_session: Called once with the session to keep. None keeps none.
+        keeper: Keeps the session; None keeps none.
     """
 
-    __slots__ = ("_ahead", "_keep_session", "_tls")
+    __slots__ = ("_ahead", "_keeper", "_tls")
 
     is_tls = True
 
@@ -49,11 +49,11 @@ class SecureStream(Stream):
         sock: socket.socket,
         runtime: Runtime,
         tls: ssl.SSLSocket | ssl.SSLObject,
-        keep_session: Callable[[ssl.SSLSession], None] | None = None,
+        keeper: SessionKeeper | None = None,
     ) -> None:
         super().__init__(sock, runtime)
         self._tls = tls
-        self._keep_session = keep_session
+        self._keeper = keeper
         # Bytes that `send_until_response` has read to find out that they are no session ticket.
         self._ahead = b""
 
@@ -63,19 +63,18 @@ class SecureStream(Stream):
 
     def remember_session(self) -> None:
         """Keep the TLS session once, if it can be resumed; see `Stream.remember_session`."""
-        keep = self._keep_session
-        if keep is None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is None or not keeper.is_needed():
             return
-        self._keep_session = None
         session = self._tls.session
         # A session of TLS 1.3 cannot be resumed before its ticket has come. One of TLS 1.2 may have
         # an id instead of a ticket.
         if session is not None and (session.has_ticket or self._tls.version() != "TLSv1.3"):
-            keep(session)
+            keeper.keep(session)
 
     def keep_no_session(self) -> None:
         """Let `remember_session` do nothing: the session that was offered is good enough."""
-        self._keep_session = None
+        self._keeper = None
 
     @property
     def tls_version(self) -> str | None:
@@ -109,7 +108,7 @@ class TlsStream(SecureStream):
     Args:
         sock: A TLS socket whose handshake is done, made with `suppress_ragged_eofs=False`.
         runtime: How to wait.
-        keep_session: Called once with the session to keep. None keeps none.
+        keeper: Keeps the session; None keeps none.
     """
 
     __slots__ = ("_has_ended", "_is_plain", "_may_have_rest", "_read")
@@ -120,9 +119,9 @@ class TlsStream(SecureStream):
         self,
         sock: ssl.SSLSocket,
         runtime: Runtime,
-        keep_session: Callable[[ssl.SSLSession], None] | None = None,
+        keeper: SessionKeeper | None = None,
     ) -> None:
-        super().__init__(sock, runtime, sock, keep_session)
+        super().__init__(sock, runtime, sock, keeper)
         self._read = sock.read
         #: Whether the two methods can be left out that do nothing but call the object inside.
         self._is_plain = (
