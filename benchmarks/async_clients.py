@@ -29,7 +29,8 @@ def _pooledhttp(parser: ParserChoice) -> Factory:
 
         limits = pooledhttp.PoolConfig(max_per_host=connections, max_idle_total=connections)
         session = pooledhttp.AsyncSession(pool=limits, parser=parser)
-        session.verify = bundle or True
+        # A context made once, as the others get it: a path would be looked at for each request.
+        session.verify = ssl.create_default_context(cafile=bundle) if bundle else True
 
         async def get() -> None:
             _ = (await session.get(url)).content
