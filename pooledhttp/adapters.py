@@ -22,6 +22,7 @@ import weakref
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
+from ssl import SSLContext as _SSLContext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse, urlsplit
 
@@ -88,10 +89,18 @@ if TYPE_CHECKING:
     from pooledhttp.events import Listener, RequestHook
     from pooledhttp.network import Resolver
     from pooledhttp.runtime import Runtime
+    from pooledhttp.transport import Call as _Call
+    from pooledhttp.transport import PoolFacade as _PoolFacade
+    from pooledhttp.transport import hooks_in_force as _hooks_in_force
+    from pooledhttp.transport import is_urllib3_patched as _is_urllib3_patched
+
+    _init_call = _Call.__init__
 
 __all__ = ["BaseAdapter", "HTTPAdapter"]
 
 DEFAULT_CA_BUNDLE_PATH = where()
+
+_new = object.__new__
 
 
 class _Unsaid(int):
@@ -571,10 +580,10 @@ class HTTPAdapter(BaseAdapter):
         is_ours = _DEFINED.are_used_by(self)
         try:
             conn = self._connection_for(request, verify, proxies, cert, is_ours)
-            is_pool = isinstance(conn, transport.PoolFacade)
-            if is_pool and (conn.counterpart is not None or transport.is_urllib3_patched()):
+            is_pool = isinstance(conn, _PoolFacade)
+            if is_pool and (conn.counterpart is not None or _is_urllib3_patched()):
                 conn = transport.urllib3_pool(conn)
-                is_pool = isinstance(conn, transport.PoolFacade)
+                is_pool = isinstance(conn, _PoolFacade)
             is_direct = is_ours and not proxies
             target = request.path_url if is_direct else self.request_url(request, proxies)
             if not is_ours:
@@ -626,7 +635,8 @@ class HTTPAdapter(BaseAdapter):
         except BaseException:
             raw.reader.close()
             raise
-        if self._settings.view.manager.listeners:
+        view = self._settings.view
+        if (view.made or view.manager).listeners:
             self._report(conn, request.method, target, seconds, status=raw.status)
         return response
 
@@ -680,8 +690,11 @@ class HTTPAdapter(BaseAdapter):
         # The path, if there is one, begins at the first slash behind the host.
         end = url.find("/", 8 if is_plain or url[:6] == "https:" else url.find("//") + 2)
         key = (url if end < 0 else url[:end], verify, cert, proxy)
-        if is_plain and cert is None and proxy is None:
-            files: tuple[object, ...] = ()  # no file has a say in a connection without TLS
+        if cert is None and (
+            (is_plain and proxy is None)  # no file has a say in a connection without TLS
+            or (verify is True or verify is None or type(verify) is _SSLContext)
+        ):
+            files: tuple[object, ...] = ()
         else:
             files = transport.file_states(verify, cert)
         known, files_then = facades.find(self.poolmanager, key)
@@ -702,13 +715,15 @@ class HTTPAdapter(BaseAdapter):
     ) -> Any:
         """Find the pool for a request by way of the extension points."""
         conn = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+        _bind_transport()
         self.cert_verify(conn, request.url, verify, cert)
         return conn
 
     def _send_over_pool(
         self, conn: transport.PoolFacade, request: Any, target: str, stream: bool, timeout: Any
     ) -> Any:
-        manager = self._settings.view.manager
+        view = self._settings.view
+        manager = view.made or view.manager
         if self._generation is not manager.generation:
             self._generation = manager.register_user(self)
             self._was_used = True
@@ -729,11 +744,13 @@ class HTTPAdapter(BaseAdapter):
                 # Inside a tunnel the proxy does not see this field: the origin would get it.
                 headers.pop("Proxy-Authorization", None)
         body = request.body
-        hooks = transport.hooks_in_force(self._settings.request_hooks)
+        hooks = _hooks_in_force(self._settings.request_hooks)
         hooked = (
             transport.HookedCall(hooks, request.__dict__.get("_sends_before", 0)) if hooks else None
         )
-        call = transport.Call(
+        call = _new(_Call)  # Python calls a class in a slower way than a function
+        _init_call(
+            call,
             request.method,
             target,
             headers,
@@ -778,6 +795,20 @@ def _check_counts(max_retries: object, pool_connections: object, pool_maxsize: o
     for name, size in (("pool_connections", pool_connections), ("pool_maxsize", pool_maxsize)):
         if isinstance(size, (str, bytes, float)):
             raise TypeError(f"{name} must be a whole number of connections, not {size!r}")
+
+
+def _bind_transport() -> None:
+    """Bind what each send needs of `transport`.
+
+    It loads its modules when they are first used, so its attributes are found in a slow way.
+    """
+    globals().update(
+        _Call=transport.Call,
+        _init_call=transport.Call.__init__,
+        _PoolFacade=transport.PoolFacade,
+        _hooks_in_force=transport.hooks_in_force,
+        _is_urllib3_patched=transport.is_urllib3_patched,
+    )
 
 
 def _check_network(resolver: object, socket_options: object) -> None:

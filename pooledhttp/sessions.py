@@ -19,6 +19,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from http import cookiejar as cookielib
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from urllib.parse import urljoin, urlparse
 
@@ -99,6 +100,7 @@ from pooledhttp.message import (
 from pooledhttp.network import (
     UNIX_SCHEME,
     get_environ_proxies,
+    may_name_proxies,
     resolve_proxies,
     select_proxy,
     should_bypass_proxies,
@@ -183,8 +185,11 @@ _NO_HOOKS: dict[str, list[Hook]] = default_hooks()
 #: The classes of a timeout that is handed to the adapter as it is.
 _LIMITS = (type(None), int, float, tuple)
 
-#: The arguments of an adapter that a session has settings for.
-_GIVEN = frozenset({"stream", "timeout", "verify", "cert", "proxies"})
+#: Returns those arguments of an adapter that a session has settings for, the timeout first.
+_GIVEN = itemgetter("timeout", "stream", "verify", "cert", "proxies")
+
+#: Returns what `merge_environment_settings` has merged.
+_MERGED = itemgetter("proxies", "stream", "verify", "cert")
 
 #: Headers that describe a body, and go when it goes.
 _BODY_HEADERS = ("Content-Length", "Content-Type", "Transfer-Encoding")
@@ -594,16 +599,17 @@ class Session(SessionRedirectMixin):
             The four settings by name: `proxies`, `stream`, `verify` and `cert`.
         """
         if self.trust_env:
-            try:
-                no_proxy = proxies.get("no_proxy") if proxies else None
-            except AttributeError:
-                raise AttributeError(
-                    "proxies must be a mapping, such as {'https': 'http://proxy:3128'}, not a "
-                    f"{type(proxies).__name__}"
-                ) from None
-            found = get_environ_proxies(url, no_proxy=no_proxy)
-            if found and proxies is not None:
-                proxies = {**found, **proxies}
+            if proxies or get_environ_proxies is not _ENVIRON_PROXIES or may_name_proxies():
+                try:
+                    no_proxy = proxies.get("no_proxy") if proxies else None
+                except AttributeError:
+                    raise AttributeError(
+                        "proxies must be a mapping, such as {'https': 'http://proxy:3128'}, not a "
+                        f"{type(proxies).__name__}"
+                    ) from None
+                found = get_environ_proxies(url, no_proxy=no_proxy)
+                if found and proxies is not None:
+                    proxies = {**found, **proxies}
             # True says "verify", and the variable says with what: libraries hand True on with every
             # call. A path, a context or False, of the call or of the session, beats the variable.
             if verify is True or (verify is None and (self.verify is True or self.verify is None)):
@@ -706,7 +712,22 @@ class Session(SessionRedirectMixin):
         settings = self.merge_environment_settings(
             prepared.url, proxies or {}, stream, verify, cert
         )
-        return self.send(prepared, timeout=timeout, allow_redirects=allow_redirects, **settings)
+        try:
+            merged = _MERGED(settings)
+        except KeyError:
+            merged = ()
+        if len(settings) != len(merged):  # those of a subclass
+            return self.send(prepared, timeout=timeout, allow_redirects=allow_redirects, **settings)
+        # Written out: Python would copy the table twice for `**settings`.
+        return self.send(
+            prepared,
+            timeout=timeout,
+            allow_redirects=allow_redirects,
+            proxies=merged[0],
+            stream=merged[1],
+            verify=merged[2],
+            cert=merged[3],
+        )
 
     def get(
         self, url: UrlInput, params: ParamsInput = None, **kwargs: Unpack[GetOptions]
@@ -794,8 +815,12 @@ class Session(SessionRedirectMixin):
         if is_hop:
             del request._is_hop
         allow_redirects = kwargs.pop("allow_redirects", True)
-        is_complete = kwargs.keys() >= _GIVEN and type(kwargs["timeout"]) in _LIMITS
-        if not is_complete or (kwargs["timeout"] is None and self._extras.timeout is not None):
+        try:
+            timeout = _GIVEN(kwargs)[0]
+            is_complete = type(timeout) in _LIMITS
+        except KeyError:
+            timeout, is_complete = None, False
+        if not is_complete or (timeout is None and self._extras.timeout is not None):
             self._complete(request, kwargs)
         response = self._exchange(request, kwargs)
         try:
@@ -841,7 +866,18 @@ class Session(SessionRedirectMixin):
         """Have the adapter send, and note how long that took."""
         adapter = self.get_adapter(url=request.url)
         started = preferred_clock()
-        response: Response = adapter.send(request, **kwargs)
+        if len(kwargs) == 5 and "timeout" in kwargs:  # and the four that `send` has seen to
+            given_timeout, stream, verify, cert, proxies = _GIVEN(kwargs)
+            response: Response = adapter.send(
+                request,
+                timeout=given_timeout,
+                stream=stream,
+                verify=verify,
+                cert=cert,
+                proxies=proxies,
+            )
+        else:
+            response = adapter.send(request, **kwargs)
         # Our adapter measures up to the arrival of the head, which may be before it returns.
         is_measured = isinstance(response, Response) and response._arrival is not None
         if not (isinstance(adapter, HTTPAdapter) and (is_measured or response.elapsed)):
@@ -862,10 +898,10 @@ class Session(SessionRedirectMixin):
         adapters = self.adapters
         if len(adapters) == 2 and "http://" in adapters and "https://" in adapters:
             # The usual table. Each is looked for by its whole prefix.
-            if url[:7] == "http://":
-                return adapters["http://"]
             if url[:8] == "https://":
                 return adapters["https://"]
+            if url[:7] == "http://":
+                return adapters["http://"]
         lowered = url.lower()
         for prefix, adapter in adapters.items():
             if lowered.startswith(prefix.lower()):
@@ -1024,7 +1060,7 @@ def _called() -> tuple[object, ...]:
 
 
 _CALLED = _called()
-_MERGE, _DISPATCH = merge_setting, dispatch_hook
+_MERGE, _DISPATCH, _ENVIRON_PROXIES = merge_setting, dispatch_hook, get_environ_proxies
 
 
 def _calls_as_defined() -> bool:

@@ -56,7 +56,7 @@ class ResponseBody:
     #: Bytes of a chunked body beyond a normal amount of framing for the data so far.
     _overhead = 0
     #: What has arrived behind the end of the body.
-    surplus = b""
+    surplus: bytes
     #: Whether the end of the body has been found. It may be behind pieces not taken yet.
     has_ended = False
 
@@ -65,6 +65,7 @@ class ResponseBody:
     ) -> None:
         self._progress = progress
         self._limits = limits
+        self.surplus = b""
         #: Decoded, and not yet taken. In a chunked body each ends a chunk, except perhaps the last.
         self.pieces: deque[bytes] = deque()
         length = head.body_length

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResponseSide"]
 
+_new, _init_body = object.__new__, ResponseBody.__init__
 _AWAITING, _READING, _IDLE = State.AWAITING, State.READING, State.IDLE
 
 
@@ -170,7 +171,9 @@ class ResponseSide:
         if end > 0 and (known := self._memo.find(start, method)) is not None:
             progress.got_bytes = True
             self._head = known
-            self._body = ResponseBody(known, data[end + len(HEAD_END) :], progress, limits)
+            # As `ResponseBody(...)`: Python calls a class in a slower way than a function.
+            body = self._body = _new(ResponseBody)
+            _init_body(body, known, data[end + len(HEAD_END) :], progress, limits)
             return True
         parser = self._library.new_parser(progress, limits)
         reader = self._reader = HeadReader(method, parser, progress, limits)

@@ -322,8 +322,16 @@ class Response(LazyAttributes):
         """Read the whole body; `None` where there never was a response, as `content` has it."""
         if self.status_code == 0:
             return None  # type: ignore[return-value]
-        arrival = self._direct()
-        if arrival is not None and self._iterates_as_defined():
+        arrival, attributes = self._arrival, attributes_of(self)
+        if (  # the lines of `_direct` and `_iterates_as_defined`, without their calls
+            arrival is not None
+            and "raw" not in attributes
+            and b"content-encoding" not in arrival.head.by_name
+            and "_encoded" not in attributes
+            and type(self).iter_content is _ITER_CONTENT
+            and "iter_content" not in attributes
+            and arrival.is_direct()
+        ):
             try:
                 return arrival.read()
             except TransportError as error:

@@ -35,6 +35,7 @@ __all__ = [
     "getproxies",
     "is_ipv4_address",
     "is_valid_cidr",
+    "may_name_proxies",
     "proxy_bypass",
     "resolve_proxies",
     "select_proxy",
@@ -149,7 +150,7 @@ def get_environ_proxies(url: str, no_proxy: str | None = None) -> dict[str, str]
     Returns:
         The proxy for each scheme and for `all`; and the exceptions as they were set, for `no`.
     """
-    if not _may_name_proxies():
+    if not may_name_proxies():
         return {}
     proxies = getproxies()
     if not proxies or should_bypass_proxies(url, no_proxy=no_proxy):
@@ -228,8 +229,8 @@ def without_bypassed(
 _without_proxies: tuple[object, Any] = (None, None)
 
 
-def _may_name_proxies() -> bool:
-    """Return whether to call `getproxies`, which reads all variables each time.
+def may_name_proxies() -> bool:
+    """Whether the environment may name a proxy, so that it has to be read: all of it, each time.
 
     If it only reads the environment, one search in all names together tells that there is no proxy.
     A dictionary adds new keys behind its last one. So as long as the last key is the same object,

@@ -83,7 +83,8 @@ class ReadSide:
             poll = self._blocking_poll
             if deadline.at == inf:  # the lines of `_wait_to_read`, repeated here to save a call
                 if poll is None:
-                    self._wait(sock, True, False, deadline)
+                    wait = self._wait
+                    wait(sock, True, False, deadline)
                 elif sock.fileno() == self._descriptor:
                     poll()
                 else:

@@ -40,7 +40,8 @@ class Originals:
 
     def are_in(self, owner: Any) -> bool:
         """Whether the class or module has the original values; the class may be a subclass."""
-        return self._read(owner) == self._values
+        read = self._read  # into a local: Python would look up a method of that name, at a cost
+        return read(owner) == self._values
 
     def are_used_by(self, instance: Any) -> bool:
         """Whether an object has none of the names for itself, and its class the original values."""
@@ -49,4 +50,5 @@ class Originals:
             if not self._names.isdisjoint(attributes):
                 return False
             self._clean = attributes
-        return self._read(type(instance)) == self._values
+        read = self._read
+        return read(type(instance)) == self._values

@@ -72,9 +72,10 @@ class Callbacks(Generic[K, R]):
         It calls the `is_alive` of the pool. For connections that is `Connection.is_alive`, which
         `transport/manager` passes to the pool.
         """
-        assert self.is_alive is not None and resource is not None
+        is_alive = self.is_alive
+        assert is_alive is not None and resource is not None
         try:
-            return self.is_alive(resource)
+            return is_alive(resource)
         except Exception as error:  # a resource whose probe fails must not be used
             logger.debug("Probing %r failed", resource, exc_info=error)
             return False

@@ -48,6 +48,8 @@ __all__ = ["Pool"]
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
+_new, _init_lease = object.__new__, Lease.__init__
+
 
 class Pool(PoolMaintenance[K, R]):
     """Leases resources by key. Any number of threads can use it.
@@ -130,9 +132,10 @@ class Pool(PoolMaintenance[K, R]):
             PoolTimeout: No slot became free in time. The message lists the leases that hold them.
             PoolClosed: The pool was shut down before or while waiting.
         """
-        now = self.now()
-        core = self._core
-        lease = Lease(self, key, next(core.serials))
+        clock, core = self.now, self._core
+        now = clock()
+        lease: Lease[K, R] = _new(Lease)  # Python calls a class in a slower way than a function
+        _init_lease(lease, self, key, next(core.serials))
         state = core.state
         try:
             with core.lock:  # the lines of `core.step`, repeated here to save a call
@@ -215,9 +218,9 @@ class Pool(PoolMaintenance[K, R]):
 
     def end_released(self, serial: int, announced_seconds: float | None) -> None:
         """End a lease whose resource can be used again."""
-        core = self._core
+        clock, core = self.now, self._core
         state = core.state
-        now = self.now()
+        now = clock()
         try:
             if not core.try_step(release_locked, now, serial, announced_seconds):
                 core.pending.append((release_locked, now, serial, announced_seconds))

@@ -177,10 +177,12 @@ class EventedRuntime(LoopSockets):
         if type(driven) is not Driven:
             raise RuntimeError(WAITS_OUTSIDE)
         watch = self._watches.get(sock.fileno())
+        # Attributes that are no methods are called by a local name, which costs less.
+        socket_of = _no_socket if watch is None else watch.socket
         if (
             write
             or watch is None
-            or watch.socket() is not sock
+            or socket_of() is not sock
             or watch.reader is not None
             or not watch.is_read_registered
             or (deadline.at != inf and deadline.expired)
@@ -192,9 +194,10 @@ class EventedRuntime(LoopSockets):
         watch.deadline = deadline
         if deadline.at < watch.timer_for:
             watch.set_timer()
+        back = driven.back
         try:
             while True:
-                driven.back(driven)  # the line of `park`, without the call
+                back(driven)  # the line of `park`, without the call
                 if watch.is_readable:
                     return True, False
                 if deadline.expired:
@@ -281,6 +284,10 @@ class EventedRuntime(LoopSockets):
 
     def __repr__(self) -> str:
         return "<EventedRuntime>"
+
+
+def _no_socket() -> None:
+    """Stand in for the weak reference of a watch that is not there."""
 
 
 def _call(call: tuple[Callable[..., T], tuple[Any, ...]]) -> T:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
 from pooledhttp.http1 import RequestMemo, WireRequest, explain_timeout
@@ -24,8 +25,6 @@ from pooledhttp.retry import Attempts, LazyAttempts
 from pooledhttp.timing import monotonic
 
 if TYPE_CHECKING:
-    from urllib3.util.retry import Retry
-
     from pooledhttp.network import Route
     from pooledhttp.timing import TimeoutPlan
     from pooledhttp.transport.hooked import HookedCall
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from pooledhttp.transport.transport import Replay, WireResponse
 
 __all__ = ["Call", "Destination", "send"]
+
+_new, _init_arrival = object.__new__, Arrival.__init__
 
 #: Statuses whose body is not read here: the session reads or discards it when it redirects.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -92,7 +93,9 @@ class Call(LazyAttempts):
         self._manager = manager
         self._request = request
         self._pool_label = pool_label
-        self.begin_attempts()
+        self._current = None
+        if type(self.policy) is not Retry:  # the lines of `begin_attempts`, without its call
+            self._begin()
 
     def make_attempts(self) -> Attempts:
         """Return the attempts after the first one, and the limits for them."""
@@ -132,10 +135,10 @@ class Call(LazyAttempts):
         return True
 
 
-class Destination(NamedTuple):
-    """Where a call goes.
+class Destination:
+    """Where a call goes. It has slots, and is no tuple: Python reads those faster.
 
-    Attributes:
+    Args:
         route: The key of its connections.
         origin: The server it is for, whatever proxy it goes through.
         host: The value of the `Host` field if the caller's headers have none.
@@ -143,11 +146,16 @@ class Destination(NamedTuple):
         requests: Makes the requests for the wire, and keeps what they have in common.
     """
 
-    route: Route
-    origin: str
-    host: str
-    is_forwarded: bool
-    requests: RequestMemo
+    __slots__ = ("host", "is_forwarded", "origin", "requests", "route")
+
+    def __init__(
+        self, route: Route, origin: str, host: str, is_forwarded: bool, requests: RequestMemo
+    ) -> None:
+        self.route = route
+        self.origin = origin
+        self.host = host
+        self.is_forwarded = is_forwarded
+        self.requests = requests
 
     @property
     def base_url(self) -> str:
@@ -200,8 +208,10 @@ def send(
         except (HTTPError, OSError) as error:
             call.failed(explain_timeout(error, plan))
         else:
-            arrival = Arrival(
-                response, response.head, call.method, call.target, call.policy, monotonic()
+            # As `Arrival(...)`: Python calls a class in a slower way than a function.
+            arrival = _new(Arrival)
+            _init_arrival(
+                arrival, response, response.head, call.method, call.target, call.policy, monotonic()
             )
             has_field = b"retry-after" in response.head.by_name
             has_retry_after = has_field and arrival.has_value("retry-after")

@@ -48,6 +48,8 @@ Replay = Literal["safe", "always", "off"]
 
 REQUEST_TIMEOUT = 408
 
+_new, _init_reader = object.__new__, BodyReader.__init__
+
 
 class WireResponse(Reader, Protocol):
     """The body of a response, which owns the connection, and its head."""
@@ -134,8 +136,11 @@ class Transport:
             if head.status != REQUEST_TIMEOUT or not (
                 may_be_stale and _says_close(head) and _may_replay(connection, request, replay)
             ):
-                made = SwitchedReader if head.is_switch else BodyReader
-                return made(connection, lease, plan_of_body, head)
+                if head.is_switch:
+                    return SwitchedReader(connection, lease, plan_of_body, head)
+                reader = _new(BodyReader)  # as in `retrying`
+                _init_reader(reader, connection, lease, plan_of_body, head)
+                return reader
         except ConnectionBroken:
             is_stale = may_be_stale and not connection.got_bytes
             if not (is_stale and _may_replay(connection, request, replay)):

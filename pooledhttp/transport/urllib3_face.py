@@ -150,9 +150,10 @@ class PoolFacade(FacadeSettings, PoolLookalike):
             PoolTimeout: No connection became free in time.
         """
         adapter, target, known = self.adapter, call.target, self._destinations
+        view = adapter.view
         is_known = known and target[:1] == "/"
         destination = known[0] if is_known else self._find_destination(target)
-        return send(call, destination, adapter.view.manager, adapter.replay, self)
+        return send(call, destination, view.made or view.manager, adapter.replay, self)
 
     def _find_destination(self, target: str) -> Destination:
         """Find where a request goes; keep it unless the request line has a whole URL."""

@@ -41,7 +41,8 @@ class _MadeOnce:
             return self
         # `setdefault` is one atomic step: all threads get the same manager, with no lock that
         # another thread could hold during a fork.
-        return view.__dict__.setdefault("manager", view._make())
+        manager = view.made = view.__dict__.setdefault("manager", view._make())
+        return manager
 
 
 class PoolView:
@@ -62,6 +63,8 @@ class PoolView:
         owner: Owner,
         find_route: Callable[[Owner, str], Route],
     ) -> None:
+        #: `manager`, if it is made. Python reads this faster.
+        self.made: TransportManager | None = None
         self._make = make
         self._owner: weakref.ref[Any] = weakref.ref(owner)
         self._find_route: Callable[[Any, str], Route] = find_route

@@ -153,6 +153,44 @@ def test_the_adapter_gets_what_requests_gives_it(
     assert recorder.sent == {**{k: v for k, v in expected.items() if k != "timeout"}, "odd": 1}
 
 
+@pytest.mark.parametrize("extra", [{"odd": 1}, {}])
+@pytest.mark.parametrize("missing", ["verify", None])
+def test_settings_of_a_subclass_reach_its_send(
+    recorder: Recorder, extra: dict[str, Any], missing: str | None
+) -> None:
+    """Whatever `merge_environment_settings` returns: more than the four settings, or fewer."""
+
+    class Own(pooledhttp.Session):
+        def merge_environment_settings(self, *args: Any) -> dict[str, Any]:
+            merged = {**super().merge_environment_settings(*args), **extra}
+            merged.pop(missing, None)  # type: ignore[arg-type]
+            return merged
+
+        def send(self, request: Any, **kwargs: Any) -> Any:
+            sent.append(kwargs)
+            return super().send(request, **kwargs)
+
+    sent: list[dict[str, Any]] = []
+    with Own() as session:
+        session.mount("http://", recorder)
+        session.get("http://h/")
+    names = {"timeout", "allow_redirects", "stream", "verify", "cert", "proxies", *extra}
+    assert [set(kwargs) for kwargs in sent] == [names - {missing}]
+    assert recorder.sent["verify"] is True
+    assert {name: recorder.sent[name] for name in extra} == extra
+
+
+def test_a_replaced_search_for_proxies_is_asked(
+    session: pooledhttp.Session, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the environment names none: a program puts its own search there."""
+    session.get("http://h/")
+    own = {"http": "http://own:1"}
+    monkeypatch.setattr("pooledhttp.sessions.get_environ_proxies", lambda url, no_proxy: own)
+    session.get("http://h/")
+    assert recorder.sent["proxies"] == own
+
+
 def test_a_session_can_have_a_timeout(recorder: Recorder) -> None:
     """It serves calls without one; a call's own replaces it."""
     session = pooledhttp.Session(timeout=5)

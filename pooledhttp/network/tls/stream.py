@@ -146,7 +146,8 @@ class TlsStream(SecureStream):
             if reading and deadline.at == inf:  # the lines of `_wait_to_read`, without its call
                 poll = self._blocking_poll
                 if poll is None:
-                    self._wait(sock, True, False, deadline)
+                    wait = self._wait
+                    wait(sock, True, False, deadline)
                 elif sock.fileno() == self._descriptor:
                     poll()
                 else:
