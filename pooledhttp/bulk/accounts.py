@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pooledhttp.bulk.checks import Checks
 from pooledhttp.bulk.protocols import Requester
-from pooledhttp.bulk.report import DownloadResult, result_in
+from pooledhttp.bulk.report import DownloadResult, result_of
 from pooledhttp.bulk.retrying import Tries
 from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.space import Space
@@ -78,19 +78,23 @@ class Account:
         if self.is_sending:
             attempts += 1
             waited += self._context.session.waited()
-        return Update(
-            row.id,
-            int(state),  # SQLite takes a plain number twice as fast as an enum
-            self.status,
-            self.etag,
-            self.modified,
-            size,
-            digest,
-            attempts,
-            error,
-            self._started,
-            time.time(),
-            (round(waited, 3) or None) if waited else None,
+        # Not by `Update()`, whose `__new__` is a function in Python.
+        return tuple.__new__(
+            Update,
+            (
+                row.id,
+                int(state),  # SQLite takes a plain number twice as fast as an enum
+                self.status,
+                self.etag,
+                self.modified,
+                size,
+                digest,
+                attempts,
+                error,
+                self._started,
+                time.time(),
+                (round(waited, 3) or None) if waited else None,
+            ),
         )
 
     def result(
@@ -106,22 +110,24 @@ class Account:
     ) -> DownloadResult:
         """Return what the caller is told."""
         job, tries = self.task.job, self._tries
-        return result_in(
-            self._context.workspace.folder.path,
-            job.url,
-            state,
-            self.row.name,
-            is_new,
-            self.status,
-            problem,
-            kind,
-            self._index,
-            tries.sent + self.is_sending,
-            tries.elapsed,
-            size,
-            digest,
-            self.etag,
-            self.modified,
-            error,
-            job,
+        return result_of(
+            {
+                "url": job.url,
+                "state": state,
+                "name": self.row.name,
+                "_directory": self._context.workspace.folder.path,
+                "is_new": is_new,
+                "status": self.status,
+                "problem": problem,
+                "kind": kind,
+                "index": self._index,
+                "attempts": tries.sent + self.is_sending,
+                "elapsed": tries.elapsed,
+                "size": size,
+                "digest": digest,
+                "etag": self.etag,
+                "last_modified": self.modified,
+                "error": error,
+                "job": job,
+            }
         )

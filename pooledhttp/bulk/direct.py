@@ -94,7 +94,7 @@ class DirectRequests:
         self._hosts: dict[object, tuple[float, DirectHost | None]] = {}
 
     def send(
-        self, url: str, headers: Mapping[str, str] | None, timeout: object, *, stream: bool
+        self, url: str, headers: Mapping[str, str] | None, timeout: object, stream: bool
     ) -> Response | None:
         """Send a GET and return its response, redirects followed, as `Session.request` does.
 
@@ -133,7 +133,7 @@ class DirectRequests:
             if canonical_url(url) != url:
                 return None
             target = url[start:]
-        return host.send(url, target, timeout, stream=stream)
+        return host.send(url, target, timeout, stream)
 
     def _find(self, url: str, headers: Mapping[str, str] | None) -> DirectHost | None:
         """Prepare a request by the session, and see whether others differ in their target only."""
@@ -182,7 +182,7 @@ class DirectHost:
         self._cookies = request._cookies
         self._settings = settings
 
-    def send(self, url: str, target: str, timeout: object, *, stream: bool) -> Response:
+    def send(self, url: str, target: str, timeout: object, stream: bool) -> Response:
         """Send a request; see `DirectRequests.send`."""
         if isinstance(timeout, Timeout) and timeout.total is not None:
             timeout = timeout.start(self._adapter.now)

@@ -122,7 +122,7 @@ class OwnSession:
             timeout: As for `Session.request`.
             stream: Whether the body is left unread.
         """
-        response = self._direct.send(url, headers, timeout, stream=stream)
+        response = self._direct.send(url, headers, timeout, stream)
         if response is not None:
             return response
         return self.request("GET", url, headers=headers, timeout=timeout, stream=stream)

@@ -23,7 +23,7 @@ from pooledhttp.records import record
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["DownloadResult", "Result", "Tally", "error_text", "one_line", "result_in"]
+__all__ = ["DownloadResult", "Result", "Tally", "error_text", "one_line", "result_in", "result_of"]
 
 #: Control characters, line separators, surrogates, and what changes the direction of text.
 _UNPRINTABLE = re.compile(
@@ -204,9 +204,19 @@ def result_in(
         name: The name of the file.
         *others: The fields after `path`, in their order.
     """
-    result = object.__new__(DownloadResult)  # to set 17 fields one by one would cost 2 us
     values = {"url": url, "state": state, "name": name, "_directory": directory}
     values.update(zip(_OTHERS, others, strict=False))
+    return result_of(values)
+
+
+def result_of(values: dict[str, Any]) -> DownloadResult:
+    """Return a result of its fields, which then belong to it.
+
+    Args:
+        values: The fields by name. Instead of the path there may be `_directory`, in which the
+            name lies.
+    """
+    result = object.__new__(DownloadResult)  # to set 17 fields one by one would cost 2 us
     _set(result, "__dict__", values)
     return result
 
