@@ -32,7 +32,7 @@ from pooledhttp.message.headers import (
     parse_content_type,
     parse_header_links,
 )
-from pooledhttp.message.insides import BodyFile, OriginalResponse
+from pooledhttp.message.insides import BodyFile, OriginalResponse, read_line
 from pooledhttp.message.lazy import attributes_of
 from pooledhttp.message.lines import LineSplitter
 from pooledhttp.message.payload import (
@@ -161,6 +161,7 @@ __all__ = [
     "fill_request",
     "discard_body",
     "is_preparing_as_defined",
+    "read_line",
     "response_class_for",
     # types
     "AuthInput",

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pooledhttp.message.reader import Reader
 
-__all__ = ["BodyFile", "ConnectionAttribute", "HeldConnection", "OriginalResponse"]
+__all__ = [
+    "BodyFile",
+    "ConnectionAttribute",
+    "HeldConnection",
+    "OriginalResponse",
+    "read_line",
+]
 
 
 class BodyFile:
@@ -69,20 +75,25 @@ class BodyFile:
 
     def readline(self, limit: int = -1, /) -> bytes:
         """Read up to and with the next line feed, at most `limit` bytes."""
-        line = b""
-        while limit < 0 or len(line) < limit:
-            ahead = self._reader.peek()
-            if not ahead:
-                break
-            size = ahead.find(b"\n") + 1 or len(ahead)
-            line += self._reader.read1(size if limit < 0 else min(size, limit - len(line)))
-            if line.endswith(b"\n"):
-                break
-        return line
+        return read_line(self._reader, limit)
 
     def close(self) -> None:
         """End the body; close the connection if the body was not read to its end."""
         self._reader.close()
+
+
+def read_line(reader: Reader, limit: int = -1) -> bytes:
+    """Read up to and with the next line feed, at most `limit` bytes; `b""` at the end."""
+    line = b""
+    while limit < 0 or len(line) < limit:
+        ahead = reader.peek()
+        if not ahead:
+            break
+        size = ahead.find(b"\n") + 1 or len(ahead)
+        line += reader.read1(size if limit < 0 else min(size, limit - len(line)))
+        if line.endswith(b"\n"):
+            break
+    return line
 
 
 class HeldConnection:
@@ -199,6 +210,10 @@ class OriginalResponse:
     def close(self) -> None:
         """Close the body."""
         self._reader.close()
+
+    def __iter__(self) -> Any:
+        """Iterate over the lines of the body."""
+        return iter(self.readline, b"")
 
     def __getattr__(self, name: str) -> Any:
         """Find `read`, `length` and the like at the body, which is the same object in urllib3."""

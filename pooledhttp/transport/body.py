@@ -14,13 +14,15 @@ from sys import maxsize
 from typing import TYPE_CHECKING
 
 from pooledhttp.http1 import RECV_BYTES, Connection
-from pooledhttp.message import BodyFile
+from pooledhttp.message import BodyFile, read_line
 from pooledhttp.transport import reasons
 from pooledhttp.transport.filling import filled_bytes
 from pooledhttp.transport.leased_body import NOTHING, LeasedBody
 
 if TYPE_CHECKING:
     from pooledhttp.buffers import BufferPool, Piece
+    from pooledhttp.network import Route
+    from pooledhttp.pool import Lease
 
 __all__ = ["BodyReader"]
 
@@ -166,6 +168,14 @@ class BodyReader(LeasedBody):
             self._buffer = memoryview(self._pull())
         return bytes(self._buffer)
 
+    def readline(self, limit: int = -1, /) -> bytes:
+        """Read up to and with the next line feed, at most `limit` bytes."""
+        return read_line(self, limit)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Iterate over the lines of the body."""
+        return iter(self.readline, b"")
+
     def _next(self, amt: int, *, all_arrived: bool = False) -> bytes:
         if not self._buffer:
             piece = self._pull(all_arrived=all_arrived)
@@ -201,4 +211,25 @@ class BodyReader(LeasedBody):
         connection = self._connection
         if connection is None and self._is_end_unread:
             connection = getattr(self, "_served_by", None)
-        return None if connection is None else BodyFile(self, connection.stream.socket_for_users)
+        if connection is None:
+            return None
+        if type(self) is BodyReader:
+            # The program may change the socket. Only such a reader has to undo that at its end:
+            # the others do not pay for a check.
+            self.__class__ = _ShownReader
+        return BodyFile(self, connection.stream.socket_for_users)
+
+
+class _ShownReader(BodyReader):
+    """A reader whose socket a program has seen, and perhaps given another timeout.
+
+    The next request needs it non-blocking: else its read timeout would not hold.
+    """
+
+    __slots__ = ()
+
+    def _end_lease(self, connection: Connection, lease: Lease[Route, Connection]) -> None:
+        sock = connection.stream.sock
+        if sock.fileno() >= 0:
+            sock.setblocking(False)
+        super()._end_lease(connection, lease)

@@ -7,11 +7,14 @@ closes the connection.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 from pooledhttp.http1 import RECV_BYTES, Connection, Head, body_truncated, recv_timeout
 from pooledhttp.message import BodyFile
+from pooledhttp.runtime import BlockingRuntime
 from pooledhttp.transport import reasons
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class SwitchedReader:
         self._lease: Lease[Route, Connection] | None = lease
         self._plan = plan
         self._buffer = connection.leftover()
+        self._is_handed_over = False
 
     def read(self, amt: int | None = -1, /) -> bytes:
         """Wait for bytes and return at most `amt`; with `None` or a negative `amt` read to the end.
@@ -143,11 +147,24 @@ class SwitchedReader:
     @property
     def fp(self) -> BodyFile | None:
         """A file of the bytes, `None` once closed."""
-        return (
-            None
-            if self._lease is None
-            else BodyFile(self, self._connection.stream.socket_for_users)
-        )
+        if self._lease is None:
+            return None
+        sock = self._connection.stream.socket_for_users
+        if not self._is_handed_over:
+            self._is_handed_over = True
+            self._let_block(sock)
+        return BodyFile(self, sock)
+
+    def _let_block(self, sock: Any) -> None:
+        """Let a program on threads call `sock.recv`: it waits as long as the read timeout.
+
+        An event loop needs the socket as it is. The reads here wait before they read, and so work
+        with both.
+        """
+        runtime = getattr(self._connection.stream, "runtime", None)
+        if isinstance(runtime, BlockingRuntime) and isinstance(sock, socket.socket):
+            deadline = self._plan.total.sooner(self._plan.read)
+            sock.settimeout(None if deadline.at == inf else deadline.remaining())
 
     def fileno(self) -> int:
         """Return the descriptor of the socket."""

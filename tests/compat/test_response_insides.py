@@ -15,7 +15,15 @@ import pytest
 
 import pooledhttp
 from tests.support.certificates import Authority
-from tests.support.scripted import Gate, Peer, ScriptedServer, chunked, once, respond
+from tests.support.scripted import (
+    Gate,
+    Peer,
+    ScriptedServer,
+    answering,
+    chunked,
+    once,
+    respond,
+)
 
 TIMEOUT = 20
 
@@ -119,6 +127,29 @@ def test_events_are_read_as_they_arrive(http: ModuleType, reader: str) -> None:
         for gate, event in zip(gates, (b"data: 1\n\n", b"data: 2\n\n"), strict=True):
             gate.open()
             assert file.read1(1024) == event
+
+
+@pytest.mark.parametrize("reader", ["_fp", "_original_response"])
+@pytest.mark.parametrize("data", [respond(b"one\ntwo"), chunked([b"on", b"e\ntwo"])])
+def test_lines_are_read(http: ModuleType, reader: str, data: bytes) -> None:
+    """As from any file, also across chunks."""
+    with stream_of(http, data) as response:
+        file = getattr(response.raw, reader)
+        assert file.readline() == b"one\n"
+        assert list(file) == [b"two"]
+        assert file.readline() == b""
+
+
+def test_a_timeout_that_a_program_sets_ends_with_the_body() -> None:
+    """It holds for the rest of this body, and not for the next request of the connection."""
+    with ScriptedServer(answering(respond(b"hello"))) as server, pooledhttp.Session() as session:
+        for _ in range(2):
+            with session.get(server.url(), stream=True, timeout=TIMEOUT) as response:
+                sock = response.raw.connection.sock
+                assert sock.gettimeout() == 0
+                sock.settimeout(TIMEOUT)
+                assert response.content == b"hello"
+        assert len(server.connections) == 1
 
 
 def test_events_can_be_looked_at_before_they_are_read(http: ModuleType) -> None:

@@ -54,6 +54,36 @@ def test_the_socket_is_handed_over(
 
 
 @ways
+@pytest.mark.parametrize("timeout", [None, 5], ids=["no-timeout", "timeout"])
+def test_the_socket_waits_for_a_program_on_threads(
+    session: pooledhttp.Session,
+    method: str,
+    fields: dict[str, str],
+    answer: bytes,
+    timeout: float | None,
+) -> None:
+    """`recv` waits as long as the read timeout, until the program sets its own."""
+
+    def answers_late(peer: Peer) -> None:
+        peer.read_head()
+        peer.send(answer)
+        threading.Event().wait(0.05)
+        peer.send(b"late")
+        peer.wait_closed()
+
+    with ScriptedServer(answers_late) as server:
+        response = session.request(
+            method, server.url(), headers=fields, stream=True, timeout=timeout
+        )
+        sock = response.raw._fp.fp.raw._sock
+        assert sock.gettimeout() is None if timeout is None else 0 < sock.gettimeout() <= timeout
+        assert sock.recv(100) == b"late"
+        sock.settimeout(0.01)
+        assert response.raw._fp.fp.raw._sock.gettimeout() == 0.01
+        response.close()
+
+
+@ways
 def test_who_does_not_stream_is_not_kept_waiting(
     session: pooledhttp.Session, method: str, fields: dict[str, str], answer: bytes
 ) -> None:
