@@ -70,13 +70,18 @@ def main(args: argparse.Namespace) -> int:
         for place in found:
             print(f"{path}:{place.line}: {place.text}")
     if not number:
-        print(f"{files} files: none of them uses requests itself.")
+        print(f"{_counted(files, 'file')}: none of them uses requests itself.")
         return _CLEAN
     print(
-        f"{number} places in {files} files. Change them, or call pooledhttp.dropin.install() before"
-        " the first import of requests: then all of them mean pooledhttp."
+        f"{_counted(number, 'place')} in {_counted(files, 'file')}. Change them, or call"
+        " pooledhttp.dropin.install() before the first import of requests: then all of them mean"
+        " pooledhttp."
     )
     return _FOUND
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def places(source: str) -> Iterator[Place]:

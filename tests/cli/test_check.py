@@ -68,6 +68,8 @@ def test_a_code_base_is_walked(tmp_path: Path, capsys: pytest.CaptureFixture[str
         f"{tmp_path}/sub/more.py:1: imports requests: write `import pooledhttp as requests`",
     ]
     assert "2 places in 3 files" in out
+    assert main(["check", str(tmp_path / "app.py")]) == 1
+    assert "1 place in 1 file. Change" in capsys.readouterr().out
     assert "broken.py: cannot be read" in err
 
 
@@ -77,5 +79,5 @@ def test_a_clean_code_base_ends_with_zero(
     """And says how many files were read; a path that does not exist is wrong use."""
     (tmp_path / "app.py").write_text("import pooledhttp as requests\n")
     assert main(["check", str(tmp_path / "app.py")]) == 0
-    assert capsys.readouterr().out == "1 files: none of them uses requests itself.\n"
+    assert capsys.readouterr().out == "1 file: none of them uses requests itself.\n"
     assert main(["check", str(tmp_path / "nothing")]) == 2
