@@ -185,26 +185,40 @@ class FacadeSettings:
     def _verified_proxy(self) -> Proxy | None:
         """Return the proxy. A proxy that speaks TLS is verified with the CAs set for the origin.
 
-        It gets no client certificate, and the origin's `assert_hostname`, `assert_fingerprint` and
-        `server_hostname` do not apply to it. `verify=False` for the origin does not apply to a
-        proxy that is given credentials: another server in its place would read them. Only the
-        adapter's `proxy_verify` overrides that.
+        A context that the manager has for the proxy replaces them. A name and a fingerprint apply
+        to it if the manager has them for the proxy; those of the origin do not, and it gets no
+        client certificate. `verify=False` for the origin does not apply to a proxy that is given
+        credentials: another server in its place would read them. Only the adapter's `proxy_verify`
+        overrides that.
         """
         proxy = self.proxy
-        if proxy is None or proxy.scheme != "https" or proxy.tls is not None:
+        if proxy is None or proxy.scheme != "https":
             return proxy
+        given = proxy.tls
+        if given is None:
+            return replace(proxy, tls=self._proxy_trust(proxy))
+        if given.ssl_context is not None:
+            return proxy
+        settings = replace(
+            self._proxy_trust(proxy),
+            assert_hostname=given.assert_hostname,
+            assert_fingerprint=given.assert_fingerprint,
+        )
+        return replace(proxy, tls=settings)
+
+    def _proxy_trust(self, proxy: Proxy) -> TlsSettings:
+        """Return whether and by which certificates a proxy without a context is verified."""
         chosen = self.adapter.proxy_verify
         if chosen is not None:
             given = tls_keywords(chosen, None)
             verifies = given.pop("cert_reqs", None) != "CERT_NONE"
-            rules = "ssl_context" in given
-            return replace(proxy, tls=TlsSettings(verify=verifies, context_rules=rules, **given))
+            return TlsSettings(verify=verifies, context_rules="ssl_context" in given, **given)
         own = self.tls_settings()
         if not own.verify and any(
             name.lower() == "proxy-authorization" for name, _ in proxy.headers
         ):
-            return replace(proxy, tls=TlsSettings())
-        settings = TlsSettings(
+            return TlsSettings()
+        return TlsSettings(
             verify=own.verify,
             ca_certs=own.ca_certs,
             ca_cert_dir=own.ca_cert_dir,
@@ -212,7 +226,6 @@ class FacadeSettings:
             ssl_context=own.ssl_context if own.context_rules else None,
             context_rules=own.context_rules,
         )
-        return replace(proxy, tls=settings)
 
     def tls_settings(self) -> TlsSettings:
         """Return the settings of TLS as the network takes them."""

@@ -168,12 +168,14 @@ def make_pool(facade: FacadeSettings, settings: dict[str, Any]) -> Any:
     if facade.scheme == UNIX_SCHEME or (proxy is not None and proxy.is_socks):
         raise AttributeError(f"a pool for {facade.host} has no steps of urllib3 to read or change")
     if proxy is not None:
-        manager = ProxyManager(
-            proxy.origin,
-            proxy_headers=dict(proxy.headers),
-            proxy_ssl_context=None if proxy.tls is None else proxy.tls.ssl_context,
-            **settings,
-        )
+        own: dict[str, Any] = {}
+        if proxy.tls is not None:
+            own = {
+                "proxy_ssl_context": proxy.tls.ssl_context,
+                "proxy_assert_hostname": proxy.tls.assert_hostname,
+                "proxy_assert_fingerprint": proxy.tls.assert_fingerprint,
+            }
+        manager = ProxyManager(proxy.origin, proxy_headers=dict(proxy.headers), **own, **settings)
         # The facade for plain http over a forward proxy has the address of the proxy.
         is_forward = (facade.scheme, facade.host, facade.port) == (
             proxy.scheme,

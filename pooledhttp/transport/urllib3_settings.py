@@ -12,6 +12,7 @@ connection is dialled.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -204,11 +205,29 @@ def proxy_of(url: str, manager: Any) -> Proxy:
         return Proxy(
             scheme, host, parts.port or 1080, manager.username or None, manager.password or None
         )
-    context = getattr(getattr(manager, "proxy_config", None), "ssl_context", None)
     return Proxy(
         scheme,
         host,
         parts.port or DEFAULT_PORTS.get(scheme, 80),
         headers=tuple((manager.proxy_headers or {}).items()),
-        tls=None if context is None else TlsSettings(ssl_context=context),
+        tls=_proxy_tls(getattr(manager, "proxy_config", None)),
+    )
+
+
+def _proxy_tls(config: Any) -> TlsSettings | None:
+    """Return the settings of TLS that a manager has for its proxy alone; None if it has none.
+
+    Args:
+        config: urllib3's `ProxyConfig`: `proxy_ssl_context`, `proxy_assert_hostname` and
+            `proxy_assert_fingerprint` of the manager.
+    """
+    if config is None or config[:1] + config[2:] == (None, None, None):
+        return None
+    context = config.ssl_context
+    return TlsSettings(
+        ssl_context=context,
+        # A context that verifies nothing says so; the settings of the origin do not apply.
+        context_rules=getattr(context, "verify_mode", None) == ssl.CERT_NONE,
+        assert_hostname=config.assert_hostname,
+        assert_fingerprint=config.assert_fingerprint,
     )
