@@ -78,7 +78,7 @@ from pooledhttp.network import (
     select_proxy,
     socket_path,
 )
-from pooledhttp.originals import Originals
+from pooledhttp.originals import Originals, settle_attributes
 from pooledhttp.pool import PoolConfig
 from pooledhttp.records import explain_misspelt
 from pooledhttp.runtime import current_runtime, default_runtime, remove_tracebacks
@@ -245,6 +245,7 @@ class HTTPAdapter(BaseAdapter):
         self._own_hooks = check_request_hooks(request_hooks)
         self._settings.request_hooks = self._own_hooks
         self.init_poolmanager(pool_connections, pool_maxsize, block=pool_block)
+        settle_attributes(self)
 
     def _begin(
         self,
@@ -298,6 +299,7 @@ class HTTPAdapter(BaseAdapter):
         self._settings.response_limits = transport.ResponseLimits.chosen(*self._own_limits)
         self._settings.proxy_verify = proxy_verify
         self.init_poolmanager(self._pool_connections, self._pool_maxsize, block=self._pool_block)
+        settle_attributes(self)
 
     # ---- the pool
 

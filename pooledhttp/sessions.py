@@ -106,7 +106,7 @@ from pooledhttp.network import (
     should_bypass_proxies,
     without_bypassed,
 )
-from pooledhttp.originals import Originals
+from pooledhttp.originals import Originals, settle_attributes
 from pooledhttp.records import explain_misspelt
 from pooledhttp.runtime import current_runtime
 from pooledhttp.status_codes import codes
@@ -529,6 +529,7 @@ class Session(SessionRedirectMixin):
         self.adapters: MutableMapping[str, BaseAdapter] = OrderedDict()
         self.mount("https://", self._default_adapter())
         self.mount("http://", self._default_adapter())
+        settle_attributes(self)
 
     def _default_adapter(self) -> BaseAdapter:
         # No pool argument: such an adapter joins the session's pool when it is mounted.
@@ -553,6 +554,7 @@ class Session(SessionRedirectMixin):
             setattr(self, name, value)
         for adapter in (state.get("adapters") or {}).values():
             self._attach(adapter)
+        settle_attributes(self)
 
     # --- preparing -------------------------------------------------------------------------------
 

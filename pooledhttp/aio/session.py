@@ -39,6 +39,7 @@ from pooledhttp.client import name_meant_argument
 from pooledhttp.cookies import RequestsCookieJar
 from pooledhttp.hooks import Hook
 from pooledhttp.message import PreparedRequest, Request, Response
+from pooledhttp.originals import settle_attributes
 from pooledhttp.pool import PoolConfig
 from pooledhttp.records import explain_misspelt
 from pooledhttp.sessions import Session
@@ -158,6 +159,7 @@ class AsyncSession(RequestMethods):
             request_hooks=request_hooks,
             parser=parser,
         )
+        settle_attributes(self)
 
     async def __aenter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["LazyAttributes", "attributes_of", "lazy"]
+__all__ = ["LazyAttributes", "attributes_of", "lazy", "set_attributes"]
 
 
 class _Lazy:
@@ -41,6 +41,8 @@ class _Stored:
 
 #: Returns what is stored in an object, without making what is not.
 attributes_of: Callable[[Any], dict[str, Any]] = _Stored.__dict__["__dict__"].__get__
+#: Sets what is stored in an object.
+set_attributes: Callable[[Any, dict[str, Any]], None] = _Stored.__dict__["__dict__"].__set__
 
 
 class LazyAttributes(_Stored):

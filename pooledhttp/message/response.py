@@ -36,7 +36,7 @@ from pooledhttp.message.charset import (
 )
 from pooledhttp.message.error_translation import OURS, BodyErrors, translation_for
 from pooledhttp.message.headers import parse_header_links
-from pooledhttp.message.lazy import LazyAttributes, attributes_of, lazy
+from pooledhttp.message.lazy import LazyAttributes, attributes_of, lazy, set_attributes
 from pooledhttp.message.lines import LineSplitter
 from pooledhttp.message.raw import RawResponse, drain
 from pooledhttp.message.urls import without_credentials
@@ -130,18 +130,32 @@ class Response(LazyAttributes):
         """Make a response of what our own transport has received."""
         if cls.__init__ is _INIT:
             response = cls.__new__(cls)
-            response._content = response._content_consumed = False
-            response._next = None
-            response.history = []
+            # At once: see `originals.settle_attributes`.
+            set_attributes(
+                response,
+                {
+                    "_content": False,
+                    "_content_consumed": False,
+                    "_next": None,
+                    "history": [],
+                    "_arrival": arrival,
+                    "_started_at": started_at,
+                    "status_code": arrival.status,
+                    "reason": arrival.head.reason,
+                    "url": request.url,
+                    "request": request,
+                    "connection": connection,
+                },
+            )
         else:
             response = cls()
-        response._arrival = arrival
-        response._started_at = started_at
-        response.status_code = arrival.status
-        response.reason = arrival.head.reason
-        response.url = request.url
-        response.request = request
-        response.connection = connection
+            response._arrival = arrival
+            response._started_at = started_at
+            response.status_code = arrival.status
+            response.reason = arrival.head.reason
+            response.url = request.url
+            response.request = request
+            response.connection = connection
         if arrival.sets_cookies:
             response._asked = Asked(request.url, {"Host": request.headers.get("Host")})
             if arrival.sets_cookies_of_an_age or not is_default_original():

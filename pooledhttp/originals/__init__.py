@@ -6,6 +6,6 @@ skipped, because its result is known, asks here first; where a name has another 
 
 from __future__ import annotations
 
-from pooledhttp.originals.names import Originals
+from pooledhttp.originals.names import Originals, settle_attributes
 
-__all__ = ["Originals"]
+__all__ = ["Originals", "settle_attributes"]

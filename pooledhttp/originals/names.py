@@ -5,7 +5,17 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Any
 
-__all__ = ["Originals"]
+__all__ = ["Originals", "settle_attributes"]
+
+
+def settle_attributes(instance: Any) -> None:
+    """Store the attributes of an object in a table of its own. To be called once most are set.
+
+    Python keeps the attributes of an object in a form that is fast to read, until someone asks for
+    its `__dict__`, as `Originals.are_used_by` does. CPython 3.11 takes four times as long then, but
+    not for a table that the object does not share with others of its class.
+    """
+    object.__setattr__(instance, "__dict__", dict(instance.__dict__))
 
 
 class Originals:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pooledhttp import http1
 from pooledhttp.message import DEFAULT_PORTS
 from pooledhttp.network import UNIX_SCHEME, Route, socket_path
+from pooledhttp.originals import settle_attributes
 from pooledhttp.pool import Advice, PoolConfig
 from pooledhttp.transport.manager import TransportManager
 from pooledhttp.transport.transport import Replay
@@ -68,6 +69,7 @@ class PoolView:
         self._make = make
         self._owner: weakref.ref[Any] = weakref.ref(owner)
         self._find_route: Callable[[Any, str], Route] = find_route
+        settle_attributes(self)
 
     @property
     def is_made(self) -> bool:

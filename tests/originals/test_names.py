@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pooledhttp.originals import Originals
+from pooledhttp.originals import Originals, settle_attributes
 
 
 class Base:
@@ -55,3 +55,27 @@ def test_an_instance_that_was_looked_at_before_is_looked_at_again() -> None:
     assert not STEP.are_used_by(thing)
     del thing.step
     assert STEP.are_used_by(thing)
+
+
+class Noting(Base):
+    """Notes which attributes are set, as proxies and mocks do."""
+
+    def __init__(self) -> None:
+        super().__setattr__("noted", [])
+        self.one = 1
+        settle_attributes(self)
+        self.two = 2
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self.noted.append(name)  # type: ignore[attr-defined]
+        super().__setattr__(name, value)
+
+
+def test_settled_attributes_are_those_of_before() -> None:
+    """They can be set, deleted and listed; a `__setattr__` of the class hears nothing of it."""
+    thing = Noting()
+    assert vars(thing) == {"noted": ["one", "two"], "one": 1, "two": 2}
+    assert STEP.are_used_by(thing)
+    del thing.one
+    thing.step = lambda: "patched"  # type: ignore[method-assign]
+    assert list(vars(thing)) == ["noted", "two", "step"] and not STEP.are_used_by(thing)
