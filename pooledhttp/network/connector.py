@@ -29,7 +29,7 @@ from pooledhttp.network.socks import open_tunnel
 from pooledhttp.network.stream import Stream
 from pooledhttp.network.tls.handshake import TlsPeer, handshake_fault, start_tls
 from pooledhttp.network.tls.sessions import SessionStore
-from pooledhttp.network.tls.verification import credentials_for
+from pooledhttp.network.tls.verification import read_trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ class Connector:
         for settings in (route.tls, None if proxy is None else proxy.tls):
             if settings is not None:
                 with contextlib.suppress(OSError, ValueError):
-                    credentials_for(settings)
+                    read_trust(settings)
 
     def connect(self, route: Route, deadline: Deadline, on_step: OnStep | None = None) -> Stream:
         """Connect to the origin of a route, with its settings.

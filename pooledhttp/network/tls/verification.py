@@ -38,6 +38,7 @@ __all__ = [
     "Credentials",
     "check_peer",
     "credentials_for",
+    "read_trust",
     "server_name",
 ]
 
@@ -84,6 +85,21 @@ def credentials_for(settings: TlsSettings) -> Credentials:
             return Credentials(new_context(maker, settings), can_resume=False)
         return Credentials(own_context(settings), is_ours=True)
     return _with_context(given, settings)
+
+
+def read_trust(settings: TlsSettings) -> None:
+    """Read the files that `settings` names, if what is made of them is kept.
+
+    Args:
+        settings: Verification settings of a route.
+
+    Raises:
+        OSError: As for `credentials_for`.
+        ValueError: As for `credentials_for`.
+    """
+    # A function that a program has put in the place of urllib3's makes a context per connection.
+    if settings.ssl_context is not None or replaced_context_maker() is None:
+        credentials_for(settings)
 
 
 def server_name(host: str, settings: TlsSettings) -> str:
