@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TOO_LONG",
     "bad_response",
+    "body_source_broken",
     "body_truncated",
     "conflicting_length",
     "connection_broken",
@@ -120,6 +121,12 @@ def connection_broken(
     when = "while the request was sent" if phase == "send" else "before the response came"
     text = f"The connection to {progress.origin} broke {when}"
     return ConnectionBroken(text, error, **_facts(progress, phase))
+
+
+def body_source_broken(progress: ExchangeProgress, error: Exception) -> ConnectionBroken:
+    """Return the error for a request body that comes from another connection, which broke."""
+    text = f"The body of the request to {progress.origin} could not be read"
+    return ConnectionBroken(text, error, **_facts(progress, "send"))
 
 
 def ended_before_response(progress: ExchangeProgress) -> ConnectionBroken:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pooledhttp.http1 import errors
@@ -144,13 +145,16 @@ class Upload:
         is_streamed = not isinstance(body, bytes)
         request.is_body_started = is_streamed
         pieces: Iterable[Any] = body_pieces(body) if is_streamed else _slices(body)
-        for number, piece in enumerate(pieces):
-            # A streamed body may be endless, and its server may respond but read on. So look for a
-            # response before each piece but the first.
-            if is_streamed and number and self._must_stop():
-                return False
-            if not self._write_framed(sender.frame(piece)):
-                return False
+        try:
+            for number, piece in enumerate(pieces):
+                # A streamed body may be endless, and its server may respond but read on. So look
+                # for a response before each piece but the first.
+                if is_streamed and number and self._must_stop():
+                    return False
+                if not self._write_framed(sender.frame(piece)):
+                    return False
+        except HTTPException as error:  # the body is a response of http.client, which broke off
+            raise errors.body_source_broken(sender.progress, error) from error
         return self._write_framed(sender.frame_end())
 
     def send_rest(self, data: memoryview) -> bool:

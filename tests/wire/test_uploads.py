@@ -6,9 +6,11 @@ import io
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from http.client import IncompleteRead
 from typing import Any
 
 import pytest
+from urllib3.exceptions import ProtocolError
 
 import pooledhttp
 from pooledhttp.exceptions import (
@@ -380,6 +382,20 @@ def test_a_generator_that_fails(session: pooledhttp.Session) -> None:
         assert session.get(server.url(), timeout=5).content == b"x"
         assert [seen.method for seen in server.requests] == ["GET"]
         session.close()
+
+
+def test_a_body_from_another_response_that_breaks_off(session: pooledhttp.Session) -> None:
+    """What http.client raises there is a ConnectionError here, as in requests."""
+
+    def breaks_off() -> Iterator[bytes]:
+        yield b"one"
+        raise IncompleteRead(b"", 5)
+
+    with ScriptedServer(answering(respond(b"x"))) as server:
+        with pytest.raises(ConnectionError, match="could not be read") as caught:
+            session.post(server.url(), data=breaks_off(), timeout=5)
+        assert isinstance(caught.value.args[0], ProtocolError)
+        assert session.pool.stats().total.active == 0
 
 
 def test_a_generator_that_outlasts_the_total(session: pooledhttp.Session) -> None:
