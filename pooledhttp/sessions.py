@@ -82,6 +82,7 @@ from pooledhttp.message import (
     Response,
     TimeoutInput,
     UrlInput,
+    attributes_of,
     blank_request,
     can_rewind,
     canonical_url,
@@ -378,7 +379,9 @@ def _more_to_remove(response: Response) -> Iterable[str]:
 def _store_cookies(jar: Any, request: Any, response: Response) -> None:
     """Store the cookies of a response in a jar."""
     # Few responses set cookies, and most of ours can tell without what `raw` is made of.
-    arrival = response._unread() if isinstance(response, Response) else None
+    arrival = response._arrival if isinstance(response, Response) else None
+    if arrival is not None and "raw" in attributes_of(response):  # as in `_unread`
+        arrival = None
     if arrival is not None:
         if not arrival.sets_cookies:
             return

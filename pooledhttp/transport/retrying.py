@@ -198,13 +198,18 @@ def send(
     # Read the body here if a failed read can be retried. In urllib3's `Retry` a count of `None`
     # sets no limit of its own, and `False` equals 0.
     reads_body_here = not call.is_streamed and policy.total != 0 and policy.read != 0
-    exchange: Any = manager.transport.exchange
+    transport: Any = manager.transport
+    hooked: Any = None
     if call.hooks is not None:
-        exchange = partial(call.hooks.exchange, exchange, destination.origin, destination.base_url)
+        origin, base_url = destination.origin, destination.base_url
+        hooked = partial(call.hooks.exchange, transport.exchange, origin, base_url)
     call.begin(destination, manager, request, pool_label)
     while True:
         try:
-            response = exchange(destination.route, request, plan, replay)
+            if hooked is None:
+                response = transport.exchange(destination.route, request, plan, replay)
+            else:
+                response = hooked(destination.route, request, plan, replay)
         except (HTTPError, OSError) as error:
             call.failed(explain_timeout(error, plan))
         else:

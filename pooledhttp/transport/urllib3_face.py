@@ -62,7 +62,7 @@ class PoolFacade(FacadeSettings, PoolLookalike):
         counterpart: The pool of urllib3 for those who read or change its steps; `None` until then.
     """
 
-    counterpart: Counterpart | None = None
+    counterpart: Counterpart | None
 
     ConnectionCls = OfCounterpart()
     ResponseCls = OfCounterpart()
@@ -85,6 +85,7 @@ class PoolFacade(FacadeSettings, PoolLookalike):
         port: int | None = None,
         **settings: Any,
     ) -> None:
+        object.__setattr__(self, "counterpart", None)  # `__setattr__` looks at it
         self._requests = RequestMemo()
         super().__init__(adapter, scheme, proxy, host, port, **settings)
         if proxy is not None and proxy.tls is not None and is_foreign(proxy.tls.ssl_context):
