@@ -67,6 +67,8 @@ def get_netrc_auth(url: str | bytes, raise_errors: bool = False) -> tuple[str, s
     if path is None:
         return None
     text = url.decode("utf-8", "replace") if isinstance(url, bytes) else url
+    if not isinstance(text, str):
+        return None  # an object whose text is a URL: requests finds no host in it either
     # A URL with a password is not kept in memory longer than its request.
     host = _host_of(text) if "@" in text else _remembered_host(text)
     if host is None or not _may_name(path, host):

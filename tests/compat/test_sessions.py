@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Iterator
 from email.message import Message
 from http.cookiejar import CookieJar
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -294,3 +295,33 @@ def test_a_jar_with_an_update_of_its_own(http: Any) -> None:
     jar, others = Jar(), http.cookies.cookiejar_from_dict({"a": "1"})
     assert http.cookies.merge_cookies(jar, others) is jar
     assert [cookie.name for cookie in jar.merged] == ["a"] and not list(jar)
+
+
+class _Url:
+    """A URL of another library, such as yarl: its text is the URL."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def test_a_url_that_is_an_object(
+    http: Any, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sent, with the cookies for its host, also where there is a netrc file."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with http.Session() as session:
+        session.cookies.set("a", "1", domain="127.0.0.1", path="/")
+        url: Any = _Url(server.url("/x?b=c"))
+        for _ in range(2):
+            assert session.get(url, params={"d": "e"}, timeout=20).content == b"ok"
+        http.get(_Url(server.url("/x?b=c")), timeout=20)
+    first, second, third = server.requests
+    assert first.target == second.target == "/x?b=c&d=e" and third.target == "/x?b=c"
+    assert first.header("Cookie") == second.header("Cookie") == "a=1"
+    assert [seen.header("Authorization") for seen in server.requests] == [None, None, None]
