@@ -7,7 +7,8 @@ greenlets -- submit, run --> queue --> a group: every step up to its commit, one
 ```
 
 A greenlet does not wait for the last steps of its item (`end`): it goes on with another item. So
-they gather for a moment: each group has the cost of a commit, and of threads that take turns.
+they gather for a moment: each group has the cost of a commit, and of threads that take turns. So do
+pieces of large bodies.
 
 The queue is bounded by bytes: a greenlet that hands over more waits. So a slow disk slows the
 network down and does not fill the memory. Small bodies are handed over as a whole, together with
@@ -45,6 +46,10 @@ _KEEP_SECONDS = 0.25
 _GROUP = 48
 _GATHER_SECONDS = 0.012
 _IDLE_GATHER_SECONDS = 0.004
+
+#: Pieces of bodies are written when there are so many bytes of them, or after `_GATHER_SECONDS`:
+#: two threads that take turns often cost each other time.
+_GATHER_BYTES = 512 * 1024
 
 #: A thread that is told to end has only the rest of the queue to do.
 _END_SECONDS = 60.0
@@ -125,6 +130,8 @@ class Writer:
         self._is_hastened = False
         self._kept: set[Flushable] = set()
         self._kept_bytes = 0
+        #: Of the pieces that wait for others, so that they are written together.
+        self._gathered_bytes = 0
 
     # -- on the loop
 
@@ -162,8 +169,16 @@ class Writer:
             self._cancel_ring = self._runtime.call_later(_IDLE_GATHER_SECONDS, self._ring)
 
     def submit(self, fn: Callable[[], None], size: int) -> None:
-        """Have a function called in the thread; see `Disk`."""
-        self._put(_Work(fn, size))
+        """Have a function called in the thread, soon or with others; see `Disk`."""
+        gathered = 0
+        if self._runtime.is_here:
+            gathered = self._gathered_bytes + size
+            if gathered >= _GATHER_BYTES:
+                gathered = 0
+            self._gathered_bytes = gathered
+        self._put(_Work(fn, size), _GROUP if gathered else 1)
+        if gathered and self._cancel_ring is None:
+            self._cancel_ring = self._runtime.call_later(_GATHER_SECONDS, self._ring)
         self._wait_for_room()
 
     def _wait_for_room(self) -> None:
@@ -221,6 +236,7 @@ class Writer:
     def _ring(self) -> None:
         """Have what is queued done now."""
         self._cancel_ring, self._is_hastened = None, False
+        self._gathered_bytes = 0
         with self._lock:
             self._is_due = True
             bell, self._bell = self._bell, None

@@ -896,7 +896,7 @@ def test_a_session_is_left_as_it_was() -> None:
     own.close()
 
 
-@pytest.mark.parametrize("limit, most", [(None, 256 * 1024), (1e12, 64 * 1024)])
+@pytest.mark.parametrize("limit, most", [(None, 128 * 1024), (1e12, 64 * 1024)])
 def test_a_limited_body_comes_in_small_pieces(
     out: Path, monkeypatch: pytest.MonkeyPatch, limit: float | None, most: int
 ) -> None:

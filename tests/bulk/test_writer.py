@@ -134,6 +134,38 @@ def test_a_slow_disk_holds_up_who_hands_over_more(
     assert bench.run(greedy, other) == [3, 1]
 
 
+@pytest.mark.parametrize("end", ["bytes", "time"])
+def test_pieces_are_written_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """When there are enough bytes of them, or after a moment."""
+    monkeypatch.setattr(writer, "_GATHER_BYTES", 400)
+    monkeypatch.setattr(writer, "_GATHER_SECONDS", 1000.0 if end == "bytes" else 0.001)
+    log: list[int] = []
+    dues: list[bool] = []
+
+    def work() -> None:
+        disk = bench.disk
+        assert isinstance(disk, writer.Writer)
+        for number in range(4 if end == "bytes" else 3):
+            dues.append(disk._is_due or bool(log))
+            disk.submit(lambda number=number: log.append(number), 100)  # type: ignore[misc]
+        while len(log) < len(dues):
+            bench.backend.runtime.sleep(0.001)
+
+    assert bench.run(work) == [None]
+    assert not any(dues)
+    assert log == list(range(len(dues)))
+
+
+def test_a_piece_of_another_thread_waits_for_no_others(bench: Bench) -> None:
+    """Only the loop has the timer that would end the wait."""
+    done = BASE.waiter()
+    bench.run(lambda: None)
+    bench.disk.submit(done.set, 100)
+    assert done.wait(soon())
+
+
 def test_what_was_handed_over_is_done_although_the_run_is_halted(bench: Bench) -> None:
     """The greenlet gets its value, and the thread ends after all that is queued."""
     gate = BASE.waiter()
