@@ -149,15 +149,21 @@ def test_a_command_does_not_import_the_others() -> None:
     ]
 
 
-@pytest.mark.parametrize("argv", [None, ["fetch", "--version"], ["size", "--version"]])
-def test_only_fetch_in_a_process_of_its_own_collects_less_often(
-    argv: list[str] | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "is_given", "expected"),
+    [("fetch", False, ["threshold", "freeze"]), ("fetch", True, []), ("size", False, [])],
+)
+def test_only_fetch_in_a_process_of_its_own_collects_less_garbage(
+    name: str, is_given: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program that calls `main` keeps its setting, as does one that `run` starts."""
-    set_to: list[int] = []
-    monkeypatch.setattr(gc, "set_threshold", set_to.append)
-    for command in ("fetch", "size"):
-        monkeypatch.setattr(sys, "argv", ["pooledhttp", command, "--help"])
-        with pytest.raises(SystemExit):
-            main(argv)
-    assert set_to == ([10_000] if argv is None else [])
+    done: list[str] = []
+    module: Any = ModuleType(f"pooledhttp.cli.{name}")
+    module.add_parser = lambda subparsers: subparsers.add_parser(name)
+    module.main = lambda args: 0
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(gc, "set_threshold", lambda count: done.append("threshold"))
+    monkeypatch.setattr(gc, "freeze", lambda: done.append("freeze"))
+    monkeypatch.setattr(sys, "argv", ["pooledhttp", name])
+    assert main([name] if is_given else None) == 0
+    assert done == expected
