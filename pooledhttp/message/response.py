@@ -606,7 +606,7 @@ def discard_body(response: Any) -> None:
     body: bytes | None = None
     if response._content is False and not response._content_consumed and response.raw is not None:
         try:
-            elapsed = response.elapsed
+            elapsed = getattr(response, "elapsed", None)
             is_known = isinstance(elapsed, datetime.timedelta)  # an adapter may set anything
             body = drain(response.raw, elapsed.total_seconds() if is_known else 0.0)
         except _UNREADABLE:
