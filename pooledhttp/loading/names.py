@@ -9,10 +9,36 @@ when nothing can be imported any more, then finds all that its session has neede
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib import import_module
 
-__all__ = ["load_when_used"]
+__all__ = ["handlers_waiting", "load_when_used"]
+
+
+@contextlib.contextmanager
+def handlers_waiting() -> Iterator[None]:
+    """Let signal handlers of the program wait inside a `with` block, as far as the system can.
+
+    A handler runs in the main thread, also in the middle of an import. A request that it sends
+    would find half of a module, and could not wait for the rest. The system delivers a signal that
+    is blocked here when the block ends, unless another thread takes it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    import signal
+
+    handled = {each for each in signal.valid_signals() if callable(signal.getsignal(each))}
+    if not handled or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def load_when_used(
@@ -32,9 +58,10 @@ def load_when_used(
 
     def __getattr__(name: str) -> object:
         if name in places:
-            for each, module in places.items():
-                found = getattr(import_module(f"{package}.{module}"), each)
-                namespace.setdefault(each, found)
+            with handlers_waiting():
+                for each, module in places.items():
+                    found = getattr(import_module(f"{package}.{module}"), each)
+                    namespace.setdefault(each, found)
             return namespace[name]
         if otherwise is not None:
             return otherwise(name)

@@ -606,9 +606,9 @@ def discard_body(response: Any) -> None:
     body: bytes | None = None
     if response._content is False and not response._content_consumed and response.raw is not None:
         try:
-            elapsed = getattr(response, "elapsed", None)
-            is_known = isinstance(elapsed, datetime.timedelta)  # an adapter may set anything
-            body = drain(response.raw, elapsed.total_seconds() if is_known else 0.0)
+            elapsed = getattr(response, "elapsed", None)  # an adapter may set anything
+            seconds = elapsed.total_seconds() if isinstance(elapsed, datetime.timedelta) else 0.0
+            body = drain(response.raw, seconds)
         except _UNREADABLE:
             pass
         if body is None:

@@ -39,6 +39,30 @@ def modules_after(code: str) -> set[str]:
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
+IN_A_HANDLER = """
+import os, signal, pooledhttp
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == "pooledhttp.transport.manager":
+            os.kill(os.getpid(), signal.SIGUSR1)
+def send(*_):
+    try:
+        pooledhttp.get("http://127.0.0.1:0/")
+    except pooledhttp.ConnectionError:
+        print("sent")
+signal.signal(signal.SIGUSR1, send)
+sys.meta_path.insert(0, Finder())
+send()
+"""
+
+
+def test_a_signal_handler_may_send_while_modules_are_loaded() -> None:
+    """The first request loads them. A handler that interrupts it does not find half of them."""
+    code = f"import sys; sys.path[:] = {sys.path!r}\n{IN_A_HANDLER}"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True)
+    assert (done.stdout.split(), done.stderr) == (["sent", "sent"], "")
+
+
 @pytest.mark.parametrize("name", ["bulk", "dropin", "help", "monitoring"])
 def test_a_module_that_is_loaded_later_is_an_attribute(name: str) -> None:
     """`pooledhttp.bulk` needs no import of its own, and `dir` shows it."""
