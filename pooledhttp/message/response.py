@@ -595,6 +595,12 @@ _INIT = Response.__init__
 _ITER_CONTENT = Response.iter_content
 
 
+def _head_seconds(response: Any) -> float:
+    """Return how long the head took; 0 if an adapter of another kind has made the response."""
+    arrival = getattr(response, "_arrival", None)
+    return 0.0 if arrival is None else arrival.arrived_at - response._started_at
+
+
 def discard_body(response: Any) -> None:
     """Discard the body of a response that is not the last: a redirect, or a challenge.
 
@@ -606,9 +612,7 @@ def discard_body(response: Any) -> None:
     body: bytes | None = None
     if response._content is False and not response._content_consumed and response.raw is not None:
         try:
-            elapsed = getattr(response, "elapsed", None)  # an adapter may set anything
-            seconds = elapsed.total_seconds() if isinstance(elapsed, datetime.timedelta) else 0.0
-            body = drain(response.raw, seconds)
+            body = drain(response.raw, _head_seconds(response))
         except _UNREADABLE:
             pass
         if body is None:
