@@ -16,6 +16,12 @@ from importlib import import_module
 
 __all__ = ["handlers_waiting", "load_when_used"]
 
+#: What programs have handlers for. To ask for the handler of each signal takes a millisecond.
+_SIGNALS = (
+    "SIGALRM", "SIGCHLD", "SIGHUP", "SIGINT", "SIGPROF", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2",
+    "SIGVTALRM",
+)  # fmt: skip
+
 
 @contextlib.contextmanager
 def handlers_waiting() -> Iterator[None]:
@@ -30,11 +36,12 @@ def handlers_waiting() -> Iterator[None]:
         return
     import signal
 
-    handled = {each for each in signal.valid_signals() if callable(signal.getsignal(each))}
-    if not handled or not hasattr(signal, "pthread_sigmask"):
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    )
     try:
         yield
     finally:
