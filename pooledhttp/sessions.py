@@ -931,10 +931,11 @@ class Session(SessionRedirectMixin):
         accepted with a `MixedImportWarning`: it has a pool and errors of its own.
 
         Raises:
-            TypeError: `prefix` is no text, or `adapter` has no method `send` or is a class.
+            TypeError: `prefix` is no text, or `adapter` has neither `send` nor `close`, or is a
+                class.
         """
-        is_adapter = hasattr(adapter, "send") and not isinstance(adapter, type)
-        if not is_adapter or not hasattr(prefix, "lower"):
+        is_adapter = hasattr(adapter, "send") or hasattr(adapter, "close")
+        if not is_adapter or isinstance(adapter, type) or not hasattr(prefix, "lower"):
             raise TypeError(
                 "mount takes the beginning of URLs and an adapter, such as "
                 f"mount('https://', HTTPAdapter()), not {prefix!r} and {adapter!r}"
