@@ -261,7 +261,8 @@ def test_what_was_made_keeps_nothing_alive() -> None:
             for find in SOCKETS.values():
                 find(response.raw)
             dropped = weakref.ref(response.raw)
-            del response
+            with pytest.warns(ResourceWarning, match="dropped without being ended"):
+                del response
             assert dropped() is None
     finally:
         gc.enable()
