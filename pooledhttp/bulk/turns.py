@@ -24,9 +24,10 @@ T = TypeVar("T")
 #: How much more time than another a host may have used before the other has the turn.
 _TURN_SECONDS = 1.0
 
-#: The time of hosts that are slower than the others counts so many times at most, and that of
-#: faster ones this part of it at least. So most of the items are done early.
-_MOST_WEIGHT = 4.0
+#: The time of a host whose jobs last twice as long as usual counts four times, within these bounds.
+#: So most of the items are done early.
+_MOST_WEIGHT = 8.0
+_LEAST_WEIGHT = 1 / 8
 
 #: What a host is charged for a job before one has ended: with others, it has one at first.
 _FIRST_CHARGE = 10.0
@@ -220,11 +221,11 @@ class FairTurns(OldestFirst[T]):
         entry.started = -1.0
         line.mean = mean = line.mean + (seconds - line.mean) / 4 if line.mean else seconds
         self._usual = usual = self._usual * (_STEP if seconds > self._usual else 1 / _STEP)
-        if mean > usual * _MOST_WEIGHT:
+        weight = mean / usual
+        weight *= weight
+        if weight > _MOST_WEIGHT:
             weight = _MOST_WEIGHT
-        elif mean * _MOST_WEIGHT < usual:
-            weight = 1 / _MOST_WEIGHT
-        else:
-            weight = mean / usual
+        elif weight < _LEAST_WEIGHT:
+            weight = _LEAST_WEIGHT
         line.charge = mean * weight
         line.used += seconds * weight - entry.charged
