@@ -171,11 +171,11 @@ class Pace(Generic[T]):
 
     def finish(self, entry: Entry[T], now: float) -> None:
         """A started job has ended; its result waits to be taken."""
-        self._turns.end(self._lines[entry.line], entry, now)
-        self._finish(entry)
-
-    def _finish(self, entry: Entry[T]) -> None:
         line = self._lines[entry.line]
+        self._turns.end(line, entry, now)
+        self._finish(line)
+
+    def _finish(self, line: Line[T]) -> None:
         line.running -= 1
         self.running -= 1
         self.finished += 1
@@ -186,7 +186,7 @@ class Pace(Generic[T]):
             self._last = line
         elif not line.running:
             self._turns.leave(line)
-            del self._lines[entry.line]
+            del self._lines[line.name]
             if len(self._lines) == 1:
                 self._look_ahead()
 
@@ -207,7 +207,7 @@ class Pace(Generic[T]):
             or running + self.finished >= self.capacity
             or (turns.ready and not turns.keeps(line, turns.ready[0][0]))
         ):
-            self._finish(entry)
+            self._finish(line)
             return self.start(now)
         self.finished += 1
         self.queued -= 1

@@ -4,7 +4,8 @@ Two orders, plain bookkeeping:
 
 - `FairTurns`: hosts that compete have equal shares of the time of all jobs. The host whose jobs
   have used the least time goes first. A slow or silent host keeps a job busy for long, and waits
-  for longer until its next turn. So it holds up the others only for its own share.
+  for longer until its next turn. So it holds up the others only for its own share. The time of a
+  host that is slower than usual counts more, that of a faster one less.
 - `OldestFirst`: the oldest item goes first, for results that are wanted in the order of the input.
 
 A host whose job has ended keeps the turn for a while (`_TURN_SECONDS`): its connection is open.

@@ -35,12 +35,7 @@ from pooledhttp.pool.checkin import discard_locked, return_unused_locked
 from pooledhttp.pool.checkout import find_slot_locked, replace_dead_by_idle_locked
 from pooledhttp.pool.core import PoolCore
 from pooledhttp.pool.errors import closed_error, timeout_error
-from pooledhttp.pool.key_state import (
-    KeyState,
-    SparedDial,
-    WaitingCaller,
-    WaitState,
-)
+from pooledhttp.pool.key_state import KeyState, SparedDial, WaitingCaller, WaitState
 from pooledhttp.pool.lease import Lease
 from pooledhttp.pool.probing import replace_dead_locked, return_alive_locked
 from pooledhttp.pool.queue import count_timeout_locked, leave_queue_locked

@@ -155,7 +155,7 @@ def test_in_order_all_hosts_go_too(order: Callable[[list[Host]], Iterator[int]])
 
 
 def test_a_host_that_is_unknown_has_one_job_while_others_wait() -> None:
-    """Until its first response; with nobody waiting it has more at once."""
+    """Until its first response; where no other host waits it has more at once."""
     pace: Pace[str] = Pace(jobs=6, per_host=4, capacity=12, window=99, ordered=False)
     for index, line in enumerate("aaaabbbbcccc"):
         pace.add(Entry(index, line, line))

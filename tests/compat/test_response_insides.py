@@ -79,7 +79,7 @@ def test_the_socket_is_found(http: ModuleType, way: str) -> None:
 def test_the_socket_of_a_response_without_body_is_found(
     http: ModuleType, way: str, method: str, status: int
 ) -> None:
-    """As long as nobody has read the body that is not there."""
+    """Until the body that is not there has been read."""
     with ScriptedServer(once(respond(status=status))) as server, http.Session() as session:
         with session.request(method, server.url(), stream=True, timeout=TIMEOUT) as response:
             assert SOCKETS[way](response.raw).getpeername()[0] == "127.0.0.1"
