@@ -227,10 +227,13 @@ def install_facades(
     """Make a urllib3 manager return `PoolFacade`s in place of urllib3's pools.
 
     Args:
-        manager: A `PoolManager` or `ProxyManager`.
+        manager: A `PoolManager` or `ProxyManager`. Any other object, such as a mock that a test
+            put in the place of these classes, is left as it is.
         settings: The settings of the adapter whose manager it is.
         proxy: Returns the proxy of the manager, `None` for none.
     """
+    if not isinstance(getattr(manager, "key_fn_by_scheme", None), dict):
+        return
     its_proxy = proxy()
     manager.pool_classes_by_scheme = {
         scheme: partial(PoolFacade, settings, scheme, its_proxy) for scheme in ("http", "https")

@@ -14,6 +14,7 @@ import ssl
 import threading
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import urllib3
@@ -48,6 +49,11 @@ def fetch(http: Any, adapter: Any, url: str, **settings: Any) -> Any:
     """A response of `url` through `adapter`."""
     with mounted(http, adapter) as session:
         return session.get(url, timeout=TIMEOUT, **settings)
+
+
+def autospec() -> Any:
+    """A mock that has only what the class of urllib3 has."""
+    return mock.Mock(return_value=mock.create_autospec(urllib3.ProxyManager, instance=True))
 
 
 class ForeignContext:
@@ -539,6 +545,29 @@ class TestMethods:
         adapter.poolmanager.clear = lambda: cleared.append("direct")
         adapter.close()
         assert sorted(cleared) == ["direct", "proxy"]
+
+    @pytest.mark.parametrize("kind", [mock.Mock, mock.MagicMock, autospec])
+    @pytest.mark.parametrize(
+        ("owner", "name"),
+        [("urllib3.poolmanager", "ProxyManager"), ("adapters", "proxy_from_url")],
+    )
+    def test_a_mock_is_a_proxy_manager(self, http: Any, owner: str, name: str, kind: Any) -> None:
+        """Tests of adapters put a mock there, and look at what it is called with."""
+        place = f"{http.__name__}.{owner}" if owner == "adapters" else owner
+        with mock.patch(f"{place}.{name}", kind()) as made:
+            adapter = http.adapters.HTTPAdapter()
+            manager = adapter.proxy_manager_for("http://127.0.0.1:8", ssl_version="TLSv1")
+        assert manager is made.return_value
+        assert made.call_args.kwargs["ssl_version"] == "TLSv1"
+        assert adapter.proxy_manager == {"http://127.0.0.1:8": manager}
+
+    @pytest.mark.parametrize("kind", [mock.Mock, mock.MagicMock, autospec])
+    def test_a_mock_is_the_pool_manager(self, http: Any, kind: Any) -> None:
+        """A mock in the place of urllib3's class is made once, and becomes the manager."""
+        with mock.patch(f"{http.__name__}.adapters.PoolManager", kind()) as made:
+            adapter = http.adapters.HTTPAdapter()
+        assert adapter.poolmanager is made.return_value
+        assert made.call_count == 1
 
     def test_build_response(self, http: Any, server: ScriptedServer) -> None:
         """A response can be made into another class of response."""
