@@ -6,14 +6,15 @@ file stands there that the run may not replace.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pooledhttp.bulk.folder import RunFolder
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.journal import Journal
-from pooledhttp.bulk.names import candidates, folded, given_name, marked_name
+from pooledhttp.bulk.names import candidates, folded, given_name, last_name, marked_name
 from pooledhttp.bulk.options import Options
+from pooledhttp.bulk.plain_lines import PlainLines
 
 __all__ = ["Claims"]
 
@@ -57,6 +58,13 @@ class Claims:
             yield
         finally:
             self._standing = None
+
+    def plain_lines(self, items: Sequence[object]) -> PlainLines | None:
+        """Return the items of a batch in columns; None where each has to be looked at by itself."""
+        options, standing = self.options, self._standing
+        if options.naming is not last_name or options.shard is not None or standing is None:
+            return None
+        return PlainLines(items, options.reserved, standing)
 
     def claim(self, job: Job, identity: str) -> tuple[str, str]:
         """Return a name that no other job has, and no foreign file; and what `folded` makes of it.

@@ -177,8 +177,18 @@ class Download(Results[DownloadResult]):
             self._batch = min(2 * self._batch, largest)
         ready: list[Task | DownloadResult] = []
         with self._workspace.batch(len(items)):
-            for item in items:
-                self._register(item, ready)
+            lines = self._workspace.plain_lines(items)
+            at = 0
+            while at < len(items):
+                if lines is not None:
+                    tasks = self._workspace.register_plain(lines, at)
+                    if tasks:
+                        ready += tasks
+                        self._index += len(tasks)
+                        at += len(tasks)
+                        continue
+                self._register(items[at], ready)
+                at += 1
         self._ready.extend(ready)
         self._unregistered = []
 

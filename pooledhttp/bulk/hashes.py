@@ -14,18 +14,21 @@ from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 
-__all__ = ["Filter", "HashTable", "hash64"]
+__all__ = ["Filter", "HashTable", "add_free", "fresh_hash64", "hash64"]
 
 
 _first_number = struct.Struct(">q").unpack_from
 
 
-@lru_cache(maxsize=64)  # a text is looked up, and then added
-def hash64(text: str) -> int:
+def fresh_hash64(text: str) -> int:
     """Return 64 bits of a text's digest, as the signed integer that SQLite stores; never 0."""
     digest = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
     number: int = _first_number(digest)[0]
     return number or 1
+
+
+#: The same, remembered: a text is looked up, and then added.
+hash64 = lru_cache(maxsize=64)(fresh_hash64)
 
 
 class HashTable:
@@ -76,6 +79,11 @@ class HashTable:
                 known.add(number, 0)
         return known
 
+    def reserve(self, count: int) -> None:
+        """Make room for so many rows more."""
+        while self._free <= count:
+            self._grow()
+
     def _grow(self) -> None:
         bigger = HashTable(2 * len(self._hashes))
         hashes, rows, mask = bigger._hashes, bigger._rows, bigger._mask
@@ -88,6 +96,59 @@ class HashTable:
                 rows[at] = row
         self._free = bigger._free - len(self)
         self._hashes, self._rows, self._mask = hashes, rows, mask
+
+
+def add_free(
+    identities: HashTable,
+    names: HashTable,
+    identity_hashes: Sequence[int],
+    name_hashes: Sequence[int],
+    start: int,
+    row: int,
+) -> int:
+    """Add rows to two tables, up to the first one of which a table has a hash already.
+
+    A call of `rows` and of `add` for each hash would cost three times as much.
+
+    Args:
+        identities: The rows by the hash of their identity.
+        names: The rows by the hash of their name.
+        identity_hashes: Of each row; the first 0 ends them as well.
+        name_hashes: Of each row.
+        start: The first of these to add.
+        row: Its row. The others have the rows behind that.
+
+    Returns:
+        How many were added.
+    """
+    left = len(identity_hashes) - start
+    identities.reserve(left)
+    names.reserve(left)
+    first, first_mask, first_rows = identities._hashes, identities._mask, identities._rows
+    second, second_mask, second_rows = names._hashes, names._mask, names._rows
+    at_row = row
+    try:
+        for place in range(start, start + left):
+            number, other = identity_hashes[place], name_hashes[place]
+            if not number:
+                break
+            at = number & first_mask
+            while found := first[at]:
+                if found == number:
+                    return at_row - row
+                at = (at + 1) & first_mask
+            other_at = other & second_mask
+            while found := second[other_at]:
+                if found == other:
+                    return at_row - row
+                other_at = (other_at + 1) & second_mask
+            first_rows[at] = second_rows[other_at] = at_row
+            first[at], second[other_at] = number, other
+            at_row += 1
+    finally:
+        identities._free -= at_row - row
+        names._free -= at_row - row
+    return at_row - row
 
 
 class Filter:

@@ -15,8 +15,10 @@ body.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Protocol
 
 from pooledhttp.bulk.urls import origin_of
@@ -25,7 +27,7 @@ from pooledhttp.records import record
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["BadLine", "Job", "Saved", "Sink"]
+__all__ = ["BadLine", "Job", "Saved", "Sink", "bare_jobs"]
 
 
 @record
@@ -218,3 +220,11 @@ class Job:
             f"a job that sends a {type(self.data).__name__} needs a key, by which the next run"
             " knows it again"
         )
+
+
+def bare_jobs(urls: Sequence[str]) -> list[Job]:
+    """Return what `Job.of` makes of each URL."""
+    jobs: list[Job] = list(map(object.__new__, repeat(Job, len(urls))))
+    deque(map(_set, jobs, repeat("url"), urls), maxlen=0)  # calls it for each
+    deque(map(_set, jobs, repeat("is_bare"), repeat(True)), maxlen=0)
+    return jobs

@@ -18,6 +18,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from operator import itemgetter
 from typing import Any
 
 from pooledhttp.bulk.changes import Changes
@@ -34,8 +35,9 @@ from pooledhttp.bulk.database import (
 from pooledhttp.bulk.hashes import hash64
 from pooledhttp.bulk.lookup import Lookup
 from pooledhttp.bulk.names import folded
+from pooledhttp.bulk.plain_lines import PlainLines
 from pooledhttp.bulk.rows import Row, State, Update
-from pooledhttp.bulk.statements import NewRows, apply_changes, new_row
+from pooledhttp.bulk.statements import NewRows, apply_changes, new_row, new_rows
 from pooledhttp.bulk.stopping import is_disk_full
 from pooledhttp.bulk.tail import Tail, read_tail
 
@@ -43,6 +45,9 @@ __all__ = ["Journal"]
 
 #: So many bytes of changes are gathered before the database gets them.
 _FOLD_BYTES = 96 * 1024
+
+#: A comprehension would cost ten times as much.
+_number_of = itemgetter(0)
 
 _COLUMNS = ", ".join(Row._fields)
 
@@ -230,6 +235,29 @@ class Journal:
         self._lookup.add(number, identity_hash, name_hash)
         return row
 
+    def add_plain(self, lines: PlainLines, start: int) -> list[Row]:
+        """Add pending jobs of plain URLs, inside a `transaction`.
+
+        Args:
+            lines: The URLs, with their names.
+            start: The first of them to add.
+
+        Returns:
+            The rows, up to the first line that is not plain, or whose URL or name the journal may
+            have already.
+        """
+        first = self._next_id
+        count = self._lookup.add_free(lines.identity_hashes, lines.name_hashes, start, first)
+        if not count:
+            return []
+        self._next_id += count
+        part = slice(start, start + count)
+        urls, names, hosts = lines.urls[part], lines.names[part], lines.hosts[part]
+        rows = new_rows(first, urls, names, hosts)
+        hashes = lines.identity_hashes[part], lines.name_hashes[part]
+        self._new.add_plain(rows, (*hashes, urls, names, hosts), lines.keys[part])
+        return rows
+
     def add_folder(self, name: str) -> None:
         """Note, inside a `transaction`, that names lie below this one."""
         self.has_folders = True
@@ -293,7 +321,7 @@ class Journal:
         assert self._tail is not None, "a journal that is read has no changes"
         number, changes = self._changes.waiting()
         self._tail.append(changes, self._tailed)
-        self._tailed.update((change.id, change) for change in changes)
+        self._tailed.update(zip(map(_number_of, changes), changes, strict=True))
         self._changes.mark_committed(number, len(changes))
         if self._tail.size >= _FOLD_BYTES:
             self._fold()

@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from pooledhttp.bulk.database import has_indexes, make_indexes
-from pooledhttp.bulk.hashes import Filter, HashTable
+from pooledhttp.bulk.hashes import Filter, HashTable, add_free
 
 __all__ = ["Lookup"]
 
@@ -58,6 +58,19 @@ class Lookup:
             self._identities.add(identity_hash, row)
         if name_hash is not None:
             self.add_name(row, name_hash)
+
+    def add_free(
+        self, identity_hashes: Sequence[int], name_hashes: Sequence[int], start: int, row: int
+    ) -> int:
+        """Note new rows as long as their hashes are new; see `hashes.add_free`.
+
+        Returns:
+            How many were noted; none where the database has to be asked.
+        """
+        identities, names = self._identities, self._names
+        if not isinstance(identities, HashTable) or not isinstance(names, HashTable):
+            return 0
+        return add_free(identities, names, identity_hashes, name_hashes, start, row)
 
     def add_name(self, row: int, name_hash: int) -> None:
         """Note another name of a row. The text tells that it has the earlier one no more."""

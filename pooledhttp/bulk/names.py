@@ -42,7 +42,9 @@ __all__ = [
     "disposition_name",
     "folded",
     "given_name",
+    "last_name",
     "marked_name",
+    "name_of_parts",
     "naming",
     "plain_name",
     "safe_part",
@@ -71,7 +73,17 @@ _TEMPLATE_FIELDS = ("host", "dir", "name", "stem", "ext", "query", "key", "mark"
 def plain_name(url: str) -> str:
     """Return the name of a URL: the last segment of its path, with its query before the suffix."""
     parts = path_and_query(url)
-    return "invalid" if parts is None else safe_part(_last(*parts))
+    return "invalid" if parts is None else name_of_parts(*parts)
+
+
+def name_of_parts(path: str, query: str) -> str:
+    """Return the name of a URL with this path and query."""
+    return safe_part(_last(path, query))
+
+
+def last_name(job: Job) -> str:
+    """Return the name of a job's URL: what `naming("last")` names by."""
+    return plain_name(job.url)
 
 
 def safe_part(text: str) -> str:
@@ -138,7 +150,7 @@ def naming(way: str | Naming) -> Naming:
     if not isinstance(way, str):
         raise TypeError(f"names must be a string or a function of a Job, not {way!r}")
     if way == "last":
-        return lambda job: plain_name(job.url)
+        return last_name
     if way == "tree":
         return _Template("{host}/{dir}/{name}")
     if way == "key":

@@ -20,6 +20,17 @@ class RowSet:
             self._bits.extend(bytes(byte + 1024 - len(self._bits)))
         self._bits[byte] |= 1 << (number & 7)
 
+    def add_range(self, first: int, count: int) -> None:
+        """Add numbers that follow each other."""
+        if not count:
+            return
+        start, end = first >> 3, (first + count + 7) >> 3
+        if end > len(self._bits):
+            self._bits.extend(bytes(end + 1023 - len(self._bits)))
+        added = ((1 << count) - 1) << (first & 7)
+        bits = int.from_bytes(self._bits[start:end], "little") | added
+        self._bits[start:end] = bits.to_bytes(end - start, "little")
+
     def __contains__(self, number: int) -> bool:
         byte = number >> 3
         return byte < len(self._bits) and bool(self._bits[byte] & (1 << (number & 7)))

@@ -8,14 +8,14 @@ what has the same columns NULL is written together.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from functools import lru_cache
-from itertools import compress, groupby, repeat
+from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
+from itertools import chain, compress, groupby, repeat
 from operator import is_, is_not
 
 from pooledhttp.bulk.rows import Row, Update
 
-__all__ = ["NewRows", "apply_changes", "new_row"]
+__all__ = ["NewRows", "apply_changes", "new_row", "new_rows"]
 
 _ADDED = ("id", "identity_hash", "name_hash", "url", "identity", "name", "host")
 
@@ -26,6 +26,9 @@ _NOTHING_YET = (None, None, None, None, None, 0, None, None, None, None)
 _PLAIN = tuple(name == "identity" for name in _ADDED)
 
 _NONES = repeat(None)
+
+#: Not by `Row()`, whose `__new__` is a function in Python.
+_as_row = partial(tuple.__new__, Row)
 
 _Values = list[object]
 _Pattern = tuple[bool, ...]
@@ -62,6 +65,26 @@ class NewRows:
                 return
         _put(self._groups, (number, identity_hash, name_hash, url, identity, name, host))
 
+    def add_plain(
+        self,
+        rows: Sequence[Row],
+        columns: tuple[Sequence[int], Sequence[int], Sequence[str], Sequence[str], Sequence[str]],
+        keys: Sequence[str],
+    ) -> None:
+        """Add rows of plain GETs, none of whose hashes a row here has.
+
+        Args:
+            rows: The rows; their numbers follow each other.
+            columns: The hashes of their identities and of their names; URLs, names and hosts.
+            keys: Their names in the form that `folded` gives.
+        """
+        identity_hashes, name_hashes = columns[:2]
+        self.by_identity.update(zip(identity_hashes, rows, strict=True))
+        self.names.update(zip(name_hashes, keys, strict=True))
+        first = rows[0].id
+        numbers = range(first, first + len(rows))
+        self._plain += chain.from_iterable(zip(numbers, *columns, strict=True))
+
     def insert(self, db: sqlite3.Connection) -> None:
         """Insert them, and forget them."""
         db.executemany(_insert_statement(_PLAIN), zip(*[iter(self._plain)] * 6, strict=True))
@@ -77,6 +100,15 @@ class NewRows:
 def new_row(number: int, url: str, identity: str | None, name: str | None, host: str) -> Row:
     """Return the row of a job that is pending."""
     return tuple.__new__(Row, (number, url, identity, name, host, 0, *_NOTHING_YET))
+
+
+def new_rows(
+    first: int, urls: Sequence[str], names: Sequence[str], hosts: Sequence[str]
+) -> list[Row]:
+    """Return the rows of plain GETs that are pending; `first` is the number of the first."""
+    numbers = range(first, first + len(urls))
+    same = map(repeat, (0, *_NOTHING_YET))
+    return list(map(_as_row, zip(numbers, urls, _NONES, names, hosts, *same, strict=False)))
 
 
 def apply_changes(db: sqlite3.Connection, changes: Iterable[Update]) -> None:

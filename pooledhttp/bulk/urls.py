@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from pooledhttp.message import DEFAULT_PORTS
 
-__all__ = ["kept_query", "network_location", "origin_of", "path_and_query"]
+__all__ = ["kept_query", "network_location", "origin_of", "path_and_query", "plain_parts"]
 
 _VALUE = re.compile("=[^&]*")
 
@@ -37,11 +37,14 @@ _BESIDE_SIGNING = frozenset(
 )
 
 
-@lru_cache(maxsize=64)  # several functions ask about the same URL, one after the other
-def _plain_parts(url: str) -> tuple[str, str, str, str] | None:
+def plain_parts(url: str) -> tuple[str, str, str, str] | None:
     """Return scheme, network location, path and query of a plain URL, else None."""
     found = _PLAIN.fullmatch(url)
     return None if found is None else found.groups("")  # type: ignore[return-value]  # four
+
+
+#: Several functions ask about the same URL, one after the other.
+_plain_parts = lru_cache(maxsize=64)(plain_parts)
 
 
 def path_and_query(url: str) -> tuple[str, str] | None:

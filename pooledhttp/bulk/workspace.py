@@ -20,18 +20,21 @@ asked for under it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
 from pooledhttp.bulk.claims import Claims
 from pooledhttp.bulk.folder import ForeignFile, RunFolder
-from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.jobs import Job, bare_jobs
 from pooledhttp.bulk.journal import Journal
 from pooledhttp.bulk.leftovers import Leftovers
 from pooledhttp.bulk.names import candidates
 from pooledhttp.bulk.options import Options
+from pooledhttp.bulk.plain_lines import PlainLines
 from pooledhttp.bulk.report import DownloadResult, error_text
 from pooledhttp.bulk.row_set import RowSet
 from pooledhttp.bulk.rows import FETCHED, Row, State, Update
@@ -61,6 +64,10 @@ class Task(NamedTuple):
     replaces: int | None = None
     is_conditional: bool = False
     line: str = ""
+
+
+#: Not by `Task()`, whose `__new__` is a function in Python.
+_as_task = partial(tuple.__new__, Task)
 
 
 class Workspace:
@@ -144,6 +151,40 @@ class Workspace:
         if not job.is_said_by_url:
             self._beyond_url.add(row.id)
         return self._next_step(job, row, index)
+
+    def plain_lines(self, items: Sequence[object]) -> PlainLines | None:
+        """Return the items of a batch in the form that `register_plain` takes, inside that `batch`.
+
+        Returns:
+            None where `register` has to look at each.
+        """
+        return None if self.options.adopt else self._claims.plain_lines(items)
+
+    def register_plain(self, lines: PlainLines, start: int) -> list[Task]:
+        """Add plain URLs, as `register` would one by one, inside a `batch`.
+
+        Args:
+            lines: The items of the batch.
+            start: The first of them to add.
+
+        Returns:
+            What is to be done, up to the first item that is for `register`.
+        """
+        if self.journal.has_folders:  # one may have the name
+            return []
+        rows = self.journal.add_plain(lines, start)
+        if not rows:
+            return []
+        end = start + len(rows)
+        self._seen.add_range(rows[0].id, len(rows))
+        jobs = bare_jobs(lines.urls[start:end])
+        replaces = repeat(-1 if self.options.overwrite else None, len(rows))
+        return list(
+            map(
+                _as_task,
+                zip(jobs, rows, replaces, repeat(False), lines.lines[start:end], strict=False),
+            )
+        )
 
     def rename(self, row: Row, name: str) -> Row:
         """Give a job of which there is no file yet the name that its server says.
