@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
+from urllib3.exceptions import SSLError as TlsFailure
 
 from pooledhttp.buffers import BufferPool, Piece
-from pooledhttp.exceptions import ChunkedEncodingError, ConnectionError
+from pooledhttp.exceptions import ChunkedEncodingError, ConnectionError, SSLError
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
@@ -59,6 +60,8 @@ def translate(error: BaseException) -> BaseException:
         return ConnectionError(error)
     if isinstance(error, ProtocolError):
         return ChunkedEncodingError(error)
+    if isinstance(error, TlsFailure):
+        return SSLError(error)
     return error
 
 

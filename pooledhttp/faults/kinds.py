@@ -182,7 +182,7 @@ class DialTimeout(Fault, _urllib3.ConnectTimeoutError):
 
 
 class TlsError(Fault, _urllib3.SSLError):
-    """The handshake failed or the certificate was not accepted.
+    """The handshake failed, the certificate was not accepted, or TLS broke later.
 
     Args:
         message: The whole text.

@@ -42,7 +42,7 @@ from pooledhttp.loading import load_when_used as _load_when_used
 if TYPE_CHECKING:
     from pooledhttp.http1.connection import RECV_BYTES, Connection
     from pooledhttp.http1.errors import (
-        body_truncated,
+        body_broken,
         explain_timeout,
         read_after_release,
         recv_timeout,
@@ -67,7 +67,7 @@ __all__ = [
     "State",
     "TlsTruncation",
     "WireRequest",
-    "body_truncated",
+    "body_broken",
     "build_request",
     "chosen_name",
     "explain_timeout",
@@ -80,7 +80,7 @@ __getattr__ = _load_when_used(
     globals(),
     {
         "connection": ("RECV_BYTES", "Connection"),
-        "errors": ("body_truncated", "explain_timeout", "read_after_release", "recv_timeout"),
+        "errors": ("body_broken", "explain_timeout", "read_after_release", "recv_timeout"),
         "head_memo": ("HeadMemos",),
         "parsers": ("library_for",),
         "request_encoding": ("build_request",),

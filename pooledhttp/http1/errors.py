@@ -38,6 +38,7 @@ __all__ = [
     "TOO_LONG",
     "bad_response",
     "body_source_broken",
+    "body_broken",
     "body_truncated",
     "conflicting_length",
     "connection_broken",
@@ -108,14 +109,11 @@ def connection_broken(
     progress: ExchangeProgress, error: OSError, phase: str
 ) -> ConnectionBroken | TlsError:
     """Return the error for a socket that failed while a request was written or a head read."""
-    is_tls = isinstance(error, ssl.SSLError)
     # The TLS of a reused connection has worked before. So a TLS error on it before the first
     # byte of a response, even an alert, only means that the server has closed the connection;
     # it says nothing about keys or certificates.
-    is_close = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or (
-        progress.reused and not progress.got_bytes
-    )
-    if is_tls and not is_close:
+    is_close = progress.reused and not progress.got_bytes
+    if isinstance(error, ssl.SSLError) and not (is_close or _is_end_of_tls(error)):
         text = f"TLS with {progress.origin} failed: {error}.{_about_client_certificate(error)}"
         return TlsError(text, error, **_facts(progress, phase))
     when = "while the request was sent" if phase == "send" else "before the response came"
@@ -135,6 +133,23 @@ def ended_before_response(progress: ExchangeProgress) -> ConnectionBroken:
     cause = RemoteDisconnected(f"Remote end closed connection {how}")
     what = "did not finish its response head" if progress.got_bytes else "did not respond"
     return ConnectionBroken(f"{progress.origin} {what}", cause, **_facts(progress, "head"))
+
+
+def body_broken(progress: ExchangeProgress, error: OSError) -> BodyTruncated | TlsError:
+    """Return the error for a socket that failed inside a body.
+
+    An end of TLS, also without close_notify, is an early end of the body. Another failure of TLS,
+    such as an alert or bytes that are no record, has a class of its own, as in requests.
+    """
+    if isinstance(error, ssl.SSLError) and not _is_end_of_tls(error):
+        seen = f", after {progress.body_seen} bytes of the body"
+        text = f"TLS with {progress.origin} failed: {error}{seen}."
+        return TlsError(text, error, **_facts(progress, "body"))
+    return body_truncated(progress, error)
+
+
+def _is_end_of_tls(error: ssl.SSLError) -> bool:
+    return isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
 
 
 def body_truncated(progress: ExchangeProgress, error: BaseException) -> BodyTruncated:

@@ -218,6 +218,7 @@ class ResponseSide:
         Raises:
             RecvTimeout: Nothing came for `plan.read` seconds, or the total timeout ended.
             BodyTruncated: The connection ended before the body did.
+            TlsError: TLS broke, by an alert or a damaged record.
             BadResponse: Chunks are malformed or almost only framing, or the trailer is too large.
         """
         return self._receive(ResponseBody.next_piece, plan)
@@ -274,7 +275,7 @@ class ResponseSide:
                 raise errors.recv_timeout(self.progress, plan, "body") from error
             except OSError as error:
                 if not body.may_end_by(error):
-                    raise errors.body_truncated(self.progress, error) from error
+                    raise errors.body_broken(self.progress, error) from error
                 data = b""
             body.feed(data)
         if body.has_ended and not body.pieces:
@@ -313,7 +314,7 @@ class ResponseSide:
         """Return what a failed read of a body of a known length is to the caller."""
         if isinstance(error, TimeoutError):
             return errors.recv_timeout(self.progress, plan, "body")
-        return errors.body_truncated(self.progress, error)
+        return errors.body_broken(self.progress, error)
 
     def _finish(self, head: Head, body: ResponseBody) -> None:
         """Become idle again if the connection may carry another exchange.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from pooledhttp.http1 import RECV_BYTES, Connection, Head, body_truncated, recv_timeout
+from pooledhttp.http1 import RECV_BYTES, Connection, Head, body_broken, recv_timeout
 from pooledhttp.message import BodyFile
 from pooledhttp.runtime import BlockingRuntime
 from pooledhttp.transport import reasons
@@ -56,6 +56,7 @@ class SwitchedReader:
         Raises:
             RecvTimeout: Nothing came within the read timeout.
             BodyTruncated: The connection broke.
+            TlsError: TLS broke, by an alert or a damaged record.
         """
         if amt is None or amt < 0:
             pieces = []
@@ -78,7 +79,7 @@ class SwitchedReader:
         except TimeoutError as error:
             raise recv_timeout(progress, plan, "body") from error
         except OSError as error:
-            raise body_truncated(progress, error) from error
+            raise body_broken(progress, error) from error
 
     def read1(self, amt: int = -1, /) -> bytes:
         """Wait for bytes and return at most `amt` of them; see `read`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 from types import ModuleType
 
 import pytest
@@ -46,3 +47,34 @@ def test_text_of_a_port_without_tls(http: ModuleType) -> None:
             http.get(server.url().replace("http:", "https:"), timeout=TIMEOUT)
     assert "SSLError(" in str(caught.value)
     assert "[SSL: " in str(caught.value)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks", "end"])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("breaks", [bytes.fromhex("15030300020250"), b"rubbish in the clear"])
+def test_tls_that_breaks_inside_a_body(
+    http: ModuleType, authority: Authority, framing: str, stream: bool, breaks: bytes
+) -> None:
+    """It is an SSLError that says what OpenSSL met, not a body that ended early."""
+    head, body = {
+        "length": (b"Content-Length: 1000\r\n\r\n", b"abc"),
+        "chunks": (b"Transfer-Encoding: chunked\r\n\r\n", b"3\r\nabc\r\n"),
+        "end": (b"\r\n", b"abc"),
+    }[framing]
+
+    def damages(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\n" + head + body)
+        with socket.socket(fileno=peer.sock.detach()) as plain:
+            plain.settimeout(TIMEOUT)  # a detached socket has lost its own
+            plain.sendall(breaks)
+            plain.recv(65536)
+
+    with ScriptedServer(damages, tls=authority.server_context()) as server:
+        with http.Session() as session:
+            session.verify = authority.bundle
+            with pytest.raises(http.exceptions.SSLError, match=r"\[SSL: ") as caught:
+                response = session.get(server.url(host="localhost"), timeout=TIMEOUT, stream=stream)
+                for _ in response.iter_content(8192):
+                    pass
+    assert type(caught.value) is http.exceptions.SSLError
