@@ -83,28 +83,28 @@ def open_download(
     try:
         listed = prepare(workspace, failures, source)
         session = open_session(backend.runtime)
+        again = Again(retries, only_bodies=getattr(session, "has_retry_policy", False))
+        downloader = Downloader(session, backend, workspace, limits, again)
+        engine = Engine(session, backend, pace, downloader)
+        downloader.tell(engine)
+        follow_limits(engine, session)
+        if sharding is not None:
+            for line in sharding.divided:
+                engine.limit(line, sharding.limit_of(line) or jobs)
+        return Download(
+            items_of(source),
+            engine,
+            session,
+            workspace,
+            listed,
+            backend.runtime.now,
+            lambda: downloader.received_bytes,
+        )
     except BaseException:
         backend.stop()
         workspace.folder.give_up_reserve()
         workspace.close()
         raise
-    again = Again(retries, only_bodies=getattr(session, "has_retry_policy", False))
-    downloader = Downloader(session, backend, workspace, limits, again)
-    engine = Engine(session, backend, pace, downloader)
-    downloader.tell(engine)
-    follow_limits(engine, session)
-    if sharding is not None:
-        for line in sharding.divided:
-            engine.limit(line, sharding.limit_of(line) or jobs)
-    return Download(
-        items_of(source),
-        engine,
-        session,
-        workspace,
-        listed,
-        backend.runtime.now,
-        lambda: downloader.received_bytes,
-    )
 
 
 @explain_misspelt_call

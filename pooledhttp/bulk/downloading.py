@@ -52,7 +52,6 @@ class Download(Results[DownloadResult]):
         now: Callable[[], float],
         received_bytes: Callable[[], int],
     ) -> None:
-        super().__init__(engine, session)
         #: Returns the bytes of bodies written so far, unfinished ones included.
         self.received_bytes = received_bytes
         self._input = source
@@ -77,6 +76,9 @@ class Download(Results[DownloadResult]):
         self.not_done = 0
         #: Why the list or the journal could not be written at the end; None when they were.
         self.closing_error: OSError | None = None
+        # Last: a signal may interrupt these lines, and an object that is not complete must count as
+        # closed for its finalizer.
+        super().__init__(engine, session)
 
     @property
     def _has_input(self) -> bool:

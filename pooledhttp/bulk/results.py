@@ -65,9 +65,9 @@ class Results(Iterator[R], Generic[R]):
         self._last_stats: PoolStats | None = None
         self._index = 0
         self._input_error: Exception | None = None
-        self._is_closed = False
         #: Called twice a second while `next` waits, for a display of progress; None for nothing.
         self.on_wait: Callable[[], None] | None = None
+        self._is_closed = False  # last: without it, a finalizer takes the object for closed
 
     def __next__(self) -> R:
         if self._is_closed:
