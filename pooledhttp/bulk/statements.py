@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 from itertools import chain, compress, groupby, repeat
-from operator import is_, is_not
+from operator import is_, is_not, itemgetter
 
 from pooledhttp.bulk.rows import Row, Update
 
@@ -114,17 +114,18 @@ def new_rows(
 def apply_changes(db: sqlite3.Connection, changes: Iterable[Update]) -> None:
     """Write changes, at most one for each row, to the database."""
     for pattern, alike in groupby(changes, _pattern_of):
-        db.executemany(_update_statement(pattern), map(_parameters_of, alike))
+        db.executemany(_update_statement(pattern), map(_parameters_of(pattern), alike))
 
 
 def _pattern_of(change: Update) -> _Pattern:
     return tuple(map(is_, change, _NONES))
 
 
-def _parameters_of(change: Update) -> _Values:
-    """Return the values of a change as its statement wants them: the number last."""
-    values = change[1:] + change[:1]
-    return list(compress(values, map(is_not, values, _NONES)))
+@lru_cache(maxsize=256)
+def _parameters_of(is_null: _Pattern) -> itemgetter[tuple[object, ...]]:
+    """Return what picks the values of a change as its statement wants them: the number last."""
+    places = [place for place, null in enumerate(is_null) if place and not null]
+    return itemgetter(*places, 0)  # in C: a function for each change would cost three times as much
 
 
 def _put(groups: dict[_Pattern, list[_Values]], values: tuple[object, ...]) -> None:
