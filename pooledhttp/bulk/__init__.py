@@ -15,7 +15,8 @@ for file in bulk.download(urls, "out"):  # bodies in files; run it again after a
 and `report.py` tells the outcome; `protocols.py` says what these need of each other.
 `fetching.py` does it for `fetch`;
 `sinks.py` is for bodies that should not stay in memory. `download.py` stands on `workspace.py`
-(what is left to do; `claims.py` gives names, `leftovers.py` ends what earlier runs began),
+(what is left to do; `claims.py` gives names, `plain_lines.py` does it for many plain URLs at
+once, `leftovers.py` ends what earlier runs began),
 `downloader.py` (what a worker does), `transfer.py` (one file: `asking.py` says what is asked for,
 `ending.py` is its end, `disk.py` and `writer.py` reach the disk), `journal.py` (what is remembered,
 in the file of `database.py` and its `tail.py`) and `folder.py` (every file that is touched).
