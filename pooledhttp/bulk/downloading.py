@@ -182,15 +182,14 @@ class Download(Results[DownloadResult]):
             lines = self._workspace.plain_lines(items)
             at = 0
             while at < len(items):
-                if lines is not None:
-                    tasks = self._workspace.register_plain(lines, at)
-                    if tasks:
-                        ready += tasks
-                        self._index += len(tasks)
-                        at += len(tasks)
-                        continue
-                self._register(items[at], ready)
-                at += 1
+                tasks = [] if lines is None else self._workspace.register_plain(lines, at)
+                if tasks:
+                    ready += tasks
+                    self._index += len(tasks)
+                    at += len(tasks)
+                else:
+                    self._register(items[at], ready)
+                    at += 1
         self._ready.extend(ready)
         self._unregistered = []
 

@@ -235,6 +235,11 @@ class Journal:
         self._lookup.add(number, identity_hash, name_hash)
         return row
 
+    @property
+    def takes_plain(self) -> bool:
+        """Whether `add_plain` may add any line."""
+        return self._lookup.is_in_memory and not self.has_folders
+
     def add_plain(self, lines: PlainLines, start: int) -> list[Row]:
         """Add pending jobs of plain URLs, inside a `transaction`.
 

@@ -158,7 +158,9 @@ class Workspace:
         Returns:
             None where `register` has to look at each.
         """
-        return None if self.options.adopt else self._claims.plain_lines(items)
+        if self.options.adopt or not self.journal.takes_plain:
+            return None
+        return self._claims.plain_lines(items)
 
     def register_plain(self, lines: PlainLines, start: int) -> list[Task]:
         """Add plain URLs, as `register` would one by one, inside a `batch`.

@@ -113,7 +113,7 @@ def connection_broken(
     # byte of a response, even an alert, only means that the server has closed the connection;
     # it says nothing about keys or certificates.
     is_close = progress.reused and not progress.got_bytes
-    if isinstance(error, ssl.SSLError) and not (is_close or _is_end_of_tls(error)):
+    if _is_failure_of_tls(error) and not is_close:
         text = f"TLS with {progress.origin} failed: {error}.{_about_client_certificate(error)}"
         return TlsError(text, error, **_facts(progress, phase))
     when = "while the request was sent" if phase == "send" else "before the response came"
@@ -141,15 +141,16 @@ def body_broken(progress: ExchangeProgress, error: OSError) -> BodyTruncated | T
     An end of TLS, also without close_notify, is an early end of the body. Another failure of TLS,
     such as an alert or bytes that are no record, has a class of its own, as in requests.
     """
-    if isinstance(error, ssl.SSLError) and not _is_end_of_tls(error):
+    if _is_failure_of_tls(error):
         seen = f", after {progress.body_seen} bytes of the body"
         text = f"TLS with {progress.origin} failed: {error}{seen}."
         return TlsError(text, error, **_facts(progress, "body"))
     return body_truncated(progress, error)
 
 
-def _is_end_of_tls(error: ssl.SSLError) -> bool:
-    return isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+def _is_failure_of_tls(error: OSError) -> bool:
+    is_end = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+    return isinstance(error, ssl.SSLError) and not is_end
 
 
 def body_truncated(progress: ExchangeProgress, error: BaseException) -> BodyTruncated:
