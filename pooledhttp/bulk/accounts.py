@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+from pooledhttp.buffers import Piece
 from pooledhttp.bulk.checks import Checks
+from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.protocols import Requester
 from pooledhttp.bulk.report import DownloadResult, result_of
 from pooledhttp.bulk.retrying import Tries
 from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.space import Space
+from pooledhttp.bulk.whole_file import WholeFile, as_whole_file
 from pooledhttp.bulk.workspace import Task
 
 __all__ = ["Account"]
@@ -95,6 +98,38 @@ class Account:
                 time.time(),
                 (round(waited, 3) or None) if waited else None,
             ),
+        )
+
+    def whole_file(self, owner: object, part: Part, pieces: list[Piece], size: int) -> WholeFile:
+        """Return the body, with all that is told of it; no request is under way any more.
+
+        Args:
+            owner: What is told if the file cannot be stored.
+            part: The part that it is to be.
+            pieces: The body.
+            size: Its bytes.
+        """
+        row, job, tries = self.row, self.task.job, self._tries
+        waited = tries.waited
+        return as_whole_file(
+            (
+                owner,
+                row,
+                job,
+                self._index,
+                part.mark,
+                part.replaces,
+                pieces,
+                size,
+                self.status,
+                self.etag,
+                self.modified,
+                row.attempts + tries.sent,
+                tries.sent,
+                (round(waited, 3) or None) if waited else None,
+                self._started,
+                tries.began,
+            )
         )
 
     def result(

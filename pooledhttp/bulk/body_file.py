@@ -99,6 +99,13 @@ class BodyFile:
         self._is_sealed = True
         return self._kept_bytes
 
+    def take_whole(self) -> list[Piece] | None:
+        """Take the pieces of a sealed body if the disk has had none, and is to make its file."""
+        if self._kept_bytes != self.size or self._write_whole is None:
+            return None
+        kept, self._kept = self._kept, _NOTHING
+        return kept
+
     def giving_up(self) -> Steps[None]:
         """Return the steps for a body that broke off: what was received is written to the file."""
         self._end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from pooledhttp.bulk.rows import Update
 
@@ -23,6 +24,13 @@ class Changes:
         with self._lock:
             self._waiting.append(change)
             self._handed_in += 1
+            return self._handed_in
+
+    def add_all(self, changes: Sequence[Update]) -> int:
+        """Record changes; return the number of the last one."""
+        with self._lock:
+            self._waiting += changes
+            self._handed_in += len(changes)
             return self._handed_in
 
     def is_committed(self, number: int) -> bool:

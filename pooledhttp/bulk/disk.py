@@ -2,18 +2,33 @@
 
 What takes several steps, and a commit of the journal between two of them, is a generator. It yields
 the number of the change that has to be committed before it goes on. So the thread that writes can
-take many of them one step further, commit once, and take all of them to their end.
+take many of them one step further, commit once, and take all of them to their end. What a commit
+raises is thrown into the steps that wait for it.
+
+A small body that has come as a whole needs no steps of its own. The disk is handed what is to be
+stored, and one generator stores many of them; see `whole_files`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from pooledhttp.buffers import BufferPool
 from pooledhttp.bulk.bodies import PIECE_BYTES
 
-__all__ = ["Disk", "DirectDisk", "Ended", "Flushable", "Steps", "ignore_ended"]
+__all__ = [
+    "DirectDisk",
+    "Disk",
+    "Ended",
+    "Flushable",
+    "Steps",
+    "Storable",
+    "Stored",
+    "ignore_ended",
+    "result_of_one",
+    "store_nothing",
+]
 
 T = TypeVar("T")
 
@@ -27,6 +42,21 @@ class Ended(NamedTuple):
     owner: Any
     value: Any
     error: BaseException | None
+
+
+class Stored(NamedTuple):
+    """The outcome of storing whole files: the results, and of which files there are none."""
+
+    results: list[Any]
+    failed: list[Ended]
+
+
+class Storable(Protocol):
+    """A whole file, see `whole_files`."""
+
+    @property
+    def size(self) -> int:
+        """The bytes of its body."""
 
 
 class Flushable(Protocol):
@@ -48,6 +78,13 @@ class Disk(Protocol):
     #: Told what became of steps that `end` has queued, from any thread. Set before the first one.
     on_ended: Callable[[list[Ended]], None]
 
+    #: Told the results of whole files that `store` has queued, from any thread; `on_ended` is told
+    #: of those that cannot be stored.
+    on_stored: Callable[[list[Any]], None]
+
+    #: Makes the steps that store whole files. Set before the first one.
+    storing: Callable[[Sequence[Any]], Steps[Stored]]
+
     def run(self, steps: Steps[T]) -> T:
         """Do steps, after all that was submitted before; return or raise what they do.
 
@@ -67,6 +104,18 @@ class Disk(Protocol):
 
         Raises:
             BaseException: What the steps raise, where they are done at once.
+        """
+
+    def store(self, file: Storable) -> Any:
+        """Store a whole file, or have it stored with others. It depends on nothing else.
+
+        A greenlet waits while too many bytes are queued. A callback of the loop never does.
+
+        Returns:
+            The result; None where `on_stored` is told later.
+
+        Raises:
+            BaseException: Why it cannot be stored, where that is done at once.
         """
 
     def submit(self, fn: Callable[[], None], size: int) -> None:
@@ -94,12 +143,20 @@ class DirectDisk:
         self._commit = commit or _no_journal
         self.buffers = BufferPool(PIECE_BYTES)
         self.on_ended: Callable[[list[Ended]], None] = ignore_ended
+        self.on_stored: Callable[[list[Any]], None] = ignore_ended
+        self.storing: Callable[[Sequence[Any]], Steps[Stored]] = store_nothing
 
     def run(self, steps: Steps[T]) -> T:
         """Do the steps in this thread, each after the commit of what it recorded."""
         try:
+            number = next(steps)
             while True:
-                self._commit(next(steps))
+                try:
+                    self._commit(number)
+                except BaseException as error:
+                    number = steps.throw(error)
+                else:
+                    number = next(steps)
         except StopIteration as end:
             value: T = end.value
             return value
@@ -107,6 +164,10 @@ class DirectDisk:
     def end(self, steps: Steps[T], owner: object, size: int) -> T | None:
         """Do the last steps of a download, as `run` does."""
         return self.run(steps)
+
+    def store(self, file: Storable) -> Any:
+        """Store a whole file."""
+        return result_of_one(self.run(self.storing([file])))
 
     def submit(self, fn: Callable[[], None], size: int) -> None:
         """Call a function at once."""
@@ -120,5 +181,20 @@ def _no_journal(number: int) -> None:
     """Commit nothing: there is no journal."""
 
 
-def ignore_ended(ended: list[Ended]) -> None:
+def ignore_ended(ended: list[Any]) -> None:
     """Do nothing: the `on_ended` of a disk whose user asks for no outcomes."""
+
+
+def store_nothing(files: Sequence[Any]) -> Steps[Stored]:
+    """Stand for `storing` until it is set."""
+    raise NotImplementedError("the user of this disk has no whole files")
+
+
+def result_of_one(stored: Stored) -> Any:
+    """Return the result of the only file that was stored, or raise why there is none."""
+    if stored.failed:
+        (failed,) = stored.failed
+        assert failed.error is not None
+        raise failed.error
+    (result,) = stored.results
+    return result

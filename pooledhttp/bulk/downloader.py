@@ -28,6 +28,7 @@ from pooledhttp.bulk.retrying import Again
 from pooledhttp.bulk.space import Space
 from pooledhttp.bulk.stopping import RunStopped, ends_run
 from pooledhttp.bulk.transfer import Transfer
+from pooledhttp.bulk.whole_files import WholeFiles
 from pooledhttp.bulk.workspace import Task
 
 __all__ = ["Downloader", "Follower"]
@@ -75,6 +76,7 @@ class Downloader:
         self.runtime = backend.runtime
         self.disk = backend.open_disk(workspace.journal.commit)
         self.disk.on_ended = self._take_ended
+        self.disk.on_stored = self._take_stored
         self._run_blocking = backend.run_blocking
         self.workspace = workspace
         self.ending = Ending(workspace)
@@ -92,6 +94,8 @@ class Downloader:
         if limit is not None:
             self.allowance = Allowance(limit, _SAVED_SECONDS)
             self.disk.buffers = BufferPool(MEASURED_BYTES)
+        self.whole_files = WholeFiles(workspace, self.disk.buffers, self.runtime.now)
+        self.disk.storing = self.whole_files.storing
         #: Whether there are limits on how bodies come.
         self.is_watched = not (limit is options.max_size is options.low_speed is None)
         self._received = 0
@@ -140,6 +144,12 @@ class Downloader:
             if isinstance(raised, RunStopped) or not ends_run(raised):
                 raise
             raise RunStopped.of(raised) from raised
+
+    def _take_stored(self, results: list[DownloadResult]) -> None:
+        """Pass on the results of whole files; from any thread."""
+        follower = self._follower()
+        if follower is not None:
+            follower.deliver(results)
 
     def _take_ended(self, ended: list[Ended]) -> None:
         """Pass on how transfers have ended on the disk; from any thread."""

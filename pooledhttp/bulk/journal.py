@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from operator import itemgetter
 from typing import Any
@@ -285,6 +285,10 @@ class Journal:
     def record(self, change: Update) -> int:
         """Hand in a change, to be committed with others; returns its number for `commit`."""
         return self._changes.add(change)
+
+    def record_all(self, changes: Sequence[Update]) -> int:
+        """Hand in changes together; returns the number of the last one."""
+        return self._changes.add_all(changes)
 
     def commit(self, number: int | None = None) -> None:
         """Return when a change, and all before it, are committed.

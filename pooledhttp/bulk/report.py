@@ -10,8 +10,9 @@ control sequence reaches a terminal and no line of a list becomes two.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field, fields
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +24,16 @@ from pooledhttp.records import record
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["DownloadResult", "Result", "Tally", "error_text", "one_line", "result_in", "result_of"]
+__all__ = [
+    "DownloadResult",
+    "Result",
+    "Tally",
+    "error_text",
+    "one_line",
+    "result_in",
+    "result_of",
+    "results_of",
+]
 
 #: Control characters, line separators, surrogates, and what changes the direction of text.
 _UNPRINTABLE = re.compile(
@@ -219,6 +229,13 @@ def result_of(values: dict[str, Any]) -> DownloadResult:
     result = object.__new__(DownloadResult)  # to set 17 fields one by one would cost 2 us
     _set(result, "__dict__", values)
     return result
+
+
+def results_of(values: list[dict[str, Any]]) -> list[DownloadResult]:
+    """Return results of their fields; see `result_of`. A field that is missing has its default."""
+    results: list[DownloadResult] = list(map(object.__new__, repeat(DownloadResult, len(values))))
+    deque(map(_set, results, repeat("__dict__"), values), maxlen=0)  # calls it for each
+    return results
 
 
 class _Countable(Protocol):

@@ -186,8 +186,8 @@ class Tries:
 
     # Slots: attributes that are set later than in `__init__` would give each object a dict.
     __slots__ = (
-        *("_again", "_began", "_can_resend", "_failures", "_hosts", "_line", "_method"),
-        *("_runtime", "_slept", "_timeout", "_waited", "ended", "sent"),
+        *("_again", "_can_resend", "_failures", "_hosts", "_line", "_method"),
+        *("_runtime", "_slept", "_timeout", "_waited", "began", "ended", "sent"),
     )
 
     def __init__(
@@ -208,7 +208,7 @@ class Tries:
         self._timeout = timeout
         self._runtime = runtime
         self._can_resend = can_resend
-        self._began = runtime.now()
+        self.began = runtime.now()
         #: Requests that were sent.
         self.sent = 0
         #: Attempts that have ended, however, and those of them that failed.
@@ -223,7 +223,7 @@ class Tries:
     @property
     def elapsed(self) -> float:
         """Seconds since the start of the item."""
-        return self._runtime.now() - self._began
+        return self._runtime.now() - self.began
 
     def timeout(self) -> object:
         """Return the timeout of the next attempt."""
@@ -279,4 +279,4 @@ class Tries:
         total = self._timeout.total if isinstance(self._timeout, Timeout) else None
         if total is None:
             return inf
-        return total + self._waited - (self._runtime.now() - self._began)
+        return total + self._waited - (self._runtime.now() - self.began)

@@ -6,6 +6,7 @@ remembers nothing itself; see `worker`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from pooledhttp.bulk.folder import RunFolder
@@ -21,6 +22,9 @@ class Records(Protocol):
 
     def record(self, change: Update) -> int:
         """Hand in a change; returns its number for `commit`."""
+
+    def record_all(self, changes: Sequence[Update]) -> int:
+        """Hand in changes together; returns the number of the last one."""
 
     def commit(self, number: int | None = None) -> None:
         """Return when a change is stored as safely as possible here."""

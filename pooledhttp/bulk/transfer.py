@@ -47,6 +47,7 @@ from pooledhttp.bulk.retrying import Again, Tries
 from pooledhttp.bulk.rows import Row, State
 from pooledhttp.bulk.space import Space
 from pooledhttp.bulk.stopping import ends_run
+from pooledhttp.bulk.whole_files import WholeFiles
 from pooledhttp.bulk.workspace import Task
 from pooledhttp.exceptions import (
     InvalidURL,
@@ -79,6 +80,7 @@ class TransferContext(Protocol):
     disk: Disk
     workspace: Space
     ending: Ending
+    whole_files: WholeFiles
     #: Methods of the folder.
     create_part: Callable[[Part], BinaryIO]
     write_part: Callable[[Part, list[Piece]], None]
@@ -102,7 +104,7 @@ class Transfer:
     # Slots: attributes that are set later than in `__init__` would give each object a dict.
     __slots__ = (
         *("_account", "_context", "_has_head", "_is_bare", "_job", "_kept_bytes", "_last_steps"),
-        *("_refusal", "_refused", "_restarts", "_task", "_tries", "entry"),
+        *("_refusal", "_refused", "_restarts", "_task", "_tries", "_whole", "entry"),
     )
 
     def __init__(self, context: TransferContext, entry: Entry[Task]) -> None:
@@ -125,8 +127,9 @@ class Transfer:
         self._account = Account(task, entry.index, context, tries, checks)
         self._restarts = self._kept_bytes = 0
         self._has_head = False
-        # Of this attempt: what is left to do on the disk, the bytes that it keeps, and a response
-        # that is not what was asked for.
+        # Of this attempt: a whole body that is to be stored; or what is left to do on the disk, and
+        # the bytes that it keeps. And a response that is not what was asked for.
+        self._whole: tuple[Part, list[Piece], int] | None = None
         self._last_steps: Steps[DownloadResult] | None = None
         self._refused: Response | None = None
         self._refusal = ""
@@ -146,10 +149,9 @@ class Transfer:
             result = None
             if error is None:
                 result, error = self._try_once()
-            if self._last_steps is not None:
-                steps, self._last_steps = self._last_steps, None
+            if self._whole is not None or self._last_steps is not None:
                 try:
-                    return self._context.disk.end(steps, self, self._kept_bytes)
+                    return self._end()
                 except Exception as exc:
                     if _stops_everything(exc):
                         raise
@@ -164,6 +166,18 @@ class Transfer:
                 error = None
             elif refused is not None and not self._tries.goes_on_after(refused):
                 return self._failed(self._refusal, f"HTTP {refused.status_code}")
+
+    def _end(self) -> DownloadResult | None:
+        """Hand the body to the disk; returns the result if that is there at once."""
+        whole, self._whole = self._whole, None
+        if whole is not None:
+            result: DownloadResult | None = self._context.disk.store(
+                self._account.whole_file(self, *whole)
+            )
+            return result
+        steps, self._last_steps = self._last_steps, None
+        assert steps is not None
+        return self._context.disk.end(steps, self, self._kept_bytes)
 
     def _failed(self, problem: str, kind: str, error: Exception | None = None) -> DownloadResult:
         return self._context.ending.failed(self._account, problem, kind, error)
@@ -382,7 +396,14 @@ class Transfer:
             if translated is error:
                 raise
             raise translated from error
-        self._last_steps = context.ending.complete(self._account, part, body, total)
+        account, size = self._account, body.size
+        if context.whole_files.takes(account.checks) and (total is None or size == total):
+            whole = body.take_whole()
+            if whole is not None:
+                context.workspace.parts.pop(part.row, None)
+                self._whole = part, whole, size
+                return
+        self._last_steps = context.ending.complete(account, part, body, total)
 
     def _commit(self) -> None:
         with suppress(OSError):  # told by the next commit, which every file needs

@@ -43,6 +43,12 @@ class _Recorder:
             self._updates.setdefault(change.id, []).append(change)
         return 0
 
+    def record_all(self, changes: Sequence[Update]) -> int:
+        with self._lock:
+            for change in changes:
+                self._updates.setdefault(change.id, []).append(change)
+        return 0
+
     def commit(self, number: int | None = None) -> None:
         """Do nothing: the caller's process commits."""
 

@@ -2,13 +2,14 @@
 
 ```
 greenlets -- submit, run --> queue --> a group: every step up to its commit, one commit, the rest
-          -- end ---------->              |-- one wake-up of the loop for all that are waited for
-                                          '-- one call of `on_ended` for the others
+          -- end, store -->               |-- one wake-up of the loop for all that are waited for
+                                          '-- one call of `on_ended` and `on_stored` for the others
 ```
 
 A greenlet does not wait for the last steps of its item (`end`): it goes on with another item. So
 they gather for a moment: each group has the cost of a commit, and of threads that take turns. So do
-pieces of large bodies.
+pieces of large bodies. Whole files (`store`) have a list of their own, and one generator for all of
+a group.
 
 The queue is bounded by bytes: a greenlet that hands over more waits. So a slow disk slows the
 network down and does not fill the memory. Small bodies are handed over as a whole, together with
@@ -18,12 +19,21 @@ what is to be done when they are complete; large ones in pieces, and the greenle
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pooledhttp.buffers import BufferPool
 from pooledhttp.bulk.bodies import PIECE_BYTES
-from pooledhttp.bulk.disk import Ended, Flushable, Steps, ignore_ended
+from pooledhttp.bulk.disk import (
+    Ended,
+    Flushable,
+    Steps,
+    Storable,
+    Stored,
+    ignore_ended,
+    result_of_one,
+    store_nothing,
+)
 from pooledhttp.runtime import Task, Waiter, default_runtime
 from pooledhttp.timing import Deadline
 
@@ -97,6 +107,17 @@ class _Work:
             self.error = error
         return None
 
+    def fail(self, error: BaseException) -> int | None:
+        """Go on as `advance` does, without the commit that was waited for: it has failed."""
+        assert self.steps is not None
+        try:
+            return self.steps.throw(error)
+        except StopIteration as end:
+            self.value = end.value
+        except BaseException as raised:
+            self.error = raised
+        return None
+
 
 class Writer:
     """The disk of a loop; see `Disk`. Its thread runs from the first use to `close`.
@@ -112,6 +133,8 @@ class Writer:
         self._runtime = runtime
         self._commit = commit
         self.on_ended: Callable[[list[Ended]], None] = ignore_ended
+        self.on_stored: Callable[[list[Any]], None] = ignore_ended
+        self.storing: Callable[[Sequence[Any]], Steps[Stored]] = store_nothing
         self.buffers = BufferPool(PIECE_BYTES)
         self._threads = default_runtime()
         self._task: Task | None = None
@@ -119,6 +142,8 @@ class Writer:
         # Guarded by the lock:
         self._queue: list[_Work] = []
         self._queued_bytes = 0
+        #: Of the whole files that were taken from the list below.
+        self._stored_bytes = 0
         self._bell: Waiter | None = None
         #: Whether what is queued is to be done now.
         self._is_due = False
@@ -132,6 +157,11 @@ class Writer:
         self._kept_bytes = 0
         #: Of the pieces that wait for others, so that they are written together.
         self._gathered_bytes = 0
+        #: Of all whole files so far.
+        self._handed_bytes = 0
+        #: Whole files to store. The loop appends to it, and the thread takes from its beginning;
+        #: each of both is one step of C code that needs no lock.
+        self._files: list[Storable] = []
 
     # -- on the loop
 
@@ -157,7 +187,24 @@ class Writer:
         self._put(_Work(None, size, steps, None, owner), _GROUP)
         if self._cancel_ring is None:
             self._cancel_ring = self._runtime.call_later(_GATHER_SECONDS, self._ring)
-        if self._queued_bytes > _MOST_QUEUED:
+        self._wait_for_room()
+        return None
+
+    def store(self, file: Storable) -> Any:
+        """Have a whole file stored in the thread; see `Disk`."""
+        if not self._runtime.is_here:
+            return result_of_one(self.run(self.storing([file])))
+        files = self._files
+        files.append(file)
+        self._handed_bytes += file.size
+        if self._cancel_ring is None:
+            self._begin()
+            self._cancel_ring = self._runtime.call_later(_GATHER_SECONDS, self._ring)
+        # The thread takes files after it has lowered the flag: it takes this one if the flag is up.
+        if len(files) >= _GROUP and not self._is_due:
+            self._cancel_ring()
+            self._ring()
+        if self._bytes > _MOST_QUEUED:
             self._wait_for_room()
         return None
 
@@ -181,11 +228,16 @@ class Writer:
             self._cancel_ring = self._runtime.call_later(_GATHER_SECONDS, self._ring)
         self._wait_for_room()
 
+    @property
+    def _bytes(self) -> int:
+        """All bytes on their way to the disk."""
+        return self._handed_bytes - self._stored_bytes + self._queued_bytes
+
     def _wait_for_room(self) -> None:
-        if self._queued_bytes > _MOST_QUEUED and self._runtime.is_in_greenlet:
+        if self._bytes > _MOST_QUEUED and self._runtime.is_in_greenlet:
             flag = self._runtime.flag()
             with self._lock:
-                if self._queued_bytes <= _MOST_QUEUED:
+                if self._bytes <= _MOST_QUEUED:
                     return
                 self._held_up.append(flag)
             self._runtime.wait_through(flag)
@@ -218,10 +270,13 @@ class Writer:
         for each in kept:
             each.hand_over()
 
-    def _put(self, work: _Work, least: int = 1) -> None:
-        """Queue work, to be done now if that much is queued."""
+    def _begin(self) -> None:
         if self._task is None:
             self._task = self._threads.spawn(self._serve, "pooledhttp-bulk-writer")
+
+    def _put(self, work: _Work, least: int = 1) -> None:
+        """Queue work, to be done now if that much is queued."""
+        self._begin()
         with self._lock:
             queue = self._queue
             queue.append(work)
@@ -253,47 +308,70 @@ class Writer:
                 if is_due:
                     self._is_due = False
                     group, self._queue = self._queue, []
-                    if not group and self._is_closed:
-                        return
                 else:
                     self._bell = bell
-            if is_due:
-                self._do(group)
-            else:
+            if not is_due:
                 bell.wait(Deadline.never(self._threads.now))
+                continue
+            files = self._files[:]  # more may be appended meanwhile, behind these
+            del self._files[: len(files)]
+            if group or files:
+                self._do(group, files)
+            elif self._is_closed:
+                return
 
-    def _do(self, group: list[_Work]) -> None:
+    def _do(self, group: list[_Work], files: list[Storable]) -> None:
         """Take everything to its end."""
-        left = group
-        while left:
-            numbers = [work.advance() for work in left]
-            left = [work for work, number in zip(left, numbers, strict=True) if number is not None]
-            if left:
-                self._commit_for(left, max(number for number in numbers if number is not None))
-        with self._lock:
-            self._queued_bytes -= sum(work.size for work in group)
-            flags = []
-            if self._queued_bytes <= _MOST_QUEUED // 2:
-                flags, self._held_up = self._held_up, []
-        flags += [work.done for work in group if work.done is not None]
-        if flags:
-            self._runtime.raise_flags(flags)
+        left = works = group
+        if files:
+            storing = _Work(None, 0, self.storing(files))
+            left = works = [*group, storing]
+        numbers = [work.advance() for work in works]
+        while True:
+            waiting = [
+                (work, number)
+                for work, number in zip(left, numbers, strict=True)
+                if number is not None
+            ]
+            if not waiting:
+                break
+            left = [work for work, _ in waiting]
+            numbers = self._commit_for(left, max(number for _, number in waiting))
         ended = [
             Ended(work.owner, work.value, work.error) for work in group if work.owner is not None
         ]
+        results: list[Any] = []
+        if files:
+            ended += _failed(storing, files)
+            if storing.error is None:
+                results = storing.value.results
+        with self._lock:
+            self._queued_bytes -= sum(work.size for work in group)
+            self._stored_bytes += sum(file.size for file in files)
+            flags = []
+            if self._bytes <= _MOST_QUEUED // 2:
+                flags, self._held_up = self._held_up, []
+        flags += [work.done for work in works if work.done is not None]
+        if flags:
+            self._runtime.raise_flags(flags)
+        if results:
+            self.on_stored(results)
         if ended:
             self.on_ended(ended)
 
-    def _commit_for(self, waiting: list[_Work], number: int) -> None:
+    def _commit_for(self, waiting: list[_Work], number: int) -> list[int | None]:
+        """Commit, and go on with all that has waited for it."""
         assert self._commit is not None, "steps without a journal commit nothing"
         try:
             self._commit(number)
         except BaseException as error:
-            for work in waiting:
-                assert work.steps is not None
-                work.steps.close()
-                work.steps, work.fn, work.error = None, _nothing, error
+            return [work.fail(error) for work in waiting]
+        return [work.advance() for work in waiting]
 
 
-def _nothing() -> None:
-    """What is left of steps that cannot go on."""
+def _failed(storing: _Work, files: list[Any]) -> list[Ended]:
+    """Return the outcomes of the files that were not stored."""
+    if storing.error is not None:  # of none of them alone
+        return [Ended(file.owner, None, storing.error) for file in files]
+    failed: list[Ended] = storing.value.failed
+    return failed

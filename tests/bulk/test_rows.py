@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.support.scripted import Peer, ScriptedServer, respond
 BODY = b"x" * 100_000  # long enough for a row that says how to go on with it
 
 
-RECORD = Journal.record
+RECORD, RECORD_ALL = Journal.record, Journal.record_all
 
 #: The state of each row, by the path of its journal and its number.
 States = dict[tuple[str, int], State]
@@ -96,13 +97,22 @@ def test_the_table_of_moves_is_what_happens(
     moves: set[tuple[State, State]] = set()
     states: States = {}
 
-    def noting(journal: Journal, change: Update) -> int:
+    def note(journal: Journal, change: Update) -> None:
         after = State(change.state)
         moves.add((states[journal.path, change.id], after))
         states[journal.path, change.id] = after
+
+    def noting(journal: Journal, change: Update) -> int:
+        note(journal, change)
         return RECORD(journal, change)
 
+    def noting_all(journal: Journal, changes: Sequence[Update]) -> int:
+        for change in changes:
+            note(journal, change)
+        return RECORD_ALL(journal, changes)
+
     monkeypatch.setattr(Journal, "record", noting)
+    monkeypatch.setattr(Journal, "record_all", noting_all)
     with ScriptedServer(serve) as server:
         for way in ("", "refresh", "adopt", "overwrite"):
             walk = Walk(tmp_path / f"out{way}", server.url(""), states)
