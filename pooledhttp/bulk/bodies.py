@@ -75,18 +75,22 @@ def write_all(fd: int, pieces: Sequence[Piece]) -> None:
     Raises:
         OSError: There is no room for more.
     """
-    if len(pieces) == 1:  # as most small bodies
-        written = os.write(fd, pieces[0])
-        if written == len(pieces[0]):
-            return
-        pieces = [memoryview(pieces[0])[written:]]
-    left: list[Piece] = list(pieces)
+    left = pieces
     while left:
         if len(left) == 1 or _writev is None:
             written = os.write(fd, left[0])
         else:
             written = _writev(fd, left[:_MOST_AT_ONCE])
-        while left and written >= len(left[0]):
-            written -= len(left.pop(0))
-        if written:
-            left[0] = memoryview(left[0])[written:]
+        if written == sum(map(len, left)):  # as a rule
+            return
+        left = _behind(left, written)
+
+
+def _behind(pieces: Sequence[Piece], written: int) -> list[Piece]:
+    """Return what is behind the bytes that were written."""
+    left = list(pieces)
+    while left and written >= len(left[0]):
+        written -= len(left.pop(0))
+    if written:
+        left[0] = memoryview(left[0])[written:]
+    return left

@@ -227,7 +227,10 @@ class RunFolder:
                 raise _foreign(name) from None
             os.rename(own_name, last, src_dir_fd=self._parts, dst_dir_fd=fd)
             return
-        self.remove_part_file(own_name)
+        try:  # here, since a call would cost as much
+            os.unlink(own_name, dir_fd=self._parts)
+        except FileNotFoundError:
+            pass
 
     def _may_replace(self, part: Part, name: str) -> bool:
         return part.replaces == -1 or part.replaces == self.size_of(name)
@@ -257,7 +260,10 @@ class RunFolder:
         Raises:
             OSError: It cannot be made, or not all of it can be written.
         """
-        fd = self._create(part)
+        try:
+            fd = os.open(part.file_name, _NEW, 0o666, dir_fd=self._parts)
+        except (FileExistsError, FileNotFoundError):
+            fd = self._create(part)
         try:
             write_all(fd, pieces)
         finally:

@@ -16,9 +16,12 @@ class _FileName:
     def __get__(self, part: Part | None, owner: type) -> str:
         assert part is not None, "each part has its own"
         row, total, mark, replaces = part
-        size = "" if replaces is None else "any" if replaces < 0 else replaces
-        name = f"{row}.{'' if total is None else total}.{mark}.{size}"
-        vars(part)["file_name"] = name
+        if total is not None and replaces is None:  # as nearly always
+            name = f"{row}.{total}.{mark}."
+        else:
+            size = "" if replaces is None else "any" if replaces < 0 else replaces
+            name = f"{row}.{'' if total is None else total}.{mark}.{size}"
+        part.__dict__["file_name"] = name
         return name
 
 

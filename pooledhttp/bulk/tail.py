@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from zlib import crc32
 
@@ -60,7 +60,7 @@ class Tail:
         #: Bytes of changes in it.
         self.size = size
 
-    def append(self, changes: Iterable[Update], before: Mapping[int, Update]) -> None:
+    def append(self, changes: Sequence[Update], before: Mapping[int, Update]) -> None:
         """Write changes, and return when they are on the disk.
 
         Args:
@@ -70,12 +70,7 @@ class Tail:
         Raises:
             OSError: They could not be written. The next call writes to the same place.
         """
-        told: list[tuple[object, ...]] = []
-        for change in changes:
-            last = before.get(change.id)
-            is_same = last is not None and last[2:] == change[2:]
-            told.append(change[:2] if is_same else change)
-        text = _encode([self._stamp, told]).encode("ascii")
+        text = _encode([self._stamp, _told(changes, before)]).encode("ascii")
         data = b"%08x %b\n" % (crc32(text), text)
         written = 0
         while written < len(data):
@@ -101,6 +96,17 @@ class Tail:
         if not is_needed:
             with suppress(OSError):
                 os.unlink(self._path)
+
+
+def _told(changes: Sequence[Update], before: Mapping[int, Update]) -> list[tuple[object, ...]]:
+    """Return what is written of changes: the state alone where nothing else is new."""
+    last_of = before.get
+    return [
+        change[:2]
+        if (last := last_of(change[0])) is not None and last[2:] == change[2:]
+        else change
+        for change in changes
+    ]
 
 
 def read_tail(path: str, stamp: str) -> tuple[dict[int, Update], int]:
