@@ -7,6 +7,7 @@ It knows no pool, no route and no retry policy. Read `connection` and `states` f
     connection         one exchange after another over a `ByteStream`: writes requests, waits
     response_side      its base class: reads responses, waits, decides on reuse
       head_memo        heads that were parsed before, found by their bytes
+      head_shape       a pattern of the usual heads of a host, for bulk runs
       head_reader      the final head of a response, and how its body is framed
         parser         the seam: what finds heads in bytes, and what checks request heads
         parser_choice  h11 or httptools; `parsers` has what differs
@@ -48,8 +49,9 @@ if TYPE_CHECKING:
         recv_timeout,
     )
     from pooledhttp.http1.head_memo import HeadMemos
+    from pooledhttp.http1.head_shape import HeadShapes
     from pooledhttp.http1.parsers import library_for
-    from pooledhttp.http1.request_encoding import build_request
+    from pooledhttp.http1.request_encoding import build_request, encode_plain
     from pooledhttp.http1.request_memo import RequestMemo
     from pooledhttp.http1.response_head import Head
     from pooledhttp.http1.states import State
@@ -61,6 +63,7 @@ __all__ = [
     "Connection",
     "Head",
     "HeadMemos",
+    "HeadShapes",
     "ParserChoice",
     "RequestMemo",
     "ResponseLimits",
@@ -70,6 +73,7 @@ __all__ = [
     "body_broken",
     "build_request",
     "chosen_name",
+    "encode_plain",
     "explain_timeout",
     "library_for",
     "read_after_release",
@@ -82,8 +86,9 @@ __getattr__ = _load_when_used(
         "connection": ("RECV_BYTES", "Connection"),
         "errors": ("body_broken", "explain_timeout", "read_after_release", "recv_timeout"),
         "head_memo": ("HeadMemos",),
+        "head_shape": ("HeadShapes",),
         "parsers": ("library_for",),
-        "request_encoding": ("build_request",),
+        "request_encoding": ("build_request", "encode_plain"),
         "request_memo": ("RequestMemo",),
         "response_head": ("Head",),
         "states": ("State",),

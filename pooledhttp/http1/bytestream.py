@@ -46,6 +46,9 @@ class ByteStream(Protocol):
     ) -> Piece:
         """Do what `read` does, with a buffer of a pool."""
 
+    def fail_next_read(self, error: OSError) -> None:
+        """Have the next read of a body raise an error that ended one before."""
+
     def recv_now(self, max_bytes: int) -> bytes | None:
         """Return what has arrived: `b""` at the end of the stream, `None` for nothing yet."""
 

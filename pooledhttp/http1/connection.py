@@ -31,9 +31,18 @@ from pooledhttp.http1.states import State
 
 if TYPE_CHECKING:
     from pooledhttp.http1.bytestream import ByteStream
+    from pooledhttp.http1.head_shape import HeadShapes
+    from pooledhttp.http1.response_head import Head
     from pooledhttp.timing import TimeoutPlan
 
-__all__ = ["RECV_BYTES", "Connection"]
+__all__ = ["RECV_BYTES", "Connection", "Whole"]
+
+#: A whole response: its body, ETag and Last-Modified, and how many seconds the server keeps an idle
+#: connection; `None` for what its head does not say.
+Whole = tuple[bytes, "bytes | None", "bytes | None", "float | None"]
+
+#: The longest body that `exchange_whole` reads.
+MOST_WHOLE_BYTES = 64 * 1024
 
 #: Seconds to wait for `100 Continue` before the body is sent anyway. RFC 9110, section 10.1.1: a
 #: client must not wait for ever, since old servers never send it; curl waits one second as well.
@@ -137,6 +146,71 @@ class Connection(ResponseSide):
         is_sent = self._send_with_body(request, head, plan) if has_body else self._write(head, plan)
         self._may_persist = is_sent and not checked.says_close
         self.state = _AWAITING  # from SENDING: an error has left this method before
+
+    def exchange_whole(
+        self, data: bytes, url: str, shapes: HeadShapes, plan: TimeoutPlan
+    ) -> Whole | None:
+        """Send a GET and read a small response that is like the last ones of the same host.
+
+        It does what `send`, `read_head` and the reads of the body do, for a connection that has
+        been used, and a request that does not ask to close it.
+
+        Args:
+            data: The request: a plain head.
+            url: For error messages.
+            shapes: The usual heads.
+            plan: The timeouts.
+
+        Returns:
+            The response; the connection is idle again. `None` if it is another one, or its body
+            broke off: `read_head` goes on with it.
+
+        Raises:
+            urllib3.exceptions.HTTPError: As `send` and `read_head` do.
+        """
+        if self.state is not _IDLE:
+            self._move(State.SENDING)  # raises
+        self.state = _SENDING
+        self._reader = self._head = self._body = None
+        self._has_doubt = self._may_persist = False
+        self.progress.begin(url, True)
+        self.exchanges += 1
+        self._method = b"GET"
+        self._may_persist = self._write(data, plan)
+        self.state = _AWAITING
+        if not self._may_persist:
+            return None
+        start = self._recv_head(plan)
+        fits = shapes.find(start)
+        if fits is not None:
+            found, shape = fits
+            length, etag, modified = found.group("length", "etag", "modified")
+            body_at = found.end()
+            missing = body_at + int(length) - len(start)
+            if 0 < missing <= MOST_WHOLE_BYTES:
+                start = self._read_rest(start, missing, plan)
+                missing = body_at + int(length) - len(start)
+            if not missing:
+                self.progress.got_bytes = True
+                self.state = _IDLE
+                return start[body_at:], etag, modified, shape.keep_seconds
+        self._parse_first(start, False)
+        return None
+
+    def learn_shape(self, head: Head, shapes: HeadShapes) -> None:
+        """Keep the shape of a head in response to a GET on this connection."""
+        shapes.learn(head, self._library, self._limits)
+
+    def _read_rest(self, start: bytes, missing: int, plan: TimeoutPlan) -> bytes:
+        """Return a response that is read on, as far as it comes; a read after it tells why."""
+        pieces, read, total, seconds = [start], self.stream.read, plan.total, plan.read
+        try:
+            while missing and (piece := read(missing, total, seconds)):
+                pieces.append(piece)
+                missing -= len(piece)
+        except OSError as error:
+            self.stream.fail_next_read(error)
+        return b"".join(pieces)
 
     def _send_with_body(self, request: WireRequest, head: bytes, plan: TimeoutPlan) -> bool:
         """Write a head and what its framing announces; tell whether all was written."""

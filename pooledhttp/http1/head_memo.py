@@ -19,9 +19,9 @@ repaired or leave any doubt, chunked and close-delimited bodies, heads that anot
 chosen one has read, and large heads. While a program has replaced the parser, nothing is kept or
 found.
 
-A value decides nothing else if its field is none of `_FRAMING`. It is taken only if no parser could
-see anything but one value in it: visible ASCII and blanks, behind the same name, a colon and one
-space. A Content-Length decides nothing but the length of the body, where there is one: another
+A value decides nothing else if its field is none of `FRAMING_FIELDS`. It is taken only if no parser
+could see anything but one value in it: visible ASCII and blanks, behind the same name, a colon and
+one space. A Content-Length decides nothing but the length of the body, where there is one: another
 number is taken if it has only digits, and no zero before them. Any other difference is left to the
 parser.
 
@@ -42,7 +42,16 @@ if TYPE_CHECKING:
     from pooledhttp.http1.parsers import ParserLibrary
     from pooledhttp.http1.response_head import Head
 
-__all__ = ["HEAD_END", "MOST_HEAD_BYTES", "MOST_HEADS", "HeadMemo", "HeadMemos"]
+__all__ = [
+    "FRAMING_FIELDS",
+    "HEAD_END",
+    "MOST_HEADS",
+    "MOST_HEAD_BYTES",
+    "PLAIN_LENGTH",
+    "PLAIN_VALUE",
+    "HeadMemo",
+    "HeadMemos",
+]
 
 HEAD_END = b"\r\n\r\n"
 
@@ -55,15 +64,16 @@ MOST_HEADS = 256
 MOST_SAMPLES = 32
 
 #: Fields that decide on the body or the connection, or to which a parser gives a meaning.
-_FRAMING = frozenset(
+FRAMING_FIELDS = frozenset(
     {
         *(b"content-length", b"transfer-encoding", b"connection", b"keep-alive"),
         *(b"proxy-connection", b"upgrade"),
     }
 )
-_PLAIN_VALUE = re.compile(rb"[!-~]+(?:[ \t]+[!-~]+)*")
+#: A value that all parsers read as it is.
+PLAIN_VALUE = re.compile(rb"[!-~]+(?:[ \t]+[!-~]+)*")
 #: A length that all parsers read as the same number.
-_PLAIN_LENGTH = re.compile(rb"0|[1-9][0-9]{0,14}")
+PLAIN_LENGTH = re.compile(rb"0|[1-9][0-9]{0,14}")
 
 #: Pairs of parser and limits. A pool has one pair, or one for each adapter that shares it.
 MOST_MEMOS = 16
@@ -212,7 +222,7 @@ class _Sample:
             fields[at - 1] = name, value
             if lower is not None:
                 by_name[lower] = value
-            if plain is _PLAIN_LENGTH:
+            if plain is PLAIN_LENGTH:
                 length = int(value)
         found = head.with_fields(tuple(fields), by_name, length)
         self._last = lines, found
@@ -239,9 +249,9 @@ def _places(lines: list[bytes], head: Head, method: bytes) -> list[_Place]:
     places = [_FIXED]  # of the status line
     for place, (name, _) in enumerate(fields):
         lower = name.lower()
-        plain: re.Pattern[bytes] | None = None if lower in _FRAMING else _PLAIN_VALUE
+        plain: re.Pattern[bytes] | None = None if lower in FRAMING_FIELDS else PLAIN_VALUE
         if lower == b"content-length" and has_body:  # a plain head has it once
-            plain = _PLAIN_LENGTH
+            plain = PLAIN_LENGTH
         start = name + b": "
         is_last = last[lower] == place
         places.append((start, len(start), name, lower if is_last else None, plain))

@@ -114,13 +114,7 @@ class ResponseSide:
             self._parse_head()
             head = self._head
         while head is None:
-            wait = plan.total if plan.read is None else plan.total.sooner(plan.read)
-            try:
-                data = self.stream.recv(RECV_BYTES, wait)
-            except TimeoutError as error:
-                raise errors.recv_timeout(self.progress, plan, "head") from error
-            except OSError as error:
-                raise errors.connection_broken(self.progress, error, "head") from error
+            data = self._recv_head(plan)
             if self._reader is None:
                 self._parse_first(data, False)
             else:
@@ -138,6 +132,16 @@ class ResponseSide:
         if body.has_ended and not body.pieces:
             self._finish(head, body)
         return head
+
+    def _recv_head(self, plan: TimeoutPlan) -> bytes:
+        """Wait for bytes of a head, and return them; `b""` at the end of the stream."""
+        wait = plan.total if plan.read is None else plan.total.sooner(plan.read)
+        try:
+            return self.stream.recv(RECV_BYTES, wait)
+        except TimeoutError as error:
+            raise errors.recv_timeout(self.progress, plan, "head") from error
+        except OSError as error:
+            raise errors.connection_broken(self.progress, error, "head") from error
 
     def _parse_head(self, data: bytes | None = None, *, stops_at_interim: bool = False) -> bool:
         """Parse what has been read; tell whether the final head has been found.

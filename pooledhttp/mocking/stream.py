@@ -126,6 +126,9 @@ class MemoryStream:
     ) -> Piece:
         return self.read(max_bytes, total, seconds)
 
+    def fail_next_read(self, error: OSError) -> None:
+        pass  # a fault stays
+
     def recv_now(self, max_bytes: int) -> bytes | None:
         return None
 

@@ -215,6 +215,10 @@ class ReadSide:
         if not any(self._wait(self.sock, is_for_reading, not is_for_reading, deadline)):
             raise TimeoutError("nothing arrived in time")
 
+    def fail_next_read(self, error: OSError) -> None:
+        """Have the next read of a body raise an error that ended one before."""
+        self._failure = remove_tracebacks(error)
+
     def _raise_failure(self) -> None:
         failure, self._failure = self._failure, None
         if failure is not None:

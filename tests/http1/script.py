@@ -71,6 +71,9 @@ class ScriptedStream:
     def recv_now(self, max_bytes: int) -> bytes | None:
         return self._next() if self.pieces else None
 
+    def fail_next_read(self, error: OSError) -> None:
+        self.pieces.appendleft(error)
+
     def send(self, data: bytes, deadline: Deadline) -> None:
         if self.send_until_response(data, deadline) < len(data):
             raise TimeoutError
