@@ -722,7 +722,13 @@ class HTTPAdapter(BaseAdapter):
         return conn
 
     def _send_over_pool(
-        self, conn: transport.PoolFacade, request: Any, target: str, stream: bool, timeout: Any
+        self,
+        conn: transport.PoolFacade,
+        request: Any,
+        target: str,
+        stream: bool,
+        timeout: Any,
+        begun: transport.Begun | None = None,
     ) -> Any:
         view = self._settings.view
         manager = view.made or view.manager
@@ -747,9 +753,9 @@ class HTTPAdapter(BaseAdapter):
                 headers.pop("Proxy-Authorization", None)
         body = request.body
         hooks = _hooks_in_force(self._settings.request_hooks)
-        hooked = (
-            transport.HookedCall(hooks, request.__dict__.get("_sends_before", 0)) if hooks else None
-        )
+        hooked: Any = begun
+        if hooks:
+            hooked = transport.HookedCall(hooks, request.__dict__.get("_sends_before", 0))
         call = _new(_Call)  # Python calls a class in a slower way than a function
         _init_call(
             call,

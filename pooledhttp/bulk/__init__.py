@@ -17,9 +17,11 @@ and `report.py` tells the outcome; `protocols.py` says what these need of each o
 `sinks.py` is for bodies that should not stay in memory. `download.py` stands on `workspace.py`
 (what is left to do; `claims.py` gives names, `plain_lines.py` does it for many plain URLs at
 once, `leftovers.py` ends what earlier runs began),
-`downloader.py` (what a worker does), `transfer.py` (one file: `asking.py` says what is asked for,
-`ending.py` is its end, `disk.py` and `writer.py` reach the disk), `journal.py` (what is remembered,
-in the file of `database.py` and its `tail.py`) and `folder.py` (every file that is touched).
+`downloader.py` (what a worker does), `direct.py` (plain URLs, and small files by the shortest way),
+`transfer.py` (any other file: `asking.py` says what is asked for, `ending.py` is its end,
+`disk.py` and `writer.py` reach the disk), `whole_files.py` (stores small files in groups),
+`journal.py` (what is remembered, in the file of `database.py` and its `tail.py`) and `folder.py`
+(every file that is touched).
 `run.py` reads what a directory remembers.
 
 Over an executor `dispatch.py` is the engine: `partition.py` says which worker has which host,

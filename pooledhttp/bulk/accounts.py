@@ -39,8 +39,8 @@ class Account:
 
     # Slots: attributes that are set later than in `__init__` would give each object a dict.
     __slots__ = (
-        *("_context", "_index", "_started", "_tries", "checks", "etag", "is_sending", "modified"),
-        *("row", "status", "task"),
+        *("_context", "_index", "_tries", "checks", "etag", "is_sending", "modified"),
+        *("row", "started", "status", "task"),
     )
 
     def __init__(
@@ -58,7 +58,8 @@ class Account:
         self._context = context
         self._index = index
         self._tries = tries
-        self._started = time.time()
+        #: When it was begun, in seconds since 1970.
+        self.started = time.time()
         #: Of the last response.
         self.status: int | None = None
         #: Whether a request is under way in this thread that `tries` has not counted yet.
@@ -94,7 +95,7 @@ class Account:
                 digest,
                 attempts,
                 error,
-                self._started,
+                self.started,
                 time.time(),
                 (round(waited, 3) or None) if waited else None,
             ),
@@ -127,7 +128,7 @@ class Account:
                 row.attempts + tries.sent,
                 tries.sent,
                 (round(waited, 3) or None) if waited else None,
-                self._started,
+                self.started,
                 tries.began,
             )
         )

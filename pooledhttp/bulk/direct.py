@@ -6,6 +6,7 @@ differ in their target only: headers, TLS settings and the connections to use ar
 next ones itself.
 
 ```
+small body, usual head        --> DirectHost.fetch -> transport, which returns the body
 plain GET, nothing overridden --> DirectHost.send --> transport
 anything else                 --> None: the session does it
 ```
@@ -27,20 +28,25 @@ from pooledhttp.bulk.placed_adapter import PlacedAdapter
 from pooledhttp.bulk.urls import origin_of
 from pooledhttp.cookies import extract_cookies_to_jar
 from pooledhttp.hooks import default_hooks
+from pooledhttp.http1 import HeadShapes
 from pooledhttp.message import PreparedRequest, Request, Response, canonical_target, canonical_url
 from pooledhttp.network import select_proxy
 from pooledhttp.originals import Originals
 from pooledhttp.sessions import Session
 from pooledhttp.timing import Timeout, monotonic
-from pooledhttp.transport import PoolFacade
+from pooledhttp.transport import Begun, PoolFacade, Straight, StraightRoute
 
-__all__ = ["ADAPTER_STEPS", "SESSION_STEPS", "DirectRequests"]
+__all__ = ["ADAPTER_STEPS", "SESSION_STEPS", "BegunGet", "DirectRequests"]
 
 #: How long what was found out of a host holds.
 _SECONDS = 1.0
 
 #: Hosts that are remembered.
 _MOST_HOSTS = 4096
+
+#: How often a host is asked for the shortest way, in the time that what was found out holds.
+_MOST_TRIES = 4
+
 _UNKNOWN: tuple[float, DirectHost | None] = (0.0, None)
 
 #: What a program may have replaced to have a say in each request.
@@ -110,6 +116,29 @@ class DirectRequests:
         Raises:
             RequestException: The request failed.
         """
+        found = self._host_and_target(url, headers)
+        return None if found is None else found[0].send(url, found[1], timeout, stream)
+
+    def fetch(
+        self, url: str, headers: Mapping[str, str] | None, timeout: object
+    ) -> Straight | BegunGet | None:
+        """Fetch a small body by the shortest way.
+
+        Args:
+            url: The URL.
+            headers: Further fields, always the same object for the same fields.
+            timeout: As for `Session.request`, always the same.
+
+        Returns:
+            The response; what was begun, if it has to be gone on with; None if nothing was done.
+        """
+        found = self._host_and_target(url, headers)
+        return None if found is None else found[0].fetch(url, found[1], timeout)
+
+    def _host_and_target(
+        self, url: str, headers: Mapping[str, str] | None
+    ) -> tuple[DirectHost, str] | None:
+        """Return the host of a URL and the target; None where the session has to send it."""
         if not _STEPS.are_in(_CLASSES) or self._session.cookies._cookies:
             return None
         start = url.find("/", 8)
@@ -124,7 +153,9 @@ class DirectRequests:
                 return None  # a password is not kept
             if len(self._hosts) > _MOST_HOSTS:
                 self._hosts.clear()
-            host = self._find(url, headers)
+            shapes = HeadShapes() if host is None else host.shapes
+            shapes.try_again()
+            host = self._find(url, headers, shapes)
             self._hosts[key] = (now + _SECONDS, host)
         if host is None or "#" in url:
             return None
@@ -133,9 +164,11 @@ class DirectRequests:
             if canonical_url(url) != url:
                 return None
             target = url[start:]
-        return host.send(url, target, timeout, stream)
+        return host, target
 
-    def _find(self, url: str, headers: Mapping[str, str] | None) -> DirectHost | None:
+    def _find(
+        self, url: str, headers: Mapping[str, str] | None, shapes: HeadShapes
+    ) -> DirectHost | None:
         """Prepare a request by the session, and see whether others differ in their target only."""
         session = self._session
         if session.params or any(session.hooks.values()) or type(session) is not Session:
@@ -152,7 +185,9 @@ class DirectRequests:
         if not isinstance(adapter, PlacedAdapter) or select_proxy(url, settings["proxies"]):
             return None
         pool = adapter.direct_pool(request, settings)
-        return None if pool is None else DirectHost(session, adapter, pool, request, settings)
+        return (
+            None if pool is None else DirectHost(session, adapter, pool, request, settings, shapes)
+        )
 
 
 class DirectHost:
@@ -164,6 +199,7 @@ class DirectHost:
         pool: The adapter's pool for this host.
         request: A request as the session has prepared it.
         settings: What the adapter is given with it.
+        shapes: The shapes of its heads, as far as they are known.
     """
 
     def __init__(
@@ -173,6 +209,7 @@ class DirectHost:
         pool: PoolFacade,
         request: PreparedRequest,
         settings: dict[str, Any],
+        shapes: HeadShapes,
     ) -> None:
         self._session = session
         self._adapter = adapter
@@ -181,8 +218,43 @@ class DirectHost:
         self._headers = request.headers
         self._cookies = request._cookies
         self._settings = settings
+        self.shapes = shapes
+        self._straight: StraightRoute | None = None
+        #: How often to look for the shortest way: at first the fields may not have been checked.
+        self._tries_left = _MOST_TRIES
 
-    def send(self, url: str, target: str, timeout: object, stream: bool) -> Response:
+    def fetch(self, url: str, target: str, timeout: object) -> Straight | BegunGet | None:
+        """Fetch a small body; see `DirectRequests.fetch`."""
+        straight = self._straight
+        if straight is None:
+            if not self._tries_left:
+                return None
+            self._tries_left -= 1
+            straight = self._pool.straight_route(self._headers, timeout, self.shapes)
+            self._straight = straight
+        places = self._adapter.places
+        if straight is None or not Response._reads_as_defined():
+            return None
+        place = places.take(self._origin)
+        if place is None:
+            return None
+        try:
+            found = straight.get(target)
+        except BaseException:
+            places.give_back(place)
+            raise
+        if isinstance(found, Straight):
+            places.succeed(place)
+            return found
+        if found is None:
+            places.give_back(place)
+            return None
+        places.adopt(place)
+        return BegunGet(self, url, target, found)
+
+    def send(
+        self, url: str, target: str, timeout: object, stream: bool, begun: Begun | None = None
+    ) -> Response:
         """Send a request; see `DirectRequests.send`."""
         if isinstance(timeout, Timeout) and timeout.total is not None:
             timeout = timeout.start(self._adapter.now)
@@ -195,7 +267,7 @@ class DirectHost:
         request.body = request._body_position = None
         request.hooks = default_hooks()
         response = self._adapter.send_direct(
-            self._pool, request, self._origin, target, timeout, stream=stream
+            self._pool, request, self._origin, target, timeout, stream=stream, begun=begun
         )
         arrival = response._arrival
         if arrival is None or response.is_redirect or arrival.sets_cookies:
@@ -220,3 +292,37 @@ class DirectHost:
             response.close()
             raise
         return response
+
+
+class BegunGet:
+    """A request of which the shortest way was not the right one. It has its place at the host.
+
+    Args:
+        host: The host.
+        url: The URL.
+        target: Its target.
+        begun: What was begun.
+    """
+
+    __slots__ = ("_begun", "_host", "_target", "_url")
+
+    def __init__(self, host: DirectHost, url: str, target: str, begun: Begun) -> None:
+        self._host = host
+        self._url = url
+        self._target = target
+        self._begun = begun
+
+    def response(self, timeout: object) -> Response:
+        """Go on with it; return the response with its body unread, as `DirectRequests.send` does.
+
+        Args:
+            timeout: As for `Session.request`.
+
+        Raises:
+            RequestException: The request failed.
+        """
+        return self._host.send(self._url, self._target, timeout, True, self._begun)
+
+    def drop(self) -> None:
+        """End what nothing has gone on with."""
+        self._begun.drop()

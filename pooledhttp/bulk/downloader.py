@@ -1,5 +1,8 @@
 """Has a worker do one transfer after the other, and passes on what became of them.
 
+A small file of a plain job comes the shortest way, if all is as usual: `OwnSession.fetch` returns
+its body, and the disk stores it. Anything else is a `Transfer`, which goes on with what was begun.
+
 A transfer that has received its body leaves the rest to the disk. Where the disk does that later,
 the worker goes on with another item, and the follower is told the result.
 """
@@ -10,9 +13,11 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import time
 from typing import Any, BinaryIO, Protocol
 
 from pooledhttp.buffers import BufferPool, Piece
+from pooledhttp.bulk.asking import PLAIN_FIELDS
 from pooledhttp.bulk.backends import Backend
 from pooledhttp.bulk.bodies import MEASURED_BYTES
 from pooledhttp.bulk.checks import Checks
@@ -28,8 +33,10 @@ from pooledhttp.bulk.retrying import Again
 from pooledhttp.bulk.space import Space
 from pooledhttp.bulk.stopping import RunStopped, ends_run
 from pooledhttp.bulk.transfer import Transfer
+from pooledhttp.bulk.whole_file import as_whole_file
 from pooledhttp.bulk.whole_files import WholeFiles
 from pooledhttp.bulk.workspace import Task
+from pooledhttp.transport import Straight
 
 __all__ = ["Downloader", "Follower"]
 
@@ -98,6 +105,13 @@ class Downloader:
         self.disk.storing = self.whole_files.storing
         #: Whether there are limits on how bodies come.
         self.is_watched = not (limit is options.max_size is options.low_speed is None)
+        #: Whether small bodies of plain jobs are stored as they come, and no more.
+        self._stores_whole = (
+            not self.is_watched
+            and not options.content_disposition
+            and self.whole_files.takes(self.plain_checks)
+        )
+        self._now = self.runtime.now
         self._received = 0
         #: Sizes of bodies that were counted and not added yet: `append` needs no lock.
         self._counted: list[int] = []
@@ -131,11 +145,63 @@ class Downloader:
         Raises:
             RunStopped: The disk is full, or the journal cannot be written.
         """
+        task = entry.item
+        job = task.job
+        if not job.is_bare:
+            transfer = Transfer(self, entry)
+            return (
+                self._run_blocking(partial(self._run, transfer))
+                if job.reads_body
+                else self._run(transfer)
+            )
+        if not self._stores_whole or task.is_conditional or task.row.id in self.workspace.parts:
+            return self._run(Transfer(self, entry))
+        started, began = time(), self._now()
+        try:
+            found = self.session.fetch(job.url, PLAIN_FIELDS, self.timeout)
+        except Exception:  # the transfer meets it again, and tells it
+            found = None
+        if isinstance(found, Straight):
+            return self._store(entry, found, started, began)
         transfer = Transfer(self, entry)
-        job = entry.item.job
-        if not job.is_bare and job.reads_body:
-            return self._run_blocking(partial(self._run, transfer))
-        return self._run(transfer)
+        if found is None:
+            return self._run(transfer)
+        transfer.go_on_with(found, started, began)
+        try:
+            return self._run(transfer)
+        finally:
+            found.drop()
+
+    def _store(
+        self, entry: Entry[Task], found: Straight, started: float, began: float
+    ) -> DownloadResult | None:
+        """Store a body that has come the shortest way; returns what `__call__` does."""
+        task = entry.item
+        body, row = found.body, task.row
+        size = len(body)
+        self.count(size)
+        etag, modified = found.etag, found.modified
+        # No mark: it would let a part be continued, and this one is complete.
+        try:
+            result: DownloadResult | None = self.disk.store(
+                as_whole_file(
+                    (
+                        *(entry, row, task.job, entry.index, "", task.replaces, [body], size, 200),
+                        *(etag, modified, row.attempts + 1, 1, None, started, began),
+                    )
+                )
+            )
+        except Exception as error:
+            return self._run(self._transfer_of(entry), error)
+        return result
+
+    def _transfer_of(self, owner: Transfer | Entry[Task]) -> Transfer:
+        """Return the transfer of a file that could not be stored."""
+        if isinstance(owner, Transfer):
+            return owner
+        transfer = Transfer(self, owner)
+        transfer.note_attempt()
+        return transfer
 
     def _run(self, transfer: Transfer, error: Exception | None = None) -> DownloadResult | None:
         try:
@@ -157,8 +223,9 @@ class Downloader:
         if follower is None:
             return
         follower.deliver([each.value for each in ended if each.error is None])
-        for transfer, _, error in ended:
+        for owner, _, error in ended:
             if isinstance(error, Exception):
+                transfer = self._transfer_of(owner)
                 follower.go_on(transfer.entry, partial(self._run, transfer, error))
             elif error is not None:
                 follower.fail(error)

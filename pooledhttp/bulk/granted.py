@@ -23,8 +23,10 @@ from pooledhttp.records import record
 from pooledhttp.runtime import Runtime
 
 if TYPE_CHECKING:
+    from pooledhttp.bulk.direct import BegunGet
     from pooledhttp.message import PreparedRequest, Response
     from pooledhttp.sessions import Session
+    from pooledhttp.transport import Straight
 
 __all__ = ["GrantedPlaces", "GrantedSession", "LedElsewhere", "Leg"]
 
@@ -184,6 +186,12 @@ class GrantedSession(OwnSession):
         if self._legs:
             return self.request("GET", url, headers=headers, timeout=timeout, stream=stream)
         return super().get(url, headers, timeout, stream=stream)
+
+    def fetch(
+        self, url: str, headers: Mapping[str, str] | None, timeout: object
+    ) -> Straight | BegunGet | None:
+        """Fetch a small body, unless `go_on_from` has given a request; see `OwnSession.fetch`."""
+        return None if self._legs else super().fetch(url, headers, timeout)
 
     def leave(self) -> tuple[int, float]:
         """End this thread's request, as `OwnSession.leave` does."""

@@ -26,7 +26,9 @@ from pooledhttp.runtime import Runtime
 from pooledhttp.sessions import Session
 
 if TYPE_CHECKING:
+    from pooledhttp.bulk.direct import BegunGet
     from pooledhttp.message import Response
+    from pooledhttp.transport import Straight
 
 __all__ = ["OwnSession", "has_proxy"]
 
@@ -126,6 +128,15 @@ class OwnSession:
         if response is not None:
             return response
         return self.request("GET", url, headers=headers, timeout=timeout, stream=stream)
+
+    def fetch(
+        self, url: str, headers: Mapping[str, str] | None, timeout: object
+    ) -> Straight | BegunGet | None:
+        """Fetch a small body by the shortest way; see `DirectRequests.fetch`.
+
+        Where it returns a body, there is nothing to `leave`.
+        """
+        return self._direct.fetch(url, headers, timeout)
 
     def tell(self, pace: HostObserver) -> None:
         """Have changes of the places at a host, its rests and pauses told; see `Places`."""

@@ -20,7 +20,7 @@ from pooledhttp.exceptions import ConnectionError
 from pooledhttp.message import OURS, ProxiesInput, Response, TimeoutInput
 from pooledhttp.network import select_proxy
 from pooledhttp.timing import Timeout, monotonic
-from pooledhttp.transport import PoolFacade, hooks_in_force, is_urllib3_patched
+from pooledhttp.transport import Begun, PoolFacade, hooks_in_force, is_urllib3_patched
 
 if TYPE_CHECKING:
     from pooledhttp.message import PreparedRequest
@@ -43,7 +43,8 @@ class PlacedAdapter(HTTPAdapter):
 
     def __init__(self, places: Places, now: Callable[[], float], **settings: Any) -> None:
         super().__init__(**settings)
-        self._places = places
+        #: Where it takes them.
+        self.places = places
         #: The clock of the run.
         self.now = now
 
@@ -70,9 +71,10 @@ class PlacedAdapter(HTTPAdapter):
         timeout: Any,
         *,
         stream: bool,
+        begun: Begun | None = None,
     ) -> Response:
         """Send a plain request over a pool that is known; see `direct`."""
-        send = partial(self._send_over, pool, request, target, stream)
+        send = partial(self._send_over, pool, request, target, stream, begun)
         return self._send_placed(request, origin, None, timeout, send)
 
     def direct_pool(
@@ -99,12 +101,13 @@ class PlacedAdapter(HTTPAdapter):
         request: PreparedRequest,
         target: str,
         stream: bool,
+        begun: Begun | None,
         *,
         timeout: TimeoutInput,
     ) -> Response:
         started = monotonic()
         try:
-            arrival = self._send_over_pool(pool, request, target, stream, timeout)
+            arrival = self._send_over_pool(pool, request, target, stream, timeout, begun)
         except (HTTPError, OSError) as error:
             translated = OURS.translate(error, request)
             if translated is error:
@@ -121,7 +124,7 @@ class PlacedAdapter(HTTPAdapter):
         send: Callable[..., Response],
     ) -> Response:
         """Take a place, send, and note what the host makes of it."""
-        waited = self._places.enter(origin, proxy)
+        waited = self.places.enter(origin, proxy)
         if waited and isinstance(timeout, Timeout) and timeout.deadline is not None:
             left = max(timeout.deadline.remaining() + waited, 1e-3)
             timeout = Timeout(left, timeout.connect, timeout.read, timeout.write, timeout.pool)
@@ -132,13 +135,13 @@ class PlacedAdapter(HTTPAdapter):
             found = list(causes(error))
             is_ours = any(getattr(cause, "errno", None) in _OURS for cause in found)
             if is_ours or any(isinstance(cause, ConnectionRefusedError) for cause in found):
-                self._places.note(origin, is_refused=True)
+                self.places.note(origin, is_refused=True)
             is_unreachable = any(isinstance(cause, _UNREACHABLE) for cause in found)
             if is_unreachable and proxy is None and not is_ours:
-                self._places.note_unreachable(origin)
+                self.places.note_unreachable(origin)
             raise
         is_refused = response.status_code in _REFUSING
-        self._places.note_response(origin, is_refused=is_refused)
+        self.places.note_response(origin, is_refused=is_refused)
         if is_refused and (seconds := retry_after(response)):
-            self._places.note_pause(origin, seconds)
+            self.places.note_pause(origin, seconds)
         return response

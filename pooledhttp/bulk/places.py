@@ -176,6 +176,39 @@ class Places:
         self._start(holder, origin)
         return holder.waited
 
+    def take(self, origin: str) -> Place | None:
+        """Take a place for a request that needs nothing else; it belongs to no thread.
+
+        Returns:
+            The place, for `give_back` or `adopt`; None where `enter` has more to do.
+        """
+        if self._rates is not None or self._rests:
+            return None
+        with self._lock:
+            place = self._places.get(origin)
+            if place is None or not place.take_locked():
+                return None
+            place.throttle.start()
+        return place
+
+    def give_back(self, place: Place) -> None:
+        """Give back a place that `take` has returned."""
+        with self._lock:
+            waiter = place.give_back_locked()
+        if waiter is not None:
+            waiter.set()
+
+    def succeed(self, place: Place) -> None:
+        """Give back a place that `take` has returned, after a response that refused nothing."""
+        if place.throttle.was_refused or self._rests:
+            self.note_response(place.name, is_refused=False)
+        self.give_back(place)
+
+    def adopt(self, place: Place) -> None:
+        """Have a place that `take` has returned belong to this thread."""
+        holder = self._holders[self._runtime.current()] = _Holder()
+        holder.places = (place,)
+
     def _take_all(self, holder: _Holder, origin: str, proxy: str | None) -> None:
         """Take the places that a request needs, unless the thread has them."""
         wanted, find = [origin], [partial(self._place_locked, origin)]
@@ -238,13 +271,13 @@ class Places:
         if not is_refused and known is not None and not known.throttle.was_refused:
             return  # there is nothing that could grow again
         holder = self._holders.get(self._runtime.current())
-        if holder is None:
+        if is_refused and holder is None:
             return
         with self._lock:
             place = self._place_locked(origin)
             throttle = place.throttle
             before = throttle.limit
-            if is_refused:
+            if is_refused and holder is not None:
                 throttle.refuse(holder.number, max(place.taken, 1))
             else:
                 throttle.succeed()
@@ -306,7 +339,4 @@ class Places:
     def _give_back(self, holder: _Holder) -> None:
         places, holder.places = holder.places, ()
         for place in places:
-            with self._lock:
-                waiter = place.give_back_locked()
-            if waiter is not None:
-                waiter.set()
+            self.give_back(place)

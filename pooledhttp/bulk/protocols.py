@@ -14,7 +14,9 @@ from pooledhttp.bulk.pacing import HostCounts
 from pooledhttp.pool import PoolStats
 
 if TYPE_CHECKING:
+    from pooledhttp.bulk.direct import BegunGet
     from pooledhttp.message import Response
+    from pooledhttp.transport import Straight
 
 __all__ = ["AnyEngine", "Counted", "Indexed", "NamedBackend", "Requester"]
 
@@ -30,6 +32,12 @@ class Requester(Protocol):
         self, url: str, headers: Mapping[str, str] | None, timeout: object, *, stream: bool
     ) -> Response:
         """Send a GET that its URL and these fields say all of; see `OwnSession.get`."""
+        ...
+
+    def fetch(
+        self, url: str, headers: Mapping[str, str] | None, timeout: object
+    ) -> Straight | BegunGet | None:
+        """Fetch a small body by the shortest way; see `OwnSession.fetch`."""
         ...
 
     def waited(self) -> float:

@@ -55,6 +55,7 @@ from pooledhttp.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from pooledhttp.bulk.direct import BegunGet
     from pooledhttp.message import Response
 
 __all__ = ["Transfer", "TransferContext"]
@@ -103,7 +104,16 @@ class Transfer:
 
     # Slots: attributes that are set later than in `__init__` would give each object a dict.
     __slots__ = (
-        *("_account", "_context", "_has_head", "_is_bare", "_job", "_kept_bytes", "_last_steps"),
+        *(
+            "_account",
+            "_begun",
+            "_context",
+            "_has_head",
+            "_is_bare",
+            "_job",
+            "_kept_bytes",
+            "_last_steps",
+        ),
         *("_refusal", "_refused", "_restarts", "_task", "_tries", "_whole", "entry"),
     )
 
@@ -127,12 +137,29 @@ class Transfer:
         self._account = Account(task, entry.index, context, tries, checks)
         self._restarts = self._kept_bytes = 0
         self._has_head = False
+        self._begun: BegunGet | None = None
         # Of this attempt: a whole body that is to be stored; or what is left to do on the disk, and
         # the bytes that it keeps. And a response that is not what was asked for.
         self._whole: tuple[Part, list[Piece], int] | None = None
         self._last_steps: Steps[DownloadResult] | None = None
         self._refused: Response | None = None
         self._refusal = ""
+
+    def go_on_with(self, begun: BegunGet, started: float, began: float) -> None:
+        """Have the first attempt go on with a request.
+
+        Args:
+            begun: The request.
+            started: When it was begun, in seconds since 1970.
+            began: The same by the clock of the run.
+        """
+        self._begun = begun
+        self._account.started = started
+        self._tries.began = began
+
+    def note_attempt(self) -> None:
+        """Note that there was an attempt, whose body cannot be stored."""
+        self._tries.end(1, 0.0)
 
     def run(self, error: Exception | None = None) -> DownloadResult | None:
         """Try until the file is there or there is no point in it.
@@ -243,6 +270,9 @@ class Transfer:
 
     def _send(self, headers: Mapping[str, str]) -> Response:
         job, timeout = self._job, self._tries.timeout()
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            return begun.response(timeout)
         if headers is PLAIN_FIELDS and (self._is_bare or job.is_plain):
             return self._context.session.get(job.url, headers, timeout, stream=True)
         return self._context.session.request(

@@ -178,6 +178,11 @@ class Arrival:
             and _THEIRS.are_in(HTTPResponse)
         )
 
+    @staticmethod
+    def reads_as_defined() -> bool:
+        """Whether no method by which `raw` reads a body was replaced."""
+        return _OURS.are_in(RawResponse) and _THEIRS.are_in(HTTPResponse)
+
     def read(self) -> bytes:
         """Read the whole body as it came; for a response that is direct.
 

@@ -327,6 +327,11 @@ class Response(LazyAttributes):
         self._content_consumed = True
         return arrival.pieces(buffers)
 
+    @classmethod
+    def _reads_as_defined(cls) -> bool:
+        """Whether no method by which a body is read was replaced: it may be read without one."""
+        return cls.iter_content is _ITER_CONTENT and Arrival.reads_as_defined()
+
     def _iterates_as_defined(self) -> bool:
         """Whether `content` may read the body past `iter_content`."""
         is_ours = type(self).iter_content is _ITER_CONTENT

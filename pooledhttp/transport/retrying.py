@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pooledhttp.timing import TimeoutPlan
     from pooledhttp.transport.hooked import HookedCall
     from pooledhttp.transport.manager import TransportManager
+    from pooledhttp.transport.straight import Begun
     from pooledhttp.transport.transport import Replay, WireResponse
 
 __all__ = ["Call", "Destination", "send"]
@@ -51,7 +52,8 @@ class Call(LazyAttempts):
         plan: The timeouts.
         chunked: Send the body in chunks.
         is_streamed: The caller reads the body as it comes.
-        hooks: Called around each exchange; `None` if there are none.
+        hooks: Called around each exchange, or what has begun the first one; `None` if there are
+            none.
     """
 
     __slots__ = (
@@ -69,7 +71,7 @@ class Call(LazyAttempts):
         plan: TimeoutPlan,
         chunked: bool,
         is_streamed: bool,
-        hooks: HookedCall | None = None,
+        hooks: HookedCall | Begun | None = None,
     ) -> None:
         self.method = method
         self.target = target

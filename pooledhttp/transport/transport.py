@@ -57,6 +57,13 @@ class WireResponse(Reader, Protocol):
     head: Head
 
 
+class SentRequest(Protocol):
+    """A request of which sending was begun; see `straight`."""
+
+    def go_on(self) -> None:
+        """Raise what has ended it; return if the head of the response is to be read."""
+
+
 class Transport:
     """Sends requests over the connections of one pool.
 
@@ -103,13 +110,36 @@ class Transport:
         started = monotonic() if is_logged() else None
         deadline = plan.total if plan.pool is None else plan.total.sooner(plan.pool)
         lease = self.pool.acquire(route, deadline, careful)
+        return self.exchange_over(lease, route, request, plan, replay, started)
+
+    def exchange_over(
+        self,
+        lease: Lease[Route, Connection],
+        route: Route,
+        request: WireRequest,
+        plan: TimeoutPlan,
+        replay: Replay,
+        started: float | None = None,
+        begun: SentRequest | None = None,
+    ) -> WireResponse:
+        """Do what `exchange` does, with a connection that is leased already.
+
+        Args:
+            lease: Its lease.
+            route: Where to.
+            request: What to send.
+            plan: The timeouts.
+            replay: Which requests are sent again when a reused connection is dead.
+            started: When the exchange was begun; `None` to log nothing.
+            begun: What was sent already; `None` for nothing.
+        """
         try:
             # As `in_use`, without its call.
             if lease.slot is None or (watch := lease.slot.watch) is None:
-                response = self._exchange_on(lease, route, request, plan, replay)
+                response = self._exchange_on(lease, route, request, plan, replay, begun)
             else:
                 with watch:
-                    response = self._exchange_on(lease, route, request, plan, replay)
+                    response = self._exchange_on(lease, route, request, plan, replay, begun)
         except BaseException as error:
             if started is not None:
                 log_failed(route, request, error, monotonic() - started)
@@ -127,12 +157,13 @@ class Transport:
         request: WireRequest,
         plan: TimeoutPlan,
         replay: Replay,
+        begun: SentRequest | None = None,
     ) -> WireResponse:
         """Send the request on a lease, and once more if its reused connection was dead."""
         connection = lease.resource or self.dial(lease, route, plan)
         may_be_stale = lease.reused and replay != "off"
         try:
-            head, plan_of_body = self._send(connection, request, plan)
+            head, plan_of_body = self._send(connection, request, plan, begun)
             if head.status != REQUEST_TIMEOUT or not (
                 may_be_stale and _says_close(head) and _may_replay(connection, request, replay)
             ):
@@ -168,9 +199,13 @@ class Transport:
         return connection
 
     def _send(
-        self, connection: Connection, request: WireRequest, plan: TimeoutPlan
+        self,
+        connection: Connection,
+        request: WireRequest,
+        plan: TimeoutPlan,
+        begun: SentRequest | None = None,
     ) -> tuple[Head, TimeoutPlan]:
-        """Send the request and read the head of the response.
+        """Send the request, unless that was begun, and read the head of the response.
 
         Returns:
             The head, and the timeouts that apply to its body.
@@ -178,7 +213,10 @@ class Transport:
         spent = plan.spent
         if spent is not None:
             spent.begin("sending")
-        connection.send(request, plan)
+        if begun is None:
+            connection.send(request, plan)
+        else:
+            begun.go_on()
         if spent is not None:
             spent.begin("waiting for the response")
         if plan.urllib3_total is not None:

@@ -27,6 +27,7 @@ from pooledhttp.network import UNIX_SCHEME, Proxy, Route
 from pooledhttp.timing import plan_timeout
 from pooledhttp.transport.facade_settings import ROUTE_SETTINGS, AdapterSettings, FacadeSettings
 from pooledhttp.transport.retrying import Call, Destination, send
+from pooledhttp.transport.straight import StraightRoute
 from pooledhttp.transport.urllib3_counterpart import (
     STEPS,
     Counterpart,
@@ -38,6 +39,7 @@ from pooledhttp.transport.urllib3_settings import key_of_socket
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pooledhttp.http1 import HeadShapes
     from pooledhttp.message import Arrival, RawResponse
 
 __all__ = ["PoolFacade", "install_facades"]
@@ -155,6 +157,26 @@ class PoolFacade(FacadeSettings, PoolLookalike):
         is_known = known and target[:1] == "/"
         destination = known[0] if is_known else self._find_destination(target)
         return send(call, destination, view.made or view.manager, adapter.replay, self)
+
+    def straight_route(
+        self, headers: Mapping[str, Any], timeout: object, shapes: HeadShapes
+    ) -> StraightRoute | None:
+        """Return the shortest way of GETs with these fields; `None` where there is none.
+
+        Args:
+            headers: Their fields.
+            timeout: As for `HTTPAdapter.send`.
+            shapes: The shapes of the host's heads.
+        """
+        destination = self._find_destination("/")
+        manager = self.adapter.view.made or self.adapter.view.manager
+        request = destination.requests.build(
+            "GET", "/", destination.host, headers, None, False, "/"
+        )
+        plan = manager.plan(timeout)
+        if destination.is_forwarded or not StraightRoute.fits(request, plan):
+            return None
+        return StraightRoute(manager.transport, destination.route, request, plan, shapes)
 
     def _find_destination(self, target: str) -> Destination:
         """Find where a request goes; keep it unless the request line has a whole URL."""

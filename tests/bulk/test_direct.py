@@ -17,6 +17,7 @@ from pooledhttp.bulk.direct import DirectHost, DirectRequests
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.message import PreparedRequest
 from pooledhttp.runtime import default_runtime
+from pooledhttp.transport import Straight
 from tests.support.engines import engine
 from tests.support.scripted import ScriptedServer, SeenRequest, answering, respond
 
@@ -45,7 +46,15 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         targets.append(target)
         return real(self, url, target, *args, **settings)
 
+    def fetch(self: DirectHost, url: str, target: str, timeout: object) -> Any:
+        found = fetch_small(self, url, target, timeout)
+        if isinstance(found, Straight):
+            targets.append(target)
+        return found
+
+    fetch_small = DirectHost.fetch
     monkeypatch.setattr(DirectHost, "send", send)
+    monkeypatch.setattr(DirectHost, "fetch", fetch)
     return targets
 
 
@@ -124,7 +133,8 @@ def test_the_server_sees_the_same(
 
     run("direct")
     assert len(sent) == (3 if is_direct else 0)
-    monkeypatch.setattr(DirectRequests, "send", lambda *args, **settings: None)
+    for name in ("send", "fetch"):
+        monkeypatch.setattr(DirectRequests, name, lambda *args, **settings: None)
     run("session")
     heads = [seen.head for seen in server.requests]
     assert heads[:3] == heads[3:]
@@ -193,9 +203,9 @@ def test_what_was_found_out_holds_for_a_second(
     found: list[str] = []
     real = session._direct._find
 
-    def find(url: str, headers: Any) -> Any:
+    def find(url: str, *more: Any) -> Any:
         found.append(url)
-        return real(url, headers)
+        return real(url, *more)
 
     monkeypatch.setattr(session._direct, "_find", find)
     try:

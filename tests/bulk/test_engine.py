@@ -78,6 +78,9 @@ class FakeSession:
     ) -> Any:
         return self.request("GET", url, headers=headers, timeout=timeout, stream=stream)
 
+    def fetch(self, url: str, headers: Mapping[str, str] | None, timeout: object) -> None:
+        return None
+
     def stall(self) -> None:
         """Wait for ever, as a request to a silent server does."""
         self.runtime.waiter().wait(Deadline.never(BASE.now))

@@ -1,0 +1,194 @@
+"""The shortest way of a plain GET: known bytes over a connection that is idle, a small response.
+
+Many GETs to one host differ in their target, and their responses in a few values. `StraightRoute`
+has the rest of the request ready, and finds the head of the response by its shape. It makes no
+objects for a request, a head or a body.
+
+    StraightRoute.get   a `Straight`: the body, and what it is of; the connection is idle again
+                        a `Begun`: anything else. `retrying.send` goes on with it, by all its rules
+                        None: nothing was done
+
+What it leaves to the general way: connections that are new or watched, errors, other statuses,
+bodies that are large, chunked or broken off, and all requests while exchanges are logged.
+"""
+
+from __future__ import annotations
+
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, NamedTuple
+
+from pooledhttp.exceptions import PoolClosed, PoolTimeout
+from pooledhttp.http1 import HeadShapes, encode_plain
+from pooledhttp.transport.exchange_log import is_logged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pooledhttp.http1 import Connection, WireRequest
+    from pooledhttp.network import Route
+    from pooledhttp.pool import Lease
+    from pooledhttp.timing import TimeoutPlan
+    from pooledhttp.transport.transport import Replay, Transport, WireResponse
+
+__all__ = ["Begun", "Straight", "StraightRoute"]
+
+_GET = b"GET "
+
+
+class Straight(NamedTuple):
+    """A response with status 200 that was received as a whole.
+
+    Attributes:
+        body: Its body, as it was sent.
+        etag: Its ETag; `None` if it has none.
+        modified: Its Last-Modified; `None` if it has none.
+    """
+
+    body: bytes
+    etag: str | None
+    modified: str | None
+
+
+class Begun:
+    """An exchange that the short way has begun, and the general way ends.
+
+    Args:
+        route: Where it goes.
+        lease: Its lease.
+        is_sent: Whether sending was begun.
+        error: What ended it; `None` if it can go on.
+    """
+
+    __slots__ = ("_error", "_is_sent", "_lease", "_route", "sends")
+
+    def __init__(
+        self,
+        route: StraightRoute,
+        lease: Lease[Route, Connection],
+        is_sent: bool,
+        error: Exception | None = None,
+    ) -> None:
+        self._route = route
+        self._lease: Lease[Route, Connection] | None = lease
+        self._is_sent = is_sent
+        self._error = error
+        #: As `HookedCall` counts them, whose place this takes for a call.
+        self.sends = 0
+
+    def exchange(
+        self,
+        exchange: Callable[[Route, WireRequest, TimeoutPlan, Replay], WireResponse],
+        origin: str,
+        base_url: str,
+        route: Route,
+        request: WireRequest,
+        plan: TimeoutPlan,
+        replay: Replay,
+    ) -> WireResponse:
+        """End the exchange, with the arguments of `HookedCall.exchange`; later ones are new."""
+        self.sends += 1
+        lease, self._lease = self._lease, None
+        if lease is None:
+            return exchange(route, request, plan, replay)
+        connection = lease.resource
+        begun = self if self._is_sent else None
+        transport, shapes = self._route.transport, self._route.shapes
+        response = transport.exchange_over(lease, route, request, plan, replay, None, begun)
+        if connection is not None:
+            connection.learn_shape(response.head, shapes)
+        return response
+
+    def go_on(self) -> None:
+        """Raise what has ended the exchange; return if the head of its response is to be read."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def drop(self) -> None:
+        """End an exchange that nothing goes on with."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.discard("dropped")
+
+
+class StraightRoute:
+    """Plain GETs to one host that differ in their targets only.
+
+    Args:
+        transport: Sends what is left to the general way.
+        route: The key of the connections.
+        request: One of the requests, whose fields are checked and written.
+        plan: The timeouts, without a total.
+        shapes: The shapes of the host's heads.
+    """
+
+    __slots__ = ("_plan", "_rest", "_route", "shapes", "transport")
+
+    def __init__(
+        self,
+        transport: Transport,
+        route: Route,
+        request: WireRequest,
+        plan: TimeoutPlan,
+        shapes: HeadShapes,
+    ) -> None:
+        self.transport = transport
+        self.shapes = shapes
+        self._route = route
+        self._plan = plan
+        self._rest = b" HTTP/1.1\r\n" + request.checked.block
+
+    @staticmethod
+    def fits(request: WireRequest, plan: TimeoutPlan) -> bool:
+        """Whether requests like this one can go this way."""
+        checked = request.checked
+        return (
+            checked.is_for(request)
+            and not checked.says_close
+            and not checked.length
+            and request.body is None
+            and plan.spent is None
+            and plan.urllib3_total is None
+        )
+
+    def get(self, target: str) -> Straight | Begun | None:
+        """Send a GET.
+
+        Args:
+            target: The target, in canonical form.
+
+        Returns:
+            The response, what has to be gone on with, or `None` if nothing was done.
+        """
+        plain = encode_plain(target)
+        if plain is None or is_logged() or HTTPConnection.debuglevel > 0:
+            return None
+        transport, plan = self.transport, self._plan
+        if transport.listeners or not self.shapes.may_fit:
+            return None
+        try:
+            lease = transport.pool.acquire(
+                self._route, plan.total if plan.pool is None else plan.total.sooner(plan.pool)
+            )
+        except (PoolClosed, PoolTimeout):
+            return None  # the general way says so
+        connection, slot = lease.resource, lease.slot
+        if connection is None or slot is None or slot.watch is not None or not self.shapes:
+            return Begun(self, lease, is_sent=False)
+        try:
+            data = b"".join((_GET, plain, self._rest))
+            whole = connection.exchange_whole(data, target, self.shapes, plan)
+        except Exception as error:  # the general way raises it
+            return Begun(self, lease, is_sent=True, error=error)
+        except BaseException as error:
+            lease.discard(type(error).__name__)
+            raise
+        if whole is None:
+            return Begun(self, lease, is_sent=True)
+        body, etag, modified, keep_seconds = whole
+        lease.release(keep_seconds)
+        return Straight(
+            body,
+            None if etag is None else etag.decode("ascii"),
+            None if modified is None else modified.decode("ascii"),
+        )
