@@ -679,6 +679,10 @@ class Session(SessionRedirectMixin):
         Raises:
             RequestException: The request failed; the class says how.
         """
+        try:
+            verb = method.upper()
+        except AttributeError:
+            raise AttributeError(f"method must be a str, such as 'GET', not {method!r}") from None
         if (
             hooks is None
             and type(self).prepare_request is _PREPARE_REQUEST
@@ -688,7 +692,7 @@ class Session(SessionRedirectMixin):
             prepared = _prepare(
                 self,
                 True,
-                method.upper(),
+                verb,
                 url,
                 {} if headers is None else headers,
                 files,
@@ -702,7 +706,7 @@ class Session(SessionRedirectMixin):
         else:
             prepared = self.prepare_request(
                 Request(
-                    method=method.upper(),
+                    method=verb,
                     url=url,
                     headers=headers,
                     files=files,
@@ -815,7 +819,9 @@ class Session(SessionRedirectMixin):
             RequestException: The request failed; the class says how.
         """
         if isinstance(request, Request):
-            raise ValueError("You can only send PreparedRequests.")
+            raise ValueError(
+                "You can only send PreparedRequests. Pass session.prepare_request(request)."
+            )
         is_hop = getattr(request, "_is_hop", False) is True
         if is_hop:
             del request._is_hop

@@ -75,7 +75,7 @@ class MockAdapter(HTTPAdapter):
         """What was sent, in order: each retry and each hop of a redirect is one."""
         return self._rules.requests
 
-    @explain_misspelt_call
+    @explain_misspelt_call()
     def add(
         self,
         method: str,

@@ -13,6 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pooledhttp.bulk.arguments import (
+    DOWNLOAD_ADVICE,
+    check_counts,
+    check_input,
+    check_path,
+    check_size,
+)
 from pooledhttp.bulk.backends import Backend, Threads
 from pooledhttp.bulk.choosing import EngineChoice, open_backend
 from pooledhttp.bulk.downloader import Downloader
@@ -23,7 +30,7 @@ from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, check_retries, item_timeou
 from pooledhttp.bulk.folder import RunFolder
 from pooledhttp.bulk.formats import Item
 from pooledhttp.bulk.halting import Haltable
-from pooledhttp.bulk.inputs import is_iterable_of_items, items_of
+from pooledhttp.bulk.inputs import items_of
 from pooledhttp.bulk.names import Naming, folded, naming
 from pooledhttp.bulk.options import AnyExecutor, Batches
 from pooledhttp.bulk.own_session import OwnSession
@@ -107,7 +114,7 @@ def open_download(
         raise
 
 
-@explain_misspelt_call
+@explain_misspelt_call(advice=DOWNLOAD_ADVICE)
 def download(
     jobs_or_urls: Iterable[Item],
     directory: str | os.PathLike[str],
@@ -206,8 +213,12 @@ def download(
         OSError: The directory cannot be made. While iterating: the disk is full (`errno` is
             `ENOSPC`).
     """
-    if not is_iterable_of_items(jobs_or_urls):
-        raise TypeError("download takes an iterable of URLs and Jobs; put a single one into a list")
+    check_input("download", jobs_or_urls)
+    check_path("directory", directory)
+    if failures is not None:
+        check_path("failures", failures)
+    check_counts(jobs=jobs, per_host=per_host, per_proxy=per_proxy)
+    check_size("max_size", max_size)
     check_retries(retries)
     check_per_proxy(per_proxy)
     make_rates(rate, per_host_rate)

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from pooledhttp.bulk.arguments import FETCH_ADVICE, check_counts, check_input
 from pooledhttp.bulk.choosing import EngineChoice, open_backend
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch, check_retries, start
 from pooledhttp.bulk.formats import Item
-from pooledhttp.bulk.inputs import is_iterable_of_items
 from pooledhttp.bulk.jobs import Sink
 from pooledhttp.bulk.options import MOST_BYTES, AnyExecutor, Batches
 from pooledhttp.bulk.own_session import OwnSession
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["fetch"]
 
 
-@explain_misspelt_call
+@explain_misspelt_call(advice=FETCH_ADVICE)
 def fetch(
     jobs_or_urls: Iterable[Item],
     session: Session | None = None,
@@ -103,8 +103,8 @@ def fetch(
         WorkerLost: While iterating: no worker of the executor is left.
         WorkerMismatch: While iterating: a worker has no pooledhttp, or another version.
     """
-    if not is_iterable_of_items(jobs_or_urls):
-        raise TypeError("fetch takes an iterable of URLs and Jobs; put a single one into a list")
+    check_input("fetch", jobs_or_urls)
+    check_counts(jobs=jobs, per_host=per_host, per_proxy=per_proxy)
     check_retries(retries)
     check_per_proxy(per_proxy)
     rates = make_rates(rate, per_host_rate)

@@ -22,7 +22,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Protocol
 
 from pooledhttp.bulk.urls import origin_of
-from pooledhttp.records import record
+from pooledhttp.records import explain_misspelt_fields, record
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
@@ -66,6 +66,20 @@ class BadLine:
 _set = object.__setattr__
 
 
+#: What others call a field, where that name is not near enough to be guessed.
+_NAMES_ELSEWHERE = {
+    **dict.fromkeys(("filename", "file", "path", "out", "output", "dest"), "name"),
+    **dict.fromkeys(("body", "content"), "data"),
+    **dict.fromkeys(("digest", "checksum", "hash"), "Pass sha256 or md5, in hex."),
+    "id": "key",
+    "query": "params",
+    "timeout": "Pass it to bulk.fetch(...) or bulk.download(...) instead.",
+    "auth": "Set it on the Session of the run.",
+    "cookies": "Set them on the Session of the run, or as the header field Cookie.",
+}
+
+
+@explain_misspelt_fields(by_name=False, advice=_NAMES_ELSEWHERE)
 @dataclass(frozen=True)  # no slots: what is not given stays in the class, see `of`
 class Job:
     """One request of a bulk fetch.

@@ -96,6 +96,5 @@ def name_meant_argument(error: TypeError, given: Collection[str]) -> None:
         error: Of the call.
         given: The names of the arguments that were handed on.
     """
-    other = dict.fromkeys(SessionExtras.__annotations__, "Pass it to Session(...) instead.")
-    other |= {name: f"Did you mean {meant!r}?" for name, meant in _NAMES_ELSEWHERE.items()}
-    explain_unexpected(error, given, RequestOptions.__annotations__, other)
+    advice = dict.fromkeys(SessionExtras.__annotations__, "Pass it to Session(...) instead.")
+    explain_unexpected(error, given, RequestOptions.__annotations__, advice | _NAMES_ELSEWHERE)

@@ -149,7 +149,13 @@ def encode_params(data: Any) -> Any:
 
 def _flat(data: Any) -> Iterator[tuple[Any, Any]]:
     """Pairs of a mapping or of pairs, one for each value of a repeated name."""
-    for name, values in to_key_val_list(data) or ():
+    for pair in to_key_val_list(data) or ():
+        try:
+            name, values = pair
+        except TypeError:
+            raise TypeError(
+                f"a mapping or (name, value) pairs are needed here, and {pair!r:.100} is no pair"
+            ) from None
         if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
             values = (values,)
         for value in values:
@@ -221,6 +227,11 @@ def _file_section(name: Any, given: Any) -> RequestField | None:
     """One file as a section of a multipart body, or None when there is no file."""
     content_type = headers = None
     if isinstance(given, (tuple, list)):
+        if len(given) < 2:
+            raise ValueError(
+                f"the file of the field {name!r} must be a file, its content, or a tuple "
+                "(filename, file[, content_type[, headers]])"
+            )
         filename, file, *rest = given
         if rest:
             content_type, *more = rest

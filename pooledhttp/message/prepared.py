@@ -149,7 +149,10 @@ class RequestHooksMixin:
             ValueError: There is no such event.
         """
         if event not in self.hooks:
-            raise ValueError(f'Unsupported event specified, with event name "{event}"')
+            raise ValueError(
+                f'Unsupported event specified, with event name "{event}". '
+                f"The events are {', '.join(map(repr, self.hooks))}."
+            )
         if type(hook) is list and not hook:
             return  # as most requests have it
         if callable(hook):

@@ -17,8 +17,20 @@ from pooledhttp.message.types import (
     ParamsInput,
     UrlInput,
 )
+from pooledhttp.records import explain_misspelt
 
 __all__ = ["Request"]
+
+#: Arguments of other clients, and those that belong to the call that sends.
+_NAMES_ELSEWHERE = {
+    "body": "data",
+    "content": "data",
+    "query": "params",
+    **dict.fromkeys(
+        ("timeout", "stream", "verify", "cert", "proxies", "allow_redirects"),
+        "Pass it to Session.send(...) instead.",
+    ),
+}
 
 
 class Request(RequestHooksMixin):
@@ -40,6 +52,7 @@ class Request(RequestHooksMixin):
         ValueError: `hooks` names an event that does not exist.
     """
 
+    @explain_misspelt(advice=_NAMES_ELSEWHERE)
     def __init__(
         self,
         method: str | bytes | None = None,

@@ -90,7 +90,7 @@ class Rule:
         return value < self.limit if self.below else value > self.limit
 
 
-@explain_misspelt_call
+@explain_misspelt_call()
 def default_rules(
     *,
     max_utilisation: float = 0.8,

@@ -100,7 +100,28 @@ class Limits:
         check_count("min_idle", self.min_idle, 0, unit="resources", allows_none=False)
 
 
-@explain_misspelt_fields
+#: What other pools call a setting, where that name is not near enough to be guessed.
+_NAMES_ELSEWHERE = {
+    "pool_size": "Use PoolConfig.from_sqlalchemy(pool_size=...), or max_per_host.",
+    "max_overflow": "Use PoolConfig.from_sqlalchemy(max_overflow=...), or max_per_host.",
+    "pool_timeout": "acquire_timeout",
+    "pool_recycle": "max_lifetime",
+    "pool_pre_ping": "validate_after",
+    "pool_maxsize": "max_idle_per_host",
+    "pool_block": "Set max_per_host: requests wait when it is reached.",
+    "maxsize": "max_per_host",
+    "max_size": "max_per_host",
+    "max_open": "max_per_host",
+    "max_idle": "max_idle_per_host",
+    "max_connections": "max_total",
+    "max_keepalive_connections": "max_idle_total",
+    "keepalive_expiry": "idle_timeout",
+    "timeout": "Timeouts of requests are arguments of Session and of each call; the wait for a "
+    "connection is acquire_timeout.",
+}
+
+
+@explain_misspelt_fields(advice=_NAMES_ELSEWHERE)
 @record
 class PoolConfig:
     """How many connections a pool may have, and how long it keeps them.
@@ -203,7 +224,7 @@ class PoolConfig:
         return self.limits if override is None else _replaced(self.limits, override)
 
     @classmethod
-    @explain_misspelt_call
+    @explain_misspelt_call()
     def from_sqlalchemy(
         cls,
         pool_size: int = 5,

@@ -56,7 +56,7 @@ def check_count(
         raise ValueError(f"{field} must be at least {least}{or_none}, not {value!r}")
 
 
-@explain_misspelt_fields
+@explain_misspelt_fields()
 @record
 class HostLimits:
     """The settings of one URL prefix; a field left out inherits the setting of the pool.

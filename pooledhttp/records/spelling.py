@@ -16,6 +16,8 @@ __all__ = [
     "unknown_argument",
 ]
 
+_NO_ADVICE: Mapping[str, str] = {}
+
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., None])
 G = TypeVar("G", bound=Callable[..., object])
@@ -36,27 +38,39 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def unknown_argument(
-    owner: str, name: str, known: Collection[str], attributes: Collection[str] = ()
+    owner: str,
+    name: str,
+    known: Collection[str],
+    attributes: Collection[str] = (),
+    advice: Mapping[str, str] = _NO_ADVICE,
 ) -> TypeError:
     """Return the error for a keyword argument that does not exist.
 
     Args:
         owner: What was called, for the text.
         name: The argument.
-        known: The arguments that exist, in the order in which they are told.
+        known: The arguments that exist, in the order in which they are listed.
         attributes: What is not an argument, but can be set on the new object.
+        advice: What to say of names that other libraries use: one of `known`, or a sentence.
     """
     text = f"{owner}() got an unexpected keyword argument {name!r}"
     if name in attributes:
         return TypeError(f"{text}. Set the attribute {name!r} of the new object instead.")
-    return TypeError(f"{text}.{did_you_mean(name, known) or _list_of(known)}")
+    if name in advice:
+        meant = advice[name]
+        return TypeError(f"{text}. {f'Did you mean {meant!r}?' if meant in known else meant}")
+    near = did_you_mean(name, known)
+    attribute = "" if near else did_you_mean(name, attributes)
+    if attribute:
+        return TypeError(f"{text}.{attribute} Set that attribute of the new object instead.")
+    return TypeError(f"{text}.{near or _list_of(known)}")
 
 
 def explain_unexpected(
     error: TypeError,
     given: Collection[str],
     known: Collection[str],
-    other: Mapping[str, str],
+    advice: Mapping[str, str],
 ) -> None:
     """Add the argument that was meant to the error of a call with one that does not exist.
 
@@ -66,15 +80,14 @@ def explain_unexpected(
     Args:
         error: Of the call. Any other error is left as it is.
         given: The names of the arguments that the caller has given.
-        known: The arguments that exist, in the order in which they are told.
-        other: Names that do not exist here but elsewhere, and what to tell of each.
+        known: The arguments that exist, in the order in which they are listed.
+        advice: As for `unknown_argument`.
     """
     text = str(error)
     name = text.removesuffix("'").rpartition("'")[2]
-    is_unexpected = text.endswith(f" got an unexpected keyword argument {name!r}")
-    if is_unexpected and name in given and name not in known:
-        advice = other.get(name) or did_you_mean(name, known) or _list_of(known)
-        error.args = (f"{text}. {advice.strip()}",)
+    owner, found, _ = text.rpartition(f"() got an unexpected keyword argument {name!r}")
+    if found and text == f"{owner}{found}" and name in given and name not in known:
+        error.args = unknown_argument(owner, name, known, (), advice).args
 
 
 def _list_of(known: Collection[str]) -> str:
@@ -82,13 +95,17 @@ def _list_of(known: Collection[str]) -> str:
 
 
 def explain_misspelt(
-    attributes: Collection[str] = (), *, by_name: bool = False
+    attributes: Collection[str] = (),
+    *,
+    by_name: bool = False,
+    advice: Mapping[str, str] = _NO_ADVICE,
 ) -> Callable[[F], F]:
     """Have an `__init__` name the keyword argument that was meant. Its signature stays what it is.
 
     Args:
         attributes: What is not an argument, but can be set on the object afterwards.
         by_name: Refuse arguments without a name. Their order means nothing to a reader.
+        advice: As for `unknown_argument`.
     """
 
     def explaining(init: F) -> F:
@@ -100,7 +117,7 @@ def explain_misspelt(
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             if not known.issuperset(kwargs):
                 name = next(name for name in kwargs if name not in known)
-                raise unknown_argument(owner, name, names, attributes)
+                raise unknown_argument(owner, name, names, attributes, advice)
             if args and by_name:
                 raise TypeError(f"{owner}() takes arguments by name only: {', '.join(names)}")
             init(self, *args, **kwargs)
@@ -110,23 +127,43 @@ def explain_misspelt(
     return explaining
 
 
-def explain_misspelt_fields(cls: C) -> C:
-    """Have a record of settings name the field that was meant, and take its fields by name only."""
-    cls.__init__ = explain_misspelt(by_name=True)(cls.__init__)  # type: ignore[misc]
-    return cls
+def explain_misspelt_fields(
+    *, by_name: bool = True, advice: Mapping[str, str] = _NO_ADVICE
+) -> Callable[[C], C]:
+    """Have a record name the field that was meant.
+
+    Args:
+        by_name: Take the fields by name only, as suits settings.
+        advice: As for `unknown_argument`.
+    """
+
+    def explaining(cls: C) -> C:
+        wrap = explain_misspelt(by_name=by_name, advice=advice)
+        cls.__init__ = wrap(cls.__init__)  # type: ignore[misc]
+        return cls
+
+    return explaining
 
 
-def explain_misspelt_call(function: G) -> G:
-    """Have a function that is called rarely name the keyword argument that was meant."""
-    code = function.__code__
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    known = [name for name in names if name not in ("self", "cls")]
+def explain_misspelt_call(*, advice: Mapping[str, str] = _NO_ADVICE) -> Callable[[G], G]:
+    """Have a function that is called rarely name the keyword argument that was meant.
 
-    @wraps(function)
-    def explaining(*args: Any, **kwargs: Any) -> object:
-        for name in kwargs:
-            if name not in names:
-                raise unknown_argument(function.__qualname__, name, known)
-        return function(*args, **kwargs)
+    Args:
+        advice: As for `unknown_argument`.
+    """
 
-    return explaining  # type: ignore[return-value]
+    def explaining(function: G) -> G:
+        code = function.__code__
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        known = [name for name in names if name not in ("self", "cls")]
+
+        @wraps(function)
+        def explained(*args: Any, **kwargs: Any) -> object:
+            for name in kwargs:
+                if name not in names:
+                    raise unknown_argument(function.__qualname__, name, known, (), advice)
+            return function(*args, **kwargs)
+
+        return explained  # type: ignore[return-value]
+
+    return explaining

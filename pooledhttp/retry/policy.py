@@ -46,6 +46,21 @@ _MAX_DOUBLINGS = 60
 #: Arguments of urllib3's policy that it computes with, and does not check.
 _NUMBERS = ("connect", "read", "redirect", "status", "other", "backoff_factor", "backoff_max")
 
+#: What others call an argument, where that name is not near enough to be guessed.
+_NAMES_ELSEWHERE = {
+    "max_retries": "total",
+    "retries": "total",
+    "attempts": "total",
+    "max_attempts": "total",
+    "times": "total",
+    "backoff": "backoff_factor",
+    "jitter": "backoff_jitter",
+    "methods": "allowed_methods",
+    "method_whitelist": "allowed_methods",
+    "statuses": "status_forcelist",
+    "status_codes": "status_forcelist",
+}
+
 
 class Retry(urllib3.Retry):
     """A urllib3 `Retry` with full jitter, a retry budget, and pauses shared by all threads.
@@ -90,10 +105,11 @@ class Retry(urllib3.Retry):
         try:
             super().__init__(total, *counts, **settings)
         except TypeError:
-            known = [*argument_names(urllib3.Retry.__init__), *argument_names(Retry.__init__)]
+            names = (*argument_names(urllib3.Retry.__init__), *argument_names(Retry.__init__))
+            known = list(dict.fromkeys(names))  # `total` is in both
             for name in settings:
                 if name not in known:
-                    raise unknown_argument("Retry", name, known) from None
+                    raise unknown_argument("Retry", name, known, (), _NAMES_ELSEWHERE) from None
             raise
         if max_retry_after is None:
             max_retry_after = settings.get("retry_after_max", DEFAULT_MAX_RETRY_AFTER)
@@ -147,9 +163,14 @@ def _check_settings(total: object, settings: dict[str, Any]) -> None:
     for name, number in numbers.items():
         if isinstance(number, (str, bytes)):
             raise TypeError(f"{name} must be a number, not {number!r}")
-    if isinstance(settings.get("status_forcelist"), int):
-        status = settings["status_forcelist"]
-        raise TypeError(f"status_forcelist must be a collection, such as [{status}], not {status}")
+    statuses = settings.get("status_forcelist")
+    if isinstance(statuses, int):
+        raise TypeError(
+            f"status_forcelist must be a collection, such as [{statuses}], not {statuses}"
+        )
+    listed = statuses if isinstance(statuses, (list, tuple, set, frozenset)) else ()
+    if isinstance(statuses, str) or any(isinstance(each, str) for each in listed):
+        raise TypeError(f"status_forcelist must have whole numbers, as [503] has, not {statuses!r}")
 
 
 Retry.DEFAULT = Retry(3)

@@ -62,6 +62,8 @@ def tls_keywords(verify: Any, cert: Any) -> dict[str, Any]:
 
 def _cert_keywords(cert: Any) -> dict[str, Any]:
     if not isinstance(cert, tuple | list):
+        if not isinstance(cert, str | bytes | os.PathLike):
+            raise TypeError(f"cert must be a path or a tuple (certificate, key), not {cert!r}")
         return {"cert_file": cert}
     return dict(zip(("cert_file", "key_file", "key_password"), cert, strict=False))
 
@@ -144,7 +146,12 @@ def proxy_url(proxy: str) -> str:
 
     Raises:
         InvalidProxyURL: It has no host.
+        TypeError: It is no text.
     """
+    if not isinstance(proxy, str):
+        raise TypeError(
+            f"the values of proxies must be URLs, such as 'http://proxy:3128', not {proxy!r}"
+        )
     url = prepend_scheme_if_needed(proxy, "http")
     if not parse_url(url).host:
         raise InvalidProxyURL(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,24 @@ ours: Any = pooledhttp
         (lambda: ours.adapters.HTTPAdapter(socket_options=[]), TypeError, "SocketOptions(options="),
         (lambda: ours.monitoring.PoolMonitor(ours.Session()), TypeError, "such as session.pool"),
         (lambda: ours.monitoring.PrometheusCollector(ours.Session), TypeError, "session.pool"),
+        (lambda: ours.Retry(3, status_forcelist=["503"]), TypeError, "must have whole numbers"),
+        (lambda: ours.Retry(3, status_forcelist="503"), TypeError, "must have whole numbers"),
+        (lambda: ours.bulk.fetch([], jobs=None), TypeError, "jobs must be a whole number, not No"),
+        (lambda: ours.bulk.fetch([], jobs=2.5), TypeError, "jobs must be a whole number, not 2.5"),
+        (
+            lambda: ours.bulk.fetch([], per_proxy="3"),
+            TypeError,
+            "number, or None for no limit, not",
+        ),
+        (lambda: ours.bulk.fetch(None), TypeError, "an iterable of URLs and Jobs, not None"),
+        (lambda: ours.bulk.fetch("a.txt"), TypeError, "lists them with bulk.UrlList('a.txt')"),
+        (lambda: ours.bulk.fetch(Path("a")), TypeError, "lists them with bulk.UrlList(...)"),
+        (lambda: ours.bulk.fetch("http://h/"), TypeError, "put a single one into a list"),
+        (lambda: ours.bulk.download([], None), TypeError, "directory must be a path, not None"),
+        (lambda: ours.bulk.download([], "o", failures=5), TypeError, "failures must be a path"),
+        (lambda: ours.bulk.download([], "o", max_size="9M"), TypeError, "a number of bytes, or No"),
     ],
-    ids=range(33),
+    ids=range(45),
 )
 def test_what_is_made_wrongly(
     make: Callable[[], object], error: type[Exception], says: str
@@ -154,6 +171,46 @@ def test_what_is_made_wrongly(
     with pytest.raises(error) as caught:
         make()
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "says"),
+    [
+        (ours.Session, {"header": {}}, "Did you mean 'headers'? Set that attribute of the new"),
+        (ours.Session, {"headers": {}}, "Set the attribute 'headers' of the new object instead."),
+        (ours.Request, {"header": {}}, "Did you mean 'headers'?"),
+        (ours.Request, {"timeout": 3}, "Pass it to Session.send(...) instead."),
+        (ours.Request, {"content": b""}, "Did you mean 'data'?"),
+        (ours.PoolConfig, {"pool_maxsize": 3}, "Did you mean 'max_idle_per_host'?"),
+        (ours.PoolConfig, {"max_connections": 3}, "Did you mean 'max_total'?"),
+        (ours.PoolConfig, {"pool_recycle": 3}, "Did you mean 'max_lifetime'?"),
+        (ours.PoolConfig, {"pool_size": 3}, "Use PoolConfig.from_sqlalchemy(pool_size=...)"),
+        (ours.Retry, {"max_retries": 3}, "Did you mean 'total'?"),
+        (ours.Retry, {"method_whitelist": ["GET"]}, "Did you mean 'allowed_methods'?"),
+        (ours.bulk.Job, {"url": "x", "header": {}}, "Did you mean 'headers'?"),
+        (ours.bulk.Job, {"url": "x", "filename": "y"}, "Did you mean 'name'?"),
+        (ours.bulk.Job, {"url": "x", "digest": "y"}, "Pass sha256 or md5, in hex."),
+        (ours.bulk.Job, {"url": "x", "timeout": 3}, "Pass it to bulk.fetch(...) or"),
+        (ours.bulk.fetch, {"jobs_or_urls": [], "max_workers": 3}, "Did you mean 'jobs'?"),
+        (ours.bulk.fetch, {"jobs_or_urls": [], "headers": {}}, "Set it on a Session"),
+        (ours.bulk.download, {"jobs_or_urls": [], "output": "x"}, "Did you mean 'directory'?"),
+        (ours.bulk.download, {"jobs_or_urls": [], "resume": True}, "goes on where the first"),
+    ],
+    ids=range(19),
+)
+def test_names_of_other_libraries(make: Any, given: dict[str, Any], says: str) -> None:
+    """A keyword that other clients and pools have leads to the argument that is here."""
+    with pytest.raises(TypeError) as caught:
+        make(**given)
+    assert f"unexpected keyword argument {list(given)[-1]!r}. " in str(caught.value)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [ours.Request, ours.bulk.Job, ours.bulk.fetch, ours.PoolConfig])
+def test_signatures_stay(make: Any) -> None:
+    """What explains a misspelt argument hides no argument from tools that read signatures."""
+    assert len(inspect.signature(make).parameters) >= 10
+    assert "kwargs" not in inspect.signature(make).parameters
 
 
 class _Forwarding(pooledhttp.Session):
@@ -221,8 +278,15 @@ def test_a_type_error_of_a_callback() -> None:
         ({"url": None}, pooledhttp.exceptions.MissingSchema, "Pass a URL such as https://"),
         ({"url": ""}, pooledhttp.exceptions.MissingSchema, "Pass a URL such as https://"),
         ({"method": "http://h/"}, pooledhttp.exceptions.InvalidHeader, "seem to be swapped"),
+        ({"method": None}, AttributeError, "method must be a str, such as 'GET', not None"),
+        ({"params": [1]}, TypeError, "(name, value) pairs are needed here, and 1 is no pair"),
+        ({"data": [1]}, TypeError, "(name, value) pairs are needed here, and 1 is no pair"),
+        ({"files": {"a": ("n",)}}, ValueError, "file of the field 'a' must be a file, its con"),
+        ({"cert": 5}, TypeError, "cert must be a path or a tuple (certificate, key), not 5"),
+        ({"proxies": {"https": 5}}, TypeError, "proxies must be URLs, such as 'http://proxy:"),
+        ({"hooks": {"respons": print}}, ValueError, "The events are 'response'."),
     ],
-    ids=range(16),
+    ids=range(23),
 )
 def test_a_request_refuses(arguments: dict[str, Any], error: type[Exception], says: str) -> None:
     """The class is that of requests, where it has one; the text says what the argument takes."""
