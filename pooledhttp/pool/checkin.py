@@ -2,6 +2,7 @@
 
     release_locked        the resource is good: keep it, or close it if it is old, evicted or one
                           too many
+    renew_locked          the same, where the holder uses it again at once
     discard_locked        the resource cannot be used again: close it
     reclaim_locked        the lease was dropped without an end: discard it, and count a leak
     return_unused_locked  the slot was given to a caller that has left: take it back
@@ -23,6 +24,7 @@ from typing import TypeVar
 from pooledhttp.events import IdleOverflow, Leaked, LeaseEnded
 from pooledhttp.pool import reasons
 from pooledhttp.pool.key_state import KeyState, Slot
+from pooledhttp.pool.lease import Lease
 from pooledhttp.pool.queue import free_empty_slot_locked, hand_over_locked, next_key_to_serve_locked
 from pooledhttp.pool.state import PoolState
 from pooledhttp.pool.stats import BOUNDS_SECONDS
@@ -35,6 +37,7 @@ __all__ = [
     "must_close_locked",
     "reclaim_locked",
     "release_locked",
+    "renew_locked",
     "return_unused_locked",
 ]
 
@@ -93,6 +96,37 @@ def release_locked(
     state.idle_total += 1
     if not key_state.bucket or slot.keep_until < key_state.sweep_at:
         state.index_idle_locked(key_state, slot)
+
+
+def renew_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> bool:
+    """End one use of a lease's resource and begin the next one.
+
+    It counts as what a release and the next acquire count. A caller that waits, a limit that was
+    changed, or the age of the resource prevents it.
+
+    Returns:
+        Whether the next use has begun; if not, nothing was done.
+    """
+    slot = state.held.get(lease.serial)
+    if slot is None or not slot.serves_request or slot.resource is None:
+        return False
+    has_use = state.waiting_total or state.was_changed or state.listeners or slot.watch is not None
+    if has_use or now >= slot.retire_at or slot.uses >= state.max_uses:
+        return False
+    key_state = slot.key_state
+    hold_seconds = now - slot.taken_at
+    counters = key_state.counters
+    counters.hold_seconds += hold_seconds
+    counters.hold_counts[bisect_left(BOUNDS_SECONDS, hold_seconds)] += 1
+    if now >= counters.roll_at:
+        counters.roll_marks(now, key_state.serving)
+    if slot.idle_before > key_state.proved_alive_seconds:
+        key_state.saw_alive(slot.idle_before)
+    slot.idle_since = slot.taken_at = now
+    slot.idle_before = lease.idle_seconds = 0.0
+    slot.uses += 1
+    lease.reused = True
+    return True
 
 
 def _learn_announced_locked(slot: Slot[K, R], now: float, announced_seconds: float) -> None:

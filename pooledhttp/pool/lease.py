@@ -109,6 +109,9 @@ class LeaseOwner(Protocol[K, R]):
     def replace_dead(self, lease: Lease[K, R]) -> None:
         """Close the dead resource of a lease, which gets a new, empty slot in its place."""
 
+    def renew(self, lease: Lease[K, R]) -> bool:
+        """Begin the next use of a lease's resource, unless the pool has another use for it."""
+
     def end_released(self, serial: int, announced_seconds: float | None) -> None:
         """End a lease whose resource can be used again."""
 
@@ -184,6 +187,21 @@ class Lease(Generic[K, R]):
         """
         self.resource = self.slot = None
         self._owner.end_released(self.serial, announced_seconds)
+
+    def renew(self) -> bool:
+        """End this use of the resource, and begin the next one: a `release` and an `acquire`.
+
+        It is cheaper than these, and the resource is probed in the same way. Without a probe that
+        finds it alive, the lease has another resource, or an empty slot.
+
+        Returns:
+            Whether it is renewed. If not, it has been released, since the pool has another use for
+            the resource: a caller waits, or it has reached its age.
+        """
+        if self._owner.renew(self):
+            return True
+        self.release()
+        return False
 
     def discard(self, reason: str) -> None:
         """Give the slot back, and schedule the close of the resource.

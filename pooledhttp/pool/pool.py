@@ -29,7 +29,12 @@ from typing import Any, TypeVar
 from pooledhttp.events import ConnectionOpened, LeaseAcquired, Listeners
 from pooledhttp.pool import reasons
 from pooledhttp.pool.acquire import end_failed_acquire, find_slot, replace_dead_until_alive
-from pooledhttp.pool.checkin import discard_locked, reclaim_locked, release_locked
+from pooledhttp.pool.checkin import (
+    discard_locked,
+    reclaim_locked,
+    release_locked,
+    renew_locked,
+)
 from pooledhttp.pool.checkout import fill_locked, take_idle_locked
 from pooledhttp.pool.config import Limits, PoolConfig
 from pooledhttp.pool.core import PoolCore
@@ -215,6 +220,19 @@ class Pool(PoolMaintenance[K, R]):
         core.close(resource)
         core.step(replace_dead_locked, lease)
         core.emit_events()
+
+    def renew(self, lease: Lease[K, R]) -> bool:
+        """End one use of a lease's resource and begin the next one; see `Lease.renew`."""
+        core = self._core
+        try:
+            if not core.step(renew_locked, lease):
+                return False
+            if core.validate_after <= 0.0 and not core.finds_alive(lease.resource):
+                replace_dead_until_alive(core, lease, careful=False)
+        except BaseException:
+            end_failed_acquire(core, lease)
+            raise
+        return True
 
     def end_released(self, serial: int, announced_seconds: float | None) -> None:
         """End a lease whose resource can be used again."""

@@ -161,6 +161,20 @@ class PoolMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.leases)
     @rule(number=PICK)
+    def renew(self, number: int) -> None:
+        lease = self.pick(number, self.leases)
+
+        def call() -> None:
+            if lease.renew():
+                assert lease.resource is None or lease.resource in self.live
+                self.leases.append(lease)
+            else:
+                assert lease.resource is None
+
+        self.do(call)
+
+    @precondition(lambda self: self.leases)
+    @rule(number=PICK)
     def discard(self, number: int) -> None:
         lease = self.pick(number, self.leases)
 
