@@ -44,9 +44,6 @@ _SECONDS = 1.0
 #: Hosts that are remembered.
 _MOST_HOSTS = 4096
 
-#: How often a host is asked for the shortest way, in the time that what was found out holds.
-_MOST_TRIES = 4
-
 _UNKNOWN: tuple[float, DirectHost | None] = (0.0, None)
 
 #: What a program may have replaced to have a say in each request.
@@ -98,6 +95,8 @@ class DirectRequests:
         self._session = session
         #: By the beginning of the URL, up to the path, and the fields; None where there is none.
         self._hosts: dict[object, tuple[float, DirectHost | None]] = {}
+        #: To which the last `fetch` was: it has kept a connection.
+        self._last: DirectHost | None = None
 
     def send(
         self, url: str, headers: Mapping[str, str] | None, timeout: object, stream: bool
@@ -133,7 +132,22 @@ class DirectRequests:
             The response; what was begun, if it has to be gone on with; None if nothing was done.
         """
         found = self._host_and_target(url, headers)
-        return None if found is None else found[0].fetch(url, found[1], timeout)
+        if found is None:
+            return None
+        host, target = found
+        if host is not self._last:
+            self.rest()
+            self._last = host
+        fetched = host.fetch(url, target, timeout)
+        if host is not self._last:  # while it waited
+            host.rest()
+        return fetched
+
+    def rest(self) -> None:
+        """Give back what is kept for the next `fetch`, since none comes soon."""
+        last, self._last = self._last, None
+        if last is not None:
+            last.rest()
 
     def _host_and_target(
         self, url: str, headers: Mapping[str, str] | None
@@ -220,18 +234,14 @@ class DirectHost:
         self._settings = settings
         self.shapes = shapes
         self._straight: StraightRoute | None = None
-        #: How often to look for the shortest way: at first the fields may not have been checked.
-        self._tries_left = _MOST_TRIES
+        self._has_looked = False
 
     def fetch(self, url: str, target: str, timeout: object) -> Straight | BegunGet | None:
         """Fetch a small body; see `DirectRequests.fetch`."""
+        if not self._has_looked:
+            self._has_looked = True
+            self._straight = self._pool.straight_route(self._headers, timeout, self.shapes)
         straight = self._straight
-        if straight is None:
-            if not self._tries_left:
-                return None
-            self._tries_left -= 1
-            straight = self._pool.straight_route(self._headers, timeout, self.shapes)
-            self._straight = straight
         places = self._adapter.places
         if straight is None or not Response._reads_as_defined():
             return None
@@ -251,6 +261,11 @@ class DirectHost:
             return None
         places.adopt(place)
         return BegunGet(self, url, target, found)
+
+    def rest(self) -> None:
+        """Give back what is kept for the next `fetch`."""
+        if self._straight is not None:
+            self._straight.release()
 
     def send(
         self, url: str, target: str, timeout: object, stream: bool, begun: Begun | None = None

@@ -81,6 +81,7 @@ class Engine(Generic[W, R]):
         self._backend = backend
         self._runtime = backend.runtime
         backend.at_end = session.close
+        self._rest = session.rest
         self._perform = perform
         self._lock = threading.Lock()
         # Guarded by the lock:
@@ -276,6 +277,7 @@ class Engine(Generic[W, R]):
                     following = self._finish(entry, result)
                 go_on = None
                 if isinstance(following, _IdleWorker):
+                    self._rest()
                     self._backend.note_idle()
                     following.waiter.wait(Deadline.never(self._runtime.now))
                     assert following.entry is not None  # every other way out of the wait raises

@@ -138,6 +138,10 @@ class OwnSession:
         """
         return self._direct.fetch(url, headers, timeout)
 
+    def rest(self) -> None:
+        """Give back what is kept for the next request, since a worker has nothing to do."""
+        self._direct.rest()
+
     def tell(self, pace: HostObserver) -> None:
         """Have changes of the places at a host, its rests and pauses told; see `Places`."""
         self._places.on_limit = pace.limit
@@ -167,6 +171,7 @@ class OwnSession:
 
     def close(self) -> None:
         """Close the connections; adapters that are not ours stay open."""
+        self._direct.rest()
         for prefix, adapter in list(self._session.adapters.items()):
             if any(adapter is other for other in self._borrowed):
                 self._session.adapters.pop(prefix, None)

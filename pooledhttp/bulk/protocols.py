@@ -52,6 +52,10 @@ class Requester(Protocol):
         """Whether the host of a line rests, so that its items are to be put back."""
         ...
 
+    def rest(self) -> None:
+        """Give back what is kept for the next request, since a worker has nothing to do."""
+        ...
+
     def close(self) -> None:
         """Close the connections."""
         ...

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     )
     from pooledhttp.http1.head_memo import HeadMemos
     from pooledhttp.http1.head_shape import HeadShapes
-    from pooledhttp.http1.parsers import library_for
+    from pooledhttp.http1.parsers import check_request, library_for
     from pooledhttp.http1.request_encoding import build_request, encode_plain
     from pooledhttp.http1.request_memo import RequestMemo
     from pooledhttp.http1.response_head import Head
@@ -72,6 +72,7 @@ __all__ = [
     "WireRequest",
     "body_broken",
     "build_request",
+    "check_request",
     "chosen_name",
     "encode_plain",
     "explain_timeout",
@@ -87,7 +88,7 @@ __getattr__ = _load_when_used(
         "errors": ("body_broken", "explain_timeout", "read_after_release", "recv_timeout"),
         "head_memo": ("HeadMemos",),
         "head_shape": ("HeadShapes",),
-        "parsers": ("library_for",),
+        "parsers": ("check_request", "library_for"),
         "request_encoding": ("build_request", "encode_plain"),
         "request_memo": ("RequestMemo",),
         "response_head": ("Head",),

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from pooledhttp.http1.parser_choice import ParserChoice, chosen_name
+from pooledhttp.http1.progress import ExchangeProgress
 
 if TYPE_CHECKING:
     from pooledhttp.http1.messages import ResponseLimits, WireRequest
     from pooledhttp.http1.parser import HeadParser
-    from pooledhttp.http1.progress import ExchangeProgress
 
 __all__ = ["ParserLibrary", "library_for"]
 
@@ -56,3 +56,17 @@ def _import_httptools() -> ParserLibrary:
     from pooledhttp.http1.head_rules import check_head
 
     return ParserLibrary("httptools", is_httptools_original, check_head, FastParser)
+
+
+def check_request(request: WireRequest, origin: str, parser: ParserChoice) -> None:
+    """Check the head of a request before it is sent, as `Connection.send` does.
+
+    Args:
+        request: The request.
+        origin: For error messages.
+        parser: The choice of the parser.
+
+    Raises:
+        RequestRefused: It cannot be written as HTTP/1.1.
+    """
+    library_for(parser).check_head(request, ExchangeProgress(origin))

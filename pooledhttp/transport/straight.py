@@ -4,7 +4,8 @@ Many GETs to one host differ in their target, and their responses in a few value
 has the rest of the request ready, and finds the head of the response by its shape. It makes no
 objects for a request, a head or a body.
 
-    StraightRoute.get   a `Straight`: the body, and what it is of; the connection is idle again
+    StraightRoute.get   a `Straight`: the body, and what it is of. Its connection is kept for the
+                        next request until `release`
                         a `Begun`: anything else. `retrying.send` goes on with it, by all its rules
                         None: nothing was done
 
@@ -122,7 +123,7 @@ class StraightRoute:
         shapes: The shapes of the host's heads.
     """
 
-    __slots__ = ("_plan", "_rest", "_route", "shapes", "transport")
+    __slots__ = ("_kept", "_plan", "_rest", "_route", "shapes", "transport")
 
     def __init__(
         self,
@@ -137,15 +138,16 @@ class StraightRoute:
         self._route = route
         self._plan = plan
         self._rest = b" HTTP/1.1\r\n" + request.checked.block
+        #: Leases of callers that mostly use them again at once: `renew` costs less than two steps.
+        self._kept: list[Lease[Route, Connection]] = []
 
     @staticmethod
     def fits(request: WireRequest, plan: TimeoutPlan) -> bool:
-        """Whether requests like this one can go this way."""
+        """Whether requests like this one can go this way; its fields have been checked."""
         checked = request.checked
         return (
             checked.is_for(request)
-            and not checked.says_close
-            and not checked.length
+            and not (checked.says_close or checked.length)
             and request.body is None
             and plan.spent is None
             and plan.urllib3_total is None
@@ -163,13 +165,10 @@ class StraightRoute:
         plain = encode_plain(target)
         if plain is None or is_logged() or HTTPConnection.debuglevel > 0:
             return None
-        transport, plan = self.transport, self._plan
-        if transport.listeners or not self.shapes.may_fit:
+        if self.transport.listeners or not self.shapes.may_fit:
             return None
         try:
-            lease = transport.pool.acquire(
-                self._route, plan.total if plan.pool is None else plan.total.sooner(plan.pool)
-            )
+            lease = self._lease()
         except (PoolClosed, PoolTimeout):
             return None  # the general way says so
         connection, slot = lease.resource, lease.slot
@@ -177,7 +176,7 @@ class StraightRoute:
             return Begun(self, lease, is_sent=False)
         try:
             data = b"".join((_GET, plain, self._rest))
-            whole = connection.exchange_whole(data, target, self.shapes, plan)
+            whole = connection.exchange_whole(data, target, self.shapes, self._plan)
         except Exception as error:  # the general way raises it
             return Begun(self, lease, is_sent=True, error=error)
         except BaseException as error:
@@ -186,9 +185,34 @@ class StraightRoute:
         if whole is None:
             return Begun(self, lease, is_sent=True)
         body, etag, modified, keep_seconds = whole
-        lease.release(keep_seconds)
+        if keep_seconds is None:
+            self._kept.append(lease)
+        else:
+            lease.release(keep_seconds)
         return Straight(
             body,
             None if etag is None else etag.decode("ascii"),
             None if modified is None else modified.decode("ascii"),
         )
+
+    def _lease(self) -> Lease[Route, Connection]:
+        """Return a lease, the one that was kept if there is one."""
+        try:
+            while self._kept:
+                lease = self._kept.pop()
+                if lease.renew():
+                    return lease
+        except IndexError:
+            pass  # another thread has taken it
+        plan = self._plan
+        return self.transport.pool.acquire(
+            self._route, plan.total if plan.pool is None else plan.total.sooner(plan.pool)
+        )
+
+    def release(self) -> None:
+        """Release what is kept. To be called when the next request is for another host, or none."""
+        try:
+            while self._kept:
+                self._kept.pop().release()
+        except IndexError:
+            pass  # another thread has taken it

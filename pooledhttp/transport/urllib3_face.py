@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 
 from urllib3.util.retry import Retry
 
+from pooledhttp.exceptions import RequestRefused
 from pooledhttp.faults import PoolLookalike
-from pooledhttp.http1 import RequestMemo
+from pooledhttp.http1 import RequestMemo, check_request
 from pooledhttp.message import DEFAULT_PORTS, without_credentials
 from pooledhttp.network import UNIX_SCHEME, Proxy, Route
 from pooledhttp.timing import plan_timeout
@@ -173,6 +174,10 @@ class PoolFacade(FacadeSettings, PoolLookalike):
         request = destination.requests.build(
             "GET", "/", destination.host, headers, None, False, "/"
         )
+        try:
+            check_request(request, destination.origin, manager.transport.limits.parser)
+        except RequestRefused:
+            return None
         plan = manager.plan(timeout)
         if destination.is_forwarded or not StraightRoute.fits(request, plan):
             return None

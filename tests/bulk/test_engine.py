@@ -92,6 +92,9 @@ class FakeSession:
             assert not deadline.expired
             self.runtime.sleep(0.001)
 
+    def rest(self) -> None:
+        pass
+
     def close(self) -> None:
         self.is_closed = True
 

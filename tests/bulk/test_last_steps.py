@@ -51,7 +51,7 @@ class Bench:
         self.begun: list[int] = []
         self.perform: Callable[[Entry[str]], Any] = lambda entry: None
         backend = Threads()
-        session: Any = SimpleNamespace(close=lambda: None)
+        session: Any = SimpleNamespace(close=lambda: None, rest=lambda: None)
         pace = make_pace(1, 1, ordered)
         self.engine: Engine[str, Any] = Engine(session, backend, pace, self._perform)
 
