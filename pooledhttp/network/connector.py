@@ -231,9 +231,13 @@ class Connector:
 
     def _target(self, route: Route, proxy: Proxy, deadline: Deadline) -> str:
         """Return the host to ask the proxy for: the name, or an address if it looks no names up."""
-        if not proxy.is_socks or proxy.resolves_names:
+        if not proxy.is_socks:
             return route.host.partition("%")[0]
-        addresses = self._resolve(route, route.host, route.port, deadline)
+        # As in urllib3: names in SOCKS are absolute, and some proxies refuse the dot.
+        name = route.host.removesuffix(".")
+        if proxy.resolves_names:
+            return name.partition("%")[0]
+        addresses = self._resolve(route, name, route.port, deadline)
         # It is not known which families the proxy can reach. IPv4 is the better guess.
         texts = sorted((str(one.sockaddr[0]) for one in addresses), key=lambda text: ":" in text)
         if proxy.scheme == "socks4" and ":" in texts[0]:

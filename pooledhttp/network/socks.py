@@ -99,11 +99,16 @@ def _open_4(
     # In SOCKS 4 a text ends at its first NUL. Bytes behind it would be read as another field.
     if b"\0" in user or "\0" in host:
         raise SocksRefused("a NUL cannot be sent in SOCKS 4")
-    kind = socksio.SOCKS4Request if _is_ipv4(host) else socksio.SOCKS4ARequest
-    if kind is socksio.SOCKS4ARequest and proxy.scheme == "socks4":
+    command = socksio.SOCKS4Command.CONNECT
+    if _is_ipv4(host):
+        request = socksio.SOCKS4Request.from_address(command, (host, port), user)
+    elif proxy.scheme == "socks4":
         raise SocksRefused("SOCKS 4 knows IPv4 addresses only; use socks4a, socks5 or socks5h")
+    else:
+        # Not `from_address`: it would pack an IPv6 address into the name, NUL bytes included.
+        request = socksio.SOCKS4ARequest(command, port, host.encode("utf-8"), user)
     machine = socksio.SOCKS4Connection(user_id=user)
-    machine.send(kind.from_address(socksio.SOCKS4Command.CONNECT, (host, port), user))
+    machine.send(request)
     stream.send(machine.data_to_send(), deadline)
     head = _read_exactly(stream, 2, deadline)
     if head[0] != 0:

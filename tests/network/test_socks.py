@@ -37,11 +37,16 @@ def connector(runtime: Runtime) -> Connector:
         ("socks4", "127.0.0.1", "127.0.0.1"),
         ("socks4a", "far.test", "far.test"),
         ("socks4a", "127.0.0.1", "127.0.0.1"),
+        ("socks4a", "::1", "::1"),
         ("socks5", "o.test", "127.0.0.1"),
         ("socks5", "six.test", "::1"),
         ("socks5h", "far.test", "far.test"),
         ("socks5h", "127.0.0.1", "127.0.0.1"),
         ("socks5h", "::1", "::1"),
+        ("socks4a", "far.test.", "far.test"),
+        ("socks5h", "far.test.", "far.test"),
+        ("socks5", "o.test.", "127.0.0.1"),
+        ("socks4", "o.test.", "127.0.0.1"),
     ],
 )
 def test_target_as_the_scheme_wants_it(
