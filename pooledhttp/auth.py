@@ -305,8 +305,8 @@ def _as_bytes(value: str | bytes) -> bytes:
         return value.encode("utf-8")
 
 
-def _as_text(value: str | bytes) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else value
+def _as_text(value: object) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def _origin(url: str) -> str:

@@ -323,6 +323,19 @@ def test_control_characters_in_credentials_are_refused() -> None:
         challenged(HTTPDigestAuth("u\r\nX: y", "p"), FakeRequest())
 
 
+@pytest.mark.parametrize(("username", "password"), [(5, 6), (None, None), (b"5", 6)])
+def test_digest_takes_credentials_that_are_no_text(username: Any, password: Any) -> None:
+    """Numbers and None are sent as Python writes them, as in requests."""
+    answered = challenged(HTTPDigestAuth(username, password), FakeRequest())
+    text = username.decode() if isinstance(username, bytes) else str(username)
+    same = challenged(HTTPDigestAuth(text, str(password)), FakeRequest())
+    sent, expected = (
+        re.sub('cnonce="[^"]*"|response="[^"]*"', "", made.request.headers["Authorization"])
+        for made in (answered, same)
+    )
+    assert sent == expected and f'username="{text}"' in sent
+
+
 def test_each_thread_and_each_greenlet_counts_for_itself() -> None:
     """State is kept apart, and a response handled in another thread finds a blank one."""
     greenlet = pytest.importorskip("greenlet")
