@@ -115,6 +115,9 @@ def _open_input(args: argparse.Namespace, stack: ExitStack) -> Sources:
         raise ValueError("standard input can be read once only")
     if not args.input and not args.urls:
         args.usage_error("give URLs, or a list of them with -i FILE")
+    for url in args.urls:
+        if "://" not in url and os.path.isfile(url):
+            args.usage_error(f"{url} is a file, not a URL. If it lists URLs, use -i {url}")
     lists: list[Source] = []
     if args.follow and (len(args.input) != 1 or args.input[0] == "-"):
         raise ValueError("--follow needs one list, in a file (-i FILE)")

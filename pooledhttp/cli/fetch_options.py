@@ -48,7 +48,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(usage_error=parser.error)
+    parser.set_defaults(usage_error=parser.error, advise=_advise)
     _add_basics(parser)
     _add_files(parser.add_argument_group("files"))
     _add_times(parser.add_argument_group("time and retries"))
@@ -57,6 +57,13 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     _add_trust(parser.add_argument_group("TLS"))
     _add_workers(parser.add_argument_group("more than one process"))
     return parser
+
+
+def _advise(option: str) -> str:
+    """Return what to use instead of an option of another program."""
+    from pooledhttp.cli.elsewhere import fetch_advice  # which few runs need
+
+    return fetch_advice(option)
 
 
 def _add_basics(parser: argparse.ArgumentParser) -> None:

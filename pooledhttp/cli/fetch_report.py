@@ -38,6 +38,9 @@ OK, SOME_FAILED, USAGE, FILES = 0, 1, 2, 3
 #: More failures than these are not printed one by one; the list has them all.
 MOST_PRINTED = 20
 
+#: So many failures are printed although the list has them.
+_FEW = 3
+
 
 @dataclass(slots=True)
 class Report:
@@ -98,6 +101,9 @@ def tell(args: argparse.Namespace, download: Download, report: Report, stop: Sto
             )
         return
     print(_summary(tally, download, report.seconds))
+    if 0 < tally.failed <= _FEW:
+        for line in report.first_failures:
+            print(f"  {line}")
     if download.failures_path is not None:
         print(f"What is not done ({download.not_done}), and why, is in {download.failures_path}")
         wanted = failures_path(args)

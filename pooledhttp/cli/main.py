@@ -79,10 +79,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if getattr(args, "has_new_defaults", False):  # of `--config`
         args, unknown = parser.parse_known_args(arguments)
     if unknown:
-        known = args.parser._option_string_actions
-        near = next(filter(None, (did_you_mean(each, known) for each in unknown)), "")
-        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{near and '.' + near}")
+        advice = next(filter(None, (_advice(each, args) for each in unknown)), "")
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{advice and '.' + advice}")
     return args
+
+
+def _advice(option: str, args: argparse.Namespace) -> str:
+    """Return what to use instead of an argument that is not known; nothing if that is not known."""
+    advice: str = args.advise(option) if hasattr(args, "advise") else ""
+    return advice or did_you_mean(option, args.parser._option_string_actions)
 
 
 def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -103,6 +108,8 @@ def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pooledhttp {__version__}")
     if first and not first[0].startswith("-") and first[0] not in _COMMANDS:
         near = did_you_mean(first[0], _COMMANDS) or f" The commands are {', '.join(_COMMANDS)}."
+        if "://" in first[0]:
+            near = f" Did you mean 'pooledhttp fetch {first[0]}'?"
         parser.error(f"there is no command {first[0]!r}.{near}")
     subparsers = parser.add_subparsers(metavar="command", required=True)
     for name in [name for name in _COMMANDS if name in first] or _COMMANDS:

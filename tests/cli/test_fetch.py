@@ -85,6 +85,33 @@ def test_failures_are_listed_and_can_be_the_next_input(
     assert names[0] == "a" and names[1].startswith("missing-") and len(names) == 2
 
 
+def test_few_failures_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Up to three, with the reason; of more there is the list alone."""
+    assert fetch("nonsense", "ftp://h/a", "-d", tmp_path / "out", "--ordered") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[:2] for line in lines if line.startswith("  ")] == [
+        ["  nonsense", "MissingSchema"],
+        ["  ftp://h/a", "InvalidSchema"],
+    ]
+    assert fetch("a", "b", "c", "d", "-d", tmp_path / "more") == 1
+    assert not [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+
+
+def test_a_list_that_is_given_as_a_url(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a file is not fetched: the error says how to read it."""
+    monkeypatch.chdir(tmp_path)
+    Path("urls.txt").write_text("http://h/a\n")
+    with pytest.raises(SystemExit) as ended:
+        fetch("urls.txt", "-d", "out")
+    assert ended.value.code == 2
+    assert "urls.txt is a file, not a URL. If it lists URLs, use -i urls.txt" in (
+        capsys.readouterr().err
+    )
+    assert not Path("out").exists()
+
+
 def test_failures_go_where_they_are_told(tmp_path: Path) -> None:
     """And not into the directory of the files."""
     (tmp_path / "urls").write_text("nonsense\n")

@@ -92,6 +92,14 @@ def test_a_wrong_flag_shows_the_usage_of_its_command(
         ("fetc -i x", "there is no command 'fetc'. Did you mean 'fetch'?"),
         ("xyz", "there is no command 'xyz'. The commands are fetch, status"),
         ("fetch -i x --jbos 3", "unrecognized arguments: --jbos. Did you mean '--jobs'?"),
+        ("http://h/a", "no command 'http://h/a'. Did you mean 'pooledhttp fetch http://h/a'?"),
+        ("fetch http://h/a -j 5", "arguments: -j 5. Did you mean '--jobs'?"),
+        ("fetch http://h/a -j5", "arguments: -j5. Did you mean '--jobs'?"),
+        ("fetch http://h/a --retry=3", "arguments: --retry=3. Did you mean '--retries'?"),
+        ("fetch http://h/a -o b", "arguments: -o b. -d DIR says where files go, and --names how"),
+        ("fetch http://h/a --recursive", "--recursive. Links in pages are not followed: give a"),
+        ("fetch http://h/a -c", "-c. No option is needed: the same command, run again, goes on"),
+        ("fetch http://h/a -u me", "-u me. Passwords are read from ~/.netrc, or --netrc-file."),
     ],
 )
 def test_what_was_perhaps_meant(line: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
