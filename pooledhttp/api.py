@@ -25,9 +25,9 @@ def request(method: str | bytes, url: UrlInput, **kwargs: Unpack[RequestOptions]
     """Send a request through a session of its own.
 
     Args:
-        method: The method, in any case.
-        url: Where to.
-        **kwargs: As for `Session.request`.
+        method: The method, such as `"GET"`, in any case.
+        url: The URL, with its scheme.
+        **kwargs: The other arguments of `Session.request`, by name.
 
     Raises:
         RequestException: The request failed; the class says how.
@@ -42,17 +42,42 @@ def request(method: str | bytes, url: UrlInput, **kwargs: Unpack[RequestOptions]
 
 
 def get(url: UrlInput, params: ParamsInput = None, **kwargs: Unpack[GetOptions]) -> Response:
-    """Send a GET; arguments as for `Session.request`."""
+    """Send a GET through a session of its own.
+
+    Args:
+        url: The URL, with its scheme.
+        params: Added to the query of the URL: a mapping, pairs, or text. None adds nothing.
+        **kwargs: The other arguments of `Session.request`, by name.
+
+    Raises:
+        RequestException: The request failed; the class says how.
+    """
     return request("get", url, params=params, **kwargs)
 
 
 def options(url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
-    """Send an OPTIONS; arguments as for `Session.request`."""
+    """Send an OPTIONS through a session of its own.
+
+    Args:
+        url: The URL, with its scheme.
+        **kwargs: The other arguments of `Session.request`, by name.
+
+    Raises:
+        RequestException: The request failed; the class says how.
+    """
     return request("options", url, **kwargs)
 
 
 def head(url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
-    """Send a HEAD; as `Session.request`, but redirects are not followed by default."""
+    """Send a HEAD through a session of its own. Redirects are not followed by default.
+
+    Args:
+        url: The URL, with its scheme.
+        **kwargs: The other arguments of `Session.request`, by name.
+
+    Raises:
+        RequestException: The request failed; the class says how.
+    """
     kwargs.setdefault("allow_redirects", False)
     return request("head", url, **kwargs)
 
@@ -63,20 +88,59 @@ def post(
     json: JsonInput = None,
     **kwargs: Unpack[PostOptions],
 ) -> Response:
-    """Send a POST; arguments as for `Session.request`."""
+    """Send a POST through a session of its own.
+
+    Args:
+        url: The URL, with its scheme.
+        data: The body: a form (mapping or pairs), text, bytes, a file or an iterable of bytes.
+            None sends none.
+        json: A value to send as JSON, if there is no `data`. None sends none.
+        **kwargs: The other arguments of `Session.request`, by name.
+
+    Raises:
+        RequestException: The request failed; the class says how.
+    """
     return request("post", url, data=data, json=json, **kwargs)
 
 
 def put(url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]) -> Response:
-    """Send a PUT; arguments as for `Session.request`."""
+    """Send a PUT through a session of its own.
+
+    Args:
+        url: The URL, with its scheme.
+        data: The body: a form (mapping or pairs), text, bytes, a file or an iterable of bytes.
+            None sends none.
+        **kwargs: The other arguments of `Session.request`, by name.
+
+    Raises:
+        RequestException: The request failed; the class says how.
+    """
     return request("put", url, data=data, **kwargs)
 
 
 def patch(url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]) -> Response:
-    """Send a PATCH; arguments as for `Session.request`."""
+    """Send a PATCH through a session of its own.
+
+    Args:
+        url: The URL, with its scheme.
+        data: The body: a form (mapping or pairs), text, bytes, a file or an iterable of bytes.
+            None sends none.
+        **kwargs: The other arguments of `Session.request`, by name.
+
+    Raises:
+        RequestException: The request failed; the class says how.
+    """
     return request("patch", url, data=data, **kwargs)
 
 
 def delete(url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
-    """Send a DELETE; arguments as for `Session.request`."""
+    """Send a DELETE through a session of its own.
+
+    Args:
+        url: The URL, with its scheme.
+        **kwargs: The other arguments of `Session.request`, by name.
+
+    Raises:
+        RequestException: The request failed; the class says how.
+    """
     return request("delete", url, **kwargs)

@@ -564,6 +564,9 @@ class Session(SessionRedirectMixin):
     def prepare_request(self, request: Request) -> PreparedRequest:
         """Return a request as it will be sent, with this session's settings in it.
 
+        Args:
+            request: What to send. It is not changed.
+
         Raises:
             RequestException: Something in it cannot be sent; the class says what.
         """
@@ -656,28 +659,48 @@ class Session(SessionRedirectMixin):
     ) -> Response:
         """Prepare and send a request, and return the response.
 
+        A status of 400 or more is a response like others; `Response.raise_for_status` raises for
+        it. What the session says holds for what a call leaves out.
+
         Args:
-            method: The method, in any case.
-            url: Where to.
-            params: Added to the query: a mapping, pairs, or text.
-            data: The body: a form (mapping or pairs), text, bytes, or a stream.
-            headers: Header fields; None as a value removes the session's field of that name.
-            cookies: A mapping or a jar. The cookies of a mapping go to the server that is called,
-                and to no other one to which it redirects.
-            files: Files to upload, as multipart.
-            auth: `(user, password)` or a callable that alters the prepared request.
-            timeout: Seconds, `(connect, read)`, or a `Timeout`. None for the session's.
-            allow_redirects: Whether redirects are followed.
-            proxies: Scheme (or `scheme://host`) to URL of a proxy.
-            hooks: Event to callback or callbacks.
-            stream: Whether the body is left unread until asked for. None for the session's.
-            verify: As the session's attribute. A path, a context or False overrules
+            method: The method, such as `"GET"`, in any case.
+            url: The URL, with its scheme.
+            params: Added to the query of the URL: a mapping, pairs, or text. None adds nothing.
+            data: The body: a form (mapping or pairs), text, bytes, a file or an iterable of bytes,
+                which is sent in chunks (RFC 9112, section 7.1). None sends none.
+            headers: Header fields, added to the session's. None as a value removes the session's
+                field of that name.
+            cookies: A mapping or a jar, added to the session's. The cookies of a mapping go to the
+                server that is called, and to no other one to which it redirects.
+            files: Files to upload as `multipart/form-data` (RFC 7578): field name to file, or to
+                `(filename, file[, content_type[, headers]])`.
+            auth: `(user, password)` for Basic (RFC 7617), or a callable that alters the prepared
+                request. None for the session's, or else that of netrc.
+            timeout: Seconds for the connection and for each wait for data, `(connect, read)`, or a
+                `Timeout`, which can also limit the whole call. None for the session's, which has
+                none by default.
+            allow_redirects: Whether redirects are followed, at most `max_redirects` of them.
+            proxies: Scheme (or `scheme://host`) to URL of a proxy, added to the session's. None
+                for the session's, or else those of the environment.
+            hooks: Event to callback or callbacks. The one event is `"response"`.
+            stream: Whether the body is left unread until asked for. Then read it to its end, or
+                close the response: until then it keeps its connection. None for the session's.
+            verify: Whether certificates are checked; or the path of a CA bundle, or an
+                `SSLContext`. None for the session's. A path, a context or False overrules
                 `REQUESTS_CA_BUNDLE`; True does not.
-            cert: As the session's attribute.
-            json: Sent as JSON, if there is no `data`.
+            cert: Client certificate: a path, or `(certificate, key)`. None for the session's.
+            json: A value to send as JSON, if there is no `data`. None sends none.
+
+        Returns:
+            The response, after redirects. `Response.history` has those that led to it.
 
         Raises:
-            RequestException: The request failed; the class says how.
+            ConnectionError: No connection, or it broke; `SSLError` and `ProxyError` are such.
+            Timeout: A limit of `timeout` was reached: `ConnectTimeout`, `ReadTimeout` and others.
+            TooManyRedirects: There were more than `max_redirects`.
+            RequestException: The base of these and of all other failures of a request, such as
+                `InvalidURL` and `InvalidHeader`.
+            TypeError, ValueError, AttributeError: An argument has a wrong type or value.
         """
         try:
             verb = method.upper()
@@ -741,7 +764,16 @@ class Session(SessionRedirectMixin):
     def get(
         self, url: UrlInput, params: ParamsInput = None, **kwargs: Unpack[GetOptions]
     ) -> Response:
-        """Send a GET; arguments as for `request`."""
+        """Send a GET, and return the response.
+
+        Args:
+            url: The URL, with its scheme.
+            params: Added to the query of the URL: a mapping, pairs, or text. None adds nothing.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         try:
             return self.request("GET", url, params=params, **kwargs)
         except TypeError as error:
@@ -749,7 +781,15 @@ class Session(SessionRedirectMixin):
             raise
 
     def options(self, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
-        """Send an OPTIONS; arguments as for `request`."""
+        """Send an OPTIONS, and return the response.
+
+        Args:
+            url: The URL, with its scheme.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         try:
             return self.request("OPTIONS", url, **kwargs)
         except TypeError as error:
@@ -757,7 +797,15 @@ class Session(SessionRedirectMixin):
             raise
 
     def head(self, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
-        """Send a HEAD; arguments as for `request`, but redirects are not followed by default."""
+        """Send a HEAD, and return the response. Redirects are not followed by default.
+
+        Args:
+            url: The URL, with its scheme.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         kwargs.setdefault("allow_redirects", False)
         try:
             return self.request("HEAD", url, **kwargs)
@@ -772,7 +820,18 @@ class Session(SessionRedirectMixin):
         json: JsonInput = None,
         **kwargs: Unpack[PostOptions],
     ) -> Response:
-        """Send a POST; arguments as for `request`."""
+        """Send a POST, and return the response.
+
+        Args:
+            url: The URL, with its scheme.
+            data: The body: a form (mapping or pairs), text, bytes, a file or an iterable of bytes.
+                None sends none.
+            json: A value to send as JSON, if there is no `data`. None sends none.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         try:
             return self.request("POST", url, data=data, json=json, **kwargs)
         except TypeError as error:
@@ -780,7 +839,17 @@ class Session(SessionRedirectMixin):
             raise
 
     def put(self, url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]) -> Response:
-        """Send a PUT; arguments as for `request`."""
+        """Send a PUT, and return the response.
+
+        Args:
+            url: The URL, with its scheme.
+            data: The body: a form (mapping or pairs), text, bytes, a file or an iterable of bytes.
+                None sends none.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         try:
             return self.request("PUT", url, data=data, **kwargs)
         except TypeError as error:
@@ -790,7 +859,17 @@ class Session(SessionRedirectMixin):
     def patch(
         self, url: UrlInput, data: DataInput = None, **kwargs: Unpack[PutOptions]
     ) -> Response:
-        """Send a PATCH; arguments as for `request`."""
+        """Send a PATCH, and return the response.
+
+        Args:
+            url: The URL, with its scheme.
+            data: The body: a form (mapping or pairs), text, bytes, a file or an iterable of bytes.
+                None sends none.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         try:
             return self.request("PATCH", url, data=data, **kwargs)
         except TypeError as error:
@@ -798,7 +877,15 @@ class Session(SessionRedirectMixin):
             raise
 
     def delete(self, url: UrlInput, **kwargs: Unpack[RequestOptions]) -> Response:
-        """Send a DELETE; arguments as for `request`."""
+        """Send a DELETE, and return the response.
+
+        Args:
+            url: The URL, with its scheme.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         try:
             return self.request("DELETE", url, **kwargs)
         except TypeError as error:
@@ -903,6 +990,9 @@ class Session(SessionRedirectMixin):
         The adapter for `http://` serves Unix sockets (`http+unix://`) too, unless one is mounted
         for them. `dropin.install` ends that: in requests they have to be mounted.
 
+        Args:
+            url: The URL of a request.
+
         Raises:
             InvalidSchema: There is none.
         """
@@ -935,6 +1025,10 @@ class Session(SessionRedirectMixin):
 
         An `HTTPAdapter` that has no pool of its own joins the session's. An adapter of requests is
         accepted with a `MixedImportWarning`: it has a pool and errors of its own.
+
+        Args:
+            prefix: The beginning of URLs, such as `"https://api.example.com"`.
+            adapter: What sends them.
 
         Raises:
             TypeError: `prefix` is no text, or `adapter` has neither `send` nor `close`, or is a

@@ -62,8 +62,8 @@ class RequestMethods:
         """Send a request, follow its redirects, and return the response.
 
         Args:
-            method: Such as `"GET"`.
-            url: Where to.
+            method: The method, such as `"GET"`, in any case.
+            url: The URL, with its scheme.
             stream: Whether the caller reads the body, from an `AsyncResponse`. None takes the
                 session's.
             **kwargs: As `Session.request` takes them. `data` may also be an async iterable or an
@@ -106,7 +106,17 @@ class RequestMethods:
         stream: bool | None = None,
         **kwargs: Unpack[AsyncGetOptions],
     ) -> Any:
-        """Send a GET; arguments as for `request`."""
+        """Send a GET, and return the response.
+
+        Args:
+            url: The URL, with its scheme.
+            params: Added to the query of the URL: a mapping, pairs, or text. None adds nothing.
+            stream: As for `request`.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         if type(self).request is _REQUEST and "request" not in self.__dict__:
             # As `request` does, with one coroutine less to go through at each wait.
             return await self._runtime.in_greenlet(
@@ -137,7 +147,16 @@ class RequestMethods:
         stream: bool | None = None,
         **kwargs: Unpack[AsyncRequestOptions],
     ) -> Any:
-        """Send an OPTIONS; arguments as for `request`."""
+        """Send an OPTIONS, and return the response.
+
+        Args:
+            url: The URL, with its scheme.
+            stream: As for `request`.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         return await self.request("OPTIONS", url, stream=stream, **kwargs)
 
     @overload
@@ -163,7 +182,16 @@ class RequestMethods:
         stream: bool | None = None,
         **kwargs: Unpack[AsyncRequestOptions],
     ) -> Any:
-        """Send a HEAD; as `request`, but redirects are not followed by default."""
+        """Send a HEAD, and return the response. Redirects are not followed by default.
+
+        Args:
+            url: The URL, with its scheme.
+            stream: As for `request`.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         kwargs.setdefault("allow_redirects", False)
         return await self.request("HEAD", url, stream=stream, **kwargs)
 
@@ -196,7 +224,19 @@ class RequestMethods:
         stream: bool | None = None,
         **kwargs: Unpack[AsyncPostOptions],
     ) -> Any:
-        """Send a POST; arguments as for `request`."""
+        """Send a POST, and return the response.
+
+        Args:
+            url: The URL, with its scheme.
+            data: As for `Session.request`, or an async iterable of bytes, or an async file. None
+                sends none.
+            json: A value to send as JSON, if there is no `data`. None sends none.
+            stream: As for `request`.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         return await self.request("POST", url, data=data, json=json, stream=stream, **kwargs)
 
     @overload
@@ -225,7 +265,18 @@ class RequestMethods:
         stream: bool | None = None,
         **kwargs: Unpack[AsyncPutOptions],
     ) -> Any:
-        """Send a PUT; arguments as for `request`."""
+        """Send a PUT, and return the response.
+
+        Args:
+            url: The URL, with its scheme.
+            data: As for `Session.request`, or an async iterable of bytes, or an async file. None
+                sends none.
+            stream: As for `request`.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         return await self.request("PUT", url, data=data, stream=stream, **kwargs)
 
     @overload
@@ -254,7 +305,18 @@ class RequestMethods:
         stream: bool | None = None,
         **kwargs: Unpack[AsyncPutOptions],
     ) -> Any:
-        """Send a PATCH; arguments as for `request`."""
+        """Send a PATCH, and return the response.
+
+        Args:
+            url: The URL, with its scheme.
+            data: As for `Session.request`, or an async iterable of bytes, or an async file. None
+                sends none.
+            stream: As for `request`.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         return await self.request("PATCH", url, data=data, stream=stream, **kwargs)
 
     @overload
@@ -280,7 +342,16 @@ class RequestMethods:
         stream: bool | None = None,
         **kwargs: Unpack[AsyncRequestOptions],
     ) -> Any:
-        """Send a DELETE; arguments as for `request`."""
+        """Send a DELETE, and return the response.
+
+        Args:
+            url: The URL, with its scheme.
+            stream: As for `request`.
+            **kwargs: The other arguments of `request`, by name.
+
+        Raises:
+            RequestException: The request failed; the class says how.
+        """
         return await self.request("DELETE", url, stream=stream, **kwargs)
 
 

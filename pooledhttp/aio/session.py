@@ -191,6 +191,9 @@ class AsyncSession(RequestMethods):
     def prepare_request(self, request: Request) -> PreparedRequest:
         """Return a request as it will be sent, with this session's settings in it.
 
+        Args:
+            request: What to send. It is not changed.
+
         Raises:
             RequestException: Something in it cannot be sent; the class says what.
         """
@@ -297,6 +300,9 @@ class AsyncSession(RequestMethods):
     def get_adapter(self, url: str) -> BaseAdapter:
         """Return the adapter whose prefix is the longest that a URL begins with, in any case.
 
+        Args:
+            url: The URL of a request.
+
         Raises:
             InvalidSchema: There is none.
         """
@@ -308,6 +314,10 @@ class AsyncSession(RequestMethods):
 
         An `HTTPAdapter` that has no pool of its own joins the session's. An adapter of any other
         class blocks its thread, and runs on a worker thread.
+
+        Args:
+            prefix: The beginning of URLs, such as `"https://api.example.com"`.
+            adapter: What sends them.
 
         Raises:
             ValueError: The adapter has a pool that another runtime uses.

@@ -145,71 +145,75 @@ def download(
     batches: Batches | None = None,
     shard: Shard | str | None = None,
 ) -> Download:
-    """Fetch many URLs into the files of a directory, and remember what is there.
+    """Fetch many URLs into the files of a directory, and remember what was fetched.
 
-    The same call, made again after anything, fetches what is missing. A file keeps its name for
-    ever. What is there is not asked for again, a body that broke off goes on where the server
-    allows it, and a file that another program made is never replaced unless `overwrite`.
+    Call it again after a stop or a crash, and it fetches what is missing. A file keeps its name. A
+    file that was fetched is not requested again. A body that broke off is continued, if the server
+    supports ranges (RFC 9110, section 14). A file of another program is replaced only with
+    `overwrite`.
 
-    Nothing is fetched before the first result is asked for: loop over what is returned. One bad
-    item never raises: its result says what is wrong. The input is read lazily, some thousand items
-    ahead at most, in the calling thread. A job that is in the input twice is done once, and has one
-    result.
+    Nothing is fetched before the first result is taken: loop over what is returned. A failed item
+    does not raise: its result has the reason. The input is read in the calling thread, at most some
+    thousand items ahead. A job that is in the input twice is done once, and has one result.
 
     Args:
         jobs_or_urls: URLs and `Job`s, a `UrlList` or `Sources`. An open file is a list of URLs.
-        directory: Where the files go; made when it is missing. `.pooledhttp` in it is ours.
-        session: Whose settings to use, as for `fetch`.
+        directory: Where the files go; made if it is missing. The journal of the runs is in its
+            folder `.pooledhttp`.
+        session: Whose settings to use, as for `fetch`. `None` means those of a new `Session`.
         jobs: The most requests at once.
         per_host: The most requests at once to one scheme, host and port; `None` means no limit but
             `jobs`.
         per_proxy: The most requests at once through one proxy; `None` means no limit but `jobs`.
-        rate: Requests a second in all, evenly; `None` for no limit. The wait counts for no timeout.
+        rate: Requests a second in all, evenly; `None` for no limit. No timeout counts the wait.
         per_host_rate: Requests a second to each scheme, host and port; `None` for no limit.
         limit_rate: Bytes a second of all bodies together; `None` for no limit.
-        low_speed: A body that comes with less than so many bytes a second for a minute is given up,
-            and tried again. `None` for no such limit.
-        timeout: As for `fetch`: 10 s to connect and 60 s of silence by default; a number is the
-            seconds for one file in all.
-        retries: Further attempts after a passing failure, as for `fetch`. What has come of a body
-            is kept between them.
+        low_speed: Bytes a second. A body that is slower for a minute is given up, and tried again.
+            `None` for no such limit.
+        timeout: As for `fetch`: by default 10 s to connect and 60 s without data. A number is the
+            seconds for one file in all. `None` means no limit.
+        retries: Further attempts after a temporary failure, as for `fetch`. The part of a body that
+            was received is kept between them.
         ordered: Whether results come in the order of the input rather than as they are ready.
         names: `"last"` names files after the last segment of the URL, `"tree"` after host and path,
-            `"key"` after the job's key. A template such as `"{host}/{name}"`, or a function of a
-            `Job`, does as it says.
-        refresh: Ask the server whether files that are there have changed.
-        overwrite: Replace files that this directory's runs did not make.
-        adopt: Take files that are there under the names of new jobs for fetched.
-        decode: What to do with a body that comes with a Content-Encoding although none was asked
-            for: `"auto"` undoes it unless name or type say that the coded form is the file,
-            `"never"`, `"always"`.
+            `"key"` after the job's key. Or a template such as `"{host}/{name}"`, or a function that
+            takes a `Job` and returns the name.
+        refresh: Ask the server whether files that were fetched have changed, by a conditional
+            request (RFC 9110, section 13).
+        overwrite: Replace files that were not fetched by a run in this directory.
+        adopt: Count a file that has the name of a new job as fetched.
+        decode: Whether to undo a Content-Encoding, which was not requested: `"always"`, `"never"`,
+            or `"auto"`, which does unless the name or the type says that the encoded form is the
+            file, as in `a.tar.gz`.
         digest: Record a digest of each file: `"sha256"`, `"md5"` or another name that `hashlib`
             knows. `None` records those that jobs expect.
-        max_size: The most bytes that a body may have. A larger one is a failure; nothing of it
-            stays. `None` for no limit.
-        mtime: Give each file the time that its `Last-Modified` says.
-        content_disposition: Name new files as the `Content-Disposition` of the response says, in
-            the directory that `names` gives. A job's own `name` comes first. Not with an executor.
-        failures: Where to list what is not done when the run ends; `None` for no list.
-        engine: `"auto"`, `"loop"` or `"threads"`, as for `fetch`. On the loop, one more thread
-            does all that concerns the disk.
-        executor: Where to do it, as for `fetch`. Bodies go to files where the workers are: on this
-            machine, or on storage that all of them share under the same path. The journal is
-            written here.
+        max_size: The most bytes that a body may have. A larger one is a failure, and is removed.
+            `None` for no limit.
+        mtime: Set the time of each file to its `Last-Modified`.
+        content_disposition: Name new files as the `Content-Disposition` of the response says (RFC
+            6266), in the directory that `names` gives. The `name` of a job takes precedence. Not
+            with an executor.
+        failures: The path of a file that lists what is not done when the run ends; `None` for no
+            list.
+        engine: `"auto"`, `"loop"` or `"threads"`, as for `fetch`. With the loop, a second thread
+            does all work on the disk.
+        executor: What does the work, as for `fetch`. The workers write the files: on this machine,
+            or on storage that all of them share under the same path. The journal is written here.
+            `None` means in this process.
         batches: How work goes to an executor's workers; `None` means `Batches()`.
-        shard: Which part of the input to fetch, such as `"2/3"`, for several runs at once that
-            know nothing of each other. Each has a journal of its own, each name a mark of the URL.
+        shard: Which part of the input to fetch, such as `"2/3"`, for several runs at once that do
+            not communicate. Each has its own journal, and each file name has a mark of the URL.
             `rate`, `limit_rate` and the limits of a host that is in several shards are divided;
             `jobs` counts for each shard. `None` means all of it.
 
     Returns:
-        An iterator of `DownloadResult`. Nothing is done before the first result is asked for.
+        An iterator of `DownloadResult`. Leaving a `for` loop over it, or Ctrl-C, stops the work.
 
     Raises:
         DirectoryInUse: Another run works in the directory.
         JournalError: The directory's journal is broken or from a newer version.
-        ValueError: A limit below 1, a timeout that is none, or a word that is not known.
-        TypeError: An argument of a wrong kind.
+        ValueError: An argument has a wrong value: a limit below 1, a negative timeout.
+        TypeError: An argument has a wrong type, or there is no such argument.
         OSError: The directory cannot be made. While iterating: the disk is full (`errno` is
             `ENOSPC`).
     """

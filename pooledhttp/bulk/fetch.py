@@ -48,11 +48,11 @@ def fetch(
 ) -> Fetch:
     """Request many URLs at once and return their results as they come.
 
-    Nothing is sent before the first result is asked for: loop over what is returned.
+    Nothing is sent before the first result is taken: loop over what is returned.
 
-    One bad item never raises: its result has an `error`. The input is read lazily, a little ahead
-    of the work, in the calling thread, and may be endless. An exception out of the input is raised
-    after the results of all that came before it.
+    A failed item does not raise: its result has an `error`. The input is read in the calling
+    thread, a little ahead of the work, and may be endless. An exception that the input raises is
+    raised here after the results of all items before it.
 
     Args:
         jobs_or_urls: URLs and `Job`s. An open file is read as a list of URLs (`read_urls`).
@@ -64,19 +64,19 @@ def fetch(
             means no limit but `jobs`.
         timeout: A number is the seconds for one item from its start to the last byte of its body,
             redirects and retries included. A `Timeout` means what it means to a session. The
-            default is 10 s to connect and 60 s of silence, and no total. `None` means no limit. The
-            time an item waits for its turn at a host counts for none of them.
+            default is 10 s to connect and 60 s without data, and no total. `None` means no limit.
+            No timeout counts the time that an item waits for its turn at a host.
         ordered: Whether results come in the order of the input rather than as they are ready.
         sink: Where bodies go unless a job names its own: a directory, or a `Sink` such as
             `to_files("out")`. A sink gets the bodies of responses that have what was asked for, and
             none of a 204, a 304 or a redirect that was not followed. `None` means into memory: each
             response is read whole before its result is yielded.
-        retries: Further attempts after a passing failure: a connection that fails, a body that
+        retries: Further attempts after a temporary failure: a connection that fails, a body that
             breaks off, status 408, 425, 429, 500, 502, 503 or 504. Only idempotent methods are
             tried again. Where the session has a retry policy of its own, that one decides about
             connections and statuses, and this number counts for bodies only.
         per_proxy: The most requests at once through one proxy; `None` means no limit but `jobs`.
-        rate: Requests a second in all, evenly; `None` for no limit. The wait counts for no timeout.
+        rate: Requests a second in all, evenly; `None` for no limit. No timeout counts the wait.
         per_host_rate: Requests a second to each scheme, host and port; `None` for no limit.
         engine: `"loop"` has all requests wait on one event loop in a thread of its own, which needs
             greenlet. `"threads"` has a thread for each. `"auto"` takes the loop where greenlet is
@@ -94,9 +94,9 @@ def fetch(
         at once.
 
     Raises:
-        ValueError: A limit below 1, a negative number of retries, or a timeout that is none. Or the
-            loop is wanted, and something of the session may block it.
-        ModuleNotFoundError: The loop is wanted, and greenlet is not installed.
+        ValueError: A limit below 1, a negative number of retries, or a wrong timeout. Or `engine`
+            is `"loop"`, and something of the session may block it.
+        ModuleNotFoundError: `engine` is `"loop"`, and greenlet is not installed.
         TypeError: `jobs_or_urls` is a single string, `sink` is neither a sink nor a path,
             `executor` is none, or an attribute of `session` cannot go to its workers.
         OSError: `sink` is a path, and the directory cannot be made.

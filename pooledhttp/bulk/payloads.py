@@ -69,7 +69,7 @@ class RunSettings:
         per_proxy: The most of them through one proxy; None for no limit.
         rate: Requests a second in this worker; None for no limit.
         timeout: What each request is given as its timeout.
-        retries: Further attempts after a passing failure.
+        retries: Further attempts after a temporary failure.
         engine: Which engine to use, as for `fetch`.
         directory: Where bodies go; None for `fetch`.
         lease: A file in that directory that is there while the run goes on.

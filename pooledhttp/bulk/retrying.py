@@ -2,7 +2,7 @@
 
 A retry policy of a session sees one exchange up to the head of its response. A download fails most
 often later, in the body, and can then go on where it broke. So a bulk run tries again itself, for
-every kind of passing failure, and counts them together.
+every kind of temporary failure, and counts them together.
 
 The wait is random between 0 and 0.5, 1, 2, 4, ... seconds ("full jitter"), so that items that
 failed together do not come back together. `Retry-After` is obeyed up to two minutes. The other

@@ -129,12 +129,23 @@ class Run:
                 yield _record(row)
 
     def find(self, url: str) -> JobRecord | None:
-        """Return what is known of a URL that was fetched by GET without a key."""
+        """Return what is known of a URL that was fetched by GET without a key.
+
+        Args:
+            url: The URL, as in the list; a fragment does not count.
+
+        Returns:
+            What is known; None if the URL was in no list.
+        """
         row = self._find(url.strip().partition("#")[0], None)
         return None if row is None else _record(row)
 
     def has(self, item: object) -> bool:
-        """Whether the file of a URL or a `Job` is there: fetched, and of the size that it had."""
+        """Whether the file of an item is there: fetched, and of the size that it had.
+
+        Args:
+            item: A URL or a `Job`.
+        """
         try:
             row = self._find(*Job.of(item).identity())
         except (TypeError, ValueError):

@@ -175,7 +175,7 @@ def _add_times(group: argparse._ArgumentGroup) -> None:
         type=count_or_zero,
         default=4,
         metavar="N",
-        help="further attempts after a passing failure (default: 4)",
+        help="further attempts after a temporary failure (default: 4)",
     )
 
 

@@ -39,7 +39,12 @@ __all__ = [
 
 @record
 class ConnectionOpened:
-    """A connection is ready; `seconds_dial` is lookup to the end of the TLS handshake."""
+    """A connection is ready.
+
+    Args:
+        origin: The origin, `https://host:port`, without credentials.
+        seconds_dial: Seconds from the lookup of the name to the end of the TLS handshake.
+    """
 
     origin: str
     seconds_dial: float
@@ -47,7 +52,14 @@ class ConnectionOpened:
 
 @record
 class ConnectionClosed:
-    """A connection was closed, for `reason`, after that age and number of requests."""
+    """A connection was closed.
+
+    Args:
+        origin: The origin, `https://host:port`, without credentials.
+        reason: Why, in words.
+        age_seconds: Seconds since it was opened.
+        requests: How many requests it had.
+    """
 
     origin: str
     reason: str
@@ -57,7 +69,14 @@ class ConnectionClosed:
 
 @record
 class LeaseAcquired:
-    """A request got a lease: with an idle connection (`reused`), or one to fill (`dialling`)."""
+    """A request got a lease.
+
+    Args:
+        origin: The origin, `https://host:port`, without credentials.
+        wait_seconds: Seconds that it waited for the pool.
+        reused: Whether the lease has an idle connection.
+        dialling: Whether a new connection is opened for it.
+    """
 
     origin: str
     wait_seconds: float
@@ -67,7 +86,14 @@ class LeaseAcquired:
 
 @record
 class LeaseEnded:
-    """A lease ended; `reason` says why its connection was discarded."""
+    """A lease ended.
+
+    Args:
+        origin: The origin, `https://host:port`, without credentials.
+        hold_seconds: Seconds since it was acquired.
+        outcome: `"released"` if its connection is kept, `"discarded"` if it is closed.
+        reason: Why it was discarded, in words; empty if it was released.
+    """
 
     origin: str
     hold_seconds: float
@@ -77,7 +103,12 @@ class LeaseEnded:
 
 @record
 class WaitTimedOut:
-    """A request stopped waiting for a lease at its deadline."""
+    """A request stopped waiting for a lease at its deadline.
+
+    Args:
+        origin: The origin, `https://host:port`, without credentials.
+        wait_seconds: Seconds that it waited.
+    """
 
     origin: str
     wait_seconds: float
@@ -85,7 +116,12 @@ class WaitTimedOut:
 
 @record
 class StaleFound:
-    """A kept connection turned out to be dead after being idle for that long."""
+    """A kept connection turned out to be dead.
+
+    Args:
+        origin: The origin, `https://host:port`, without credentials.
+        idle_seconds: Seconds for which it had been idle.
+    """
 
     origin: str
     idle_seconds: float
@@ -93,7 +129,11 @@ class StaleFound:
 
 @record
 class IdleOverflow:
-    """A good connection was closed because the limit of idle ones was reached."""
+    """A good connection was closed because the limit of idle ones was reached.
+
+    Args:
+        origin: The origin, `https://host:port`, without credentials.
+    """
 
     origin: str
 
@@ -102,7 +142,11 @@ class IdleOverflow:
 class Leaked:
     """A lease was dropped without being ended, or is held and not used.
 
-    `where` is the file and line of the caller, empty when leak detection is off.
+    Args:
+        origin: The origin, `https://host:port`, without credentials.
+        where: File and line of the caller; empty when leak detection is off.
+        age_seconds: Seconds since the lease was acquired.
+        thread: The name of the thread that acquired it; empty as well.
     """
 
     origin: str
@@ -113,7 +157,12 @@ class Leaked:
 
 @record
 class Replayed:
-    """A request was sent once more because its reused connection died before any response."""
+    """A request was sent once more because its reused connection died before any response.
+
+    Args:
+        origin: The origin, `https://host:port`, without credentials.
+        method: The method of the request.
+    """
 
     origin: str
     method: str
@@ -121,7 +170,12 @@ class Replayed:
 
 @record
 class HeadRepaired:
-    """A response head was repaired; `deviations` names what was odd in it."""
+    """A response head was repaired.
+
+    Args:
+        origin: The origin, `https://host:port`, without credentials.
+        deviations: What was odd in it, in words.
+    """
 
     origin: str
     deviations: tuple[str, ...]
@@ -129,7 +183,14 @@ class HeadRepaired:
 
 @record
 class RetryScheduled:
-    """Attempt number `attempt` (the first retry is 1) starts after the delay."""
+    """A request failed, and is tried again after a delay.
+
+    Args:
+        origin: The origin, `https://host:port`, without credentials.
+        attempt: The number of the new attempt; the first retry is 1.
+        delay_seconds: Seconds until it starts.
+        reason: Why the last attempt failed, in words.
+    """
 
     origin: str
     attempt: int
@@ -139,7 +200,15 @@ class RetryScheduled:
 
 @record
 class RequestFinished:
-    """One exchange is over, as far as the head: `status` or else the class name of `error`."""
+    """The head of a response came, or an exchange failed.
+
+    Args:
+        origin: The origin, `https://host:port`, without credentials.
+        method: The method of the request.
+        status: The status code; None after an error.
+        seconds: Seconds that the exchange took.
+        error: The name of the class of the error; None after a response.
+    """
 
     origin: str
     method: str

@@ -96,6 +96,10 @@ def add_request_hook(hook: RequestHook) -> None:
 
     For one session alone, pass it as `Session(request_hooks=[hook])`.
 
+    Args:
+        hook: Called with each `OutgoingRequest` before it is sent. It returns a function to call
+            with the `RequestOutcome`, or None.
+
     Raises:
         TypeError: It is not callable.
     """
@@ -106,6 +110,9 @@ def add_request_hook(hook: RequestHook) -> None:
 
 def remove_request_hook(hook: RequestHook) -> None:
     """Undo `add_request_hook`.
+
+    Args:
+        hook: The hook that was added.
 
     Raises:
         ValueError: It was not added.

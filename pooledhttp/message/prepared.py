@@ -242,7 +242,19 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
         hooks: HooksInput | None = None,
         json: JsonInput = None,
     ) -> None:
-        """Fill in everything from a caller's arguments, which are those of `Request`.
+        """Fill in everything from the arguments of a caller. They mean what they mean to `Request`.
+
+        Args:
+            method: The method, in any case.
+            url: The URL, with its scheme.
+            headers: Header fields.
+            files: Files to upload.
+            data: The body.
+            params: Added to the query of the URL.
+            auth: `(user, password)` or a callable that alters this request.
+            cookies: A mapping or a cookie jar.
+            hooks: Event to callback or callbacks.
+            json: Sent as JSON, if there is no `data`.
 
         Raises:
             RequestException: Something cannot be sent; the class says what.
