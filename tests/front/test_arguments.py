@@ -275,6 +275,7 @@ def test_a_type_error_of_a_callback() -> None:
         ({"url": "http:/h/x"}, pooledhttp.exceptions.InvalidURL, "meant http://h/x?"),
         ({"url": "http:h"}, pooledhttp.exceptions.InvalidURL, "meant http://h?"),
         ({"url": "http:///x"}, pooledhttp.exceptions.InvalidURL, "No host supplied"),
+        ({"url": "http://u:a b@h/"}, pooledhttp.exceptions.InvalidURL, "percent-encode it: %20"),
         ({"url": None}, pooledhttp.exceptions.MissingSchema, "Pass a URL such as https://"),
         ({"url": ""}, pooledhttp.exceptions.MissingSchema, "Pass a URL such as https://"),
         ({"method": "http://h/"}, pooledhttp.exceptions.InvalidHeader, "seem to be swapped"),
@@ -286,7 +287,7 @@ def test_a_type_error_of_a_callback() -> None:
         ({"proxies": {"https": 5}}, TypeError, "proxies must be URLs, such as 'http://proxy:"),
         ({"hooks": {"respons": print}}, ValueError, "The events are 'response'."),
     ],
-    ids=range(23),
+    ids=range(24),
 )
 def test_a_request_refuses(arguments: dict[str, Any], error: type[Exception], says: str) -> None:
     """The class is that of requests, where it has one; the text says what the argument takes."""

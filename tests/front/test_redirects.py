@@ -115,6 +115,7 @@ def test_the_method_changes_as_in_requests(status: int, method: str) -> None:
         ("http://other/y?", "http://other/y"),
         ("http://other?", "http://other"),
         ("HTTP://stra\u00dfe.de?#", "http://xn--strae-oqa.de/"),
+        ("http://\uff45xample.com/x", "http://example.com/x"),
         ("", "http://base/dir/page"),
         ("../up", "http://base/up"),
         ("/\u0161", "http://base/%C5%A1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,3 +41,30 @@ def test_a_replaced_function_of_json_is_called(monkeypatch: pytest.MonkeyPatch) 
     assert payload.encode_json({"a": object()}) == b'{"a": "other"}'
     monkeypatch.setattr(json, "dumps", lambda value, **how: "replaced")
     assert payload.encode_json({"a": 1}) == b"replaced"
+
+
+class _Descriptor:
+    """A file-like object that has a descriptor and says nothing of its mode."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def test_a_descriptor_without_a_mode_has_a_length(tmp_path: Path) -> None:
+    """So that the body is not sent in chunks, which some servers refuse."""
+    path = tmp_path / "body"
+    path.write_bytes(b"x" * 10)
+    body = _Descriptor(path)
+    try:
+        assert payload.super_len(body) == 10
+    finally:
+        body.close()
