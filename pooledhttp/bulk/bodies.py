@@ -7,16 +7,17 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from urllib3.exceptions import ProtocolError, ReadTimeoutError
-from urllib3.exceptions import SSLError as TlsFailure
+from urllib3.exceptions import HTTPError
 
 from pooledhttp.buffers import BufferPool, Piece
-from pooledhttp.exceptions import ChunkedEncodingError, ConnectionError, SSLError
+from pooledhttp.message import BodyErrors
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
 __all__ = ["MEASURED_BYTES", "PIECE_BYTES", "pieces", "translate", "write_all"]
+
+_ERRORS = BodyErrors()
 
 #: Pieces written in one call; missing on Windows.
 _writev = getattr(os, "writev", None)
@@ -56,13 +57,7 @@ def pieces(response: Response, buffers: BufferPool, *, coded: bool) -> Iterator[
 
 def translate(error: BaseException) -> BaseException:
     """Return what `iter_content` raises for an error of a body; any other error as it is."""
-    if isinstance(error, ReadTimeoutError):
-        return ConnectionError(error)
-    if isinstance(error, ProtocolError):
-        return ChunkedEncodingError(error)
-    if isinstance(error, TlsFailure):
-        return SSLError(error)
-    return error
+    return _ERRORS.translate(error, None) if isinstance(error, HTTPError) else error
 
 
 def write_all(fd: int, pieces: Sequence[Piece]) -> None:
