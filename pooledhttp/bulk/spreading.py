@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -154,24 +155,33 @@ def spread_download(
     """
     items = items_of(source)
     plan = _plan(executor, batches, session, ordered=ordered, **settings)
-    limits = plan.limits
+    with ExitStack() as opened:  # what to end if no `Download` comes of it
+        opened.callback(plan.lanes.close)
+        workspace = Workspace(directory, options)
+        opened.callback(workspace.close)
+        opened.callback(workspace.folder.give_up_reserve)
+        listed = prepare(workspace, failures, source)
+        engine = _engine_of_download(plan, workspace, directory, ordered, sharding)
+        opened.callback(engine.stop)
+        now = default_runtime().now
+        download = Download(items, engine, engine, workspace, listed, now, engine.received_bytes)
+        opened.pop_all()
+        return download
+
+
+def _engine_of_download(
+    plan: _Plan,
+    workspace: Workspace,
+    directory: str | os.PathLike[str],
+    ordered: bool,
+    sharding: Sharding | None,
+) -> Dispatcher[Task, DownloadResult]:
+    """Return what hands the work on disk of a download to workers."""
+    run, options, limits = uuid.uuid4().hex, workspace.options, plan.limits
     if sharding is not None:
         limits = replace(limits, limit_of=sharding.limit_of, rate_of=sharding.rate_of)
-    run = uuid.uuid4().hex
-    try:
-        workspace = Workspace(directory, options)
-        try:
-            listed = prepare(workspace, failures, source)
-            place = os.path.abspath(directory)
-            lease = lease_path(place, run, options.shard)
-            handler = DownloadHandler(workspace, lease)
-        except BaseException:
-            workspace.folder.give_up_reserve()
-            workspace.close()
-            raise
-    except BaseException:
-        plan.lanes.close()
-        raise
+    place = os.path.abspath(directory)
+    lease = lease_path(place, run, options.shard)
     rate = options.limit_rate
     shared = replace(
         options,
@@ -179,19 +189,17 @@ def spread_download(
         reserved=frozenset(),
         limit_rate=None if rate is None else rate / plan.count,
     )
-    engine: Dispatcher[Task, DownloadResult] = Dispatcher(
+    return Dispatcher(
         plan.lanes,
         plan.count,
         plan.packed(directory=place, lease=lease, options=shared),
-        handler,
+        DownloadHandler(workspace, lease),
         limits,
         ordered=ordered,
         most_bytes=MOST_BYTES,
         batches=plan.batches,
         run=run,
     )
-    now = default_runtime().now
-    return Download(items, engine, engine, workspace, listed, now, engine.received_bytes)
 
 
 def _named_by_caller(job: Job) -> str:

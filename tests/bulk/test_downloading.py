@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,8 +18,9 @@ _MAKING = {"Download.__init__", "Results.__init__"}
 
 
 @pytest.mark.filterwarnings("error::ResourceWarning")
+@pytest.mark.parametrize("workers", [0, 1])
 def test_a_signal_while_it_is_made_leaves_no_error_to_its_finalizer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     """Wherever it comes: what is raised is the interrupt alone, and the next run has the folder."""
     unraisable: list[Any] = []
@@ -35,6 +37,7 @@ def test_a_signal_while_it_is_made_leaves_no_error_to_its_finalizer(
                 raise KeyboardInterrupt
         return trace
 
+    executor = ThreadPoolExecutor(1) if workers else None
     lines = 0
     while True:
         lines += 1
@@ -42,13 +45,15 @@ def test_a_signal_while_it_is_made_leaves_no_error_to_its_finalizer(
         before = sys.gettrace()
         sys.settrace(trace)
         try:
-            made = bulk.download([], tmp_path)
+            made = bulk.download([], tmp_path, executor=executor)
         except KeyboardInterrupt:
             continue
         finally:
             sys.settrace(before)
         made.close()
         break
+    if executor is not None:
+        executor.shutdown()
     gc.collect()  # a socket that is left open would warn
     assert isinstance(made, Download)
     assert lines > 20  # some lines were interrupted
