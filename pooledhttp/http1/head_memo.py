@@ -21,9 +21,9 @@ found.
 
 A value decides nothing else if its field is none of `FRAMING_FIELDS`. It is taken only if no parser
 could see anything but one value in it: visible ASCII and blanks, behind the same name, a colon and
-one space. A Content-Length decides nothing but the length of the body, where there is one: another
-number is taken if it has only digits, and no zero before them. Any other difference is left to the
-parser.
+one space. Of a Keep-Alive, the number of requests may differ (`max`). A Content-Length decides
+nothing but the length of the body, where there is one: another number is taken if it has only
+digits, and no zero before them. Any other difference is left to the parser.
 
 A `Head` is never changed, so threads can share one. The table is a plain dict, and each access to
 it is a single operation: without a lock, the worst that threads can do is to parse a head twice.
@@ -51,6 +51,7 @@ __all__ = [
     "PLAIN_VALUE",
     "HeadMemo",
     "HeadMemos",
+    "plain_values",
 ]
 
 HEAD_END = b"\r\n\r\n"
@@ -74,6 +75,9 @@ FRAMING_FIELDS = frozenset(
 PLAIN_VALUE = re.compile(rb"[!-~]+(?:[ \t]+[!-~]+)*")
 #: A length that all parsers read as the same number.
 PLAIN_LENGTH = re.compile(rb"0|[1-9][0-9]{0,14}")
+
+#: As Apache counts down how many requests a connection has left, which decides nothing here.
+_KEEP_ALIVE = re.compile(rb"timeout=([0-9]{1,9}), max=[0-9]{1,9}")
 
 #: Pairs of parser and limits. A pool has one pair, or one for each adapter that shares it.
 MOST_MEMOS = 16
@@ -247,15 +251,31 @@ def _places(lines: list[bytes], head: Head, method: bytes) -> list[_Place]:
     has_body = method != b"HEAD" and head.status not in (204, 304)
     last = {name.lower(): place for place, (name, _) in enumerate(fields)}
     places = [_FIXED]  # of the status line
-    for place, (name, _) in enumerate(fields):
+    for place, (name, value) in enumerate(fields):
         lower = name.lower()
-        plain: re.Pattern[bytes] | None = None if lower in FRAMING_FIELDS else PLAIN_VALUE
+        plain = plain_values(lower, value)
         if lower == b"content-length" and has_body:  # a plain head has it once
             plain = PLAIN_LENGTH
         start = name + b": "
         is_last = last[lower] == place
         places.append((start, len(start), name, lower if is_last else None, plain))
     return places
+
+
+def plain_values(name: bytes, value: bytes) -> re.Pattern[bytes] | None:
+    """Return what the values of a field match that decide nothing, or the same as this one.
+
+    Args:
+        name: The name of the field, in lower case; not `content-length`.
+        value: Its value in a head that was parsed.
+
+    Returns:
+        `None` if another value may decide something else.
+    """
+    if name not in FRAMING_FIELDS:
+        return PLAIN_VALUE
+    counted = _KEEP_ALIVE.fullmatch(value) if name == b"keep-alive" else None
+    return None if counted is None else re.compile(b"timeout=%s, max=[0-9]{1,9}" % counted[1])
 
 
 class HeadMemos:

@@ -5,9 +5,8 @@ dates, lengths and tags, in the same fields. `head_memo` makes a `Head` of such 
 no `Head`, only the length of the body and its validators, finds them here by one match.
 
 A shape is made from a head that the parser has read. It fits bytes under the rules of `head_memo`:
-the fields of `FRAMING_FIELDS` have the same values, the length has a plain number, and the others
-have plain values. The names, their order and the status line are the same. What does not fit is
-left to the parser.
+the length has a plain number, and the other fields have values that decide the same. The names,
+their order and the status line are the same. What does not fit is left to the parser.
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ import re
 from typing import TYPE_CHECKING
 
 from pooledhttp.http1.head_memo import (
-    FRAMING_FIELDS,
     HEAD_END,
     MOST_HEAD_BYTES,
     PLAIN_LENGTH,
-    PLAIN_VALUE,
+    plain_values,
 )
 
 if TYPE_CHECKING:
@@ -181,7 +179,8 @@ def _pattern(head: Head) -> bytes:
         if group == b"length":
             wanted = PLAIN_LENGTH.pattern
         else:
-            wanted = re.escape(value) if lower in FRAMING_FIELDS else PLAIN_VALUE.pattern
+            plain = plain_values(lower, value)
+            wanted = re.escape(value) if plain is None else plain.pattern
         if group is not None:
             missing.discard(group)
             wanted = b"(?P<%s>%s)" % (group, wanted)

@@ -139,7 +139,8 @@ class StraightRoute:
         self._plan = plan
         self._rest = b" HTTP/1.1\r\n" + request.checked.block
         #: Leases of callers that mostly use them again at once: `renew` costs less than two steps.
-        self._kept: list[Lease[Route, Connection]] = []
+        #: And for how long the server has said that it keeps an idle connection.
+        self._kept: list[tuple[Lease[Route, Connection], float | None]] = []
 
     @staticmethod
     def fits(request: WireRequest, plan: TimeoutPlan) -> bool:
@@ -185,10 +186,7 @@ class StraightRoute:
         if whole is None:
             return Begun(self, lease, is_sent=True)
         body, etag, modified, keep_seconds = whole
-        if keep_seconds is None:
-            self._kept.append(lease)
-        else:
-            lease.release(keep_seconds)
+        self._kept.append((lease, keep_seconds))
         return Straight(
             body,
             None if etag is None else etag.decode("ascii"),
@@ -199,7 +197,7 @@ class StraightRoute:
         """Return a lease, the one that was kept if there is one."""
         try:
             while self._kept:
-                lease = self._kept.pop()
+                lease, _ = self._kept.pop()
                 if lease.renew():
                     return lease
         except IndexError:
@@ -213,6 +211,7 @@ class StraightRoute:
         """Release what is kept. To be called when the next request is for another host, or none."""
         try:
             while self._kept:
-                self._kept.pop().release()
+                lease, keep_seconds = self._kept.pop()
+                lease.release(keep_seconds)
         except IndexError:
             pass  # another thread has taken it

@@ -294,6 +294,35 @@ def test_a_head_that_differs_in_its_length_is_not_parsed(
 
 
 @pytest.mark.parametrize(
+    ("value", "is_found"),
+    [
+        (b"timeout=5, max=98", True),
+        (b"timeout=5, max=0", True),
+        (b"timeout=6, max=98", False),
+        (b"timeout=5", False),
+        (b"timeout=5, max=-1", False),
+        (b"timeout=5, max=98, x", False),
+        (b"max=98, timeout=5", False),
+        (b"timeout=5, max=9999999999", False),
+    ],
+)
+def test_the_requests_that_a_connection_has_left(
+    value: bytes, is_found: bool, found: list[Head | None]
+) -> None:
+    """Apache counts them down in its Keep-Alive field; another timeout is left to the parser."""
+    memos = HeadMemos()
+    data = FIELD % b"timeout=5, max=99"
+    read(memos, data)
+    other, body, _ = read(memos, FIELD % value)
+    assert (found[1] is not None) == is_found
+    assert other == read(HeadMemos(), FIELD % value)[0] and body == b"hello"
+
+
+#: A response with a Keep-Alive field.
+FIELD = b"HTTP/1.1 200 OK\r\nKeep-Alive: %s\r\nContent-Length: 5\r\n\r\nhello"
+
+
+@pytest.mark.parametrize(
     ("status", "method"), [(b"200 OK", b"HEAD"), (b"204 None", b"GET"), (b"304 Same", b"GET")]
 )
 def test_a_length_without_a_body_is_left_to_the_parser(

@@ -197,6 +197,13 @@ def test_what_is_read_in_one_go_equals_what_is_read_by_steps(
     assert whole > 30
 
 
+def test_the_requests_that_a_connection_has_left() -> None:
+    """Apache counts them down; how long an idle connection is kept is told."""
+    first = FIRST.replace(b"Server: s", b"Keep-Alive: timeout=5, max=99")
+    assert assert_same(first, first.replace(b"99", b"98"))
+    assert not assert_same(first, first.replace(b"=5,", b"=6,"))
+
+
 def test_a_replaced_parser_reads_each_head(
     each_parser: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
