@@ -160,7 +160,7 @@ class Places:
         holder = self._holders.get(me)
         if holder is None:
             holder = self._holders[me] = _Holder()
-        if not (holder.places or proxy or self._rates or self._rests):  # as a rule
+        if not (holder.places or proxy or self._rates or origin in self._rests):  # as a rule
             with self._lock:
                 place = self._places.get(origin)
                 if place is not None and place.take_locked():
@@ -182,7 +182,7 @@ class Places:
         Returns:
             The place, for `give_back` or `adopt`; None where `enter` has more to do.
         """
-        if self._rates is not None or self._rests:
+        if self._rates is not None or origin in self._rests:
             return None
         with self._lock:
             place = self._places.get(origin)
@@ -200,7 +200,7 @@ class Places:
 
     def succeed(self, place: Place) -> None:
         """Give back a place that `take` has returned, after a response that refused nothing."""
-        if place.throttle.was_refused or self._rests:
+        if place.throttle.was_refused or place.name in self._rests:
             self.note_response(place.name, is_refused=False)
         self.give_back(place)
 
