@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pooledhttp.exceptions import PoolClosed, PoolTimeout
 from pooledhttp.http1 import HeadShapes, encode_plain
+from pooledhttp.transport import reasons
 from pooledhttp.transport.exchange_log import is_logged
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Begun:
         """End an exchange that nothing goes on with."""
         lease, self._lease = self._lease, None
         if lease is not None:
-            lease.discard("dropped")
+            lease.discard(reasons.INTERRUPTED)
 
 
 class StraightRoute:
