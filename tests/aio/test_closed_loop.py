@@ -86,8 +86,8 @@ def test_requests_end_with_their_loop(
         async def main() -> None:
             tasks = [asyncio.create_task(one()) for _ in range(5)]
             while "2 in use, 0 idle, 3 waiting" not in repr(session.pool) or not server.requests:
+                assert not any(task.done() for task in tasks)
                 await asyncio.sleep(0.001)
-            assert not any(task.done() for task in tasks)
 
         loop.run_until_complete(main())
         loop.close()
@@ -116,6 +116,7 @@ def test_a_request_that_has_no_socket_yet_ends_with_the_next_look_at_the_pool(
     async def main() -> asyncio.Task[None]:
         task = asyncio.create_task(get(session, "http://name.test/"))
         while not began.is_set():
+            assert not task.done(), task
             await asyncio.sleep(0.001)
         return task
 
