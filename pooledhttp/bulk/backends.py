@@ -11,7 +11,7 @@ Both run the same code. A worker waits by the backend's `runtime`, and so does t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from pooledhttp.bulk.disk import DirectDisk, Disk
@@ -77,6 +77,9 @@ class Backend(Protocol):
     def wake(self, fn: Callable[[], None], *, is_urgent: bool) -> None:
         """Call the function that wakes the caller: now, or when there are more results."""
 
+    def wake_workers(self, waiters: Sequence[Waiter]) -> None:
+        """Raise the flags that workers wait for, from the caller's thread."""
+
     def note_idle(self) -> None:
         """Note, from a worker, that it has nothing to do."""
 
@@ -131,6 +134,11 @@ class Threads:
     def wake(self, fn: Callable[[], None], *, is_urgent: bool) -> None:
         """Call it now."""
         fn()
+
+    def wake_workers(self, waiters: Sequence[Waiter]) -> None:
+        """Raise one after the other."""
+        for waiter in waiters:
+            waiter.set()
 
     def note_idle(self) -> None:
         """Do nothing: nothing gathers here."""
@@ -223,6 +231,10 @@ class Loop:
             self.runtime.call_soon(fn)
         else:
             self.runtime.call_later(_GATHER_SECONDS, fn)
+
+    def wake_workers(self, waiters: Sequence[Waiter]) -> None:
+        """Raise all, and wake the loop once."""
+        self.runtime.raise_flags(waiters)
 
     def note_idle(self) -> None:
         """Have the disk begin with what has gathered."""

@@ -15,6 +15,7 @@ when its worker dies is done again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from pooledhttp.bulk.backends import EngineName
@@ -25,7 +26,7 @@ from pooledhttp.bulk.halting import HaltableRuntime
 from pooledhttp.bulk.lanes import Lanes
 from pooledhttp.bulk.options import Batches
 from pooledhttp.bulk.orders import Orders
-from pooledhttp.bulk.pacing import HostCounts
+from pooledhttp.bulk.pacing import Entry, HostCounts
 from pooledhttp.bulk.packing import Packer
 from pooledhttp.bulk.partition import Spreader
 from pooledhttp.bulk.payloads import ItemHandler, Reply, WorkerLost
@@ -124,8 +125,15 @@ class Dispatcher(Generic[W, R]):
     @property
     def wants_more(self) -> bool:
         """Whether the input should be read on."""
+        return self.room > 0
+
+    @property
+    def room(self) -> int:
+        """How many items should be read now; 0 for none."""
+        if len(self._outcomes) >= self._window:
+            return 0
         ahead = min(self._window + self._taken, self._most_queued)
-        return self._backlog.queued < ahead and len(self._outcomes) < self._window
+        return max(ahead - self._backlog.queued, 0)
 
     @property
     def has_result(self) -> bool:
@@ -151,6 +159,11 @@ class Dispatcher(Generic[W, R]):
             lane.waits_since = now
         if lane.queued >= self._batch or now > lane.waits_since + _GATHER_SECONDS:
             self._send(lane)
+
+    def submit_all(self, entries: Sequence[Entry[W]]) -> None:
+        """Queue items, in the order of the input."""
+        for entry in entries:
+            self.submit(entry.index, entry.line, entry.item)
 
     def put(self, result: R) -> None:
         """Queue a result that needed no work."""

@@ -12,6 +12,7 @@ from pooledhttp.bulk.failures import FAILURES, FailureList
 from pooledhttp.bulk.halting import Halted
 from pooledhttp.bulk.inputs import Source
 from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.protocols import AnyEngine, Counted
 from pooledhttp.bulk.report import DownloadResult
 from pooledhttp.bulk.results import READ_SECONDS, Results
@@ -27,6 +28,9 @@ _LEAST_BATCH = 64
 _LARGEST_BATCH = 4096
 _LARGEST_BATCH_OF_A_FILE = 16_384
 _READ_SECONDS_OF_A_FILE = 0.1
+
+#: Items that are handed to the engine in one go. Workers that end an item wait for that.
+_MOST_HANDED = 64
 
 #: Kept on the disk for the journal and the list of failures, should the disk become full.
 _RESERVED_BYTES = 96 * 1024
@@ -139,18 +143,28 @@ class Download(Results[DownloadResult]):
                 began = self._now()
                 self._refill()
                 seconds += self._now() - began
-            while self._ready and self._engine.wants_more:
-                self._hand_over(self._ready.popleft())
+            while self._ready and (room := self._engine.room):
+                self._hand_over(min(room, len(self._ready), _MOST_HANDED))
             if seconds > READ_SECONDS and self._engine.has_result:
                 return
 
-    def _hand_over(self, item: Task | DownloadResult) -> None:
-        if type(item) is Task:
-            self._engine.submit(self._ready_index, item.line, item)
-        else:
+    def _hand_over(self, count: int) -> None:
+        """Give the engine the next items that are ready, those together that are to be done."""
+        ready, first = self._ready, self._ready_index
+        entries: list[Entry[Task]] = []
+        for index in range(first, first + count):
+            item = ready.popleft()
+            if type(item) is Task:
+                entries.append(Entry(index, item.line, item))
+                continue
             assert isinstance(item, DownloadResult)
+            if entries:
+                self._engine.submit_all(entries)
+                entries = []
             self._engine.put(item)
-        self._ready_index += 1
+        self._ready_index = first + count
+        if entries:
+            self._engine.submit_all(entries)
 
     def _refill(self) -> None:
         """Read a batch of the input and register it."""

@@ -11,6 +11,9 @@ them. A worker that finishes an item takes the next one in the same step. Nothin
 bound: `Pace` limits what is queued, and what is finished but not taken, so a caller that stops
 asking stops the workers.
 
+The caller collects all results that are there, and takes them one by one without the lock. After
+some of them the pace is told, and as many items start together.
+
 A `Backend` says what a worker is: a thread of its own, or a greenlet on one loop for all. See
 `backends`.
 
@@ -26,9 +29,11 @@ something else than an `Exception` is raised.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 from pooledhttp.bulk.backends import Backend
@@ -42,6 +47,12 @@ __all__ = ["Engine"]
 
 W = TypeVar("W")
 R = TypeVar("R", bound=Indexed)
+
+_index_of = attrgetter("index")
+
+#: The pace is told of results that were taken when they are this part of `jobs`: a quarter. So many
+#: starts that could be a moment earlier do no harm.
+_TOLD = 4
 
 #: The caller is woken at once when this part of what it may leave untaken is there: a quarter.
 _GATHERED = 4
@@ -83,6 +94,12 @@ class Engine(Generic[W, R]):
         backend.at_end = session.close
         self._rest = session.rest
         self._perform = perform
+        # Touched by the caller's thread only:
+        #: Results that it has collected and not taken yet; they count as not taken.
+        self._ready: deque[R] = deque()
+        #: Results that it has taken and not told the pace of, and how many these may be.
+        self._taken = 0
+        self._most_taken = max(pace.jobs // _TOLD, 1)
         self._lock = threading.Lock()
         # Guarded by the lock:
         self._pace = pace
@@ -101,21 +118,35 @@ class Engine(Generic[W, R]):
         return self._pace.wants_more  # an item more or less does no harm: no lock
 
     @property
+    def room(self) -> int:
+        """How many items should be read now; 0 for none."""
+        return self._pace.room
+
+    @property
     def has_result(self) -> bool:
         """Whether `take` would return one."""
+        if self._ready:
+            return True
         with self._lock:
             return self._first_locked() is not None
 
     @property
     def is_idle(self) -> bool:
         """Whether everything submitted was taken."""
+        if self._ready:
+            return False
+        self._settle()
         with self._lock:
             return self._pace.idle
 
     def submit(self, index: int, line: str, work: W) -> None:
         """Queue an item, and start what may start."""
+        self.submit_all([Entry(index, line, work)])
+
+    def submit_all(self, entries: Sequence[Entry[W]]) -> None:
+        """Queue items in the order of the input, and start what may start."""
         with self._lock:
-            self._pace.add(Entry(index, line, work))
+            self._pace.add_all(entries)
             is_full = self._pace.is_full
         if not is_full:  # else a worker takes it when it has ended what it does
             self._start_more()
@@ -155,31 +186,61 @@ class Engine(Generic[W, R]):
         Raises:
             BaseException: What ended a worker, if no `Exception` (`SystemExit` from a hook).
         """
+        if self._crash is not None:
+            raise self._crash
+        ready = self._ready
+        if not ready:
+            self._settle()
+            self._collect()
+            if not ready:
+                return None
+        result = ready.popleft()
+        self._taken = taken = self._taken + 1
+        if taken >= self._most_taken:
+            self._settle()
+        return result
+
+    def _collect(self) -> None:
+        """Collect the results that are there."""
+        done, ready = self._done, self._ready
+        if not done:  # more may come at any time
+            return
         with self._lock:
-            if self._crash is not None:
-                raise self._crash
-            if not self._done:
-                return None
-            pace = self._pace
-            index = self._next if pace.ordered else next(iter(self._done))
-            result = self._done.pop(index, None)
-            if result is None:
-                return None
-            self._next = index + 1
-            pace.take(index)
-            is_full = pace.is_full
+            if not self._pace.ordered:
+                ready.extend(done.values())
+                done.clear()
+                return
+            while (result := done.get(self._next)) is not None:
+                ready.append(result)
+                del done[self._next]
+                self._next += 1
+
+    def _settle(self) -> None:
+        """Tell the pace what was taken, and start what may start now."""
+        taken, self._taken = self._taken, 0
+        if not taken:
+            return
+        with self._lock:
+            self._pace.take_all(taken, self._next - len(self._ready))
+            is_full = self._pace.is_full
         if not is_full:
             self._start_more()
-        return result
 
     def left(self) -> list[R]:
         """Return the results that were not taken, in the order of the input. Only when stopped."""
         with self._lock:
-            done, self._done = self._done, {}
-        return [done[index] for index in sorted(done)]
+            found = [*self._ready, *self._done.values()]
+            self._ready.clear()
+            self._done.clear()
+        # An interrupt of `_collect` may have left some in both.
+        by_index = {result.index: result for result in found}
+        return [by_index[index] for index in sorted(by_index)]
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait until `take` has something to say, or for so long; None for no limit."""
+        if self._ready:
+            return
+        self._settle()
         waiter = self._backend.waiter()
         with self._lock:
             if self._first_locked() is not None or self._crash is not None:
@@ -219,26 +280,28 @@ class Engine(Generic[W, R]):
 
     def _start_more(self) -> None:
         """Hand out every item that may start, to idle workers first."""
-        while True:
-            with self._lock:
-                entry = self._pace.start(self._runtime.now())
-                if entry is None:
-                    return
-                worker = self._idle.pop() if self._idle else None
-                if worker is not None:
+        woken: list[Waiter] = []
+        entries: list[Entry[W]] = []
+        with self._lock:
+            now, idle = self._runtime.now(), self._idle
+            while (entry := self._pace.start(now)) is not None:
+                if idle:
+                    worker = idle.pop()
                     worker.entry = entry
-            if worker is not None:
-                worker.waiter.set()
-            else:
-                self._backend.start(partial(self._work, entry))
+                    woken.append(worker.waiter)
+                else:
+                    entries.append(entry)
+        if woken:
+            self._backend.wake_workers(woken)
+        for entry in entries:
+            self._backend.start(partial(self._work, entry))
 
     # -- the side of what has the last steps of an item done; from any thread
 
     def deliver(self, results: Sequence[R]) -> None:
         """Hand in results of items for which `perform` returned none. Never raises or blocks."""
         with self._lock:
-            for result in results:
-                self._done[result.index] = result
+            self._done.update(zip(map(_index_of, results), results, strict=True))
             has_to_wake = self._caller is not None and self._first_locked() is not None
         if has_to_wake:
             self._wake_caller()

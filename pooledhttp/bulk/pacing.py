@@ -30,6 +30,7 @@ Three rules decide:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Generic, NamedTuple, TypeVar
 
@@ -119,6 +120,11 @@ class Pace(Generic[T]):
         """Whether the input should be read on."""
         return self.queued < self._ahead and self.finished < self.capacity
 
+    @property
+    def room(self) -> int:
+        """How many more items should be queued; 0 for none."""
+        return max(self._ahead - self.queued, 0) if self.finished < self.capacity else 0
+
     def _look_ahead(self) -> None:
         """Say how many jobs are queued at most, from now on."""
         if len(self._lines) == 1 and next(iter(self._lines.values())).limit >= self.jobs:
@@ -139,13 +145,24 @@ class Pace(Generic[T]):
 
     def add(self, entry: Entry[T]) -> None:
         """Queue an item. Indexes must rise."""
-        line = self._lines.get(entry.line) or self._line_of(entry.line)
-        line.queue.append(entry)
-        self.queued += 1
-        self._read = read = entry.index + 1
-        if not read % _LOOK_EVERY:
-            self._look_ahead()
+        self.add_all([entry])
+
+    def add_all(self, entries: Sequence[Entry[T]]) -> None:
+        """Queue items. Indexes must rise."""
+        line: Line[T] | None = None
+        for entry in entries:
+            if line is None or line.name != entry.line:
+                if line is not None:
+                    self._turns.offer(line)
+                line = self._lines.get(entry.line) or self._line_of(entry.line)
+            line.queue.append(entry)
+        if line is None:
+            return
         self._turns.offer(line)
+        self.queued += len(entries)
+        before, self._read = self._read, entries[-1].index + 1
+        if before // _LOOK_EVERY != self._read // _LOOK_EVERY:
+            self._look_ahead()
 
     def start(self, now: float) -> Entry[T] | None:
         """Take the next job that may start off its queue, or return `None` when none may."""
@@ -229,9 +246,17 @@ class Pace(Generic[T]):
 
     def take(self, index: int) -> None:
         """The result of this item goes to the caller."""
-        self.finished -= 1
-        if self.ordered:
-            self._next_taken = index + 1
+        self.take_all(1, index + 1)
+
+    def take_all(self, count: int, following: int) -> None:
+        """Results go to the caller.
+
+        Args:
+            count: How many.
+            following: Where results are taken in order: the item of the next one.
+        """
+        self.finished -= count
+        self._next_taken = following
 
     def put_back(self, entry: Entry[T], now: float) -> None:
         """A started job could not be done now; it is the next one of its line."""

@@ -6,11 +6,11 @@ process, or one over an executor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pooledhttp.bulk.backends import EngineName
-from pooledhttp.bulk.pacing import HostCounts
+from pooledhttp.bulk.pacing import Entry, HostCounts
 from pooledhttp.pool import PoolStats
 
 if TYPE_CHECKING:
@@ -119,8 +119,15 @@ class AnyEngine(Protocol[R]):
     def is_halted(self) -> bool:
         """Whether `halt` was called."""
 
+    @property
+    def room(self) -> int:
+        """How many items should be read now; 0 for none."""
+
     def submit(self, index: int, line: str, work: Any) -> None:
         """Queue an item."""
+
+    def submit_all(self, entries: Sequence[Entry[Any]]) -> None:
+        """Queue items, in the order of the input."""
 
     def put(self, result: R) -> None:
         """Queue a result that needed no work."""

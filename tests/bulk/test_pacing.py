@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -292,3 +294,29 @@ def test_to_follow_is_to_finish_and_to_start(
             for pace in (one, other)
         ]
         assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_items_that_are_added_together_start_as_those_added_one_by_one(ordered: bool) -> None:
+    """In the same order, and as many are read ahead."""
+    draw = random.Random(4)
+    lines = [draw.choice("aaab") for _ in range(400)]
+    entries = [Entry(index, line, line) for index, line in enumerate(lines)]
+    settings = {"jobs": 4, "per_host": 3, "capacity": 400, "window": 64, "most_queued": 500}
+    one_by_one: Pace[str] = Pace(ordered=ordered, **settings)  # type: ignore[arg-type]
+    together: Pace[str] = Pace(ordered=ordered, **settings)  # type: ignore[arg-type]
+    for entry in entries:
+        one_by_one.add(entry)
+    for first in range(0, 400, 50):
+        together.add_all(entries[first : first + 50])
+    together.add_all([])
+    started: list[list[int]] = []
+    for pace in (one_by_one, together):
+        started.append([])
+        while (entry := pace.start(0.0)) is not None:  # type: ignore[assignment]
+            started[-1].append(entry.index)
+            pace.finish(entry, 0.0)
+            assert pace.room == max(pace._ahead - pace.queued, 0) * (pace.finished < 400)
+            assert pace.wants_more == (pace.room > 0)
+    assert started[0] == started[1] and len(started[0]) == 400
+    assert one_by_one._ahead == together._ahead
