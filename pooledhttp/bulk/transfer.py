@@ -227,8 +227,9 @@ class Transfer:
                 raise
             return None, exc
         finally:
-            self._account.is_sending = False
-            self._tries.end(*context.session.leave())
+            sent, waited = context.session.leave()
+            was_sent, self._account.is_sending = self._account.is_sending, False
+            self._tries.end(sent if was_sent else 0, waited)
 
     def _attempt(self, part: Part | None, validator: str | None) -> DownloadResult | None:
         """Send the request, and do what its response says; returns the result if that is all.

@@ -20,6 +20,7 @@ from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.names import naming
 from pooledhttp.bulk.part import Part
 from pooledhttp.bulk.report import DownloadResult
+from pooledhttp.bulk.responses import mark_of
 from pooledhttp.bulk.retrying import Again
 from pooledhttp.bulk.rows import State, Update
 from pooledhttp.bulk.transfer import Transfer
@@ -478,8 +479,27 @@ def test_a_part_that_got_no_name_is_not_asked_for_again(
     with ScriptedServer(answering(respond(b"body", [("ETag", '"1"')]))) as server:
         (result,) = bulk.download([server.url("/1")], tmp_path)
         assert len(server.connections) == 1
-    assert result.ok and failed == ["1"]
+    assert result.ok and result.attempts == 1 and failed == ["1"]
     assert result.path is not None and result.path.read_bytes() == b"body"
+    with bulk.Run(tmp_path) as run:
+        assert [job.attempts for job in run] == [1]
+
+
+def test_a_complete_part_of_an_earlier_run_needs_no_request(engine: str, tmp_path: Path) -> None:
+    """The result says so: no attempt was made for it."""
+    job = Job("http://127.0.0.1:1/1")  # where there is no server
+    space = Workspace(tmp_path, Options(naming("last")))
+    with space.batch(1):
+        task = space.register(job, 0)
+    assert isinstance(task, Task)
+    mark = mark_of('"1"')
+    space.journal.record(Update(task.row.id, State.RUNNING, 200, '"1"'))
+    space.folder.write(Part(task.row.id, 4, mark), [b"body"])
+    space.journal.commit()
+    space.close()
+    (result,) = bulk.download([job], tmp_path)
+    assert result.ok and result.attempts == 0
+    assert (tmp_path / "1").read_bytes() == b"body"
 
 
 def test_only_bodies_of_which_more_is_wanted_go_the_general_way(
