@@ -127,3 +127,17 @@ def test_the_measured_picture_shows_the_measurement() -> None:
     measured = json.loads((DOCS / "instructions.json").read_text())
     assert (DOCS / "picture.svg").read_text() == module["draw"](measured)
     assert "prefers-color-scheme: dark" in module["STYLE"]
+
+
+def test_the_page_about_performance_has_the_figures_of_the_picture() -> None:
+    """One measurement is behind both: `docs/instructions.json`."""
+    measured = json.loads((DOCS / "instructions.json").read_text())
+    page = (DOCS / "performance.md").read_text()
+    for name, row in (
+        ("pooledhttp", "**pooledhttp, h11**"),
+        ("pooledhttp, fast", "**pooledhttp, httptools (extra `fast`)**"),
+        ("urllib3", "urllib3"),
+        ("requests", "requests"),
+    ):
+        figure = f"{measured[name]['instructions']:,.0f}"
+        assert re.search(rf"^\| {re.escape(row)} \| (\*\*)?{figure}\b", page, re.MULTILINE), name
