@@ -1,6 +1,6 @@
 """Many URLs on a cluster of Dask. Without an address, a cluster in this process is made.
 
-python dask_cluster.py tcp://scheduler:8786
+Run it: python examples/dask_cluster.py [tcp://scheduler:8786]    (needs distributed)
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Again:
 
     Args:
         retries: Further attempts after the first one.
-        only_bodies: Whether another policy, the session's, minds connections and statuses.
+        only_bodies: Whether the session's own policy retries connections and statuses.
         uniform: Draws a number between two; `random.uniform` by default.
     """
 

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     is_our_process = argv is None and arguments[:1] == ["fetch"]
     if is_our_process:
-        # A run makes many objects at once and next to no cycles: with the interpreter's threshold,
+        # A run makes many objects at once and hardly any cycles: with the interpreter's threshold,
         # 3 % of its CPU goes into looking for them.
         gc.set_threshold(_OBJECTS_PER_COLLECTION)
     try:

@@ -182,7 +182,7 @@ class _RichMeter:
 
 
 class _TqdmMeter:
-    """A bar drawn by tqdm, which minds the rate itself."""
+    """A bar drawn by tqdm, which limits how often it draws."""
 
     def __init__(self, total: int | None) -> None:
         from tqdm import tqdm
