@@ -163,7 +163,11 @@ class MockAdapter(HTTPAdapter):
         return self._clock.slept
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, for example to see what becomes of idle connections."""
+        """Let time pass, for example to see what becomes of idle connections.
+
+        Args:
+            seconds: How much.
+        """
         self._clock.sleep(seconds)
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:

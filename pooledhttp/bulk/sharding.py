@@ -26,7 +26,10 @@ __all__ = ["ShardItems", "ShardSource", "Sharding", "part_of", "shard_of"]
 
 
 def shard_of(value: Shard | str) -> Shard:
-    """Return the shard that a caller means: `"2/3"`, for instance.
+    """Return a shard as a value.
+
+    Args:
+        value: Its number and how many there are, such as `"2/3"`; or a `Shard`.
 
     Raises:
         ValueError: It is none.
@@ -48,6 +51,15 @@ def part_of(
     """Return the part of a list that a download with this shard takes; None for all of it.
 
     Given to that download in place of the list, it is not counted once more.
+
+    Args:
+        source: The list.
+        shard: Which part, such as `"2/3"`. `None` means all of it.
+        per_host: The most requests at once to one host, for all shards; `None` for no limit.
+        per_host_rate: Requests a second to each host, for all shards; `None` for no limit.
+
+    Raises:
+        ValueError: `shard` is no shard.
     """
     if shard is None:
         return source

@@ -38,12 +38,19 @@ def rank(advice: Mapping[str, Advice]) -> list[Advice]:
     """Sort the results of `pool.advise()`: origins whose maximum is too small come first.
 
     Among these, and among the rest, the one that needs most connections comes first.
+
+    Args:
+        advice: What `pool.advise()` returned.
     """
     return sorted(advice.values(), key=lambda one: (one.is_enough, -one.advised, one.origin))
 
 
 def explain(advice: Advice) -> str:
-    """Say in one sentence what was measured and what to set."""
+    """Say in one sentence what was measured and what to set.
+
+    Args:
+        advice: That of one origin.
+    """
     load = (
         f"{advice.origin}: {advice.acquired_per_second:.1f} requests/s holding a connection for"
         f" {advice.mean_hold_seconds * 1000:.0f} ms need {advice.advised}"

@@ -219,7 +219,11 @@ class PoolConfig:
         return Limits(self.max_per_host, self.max_idle_per_host, self.min_idle)
 
     def limits_for(self, url: str) -> Limits:
-        """Return the limits of the origin of a URL, with the overrides."""
+        """Return the limits of the origin of a URL, with the overrides.
+
+        Args:
+            url: Any URL of the origin, with its scheme.
+        """
         override = find_override(self.overrides, url)
         return self.limits if override is None else _replaced(self.limits, override)
 

@@ -125,7 +125,11 @@ class Retry(urllib3.Retry):
         self.rng = rng
 
     def new(self, **kw: Any) -> Self:
-        """Make a copy with some arguments changed."""
+        """Make a copy with some arguments changed.
+
+        Args:
+            **kw: The arguments that change, by name.
+        """
         kept: dict[str, Any] = {
             "max_retry_after": self.max_retry_after,
             "budget": self.budget,
@@ -149,7 +153,17 @@ class Retry(urllib3.Retry):
         return self.uniform(longest)
 
     def parse_retry_after(self, retry_after: str) -> float:
-        """Read a `Retry-After` value, cut to `max_retry_after` seconds."""
+        """Read a `Retry-After` value (RFC 9110, section 10.2.3), cut to `max_retry_after` seconds.
+
+        Args:
+            retry_after: The value: seconds, or a date.
+
+        Returns:
+            Seconds to wait.
+
+        Raises:
+            InvalidHeader: It is neither.
+        """
         return min(super().parse_retry_after(retry_after), self.max_retry_after)
 
     def uniform(self, longest: float) -> float:
