@@ -8,9 +8,9 @@
 
 The cookie jar, credentials, proxies and the wire take host and port out of the kept form, each
 with its own parser. So the authority is held to a form on which no two parsers differ: a
-backslash, a space or a control character in it is refused, not repaired, and so is a host that no
-resolver could look up. In the path the same characters are percent-encoded: `requote_uri` is the
-last step of preparing a URL.
+backslash, a control character, or a space in the host, is refused, not repaired, and so is a host
+that no resolver could look up. In the path, and a space in the password, these are percent-encoded:
+`requote_uri` is the last step of preparing a URL.
 
 Most URLs are in their final form already. One regular expression recognises those; the others are
 parsed by urllib3 and the result is remembered, unless it holds a password.
@@ -63,7 +63,8 @@ _DOTS = "/."
 #: Authority of a hierarchical URL: up to the first of these, as RFC 3986 reads it. Browsers end it
 #: at a backslash too, and that difference is what crafted URLs live on.
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
-_UNSAFE_IN_AUTHORITY = re.compile(r"[\x00-\x20\x7f\\]")
+#: A space in the user name or password is harmless: it is sent as `%20`, as in requests.
+_UNSAFE_IN_AUTHORITY = re.compile(r"[\x00-\x1f\x7f\\]| (?![^@]*@)")
 
 #: Characters that no host name has, after unreserved ones were decoded. An underscore, though not
 #: allowed by RFC 952, is in wide use. The class names what is safe: one that named a range up to
@@ -279,7 +280,7 @@ def check_authority(url: str) -> None:
     """Refuse a URL between whose "//" and path stands what parsers read differently.
 
     Raises:
-        InvalidURL: There is a backslash, a space or a control character.
+        InvalidURL: There is a backslash or a control character, or a space in the host.
     """
     match = _AUTHORITY.match(url)
     if match is not None and _UNSAFE_IN_AUTHORITY.search(match[1]):

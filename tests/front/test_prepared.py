@@ -25,6 +25,8 @@ URLS: list[Any] = [
     "http://h/%7Euser/%2f?x=%7E%2f", "http://h/a;b?c=d;e#f?g", "http://h/\u00e9?\u00e9#\u00e9",
     "http://[::1]:80/", "http://h/a b?c d#e f", "http://h:0080/x",
     "http://h:/", "http://h:8080", "http://@h/", "http://u@h", "http://u:p@h/x", "http://u:p@e@h/",
+    "http://u:p w@h/x", "http://u v: @h/", "http:// u:p@h", "http://u:p% @e @h",
+    "http://\u00e9 :p@h", "http://u: w@stra\u00dfe.de/",
     "http://h/?a=1&&b", "http://h/{a}|b^c`d\"<>", "http://h/a\\b", " http://h/ ", "http://h/\t",
     "http://a_b.com", "http://-a.com/", "http://h.:80/", "http://ex%61mple.com", "http://1.2.3/",
     "http://stra\u00dfe.de/stra\u00dfe", "http://xn--n3h.net/", "https://h:65535/",
@@ -83,7 +85,11 @@ def test_any_url_is_prepared_as_by_requests(url: str, params: dict[str, str]) ->
         ("http://good.example\\@evil.example/", InvalidURL),
         ("http://good.example\\.evil.example/", InvalidURL),
         ("http://a b/", InvalidURL),
-        ("http://u:p w@h/", InvalidURL),
+        ("http://u:p w@a b/", InvalidURL),
+        ("http://a b@/", InvalidURL),
+        ("http://u:p\tw@h/", InvalidURL),
+        ("http://u:p\x01w@h/", InvalidURL),
+        ("http://u:p\\w@h/", InvalidURL),
         ("http://h\r\nX: y/", InvalidURL),
         ("http://h\n", InvalidURL),
         ("http://h\x00/", InvalidURL),
@@ -203,6 +209,15 @@ def test_streams_and_files_exclude_each_other() -> None:
     """A stream cannot be a field of a form."""
     with pytest.raises(NotImplementedError):
         pooledhttp.Request("POST", "http://h/", data=iter([b"x"]), files={"f": b"x"}).prepare()
+
+
+def test_spaces_in_the_credentials_of_a_url_are_kept() -> None:
+    """They are encoded in the URL, and decoded in the field, as by requests."""
+    for url in ("http://u v:p w@h/", "http://us er@h/", "http://u: @h/"):
+        theirs = requests.Request("GET", url).prepare()
+        made = pooledhttp.Request("GET", url).prepare()
+        assert made.url == theirs.url
+        assert made.headers.get("Authorization") == theirs.headers.get("Authorization")
 
 
 def test_credentials_of_the_url_are_used_unless_others_are_given() -> None:

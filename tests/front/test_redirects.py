@@ -114,6 +114,7 @@ def test_the_method_changes_as_in_requests(status: int, method: str) -> None:
         ("\x0cy", "http://base/dir/y"),
         ("http://other/y?", "http://other/y"),
         ("http://other?", "http://other"),
+        ("http://u v:p w@other/y", "http://u%20v:p%20w@other/y"),
         ("HTTP://stra\u00dfe.de?#", "http://xn--strae-oqa.de/"),
         ("http://\uff45xample.com/x", "http://example.com/x"),
         ("", "http://base/dir/page"),
