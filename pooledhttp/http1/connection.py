@@ -112,8 +112,13 @@ class Connection(ResponseSide):
         self.stream.close()
 
     def abandon(self) -> None:
-        """Close a descriptor inherited over `fork` without sending anything."""
-        self.state = State.CLOSED
+        """Close a descriptor inherited over `fork` without sending anything.
+
+        What has arrived of a body can still be read. A read that needs more is an error: in the
+        state CLOSED it would look like the end of the body.
+        """
+        if self.state is not State.READING:
+            self.state = State.CLOSED
         self.stream.abandon()
 
     # ---- the request

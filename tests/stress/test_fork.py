@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
+from urllib3.exceptions import HTTPError
 
-from pooledhttp import PoolConfig, Session
+from pooledhttp import PoolConfig, RequestException, Session
 from pooledhttp.network import Route
 from pooledhttp.transport import PoolView, TransportManager
 from tests.support.apart import ServerApart
@@ -148,6 +149,33 @@ def test_a_body_being_read_stays_with_the_parent(server: ServerApart, session: S
         pass
     assert first + b"".join(chunks) == b"GET /half" * 10
     fetch(session, server, "parent", 2)
+    assert session.pool.stats().total.created == 1
+
+
+@pytest.mark.parametrize("target", ["/half", "/whole"])
+@pytest.mark.parametrize("read", ["content", "iter_content", "raw"])
+def test_a_child_never_takes_a_body_of_its_parent_for_empty(
+    server: ServerApart, session: Session, read: str, target: str
+) -> None:
+    """A child gets what has arrived of it; where more is needed, an error."""
+    response = session.get(server.url(target), stream=True, timeout=20)
+    first = response.raw.read(8) if target == "/half" else b""
+    expected = f"GET {target}".encode() * 10
+
+    def attempt() -> None:
+        rest = b""
+        with contextlib.suppress(RequestException, HTTPError):
+            if read == "content":
+                rest = response.content
+            elif read == "iter_content":
+                rest = b"".join(response.iter_content(8))
+            else:
+                rest = response.raw.read()
+            assert first + rest == expected
+
+    with child(attempt):
+        pass
+    assert first + response.content == expected
     assert session.pool.stats().total.created == 1
 
 
