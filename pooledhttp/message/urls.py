@@ -284,7 +284,7 @@ def check_authority(url: str) -> None:
     """
     match = _AUTHORITY.match(url)
     if match is not None and _UNSAFE_IN_AUTHORITY.search(match[1]):
-        advice = ". In a user name or password, percent-encode it: %20" if "@" in match[1] else ""
+        advice = ". In a user name or password, percent-encode it: %5C" if "@" in match[1] else ""
         raise InvalidURL(
             f"Invalid URL {without_credentials(url)!r}: a backslash, space or control character"
             f" stands where the host belongs{advice}"

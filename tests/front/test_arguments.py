@@ -275,7 +275,7 @@ def test_a_type_error_of_a_callback() -> None:
         ({"url": "http:/h/x"}, pooledhttp.exceptions.InvalidURL, "meant http://h/x?"),
         ({"url": "http:h"}, pooledhttp.exceptions.InvalidURL, "meant http://h?"),
         ({"url": "http:///x"}, pooledhttp.exceptions.InvalidURL, "No host supplied"),
-        ({"url": "http://u:a b@h/"}, pooledhttp.exceptions.InvalidURL, "percent-encode it: %20"),
+        ({"url": "http://u:a\\b@h/"}, pooledhttp.exceptions.InvalidURL, "percent-encode it: %5C"),
         ({"url": None}, pooledhttp.exceptions.MissingSchema, "Pass a URL such as https://"),
         ({"url": ""}, pooledhttp.exceptions.MissingSchema, "Pass a URL such as https://"),
         ({"method": "http://h/"}, pooledhttp.exceptions.InvalidHeader, "seem to be swapped"),
