@@ -906,9 +906,7 @@ class Session(SessionRedirectMixin):
             RequestException: The request failed; the class says how.
         """
         if isinstance(request, Request):
-            raise ValueError(
-                "You can only send PreparedRequests. Pass session.prepare_request(request)."
-            )
+            raise ValueError("You can only send PreparedRequests.")  # a text that programs look for
         is_hop = getattr(request, "_is_hop", False) is True
         if is_hop:
             del request._is_hop

@@ -293,7 +293,7 @@ def test_netrc_is_asked_by_name(
 
 def test_only_prepared_requests_are_sent(session: pooledhttp.Session) -> None:
     """A plain request is refused with the words of requests."""
-    with pytest.raises(ValueError, match=r"You can only send PreparedRequests\."):
+    with pytest.raises(ValueError, match=r"^You can only send PreparedRequests\.$"):
         session.send(pooledhttp.Request("GET", "http://h/"))  # type: ignore[arg-type]
 
 
