@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -114,7 +115,8 @@ def test_a_request_that_has_no_socket_yet_ends_with_the_next_look_at_the_pool(
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
 
     async def main() -> asyncio.Task[None]:
-        task = asyncio.create_task(get(session, "http://name.test/"))
+        # A name of its own: a lookup that still goes on would be shared with an earlier test.
+        task = asyncio.create_task(get(session, f"http://{uuid4().hex}.test/"))
         while not began.is_set():
             assert not task.done(), task
             await asyncio.sleep(0.001)
