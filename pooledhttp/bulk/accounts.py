@@ -97,7 +97,7 @@ class Account:
                 error,
                 self.started,
                 time.time(),
-                (round(waited, 3) or None) if waited else None,
+                _told_wait(waited),
             ),
         )
 
@@ -127,7 +127,7 @@ class Account:
                 self.modified,
                 row.attempts + tries.sent,
                 tries.sent,
-                (round(waited, 3) or None) if waited else None,
+                _told_wait(waited),
                 self.started,
                 tries.began,
             )
@@ -167,3 +167,8 @@ class Account:
                 "job": job,
             }
         )
+
+
+def _told_wait(seconds: float) -> float | None:
+    """Return a wait as the journal is told it: to the millisecond, None for none."""
+    return round(seconds, 3) or None if seconds else None

@@ -43,7 +43,6 @@ _SECONDS = 1.0
 
 #: Hosts that are remembered.
 _MOST_HOSTS = 4096
-
 _UNKNOWN: tuple[float, DirectHost | None] = (0.0, None)
 
 #: What a program may have replaced to have a say in each request.

@@ -62,9 +62,11 @@ class HeadShape:
         "_library", "_match", "_most_bytes", "_most_fields", "keep_seconds", "pattern"
     )  # fmt: skip
 
-    def __init__(self, head: Head, library: ParserLibrary, limits: ResponseLimits) -> None:
-        """Make the shape of a head for which `fits` has returned true."""
-        self.pattern = _pattern(head)
+    def __init__(
+        self, head: Head, pattern: bytes, library: ParserLibrary, limits: ResponseLimits
+    ) -> None:
+        """Make the shape of a head, with its pattern; `fits` has returned true for it."""
+        self.pattern = pattern
         self.keep_seconds = head.keep_seconds
         self._library = library
         self._most_bytes = min(limits.head_bytes, MOST_HEAD_BYTES)
@@ -148,10 +150,10 @@ class HeadShapes:
             limits: Those of the parser.
         """
         if HeadShape.fits(head, library):
-            shape = HeadShape(head, library, limits)
-            if any(shape.pattern == known.pattern for known in self._shapes):
+            pattern = _pattern(head)
+            if any(pattern == known.pattern for known in self._shapes):
                 return  # others were under way when it was learned, or the body was a large one
-            self._put_first(shape)
+            self._put_first(HeadShape(head, pattern, library, limits))
         self._misses += 1
         self.may_fit = self._misses < _MOST_MISSES
 

@@ -174,6 +174,7 @@ class Arrival:
             self._raw is None
             and self.status != 101
             and self.request_method != "CONNECT"
+            # As `reads_as_defined`, without its call.
             and _OURS.are_in(RawResponse)
             and _THEIRS.are_in(HTTPResponse)
         )

@@ -102,8 +102,7 @@ def renew_locked(state: PoolState[K, R], now: float, lease: Lease[K, R]) -> bool
     """End one use of a lease's resource and begin the next one.
 
     It counts as what a release and the next acquire count, by the same lines, repeated to save
-    calls. A caller that waits, a limit that was
-    changed, or the age of the resource prevents it.
+    calls. A caller that waits, a limit that was changed, or the age of the resource prevents it.
 
     Returns:
         Whether the next use has begun; if not, nothing was done.
