@@ -71,6 +71,7 @@ class FastParser:
     version = b""
     fields: list[tuple[bytes, bytes]]
     by_name: dict[bytes, bytes]
+    asks_tunnel = False
     #: httptools refuses a head that repeats its length.
     repeats_length = False
 
@@ -115,6 +116,7 @@ class FastParser:
         from pooledhttp.http1.h11_parser import H11Parser  # many programs never need it
 
         self._h11 = H11Parser(self._progress, self._limits)
+        self._h11.asks_tunnel = self.asks_tunnel
         self._h11.feed(self.rest)
         self.rest = b""
 

@@ -8,6 +8,9 @@ asked no further: the body is taken apart by `response_body`.
 
 If h11 refuses a head, `head_repair` may repair it. Then a new h11 reads the repaired head and what
 follows. The connection is doubtful and is not used again.
+
+In a 2xx response to CONNECT, fields that frame a body are ignored (RFC 9110, section 9.3.6). h11
+refuses some of them, and then reads the head again without them. That is no repair.
 """
 
 from __future__ import annotations
@@ -20,7 +23,12 @@ import h11
 
 from pooledhttp.http1 import errors
 from pooledhttp.http1.framing import FramingError, read_framing
-from pooledhttp.http1.head_repair import RepairedHead, repair_head, says_length_twice
+from pooledhttp.http1.head_repair import (
+    RepairedHead,
+    repair_head,
+    says_length_twice,
+    without_framing,
+)
 from pooledhttp.http1.request_encoding import field_block, is_plain_head
 from pooledhttp.originals import Originals
 from pooledhttp.runtime import remove_tracebacks
@@ -94,6 +102,7 @@ class H11Parser:
     version = b""
     fields: list[tuple[bytes, bytes]]
     by_name: dict[bytes, bytes]
+    asks_tunnel = False
 
     _has_request = _has_input = False
     #: What has arrived behind the end of the present head, and was not given to h11.
@@ -194,16 +203,28 @@ class H11Parser:
             raise errors.head_refused(self._progress, errors.TOO_LONG) from error
         # `head` is empty if h11 has taken nothing from its buffer: the head is too large. Then
         # there is nothing to repair.
+        bare = without_framing(head) if self.asks_tunnel else None
+        if bare is not None:
+            head = bare
+            try:
+                return self._read_by_new_h11(head + rest)
+            except h11.RemoteProtocolError as other:
+                remove_tracebacks(other)
+                error = other
         repaired = None if limits.is_strict or not head else repair_head(head, limits.max_fields)
         if repaired is None:
             raise errors.head_refused(self._progress, str(error)) from error
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head_bytes)
-        self._send_request()
-        self._h11.receive_data(repaired.data + rest)
         self._repaired = repaired
         self.repairs = tuple(dict.fromkeys(self.repairs + repaired.deviations))
         try:
-            return self._h11.next_event()
+            return self._read_by_new_h11(repaired.data + rest)
         except h11.RemoteProtocolError as again:
             remove_tracebacks(again)
             raise errors.head_refused(self._progress, str(again)) from again
+
+    def _read_by_new_h11(self, data: bytes) -> object:
+        """Have a new h11 read a head that was changed, and return its event."""
+        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=self._limits.head_bytes)
+        self._send_request()
+        self._h11.receive_data(data)
+        return self._h11.next_event()

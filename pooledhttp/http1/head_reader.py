@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from pooledhttp.http1 import errors
-from pooledhttp.http1.framing import FramingError, read_framing, read_unrepeated
+from pooledhttp.http1.framing import Framing, FramingError, read_framing, read_unrepeated
 from pooledhttp.http1.odd_heads import EQUAL_LENGTHS
 from pooledhttp.http1.response_head import (
     OPENING_BYTES,
@@ -57,6 +57,8 @@ class HeadReader:
     ) -> None:
         self._method = method
         self._parser = parser
+        if method == b"CONNECT":
+            parser.asks_tunnel = True
         self._progress = progress
         self._limits = limits
 
@@ -131,14 +133,9 @@ class HeadReader:
         status, version, fields = parser.status, parser.version, parser.fields
         by_name = parser.by_name
         self._check(parser)
-        try:
-            has_repeats = len(by_name) < len(fields)
-            framing = read_framing(fields) if has_repeats else read_unrepeated(by_name)
-        except FramingError as error:
-            raise errors.head_refused(self._progress, str(error)) from None
+        opens_tunnel = self._method == b"CONNECT" and 200 <= status < 300
+        framing = _tunnel_framing(fields) if opens_tunnel else self._read_framing(parser)
         length, is_chunked = framing.length, framing.is_chunked
-        if length is not None and (framing.repeats_length or parser.repeats_length):
-            self._note_repeated_length()
         # A head with both a length and chunks is doubtful, even if no body follows. A 204 must have
         # neither (RFC 9110, section 8.6): if it has, a body may follow all the same.
         is_doubtful = (
@@ -161,11 +158,28 @@ class HeadReader:
             None if keep_alive is None else keep_alive_seconds(keep_alive),
             length,
             is_doubtful,
-            status == 101 or (self._method == b"CONNECT" and 200 <= status < 300),
+            opens_tunnel or status == 101,
             self._repairs,
             not framing.says_close and version >= b"1.1",
             parser.name,
         )
+
+    def _read_framing(self, parser: HeadParser) -> Framing:
+        """Read what the fields say of the body.
+
+        Raises:
+            ConflictingLength: They do not give exactly one length.
+            BadResponse: They cannot be read otherwise.
+        """
+        fields, by_name = parser.fields, parser.by_name
+        try:
+            has_repeats = len(by_name) < len(fields)
+            framing = read_framing(fields) if has_repeats else read_unrepeated(by_name)
+        except FramingError as error:
+            raise errors.head_refused(self._progress, str(error)) from None
+        if framing.length is not None and (framing.repeats_length or parser.repeats_length):
+            self._note_repeated_length()
+        return framing
 
     def _check(self, parser: HeadParser) -> None:
         """Refuse what a parser may let pass."""
@@ -189,3 +203,9 @@ class HeadReader:
         if self._limits.is_strict:
             raise errors.conflicting_length(self._progress, "it is given more than once", "head")
         self._note_repairs(EQUAL_LENGTHS.name)
+
+
+def _tunnel_framing(fields: list[tuple[bytes, bytes]]) -> Framing:
+    """Read the fields of a 2xx to CONNECT: what frames a body is ignored (RFC 9110, 9.3.6)."""
+    ignored = (b"content-length", b"transfer-encoding")
+    return read_framing(field for field in fields if field[0].lower() not in ignored)

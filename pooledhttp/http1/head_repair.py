@@ -32,7 +32,7 @@ from pooledhttp.http1.odd_heads import (
 )
 from pooledhttp.records import record
 
-__all__ = ["RepairedHead", "repair_head", "says_length_twice"]
+__all__ = ["RepairedHead", "repair_head", "says_length_twice", "without_framing"]
 
 #: How a head ends, as h11 finds it.
 _BLANK_LINE = re.compile(rb"\n\r?\n")
@@ -41,6 +41,9 @@ _VT_OR_FF = re.compile(rb"[\x0b\x0c]")
 _NO_LETTERS = re.compile(rb"[^a-z]+")
 #: The names of the fields that decide where a body ends, without the hyphens.
 _FRAMING_LETTERS = re.compile(rb"contentlength|transferencoding|connection")
+
+#: How a field begins that frames a body.
+_FRAMING_LINE = re.compile(rb"(?:content-length|transfer-encoding):", re.IGNORECASE)
 
 _Field = tuple[bytes, bytes]
 
@@ -96,6 +99,32 @@ def repair_head(head: bytes, max_lines: int) -> RepairedHead | None:
         return None
     repair.drop_framing_fields()
     return repair.result() if repair.deviations else None
+
+
+def without_framing(head: bytes) -> bytes | None:
+    """Leave out the fields that frame a body: a 2xx response to CONNECT has none.
+
+    Args:
+        head: From its first byte to the end of the blank line.
+
+    Returns:
+        `None` if the status is not 2xx, if there are no such fields, or if a reader could see the
+        beginning of another field in one.
+    """
+    lines = [line.removesuffix(b"\r") for line in head.split(b"\n")]
+    found = STATUS_LINE.fullmatch(lines[0])
+    if found is None or found["status"][:1] != b"2" or any(map(_CR_OR_NUL.search, lines)):
+        return None
+    kept: list[bytes] = []
+    dropped: list[bytes] = []
+    target = kept
+    for line in lines:
+        if line[:1] not in (b" ", b"\t"):  # else it continues the line before it
+            target = dropped if _FRAMING_LINE.match(line) else kept
+        target.append(line)
+    if not dropped or any(map(_VT_OR_FF.search, dropped)):
+        return None
+    return b"\r\n".join(kept)
 
 
 def says_length_twice(data: bytes) -> bool:

@@ -31,6 +31,8 @@ class HeadParser(Protocol):
         fields: Name and value pairs, names as the server wrote them. A Content-Length that is
             repeated with the same number may be there once.
         by_name: The fields by lower-case name. Of repeated ones it has the last.
+        asks_tunnel: Set by the owner if the method is CONNECT. In a 2xx head a parser then leaves
+            out framing fields that it would refuse.
     """
 
     name: str
@@ -40,6 +42,7 @@ class HeadParser(Protocol):
     version: bytes
     fields: list[tuple[bytes, bytes]]
     by_name: dict[bytes, bytes]
+    asks_tunnel: bool
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrive, never none."""

@@ -254,6 +254,12 @@ REFUSALS: dict[str, Handler] = {
     "half-a-head": says(b"HTTP/1.1 200 OK\r\nX: ", then=Peer.close),
     "rubbish": says(b"rubbish\r\n\r\n"),
     "tls": says(bytes.fromhex("15030300020228")),
+    "403-of-two-lengths": says(b"HTTP/1.1 403 No\r\nContent-Length: 5, 6\r\n\r\nhello"),
+    "407-of-no-length": says(b"HTTP/1.1 407 Who\r\nContent-Length: none\r\n\r\n"),
+    "200-with-a-body": says(b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello"),
+    "200-with-a-response": says(
+        b"HTTP/1.1 200 OK\r\nContent-Length: none\r\n\r\n" + respond(b"not from the origin")
+    ),
     "bytes-behind-the-head": says(b"HTTP/1.1 200 OK\r\n\r\nmore"),
     "200-then-fin": says(b"HTTP/1.1 200 OK\r\n\r\n", then=Peer.close),
     "endless-head": says(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000),
@@ -272,11 +278,21 @@ def test_refused_tunnels(session: pooledhttp.Session, handler: Handler) -> None:
         session.close()
 
 
-@pytest.mark.parametrize("fields", ["Content-Length: 5", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Content-Length: 5",
+        "Transfer-Encoding: chunked",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Content-Length: none",
+        "Transfer-Encoding: gzip, chunked",
+    ],
+)
 def test_a_tunnel_whose_answer_claims_a_body(
     session: pooledhttp.Session, authority: Authority, secure: ScriptedServer, fields: str
 ) -> None:
-    """A 2xx to CONNECT has no body, even if its head has a length (RFC 9110, section 9.3.6)."""
+    """A 2xx to CONNECT has no body, whatever its head says (RFC 9110, section 9.3.6)."""
 
     def handle(peer: Peer) -> None:
         port = int(peer.read_head().target.rpartition(":")[2])
