@@ -59,10 +59,12 @@ from pooledhttp.loading import find_imported as _find_imported
 from pooledhttp.message import (
     OURS,
     Arrival,
+    ErrorTranslation,
     PreparedRequest,
     ProxiesInput,
     Response,
     TimeoutInput,
+    check_prepared,
     get_auth_from_url,
     get_encoding_from_headers,
     prepend_scheme_if_needed,
@@ -574,6 +576,7 @@ class HTTPAdapter(BaseAdapter):
             RequestException: The request failed; see `message.error_translation`.
             OSError: A bundle or certificate that is named does not exist, or a method that a
                 subclass overrides raised it. It is not translated, as nothing was sent.
+            AttributeError: `request` is not a prepared request.
         """
         translation = translation_for(request)
         started = monotonic()
@@ -610,21 +613,16 @@ class HTTPAdapter(BaseAdapter):
         except (HTTPError, OSError) as error:
             if not (is_prepared or isinstance(error, (HTTPError, RequestException))):
                 raise  # not of the network: a missing file, or a method that a subclass overrides
-            if isinstance(error, MaxRetryError) and isinstance(error.reason, NewConnectionError):
-                # The message says which addresses refused. The frames of dialling would make the
-                # traceback longer than that of requests, and say nothing to its reader.
-                remove_tracebacks(error.reason)
-            proxy = conn.proxy if isinstance(conn, transport.PoolFacade) else None
-            is_proxied = proxy is not None and not proxy.is_socks
-            translated = translation.translate(error, request, is_proxied=is_proxied)
-            name = type(translated).__name__
-            self._report(conn, request.method, target, monotonic() - started, error=name)
+            translated = self._failed(error, translation, request, conn, target, started)
             try:
                 if translated is error:
                     raise
                 raise translated from error
             finally:
                 del translated  # it refers to this frame, which must not refer to it
+        except (AttributeError, TypeError):
+            _check_request(request)
+            raise
         if not isinstance(raw, Arrival):
             return self.build_response(request, raw)
         seconds = raw.arrived_at - started
@@ -641,6 +639,27 @@ class HTTPAdapter(BaseAdapter):
         if (view.made or view.manager).listeners:
             self._report(conn, request.method, target, seconds, status=raw.status)
         return response
+
+    def _failed(
+        self,
+        error: HTTPError | OSError,
+        translation: ErrorTranslation,
+        request: PreparedRequest,
+        conn: Any,
+        target: str | None,
+        started: float,
+    ) -> Exception:
+        """Tell the listeners that a request has failed, and return the error for the caller."""
+        if isinstance(error, MaxRetryError) and isinstance(error.reason, NewConnectionError):
+            # The message says which addresses refused. The frames of dialling would make the
+            # traceback longer than that of requests, and say nothing to its reader.
+            remove_tracebacks(error.reason)
+        proxy = conn.proxy if isinstance(conn, transport.PoolFacade) else None
+        is_proxied = proxy is not None and not proxy.is_socks
+        translated = translation.translate(error, request, is_proxied=is_proxied)
+        name = type(translated).__name__
+        self._report(conn, request.method, target, monotonic() - started, error=name)
+        return translated
 
     def _report(
         self,
@@ -699,7 +718,10 @@ class HTTPAdapter(BaseAdapter):
             files: tuple[object, ...] = ()
         else:
             files = transport.file_states(verify, cert)
-        known, files_then = facades.find(self.poolmanager, key)
+        try:
+            known, files_then = facades.find(self.poolmanager, key)
+        except TypeError:  # a setting that has no hash; most are of a wrong type
+            return self._find_connection(request, verify, proxies, cert)
         if known is not None:
             if files == files_then:
                 if None not in files:
@@ -795,6 +817,19 @@ class HTTPAdapter(BaseAdapter):
         response.request = req
         response.connection = self
         return response
+
+
+def _check_request(request: Any) -> None:
+    """Check what could not be sent, to say why if the reason is the request.
+
+    Raises:
+        AttributeError: It is not prepared.
+        InvalidURL: It has no URL.
+    """
+    check_prepared(request, ("method", "url", "headers", "body", "path_url"))
+    if request.url is None:
+        invalid = translation_for(request).errors.InvalidURL
+        raise invalid("No host specified: the request has no URL", request=request) from None
 
 
 def _check_counts(max_retries: object, pool_connections: object, pool_maxsize: object) -> None:

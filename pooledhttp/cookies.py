@@ -42,6 +42,7 @@ from pooledhttp.cookie_rules import (
 from pooledhttp.exceptions import InvalidHeader
 from pooledhttp.loading import find_imported as _find_imported
 from pooledhttp.originals import Originals
+from pooledhttp.records import described
 
 __all__ = [
     "CookieConflictError",
@@ -476,8 +477,8 @@ def cookiejar_from_dict(
         return jar
     if not hasattr(cookie_dict, "items"):
         raise AttributeError(
-            "cookies must be a mapping, such as {'name': 'value'}, or a CookieJar, not a "
-            f"{type(cookie_dict).__name__}"
+            "cookies must be a mapping, such as {'name': 'value'}, or a CookieJar, not "
+            f"{described(cookie_dict)}"
         )
     taken = set() if overwrite else {cookie.name for cookie in jar}
     for name, value in cookie_dict.items():

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, TypeAlias, TypeVar
 
+from pooledhttp.records import described
+
 if TYPE_CHECKING:
     from pooledhttp.message import Response
 
-__all__ = ["HOOKS", "Hook", "HooksInput", "default_hooks", "dispatch_hook"]
+__all__ = ["HOOKS", "Hook", "HooksInput", "default_hooks", "dispatch_hook", "no_hooks"]
 
 #: The events.
 HOOKS = ["response"]
@@ -33,6 +35,11 @@ def default_hooks() -> dict[str, list[Hook]]:
     for event in HOOKS:  # each request makes two such tables: no comprehension, which is a call
         hooks[event] = []
     return hooks
+
+
+def no_hooks(hooks: object) -> str:
+    """Return what to say of hooks that are no mapping."""
+    return f"hooks must be a mapping, such as {{'response': callback}}, not {described(hooks)}"
 
 
 def dispatch_hook(
@@ -56,7 +63,16 @@ def dispatch_hook(
     if not registered:
         return hook_data
     for hook in (registered,) if callable(registered) else registered:
-        replacement = hook(hook_data, **kwargs)
+        try:
+            replacement = hook(hook_data, **kwargs)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+                # Raised by the call, not in the hook.
+                error.add_note(
+                    "A hook is called with the response and with keyword arguments: "
+                    "give it **kwargs."
+                )
+            raise
         if replacement is not None:
             hook_data = replacement
     return hook_data

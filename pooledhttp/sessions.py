@@ -44,6 +44,7 @@ from pooledhttp.client import (
     merge_setting,
     method_after,
     name_meant_argument,
+    name_meant_setting,
     naming_redirect,
     resolve_location,
     too_many_redirects,
@@ -86,6 +87,8 @@ from pooledhttp.message import (
     blank_request,
     can_rewind,
     canonical_url,
+    check_prepared,
+    check_unprepared,
     copy_of_valid,
     default_headers,
     discard_body,
@@ -97,6 +100,7 @@ from pooledhttp.message import (
     to_key_val_list,
     to_native_string,
     without_credentials,
+    wrong_method,
 )
 from pooledhttp.network import (
     UNIX_SCHEME,
@@ -108,7 +112,7 @@ from pooledhttp.network import (
     without_bypassed,
 )
 from pooledhttp.originals import Originals, settle_attributes
-from pooledhttp.records import explain_misspelt
+from pooledhttp.records import described, explain_misspelt
 from pooledhttp.runtime import current_runtime
 from pooledhttp.status_codes import codes
 from pooledhttp.structures import CaseInsensitiveDict
@@ -179,6 +183,9 @@ preferred_clock = time.perf_counter
 #: mounted, since programs look through what is. Empty while `requests` means this package: code
 #: written for it may rely on an error where nothing is mounted.
 ALSO_SERVED = {f"{UNIX_SCHEME}://": "http://"}
+
+#: What links of pages begin with that lead to no server.
+_WITHOUT_HOSTS = ("about:", "blob:", "data:", "javascript:", "mailto:", "sms:", "tel:", "urn:")
 
 #: The hooks of most sessions and requests.
 _NO_HOOKS: dict[str, list[Hook]] = default_hooks()
@@ -569,11 +576,18 @@ class Session(SessionRedirectMixin):
 
         Raises:
             RequestException: Something in it cannot be sent; the class says what.
+            AttributeError: It is no `Request`, or one without a method.
         """
+        if type(request) is not Request:
+            check_unprepared(request)
+        try:
+            verb = request.method.upper()  # type: ignore[union-attr]
+        except AttributeError:
+            raise wrong_method(request.method) from None
         return _prepare(
             self,
             _calls_as_defined(),
-            request.method.upper(),  # type: ignore[union-attr]
+            verb,
             request.url,
             request.headers,
             request.files,
@@ -612,8 +626,8 @@ class Session(SessionRedirectMixin):
                     no_proxy = proxies.get("no_proxy") if proxies else None
                 except AttributeError:
                     raise AttributeError(
-                        "proxies must be a mapping, such as {'https': 'http://proxy:3128'}, not a "
-                        f"{type(proxies).__name__}"
+                        "proxies must be a mapping, such as {'https': 'http://proxy:3128'}, not "
+                        f"{described(proxies)}"
                     ) from None
                 found = get_environ_proxies(url, no_proxy=no_proxy)
                 if found and proxies is not None:
@@ -705,7 +719,7 @@ class Session(SessionRedirectMixin):
         try:
             verb = method.upper()
         except AttributeError:
-            raise AttributeError(f"method must be a str, such as 'GET', not {method!r}") from None
+            raise wrong_method(method) from None
         if (
             hooks is None
             and type(self).prepare_request is _PREPARE_REQUEST
@@ -903,10 +917,12 @@ class Session(SessionRedirectMixin):
 
         Raises:
             ValueError: `request` is not prepared.
+            AttributeError: `request` is no request, or has no URL.
+            TypeError: The adapter does not take one of the arguments.
             RequestException: The request failed; the class says how.
         """
-        if isinstance(request, Request):
-            raise ValueError("You can only send PreparedRequests.")  # a text that programs look for
+        if type(request) is not PreparedRequest:
+            _check_sendable(request)
         is_hop = getattr(request, "_is_hop", False) is True
         if is_hop:
             del request._is_hop
@@ -921,7 +937,7 @@ class Session(SessionRedirectMixin):
         response = self._exchange(request, kwargs)
         try:
             if request.hooks != _NO_HOOKS or dispatch_hook is not _DISPATCH:
-                response = dispatch_hook("response", request.hooks, response, **kwargs)
+                response = _hooked(response, request.hooks, kwargs)
             for earlier in response.history:  # an auth hook sent the request again
                 _store_cookies(self.cookies, earlier.request, earlier)
             _store_cookies(self.cookies, request, response)
@@ -973,7 +989,11 @@ class Session(SessionRedirectMixin):
                 proxies=proxies,
             )
         else:
-            response = adapter.send(request, **kwargs)
+            try:
+                response = adapter.send(request, **kwargs)
+            except TypeError as error:
+                name_meant_setting(error, kwargs)
+                raise
         # Our adapter measures up to the arrival of the head, which may be before it returns.
         is_measured = isinstance(response, Response) and response._arrival is not None
         if not (isinstance(adapter, HTTPAdapter) and (is_measured or response.elapsed)):
@@ -993,15 +1013,23 @@ class Session(SessionRedirectMixin):
 
         Raises:
             InvalidSchema: There is none.
+            AttributeError: `url` is no text.
         """
         adapters = self.adapters
-        if len(adapters) == 2 and "http://" in adapters and "https://" in adapters:
-            # The usual table. Each is looked for by its whole prefix.
-            if url[:8] == "https://":
-                return adapters["https://"]
-            if url[:7] == "http://":
-                return adapters["http://"]
-        lowered = url.lower()
+        try:
+            if len(adapters) == 2 and "http://" in adapters and "https://" in adapters:
+                # The usual table. Each is looked for by its whole prefix.
+                if url[:8] == "https://":
+                    return adapters["https://"]
+                if url[:7] == "http://":
+                    return adapters["http://"]
+            lowered = url.lower()
+        except (AttributeError, TypeError):
+            if isinstance(url, (str, bytes)):
+                raise
+            raise AttributeError(
+                f"url must be a str, such as 'https://example.com/', not {url!r}"
+            ) from None
         for prefix, adapter in adapters.items():
             if lowered.startswith(prefix.lower()):
                 found: BaseAdapter = adapter
@@ -1012,7 +1040,7 @@ class Session(SessionRedirectMixin):
                 return plain
         shown = without_credentials(url)
         advice = "mount one for its scheme, or check the beginning of the URL"
-        if "://" not in url:
+        if "://" not in url and not lowered.startswith(_WITHOUT_HOSTS):
             # `localhost:8000/x` reads as a URL of the scheme `localhost`. There may be a password.
             shown = without_credentials(f"//{shown}").removeprefix("//")
             advice = f"the URL has no scheme. Perhaps you meant http://{shown.lstrip('/')}?"
@@ -1170,6 +1198,34 @@ _MERGE, _DISPATCH, _ENVIRON_PROXIES = merge_setting, dispatch_hook, get_environ_
 def _calls_as_defined() -> bool:
     """Whether what is known of a request's preparation holds: nothing of it was replaced."""
     return _called() == _CALLED and is_preparing_as_defined()
+
+
+def _check_sendable(request: object) -> None:
+    """Check what is not an instance of `PreparedRequest` itself.
+
+    Raises:
+        ValueError: It is not prepared.
+        AttributeError: It is no request.
+    """
+    if isinstance(request, Request):
+        raise ValueError("You can only send PreparedRequests.")  # a text that programs look for
+    check_prepared(request, ("url", "hooks"))
+
+
+def _hooked(response: Response, hooks: Any, kwargs: dict[str, Any]) -> Response:
+    """Return what the hooks of a request make of its response.
+
+    Raises:
+        AttributeError: They return something else than a response.
+    """
+    hooked: Any = dispatch_hook("response", hooks, response, **kwargs)
+    if not isinstance(hooked, Response) and not hasattr(hooked, "history"):
+        raise AttributeError(
+            "a hook must return a response, or None to keep the one that it was given, not "
+            f"{described(hooked)}"
+        )
+    replaced: Response = hooked
+    return replaced
 
 
 def _leave(response: Response, error: BaseException, stream: bool) -> None:

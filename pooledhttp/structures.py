@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from pooledhttp.loading import find_imported as _find_imported
 
-__all__ = ["CaseInsensitiveDict", "LookupDict"]
+__all__ = ["CaseInsensitiveDict", "LookupDict", "wrong_name"]
 
 V = TypeVar("V")
 D = TypeVar("D")
@@ -36,7 +36,10 @@ class CaseInsensitiveDict(MutableMapping[str, V], Generic[V]):
             self.update(() if data is None else data, **kwargs)
 
     def __setitem__(self, key: str, value: V) -> None:
-        self._store[key.lower()] = (key, value)
+        try:
+            self._store[key.lower()] = (key, value)
+        except AttributeError:
+            raise wrong_name(key) from None
 
     def __getitem__(self, key: str) -> V:
         return self._store[key.lower()][1]
@@ -106,6 +109,11 @@ class CaseInsensitiveDict(MutableMapping[str, V], Generic[V]):
 
     def __repr__(self) -> str:
         return repr(dict(self.items()))
+
+
+def wrong_name(name: object) -> AttributeError:
+    """Return the error for the name of a header field that is no text."""
+    return AttributeError(f"the name of a header must be a str, such as 'Accept', not {name!r}")
 
 
 class LookupDict(dict[str, V]):

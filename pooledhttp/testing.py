@@ -27,7 +27,7 @@ from pooledhttp.mocking import (
     SentRequest,
     response_bytes,
 )
-from pooledhttp.records import explain_misspelt_call, replace
+from pooledhttp.records import described, explain_misspelt_call, replace
 from pooledhttp.transport import TransportManager
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class MockAdapter(HTTPAdapter):
         if fault is not None and fault not in FAULTS:
             raise ValueError(f"fault must be one of {', '.join(FAULTS)}, not {fault!r}")
         if not isinstance(headers or {}, Mapping):
-            raise TypeError(f"headers must be a mapping, not a {type(headers).__name__}")
+            raise TypeError(f"headers must be a mapping, not {described(headers)}")
         if not isinstance(status, int):
             raise TypeError(f"status must be a whole number, not {status!r}")
         fields = dict(headers or {})

@@ -10,6 +10,7 @@ from pooledhttp.client.arguments import (
     PutOptions,
     RequestOptions,
     name_meant_argument,
+    name_meant_setting,
 )
 from pooledhttp.client.mixed_imports import warn_of_mixed_import
 from pooledhttp.client.netrc import NETRC_FILES, get_netrc_auth
@@ -40,6 +41,7 @@ __all__ = [
     "PutOptions",
     "RequestOptions",
     "name_meant_argument",
+    "name_meant_setting",
     # mixed imports
     "warn_of_mixed_import",
     # netrc

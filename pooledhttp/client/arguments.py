@@ -33,11 +33,19 @@ __all__ = [
     "PutOptions",
     "RequestOptions",
     "name_meant_argument",
+    "name_meant_setting",
 ]
 
 
 #: What other clients call an argument, where that name is not near enough to be guessed.
 _NAMES_ELSEWHERE = {"body": "data", "content": "data", "query": "params", "ssl": "verify"}
+
+
+#: What `send` takes besides the request.
+_SETTINGS = ("stream", "timeout", "verify", "cert", "proxies", "allow_redirects")
+
+#: What belongs to the request instead.
+_OF_A_REQUEST = ("params", "data", "headers", "cookies", "files", "auth", "hooks", "json")
 
 
 class CommonOptions(TypedDict, total=False):
@@ -98,3 +106,15 @@ def name_meant_argument(error: TypeError, given: Collection[str]) -> None:
     """
     advice = dict.fromkeys(SessionExtras.__annotations__, "Pass it to Session(...) instead.")
     explain_unexpected(error, given, RequestOptions.__annotations__, advice | _NAMES_ELSEWHERE)
+
+
+def name_meant_setting(error: TypeError, given: Collection[str]) -> None:
+    """Add the argument that was meant to the error of a call of `send`, if one was misspelt.
+
+    Args:
+        error: Of the adapter, which gets the arguments of `send`.
+        given: The names of the arguments that it was given.
+    """
+    advice = dict.fromkeys(SessionExtras.__annotations__, "Pass it to Session(...) instead.")
+    advice |= dict.fromkeys(_OF_A_REQUEST, "Pass it to Request(...), before it is prepared.")
+    explain_unexpected(error, given, _SETTINGS, advice)

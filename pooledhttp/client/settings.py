@@ -20,12 +20,13 @@ import urllib3
 
 from pooledhttp import transport
 from pooledhttp.events import Listener, RequestHook, check_request_hooks
+from pooledhttp.hooks import no_hooks
 from pooledhttp.message import TimeoutInput, to_key_val_list
 from pooledhttp.network import Variable
 from pooledhttp.pool import PoolConfig
 from pooledhttp.records import record, replace
 from pooledhttp.runtime import Runtime
-from pooledhttp.structures import CaseInsensitiveDict
+from pooledhttp.structures import CaseInsensitiveDict, wrong_name
 from pooledhttp.timing import plan_timeout
 
 __all__ = ["SessionExtras", "bundle_from_environment", "merge_hooks", "merge_setting"]
@@ -118,18 +119,17 @@ def merge_setting(
         if not request_setting:
             return session_setting.copy_without_none()
         merged = session_setting.copy()
-    elif session_setting:
-        merged = dict_class(to_key_val_list(session_setting))
     else:
-        merged = dict_class()
-        if not request_setting:
-            return merged
+        merged = dict_class(to_key_val_list(session_setting) or ())
     if request_setting:
         pairs = to_key_val_list(request_setting) or ()
         if type(merged) is CaseInsensitiveDict and type(request_setting) in _MAPPINGS:
             store = merged._store
             for pair in pairs:  # as `update` does it, which asks what it is given
-                store[pair[0].lower()] = pair
+                try:
+                    store[pair[0].lower()] = pair
+                except AttributeError:
+                    raise wrong_name(pair[0]) from None
         else:
             merged.update(pairs)
     # After the update, so that a session's own None is left out as well.
@@ -149,6 +149,9 @@ def merge_hooks(
     dict_class: Callable[..., Any] = OrderedDict,
 ) -> Any:
     """Combine hooks: those of the call replace those of the session, unless it has none."""
+    for hooks in (session_hooks, request_hooks):
+        if not (hooks is None or hasattr(hooks, "get")):
+            raise AttributeError(no_hooks(hooks))
     if session_hooks is None or session_hooks.get("response") == []:
         return request_hooks
     if request_hooks is None or request_hooks.get("response") == []:

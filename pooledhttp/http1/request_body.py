@@ -222,9 +222,10 @@ def body_pieces(body: Readable | Iterable[bytes | str]) -> Iterator[bytes]:
     read = getattr(body, "read", None)
     if read is None:
         if not (hasattr(body, "__iter__") or hasattr(body, "__getitem__")):
+            advice = "; an AsyncSession sends such" if hasattr(body, "__aiter__") else ""
             raise TypeError(
                 "data must be a mapping, pairs, text, bytes, a file or an iterable of bytes, not "
-                f"{type(body).__name__}"
+                f"{type(body).__name__}{advice}"
             )
         for item in body:
             piece = item.encode("utf-8") if isinstance(item, str) else item

@@ -35,6 +35,7 @@ from pooledhttp.message.headers import (
 from pooledhttp.message.insides import BodyFile, OriginalResponse, read_line
 from pooledhttp.message.lazy import attributes_of
 from pooledhttp.message.lines import LineSplitter
+from pooledhttp.message.mistakes import check_prepared, check_unprepared, wrong_method
 from pooledhttp.message.payload import (
     can_rewind,
     dict_to_sequence,
@@ -142,6 +143,10 @@ __all__ = [
     # lazy, lines
     "attributes_of",
     "LineSplitter",
+    # mistakes
+    "check_prepared",
+    "check_unprepared",
+    "wrong_method",
     # raw
     "MAX_DRAIN_BYTES",
     "OriginalResponse",

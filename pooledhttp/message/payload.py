@@ -34,6 +34,7 @@ from pooledhttp.exceptions import (
     InvalidJSONError,
     UnrewindableBodyError,
 )
+from pooledhttp.records import described
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -123,7 +124,7 @@ def _refuse_scalars(value: object) -> None:
     if isinstance(value, (str, bytes, bool, int)):
         raise ValueError(
             f"cannot encode objects that are not 2-tuples: a mapping or (name, value) pairs are"
-            f" needed here, not {type(value).__name__}"
+            f" needed here, not {described(value)}"
         )
 
 
@@ -152,15 +153,21 @@ def _flat(data: Any) -> Iterator[tuple[Any, Any]]:
     for pair in to_key_val_list(data) or ():
         try:
             name, values = pair
-        except TypeError:
-            raise TypeError(
-                f"a mapping or (name, value) pairs are needed here, and {pair!r:.100} is no pair"
-            ) from None
+        except (TypeError, ValueError) as error:
+            raise _no_pair(pair, error) from None
         if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
             values = (values,)
         for value in values:
             if value is not None:
                 yield name, value
+
+
+def _no_pair(given: object, error: TypeError | ValueError) -> TypeError | ValueError:
+    """Return the error for what cannot be unpacked into a name and a value."""
+    needed = "a mapping or (name, value) pairs are needed here"
+    if isinstance(error, ValueError):
+        return ValueError(f"{error}: {needed}")
+    return TypeError(f"{needed}, and {given!r:.100} is no pair")
 
 
 def _utf8(value: Any) -> Any:
@@ -198,7 +205,10 @@ def encode_files(files: Any, data: Any) -> tuple[bytes, str]:
         `urllib3.filepost.choose_boundary` as it is when this is called.
 
     Raises:
-        ValueError: There are no files, or `data` is a string, which has no field names.
+        ValueError: There are no files, or `data` is a string, which has no field names, or a tuple
+            has too few or too many values.
+        TypeError: What is given as a file is none.
+        AttributeError: A name of a field is no text.
         InvalidHeader: A content type or header of a section would start a line of its own.
     """
     if not files:
@@ -208,15 +218,24 @@ def encode_files(files: Any, data: Any) -> tuple[bytes, str]:
     sections: list[Any] = [
         (_text(name), _form_value(value)) for name, value in _flat({} if data is None else data)
     ]
-    for name, given in to_key_val_list(files) or ():
+    for pair in to_key_val_list(files) or ():
+        try:
+            name, given = pair
+        except (TypeError, ValueError) as error:
+            raise _no_pair(pair, error) from None
         section = _file_section(name, given)
         if section is not None:
             sections.append(section)
     return encode_multipart_formdata(sections)
 
 
-def _text(name: Any) -> Any:
-    return name.decode("utf-8") if isinstance(name, bytes) else name
+def _text(name: Any) -> str:
+    text: object = name.decode("utf-8") if isinstance(name, bytes) else name
+    if not isinstance(text, str):
+        raise AttributeError(
+            f"the names of fields and of files must be str, such as 'file', not {name!r}"
+        )
+    return text
 
 
 def _form_value(value: Any) -> bytes:
@@ -227,11 +246,8 @@ def _file_section(name: Any, given: Any) -> RequestField | None:
     """One file as a section of a multipart body, or None when there is no file."""
     content_type = headers = None
     if isinstance(given, (tuple, list)):
-        if len(given) < 2:
-            raise ValueError(
-                f"the file of the field {name!r} must be a file, its content, or a tuple "
-                "(filename, file[, content_type[, headers]])"
-            )
+        if not 2 <= len(given) <= 4:
+            raise ValueError(_no_file(name))
         filename, file, *rest = given
         if rest:
             content_type, *more = rest
@@ -242,16 +258,35 @@ def _file_section(name: Any, given: Any) -> RequestField | None:
     if file is None:
         return None
     content = file.read() if hasattr(file, "read") else file
+    if not isinstance(content, (str, bytes, int)):  # a number is written as text
+        try:
+            memoryview(content)
+        except TypeError:
+            raise TypeError(f"{_no_file(name)}, not {described(content)}") from None
     section = RequestField(
-        name=_text(name), data=content, filename=_text(filename), headers=_checked(headers)
+        name=_text(name),
+        data=content,
+        filename=None if filename is None else _text(filename),
+        headers=_checked(headers),
     )
     _refuse_line_breaks("Content-Type", content_type)
     section.make_multipart(content_type=content_type)
     return section
 
 
+def _no_file(name: object) -> str:
+    return (
+        f"the file of the field {name!r} must be a file, its content, or a tuple "
+        "(filename, file[, content_type[, headers]])"
+    )
+
+
 def _checked(headers: Any) -> Any:
-    for name, value in dict_to_sequence(headers or {}):
+    for pair in dict_to_sequence(headers or {}):
+        try:
+            name, value = pair
+        except (TypeError, ValueError) as error:
+            raise _no_pair(pair, error) from None
         _refuse_line_breaks(name, name)
         _refuse_line_breaks(name, value)
     return dict(dict_to_sequence(headers)) if headers else None

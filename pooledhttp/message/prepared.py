@@ -32,10 +32,11 @@ from pooledhttp.cookies import (
     get_cookie_header,
 )
 from pooledhttp.exceptions import InvalidHeader, InvalidJSONError
-from pooledhttp.hooks import Hook, HooksInput, default_hooks
+from pooledhttp.hooks import Hook, HooksInput, default_hooks, no_hooks
 from pooledhttp.message import payload, urls
 from pooledhttp.message.headers import check_header_validity
 from pooledhttp.message.lazy import LazyAttributes, lazy
+from pooledhttp.message.mistakes import wrong_method
 from pooledhttp.message.types import (
     Body,
     CookiesInput,
@@ -48,6 +49,7 @@ from pooledhttp.message.types import (
 )
 from pooledhttp.message.urls import final_target, get_auth_from_url
 from pooledhttp.originals import Originals
+from pooledhttp.records import described
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.syntax import CREDENTIALS, TOKEN
 
@@ -120,8 +122,8 @@ def _pairs_of(headers: Any) -> tuple[tuple[Any, Any], ...]:
         if hasattr(headers, "items"):
             raise
         raise AttributeError(
-            "headers must be a mapping, such as {'Accept': 'text/html'}, not a "
-            f"{type(headers).__name__}"
+            "headers must be a mapping, such as {'Accept': 'text/html'}, not "
+            f"{described(headers)}"
         ) from None
 
 
@@ -295,11 +297,15 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
         """Set the method, in upper case.
 
         Raises:
+            AttributeError: It is neither `str` nor `bytes`.
             InvalidHeader: It is not a token (it has a space, a line break or the like in it), so
                 that it would change what the rest of the request line says. Also a ValueError.
         """
         if method is not None and method not in _USUAL:
-            name = (method.decode("ascii") if isinstance(method, bytes) else method).upper()
+            try:
+                name = (method.decode("ascii") if isinstance(method, bytes) else method).upper()
+            except AttributeError:
+                raise wrong_method(method) from None
             if not _TOKEN.fullmatch(name):
                 advice = "; method and URL seem to be swapped" if "://" in name else ""
                 raise InvalidHeader(f"Invalid method {name!r}: it must be a single word{advice}")
@@ -447,6 +453,10 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
             auth: A `(user, password)` pair for basic authentication, a callable that gets and
                 returns a request, or None to use the user information of the URL, if any.
             url: Not used; it is there for callers that give it.
+
+        Raises:
+            TypeError: `auth` is neither a pair nor a callable.
+            AttributeError: The callable returned no request.
         """
         if auth is None and "@" in (self.url or ""):
             credentials = get_auth_from_url(self.url)
@@ -456,12 +466,26 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
         if isinstance(auth, tuple) and len(auth) == 2:
             auth = HTTPBasicAuth(*auth)
         if not callable(auth):
+            size = f" of {len(auth)}" if isinstance(auth, tuple) else ""
             raise TypeError(
-                "auth must be a (user, password) tuple or a callable that takes a request, not a "
-                f"{type(auth).__name__}"
+                "auth must be a (user, password) tuple or a callable that takes a request, not "
+                f"{described(auth)}{size}"
             )
-        result = auth(self)
+        try:
+            result: object = auth(self)
+        except TypeError as error:
+            if isinstance(auth, type):
+                error.add_note(
+                    f"auth is the class {auth.__name__}; give an object of it, such as "
+                    f"{auth.__name__}('user', 'password')."
+                )
+            raise
         if result is not self:
+            if not hasattr(result, "__dict__"):
+                raise AttributeError(
+                    "a callable that is given as auth must return the request that it gets, not "
+                    f"{described(result)}"
+                )
             self.__dict__.update(result.__dict__)
         # It may have put in a body of another length.
         self.prepare_content_length(self.body)
@@ -471,8 +495,11 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
 
         Raises:
             ValueError: There is no such event.
+            TypeError: `hooks` is no mapping.
         """
         given = hooks or {}
+        if not hasattr(given, "__iter__"):
+            raise TypeError(no_hooks(given))
         for event in given:
             self.register_hook(event, given[event])
 

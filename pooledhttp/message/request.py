@@ -6,7 +6,7 @@ A `Request` holds the caller's arguments unchanged and can be altered freely; `p
 
 from __future__ import annotations
 
-from pooledhttp.hooks import HooksInput, default_hooks
+from pooledhttp.hooks import HooksInput, default_hooks, no_hooks
 from pooledhttp.message.prepared import AuthInput, PreparedRequest, RequestHooksMixin
 from pooledhttp.message.types import (
     CookiesInput,
@@ -69,10 +69,7 @@ class Request(RequestHooksMixin):
         self.hooks = default_hooks()
         if hooks:
             if not hasattr(hooks, "items"):
-                raise AttributeError(
-                    "hooks must be a mapping, such as {'response': callback}, not a "
-                    f"{type(hooks).__name__}"
-                )
+                raise AttributeError(no_hooks(hooks))
             for event, hook in list(hooks.items()):
                 self.register_hook(event, hook)
         self.method: str | None = method  # type: ignore[assignment]  # bytes are rare

@@ -40,6 +40,7 @@ from pooledhttp.message.lazy import LazyAttributes, attributes_of, lazy, set_att
 from pooledhttp.message.lines import LineSplitter
 from pooledhttp.message.raw import RawResponse, drain
 from pooledhttp.message.urls import without_credentials
+from pooledhttp.records import described
 from pooledhttp.structures import CaseInsensitiveDict
 
 if TYPE_CHECKING:
@@ -440,7 +441,7 @@ class Response(LazyAttributes):
             )
         if chunk_size is not None and not isinstance(chunk_size, int):
             raise TypeError(
-                f"chunk_size must be an int (bytes) or None, not a {type(chunk_size).__name__}"
+                f"chunk_size must be an int (bytes) or None, not {described(chunk_size)}"
             )
         pieces: Any
         if self._content_consumed or (self._unread() is None and self.raw is None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pooledhttp.records.definition import field, record, replace
 from pooledhttp.records.spelling import (
     argument_names,
+    described,
     did_you_mean,
     explain_misspelt,
     explain_misspelt_call,
@@ -21,6 +22,7 @@ __all__ = [
     "explain_misspelt_fields",
     "explain_unexpected",
     "field",
+    "described",
     "record",
     "replace",
     "unknown_argument",

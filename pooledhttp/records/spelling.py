@@ -13,6 +13,7 @@ __all__ = [
     "explain_misspelt_call",
     "explain_misspelt_fields",
     "explain_unexpected",
+    "described",
     "unknown_argument",
 ]
 
@@ -88,6 +89,14 @@ def explain_unexpected(
     owner, found, _ = text.rpartition(f"() got an unexpected keyword argument {name!r}")
     if found and text == f"{owner}{found}" and name in given and name not in known:
         error.args = unknown_argument(owner, name, known, (), advice).args
+
+
+def described(value: object) -> str:
+    """Return what a value is, for the text of an error: `a str`, `an int` or `None`."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _list_of(known: Collection[str]) -> str:
