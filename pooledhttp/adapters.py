@@ -17,6 +17,7 @@ else with a `urlopen` is sent through that, as requests would.
 
 from __future__ import annotations
 
+import os
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping
@@ -47,7 +48,7 @@ from pooledhttp import transport
 from pooledhttp.auth import _basic_auth_str
 from pooledhttp.certs import CertInput, VerifyInput, extract_zipped_paths, where
 from pooledhttp.cookies import extract_cookies_to_jar
-from pooledhttp.events import RequestFinished, check_request_hooks
+from pooledhttp.events import RequestFinished, check_listeners, check_request_hooks
 from pooledhttp.exceptions import (
     ConnectionError,
     InvalidProxyURL,
@@ -83,7 +84,7 @@ from pooledhttp.network import (
 from pooledhttp.originals import Originals, settle_attributes
 from pooledhttp.pool import PoolConfig
 from pooledhttp.records import explain_misspelt
-from pooledhttp.runtime import current_runtime, default_runtime, remove_tracebacks
+from pooledhttp.runtime import check_runtime, current_runtime, default_runtime, remove_tracebacks
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Deadline, Timeout, monotonic
 
@@ -227,7 +228,10 @@ class HTTPAdapter(BaseAdapter):
         transport.check_pool(pool)
         if replay is not None:
             transport.check_replay(replay)
-        _check_network(resolver, socket_options)
+        _check_network(resolver, socket_options, proxy_verify)
+        own_listeners = check_listeners(listeners) if listeners else ()
+        if runtime is not None:
+            check_runtime(runtime)
         _check_counts(max_retries, pool_connections, pool_maxsize)
         if max_retries == DEFAULT_RETRIES:
             self.max_retries = Retry(0, read=False)
@@ -239,7 +243,7 @@ class HTTPAdapter(BaseAdapter):
         self._pool_connections = pool_connections
         self._pool_maxsize = pool_maxsize
         self._pool_block = pool_block
-        self._begin(pool, replay, runtime, listeners)
+        self._begin(pool, replay, runtime, own_listeners)
         self._settings.resolver, self._settings.socket_options = resolver, socket_options
         self._own_limits = (strict, tls_truncation, max_response_fields, parser)
         self._settings.response_limits = transport.ResponseLimits.chosen(*self._own_limits)
@@ -832,6 +836,20 @@ def _check_request(request: Any) -> None:
         raise invalid("No host specified: the request has no URL", request=request) from None
 
 
+def check_mount(prefix: object, adapter: object) -> None:
+    """Check the arguments of `mount`.
+
+    Raises:
+        TypeError: `prefix` is no text, or `adapter` has neither `send` nor `close`, or is a class.
+    """
+    is_adapter = hasattr(adapter, "send") or hasattr(adapter, "close")
+    if not is_adapter or isinstance(adapter, type) or not hasattr(prefix, "lower"):
+        raise TypeError(
+            "mount takes the beginning of URLs and an adapter, such as "
+            f"mount('https://', HTTPAdapter()), not {prefix!r} and {adapter!r}"
+        )
+
+
 def _check_counts(max_retries: object, pool_connections: object, pool_maxsize: object) -> None:
     if isinstance(max_retries, (str, bytes, float)):
         raise TypeError(f"max_retries must be a whole number or a Retry, not {max_retries!r}")
@@ -854,7 +872,7 @@ def _bind_transport() -> None:
     )
 
 
-def _check_network(resolver: object, socket_options: object) -> None:
+def _check_network(resolver: object, socket_options: object, proxy_verify: object) -> None:
     """Check these arguments of an adapter.
 
     Raises:
@@ -868,6 +886,17 @@ def _check_network(resolver: object, socket_options: object) -> None:
     if socket_options is not None and not isinstance(socket_options, SocketOptions):
         raise TypeError(
             f"socket_options must be network.SocketOptions(options=[...]), not {socket_options!r}"
+        )
+    is_path = isinstance(proxy_verify, (str, bytes, os.PathLike))
+    if not (
+        proxy_verify is None
+        or isinstance(proxy_verify, bool)
+        or is_path
+        or hasattr(proxy_verify, "wrap_socket")
+    ):
+        raise TypeError(
+            "proxy_verify must be True, False, the path of a CA bundle or an ssl.SSLContext, not "
+            f"{proxy_verify!r}"
         )
 
 

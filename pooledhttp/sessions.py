@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from urllib.parse import urljoin, urlparse
 
 from pooledhttp import adapters as _adapters
-from pooledhttp.adapters import BaseAdapter, HTTPAdapter
+from pooledhttp.adapters import BaseAdapter, HTTPAdapter, check_mount
 from pooledhttp.auth import _basic_auth_str
 from pooledhttp.certs import CertInput, VerifyInput
 from pooledhttp.client import (
@@ -57,7 +57,7 @@ from pooledhttp.cookies import (
     jar_for,
     merge_cookies,
 )
-from pooledhttp.events import check_request_hooks
+from pooledhttp.events import check_listeners, check_request_hooks
 from pooledhttp.exceptions import (
     ChunkedEncodingError,
     ContentDecodingError,
@@ -510,13 +510,11 @@ class Session(SessionRedirectMixin):
         request_hooks: Iterable[RequestHook] = (),
         parser: ParserChoice = "auto",
     ) -> None:
-        if not isinstance(listeners, Iterable):
-            raise TypeError(f"listeners must be an iterable of callables, not {listeners!r}")
         self._extras = SessionExtras(
             pool,
             timeout,
             retries,
-            tuple(listeners),
+            check_listeners(listeners),
             replay,
             current_runtime() if runtime is None else runtime,
             strict,
@@ -1060,12 +1058,7 @@ class Session(SessionRedirectMixin):
             TypeError: `prefix` is no text, or `adapter` has neither `send` nor `close`, or is a
                 class.
         """
-        is_adapter = hasattr(adapter, "send") or hasattr(adapter, "close")
-        if not is_adapter or isinstance(adapter, type) or not hasattr(prefix, "lower"):
-            raise TypeError(
-                "mount takes the beginning of URLs and an adapter, such as "
-                f"mount('https://', HTTPAdapter()), not {prefix!r} and {adapter!r}"
-            )
+        check_mount(prefix, adapter)
         if not isinstance(adapter, BaseAdapter):
             warn_of_mixed_import(adapter)
         self.adapters[prefix] = adapter

@@ -110,6 +110,8 @@ class MockAdapter(HTTPAdapter):
             raise ValueError(f"fault must be one of {', '.join(FAULTS)}, not {fault!r}")
         if not isinstance(headers or {}, Mapping):
             raise TypeError(f"headers must be a mapping, not {described(headers)}")
+        if not isinstance(method, str):
+            raise TypeError(f"method must be a str, such as 'GET', not {method!r}")
         if not isinstance(status, int):
             raise TypeError(f"status must be a whole number, not {status!r}")
         fields = dict(headers or {})

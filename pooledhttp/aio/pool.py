@@ -77,7 +77,7 @@ class AsyncPoolView:
             How many are idle, which may be less than `count`; see `PoolView.warm`.
 
         Raises:
-            TypeError: `count` is not a whole number.
+            TypeError: `count` is not a whole number, or `timeout` no number.
             ValueError: `count` is negative, or `url` has no scheme.
             InvalidSchema: The URL's adapter has no pool of this package.
             PoolClosed: The pool was shut down.
@@ -92,6 +92,9 @@ class AsyncPoolView:
 
         Returns:
             Whether all were closed in time. The others are closed when their response ends.
+
+        Raises:
+            TypeError: `timeout` is no number.
         """
         return await self._runtime.run(self._view.drain, timeout)
 

@@ -26,7 +26,7 @@ from typing import (
     overload,
 )
 
-from pooledhttp.adapters import BaseAdapter
+from pooledhttp.adapters import BaseAdapter, check_mount
 from pooledhttp.aio.adapters import unwrapped, wrapped
 from pooledhttp.aio.arguments import AsyncAuthInput
 from pooledhttp.aio.bodies import as_body, as_files
@@ -38,7 +38,7 @@ from pooledhttp.certs import CertInput, VerifyInput
 from pooledhttp.client import name_meant_argument
 from pooledhttp.cookies import RequestsCookieJar
 from pooledhttp.hooks import Hook
-from pooledhttp.message import PreparedRequest, Request, Response
+from pooledhttp.message import PreparedRequest, Request, Response, check_unprepared
 from pooledhttp.originals import settle_attributes
 from pooledhttp.pool import PoolConfig
 from pooledhttp.records import explain_misspelt
@@ -196,7 +196,9 @@ class AsyncSession(RequestMethods):
 
         Raises:
             RequestException: Something in it cannot be sent; the class says what.
+            AttributeError: It is no `Request`, or one without a method.
         """
+        check_unprepared(request)
         fit = copy.copy(request)
         fit.data = as_body(fit.data, self._runtime)
         fit.files = as_files(fit.files, self._runtime)
@@ -225,6 +227,8 @@ class AsyncSession(RequestMethods):
 
         Raises:
             ValueError: `request` is not prepared.
+            AttributeError: `request` is no request, or has no URL.
+            TypeError: The adapter does not take one of the arguments.
             RequestException: The request failed; the class says how.
         """
         if stream is not None:
@@ -320,8 +324,11 @@ class AsyncSession(RequestMethods):
             adapter: What sends them.
 
         Raises:
+            TypeError: `prefix` is no text, or `adapter` has neither `send` nor `close`, or is a
+                class.
             ValueError: The adapter has a pool that another runtime uses.
         """
+        check_mount(prefix, adapter)
         self._session.mount(prefix, wrapped(adapter, self._runtime))
 
     async def close(self) -> None:

@@ -212,7 +212,8 @@ class Download(Results[DownloadResult]):
         try:
             job = Job.of(item)
         except (TypeError, ValueError) as error:
-            step = failed(None, self._index, error, url=str(item))
+            url = str(item.url if isinstance(item, Job) else item)
+            step = failed(None, self._index, error, url=url)
         else:
             step = self._workspace.register(job, self._index)
         if step is None:

@@ -22,7 +22,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Protocol
 
 from pooledhttp.bulk.urls import origin_of
-from pooledhttp.records import explain_misspelt_fields, record
+from pooledhttp.records import described, explain_misspelt_fields, record
 
 if TYPE_CHECKING:
     from pooledhttp.message import Response
@@ -136,10 +136,13 @@ class Job:
         """Return the job that an item of the input stands for.
 
         Raises:
-            TypeError: The item is neither a `str` nor a `Job`.
+            TypeError: The item is neither a `str` nor a `Job`, or a `Job` with a value of a wrong
+                type.
             ValueError: It is a line of a list that is no job.
         """
         if isinstance(item, Job):
+            if not item.is_bare:
+                item.check()
             return item
         if isinstance(item, str):
             if cls is not Job:
@@ -153,6 +156,39 @@ class Job:
         raise TypeError(
             f"a bulk fetch takes URLs (str) and Jobs, not {type(item).__name__}: {item!r:.100}"
         )
+
+    def check(self) -> None:
+        """Check the types of what was given: a wrong one fails this job, and not the run.
+
+        Raises:
+            TypeError: One is wrong. The message names it.
+        """
+        if not isinstance(self.url, str):
+            raise TypeError(f"the url of a job must be a str, not {self.url!r:.100}")
+        if not isinstance(self.method, (str, bytes)):
+            raise TypeError(f"the method of a job must be a str, such as GET, not {self.method!r}")
+        for field in ("name", "sha256", "md5"):
+            value = getattr(self, field)
+            if not (value is None or isinstance(value, str)):
+                raise TypeError(f"the {field} of a job must be a str or None, not {value!r}")
+        if isinstance(self.size, bool) or not (
+            self.size is None or hasattr(self.size, "__index__")
+        ):
+            raise TypeError(
+                f"the size of a job must be a whole number of bytes or None, not {self.size!r}"
+            )
+        if self.headers is not None:
+            self._check_headers()
+
+    def _check_headers(self) -> None:
+        if not isinstance(self.headers, Mapping):
+            raise TypeError(
+                "the headers of a job must be a mapping, such as {'Accept': 'text/html'}, not "
+                f"{described(self.headers)}"
+            )
+        for name in self.headers:
+            if not isinstance(name, (str, bytes)):
+                raise TypeError(f"the name of a header must be a str, not {name!r}")
 
     @property
     def can_resend(self) -> bool:
@@ -191,7 +227,7 @@ class Job:
             and self.sha256 is None
             and self.md5 is None
             and not self.accept
-            and self.method.upper() == "GET"
+            and str(self.method).upper() == "GET"  # of a job that `check` refuses, it is no text
         )
 
     @property

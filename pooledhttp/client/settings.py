@@ -25,7 +25,7 @@ from pooledhttp.message import TimeoutInput, to_key_val_list
 from pooledhttp.network import Variable
 from pooledhttp.pool import PoolConfig
 from pooledhttp.records import record, replace
-from pooledhttp.runtime import Runtime
+from pooledhttp.runtime import Runtime, check_runtime
 from pooledhttp.structures import CaseInsensitiveDict, wrong_name
 from pooledhttp.timing import plan_timeout
 
@@ -72,13 +72,8 @@ class SessionExtras:
             )
         if self.replay != "safe":
             transport.check_replay(self.replay)
-        for listener in self.listeners:
-            if not callable(listener):
-                raise TypeError(
-                    f"listeners must be callables that take an event, and {listener!r} is not one"
-                )
-        if not (self.runtime is None or callable(getattr(self.runtime, "wait_any", None))):
-            raise TypeError(f"runtime must have the methods of Runtime, not be {self.runtime!r}")
+        if self.runtime is not None:
+            check_runtime(self.runtime)
         plan_timeout(self.timeout)
         check_request_hooks(self.request_hooks)
         transport.ResponseLimits.chosen(

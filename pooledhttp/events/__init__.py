@@ -21,7 +21,7 @@ from pooledhttp.events.kinds import (
     StaleFound,
     WaitTimedOut,
 )
-from pooledhttp.events.listeners import Listener, Listeners
+from pooledhttp.events.listeners import Listener, Listeners, check_listeners
 from pooledhttp.events.request_hooks import (
     OutgoingRequest,
     RequestHook,
@@ -53,6 +53,7 @@ __all__ = [
     "StaleFound",
     "WaitTimedOut",
     "add_request_hook",
+    "check_listeners",
     "check_request_hooks",
     "remove_request_hook",
     "shared_request_hooks",

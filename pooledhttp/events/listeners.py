@@ -17,7 +17,7 @@ from typing import Any
 
 from pooledhttp.events.kinds import Event
 
-__all__ = ["Listener", "Listeners"]
+__all__ = ["Listener", "Listeners", "check_listeners"]
 
 Listener = Callable[[Event], object]
 
@@ -78,3 +78,20 @@ class Listeners(list[Any]):
 
     def __repr__(self) -> str:
         return f"<Listeners {len(self)}>"
+
+
+def check_listeners(listeners: Iterable[Listener]) -> tuple[Listener, ...]:
+    """Return listeners as a tuple.
+
+    Raises:
+        TypeError: One of them is not callable, or they are no iterable.
+    """
+    if not isinstance(listeners, Iterable):
+        raise TypeError(f"listeners must be an iterable of callables, not {listeners!r}")
+    checked = tuple(listeners)
+    for listener in checked:
+        if not callable(listener):
+            raise TypeError(
+                f"listeners must be callables that take an event, and {listener!r} is not one"
+            )
+    return checked

@@ -20,13 +20,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pooledhttp.monitoring.metrics import StatsSource, check_source, difference
 from pooledhttp.pool import OriginStats, PoolStats
 from pooledhttp.records import explain_misspelt, explain_misspelt_call
-from pooledhttp.runtime import Runtime, Task, Waiter, default_runtime, register_fork_reset
+from pooledhttp.runtime import (
+    Runtime,
+    Task,
+    Waiter,
+    default_runtime,
+    register_fork_reset,
+)
 from pooledhttp.timing import Deadline
 
 __all__ = ["Alert", "PoolMonitor", "Rule", "default_rules"]
@@ -162,6 +168,21 @@ def default_rules(
     )
 
 
+def _checked(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Return rules as a tuple.
+
+    Raises:
+        TypeError: One of them is no `Rule`, or they are no iterable.
+    """
+    if not isinstance(rules, Iterable):
+        raise TypeError(f"rules must be an iterable of Rules, not {rules!r}")
+    checked = tuple(rules)
+    for rule in checked:
+        if not isinstance(rule, Rule):
+            raise TypeError(f"rules must be Rules, and {rule!r} is not one")
+    return checked
+
+
 class _State:
     """The state of one rule for one origin. States that are quiet are not kept."""
 
@@ -189,7 +210,7 @@ class PoolMonitor:
 
     Raises:
         ValueError: The interval is not positive, or two rules have one name.
-        TypeError: `pool` is a session.
+        TypeError: `pool` is a session, or another argument is of a wrong type.
     """
 
     @explain_misspelt()
@@ -198,14 +219,18 @@ class PoolMonitor:
         pool: StatsSource,
         *,
         on_alert: Callable[[Alert], object] | None = None,
-        rules: tuple[Rule, ...] | None = None,
+        rules: Iterable[Rule] | None = None,
         interval: float = 5.0,
         runtime: Runtime | None = None,
     ) -> None:
         check_source(pool)
+        if not isinstance(interval, (int, float)):
+            raise TypeError(f"interval must be a number of seconds, not {interval!r}")
         if interval <= 0:
             raise ValueError(f"interval must be more than 0 seconds, not {interval}")
-        self._rules = default_rules() if rules is None else tuple(rules)
+        if not (on_alert is None or callable(on_alert)):
+            raise TypeError(f"on_alert must be a callable that takes an alert, not {on_alert!r}")
+        self._rules = default_rules() if rules is None else _checked(rules)
         if len({rule.name for rule in self._rules}) < len(self._rules):
             raise ValueError("rules must have different names")
         self._pool = pool

@@ -7,8 +7,10 @@ An IP literal needs no resolver. `Resolver` is the Protocol; `StaticResolver` ha
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from pooledhttp.records import described
 
 if TYPE_CHECKING:
     from pooledhttp.runtime import Runtime
@@ -72,15 +74,46 @@ def _scope(zone: str) -> int:
     return int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
 
 
+def _check_addresses(name: str, found: object) -> None:
+    """Check what a table has for a name.
+
+    Raises:
+        TypeError: It is no list of texts.
+        ValueError: One of the texts is no IP literal.
+    """
+    if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
+        raise TypeError(
+            f"the addresses of {name!r} must be a list, such as ['10.0.0.7'], not {found!r}"
+        )
+    for one in found:
+        if not isinstance(one, str):
+            raise TypeError(f"an address must be a str, such as '10.0.0.7', not {one!r}")
+        if literal(one.partition("%")[0], 0) is None:  # a zone may come up later
+            raise ValueError(f"{one!r}, an address of {name!r}, is no IP address")
+
+
 class StaticResolver:
     """Looks names up in a table, and asks another resolver for other names.
 
     Args:
-        table: Addresses (IP literals) by name.
+        table: Addresses (IP literals) by name; a name with no address has none.
         fallback: Asked for names that are not in the table. With None they do not exist.
+
+    Raises:
+        TypeError: `table` is no mapping of names to lists of addresses.
+        ValueError: One of the addresses is no IP literal.
     """
 
-    def __init__(self, table: dict[str, Sequence[str]], fallback: Resolver | None = None) -> None:
+    def __init__(
+        self, table: Mapping[str, Sequence[str]], fallback: Resolver | None = None
+    ) -> None:
+        if not hasattr(table, "items"):
+            raise TypeError(
+                "table must be a mapping, such as {'api.internal': ['10.0.0.7']}, not "
+                f"{described(table)}"
+            )
+        for name, found in table.items():
+            _check_addresses(name, found)
         self._table = {name.lower(): tuple(found) for name, found in table.items()}
         self._fallback = fallback
 

@@ -21,7 +21,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from pooledhttp.records import field, record
+from pooledhttp.records import explain_misspelt_fields, field, record
 
 if TYPE_CHECKING:
     from pooledhttp.network.addresses import Resolver
@@ -89,6 +89,7 @@ class TlsSettings:
     ciphers: str | None = None
 
 
+@explain_misspelt_fields(by_name=False)
 @record
 class KeepAlive:
     """TCP keep-alive probes, which the kernel sends when no bytes arrive.
@@ -104,6 +105,7 @@ class KeepAlive:
     probes: int = 6
 
 
+@explain_misspelt_fields(by_name=False)
 @record
 class SocketOptions:
     """What is set on a socket before it connects.
@@ -113,6 +115,9 @@ class SocketOptions:
             it would hold back the end of a request until the peer has acknowledged its start.
         source_address: Local (address, port) to connect from. `None` lets the kernel choose.
         keepalive: Keep-alive probes. `None` means none.
+
+    Raises:
+        TypeError: One of them is of another type.
     """
 
     options: Sequence[tuple[int, int, int | bytes]] = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
@@ -121,7 +126,23 @@ class SocketOptions:
 
     def __post_init__(self) -> None:
         # urllib3 takes lists. Here they must be hashable, as part of a key.
-        object.__setattr__(self, "options", tuple(tuple(option) for option in self.options))
+        try:
+            options = tuple(tuple(option) for option in self.options)
+        except TypeError:
+            raise TypeError(
+                "options must be arguments of setsockopt, such as [(socket.SOL_SOCKET, "
+                f"socket.SO_SNDBUF, 65536)], not {self.options!r}"
+            ) from None
+        object.__setattr__(self, "options", options)
+        if isinstance(self.source_address, (str, bytes, int)):
+            raise TypeError(
+                "source_address must be an address and a port, such as ('10.0.0.7', 0), not "
+                f"{self.source_address!r}"
+            )
+        if not (self.keepalive is None or isinstance(self.keepalive, KeepAlive)):
+            raise TypeError(
+                f"keepalive must be a KeepAlive(idle_seconds=60), or None, not {self.keepalive!r}"
+            )
 
 
 DEFAULT_OPTIONS = SocketOptions()

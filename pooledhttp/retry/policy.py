@@ -44,7 +44,17 @@ _MAX_DOUBLINGS = 60
 
 
 #: Arguments of urllib3's policy that it computes with, and does not check.
-_NUMBERS = ("connect", "read", "redirect", "status", "other", "backoff_factor", "backoff_max")
+_NUMBERS = (
+    "connect",
+    "read",
+    "redirect",
+    "status",
+    "other",
+    "backoff_factor",
+    "backoff_max",
+    "backoff_jitter",
+    "retry_after_max",
+)
 
 #: What others call an argument, where that name is not near enough to be guessed.
 _NAMES_ELSEWHERE = {
@@ -85,7 +95,7 @@ class Retry(urllib3.Retry):
 
     Raises:
         ValueError: `max_retry_after` is negative.
-        TypeError: There is no such argument, or one that takes numbers is text.
+        TypeError: There is no such argument, or one is of another type.
     """
 
     #: What `from_int(None)` gives.
@@ -101,7 +111,7 @@ class Retry(urllib3.Retry):
         rng: random.Random | None = None,
         **settings: Any,
     ) -> None:
-        _check_settings(total, settings)
+        _check_settings(settings, total=total, max_retry_after=max_retry_after)
         try:
             super().__init__(total, *counts, **settings)
         except TypeError:
@@ -171,12 +181,24 @@ class Retry(urllib3.Retry):
         return random.uniform(0.0, longest) if self.rng is None else self.rng.uniform(0.0, longest)
 
 
-def _check_settings(total: object, settings: dict[str, Any]) -> None:
-    """Refuse what urllib3 takes and only fails with after the first failure of a request."""
-    numbers = {"total": total, **{name: settings.get(name) for name in _NUMBERS}}
-    for name, number in numbers.items():
-        if isinstance(number, (str, bytes)):
+def _check_settings(settings: dict[str, Any], **numbers: object) -> None:
+    """Refuse what urllib3 takes and only fails with after the first failure of a request.
+
+    Args:
+        settings: Keyword arguments of urllib3's policy.
+        **numbers: Further arguments that are numbers or None.
+
+    Raises:
+        TypeError: One is of another type.
+    """
+    for name, number in {**numbers, **{name: settings.get(name) for name in _NUMBERS}}.items():
+        if not (number is None or hasattr(number, "__float__") or hasattr(number, "__index__")):
             raise TypeError(f"{name} must be a number, not {number!r}")
+    for name in ("allowed_methods", "remove_headers_on_redirect"):
+        names = settings.get(name)
+        is_all = name == "allowed_methods" and not names  # False stands for all methods
+        if isinstance(names, (int, float)) and not is_all:
+            raise TypeError(f"{name} must be a collection of names, not {names!r}")
     statuses = settings.get("status_forcelist")
     if isinstance(statuses, int):
         raise TypeError(

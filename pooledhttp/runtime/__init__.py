@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pooledhttp.runtime.base import Interest, Runtime, Task, Waiter
+from pooledhttp.runtime.base import Interest, Runtime, Task, Waiter, check_runtime
 from pooledhttp.runtime.blocking import BlockingRuntime, default_runtime
 from pooledhttp.runtime.current import current_runtime
 from pooledhttp.runtime.fork import ForkResettable, register_fork_reset
@@ -33,6 +33,7 @@ __all__ = [
     "ShortLock",
     "Task",
     "Waiter",
+    "check_runtime",
     "copy_without_tracebacks",
     "current_runtime",
     "default_runtime",

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from pooledhttp.timing import Deadline
 
-__all__ = ["Interest", "Runtime", "Task", "Waiter"]
+__all__ = ["Interest", "Runtime", "Task", "Waiter", "check_runtime"]
 
 T = TypeVar("T")
 
@@ -114,3 +114,13 @@ class Runtime(Protocol):
 
     def current(self) -> object:
         """Return a key that is the same for all code of one thread, or of one greenlet."""
+
+
+def check_runtime(runtime: object) -> None:
+    """Check a `runtime` argument, which may be None.
+
+    Raises:
+        TypeError: It has not the methods of a `Runtime`.
+    """
+    if not (runtime is None or callable(getattr(runtime, "wait_any", None))):
+        raise TypeError(f"runtime must have the methods of Runtime, not be {runtime!r}")

@@ -21,6 +21,7 @@ from pooledhttp.message import DEFAULT_PORTS
 from pooledhttp.network import UNIX_SCHEME, Route, socket_path
 from pooledhttp.originals import settle_attributes
 from pooledhttp.pool import Advice, PoolConfig
+from pooledhttp.records import explain_misspelt_call
 from pooledhttp.transport.manager import TransportManager
 from pooledhttp.transport.transport import Replay
 
@@ -102,6 +103,7 @@ class PoolView:
         """Return how many connections each origin needs, by Little's law over what was measured."""
         return self.manager.advise()
 
+    @explain_misspelt_call()
     def resize(self, config: PoolConfig) -> None:
         """Replace the settings of the pool while it is in use.
 
@@ -122,6 +124,7 @@ class PoolView:
 
     # ---- connections kept ready, and connections closed
 
+    @explain_misspelt_call()
     def warm(self, url: str, count: int = 1, timeout: float | None = 10.0) -> int:
         """Open connections to the origin of `url` now, and keep that many ready from now on.
 
@@ -137,7 +140,7 @@ class PoolView:
             dial may fail. The log says why, and the dial is tried again, with growing pauses.
 
         Raises:
-            TypeError: `count` is not a whole number.
+            TypeError: `count` is not a whole number, or `timeout` no number.
             ValueError: `count` is negative, or `url` has no scheme.
             InvalidSchema: The URL's adapter has no pool of this package.
             PoolClosed: The pool was shut down.
@@ -146,6 +149,7 @@ class PoolView:
             raise TypeError(f"count must be a whole number of connections, not {count!r}")
         if count < 0:
             raise ValueError(f"count must be at least 0, not {count}")
+        _check_seconds(timeout)
         return self.manager.warm(self._route(url), count, timeout)
 
     def evict(self, url: str) -> int:
@@ -165,6 +169,7 @@ class PoolView:
         """
         return self.manager.evict_origin(self._route(url))
 
+    @explain_misspelt_call()
     def drain(self, timeout: float | None = None) -> bool:
         """Close for good, as `shutdown` does, and wait until the connections in use are closed.
 
@@ -177,8 +182,7 @@ class PoolView:
         Raises:
             TypeError: `timeout` is no number.
         """
-        if timeout is not None and not hasattr(timeout, "__float__"):
-            raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
+        _check_seconds(timeout)
         return self.manager.drain(timeout)
 
     def close_idle(self) -> None:
@@ -199,6 +203,11 @@ class PoolView:
             raise ValueError(f"url must begin with a scheme, such as https://, not be {url!r}")
         owner = self._owner()
         return _default_route(url) if owner is None else self._find_route(owner, url)
+
+
+def _check_seconds(timeout: object) -> None:
+    if timeout is not None and not hasattr(timeout, "__float__"):
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
 
 
 def check_pool(pool: object) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from pooledhttp import bulk
 from pooledhttp.bulk import Job
 
 
@@ -23,6 +27,44 @@ def test_anything_else_is_refused(item: object) -> None:
     """The message names the type that came."""
     with pytest.raises(TypeError, match=type(item).__name__):
         Job.of(item)
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"url": None}, "the url of a job must be a str, not None"),
+    ({"url": b"http://a/"}, "the url of a job must be a str, not b'http"),
+    ({"method": 5}, "the method of a job must be a str, such as GET, not 5"),
+    ({"name": 5}, "the name of a job must be a str or None, not 5"),
+    ({"sha256": 5}, "the sha256 of a job must be a str or None, not 5"),
+    ({"md5": [5]}, "the md5 of a job must be a str or None"),
+    ({"size": "5"}, "must be a whole number of bytes or None, not '5'"),
+    ({"size": True}, "must be a whole number of bytes or None, not True"),
+    ({"headers": "a: b"}, "such as {'Accept': 'text/html'}, not a str"),
+    ({"headers": [("a", "b")]}, "not a list"),
+    ({"headers": {5: "b"}}, "the name of a header must be a str, not 5"),
+]
+
+
+@pytest.mark.parametrize(("given", "says"), WRONG, ids=range(len(WRONG)))
+def test_values_of_wrong_types(given: dict[str, Any], says: str, tmp_path: Path) -> None:
+    """They fail the job, whichever function runs it, and the run goes on."""
+    job = Job(**{"url": "http://127.0.0.1:1/", **given})
+    with pytest.raises(TypeError) as caught:
+        Job.of(job)
+    assert says in str(caught.value)
+    for results in (bulk.fetch([job, "x"]), bulk.download([job, "x"], tmp_path)):
+        failed = {str(result.url): str(result.error) for result in results}
+        assert says in failed[str(job.url)]
+        assert "No scheme supplied" in failed["x"]
+
+
+def test_what_counts_as_a_number_of_bytes() -> None:
+    """Any whole number does, as those of numpy."""
+
+    class Number:
+        def __index__(self) -> int:
+            return 5
+
+    Job("http://a/", size=Number(), headers={b"A": "b"}).check()  # type: ignore[arg-type, dict-item]
 
 
 @pytest.mark.parametrize(

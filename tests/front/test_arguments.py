@@ -97,6 +97,11 @@ def test_a_session_takes_what_it_is_made_for() -> None:
 ours: Any = pooledhttp
 
 
+def monitor(**settings: Any) -> object:
+    with pooledhttp.Session() as session:
+        return ours.monitoring.PoolMonitor(session.pool, **settings)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
@@ -161,8 +166,40 @@ ours: Any = pooledhttp
         (lambda: ours.bulk.download([], None), TypeError, "directory must be a path, not None"),
         (lambda: ours.bulk.download([], "o", failures=5), TypeError, "failures must be a path"),
         (lambda: ours.bulk.download([], "o", max_size="9M"), TypeError, "a number of bytes, or No"),
+        (lambda: ours.Retry([1]), TypeError, "total must be a number, not [1]"),
+        (lambda: ours.Retry(3, backoff_jitter="x"), TypeError, "backoff_jitter must be a number"),
+        (lambda: ours.Retry(3, max_retry_after="x"), TypeError, "max_retry_after must be a number"),
+        (lambda: ours.Retry(3, allowed_methods=5), TypeError, "must be a collection of names"),
+        (lambda: ours.Retry(3, remove_headers_on_redirect=5), TypeError, "a collection of names"),
+        (lambda: ours.Session().pool.warm("http://h/", cuont=2), TypeError, "Did you mean 'count'"),
+        (lambda: ours.Session().pool.warm("http://h/", 1, "x"), TypeError, "a number of seconds"),
+        (lambda: ours.Session().pool.resize(max_total=5), TypeError, "It takes config."),
+        (lambda: ours.adapters.HTTPAdapter(proxy_verify=5), TypeError, "proxy_verify must be True"),
+        (lambda: ours.adapters.HTTPAdapter(listeners=[5]), TypeError, "that take an event, and 5"),
+        (lambda: ours.adapters.HTTPAdapter(listeners=5), TypeError, "an iterable of callables"),
+        (lambda: ours.adapters.HTTPAdapter(runtime=5), TypeError, "must have the methods of Runt"),
+        (lambda: ours.network.StaticResolver(5), TypeError, "{'api.internal': ['10.0.0.7']}, not"),
+        (lambda: ours.network.StaticResolver({"h": "10.0.0.1"}), TypeError, "must be a list, such"),
+        (lambda: ours.network.StaticResolver({"h": [5]}), TypeError, "must be a str, such as '10."),
+        (lambda: ours.network.StaticResolver({"h": ["nope"]}), ValueError, "is no IP address"),
+        (lambda: ours.network.SocketOptions(options=5), TypeError, "arguments of setsockopt, such"),
+        (lambda: ours.network.SocketOptions(keepalive=5), TypeError, "must be a KeepAlive(idle_s"),
+        (lambda: ours.network.SocketOptions(source_address="h"), TypeError, "and a port, such as"),
+        (
+            lambda: ours.network.SocketOptions(tcp_keepalive=5),
+            TypeError,
+            "Did you mean 'keepalive'",
+        ),
+        (lambda: ours.network.KeepAlive(idle=5), TypeError, "It takes idle_seconds, interval_se"),
+        (lambda: monitor(interval="x"), TypeError, "interval must be a number of seconds, not 'x'"),
+        (lambda: monitor(rules=5), TypeError, "rules must be an iterable of Rules, not 5"),
+        (lambda: monitor(rules=[5]), TypeError, "rules must be Rules, and 5 is not one"),
+        (lambda: monitor(on_alert=5), TypeError, "on_alert must be a callable that takes an alert"),
+        (lambda: MockAdapter().add(5, "http://h/"), TypeError, "such as 'GET', not 5"),  # type: ignore[arg-type]
+        (lambda: ours.AsyncSession().mount("http://", 5), TypeError, "such as mount("),
+        (lambda: ours.AsyncSession().prepare_request("x"), AttributeError, "takes a Request, such"),
     ],
-    ids=range(45),
+    ids=range(73),
 )
 def test_what_is_made_wrongly(
     make: Callable[[], object], error: type[Exception], says: str
