@@ -89,6 +89,8 @@ from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Deadline, Timeout, monotonic
 
 if TYPE_CHECKING:
+    from urllib3 import HTTPConnectionPool
+
     from pooledhttp.events import Listener, RequestHook
     from pooledhttp.network import Resolver
     from pooledhttp.runtime import Runtime
@@ -201,8 +203,8 @@ class HTTPAdapter(BaseAdapter):
     __attrs__ = ["max_retries", "config", "_pool_connections", "_pool_maxsize", "_pool_block"]
 
     max_retries: Retry
-    poolmanager: Any
-    proxy_manager: dict[str, Any]
+    poolmanager: PoolManager
+    proxy_manager: dict[str, PoolManager]
 
     @explain_misspelt()
     def __init__(
@@ -382,7 +384,7 @@ class HTTPAdapter(BaseAdapter):
         )
         transport.install_facades(self.poolmanager, self._settings, lambda: None)
 
-    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> PoolManager:
         """Return the manager for the URL of a proxy, made on first use.
 
         Args:
@@ -456,7 +458,7 @@ class HTTPAdapter(BaseAdapter):
         verify: VerifyInput | None,
         proxies: ProxiesInput = None,
         cert: CertInput = None,
-    ) -> Any:
+    ) -> HTTPConnectionPool:
         """Return the pool, ours or urllib3's, that a request is sent through.
 
         Args:
@@ -479,7 +481,7 @@ class HTTPAdapter(BaseAdapter):
         )
         return manager.connection_from_host(**place, pool_kwargs=settings)
 
-    def get_connection(self, url: str, proxies: ProxiesInput = None) -> Any:
+    def get_connection(self, url: str, proxies: ProxiesInput = None) -> HTTPConnectionPool:
         """Do what `get_connection_with_tls_context` does, without TLS settings. Deprecated."""
         warnings.warn(
             "`get_connection` is deprecated: it does not know the TLS settings of a request. Use "

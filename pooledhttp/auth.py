@@ -36,6 +36,9 @@ from pooledhttp.exceptions import UnrewindableBodyError
 from pooledhttp.loading import find_imported as _find_imported
 from pooledhttp.syntax import DEFAULT_PORTS
 
+if TYPE_CHECKING:
+    from pooledhttp.message import PreparedRequest, Response
+
 __all__ = [
     "CONTENT_TYPE_FORM_URLENCODED",
     "CONTENT_TYPE_MULTI_PART",
@@ -55,7 +58,7 @@ CONTENT_TYPE_MULTI_PART: Final = "multipart/form-data"
 class AuthBase:
     """The base of every kind of authentication; override `__call__`."""
 
-    def __call__(self, r: Any) -> Any:
+    def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Sign a prepared request.
 
         Args:
@@ -88,7 +91,7 @@ class HTTPBasicAuth(AuthBase):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    def __call__(self, r: Any) -> Any:
+    def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Set the `Authorization` field of a prepared request, and return it."""
         r.headers["Authorization"] = _basic_auth_str(self.username, self.password)
         return r
@@ -97,7 +100,7 @@ class HTTPBasicAuth(AuthBase):
 class HTTPProxyAuth(HTTPBasicAuth):
     """Basic authentication towards a proxy."""
 
-    def __call__(self, r: Any) -> Any:
+    def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Set the `Proxy-Authorization` field of a prepared request, and return it."""
         r.headers["Proxy-Authorization"] = _basic_auth_str(self.username, self.password)
         return r
@@ -139,7 +142,7 @@ class HTTPDigestAuth(AuthBase):
             state.num_401_calls = None
             state.origin = None
 
-    def __call__(self, r: Any) -> Any:
+    def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Sign a prepared request if its origin gave a challenge, and register the hooks."""
         self.init_per_thread_state()
         state = self._thread_local
@@ -155,13 +158,13 @@ class HTTPDigestAuth(AuthBase):
         state.num_401_calls = 1
         return r
 
-    def handle_redirect(self, r: Any, **kwargs: Any) -> None:
+    def handle_redirect(self, r: Response, **kwargs: Any) -> None:
         """Response hook: after a redirect the next challenge counts as the first."""
         if r.is_redirect:
             self.init_per_thread_state()
             self._thread_local.num_401_calls = 1
 
-    def handle_401(self, r: Any, **kwargs: Any) -> Any:
+    def handle_401(self, r: Response, **kwargs: Any) -> Response:
         """Response hook: meet a digest challenge by sending the request again, signed.
 
         Args:
@@ -199,7 +202,7 @@ class HTTPDigestAuth(AuthBase):
         extract_cookies_to_jar(signed._cookies, r.request, r.raw)
         signed.prepare_cookies(signed._cookies)
         signed.headers["Authorization"] = header
-        response = r.connection.send(signed, **kwargs)
+        response: Response = r.connection.send(signed, **kwargs)
         response.history.append(r)
         response.request = signed
         return response
@@ -235,7 +238,7 @@ class HTTPDigestAuth(AuthBase):
             cnonce=secrets.token_hex(8),
         )
 
-    def _challenge_of(self, r: Any) -> dict[str, str | None] | None:
+    def _challenge_of(self, r: Response) -> dict[str, str | None] | None:
         """Return the first challenge of a response that is supported, if its origin is known."""
         if not 400 <= r.status_code < 500:
             return None

@@ -17,7 +17,7 @@ import calendar
 import copy
 import threading
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from functools import lru_cache
 from http.cookiejar import Cookie, CookieJar, CookiePolicy
 from http.cookies import Morsel
@@ -72,6 +72,13 @@ class _Sent(Protocol):
     def url(self) -> Any: ...
     @property
     def headers(self) -> Any: ...
+
+
+class _Keyed(Protocol):
+    """Anything with `keys` and items, such as a mapping."""
+
+    def keys(self) -> Iterable[str]: ...
+    def __getitem__(self, key: str, /) -> str | None: ...
 
 
 class CookieConflictError(RuntimeError):
@@ -319,7 +326,12 @@ class RequestsCookieJar(BoundedJar, MutableMapping[str, str | None]):
             cookie.value = value.replace('\\"', "")
         super().set_cookie(cookie, *args, **kwargs)
 
-    def update(self, other: Any = (), /, **kwargs: Any) -> None:
+    def update(
+        self,
+        other: CookieJar | _Keyed | Iterable[tuple[str, str | None]] = (),
+        /,
+        **kwargs: str | None,
+    ) -> None:
         """Store copies of another jar's cookies, or the names and values of a mapping."""
         if isinstance(other, CookieJar):
             for cookie in other:
@@ -375,7 +387,7 @@ class RequestsCookieJar(BoundedJar, MutableMapping[str, str | None]):
         self.__dict__.setdefault("_had_secure", True)  # not known of another release's pickle
 
 
-def create_cookie(name: str, value: str, **kwargs: Any) -> Cookie:
+def create_cookie(name: str, value: str | None, **kwargs: Any) -> Cookie:
     """Make a cookie; without further attributes it is sent to every host and path.
 
     Args:
@@ -451,14 +463,14 @@ def morsel_to_cookie(morsel: Morsel[Any]) -> Cookie:
 
 @overload
 def cookiejar_from_dict(
-    cookie_dict: Mapping[str, Any] | None, cookiejar: None = None, overwrite: bool = True
+    cookie_dict: Mapping[str, str | None] | None, cookiejar: None = None, overwrite: bool = True
 ) -> RequestsCookieJar: ...
 @overload
 def cookiejar_from_dict(
-    cookie_dict: Mapping[str, Any] | None, cookiejar: JarT, overwrite: bool = True
+    cookie_dict: Mapping[str, str | None] | None, cookiejar: JarT, overwrite: bool = True
 ) -> JarT: ...
 def cookiejar_from_dict(
-    cookie_dict: Mapping[str, Any] | None,
+    cookie_dict: Mapping[str, str | None] | None,
     cookiejar: CookieJar | None = None,
     overwrite: bool = True,
 ) -> CookieJar:
@@ -487,7 +499,7 @@ def cookiejar_from_dict(
     return jar
 
 
-def add_dict_to_cookiejar(cj: JarT, cookie_dict: Mapping[str, Any]) -> JarT:
+def add_dict_to_cookiejar(cj: JarT, cookie_dict: Mapping[str, str | None]) -> JarT:
     """Store names and values in a jar of any kind, and return it; they replace equal names."""
     return cookiejar_from_dict(cookie_dict, cj)
 
@@ -497,7 +509,7 @@ def dict_from_cookiejar(cj: CookieJar) -> dict[str, str | None]:
     return {cookie.name: cookie.value for cookie in cj}
 
 
-def merge_cookies(cookiejar: JarT, cookies: Mapping[str, Any] | CookieJar | None) -> JarT:
+def merge_cookies(cookiejar: JarT, cookies: Mapping[str, str | None] | CookieJar | None) -> JarT:
     """Add cookies to a jar; from a mapping only the names it does not have yet.
 
     Args:

@@ -8,7 +8,7 @@ it. Hooks run in the order in which they were added, each on the result of the o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, TypeAlias
 
 from pooledhttp.records import described
 
@@ -19,8 +19,6 @@ __all__ = ["HOOKS", "Hook", "HooksInput", "default_hooks", "dispatch_hook", "no_
 
 #: The events.
 HOOKS = ["response"]
-
-T = TypeVar("T")
 
 #: A callback: it gets the response, then the keyword arguments of the send.
 Hook: TypeAlias = "Callable[Concatenate[Response, ...], Any]"
@@ -44,10 +42,10 @@ def no_hooks(hooks: object) -> str:
 
 def dispatch_hook(
     key: str,
-    hooks: Mapping[str, Callable[..., Any] | Iterable[Callable[..., Any]]] | None,
-    hook_data: T,
+    hooks: HooksInput | None,
+    hook_data: Response,
     **kwargs: Any,
-) -> T:
+) -> Response:
     """Run the hooks of one event over a value.
 
     Args:

@@ -53,6 +53,10 @@ class CaseInsensitiveDict(MutableMapping[str, V], Generic[V]):
     def __len__(self) -> int:
         return len(self._store)
 
+    @overload
+    def get(self, key: str, default: None = None) -> V | None: ...
+    @overload
+    def get(self, key: str, default: V | D) -> V | D: ...
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of `key`, or `default`."""
         if type(self) is not CaseInsensitiveDict:
@@ -126,7 +130,7 @@ class LookupDict(dict[str, V]):
         name: The name of the table in its `repr`.
     """
 
-    def __init__(self, name: Any = None) -> None:
+    def __init__(self, name: str | None = None) -> None:
         super().__init__()
         self.name = name
 

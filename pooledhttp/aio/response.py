@@ -13,7 +13,7 @@ reading would block the loop.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, overload
 
 from pooledhttp.message import LineSplitter, RawResponse, Response, attributes_of
 from pooledhttp.runtime import current_runtime
@@ -28,6 +28,12 @@ T = TypeVar("T")
 
 #: Bytes per piece where the caller does not say: few turns of the loop, and little memory.
 PIECE_BYTES = 64 * 1024
+
+
+class _Writable(Protocol):
+    """A file that is open for writing bytes, or anything with its `write`."""
+
+    def write(self, data: bytes, /) -> object: ...
 
 
 class AsyncResponse(Response):
@@ -130,7 +136,7 @@ class AsyncResponse(Response):
         for line in splitter.end():
             yield line
 
-    async def awrite_to(self, file: Any, chunk_size: int = 1024 * 1024) -> int:
+    async def awrite_to(self, file: _Writable, chunk_size: int = 1024 * 1024) -> int:
         """Write the body, decoded, to a file as it arrives; writing runs on a worker thread.
 
         Args:

@@ -20,7 +20,7 @@ import urllib3
 
 from pooledhttp import transport
 from pooledhttp.events import Listener, RequestHook, check_request_hooks
-from pooledhttp.hooks import no_hooks
+from pooledhttp.hooks import HooksInput, no_hooks
 from pooledhttp.message import TimeoutInput, to_key_val_list
 from pooledhttp.network import Variable
 from pooledhttp.pool import PoolConfig
@@ -139,8 +139,8 @@ def _is_mapping(value: Any) -> bool:
 
 
 def merge_hooks(
-    request_hooks: Mapping[str, Any] | None,
-    session_hooks: Mapping[str, Any] | None,
+    request_hooks: HooksInput | None,
+    session_hooks: HooksInput | None,
     dict_class: Callable[..., Any] = OrderedDict,
 ) -> Any:
     """Combine hooks: those of the call replace those of the session, unless it has none."""

@@ -93,7 +93,7 @@ def get_encodings_from_content(content: str) -> list[str]:
     return [name for pattern in _DECLARATIONS for name in pattern.findall(content)]
 
 
-def get_unicode_from_response(r: Any) -> Any:
+def get_unicode_from_response(r: Any) -> str:
     """Return a response's body as text, in the encoding its header fields name or else in UTF-8.
 
     Deprecated: use `Response.text`.

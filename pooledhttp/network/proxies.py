@@ -16,7 +16,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 from urllib.request import (  # type: ignore[attr-defined]
     getproxies,
@@ -177,8 +177,15 @@ def select_proxy(url: str, proxies: Mapping[str, str] | None) -> str | None:
     return next((table[key] for key in keys if key in table), None)
 
 
+class _Addressed(Protocol):
+    """A request, prepared or not."""
+
+    @property
+    def url(self) -> Any: ...
+
+
 def resolve_proxies(
-    request: Any, proxies: Mapping[str, str] | None, trust_env: bool = True
+    request: _Addressed, proxies: Mapping[str, str] | None, trust_env: bool = True
 ) -> dict[str, str]:
     """Return the table of proxies for a request.
 

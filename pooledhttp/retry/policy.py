@@ -17,13 +17,15 @@ The policy only decides. `attempts.py` asks it, and sleeps.
 from __future__ import annotations
 
 import random
+from collections.abc import Collection, Mapping
 from itertools import takewhile
 from operator import attrgetter
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypedDict, Unpack
 
 import urllib3
 from urllib3.exceptions import InvalidHeader
 from urllib3.response import BaseHTTPResponse
+from urllib3.util.retry import RequestHistory
 
 from pooledhttp.records import argument_names, unknown_argument
 from pooledhttp.retry.budget import Pauses, RetryBudget
@@ -43,8 +45,9 @@ DEFAULT_MAX_RETRY_AFTER = 120.0
 _MAX_DOUBLINGS = 60
 
 
-#: Arguments of urllib3's policy that it computes with, and does not check.
+#: Arguments that are computed with, and that urllib3 does not check.
 _NUMBERS = (
+    "total",
     "connect",
     "read",
     "redirect",
@@ -53,6 +56,7 @@ _NUMBERS = (
     "backoff_factor",
     "backoff_max",
     "backoff_jitter",
+    "max_retry_after",
     "retry_after_max",
 )
 
@@ -72,6 +76,22 @@ _NAMES_ELSEWHERE = {
 }
 
 
+class _Settings(TypedDict, total=False):
+    """Keyword arguments of urllib3's policy that are handed on to it."""
+
+    allowed_methods: Collection[str] | None
+    status_forcelist: Collection[int] | None
+    backoff_factor: float
+    backoff_max: float
+    raise_on_redirect: bool
+    raise_on_status: bool
+    history: tuple[RequestHistory, ...] | None
+    respect_retry_after_header: bool
+    remove_headers_on_redirect: Collection[str]
+    backoff_jitter: float
+    retry_after_max: int
+
+
 class Retry(urllib3.Retry):
     """A urllib3 `Retry` with full jitter, a retry budget, and pauses shared by all threads.
 
@@ -81,7 +101,13 @@ class Retry(urllib3.Retry):
     Args:
         total: Retries in all, of any kind; `None` leaves it to the other counts, `False`
             switches retrying off and raises the first error as it is.
-        *counts: Further positional arguments of `urllib3.Retry`.
+        connect: Retries after failures to connect. `None` leaves it to `total`, as for all of
+            these counts.
+        read: Retries after failures to read.
+        redirect: Not used: the session follows redirects.
+        status: Retries after a status of `status_forcelist`, or one with `Retry-After`.
+        other: Retries after other failures.
+        *further: Further positional arguments of `urllib3.Retry`, in its order.
         max_retry_after: Longest time in seconds for which a `Retry-After` is obeyed; a longer one
             is cut to it. `None` takes `retry_after_max` if that is given, else 120.
         budget: `True` draws on the budget of the session that sends the request, `False` on none;
@@ -89,9 +115,9 @@ class Retry(urllib3.Retry):
         pause: `True` keeps the pauses of the session that sends the request, `False` none;
             a `Pauses` is shared by all policies that hold it.
         rng: Where the jitter comes from; `None` is the `random` module.
-        **settings: Keyword arguments of `urllib3.Retry`: `connect`, `read`, `status`, `other`,
-            `allowed_methods`, `status_forcelist`, `backoff_factor`, `backoff_max`,
-            `raise_on_status`, `respect_retry_after_header`, and the rest.
+        **settings: Keyword arguments of `urllib3.Retry`: `allowed_methods`, `status_forcelist`,
+            `backoff_factor` and `backoff_max` in seconds, `raise_on_status`,
+            `respect_retry_after_header`, and the rest.
 
     Raises:
         ValueError: `max_retry_after` is negative.
@@ -104,16 +130,23 @@ class Retry(urllib3.Retry):
     def __init__(
         self,
         total: bool | int | None = 10,
-        *counts: Any,
+        connect: int | None = None,
+        read: int | None = None,
+        redirect: bool | int | None = None,
+        status: int | None = None,
+        other: int | None = None,
+        *further: Any,
         max_retry_after: float | None = None,
         budget: RetryBudget | bool = True,
         pause: Pauses | bool = True,
         rng: random.Random | None = None,
-        **settings: Any,
+        **settings: Unpack[_Settings],
     ) -> None:
-        _check_settings(settings, total=total, max_retry_after=max_retry_after)
+        counts = {"connect": connect, "read": read, "redirect": redirect, "status": status}
+        numbers = {"total": total, **counts, "other": other, "max_retry_after": max_retry_after}
+        _check_settings({**settings, **numbers})
         try:
-            super().__init__(total, *counts, **settings)
+            super().__init__(total, connect, read, redirect, status, other, *further, **settings)
         except TypeError:
             names = (*argument_names(urllib3.Retry.__init__), *argument_names(Retry.__init__))
             known = list(dict.fromkeys(names))  # `total` is in both
@@ -181,17 +214,17 @@ class Retry(urllib3.Retry):
         return random.uniform(0.0, longest) if self.rng is None else self.rng.uniform(0.0, longest)
 
 
-def _check_settings(settings: dict[str, Any], **numbers: object) -> None:
+def _check_settings(settings: Mapping[str, Any]) -> None:
     """Refuse what urllib3 takes and only fails with after the first failure of a request.
 
     Args:
-        settings: Keyword arguments of urllib3's policy.
-        **numbers: Further arguments that are numbers or None.
+        settings: The arguments by name.
 
     Raises:
-        TypeError: One is of another type.
+        TypeError: One is of a wrong type.
     """
-    for name, number in {**numbers, **{name: settings.get(name) for name in _NUMBERS}}.items():
+    for name in _NUMBERS:
+        number = settings.get(name)
         if not (number is None or hasattr(number, "__float__") or hasattr(number, "__index__")):
             raise TypeError(f"{name} must be a number, not {number!r}")
     for name in ("allowed_methods", "remove_headers_on_redirect"):

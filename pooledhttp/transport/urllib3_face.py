@@ -23,7 +23,7 @@ from urllib3.util.retry import Retry
 from pooledhttp.exceptions import RequestRefused
 from pooledhttp.faults import PoolLookalike
 from pooledhttp.http1 import RequestMemo, check_request
-from pooledhttp.message import DEFAULT_PORTS, without_credentials
+from pooledhttp.message import DEFAULT_PORTS, Body, TimeoutInput, without_credentials
 from pooledhttp.network import UNIX_SCHEME, Proxy, Route
 from pooledhttp.timing import plan_timeout
 from pooledhttp.transport.facade_settings import ROUTE_SETTINGS, AdapterSettings, FacadeSettings
@@ -201,16 +201,16 @@ class PoolFacade(FacadeSettings, PoolLookalike):
         self,
         method: str,
         url: str,
-        body: Any = None,
-        headers: Mapping[str, Any] | None = None,
+        body: Body = None,
+        headers: Mapping[str, str | bytes] | None = None,
         retries: Retry | bool | int | None = None,
         redirect: bool = True,
         assert_same_host: bool = True,
-        timeout: Any = None,
+        timeout: TimeoutInput = None,
         pool_timeout: float | None = None,
         release_conn: bool | None = None,
         chunked: bool = False,
-        body_pos: Any = None,
+        body_pos: object = None,
         preload_content: bool = True,
         decode_content: bool = True,
         **response_kw: Any,

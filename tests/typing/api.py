@@ -131,6 +131,20 @@ class Pinned(HTTPAdapter):
         super().init_poolmanager(connections, maxsize, block, **pool_kwargs)
 
 
+def pools(adapter: HTTPAdapter, request: requests.PreparedRequest) -> None:
+    """An adapter gives pools of urllib3's class, from urllib3's managers."""
+    pool: urllib3.HTTPConnectionPool = adapter.get_connection_with_tls_context(request, True)
+    manager: urllib3.PoolManager = adapter.poolmanager
+    proxied: urllib3.PoolManager = adapter.proxy_manager_for("http://p.test:1")
+    print(pool.host, manager, proxied)
+
+
+def policies() -> None:
+    """The arguments of a policy have types."""
+    Retry(3, 1, 2, status=1, status_forcelist=[503], backoff_factor=0.5, allowed_methods=None)
+    Retry(total=False, respect_retry_after_header=False, max_retry_after=5)
+
+
 def errors() -> None:
     """Errors are caught by the classes of requests, and carry their facts."""
     try:

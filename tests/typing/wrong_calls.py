@@ -7,7 +7,7 @@ that they report with those that end in `# error`.
 from __future__ import annotations
 
 import pooledhttp as requests
-from pooledhttp import PoolConfig, Session, bulk
+from pooledhttp import PoolConfig, Retry, Session, bulk
 from pooledhttp.adapters import HTTPAdapter
 
 URL = "https://a.test/"
@@ -59,9 +59,10 @@ def of_messages(reply: requests.Response) -> None:
     reply.iter_content("1024")  # error
     reply.request.url = 3  # error
     reply.header  # error
+    length: int = reply.headers.get("Content-Length")  # error
     requests.Request("GET", URL, timeout=3)  # error
     requests.Request("GET", URL, headers=3)  # error
-    print(number)
+    print(number, length)
 
 
 def of_adapters(adapter: HTTPAdapter, request: requests.PreparedRequest) -> None:
@@ -71,6 +72,14 @@ def of_adapters(adapter: HTTPAdapter, request: requests.PreparedRequest) -> None
     HTTPAdapter(pool_maxsize="x")  # error
     adapter.send(requests.Request("GET", URL))  # error
     adapter.send(request, timeout="x")  # error
+
+
+def of_policies() -> None:
+    """What a policy is made with."""
+    Retry(3, "x")  # error
+    Retry(3, status_forcelist=503)  # error
+    Retry(3, backoff="x")  # error
+    Retry(3, backoff_factor="x")  # error
 
 
 def of_bulk() -> None:
