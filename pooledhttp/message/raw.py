@@ -222,8 +222,7 @@ class RawResponse(HTTPResponse):
         if not self._is_chunked or source is not self._reader:
             yield from self._stream_pieces(amt, decode_content)
             return
-        if amt != 0:
-            yield from self._stream_chunks(amt, decode_content)
+        yield from self._stream_chunks(amt, decode_content)
 
     def read_chunked(
         self, amt: int | None = None, decode_content: bool | None = None
@@ -250,7 +249,10 @@ class RawResponse(HTTPResponse):
         """As urllib3's `read_chunked`, over a reader that has the framing taken off already.
 
         No `amt`, or a negative one, takes chunks as they come, in pieces of a size that is ours.
+        An `amt` of 0 takes nothing.
         """
+        if amt == 0:
+            return
         amt = amt if amt and amt > 0 else 2**16
         self._init_decoder()
         if decode_content is None:

@@ -80,6 +80,7 @@ class BodyReader(LeasedBody):
             pieces.append(piece)
             if self._lease is None:
                 break
+        self._is_end_unread = False
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _read_sized(self, amt: int, *, is_partial_good: bool) -> bytes:
@@ -140,8 +141,12 @@ class BodyReader(LeasedBody):
                 raise
         if pieces and self._lease is None and self.head.body_length is None:
             # As in http.client, a body that the end of the connection delimits is open until a
-            # read brings nothing. The other bodies are closed with their last byte.
-            self._is_end_unread = not self.head.is_chunked
+            # read brings nothing. A chunked one is open until a read wants more than there is,
+            # or has to look for the end of a chunk.
+            if not self.head.is_chunked:
+                self._is_end_unread = True
+            elif to_chunk_end:
+                self._is_end_unread = False
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def read1(self, amt: int = -1, /) -> bytes:

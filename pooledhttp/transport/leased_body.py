@@ -135,6 +135,8 @@ class LeasedBody:
             spent.begin(None)
         if connection.is_complete:
             self._end_lease(connection, lease)
+            # As in http.client: the last chunk is looked at by a read that wants more bytes.
+            self._is_end_unread = self.head.is_chunked and bool(found)
         return found
 
     def close(self) -> None:

@@ -206,9 +206,16 @@ def test_an_empty_body_is_an_open_file_until_it_is_read(
 
 
 @pytest.mark.parametrize("body", [b"one\ntwo\n", b"\n\n"])
-def test_lines_are_read_from_a_body_without_length(http: Any, body: bytes) -> None:
-    """`io.TextIOWrapper` reads all lines of a body that the end of the connection delimits."""
-    with ScriptedServer(once(respond(body, length=None))) as server, http.Session() as session:
+@pytest.mark.parametrize("chunk_bytes", [None, 1, 3, 100])
+def test_lines_are_read_from_a_body_without_length(
+    http: Any, body: bytes, chunk_bytes: int | None
+) -> None:
+    """`io.TextIOWrapper` reads all lines of a body in chunks, or up to the connection's end."""
+    if chunk_bytes is None:
+        data = respond(body, length=None)
+    else:
+        data = chunked(body[at : at + chunk_bytes] for at in range(0, len(body), chunk_bytes))
+    with ScriptedServer(once(data)) as server, http.Session() as session:
         with session.get(server.url(), stream=True, timeout=20) as response:
             assert list(io.TextIOWrapper(response.raw)) == body.decode().splitlines(True)
             assert response.raw.closed
@@ -231,6 +238,65 @@ def test_a_body_without_length_is_open_until_a_read_brings_nothing(http: Any, re
             assert raw.closed is (read == "rest")
             assert list(pieces) == []
             assert raw.closed
+
+
+def into(raw: Any, size: int) -> bytes:
+    """Read by `readinto`."""
+    room = bytearray(size)
+    return bytes(room[: raw.readinto(room)])
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 3, 6])
+@pytest.mark.parametrize("decode", [False, True])
+@pytest.mark.parametrize(
+    ("read", "is_over"),
+    [
+        (lambda raw: raw.read(6), False),
+        (lambda raw: raw.read(4) + raw.read(2), False),
+        (lambda raw: b"".join(raw.read(1) for _ in range(6)), False),
+        (lambda raw: into(raw, 6), False),
+        (lambda raw: into(raw, 2) + into(raw, 4), False),
+        (lambda raw: raw.readline() + raw.readline(), False),
+        (lambda raw: raw.readline(3) + raw.readline(3), False),
+        (lambda raw: raw.readline() + raw.readline() + raw.readline(), True),
+        (lambda raw: b"".join(raw.read1(6) for _ in range(6)), None),
+        (lambda raw: b"".join(iter(lambda: raw.read1(2), b"")), True),
+        (lambda raw: raw.read(7), True),
+        (lambda raw: raw.read(4) + raw.read(3), True),
+        (lambda raw: into(raw, 7), True),
+        (lambda raw: raw.read(), True),
+        (lambda raw: raw.read(2) + raw.read(), True),
+        (lambda raw: b"".join(raw.stream(2)), True),
+        (lambda raw: b"".join(raw.stream(9)), True),
+        (lambda raw: b"".join(raw.read_chunked()), True),
+        (lambda raw: b"".join(raw), True),
+    ],
+)
+def test_a_chunked_body_is_open_until_a_read_goes_beyond_its_bytes(
+    http: Any, read: Any, is_over: bool | None, decode: bool, chunk_bytes: int
+) -> None:
+    """Only then the last chunk is looked at: `raw.closed` tells the same as in requests."""
+    body = b"he\nlo\n"
+    data = chunked(body[at : at + chunk_bytes] for at in range(0, len(body), chunk_bytes))
+    with ScriptedServer(once(data)) as server, http.Session() as session:
+        with session.get(server.url(), stream=True, timeout=20) as response:
+            raw = response.raw
+            raw.decode_content = decode
+            assert read(raw) == body
+            if is_over is not None:
+                assert raw.closed is is_over
+                assert raw.isclosed() is is_over
+            assert raw.read(1) == b""
+            assert raw.closed
+
+
+@pytest.mark.parametrize("method", ["stream", "read_chunked"])
+def test_no_bytes_of_a_chunked_body_are_asked_for(http: Any, method: str) -> None:
+    """Pieces of 0 bytes are none, and the body is still there."""
+    with ScriptedServer(once(chunked([b"hello"]))) as server, http.Session() as session:
+        with session.get(server.url(), stream=True, timeout=20) as response:
+            assert list(getattr(response.raw, method)(0)) == []
+            assert not response.raw.closed
 
 
 @pytest.mark.parametrize("data", [respond(b"he", length=5), chunked([b"he"], end=False)])
