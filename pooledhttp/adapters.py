@@ -109,7 +109,7 @@ _new = object.__new__
 
 
 class _Unsaid(int):
-    """A default number, told from the same number given by a caller by its class."""
+    """A default number. Its class tells it from the same number given by a caller."""
 
 
 DEFAULT_POOLBLOCK = False
@@ -610,12 +610,7 @@ class HTTPAdapter(BaseAdapter):
             if is_pool:
                 raw = self._send_over_pool(conn, request, target, stream, timeout)
             else:
-                send = partial(
-                    transport.send_over_urllib3, conn, request, target, self.max_retries, timeout
-                )
-                # urllib3 blocks its thread.
-                runtime = current_runtime() or default_runtime()
-                raw = runtime.call_blocking(send, Deadline.never(runtime.now))
+                raw = self._send_over_urllib3(conn, request, target, timeout)
         except (HTTPError, OSError) as error:
             if not (is_prepared or isinstance(error, (HTTPError, RequestException))):
                 raise  # not of the network: a missing file, or a method that a subclass overrides
@@ -645,6 +640,14 @@ class HTTPAdapter(BaseAdapter):
         if (view.made or view.manager).listeners:
             self._report(conn, request.method, target, seconds, status=raw.status)
         return response
+
+    def _send_over_urllib3(self, conn: Any, request: Any, target: str, timeout: Any) -> Any:
+        """Send through a pool of urllib3, which blocks its thread."""
+        send = partial(
+            transport.send_over_urllib3, conn, request, target, self.max_retries, timeout
+        )
+        runtime = current_runtime() or default_runtime()
+        return runtime.call_blocking(send, Deadline.never(runtime.now))
 
     def _failed(
         self,
@@ -718,7 +721,7 @@ class HTTPAdapter(BaseAdapter):
         end = url.find("/", 8 if is_plain or url[:6] == "https:" else url.find("//") + 2)
         key = (url if end < 0 else url[:end], verify, cert, proxy)
         if cert is None and (
-            (is_plain and proxy is None)  # no file has a say in a connection without TLS
+            (is_plain and proxy is None)  # without TLS no file matters
             or (verify is True or verify is None or type(verify) is _SSLContext)
         ):
             files: tuple[object, ...] = ()
@@ -863,7 +866,7 @@ def _check_counts(max_retries: object, pool_connections: object, pool_maxsize: o
 def _bind_transport() -> None:
     """Bind what each send needs of `transport`.
 
-    It loads its modules when they are first used, so its attributes are found in a slow way.
+    It loads its modules when they are first used, so looking up its attributes is slow.
     """
     globals().update(
         _Call=transport.Call,

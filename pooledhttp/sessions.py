@@ -1036,13 +1036,7 @@ class Session(SessionRedirectMixin):
             plain = adapters.get(other)
             if lowered.startswith(prefix) and isinstance(plain, HTTPAdapter):
                 return plain
-        shown = without_credentials(url)
-        advice = "mount one for its scheme, or check the beginning of the URL"
-        if "://" not in url and not lowered.startswith(_WITHOUT_HOSTS):
-            # `localhost:8000/x` reads as a URL of the scheme `localhost`. There may be a password.
-            shown = without_credentials(f"//{shown}").removeprefix("//")
-            advice = f"the URL has no scheme. Perhaps you meant http://{shown.lstrip('/')}?"
-        raise InvalidSchema(f"No connection adapters were found for {shown!r}: {advice}")
+        raise _no_adapter(url)
 
     def mount(self, prefix: str, adapter: BaseAdapter) -> None:
         """Send requests whose URL starts with `prefix` through an adapter.
@@ -1191,6 +1185,17 @@ _MERGE, _DISPATCH, _ENVIRON_PROXIES = merge_setting, dispatch_hook, get_environ_
 def _calls_as_defined() -> bool:
     """Whether what is known of a request's preparation holds: nothing of it was replaced."""
     return _called() == _CALLED and is_preparing_as_defined()
+
+
+def _no_adapter(url: str) -> InvalidSchema:
+    """Return the error for a URL that no prefix of an adapter fits."""
+    shown = without_credentials(url)
+    advice = "mount one for its scheme, or check the beginning of the URL"
+    if "://" not in url and not url.lower().startswith(_WITHOUT_HOSTS):
+        # `localhost:8000/x` reads as a URL of the scheme `localhost`. There may be a password.
+        shown = without_credentials(f"//{shown}").removeprefix("//")
+        advice = f"the URL has no scheme. Perhaps you meant http://{shown.lstrip('/')}?"
+    return InvalidSchema(f"No connection adapters were found for {shown!r}: {advice}")
 
 
 def _check_sendable(request: object) -> None:

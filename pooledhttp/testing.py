@@ -165,7 +165,7 @@ class MockAdapter(HTTPAdapter):
         return self._clock.slept
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, for example to see what becomes of idle connections.
+        """Let time pass, for example to see which idle connections are closed.
 
         Args:
             seconds: How much.

@@ -110,7 +110,7 @@ def test_a_stall_without_a_timeout_is_a_mistake() -> None:
     """The test fails where the program would hang."""
     mock = MockAdapter()
     mock.add("GET", f"{API}/a", fault="stall")
-    with mocked(mock) as session, pytest.raises(AssertionError, match="would wait for ever"):
+    with mocked(mock) as session, pytest.raises(AssertionError, match="would wait forever"):
         session.get(f"{API}/a")
 
 

@@ -25,7 +25,7 @@ METAPHORS = re.compile(
 EXCEPTIONS: dict[str, str] = {}
 
 ARCHAIC = re.compile(
-    r"\b(?:lest|whoever|anew|befalls?|befell|naught|nobody|nowise|hence|thereof|whereby|he|his|him)\b",
+    r"\b(?:lest|whoever|anew|afresh|heeds?|heeded|whence|befalls?|befell|naught|nobody|nowise|hence|thereof|whereby|he|his|him)\b",
     re.IGNORECASE,
 )
 

@@ -1,12 +1,12 @@
 """Buffers that are filled with a part of a body, used, and filled again.
 
 ```
-fill     a free buffer -> a view of what a read has written into it    much came
-                       -> a copy, and the buffer stays free            little came
+fill     a free buffer -> a view of what a read has written into it    half of it or more
+                       -> a copy, and the buffer stays free            less
 release  a view        -> its buffer is free
 ```
 
-The bytes of a large body are of use for a moment, until they are in a file. New memory for each
+The bytes of a large body are needed only until they are in a file. New memory for each
 read would cost a page fault every 4 KiB, and the bytes of several TLS records would have to be
 joined. The buffer that was released last is filled first: it is still in the cache of the
 processor.
@@ -69,7 +69,7 @@ class BufferPool:
                 self._free.append(buffer)
 
     def release(self, piece: Piece) -> None:
-        """Take back a view of which nothing is needed any more. A piece of bytes is ignored.
+        """Take back a view that is no longer needed. A piece of bytes is ignored.
 
         Raises:
             ValueError: It was released before.

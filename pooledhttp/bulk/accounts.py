@@ -1,4 +1,4 @@
-"""What is known of a transfer under way, as the journal and the caller are told it."""
+"""What is known of a running transfer, for the journal and for the result."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Lanes over a Dask cluster: one for each worker. All orders of a lane go to its worker.
 
 - A task is *pinned* to the worker of its lane, so that its engine and its connections are there.
-- Dask runs a task again when its worker dies. A pinned one would wait for ever, and one that is not
+- Dask runs a task again when its worker dies. A pinned one would wait forever, and one that is not
   pinned would be done again whatever its method is. So we look which workers are there, and a lane
   whose worker has gone is moved to another one: the caller decides what is done again.
 - `pure=False` and a key of its own, since Dask takes calls with equal arguments for one.
@@ -49,7 +49,7 @@ class DaskOrder:
         """Return what the call returned, or raise what it raised.
 
         A worker that dies when its order is done takes the result along. No other worker may do the
-        order again, so Dask would wait for ever.
+        order again, so Dask would wait forever.
 
         Raises:
             FutureCancelledError: That has happened.

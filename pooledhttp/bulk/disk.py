@@ -75,7 +75,7 @@ class Disk(Protocol):
     #: What bodies are received into. A buffer comes back when its bytes are written.
     buffers: BufferPool
 
-    #: Told what became of steps that `end` has queued, from any thread. Set before the first one.
+    #: Called with the outcome of steps that `end` queued, from any thread. Set before the first.
     on_ended: Callable[[list[Ended]], None]
 
     #: Told the results of whole files that `store` has queued, from any thread; `on_ended` is told

@@ -67,7 +67,7 @@ class Dispatcher(Generic[W, R]):
         handler: Packs and unpacks.
         limits: Over all lanes.
         ordered: Whether results are taken in the order of the input.
-        most_bytes: Bytes of results on their way, or here and not taken.
+        most_bytes: Bytes of results that are being sent, or that have arrived and are not taken.
         batches: How much a lane has at once, and when it tells what it has done.
         run: What the run is called in workers.
     """

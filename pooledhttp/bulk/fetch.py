@@ -86,7 +86,7 @@ def fetch(
             `distributed.Client`. All limits hold for its workers together. What goes there is
             pickled. `None` means in this process.
         batches: How work goes to an executor's workers; `None` means `Batches()`.
-        max_in_flight_bytes: The most bytes of results on their way from an executor's workers, or
+        max_in_flight_bytes: The most bytes of results being sent by an executor's workers, or
             here and not taken. One body may be larger.
 
     Returns:

@@ -55,7 +55,7 @@ class Exchange:
         self._again = again
 
     def __call__(self, entry: Entry[Work]) -> Result:
-        """Return the job's result, whatever becomes of it."""
+        """Return the job's result, also when it fails."""
         work = entry.item
         if work.store is not None or work.job.reads_body:
             return self._run_blocking(partial(self._send, entry))

@@ -3,7 +3,7 @@
 ```
 DIR/                        files under their final names, and nothing that is incomplete
 DIR/.pooledhttp/journal.sqlite3, journal.sqlite3-tail, lock
-DIR/.pooledhttp/parts/      bodies on their way, named after row, length and validator
+DIR/.pooledhttp/parts/      incomplete bodies, named after row, length and validator
 DIR/.pooledhttp/rejected/   bodies with a wrong size or checksum, each with its reason
 DIR/.pooledhttp/reserve     room for the list of failures on a full disk
 ```
@@ -12,7 +12,7 @@ Everything is reached through open directories and `O_NOFOLLOW`, so that no symb
 leads a write elsewhere. DIR itself may be a link: that is the caller's own choice.
 
 A complete part gets its final name by `link` and `unlink`, because `link` never replaces a file.
-Where the file system knows no links, a check and a rename have to do.
+Where the file system has no links, a check and a rename replace them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _NO_LINKS_HERE = {EPERM, ENOTSUP, EOPNOTSUPP, ENOSYS, EMLINK}
 
 
 class ForeignFile(FileExistsError):
-    """A file that this run did not make stands where a file of it should go."""
+    """A file that this run did not make has the name of one of its files."""
 
 
 def own_folder(shard: Shard | None) -> str:
@@ -154,7 +154,7 @@ class RunFolder:
         """Return the size of the file under a name.
 
         Returns:
-            None when there is none; -1 when something other than a regular file stands there.
+            None when there is none; -1 for something other than a regular file.
         """
         try:
             if "/" not in name:
@@ -171,14 +171,14 @@ class RunFolder:
         return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
     def is_free(self, name: str) -> bool:
-        """Whether nothing at all stands under a name."""
+        """Whether there is nothing under a name: no file, directory or link."""
         if "/" in name:
             return self.size_of(name) is None
         # Nearly always true, and here the exception of `stat` would double the cost.
         return not os.access(name, os.F_OK, dir_fd=self._root, follow_symlinks=False)
 
     def names(self, most: int) -> list[str] | None:
-        """Return what stands in the directory itself; None if that is more than `most` names."""
+        """Return the names in the directory itself; None if there are more than `most`."""
         with os.scandir(self._root) as entries:
             found = [entry.name for entry in islice(entries, most + 1)]
         return None if len(found) > most else found
@@ -277,7 +277,7 @@ class RunFolder:
             except FileExistsError:  # of an earlier attempt
                 self.remove_part_file(name)
                 return os.open(name, _NEW, 0o666, dir_fd=self._parts)
-        except FileNotFoundError:  # every other part would meet that
+        except FileNotFoundError:  # all other parts would fail in the same way
             raise OSError(ESTALE, "the directory was removed", str(self.path)) from None
 
     def append(self, part: Part) -> BinaryIO:

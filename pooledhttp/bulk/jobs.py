@@ -32,7 +32,7 @@ __all__ = ["BadLine", "Job", "Saved", "Sink", "bare_jobs"]
 
 @record
 class Saved:
-    """What became of a body: `target` is for the caller (a path, say), `size` in bytes."""
+    """Where a body was stored: `target` is for the caller (a path, say), `size` in bytes."""
 
     target: object
     size: int

@@ -1,4 +1,4 @@
-"""Names of files, made from URLs that other people wrote.
+"""Names of files, made from URLs that may come from anywhere.
 
 Everything here is pure: no file is looked at. A name is a path relative to the directory of the
 run, with `/` between its parts. Each part
@@ -162,7 +162,7 @@ def given_name(name: str) -> str:
     """Return a name that a list gives, each part of it made safe.
 
     Raises:
-        ValueError: There is nothing of it.
+        ValueError: It has no part that is not empty.
     """
     parts = [safe_part(part) for part in name.split("/") if part]
     if not parts:

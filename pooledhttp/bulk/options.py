@@ -11,7 +11,7 @@ from pooledhttp.records import record
 
 __all__ = ["MOST_BYTES", "AnyExecutor", "Batches", "Options"]
 
-#: Bytes of results on their way from an executor's workers, or here and not taken.
+#: Bytes of results being sent by an executor's workers, or here and not taken.
 MOST_BYTES = 256 * 1024 * 1024
 
 

@@ -33,7 +33,7 @@ class _Fields(NamedTuple):
 
 
 class Part(_Fields):
-    """A body on its way.
+    """A body that is being received.
 
     Its name tells which bytes it holds, so that bytes and validator cannot disagree, whenever the
     process is killed.

@@ -129,7 +129,7 @@ class DownloadItem(_Positional):
 
 
 class Downloaded(NamedTuple):
-    """What became of a job of `download`.
+    """The outcome of a job of `download`.
 
     Args:
         outcome: The result without what the caller knows; see `result_of`.

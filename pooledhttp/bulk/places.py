@@ -53,7 +53,7 @@ class HostObserver(Protocol):
         """It cannot be reached, and rests until then at the latest; None ends that."""
 
     def pause(self, line: str, until: float) -> None:
-        """It asks to be left alone until then."""
+        """Send it nothing until then: it asked for that (`Retry-After`)."""
 
 
 class Place:
@@ -128,7 +128,7 @@ class Places:
         self.on_limit: Callable[[str, int], None] | None = None
         #: Called with an origin and the end of its rest, or None, when it begins or is over.
         self.on_rest: Callable[[str, float | None], None] | None = None
-        #: Called with an origin that asks to be left alone, and until when.
+        #: Called with an origin that asks clients to wait, and until when.
         self.on_pause: Callable[[str, float], None] | None = None
         self._per_host = per_host
         self._per_proxy = per_proxy
@@ -255,7 +255,7 @@ class Places:
             self.on_rest(origin, until)
 
     def note_pause(self, origin: str, seconds: float) -> None:
-        """Note that a host asks to be left alone (`Retry-After`)."""
+        """Note that a host asks clients to wait (`Retry-After`)."""
         if self.on_pause is not None:
             self.on_pause(origin, self._runtime.now() + seconds)
 

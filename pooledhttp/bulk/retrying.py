@@ -110,7 +110,7 @@ class Again:
 
 
 def retry_after(response: Response) -> float | None:
-    """Return how long a server asks to be left alone, at most two minutes."""
+    """Return the seconds that a server asks clients to wait, at most 120; None if it does not."""
     try:
         return Retry(0).get_retry_after(response.raw)
     except (HTTPError, ValueError, OverflowError, AttributeError):

@@ -3,10 +3,9 @@
 The command does what `bulk.download` does. It adds what a command has: options, progress, signals
 and an exit status.
 
-A signal does not raise in the middle of something. It tells the run to stop, and the run ends as it
+A signal raises no exception while the run works. It tells the run to stop, and the run ends as it
 does at the end of its input: parts stay, the journal is committed, the list of what is not done is
-written. Only a wait for standard input, and what comes before the run, is broken off by an
-exception.
+written. Only a wait for standard input, and what comes before the run, ends by an exception.
 """
 
 from __future__ import annotations
@@ -182,7 +181,7 @@ def _open_download(
 def _raise_descriptor_limit(wanted: int) -> None:
     """Allow this process so many open files, if the system lets it.
 
-    A request at work has a connection and a file; shells allow 256 or 1024 in all.
+    A running request has a connection and a file; shells allow 256 or 1024 in all.
     """
     try:
         import resource

@@ -1,4 +1,4 @@
-"""What stands out in a run: the slowest hosts, the worst ones, and files that are hardly right."""
+"""What is conspicuous in a run: slow hosts, failing hosts, files that are probably wrong."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Stop:
         self._stop: Callable[[], None] | None = None
 
     def guarded(self, items: Iterator[T]) -> Iterator[T]:
-        """Yield items whose source may let us wait for ever; a signal breaks the wait off."""
+        """Yield items whose source may let us wait forever; a signal breaks the wait off."""
         while True:
             self._is_reading = True
             try:

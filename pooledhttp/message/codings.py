@@ -224,7 +224,7 @@ class _Foreign:
 
 
 class _Zstd(_Foreign):
-    """`zstd`: frames follow one another as gzip members do: one end may not be the end."""
+    """`zstd`: several frames may follow each other, as gzip members do."""
 
     __slots__ = ("_held",)
 

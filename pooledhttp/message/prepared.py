@@ -111,7 +111,7 @@ def copy_of_valid(headers: Any) -> CaseInsensitiveDict[Any] | None:
 
 
 def is_preparing_as_defined() -> bool:
-    """Whether no step of preparing, of those that are left out at times, was replaced."""
+    """Whether no program has replaced a step of preparing that may be skipped."""
     return get_cookie_header is _COOKIE_HEADER and _STEPS.are_in(PreparedRequest)
 
 
@@ -140,12 +140,12 @@ _remembered_path_url = lru_cache(maxsize=512)(_path_url)
 
 
 class RequestHooksMixin:
-    """Adding callbacks to, and taking them from, something that has a `hooks` table."""
+    """Adding and removing callbacks, for a class with a `hooks` table."""
 
     hooks: dict[str, list[Hook]]
 
     def register_hook(self, event: str, hook: Hook | Iterable[Hook]) -> None:
-        """Add a callback, or several, for an event; what cannot be called is passed over.
+        """Add a callback, or several, for an event; what cannot be called is ignored.
 
         Raises:
             ValueError: There is no such event.
@@ -163,7 +163,7 @@ class RequestHooksMixin:
             self.hooks[event].extend(one for one in hook if callable(one))
 
     def deregister_hook(self, event: str, hook: Hook) -> bool:
-        """Take a callback away again; return whether it was there."""
+        """Remove a callback; return whether it was there."""
         try:
             self.hooks[event].remove(hook)
         except ValueError:
@@ -351,7 +351,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
     def prepare_cookies(self, cookies: CookiesInput) -> None:
         """Keep the jar, and set the `Cookie` header to what in it belongs to this URL.
 
-        A `Cookie` header that stands already is kept, as a jar does: call this once per request.
+        A `Cookie` header that is there already is kept, as a jar does: call this once per request.
 
         Args:
             cookies: A cookie jar, which is kept itself, or a mapping.
@@ -471,21 +471,8 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
                 "auth must be a (user, password) tuple or a callable that takes a request, not "
                 f"{described(auth)}{size}"
             )
-        try:
-            result: object = auth(self)
-        except TypeError as error:
-            if isinstance(auth, type):
-                error.add_note(
-                    f"auth is the class {auth.__name__}; give an object of it, such as "
-                    f"{auth.__name__}('user', 'password')."
-                )
-            raise
+        result = _called_with(auth, self)
         if result is not self:
-            if not hasattr(result, "__dict__"):
-                raise AttributeError(
-                    "a callable that is given as auth must return the request that it gets, not "
-                    f"{described(result)}"
-                )
             self.__dict__.update(result.__dict__)
         # It may have put in a body of another length.
         self.prepare_content_length(self.body)
@@ -502,6 +489,29 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
             raise TypeError(no_hooks(given))
         for event in given:
             self.register_hook(event, given[event])
+
+
+def _called_with(auth: Callable[[PreparedRequest], object], request: PreparedRequest) -> object:
+    """Return what an auth callable makes of a request: an object with attributes.
+
+    Raises:
+        AttributeError: It returned something else, such as None.
+    """
+    try:
+        result = auth(request)
+    except TypeError as error:
+        if isinstance(auth, type):
+            error.add_note(
+                f"auth is the class {auth.__name__}; give an object of it, such as "
+                f"{auth.__name__}('user', 'password')."
+            )
+        raise
+    if not hasattr(result, "__dict__"):
+        raise AttributeError(
+            "a callable that is given as auth must return the request that it gets, not "
+            f"{described(result)}"
+        )
+    return result
 
 
 def blank_request() -> PreparedRequest:

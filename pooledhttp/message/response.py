@@ -59,7 +59,7 @@ __all__ = [
 #: Statuses that, with a `Location`, mean "ask there".
 REDIRECT_STATI = (301, 302, 303, 307, 308)
 
-#: What reading the rest of a body that is passed by may raise without standing in the way.
+#: What `discard_body` ignores when it reads a body that no one asked for.
 _UNREADABLE = (TransportError, OSError, RuntimeError, ValueError)
 
 #: Bytes asked of `raw` at a time when the whole body is wanted, and by `iter_lines`.
@@ -71,7 +71,7 @@ class Response(LazyAttributes):
     """The response to a request.
 
     Attributes:
-        status_code: For example 200; None on an object that was never filled.
+        status_code: For example 200; None on an object that was made by hand.
         headers: `CaseInsensitiveDict`; fields sent repeatedly are joined with ", ".
         raw: The urllib3-like response the body is read from; None after unpickling.
         url: The URL of the response, after redirects.
@@ -79,7 +79,7 @@ class Response(LazyAttributes):
         history: The redirects that led here, oldest first.
         reason: The words after the status.
         cookies: The cookies that this response sets.
-        elapsed: Time from sending until the head was there.
+        elapsed: The time from sending to the arrival of the head, as a `timedelta`.
         request: The `PreparedRequest` that it belongs to.
 
     `raw`, `headers`, `encoding`, `cookies` and `elapsed` are made when they are read first.
@@ -389,8 +389,8 @@ class Response(LazyAttributes):
     def _keep_encoded(self, body: bytes) -> None:
         """Take over a body that was read from `raw` without undoing its encoding.
 
-        It is decoded if somebody asks for it: hardly anyone looks at the body of a redirect, and
-        a wrong `Content-Encoding` on it must not stand in the way.
+        It is decoded when `content` is read. Few programs read the body of a redirect, and a wrong
+        `Content-Encoding` of that body must not make the redirect fail.
         """
         if self.headers.get("content-encoding"):
             self._encoded = body
@@ -402,7 +402,7 @@ class Response(LazyAttributes):
         discard_body(self)
 
     def _source(self) -> Any:
-        """What the body is read from: `raw`, unless it was taken out of there already."""
+        """What the body is read from: `raw`, or what `_keep_encoded` has kept."""
         if self._encoded is None:
             return self.raw
         fields = {"content-encoding": self.headers["content-encoding"]}
@@ -462,7 +462,7 @@ class Response(LazyAttributes):
             return
         raw = self._source()
         if isinstance(raw, RawResponse) and raw.is_switched:
-            raw.close()  # as `_read_whole` does: a read could wait for ever
+            raw.close()  # as `_read_whole` does: a read could wait forever
         elif hasattr(raw, "stream"):
             try:
                 yield from raw.stream(chunk_size, decode_content=True)
@@ -504,6 +504,10 @@ class Response(LazyAttributes):
             chunk_size: Bytes to read at a time.
             decode_unicode: Whether to yield text, if `encoding` is known.
             delimiter: What ends a line. None means what `splitlines` takes for an end.
+
+        Raises:
+            TypeError: `chunk_size` is not an int.
+            RequestException: While iterating, as with `iter_content`.
         """
         splitter = LineSplitter(delimiter)
         for piece in self.iter_content(chunk_size=chunk_size, decode_unicode=decode_unicode):
@@ -524,6 +528,10 @@ class Response(LazyAttributes):
         """The body as text, by `encoding`, or by `apparent_encoding` if that is None.
 
         What cannot be decoded is replaced. Set `encoding` first if you know better.
+
+        Raises:
+            RuntimeError: The body was read as a stream, and not kept.
+            RequestException: Reading failed; the class says how, as with `iter_content`.
         """
         content = self.content
         if not content:
@@ -544,6 +552,8 @@ class Response(LazyAttributes):
 
         Raises:
             JSONDecodeError: It is not JSON; also a ValueError.
+            RuntimeError: The body was read as a stream, and not kept.
+            RequestException: Reading failed; the class says how, as with `iter_content`.
         """
         content = self.content
         if not self.encoding and content and len(content) > 3:
@@ -562,9 +572,9 @@ class Response(LazyAttributes):
         except json.JSONDecodeError as error:
             raise self._errors.not_json(self._about(error.msg), error.doc, error.pos) from None
         except (RecursionError, ValueError) as error:
-            # Nested too deeply, or a number with too many digits: the server's doing all the same.
+            # Nested too deeply, or a number with too many digits: also a fault of the server.
             if kwargs:
-                raise  # perhaps out of a hook of the caller
+                raise  # perhaps from a function of the caller, such as `object_hook`
             raise self._errors.not_json(self._about(str(error)), text, 0) from error
 
     def _about(self, message: str) -> str:
@@ -579,7 +589,7 @@ class Response(LazyAttributes):
         return f"{message} in the response{status} from {without_credentials(self.url)}{suffix}"
 
     def close(self) -> None:
-        """Give the connection back; it is closed if the body was not read to its end."""
+        """Return the connection to the pool, or close it if the body was not read to its end."""
         arrival = self._unread()
         if arrival is not None:
             arrival.reader.close()
@@ -610,10 +620,8 @@ def _head_seconds(response: Any) -> float:
 def discard_body(response: Any) -> None:
     """Discard the body of a response that is not the last: a redirect, or a challenge.
 
-    Its body is read if it is small, and the connection given back.
-
-    What was read is kept for `history`. A body that is large, or that cannot be
-    read, costs its connection.
+    A small body is read, kept for `history`, and its connection returned to the pool. If the body
+    is large or cannot be read, the connection is closed.
     """
     body: bytes | None = None
     if response._content is False and not response._content_consumed and response.raw is not None:

@@ -277,7 +277,7 @@ def check_host(host: str, url: str) -> None:
 
 
 def check_authority(url: str) -> None:
-    """Refuse a URL between whose "//" and path stands what parsers read differently.
+    """Refuse a URL whose host part parsers read differently.
 
     Raises:
         InvalidURL: There is a backslash or a control character, or a space in the host.

@@ -148,7 +148,7 @@ class MemoryStream:
         if left == inf:
             raise AssertionError(
                 f"The server at {self._origin} stalls, and the request has no timeout: it would"
-                " wait for ever. Pass timeout= to the call or to the Session."
+                " wait forever. Pass timeout= to the call or to the Session."
             )
         self._clock.sleep(left)
         raise TimeoutError("stalled by the test")

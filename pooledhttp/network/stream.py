@@ -66,7 +66,7 @@ class Stream(ReadSide):
         """Write `data`; stop when the write would block and bytes have arrived.
 
         A server may respond before it has read the whole request, and then stop reading. A client
-        that only writes would wait for ever.
+        that only writes would wait forever.
 
         Args:
             data: What to write.

@@ -242,7 +242,7 @@ class PoolConfig:
         Args:
             pool_size: Connections kept; 0 for no limit (then `max_overflow` is ignored).
             max_overflow: Connections beyond those, closed when they are returned; -1 for no limit.
-            pool_timeout: Seconds to wait; None waits for ever.
+            pool_timeout: Seconds to wait; None waits forever.
             pool_recycle: Seconds after which a connection is not used again; -1 for never, 0 uses
                 each connection once.
             pool_pre_ping: Whether each connection is probed before it is used again.

@@ -10,8 +10,8 @@
             if not attempt.refused(response):
                 return response
 
-`failed` and `refused` decide; the loop's next turn waits. In between the caller's `response` has
-been disposed of, so its connection is free while we sleep. The order of the questions:
+`failed` and `refused` decide; the loop's next turn waits. A refused response is read or closed
+before that, so its connection is free during the wait. The order of the questions:
 
     1. is it an error a policy may see?         the pool's own errors pass through untouched
     2. was the request written, and is the
@@ -23,10 +23,10 @@ been disposed of, so its connection is free while we sleep. The order of the que
     5. can the body be sent again?              else `BodySpent`
     6. does the origin's budget allow it?       else `BudgetSpent`; asked last, since asking spends
 
-After a response the sixth question is asked at once: the server is up, and busy, and "no" ends the
-loop. After an error it is asked when the wait is over: a request that finds the budget empty sends
-nothing, and waits for its next turn as if it had failed once more. So an outage is survived by as
-many requests as the policy's own patience allows, with no more traffic than the budget does.
+After a response the sixth question is asked immediately: the server works and is busy, so an empty
+budget ends the loop. After an error it is asked when the wait is over: a request that finds the
+budget empty sends nothing, and waits again as if it had failed once more. So during an outage each
+request waits as long as its policy allows, and together they send no more than the budget allows.
 
 Errors are urllib3's, or subclasses of them. Nothing here knows connections, pools or responses
 beyond `status` and `headers`.
@@ -143,14 +143,13 @@ class Attempts:
         url: What urllib3 would be given: the target as sent. For messages and `history`.
         origin: The server, without credentials: the key of budgets and pauses.
         runtime: How to wait, and what time it is.
-        deadline: Nothing is waited for beyond it.
+        deadline: No wait goes beyond it.
         pool_label: Shown as the pool in urllib3's messages; has `host` and `port`.
-        budget: The session's; used by policies that do not bring their own.
-        pauses: The session's; used by policies that do not bring their own.
+        budget: The session's, for policies without one of their own.
+        pauses: The session's, for policies without some of their own.
         can_resend: Whether the body can be sent (again) from its start.
         rewind: Put the body back to its start.
-        dispose: Get rid of a response that will not be given to the caller; urllib3's
-            `drain_conn` by default.
+        dispose: Reads or closes a refused response; urllib3's `drain_conn` by default.
         on_retry: Called before the wait with the retry's number (from 1), the seconds of the wait,
             and the reason in a few words.
     """
@@ -299,7 +298,7 @@ class Attempts:
     def _obstacle(
         self, delay: float, reason: Exception, out_of_time: Exception
     ) -> Exception | None:
-        """What keeps a retry that the policy wants from being made, as the error to raise."""
+        """Return the error to raise if a retry that the policy allows cannot be made."""
         if max(delay, self._pause_left()) >= self._deadline.remaining():
             return out_of_time
         return self._rewind_body(reason)

@@ -165,7 +165,7 @@ class RetryBudget(_OriginTable[_Traffic]):
 
 
 class Pauses(_OriginTable[float]):
-    """Until when each origin asked to be left alone.
+    """Until when each origin asked clients to wait.
 
     Args:
         max_origins: Origins remembered at most.
@@ -175,7 +175,7 @@ class Pauses(_OriginTable[float]):
         super().__init__(max_origins)
 
     def pause(self, origin: str, until: float) -> None:
-        """Leave an origin alone until then; an earlier end does not shorten a running pause."""
+        """Send an origin nothing until then; an earlier end does not shorten a running pause."""
         with self._lock:
             self._keep_locked(origin, max(until, self._records.get(origin, until)))
 
@@ -185,7 +185,7 @@ class Pauses(_OriginTable[float]):
             self._records.pop(origin, None)
 
     def remaining(self, origin: str, now: float) -> float:
-        """Return the seconds for which the origin is still to be left alone, or 0.0."""
+        """Return the seconds until requests may go to the origin again, or 0.0."""
         # Asked before every request, and nearly always without a single pause anywhere.
         if not self._records:
             return 0.0

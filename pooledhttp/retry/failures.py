@@ -81,7 +81,7 @@ class BudgetSpent(MaxRetryError):
 
 
 class OriginPaused(ConnectTimeoutError):
-    """The origin asked to be left alone for longer than this request may last; nothing was sent.
+    """The origin asked clients to wait longer than this request may last; nothing was sent.
 
     Attributes:
         origin: The server, without credentials.

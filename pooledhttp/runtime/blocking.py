@@ -63,7 +63,7 @@ class BlockingRuntime:
             time.sleep(seconds)
 
     def call_blocking(self, fn: Callable[[], T], deadline: Deadline) -> T:
-        """Run `fn` in place when it may take for ever, on a worker thread when it may not.
+        """Run `fn` in place when it may take forever, on a worker thread when it may not.
 
         The worker sees the caller's context variables.
 
@@ -81,7 +81,7 @@ class BlockingRuntime:
             RuntimeError: No thread can be started: a limit is reached, or the interpreter is
                 ending.
         """
-        if sys.is_finalizing():  # Python 3.11 would wait for ever for the thread to start
+        if sys.is_finalizing():  # Python 3.11 would wait forever for the thread to start
             raise RuntimeError("no thread can be started while the interpreter ends")
         thread = threading.Thread(target=fn, name=name, daemon=True)
         thread.start()

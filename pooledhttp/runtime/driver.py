@@ -65,7 +65,7 @@ class Driver:
 
     @types.coroutine
     def run(self, fn: Callable[[Any], Any], argument: Any) -> Generator[Any, Any, Any]:
-        """Run a function in a greenlet to its end; await in its place meanwhile.
+        """Run a function in a greenlet to its end, and await what it waits for.
 
         Raises:
             RuntimeError: The running loop is not the one that used this driver first.

@@ -2,7 +2,7 @@
 
 Ctrl-C, a signal handler or another thread may raise an exception between any two steps of Python
 code, also right before a `with` block gives its lock back. Then the lock stays held, and every
-other thread would wait for ever. `ShortLock` gives up on an owner that takes longer than any step
+other thread would wait forever. `ShortLock` gives up on an owner that takes longer than any step
 does, and starts over with a new lock.
 """
 

@@ -90,7 +90,7 @@ class Poll(Protocol):
     """A `select.poll` object."""
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
-        """Wait up to `timeout` milliseconds, `None` for ever; return the events."""
+        """Wait up to `timeout` milliseconds, `None` forever; return the events."""
 
 
 def reading_poll(sock: socket.socket) -> Poll | None:

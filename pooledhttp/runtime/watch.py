@@ -141,7 +141,7 @@ class Watch:
         if self.is_write_registered and not self._loop.is_closed():
             self._loop.remove_writer(self.fd)
         self.is_write_registered = False
-        for waiting in (self.reader, self.writer):  # the next operation tells what became of it
+        for waiting in (self.reader, self.writer):  # the next operation reports the outcome
             if waiting is not None:
                 self.is_readable = self.is_writable = True
                 waiting.wake_soon()

@@ -49,21 +49,21 @@ class LockWaiter:
     the middle of another `set` on the same thread would wait for itself.
     """
 
-    __slots__ = ("_gate", "_is_set")
+    __slots__ = ("_held", "_is_set")
 
     def __init__(self) -> None:
         self._is_set = False
-        self._gate = _thread.allocate_lock()
-        self._gate.acquire()
+        self._held = _thread.allocate_lock()
+        self._held.acquire()
 
     @property
     def is_set(self) -> bool:
         """Whether the flag is up."""
-        return self._is_set or not self._gate.locked()
+        return self._is_set or not self._held.locked()
 
     def set(self) -> None:
         """Raise the flag; from anywhere, never blocking."""
-        # Opening the gate is what counts: an exception in between leaves nothing half done.
+        # Releasing the lock is what counts: an exception in between leaves nothing half done.
         self._open()
         self._is_set = True
 
@@ -71,7 +71,7 @@ class LockWaiter:
         """Wait until the flag is up; False when the deadline comes first."""
         while not self._is_set:
             left = deadline.remaining()
-            if self._gate.acquire(timeout=min(left, _SLICE_SECONDS)):
+            if self._held.acquire(timeout=min(left, _SLICE_SECONDS)):
                 self._is_set = True
                 self._open()  # for others that wait for the same flag
             elif left <= _SLICE_SECONDS:
@@ -80,13 +80,13 @@ class LockWaiter:
 
     def _open(self) -> None:
         try:
-            self._gate.release()
+            self._held.release()
         except RuntimeError:
             pass  # it was open
 
 
 class _Job(Generic[T]):
-    """One call and what became of it."""
+    """One call and its outcome."""
 
     __slots__ = ("_context", "_error", "_fn", "_result", "finished", "is_abandoned")
 
@@ -177,10 +177,10 @@ class Workers:
         raise TimeoutError(_TOO_LATE)
 
     def _wake_worker(self) -> bool:
-        """Have a worker look at what waits; False when there is none and none can be started."""
-        for bell in tuple(self._idle):
-            if not bell.is_set:
-                bell.set()  # the worker takes it out itself
+        """Have a worker run what waits; False when there is none and none can be started."""
+        for wakeup in tuple(self._idle):
+            if not wakeup.is_set:
+                wakeup.set()  # the worker takes it out itself
                 return True
         return len(self._threads) >= self._limit or self._start_worker()
 
@@ -220,15 +220,15 @@ class Workers:
 
     def _linger(self) -> bool:
         """Wait for the next job; False when this worker is to end."""
-        bell = LockWaiter()
-        self._idle.append(bell)
-        if not self._waiting:  # looked at after the bell is there: no job is missed
-            bell.wait(Deadline.after(LINGER_SECONDS, monotonic))
-        self._idle.remove(bell)
-        return bell.is_set or bool(self._waiting)
+        wakeup = LockWaiter()
+        self._idle.append(wakeup)
+        if not self._waiting:  # looked at after the wakeup is there: no job is missed
+            wakeup.wait(Deadline.after(LINGER_SECONDS, monotonic))
+        self._idle.remove(wakeup)
+        return wakeup.is_set or bool(self._waiting)
 
 
-#: Enough for a few stuck calls beside each other; more would only be more that are stuck.
+#: Enough for a few stuck calls at a time. More threads would only become stuck as well.
 SHARED_LIMIT = 16
 
 _shared = Workers(SHARED_LIMIT, "pooledhttp-worker")

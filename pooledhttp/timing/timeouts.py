@@ -8,7 +8,7 @@
     urllib3.Timeout(c, r, total)    min(c,t)   min(c,t) what total leaves, at most r     -
 
 `connect`, `read` and `write` limit one operation: a server that sends a byte now and then stays
-within `read` for ever. Only our `Timeout` has a `total` that ends the whole request, redirects,
+within `read` forever. Only our `Timeout` has a `total` that ends the whole request, redirects,
 retries and streaming included. urllib3's `total` is not that: it limits connecting, and what
 connecting and sending leave of it limits each *single* read. `TimeoutPlan.read_limit` keeps that.
 """

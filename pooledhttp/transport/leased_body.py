@@ -1,4 +1,4 @@
-"""A body while it holds a connection, and how it lets go of it.
+"""A body while it holds a connection, and how it releases it.
 
 A reader pulls pieces from the connection and ends the lease, once::
 
@@ -7,9 +7,9 @@ A reader pulls pieces from the connection and ends the lease, once::
     closed before the end, or an error         -> discard    the rest of the body would be read as
                                                              the next response
 
-If a reader is dropped before any of these, its lease is dropped too, and tells the pool of a leak.
-References go one way only, from the reader to the lease and the connection. So the interpreter
-frees them at once, without the cyclic collector.
+If a reader is dropped before any of these, its lease is dropped too, and reports a leak to the
+pool. References go one way only, from the reader to the lease and the connection. So the
+interpreter frees them at once, without the cyclic collector.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class LeasedBody:
         """
         connection = self._connection
         if connection is None:
-            raise OSError("The body has given its connection back: it has no file descriptor.")
+            raise OSError("The body has released its connection: it has no file descriptor.")
         return connection.stream.sock.fileno()
 
     # ---- what http.client's response has

@@ -60,7 +60,7 @@ class Future:
 
 
 def test_a_worker_that_dies_with_a_result_is_a_worker_that_died() -> None:
-    """Dask itself would wait for ever: no other worker may do the order."""
+    """Dask itself would wait forever: no other worker may do the order."""
     future = Future("lost")
     there = [True, True, False]
     with pytest.raises(distributed.client.FutureCancelledError, match="its worker has died"):

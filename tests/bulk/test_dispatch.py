@@ -234,7 +234,7 @@ def test_no_more_bytes_are_on_their_way_than_may_be() -> None:
 
 
 def test_an_earlier_result_comes_although_there_is_no_room() -> None:
-    """Otherwise the later ones would wait for it for ever."""
+    """Otherwise the later ones would wait for it forever."""
     lanes = FakeLanes(1)
     engine = make(lanes, most_bytes=100, ordered=True, batch=4)
     fill(engine, 8)

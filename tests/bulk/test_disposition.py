@@ -1,4 +1,4 @@
-"""`content_disposition`: files get the names that servers give, once and for ever."""
+"""`content_disposition`: files get the names that servers give, once and forever."""
 
 from __future__ import annotations
 

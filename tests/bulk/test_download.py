@@ -105,7 +105,7 @@ def test_the_second_run_asks_for_what_is_missing_only(out: Path) -> None:
 
 
 def test_names_stay_whatever_the_list_becomes(out: Path) -> None:
-    """The first URL has the plain name for ever, the other ones have their marks."""
+    """The first URL has the plain name forever, the other ones have their marks."""
     with ScriptedServer(answering(echo)) as server:
         a, b, c = (server.url(f"/{folder}/x.txt") for folder in "abc")
         names = {result.url: result.name for result in get([a, b], out)}

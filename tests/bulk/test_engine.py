@@ -82,7 +82,7 @@ class FakeSession:
         return None
 
     def stall(self) -> None:
-        """Wait for ever, as a request to a silent server does."""
+        """Wait forever, as a request to a silent server does."""
         self.runtime.waiter().wait(Deadline.never(BASE.now))
 
     def wait_until(self, condition: Callable[[], bool]) -> None:

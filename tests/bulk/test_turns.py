@@ -149,7 +149,7 @@ def test_hosts_one_after_the_other_in_the_list_go_together() -> None:
 
 @pytest.mark.parametrize("order", [interleaved, grouped])
 def test_in_order_all_hosts_go_too(order: Callable[[list[Host]], Iterator[int]]) -> None:
-    """The oldest first; nothing is held up for ever."""
+    """The oldest first; nothing is held up forever."""
     hosts = [Host("good", 100, always(0.1)), Host("slow", 50, always(1.0))]
     assert set(simulate(hosts, order, ordered=True)) == {"good", "slow"}
 

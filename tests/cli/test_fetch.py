@@ -81,7 +81,7 @@ def test_failures_are_listed_and_can_be_the_next_input(
         (out / "failures.txt").write_text(text)
         assert fetch("-i", out / "failures.txt", "-d", out) == 0
     names = sorted(path.name for path in files_of(out))
-    # The plain name belongs to the URL of the first server for ever.
+    # The plain name belongs to the URL of the first server forever.
     assert names[0] == "a" and names[1].startswith("missing-") and len(names) == 2
 
 

@@ -506,7 +506,7 @@ class TestUploads:
         assert caught.value.bytes_sent > 0
 
     def test_an_endless_upload_stops_at_a_response(self) -> None:
-        """The server responds and reads on: the generator is not read for ever."""
+        """The server responds and reads on: the generator is not read forever."""
 
         def endless() -> object:
             while True:

@@ -251,7 +251,7 @@ class TestGoingOn:
             gc.enable()
 
     def test_a_loop_that_was_told_nothing_ends(self) -> None:
-        """Forgetting to tell how an attempt went does not send for ever."""
+        """Forgetting to tell how an attempt went does not send forever."""
         assert [attempt.number for attempt in Run(Retry(9)).attempts] == [1]
 
 

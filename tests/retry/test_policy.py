@@ -145,7 +145,7 @@ class TestFullJitter:
         assert after_failures(policy, 2).get_backoff_time() == 2.5
 
     def test_a_very_long_history_does_not_overflow(self) -> None:
-        """Total=None retries for ever; 2 to the 2000th is not a float."""
+        """Total=None retries forever; 2 to the 2000th is not a float."""
         history = after_failures(Retry(9), 1).history * 2000
         policy = Retry(None, backoff_factor=1, rng=Highest(), history=history)
         assert policy.get_backoff_time() == policy.backoff_max

@@ -266,7 +266,7 @@ Handler = Callable[[Peer], None]
 
 
 def answering(*responses: bytes | Callable[[SeenRequest], bytes]) -> Handler:
-    """A handler that sends the next response to each request, the last one for ever."""
+    """A handler that sends the next response to each request, the last one forever."""
 
     def handle(peer: Peer) -> None:
         turn = 0

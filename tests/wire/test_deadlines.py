@@ -290,7 +290,7 @@ def upload(
 
 @trial()
 def stalled_upload_meets_the_read_timeout_too(trial: Trial, session: pooledhttp.Session) -> None:
-    """A plain number bounds writing as well: requests would wait for ever."""
+    """A plain number bounds writing as well: requests would wait forever."""
     with ScriptedServer(deaf) as server:
         with trial.ends(WriteTimeout, "write timeout"):
             session.post(server.url(), data=BIG, timeout=0.8)

@@ -243,7 +243,7 @@ def test_interim_answers(case: Case, session: pooledhttp.Session) -> None:
     ids=["fields", "one-field", "folds", "interims"],
 )
 def test_a_head_without_end_is_given_up(session: pooledhttp.Session, endless: bytes) -> None:
-    """A server that never comes to the end of its head does not hold its client for ever."""
+    """A server that never comes to the end of its head does not hold its client forever."""
 
     def handle(peer: Peer) -> None:
         peer.read_request()

@@ -326,7 +326,7 @@ def test_a_total_of_none_leaves_it_to_the_other_counts(policy: Policy) -> None:
 
 @pytest.mark.parametrize("value", ["soon", "-1", "1e9999", "99999999999999999999", "", "nan"])
 def test_an_unreadable_retry_after(value: str) -> None:
-    """An invalid `Retry-After` neither fails a request nor makes it sleep for ever."""
+    """An invalid `Retry-After` neither fails a request nor makes it sleep forever."""
     busy = respond(b"", {"Retry-After": value}, status=503)
     policy = pooledhttp.Retry(1, max_retry_after=0.01, **QUICK)
     with ScriptedServer(answering(busy, respond(b"fine"))) as server:
