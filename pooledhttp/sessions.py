@@ -311,6 +311,11 @@ class SessionRedirectMixin:
             own = getattr(self, "proxies", None) or {}
             proxies = without_bypassed(proxies, own, req.url, following.url)
         rebuilt = self.rebuild_proxies(following, proxies)
+        field = following.headers.get("Proxy-Authorization")
+        if field and field == _proxy_authorization(following.url, rebuilt):
+            # The adapter sends it to the proxy, and to nothing else. Here it would stay in a
+            # request that programs keep, and may send without the proxy.
+            del following.headers["Proxy-Authorization"]
         self.rebuild_auth(following, resp)
         if following._body_position is not None or not can_rewind(following.body, None):
             if following.body is not None:
@@ -353,15 +358,12 @@ class SessionRedirectMixin:
         A former value, from before a redirect or set by hand, is removed. A new one is set only
         where the proxy reads the request itself: for plain HTTP over an HTTP proxy.
         """
-        headers, url = prepared_request.headers, prepared_request.url
+        headers = prepared_request.headers
         table = resolve_proxies(prepared_request, proxies, self.trust_env)
         headers.pop("Proxy-Authorization", None)
-        proxy = select_proxy(url, table)
-        if proxy and "@" in proxy and not url[:5].lower() == "https":
-            is_http_proxy = proxy[:4].lower() == "http"
-            user, password = get_auth_from_url(proxy)
-            if is_http_proxy and user and password:
-                headers["Proxy-Authorization"] = _basic_auth_str(user, password)
+        field = _proxy_authorization(prepared_request.url, table)
+        if field is not None:
+            headers["Proxy-Authorization"] = field
         return table
 
     def rebuild_method(self, prepared_request: PreparedRequest, response: Response) -> None:
@@ -371,6 +373,16 @@ class SessionRedirectMixin:
 
 #: The methods that are not called for a response that is no redirect.
 _REDIRECTING = Originals(SessionRedirectMixin, "resolve_redirects", "get_redirect_target")
+
+
+def _proxy_authorization(url: str, proxies: ProxiesInput) -> str | None:
+    """Return the credentials in the URL of an HTTP proxy that reads the request; else `None`."""
+    proxy = select_proxy(url, proxies)
+    if proxy and "@" in proxy and proxy[:4].lower() == "http" and url[:5].lower() != "https":
+        user, password = get_auth_from_url(proxy)
+        if user and password:
+            return _basic_auth_str(user, password)
+    return None
 
 
 def _more_to_remove(response: Response) -> Iterable[str]:

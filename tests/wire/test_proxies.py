@@ -397,6 +397,61 @@ def test_redirects_change_proxies(session: pooledhttp.Session, authority: Author
             session.close()
 
 
+@pytest.mark.parametrize("key", ["http", "all", "http://127.0.0.1", "all://127.0.0.1"])
+@pytest.mark.parametrize("again", ["next", "history", "hook", "copy"])
+def test_the_request_of_a_redirect_has_no_credentials_of_the_proxy(
+    session: pooledhttp.Session, key: str, again: str
+) -> None:
+    """A program may send it once more, without the proxy: then the origin would get them."""
+    hop = respond(b"", {"Location": "/there"}, status=302)
+    with (
+        ScriptedServer(OK) as origin,
+        ScriptedServer(answering(hop, respond(b"by proxy"))) as proxy,
+    ):
+        proxies = {key: proxy_url(proxy, who="user:hunter2@")}
+        hop_requests: list[pooledhttp.PreparedRequest] = []
+        answer = session.get(
+            origin.url("/"),
+            proxies=proxies,
+            allow_redirects=again != "next",
+            hooks={"response": lambda r, **_: hop_requests.append(r.request)},
+            timeout=5,
+        )
+        found = {
+            "next": answer.next,
+            "history": answer.request,
+            "hook": hop_requests[-1],
+            "copy": answer.request.copy(),
+        }[again]
+        assert found is not None
+        assert session.send(found, timeout=5).status_code == 200
+        assert origin.requests[-1].header("Proxy-Authorization") is None
+        if again != "next":
+            assert [seen.header("Proxy-Authorization") for seen in proxy.requests] == [
+                "Basic dXNlcjpodW50ZXIy",
+                "Basic dXNlcjpodW50ZXIy",
+            ]
+        else:
+            session.send(found, proxies=proxies, timeout=5)
+            assert proxy.requests[-1].header("Proxy-Authorization") == "Basic dXNlcjpodW50ZXIy"
+        session.close()
+
+
+def test_a_field_for_the_proxy_of_a_subclass_stays() -> None:
+    """What an overridden `rebuild_proxies` sets of its own is sent."""
+
+    class Own(pooledhttp.Session):
+        def rebuild_proxies(self, prepared_request: Any, proxies: Any) -> Any:
+            table = super().rebuild_proxies(prepared_request, proxies)
+            prepared_request.headers["Proxy-Authorization"] = "Own token"
+            return table
+
+    hop = respond(b"", {"Location": "/there"}, status=302)
+    with ScriptedServer(answering(hop, respond(b"ok"))) as proxy, Own() as own:
+        own.get("http://a.example/", proxies={"http": proxy_url(proxy)}, timeout=5)
+        assert proxy.requests[1].header("Proxy-Authorization") == "Own token"
+
+
 def test_an_https_redirect_over_a_proxy_with_credentials(
     session: pooledhttp.Session, authority: Authority, secure: ScriptedServer
 ) -> None:
