@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import calendar
 import copy
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from functools import lru_cache
@@ -43,6 +42,7 @@ from pooledhttp.exceptions import InvalidHeader
 from pooledhttp.loading import find_imported as _find_imported
 from pooledhttp.originals import Originals
 from pooledhttp.records import described
+from pooledhttp.runtime import new_rlock
 
 __all__ = [
     "CookieConflictError",
@@ -383,7 +383,7 @@ class RequestsCookieJar(BoundedJar, MutableMapping[str, str | None]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.__dict__.setdefault("_cookies_lock", threading.RLock())
+        self.__dict__.setdefault("_cookies_lock", new_rlock())
         self.__dict__.setdefault("_had_secure", True)  # not known of another release's pickle
 
 

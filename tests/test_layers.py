@@ -51,6 +51,9 @@ RESERVED = {
     # The caller's engine for many processes; nothing here waits for a future of it.
     "concurrent.futures": {"runtime", "bulk.executors", "bulk.processes"},
     "time.sleep": {"runtime"},
+    # CPython 3.14 may leave one held after an interrupt: see `runtime.locks`.
+    "threading.Lock": {"runtime"},
+    "threading.RLock": {"runtime"},
     "threading.Event": {"runtime"},
     "threading.Condition": {"runtime"},
     "threading.Semaphore": {"runtime"},

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 from pooledhttp.bulk.rows import Update
+from pooledhttp.runtime import new_lock
 
 __all__ = ["Changes"]
 
@@ -14,7 +14,7 @@ class Changes:
     """Changes in the order of recording, each with a number. Any thread may use them."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards the three below
+        self._lock = new_lock()  # guards the three below
         self._waiting: list[Update] = []
         self._handed_in = 0
         self._committed = 0

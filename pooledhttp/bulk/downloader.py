@@ -9,7 +9,6 @@ the worker goes on with another item, and the follower is told the result.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,6 +35,7 @@ from pooledhttp.bulk.transfer import Transfer
 from pooledhttp.bulk.whole_file import as_whole_file
 from pooledhttp.bulk.whole_files import WholeFiles
 from pooledhttp.bulk.workspace import Task
+from pooledhttp.runtime import new_lock
 from pooledhttp.transport import Straight
 
 __all__ = ["Downloader", "Follower"]
@@ -115,7 +115,7 @@ class Downloader:
         self._received = 0
         #: Sizes of bodies that were counted and not added yet: `append` needs no lock.
         self._counted: list[int] = []
-        self._lock = threading.Lock()  # guards the sum of both
+        self._lock = new_lock()  # guards the sum of both
         self._follower: Callable[[], Follower | None] = _no_follower
 
     @property

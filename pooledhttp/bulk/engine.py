@@ -28,7 +28,6 @@ something else than an `Exception` is raised.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -40,7 +39,7 @@ from pooledhttp.bulk.backends import Backend
 from pooledhttp.bulk.pacing import Entry, HostCounts, Pace
 from pooledhttp.bulk.protocols import Indexed, Requester
 from pooledhttp.bulk.resting import Deferred
-from pooledhttp.runtime import Waiter
+from pooledhttp.runtime import Waiter, new_lock
 from pooledhttp.timing import Deadline
 
 __all__ = ["Engine"]
@@ -100,7 +99,7 @@ class Engine(Generic[W, R]):
         #: Results that it has taken and not told the pace of, and how many these may be.
         self._taken = 0
         self._most_taken = max(pace.jobs // _TOLD, 1)
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         # Guarded by the lock:
         self._pace = pace
         self._done: dict[int, R] = {}

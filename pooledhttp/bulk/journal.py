@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from operator import itemgetter
@@ -40,6 +39,7 @@ from pooledhttp.bulk.rows import Row, State, Update
 from pooledhttp.bulk.statements import NewRows, apply_changes, new_row, new_rows
 from pooledhttp.bulk.stopping import is_disk_full
 from pooledhttp.bulk.tail import Tail, read_tail
+from pooledhttp.runtime import new_rlock
 
 __all__ = ["Journal"]
 
@@ -72,7 +72,7 @@ class Journal:
 
     def __init__(self, path: str, *, read_only: bool = False) -> None:
         self.path = path
-        self._lock = threading.RLock()  # guards the connection, and what goes through it
+        self._lock = new_rlock()  # guards the connection, and what goes through it
         self._changes = Changes()
         #: In the tail and not yet in the database: the last change of each row.
         self._tailed: dict[int, Update] = {}

@@ -15,7 +15,6 @@ first and the one at the proxy last, so no two threads can wait for each other.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +23,7 @@ from typing import Protocol
 from pooledhttp.bulk.rates import Rates
 from pooledhttp.bulk.resting import HostGivenUp, HostRest, RestState
 from pooledhttp.bulk.throttle import Throttle
-from pooledhttp.runtime import Runtime, Waiter
+from pooledhttp.runtime import Runtime, Waiter, new_lock
 from pooledhttp.timing import Deadline
 
 __all__ = ["PER_PROXY", "HostObserver", "Place", "Places", "check_per_proxy"]
@@ -133,7 +132,7 @@ class Places:
         self._per_host = per_host
         self._per_proxy = per_proxy
         self._runtime = runtime
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         # Guarded by the lock, by origin:
         self._places: dict[str, Place] = {}
         #: Of hosts to which a connection has failed.

@@ -6,9 +6,10 @@ Plain decisions over a clock that is passed in. The caller does the waiting.
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from collections.abc import Callable
+
+from pooledhttp.runtime import new_lock
 
 __all__ = ["LOW_SPEED_SECONDS", "Allowance", "Rates", "Slowness", "check_rate", "make_rates"]
 
@@ -27,7 +28,7 @@ class Allowance:
     def __init__(self, per_second: float, saved: float = 0.0) -> None:
         self._per_second = per_second
         self._saved = saved
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         #: When all that was taken is paid for.
         self._paid_at = float("-inf")
 

@@ -12,7 +12,6 @@ has. It is closed with its run, when nothing was asked of it for a minute, and w
 from __future__ import annotations
 
 import pickle
-import threading
 from collections import deque
 from functools import partial
 
@@ -21,12 +20,13 @@ from pooledhttp.bulk.payloads import Order, Reply, RunSettings, WorkerMismatch
 from pooledhttp.bulk.portable import dumps_portably
 from pooledhttp.bulk.worker_download import DownloadEngine
 from pooledhttp.bulk.worker_engine import FetchEngine, WorkerEngine, name_of_process
+from pooledhttp.runtime import new_lock
 
 __all__ = ["close_run", "end_run", "halt_all", "run_order", "version_here"]
 
 _Key = tuple[str, int]
 
-_lock = threading.Lock()
+_lock = new_lock()
 _engines: dict[_Key, WorkerEngine] = {}
 #: Runs that have ended; an order that comes late does nothing.
 _ended: deque[str] = deque(maxlen=100)

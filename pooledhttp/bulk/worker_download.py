@@ -7,7 +7,6 @@ when the journal knows of them.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ from pooledhttp.bulk.retrying import Again
 from pooledhttp.bulk.rows import Row, State, Update
 from pooledhttp.bulk.worker_engine import WorkerEngine, name_of_process
 from pooledhttp.bulk.workspace import Task
+from pooledhttp.runtime import new_lock
 
 __all__ = ["DownloadEngine"]
 
@@ -35,7 +35,7 @@ class _Recorder:
     """Takes the place of the journal: keeps changes until they are sent to the caller."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._updates: dict[int, list[Update]] = {}
 
     def record(self, change: Update) -> int:

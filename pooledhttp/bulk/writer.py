@@ -18,7 +18,6 @@ what is to be done when they are complete; large ones in pieces, and the greenle
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,7 +33,7 @@ from pooledhttp.bulk.disk import (
     result_of_one,
     store_nothing,
 )
-from pooledhttp.runtime import Task, Waiter, default_runtime
+from pooledhttp.runtime import Task, Waiter, default_runtime, new_lock
 from pooledhttp.timing import Deadline
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ class Writer:
         self.buffers = BufferPool(PIECE_BYTES)
         self._threads = default_runtime()
         self._task: Task | None = None
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         # Guarded by the lock:
         self._queue: list[_Work] = []
         self._queued_bytes = 0

@@ -15,7 +15,6 @@ are removed, before the jar is pickled, and when picks are dropped.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from http.cookiejar import Cookie
 from itertools import chain
@@ -23,6 +22,7 @@ from operator import itemgetter
 from typing import Any
 
 from pooledhttp.cookie_rules.sites import Site
+from pooledhttp.runtime import new_rlock
 
 __all__ = ["ORDER", "STAMP", "LazyCookies", "Pick", "Picks", "fill_from", "pick_of"]
 
@@ -201,7 +201,7 @@ class LazyLock:
 
     def __get__(self, jar: Any, owner: Any) -> Any:
         # Two threads that read first get the same lock.
-        return self if jar is None else vars(jar).setdefault("_cookies_lock", threading.RLock())
+        return self if jar is None else vars(jar).setdefault("_cookies_lock", new_rlock())
 
 
 def fill_from(jar: Any, pick: Pick) -> None:

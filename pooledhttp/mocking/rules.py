@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 
 from pooledhttp.mocking.exchanges import Reply, SentRequest, place
+from pooledhttp.runtime import new_lock
 
 __all__ = ["Rules"]
 
@@ -31,7 +31,7 @@ class Rules:
     def __init__(self) -> None:
         self.requests: list[SentRequest] = []
         self._rules: dict[Key, _Rule] = {}
-        self._change = threading.Lock()
+        self._change = new_lock()
 
     def add(self, method: str, url: str, reply: Reply) -> None:
         """Add a reply to a method and URL."""

@@ -14,7 +14,6 @@ Names are those of OpenTelemetry's semantic conventions for HTTP clients where t
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from pooledhttp.events import ConnectionClosed, Event, LeaseAcquired, RequestFin
 from pooledhttp.loading import explain_missing
 from pooledhttp.monitoring.metrics import OTHER_ORIGINS, OriginLabels, StatsSource, check_source
 from pooledhttp.pool import Histogram, OriginStats
+from pooledhttp.runtime import new_lock
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -65,7 +65,7 @@ class _Watched:
         for pool in named.values():
             check_source(pool)
         self._pools = {name: (pool, OriginLabels(max_origins)) for name, pool in named.items()}
-        self._lock = threading.Lock()  # for scrapes at the same time
+        self._lock = new_lock()  # for scrapes at the same time
 
     def parts(self) -> list[tuple[str, OriginStats]]:
         """Take a snapshot of every pool; return (pool, counts of an origin) pairs."""

@@ -19,20 +19,13 @@ and to a callback. Utilisation is checked for the whole pool as well, if it has 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pooledhttp.monitoring.metrics import StatsSource, check_source, difference
 from pooledhttp.pool import OriginStats, PoolStats
 from pooledhttp.records import explain_misspelt, explain_misspelt_call
-from pooledhttp.runtime import (
-    Runtime,
-    Task,
-    Waiter,
-    default_runtime,
-    register_fork_reset,
-)
+from pooledhttp.runtime import Runtime, Task, Waiter, default_runtime, new_lock, register_fork_reset
 from pooledhttp.timing import Deadline
 
 __all__ = ["Alert", "PoolMonitor", "Rule", "default_rules"]
@@ -243,7 +236,7 @@ class PoolMonitor:
         register_fork_reset(self)
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._before: PoolStats = self._pool.stats()
         self._states: dict[tuple[str, str], _State] = {}
 

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING
 from urllib3.util import connection as urllib3_connection
 
 from pooledhttp.network.addresses import Address, literal
-from pooledhttp.runtime import default_runtime, register_fork_reset
+from pooledhttp.runtime import default_runtime, new_lock, register_fork_reset
 from pooledhttp.timing import Deadline
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class SystemResolver:
         # When a caller began to start a worker; None once it runs.
         self._starting_since: float | None = None
         # Workers change these under their lock; callers read copies.
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._flights: dict[_Key, _Flight] = {}
         self._running: set[_Lookup] = set()
         self._workers: set[int] = set()

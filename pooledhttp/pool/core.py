@@ -30,7 +30,8 @@ Python code. Two rules make that safe.
    and cleared at its end, both under the lock. A step that finds it set knows that the step before
    was interrupted, and repairs the state first. So no code has to catch the exception.
 2. *No interrupt fits between taking the lock and entering the block that releases it.* `with lock:`
-   guarantees that for `step`, which waits for the lock. `try_step` must not wait, so it uses a loop
+   guarantees that for `step`, which waits for the lock (with CPython 3.14 the lock is one of
+   `runtime.locks`, which does). `try_step` must not wait, so it uses a loop
    that runs once: `map` calls `lock.acquire(False)`, and the loop stores the result, both within
    one instruction. With `if lock.acquire(False):` an interrupt could come before the `try`, and the
    lock would stay taken for ever. An item of a deque is removed in the same way, or only after its

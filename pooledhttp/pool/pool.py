@@ -20,7 +20,6 @@ ending a lease never waits for the lock.
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Hashable
 from math import inf
 from random import Random
@@ -45,7 +44,7 @@ from pooledhttp.pool.maintenance import PoolMaintenance
 from pooledhttp.pool.pool_wide import repair_locked
 from pooledhttp.pool.probing import count_replay_locked, replace_dead_locked
 from pooledhttp.pool.sweeper import Sweeper, process_sweeper
-from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
+from pooledhttp.runtime import Runtime, default_runtime, new_lock, register_fork_reset
 from pooledhttp.timing import Deadline
 
 __all__ = ["Pool"]
@@ -80,7 +79,7 @@ class Pool(PoolMaintenance[K, R]):
     """
 
     #: Tests put a lock here at which they can switch threads.
-    _lock_type: Callable[[], Any] = staticmethod(threading.Lock)
+    _lock_type: Callable[[], Any] = staticmethod(new_lock)
 
     def __init__(
         self,

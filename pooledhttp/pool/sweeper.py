@@ -16,11 +16,10 @@ thread; the first pool that opens something starts it again.
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
 from typing import Protocol
 
-from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
+from pooledhttp.runtime import Runtime, default_runtime, new_lock, register_fork_reset
 from pooledhttp.timing import Deadline
 
 __all__ = ["Sweepable", "Sweeper", "process_sweeper"]
@@ -59,7 +58,7 @@ class Sweeper:
 
     def reset_after_fork(self) -> None:
         """Forget the thread and all pools: the thread does not exist in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._pools: list[weakref.ref[Sweepable]] = []
         #: The mark of the thread that sweeps, while there is one.
         self._runner: object | None = None

@@ -16,7 +16,7 @@ from pooledhttp.runtime.base import Interest, Runtime, Task, Waiter, check_runti
 from pooledhttp.runtime.blocking import BlockingRuntime, default_runtime
 from pooledhttp.runtime.current import current_runtime
 from pooledhttp.runtime.fork import ForkResettable, register_fork_reset
-from pooledhttp.runtime.locks import ShortLock
+from pooledhttp.runtime.locks import Lock, ShortLock, new_lock, new_rlock
 from pooledhttp.runtime.polling import Poll, poll_one, poll_until, reading_poll
 from pooledhttp.runtime.tracebacks import copy_without_tracebacks, remove_tracebacks
 
@@ -28,6 +28,7 @@ __all__ = [
     "BlockingRuntime",
     "ForkResettable",
     "Interest",
+    "Lock",
     "Poll",
     "Runtime",
     "ShortLock",
@@ -37,6 +38,8 @@ __all__ = [
     "copy_without_tracebacks",
     "current_runtime",
     "default_runtime",
+    "new_lock",
+    "new_rlock",
     "poll_one",
     "poll_until",
     "reading_poll",

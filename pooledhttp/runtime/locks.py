@@ -1,24 +1,100 @@
-"""A lock for short steps that an exception of a signal handler cannot leave held.
+"""Locks that an exception of a signal handler does not leave held.
 
 Ctrl-C, a signal handler or another thread may raise an exception between any two steps of Python
-code, also right before a `with` block gives its lock back. Then the lock stays held, and every
-other thread would wait forever. `ShortLock` gives up on an owner that takes longer than any step
-does, and starts over with a new lock.
+code. If that is after a lock was taken, and before the block that gives it back has begun, the lock
+stays held, and every other thread waits forever.
+
+    new_lock, new_rlock   `with` takes it and begins the block in one step
+    ShortLock             for steps that wait for nothing; it may be left held, which ends by itself
+
+`with` has no such gap around the locks of `threading`, in any version but CPython 3.14, where a
+call of C code looks for signals when it ends (https://github.com/python/cpython/issues/148874). A
+call of Python code does not look when it ends. So there the locks have an `__enter__` in Python
+that gives the lock back if it is interrupted. Their `__exit__` is in C: a function in Python looks
+for signals when it begins, when the lock is still held.
 """
 
 from __future__ import annotations
 
+import _thread
+import sys
 import threading
+from collections.abc import Callable
+from typing import Any, Protocol
 
-__all__ = ["ShortLock"]
+__all__ = ["GuardedLock", "GuardedRLock", "Lock", "ShortLock", "new_lock", "new_rlock"]
 
 #: Longer than any step under such a lock takes on a busy machine.
 OVERDUE_SECONDS = 1.0
 
 
+class Lock(Protocol):
+    """A lock, as `threading.Lock` makes them."""
+
+    def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool:
+        """Take the lock, and tell whether it was taken."""
+
+    def release(self) -> None:
+        """Give it back."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(self, *_: Any) -> Any: ...
+
+
+#: The class in C; typeshed calls it final, which it is not.
+_RLock: Any = _thread.RLock
+_take: Callable[[Any, bool, float], bool] = _RLock.acquire
+
+
+class GuardedRLock(_RLock):  # type: ignore[misc]
+    """A `threading.RLock` whose `with` has no gap where calls of C code look for signals."""
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, and tell whether it was taken; see `threading.RLock.acquire`."""
+        try:
+            return _take(self, blocking, timeout)  # the only call: nothing else is interrupted here
+        except BaseException:
+            try:
+                self.release()  # one call of C code, so that it is done if it is interrupted too
+            except RuntimeError:
+                pass  # the lock was waited for
+            raise
+
+
+class GuardedLock(GuardedRLock):
+    """A `threading.Lock` whose `with` has no gap where calls of C code look for signals."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, and tell whether it was taken; see `threading.Lock.acquire`.
+
+        Raises:
+            RuntimeError: This thread has it, and would wait for itself.
+        """
+        if self._is_owned():
+            if blocking and timeout < 0:
+                raise RuntimeError("this thread holds the lock already")
+            return False
+        return super().acquire(blocking, timeout)
+
+
+#: Whether `with` has a gap around the locks of `threading`.
+_HAS_GAP = sys.implementation.name == "cpython" and sys.version_info[:2] == (3, 14)
+
+#: Makes a lock that a thread may take once; it replaces `threading.Lock`.
+new_lock: Callable[[], Lock] = GuardedLock if _HAS_GAP else threading.Lock
+
+#: Makes a lock that a thread may take several times; it replaces `threading.RLock`.
+new_rlock: Callable[[], Lock] = GuardedRLock if _HAS_GAP else threading.RLock
+
+
 class ShortLock:
     """Mutual exclusion for steps that wait for nothing; a thread may enter it twice.
 
+    It gives up on an owner that takes longer than any step does, and starts over with a new lock.
     What it guards must bear two threads at once: that happens when a step takes longer than
     `OVERDUE_SECONDS`. Operations on a dict or a list do.
     """

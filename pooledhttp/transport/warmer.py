@@ -20,14 +20,13 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pooledhttp.http1 import Connection
-from pooledhttp.runtime import register_fork_reset
+from pooledhttp.runtime import new_lock, register_fork_reset
 from pooledhttp.timing import Deadline
 from pooledhttp.transport import reasons
 
@@ -77,7 +76,7 @@ class Warmer:
 
     def reset_after_fork(self) -> None:
         """Start over in a forked child, which has no task, and where the lock may stay taken."""
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         # Guarded by the lock.
         self._waiter: Waiter | None = None  # what the running task waits for; None if none runs
         self._failures: dict[Route, tuple[int, float]] = {}  # how often, and until when to wait
