@@ -160,8 +160,7 @@ def _read_jsonl(lines: Iterator[str]) -> Iterator[Item]:
         try:
             value = json.loads(line)
         except _NOT_JSON as error:
-            reason = getattr(error, "msg", None) or str(error)
-            yield BadLine(line.strip(), f"line {number} is not JSON: {reason}")
+            yield BadLine(line.strip(), f"line {number} is not JSON: {_reason(error)}")
             continue
         if isinstance(value, str):
             yield value
@@ -188,7 +187,14 @@ def _item(fields: Mapping[str, object], text: str) -> Item:
     try:
         return _job(fields)
     except (TypeError, *_NOT_JSON) as error:
-        return BadLine(text, str(error))
+        return BadLine(text, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """Say what is wrong; of the depth each release of Python says something else."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return getattr(error, "msg", None) or str(error)
 
 
 def _job(fields: Mapping[str, object]) -> Job:

@@ -575,7 +575,9 @@ class Response(LazyAttributes):
             # Nested too deeply, or a number with too many digits: also a fault of the server.
             if kwargs:
                 raise  # perhaps from a function of the caller, such as `object_hook`
-            raise self._errors.not_json(self._about(str(error)), text, 0) from error
+            is_deep = isinstance(error, RecursionError)
+            problem = "JSON that is nested too deeply" if is_deep else str(error)
+            raise self._errors.not_json(self._about(problem), text, 0) from error
 
     def _about(self, message: str) -> str:
         """Add to what the JSON parser says which response it is about, its status and type."""

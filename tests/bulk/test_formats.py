@@ -105,10 +105,10 @@ def test_lines_of_json_are_urls_or_jobs() -> None:
         ('{"url": "u", "headers": "no colon"}', "headers must be"),
         ('{"url": "u", "headers": {"a": 1}}', "headers must be"),
         ('{"url": "u", "json": "{"}', "Expecting"),
-        ("[" * 100_000, "recursion"),
+        ("[" * 100_000, "nested too deeply"),
         (f'{{"url": "u", "size": {"1" * 5000}}}', "digits"),
         (json.dumps({"url": "u", "headers": "{" * 100_000}), "Expecting"),
-        (json.dumps({"url": "u", "json": "[" * 100_000}), "recursion"),
+        (json.dumps({"url": "u", "json": "[" * 100_000}), "nested too deeply"),
     ],
 )
 def test_a_bad_line_is_bad_in_its_place(line: str, problem: str) -> None:
