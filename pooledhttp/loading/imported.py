@@ -17,7 +17,7 @@ _NAMES = {
     "adapters": "ConnectTimeout InvalidHeader ProxyError ReadTimeout RetryError SSLError basestring"
     " SOCKSProxyManager os socket typing _HTTPError _InvalidHeader _ProxyError _SSLError",
     "auth": "basestring hashlib os re str threading time to_native_string urlparse",
-    "cookies": "cookielib to_native_string urlparse urlunparse",
+    "cookies": "cookielib threading to_native_string urlparse urlunparse",
     "models": "Callable Mapping RequestsJSONDecodeError basestring builtin_str chardet complexjson"
     " encodings",
     "sessions": "os sys",

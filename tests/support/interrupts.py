@@ -10,6 +10,11 @@ and every line, which is more than can happen. For example, the loop in `PoolCor
 the lock and stores the result in two instructions (`FOR_ITER`, `STORE_FAST`). Neither runs a signal
 handler, but a trace function can raise behind them, and then the lock stays taken.
 
+A call of a function in Python looks for no signals when it ends, which its caller cannot show.
+With CPython 3.14 this matters where a block begins, as `with` calls `__enter__` by an instruction
+of its own. No point is counted between the two: the context managers that matter have theirs in
+Python, those locks of `runtime.locks` too.
+
 A trace function of Python 3.13.0 is not told of the instructions of a function's first call. There
 `sys.monitoring` reports them. In Python 3.12.1 it reports also the ends of generators.
 """
@@ -176,7 +181,7 @@ def _signal_points(code: CodeType) -> frozenset[int]:
     """Return the offsets of the instructions before which a signal handler can run."""
     points = set()
     is_behind = False
-    called = ""
+    called = before = ""
     for instruction in dis.get_instructions(code):
         name = instruction.opname
         is_call = name.startswith("CALL") and "INTRINSIC" not in name
@@ -186,5 +191,7 @@ def _signal_points(code: CodeType) -> frozenset[int]:
             points.add(instruction.argval)
         if name in ("LOAD_METHOD", "LOAD_ATTR", "LOAD_GLOBAL", "LOAD_NAME"):
             called = instruction.argval
-        is_behind = is_call or name == "RESUME"
+        enters = before == "LOAD_SPECIAL" and instruction.opname == "CALL"
+        is_behind = (is_call and not enters) or name == "RESUME"
+        before = name
     return frozenset(points)
