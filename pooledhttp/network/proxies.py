@@ -120,9 +120,10 @@ def should_bypass_proxies(url: str, no_proxy: str | None) -> bool:
         url: The URL. One without a host is always requested directly.
         no_proxy: The exceptions, separated by commas or spaces. An address matches itself. A
             network (`10.0.0.0/8`, `fd00::/8`) matches its addresses. A name (`example.com`,
-            `.example.com`, `*.example.com`) matches itself and all names below it. Each may have a
-            port. `*` matches everything. `None` reads `no_proxy` or `NO_PROXY`; if the environment
-            names no proxies, also the settings of the platform.
+            `.example.com`, `*.example.com`) matches itself and all names below it. A name or an
+            address may have a port, which the URL has to have as well. `*` matches everything.
+            `None` reads `no_proxy` or `NO_PROXY`; if the environment names no proxies, also the
+            settings of the platform.
     """
     _, host, port = _split(url)
     if not host:
