@@ -78,6 +78,8 @@ from pooledhttp.network import (
     UNIX_SCHEME,
     Route,
     SocketOptions,
+    check_resolver,
+    check_socket_options,
     select_proxy,
     socket_path,
 )
@@ -230,7 +232,9 @@ class HTTPAdapter(BaseAdapter):
         transport.check_pool(pool)
         if replay is not None:
             transport.check_replay(replay)
-        _check_network(resolver, socket_options, proxy_verify)
+        check_resolver(resolver)
+        check_socket_options(socket_options)
+        _check_proxy_verify(proxy_verify)
         own_listeners = check_listeners(listeners) if listeners else ()
         if runtime is not None:
             check_runtime(runtime)
@@ -877,21 +881,12 @@ def _bind_transport() -> None:
     )
 
 
-def _check_network(resolver: object, socket_options: object, proxy_verify: object) -> None:
-    """Check these arguments of an adapter.
+def _check_proxy_verify(proxy_verify: object) -> None:
+    """Check this argument of an adapter.
 
     Raises:
-        TypeError: One is of a type that the adapter cannot use.
+        TypeError: It is nothing that certificates can be verified by.
     """
-    if resolver is not None and not callable(getattr(resolver, "resolve", None)):
-        raise TypeError(
-            "resolver must have a method `resolve`, such as network.StaticResolver({'host': "
-            f"['10.0.0.7']}}), not {resolver!r}"
-        )
-    if socket_options is not None and not isinstance(socket_options, SocketOptions):
-        raise TypeError(
-            f"socket_options must be network.SocketOptions(options=[...]), not {socket_options!r}"
-        )
     is_path = isinstance(proxy_verify, (str, bytes, os.PathLike))
     if not (
         proxy_verify is None

@@ -112,6 +112,12 @@ class MockAdapter(HTTPAdapter):
             raise TypeError(f"headers must be a mapping, not {described(headers)}")
         if not isinstance(method, str):
             raise TypeError(f"method must be a str, such as 'GET', not {method!r}")
+        if not isinstance(url, str):
+            raise TypeError(f"url must be a str, such as 'https://host/path', not {url!r}")
+        if not isinstance(text, str | None):
+            raise TypeError(f"text must be a str, not {described(text)}")
+        if not isinstance(content, bytes):
+            raise TypeError(f"content must be bytes, not {described(content)}; text= takes a str")
         if not isinstance(status, int):
             raise TypeError(f"status must be a whole number, not {status!r}")
         fields = dict(headers or {})

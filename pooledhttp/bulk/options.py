@@ -36,6 +36,7 @@ class Batches:
             has workers.
 
     Raises:
+        TypeError: One of them is no number.
         ValueError: A number is not above 0.
     """
 
@@ -45,6 +46,10 @@ class Batches:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
+        for name in ("jobs", "seconds", "partitions"):
+            number = getattr(self, name)
+            if not isinstance(number, int | float | None if name == "partitions" else int | float):
+                raise TypeError(f"{name} must be a number, not {number!r}")
         if self.jobs < 1 or self.seconds <= 0 or (self.partitions or 1) < 1:
             raise ValueError(f"the numbers of Batches must be above 0: {self}")
 

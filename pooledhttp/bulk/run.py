@@ -136,7 +136,12 @@ class Run:
 
         Returns:
             What is known; None if the URL was in no list.
+
+        Raises:
+            TypeError: `url` is no text.
         """
+        if not isinstance(url, str):
+            raise TypeError(f"find takes a URL (str), not {url!r:.100}")
         row = self._find(url.strip().partition("#")[0], None)
         return None if row is None else _record(row)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal, Protocol, get_args
 
 from pooledhttp.http1.parser_choice import ParserChoice, checked_choice
-from pooledhttp.records import field, record, replace
+from pooledhttp.records import check_count, explain_misspelt_fields, field, record, replace
 
 __all__ = ["Readable", "CheckedFields", "ResponseLimits", "TlsTruncation", "WireRequest"]
 
@@ -39,6 +39,7 @@ class Readable(Protocol):
         """Return up to `size` bytes (or characters), empty at the end."""
 
 
+@explain_misspelt_fields(by_name=False)
 @record
 class ResponseLimits:
     """What a server may send before its response counts as broken.
@@ -58,6 +59,10 @@ class ResponseLimits:
             close_notify. Anyone on the network path can cut such a body short (RFC 9112,
             section 9.8).
         parser: The library that reads heads: see `parsers`.
+
+    Raises:
+        TypeError: A limit is no whole number.
+        ValueError: A limit is less than 1, or for the last two counts less than 0.
     """
 
     head_bytes: int = 256 * 1024
@@ -67,6 +72,13 @@ class ResponseLimits:
     is_strict: bool = False
     allows_tls_truncation: bool = False
     parser: ParserChoice = "auto"
+
+    def __post_init__(self) -> None:
+        check_count("head_bytes", self.head_bytes)
+        if self.head_fields is not None:
+            check_count("head_fields", self.head_fields)
+        check_count("interim_responses", self.interim_responses, 0)
+        check_count("chunk_overhead_bytes", self.chunk_overhead_bytes, 0)
 
     @classmethod
     def chosen(
@@ -95,13 +107,16 @@ class ResponseLimits:
         most = max_response_fields
         if most is not None and (not isinstance(most, int) or most < 1):
             raise ValueError(f"max_response_fields must be at least 1, or None, not {most!r}")
-        limits = cls(
+        choice = checked_choice(parser)
+        allows_truncation = tls_truncation == "allow"
+        if not (strict or allows_truncation or most is not None or choice != "auto"):
+            return None
+        return cls(
             head_fields=most,
             is_strict=bool(strict),
-            allows_tls_truncation=tls_truncation == "allow",
-            parser=checked_choice(parser),
+            allows_tls_truncation=allows_truncation,
+            parser=choice,
         )
-        return None if limits == cls() else limits
 
     def over(self, base: ResponseLimits) -> ResponseLimits:
         """Return `base` with the limits of this object that are not the defaults.

@@ -36,6 +36,7 @@ class RequestDurations:
     Raises:
         ImportError: `prometheus_client` is missing; `pip install prometheus-client`.
         ValueError: The registry has such a histogram already.
+        TypeError: `registry` or `buckets` is of another type.
     """
 
     def __init__(
@@ -44,6 +45,10 @@ class RequestDurations:
         *,
         buckets: Iterable[float] = REQUEST_BOUNDS,
     ) -> None:
+        if not (registry is None or hasattr(registry, "register")):
+            raise TypeError(f"registry must be a CollectorRegistry, not {registry!r}")
+        if not isinstance(buckets, Iterable):
+            raise TypeError(f"buckets must be seconds, such as (0.1, 1), not {buckets!r}")
         with explain_missing("RequestDurations", "prometheus-client"):
             from prometheus_client import REGISTRY, Histogram
 

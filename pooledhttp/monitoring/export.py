@@ -197,9 +197,12 @@ class OpenTelemetryMetrics:
 
     Raises:
         ImportError: `opentelemetry-api` is missing; `pip install opentelemetry-api`.
+        TypeError: `meter` makes no instruments.
     """
 
     def __init__(self, meter: Meter | None = None, *, max_origins: int = 100) -> None:
+        if not (meter is None or hasattr(meter, "create_histogram")):
+            raise TypeError(f"meter must be a Meter of OpenTelemetry, not {meter!r}")
         with explain_missing("OpenTelemetryMetrics", "opentelemetry-api"):
             from opentelemetry import metrics
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from pooledhttp.pool import Histogram, OriginStats, PoolStats
+from pooledhttp.records import check_count
 
 __all__ = ["OTHER_ORIGINS", "OriginLabels", "StatsSource", "difference"]
 
@@ -45,12 +46,12 @@ class StatsSource(Protocol):
 
 
 def check_source(pool: object) -> None:
-    """Refuse a session or an adapter in the place of its pool.
+    """Refuse what is no pool, such as a session.
 
     Raises:
-        TypeError: It has a pool, and is none.
+        TypeError: It has no numbers.
     """
-    if not hasattr(pool, "stats") and hasattr(pool, "pool"):
+    if not hasattr(pool, "stats"):
         raise TypeError(f"a pool is watched, such as session.pool, not {pool!r}")
 
 
@@ -83,12 +84,12 @@ class OriginLabels:
             names that are free.
 
     Raises:
+        TypeError: `max_origins` is no whole number.
         ValueError: `max_origins` is negative.
     """
 
     def __init__(self, max_origins: int = 100) -> None:
-        if max_origins < 0:
-            raise ValueError(f"max_origins must not be negative, not {max_origins}")
+        check_count("max_origins", max_origins, 0)
         self._max_origins = max_origins
         self._named: dict[str, OriginStats] = {}  # as last seen
         self._gone = OriginStats()  # sum of what was reported under names that were given up

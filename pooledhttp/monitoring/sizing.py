@@ -27,8 +27,12 @@ def connections_needed(per_second: float, hold_seconds: float) -> int:
         hold_seconds: How long each holds its connection, up to the end of its body.
 
     Raises:
+        TypeError: One of them is no number.
         ValueError: A number is negative.
     """
+    for name, number in (("per_second", per_second), ("hold_seconds", hold_seconds)):
+        if not isinstance(number, (int, float)):
+            raise TypeError(f"{name} must be a number, not {number!r}")
     if per_second < 0 or hold_seconds < 0:
         raise ValueError("requests per second and seconds must not be negative")
     return advised_size(per_second, hold_seconds)

@@ -38,6 +38,8 @@ from pooledhttp.network.route import (
     Route,
     SocketOptions,
     TlsSettings,
+    check_resolver,
+    check_socket_options,
     socket_path,
 )
 from pooledhttp.network.tls.contexts import file_state
@@ -68,6 +70,8 @@ __all__ = [
     "TunnelFn",
     "Variable",
     "address_in_network",
+    "check_resolver",
+    "check_socket_options",
     "default_resolver",
     "dotted_netmask",
     "file_state",

@@ -21,7 +21,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from pooledhttp.records import explain_misspelt_fields, field, record
+from pooledhttp.records import check_count, explain_misspelt_fields, field, record
 
 if TYPE_CHECKING:
     from pooledhttp.network.addresses import Resolver
@@ -98,11 +98,19 @@ class KeepAlive:
         idle_seconds: Seconds without bytes before the first probe.
         interval_seconds: Seconds between two probes.
         probes: How many probes without a reply make the connection dead.
+
+    Raises:
+        TypeError: One is no whole number.
+        ValueError: One is less than 1.
     """
 
     idle_seconds: int = 60
     interval_seconds: int = 10
     probes: int = 6
+
+    def __post_init__(self) -> None:
+        for name in ("idle_seconds", "interval_seconds", "probes"):
+            check_count(name, getattr(self, name))
 
 
 @explain_misspelt_fields(by_name=False)
@@ -146,6 +154,31 @@ class SocketOptions:
 
 
 DEFAULT_OPTIONS = SocketOptions()
+
+
+def check_resolver(resolver: object) -> None:
+    """Check a `resolver` argument, which may be None.
+
+    Raises:
+        TypeError: It has no method `resolve`.
+    """
+    if resolver is not None and not callable(getattr(resolver, "resolve", None)):
+        raise TypeError(
+            "resolver must have a method `resolve`, such as network.StaticResolver({'host': "
+            f"['10.0.0.7']}}), not {resolver!r}"
+        )
+
+
+def check_socket_options(options: object) -> None:
+    """Check a `socket_options` argument, which may be None.
+
+    Raises:
+        TypeError: It is no `SocketOptions`.
+    """
+    if options is not None and not isinstance(options, SocketOptions):
+        raise TypeError(
+            f"socket_options must be network.SocketOptions(options=[...]), not {options!r}"
+        )
 
 
 @record

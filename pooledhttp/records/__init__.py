@@ -5,6 +5,7 @@ from __future__ import annotations
 from pooledhttp.records.definition import field, record, replace
 from pooledhttp.records.spelling import (
     argument_names,
+    check_count,
     described,
     did_you_mean,
     explain_misspelt,
@@ -16,6 +17,7 @@ from pooledhttp.records.spelling import (
 
 __all__ = [
     "argument_names",
+    "check_count",
     "did_you_mean",
     "explain_misspelt",
     "explain_misspelt_call",

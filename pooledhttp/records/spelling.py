@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 __all__ = [
     "argument_names",
+    "check_count",
     "did_you_mean",
     "explain_misspelt",
     "explain_misspelt_call",
@@ -89,6 +90,24 @@ def explain_unexpected(
     owner, found, _ = text.rpartition(f"() got an unexpected keyword argument {name!r}")
     if found and text == f"{owner}{found}" and name in given and name not in known:
         error.args = unknown_argument(owner, name, known, (), advice).args
+
+
+def check_count(name: str, value: object, least: int = 1) -> None:
+    """Check an argument that must be a whole number.
+
+    Args:
+        name: The name of the argument, for the text.
+        value: What was given.
+        least: The smallest number that is allowed.
+
+    Raises:
+        TypeError: It is no whole number.
+        ValueError: It is less than `least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value}")
 
 
 def described(value: object) -> str:

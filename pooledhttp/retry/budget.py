@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Any, Generic, TypeVar
 
+from pooledhttp.records import check_count
 from pooledhttp.runtime import ShortLock, register_fork_reset
 
 __all__ = ["Pauses", "RetryBudget"]
@@ -33,8 +34,7 @@ class _OriginTable(Generic[T]):
     """Records by origin, the most recently used last, with the lock that guards them."""
 
     def __init__(self, max_origins: int) -> None:
-        if max_origins < 1:
-            raise ValueError(f"max_origins must be at least 1, not {max_origins}")
+        check_count("max_origins", max_origins)
         self._max_origins = max_origins
         self.reset_after_fork()
         register_fork_reset(self)
@@ -100,6 +100,7 @@ class RetryBudget(_OriginTable[_Traffic]):
         max_origins: Origins remembered at most.
 
     Raises:
+        TypeError: One of them is no number.
         ValueError: A number is negative, or the window is empty.
     """
 
@@ -110,10 +111,12 @@ class RetryBudget(_OriginTable[_Traffic]):
         window_seconds: int = 10,
         max_origins: int = MAX_ORIGINS,
     ) -> None:
+        for name, number in (("ratio", ratio), ("min_per_second", min_per_second)):
+            if not isinstance(number, (int, float)):
+                raise TypeError(f"{name} must be a number, not {number!r}")
         if ratio < 0 or min_per_second < 0:
             raise ValueError("ratio and min_per_second must not be negative")
-        if window_seconds < 1:
-            raise ValueError(f"window_seconds must be at least 1, not {window_seconds}")
+        check_count("window_seconds", window_seconds)
         super().__init__(max_origins)
         self._ratio = ratio
         self._floor = min_per_second
@@ -169,6 +172,10 @@ class Pauses(_OriginTable[float]):
 
     Args:
         max_origins: Origins remembered at most.
+
+    Raises:
+        TypeError: That is no whole number.
+        ValueError: It is less than 1.
     """
 
     def __init__(self, max_origins: int = MAX_ORIGINS) -> None:

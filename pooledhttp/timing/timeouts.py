@@ -202,8 +202,8 @@ def _pair(timeout: tuple[object, ...]) -> tuple[float | None, float | None]:
         return _seconds("connect", connect), _seconds("read", read)
     except ValueError as error:
         raise ValueError(
-            f"timeout={timeout!r} cannot be used ({error}). Pass a (connect, read) tuple of "
-            "seconds, or one number for both."
+            f"timeout={timeout!r} cannot be used: pass a (connect, read) tuple of seconds, or one "
+            f"number for both. {str(error).rstrip('.')}."
         ) from None
 
 

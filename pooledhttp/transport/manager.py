@@ -21,14 +21,20 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pooledhttp.events import Listeners, RetryScheduled
+from pooledhttp.events import Listeners, RetryScheduled, check_listeners
 from pooledhttp.exceptions import PoolClosed
 from pooledhttp.http1 import Connection, ResponseLimits
-from pooledhttp.network import Connector, Route, SocketOptions
+from pooledhttp.network import (
+    Connector,
+    Route,
+    SocketOptions,
+    check_resolver,
+    check_socket_options,
+)
 from pooledhttp.pool import INHERIT, Advice, Limits, Pool, PoolConfig
-from pooledhttp.records import replace
+from pooledhttp.records import explain_misspelt, replace
 from pooledhttp.retry import Pauses, RetryBudget
-from pooledhttp.runtime import Runtime, default_runtime, register_fork_reset
+from pooledhttp.runtime import Runtime, check_runtime, default_runtime, register_fork_reset
 from pooledhttp.timing import Deadline, Timeout, TimeoutPlan, plan_timeout
 from pooledhttp.transport.transport import Transport, open_connection
 from pooledhttp.transport.tunnel import open_tunnel
@@ -58,8 +64,12 @@ class TransportManager:
         resolver: Looks names up; the system's when `None`.
         socket_options: What is set on each socket; the defaults of `SocketOptions` when `None`.
         connector: Makes the connections; `None` for one that opens sockets.
+
+    Raises:
+        TypeError: An argument is of a type that it does not take.
     """
 
+    @explain_misspelt()
     def __init__(
         self,
         config: PoolConfig | None = None,
@@ -71,9 +81,19 @@ class TransportManager:
         socket_options: SocketOptions | None = None,
         connector: Connector | None = None,
     ) -> None:
+        if not isinstance(config, PoolConfig | None):
+            raise TypeError(
+                f"config must be a PoolConfig, such as PoolConfig(max_per_host=8), not {config!r}"
+            )
+        if not isinstance(limits, ResponseLimits | None):
+            raise TypeError(f"limits must be http1.ResponseLimits(head_bytes=...), not {limits!r}")
+        if runtime is not None:
+            check_runtime(runtime)
+        check_resolver(resolver)
+        check_socket_options(socket_options)
         self.socket_options = SocketOptions() if socket_options is None else socket_options
         self.runtime = runtime or default_runtime()
-        self.listeners = Listeners(listeners)
+        self.listeners = Listeners(check_listeners(listeners) if listeners else ())
         config = config or PoolConfig()
         self._limits = _RouteLimits(config)
         self.connections: Pool[Route, Connection] = Pool(

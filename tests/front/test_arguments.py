@@ -97,6 +97,15 @@ def test_a_session_takes_what_it_is_made_for() -> None:
 ours: Any = pooledhttp
 
 
+def manager(**settings: Any) -> object:
+    return ours.transport.TransportManager(**settings)
+
+
+def mocked(**settings: Any) -> object:
+    add: Any = MockAdapter().add
+    return add("GET", **{"url": "http://h/", **settings})
+
+
 def monitor(**settings: Any) -> object:
     with pooledhttp.Session() as session:
         return ours.monitoring.PoolMonitor(session.pool, **settings)
@@ -198,8 +207,39 @@ def monitor(**settings: Any) -> object:
         (lambda: MockAdapter().add(5, "http://h/"), TypeError, "such as 'GET', not 5"),  # type: ignore[arg-type]
         (lambda: ours.AsyncSession().mount("http://", 5), TypeError, "such as mount("),
         (lambda: ours.AsyncSession().prepare_request("x"), AttributeError, "takes a Request, such"),
+        (lambda: manager(config={}), TypeError, "config must be a PoolConfig, such as PoolConfig("),
+        (lambda: manager(resolver={}), TypeError, "resolver must have a method `resolve`, such as"),
+        (lambda: manager(limits={}), TypeError, "limits must be http1.ResponseLimits(head_bytes="),
+        (lambda: manager(socket_options=[]), TypeError, "must be network.SocketOptions(options="),
+        (lambda: manager(listeners=[5]), TypeError, "callables that take an event, and 5 is not"),
+        (lambda: manager(runtime=5), TypeError, "runtime must have the methods of Runtime"),
+        (lambda: manager(resolvr=5), TypeError, "Did you mean 'resolver'?"),
+        (lambda: ours.http1.ResponseLimits(head_bytes="x"), TypeError, "must be a whole number"),
+        (lambda: ours.http1.ResponseLimits(head_bytes=0), ValueError, "must be at least 1, not 0"),
+        (lambda: ours.http1.ResponseLimits(headbytes=1), TypeError, "Did you mean 'head_bytes'?"),
+        (lambda: ours.network.KeepAlive(probes="x"), TypeError, "must be a whole number, not 'x'"),
+        (lambda: ours.network.KeepAlive(probes=0), ValueError, "probes must be at least 1, not 0"),
+        (lambda: ours.retry.RetryBudget("x"), TypeError, "ratio must be a number, not 'x'"),
+        (lambda: ours.retry.Pauses("x"), TypeError, "max_origins must be a whole number, not 'x'"),
+        (lambda: ours.bulk.Batches(jobs="x"), TypeError, "jobs must be a number, not 'x'"),
+        (lambda: ours.monitoring.PrometheusCollector(5), TypeError, "such as session.pool, not 5"),
+        (lambda: ours.monitoring.OpenTelemetryMetrics(5), TypeError, "must be a Meter of OpenTele"),
+        (lambda: ours.monitoring.RequestDurations(5), TypeError, "must be a CollectorRegistry"),
+        (
+            lambda: ours.monitoring.connections_needed("x", 1),
+            TypeError,
+            "must be a number, not 'x'",
+        ),
+        (lambda: mocked(url=5), TypeError, "url must be a str, such as 'https://host/path', not 5"),
+        (lambda: mocked(text=5), TypeError, "text must be a str, not an int"),
+        (lambda: mocked(content="x"), TypeError, "must be bytes, not a str; text= takes a str"),
+        (
+            lambda: ours.Session(timeout=("a", 1)),
+            ValueError,
+            "both. The connect timeout is",
+        ),
     ],
-    ids=range(73),
+    ids=range(96),
 )
 def test_what_is_made_wrongly(
     make: Callable[[], object], error: type[Exception], says: str
