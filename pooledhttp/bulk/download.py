@@ -1,4 +1,4 @@
-"""`download`: URLs into the files of a directory that remembers.
+"""`download`: fetches URLs into files of a directory, which records what was fetched.
 
 The same call, made again after anything, fetches what is missing. See `journal` for what is
 remembered, `workspace` for how a job is looked up, and `transfer` for how one file is fetched.

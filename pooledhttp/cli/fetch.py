@@ -1,4 +1,4 @@
-"""`pooledhttp fetch`: the URLs of a list, into the files of a directory that remembers.
+"""`pooledhttp fetch`: downloads a list of URLs into a directory, which records what was fetched.
 
 The command does what `bulk.download` does. It adds what a command has: options, progress, signals
 and an exit status.

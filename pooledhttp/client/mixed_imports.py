@@ -1,4 +1,4 @@
-"""Tells of adapters of requests that are mounted on a session of this package."""
+"""Warns of adapters of requests that are mounted on a session of this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redirects, the decisions: where to, with which method, and what is not sent along.
+"""Decisions about redirects: where to, with which method, and what is not sent along.
 
     301 POST          -> GET, no body          303 any but HEAD -> GET, no body
     302 any but HEAD  -> GET, no body          307, 308         -> as before, body sent again
@@ -96,7 +96,7 @@ def method_after(status: int, method: str) -> str:
 
 
 def decode_location(location: str) -> str:
-    """Read a header value as UTF-8, which addresses are meant as; it was read as latin-1."""
+    """Decode a `Location` as UTF-8, which servers send there; fields are read as Latin-1."""
     try:
         octets = location.encode("latin-1")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""From what a caller passes as `data`, `json` and `files` to the body of a request.
+"""Makes the body of a request from `data`, `json` and `files`.
 
     data=str/bytes                     sent as it is
     data=mapping or pairs              a form: `a=1&b=2`
@@ -72,7 +72,7 @@ Pairs: TypeAlias = "list[tuple[Any, Any]]"
 
 
 class Sendable(Protocol):
-    """What this module reads of a prepared request: its body, and where that stood at first."""
+    """What this module reads of a prepared request: its body, and the first position in that."""
 
     body: Any
     _body_position: Any
@@ -129,7 +129,7 @@ def _refuse_scalars(value: object) -> None:
 
 
 def encode_params(data: Any) -> Any:
-    """Encode names and values as they stand in a query or a form.
+    """Encode names and values for a query or a form.
 
     Args:
         data: A mapping or pairs; a value that is an iterable repeats its name, `None` values are
@@ -322,7 +322,7 @@ def is_stream(data: Any) -> bool:
 
 
 def super_len(o: Any) -> int:
-    """Count the bytes that sending `o` would send, from where it stands now.
+    """Count the bytes that sending `o` would send, from its present position.
 
     Text counts in UTF-8. 0 also means "cannot tell": such a body is sent in chunks.
 
@@ -414,7 +414,7 @@ def can_rewind(body: Any, position: Any) -> bool:
 
 
 def rewind_body(prepared_request: Sendable) -> None:
-    """Put a stream back to where it stood when its request was prepared.
+    """Set a stream back to its position when the request was prepared.
 
     Raises:
         UnrewindableBodyError: It has no known position, or seeking to it failed.

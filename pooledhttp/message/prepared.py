@@ -280,7 +280,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
         )
 
     def copy(self) -> PreparedRequest:
-        """Return a request that can be altered by itself; body and hooks are shared."""
+        """Return a copy that can be changed by itself; body and hooks are shared."""
         twin = PreparedRequest()
         twin.method = self.method
         twin.url = self.url
@@ -349,7 +349,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
             _remember_valid(pairs)
 
     def prepare_cookies(self, cookies: CookiesInput) -> None:
-        """Keep the jar, and set the `Cookie` header to what in it belongs to this URL.
+        """Keep the jar, and set the `Cookie` header to its cookies for this URL.
 
         A `Cookie` header that is there already is kept, as a jar does: call this once per request.
 
@@ -423,7 +423,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
             self.headers.pop("Transfer-Encoding", None)
 
     def _note_position(self, body: Any) -> None:
-        """Remember where a file stands, so that it can be sent again from there."""
+        """Remember the position in a file, so that it can be sent again from there."""
         if getattr(body, "tell", None) is None:
             return
         try:
@@ -447,7 +447,7 @@ class PreparedRequest(RequestEncodingMixin, RequestHooksMixin, LazyAttributes):
         self.headers["Content-Length"] = str(length)
 
     def prepare_auth(self, auth: AuthInput, url: UrlInput | None = "") -> None:
-        """Let credentials act on this request.
+        """Apply credentials to this request.
 
         Args:
             auth: A `(user, password)` pair for basic authentication, a callable that gets and

@@ -333,7 +333,7 @@ class RawResponse(HTTPResponse):
 
     @property
     def connection(self) -> HeldConnection | None:  # type: ignore[override]
-        """What stands for the connection while the body is unread, to find its socket by."""
+        """An object that has the socket as `sock`, while the body is unread."""
         held: HeldConnection | None = self._connection
         return held
 

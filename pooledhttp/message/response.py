@@ -270,7 +270,7 @@ class Response(LazyAttributes):
 
     @property
     def is_redirect(self) -> bool:
-        """Whether this sends the client elsewhere in a way that can be followed."""
+        """Whether the status and a `Location` field make this a redirect that can be followed."""
         return self.status_code in REDIRECT_STATI and "location" in self.headers
 
     @property
@@ -334,7 +334,7 @@ class Response(LazyAttributes):
         return cls.iter_content is _ITER_CONTENT and Arrival.reads_as_defined()
 
     def _iterates_as_defined(self) -> bool:
-        """Whether `content` may read the body past `iter_content`."""
+        """Whether `content` may read the body without calling `iter_content`."""
         is_ours = type(self).iter_content is _ITER_CONTENT
         return is_ours and "iter_content" not in attributes_of(self)
 

@@ -214,7 +214,7 @@ def _parse_international(url: str) -> Any:
 
 
 def encode_host(host: str) -> str:
-    """Convert a host name with letters beyond ASCII to the form the name system knows.
+    """Convert a host name with letters beyond ASCII to its form in the DNS.
 
     Raises:
         InvalidURL: It is no name by IDNA 2008 with the mapping of UTS 46, or an address by it.
@@ -361,7 +361,7 @@ def unquote_unreserved(uri: str) -> str:
 
 
 def requote_uri(uri: str) -> str:
-    """Encode what may not stand in a URL, and bring what may into one spelling.
+    """Encode what is not allowed in a URL, and give the rest one spelling.
 
     A `%` is taken for an escape where all of them can be, else each one is data and encoded.
 

@@ -1,4 +1,4 @@
-"""A server played in memory, for `pooledhttp.testing`.
+"""A simulated server in memory, for `pooledhttp.testing`.
 
 exchanges.py   requests and replies, as values and as bytes
 rules.py       which reply a request gets

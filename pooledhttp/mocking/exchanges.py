@@ -1,4 +1,4 @@
-"""What a played server gets and sends, as values and as bytes."""
+"""What a simulated server gets and sends, as values and as bytes."""
 
 from __future__ import annotations
 

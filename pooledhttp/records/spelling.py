@@ -1,4 +1,4 @@
-"""The error for a keyword argument that does not exist, with the name that was perhaps meant."""
+"""Errors for arguments: a name that does not exist, with the one that was meant; a wrong value."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Task(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, well or badly."""
+        """Whether it has ended, with or without an error."""
 
     def join(self, deadline: Deadline) -> bool:
         """Wait for its end; False when the deadline came first."""

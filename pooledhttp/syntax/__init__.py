@@ -1,4 +1,4 @@
-"""Facts of HTTP that parts need which do not know each other."""
+"""Facts of HTTP that several subpackages need which do not import each other."""
 
 from __future__ import annotations
 
