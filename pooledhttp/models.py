@@ -6,6 +6,7 @@ Each is defined in a module of `pooledhttp.message`. What is patched here takes 
 from __future__ import annotations
 
 import datetime
+import json as complexjson
 from http import cookiejar as cookielib
 from io import UnsupportedOperation
 from typing import TYPE_CHECKING
@@ -90,6 +91,7 @@ __all__ = [
     "_copy_cookie_jar",
     "check_header_validity",
     "codes",
+    "complexjson",
     "cookiejar_from_dict",
     "cookielib",
     "datetime",

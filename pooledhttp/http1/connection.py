@@ -16,8 +16,9 @@ and never a plain OSError.
 
 from __future__ import annotations
 
-from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from urllib3.connection import HTTPConnection
 
 from pooledhttp.exceptions import ConnectionBroken
 from pooledhttp.http1 import errors

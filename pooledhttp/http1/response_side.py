@@ -11,8 +11,10 @@ h11's and never a plain OSError.
 from __future__ import annotations
 
 from collections import deque
-from http.client import HTTPConnection
 from typing import TYPE_CHECKING
+
+# Whose `debuglevel` is that of http.client: there, a test may have a mock.
+from urllib3.connection import HTTPConnection
 
 from pooledhttp.http1 import errors
 from pooledhttp.http1.debug_output import print_head

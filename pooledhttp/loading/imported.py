@@ -1,7 +1,7 @@
 """Names that a module of requests has only because it imports them.
 
 Programs take some of them from there: `requests.utils.quote` is in many of them,
-`requests.adapters.SSLError` and `requests.models.complexjson` in some. They are no part of the
+`requests.adapters.SSLError` in some. They are no part of the
 promise, so they are in no `__all__`, and are looked up when they are asked for.
 """
 
@@ -18,8 +18,7 @@ _NAMES = {
     " SOCKSProxyManager os socket typing _HTTPError _InvalidHeader _ProxyError _SSLError",
     "auth": "basestring hashlib os re str threading time to_native_string urlparse",
     "cookies": "cookielib threading to_native_string urlparse urlunparse",
-    "models": "Callable Mapping RequestsJSONDecodeError basestring builtin_str chardet complexjson"
-    " encodings",
+    "models": "Callable Mapping RequestsJSONDecodeError basestring builtin_str chardet encodings",
     "sessions": "os sys",
     "structures": "OrderedDict",
     "utils": "Mapping OrderedDict _parse_list_header bytes codecs contextlib integer_types io"
@@ -42,7 +41,6 @@ _PLACES = {
     "builtin_str": "builtins:str",
     "bytes": "builtins:bytes",
     "chardet": "charset_normalizer",
-    "complexjson": "json",
     "cookielib": "http.cookiejar",
     "make_headers": "urllib3.util.request:make_headers",
     "parse_url": "urllib3.util.url:parse_url",

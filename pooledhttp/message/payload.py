@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import io
 import json
+import json as complexjson
 import os
 import re
 import warnings
@@ -185,9 +186,10 @@ def encode_json(value: Any) -> bytes:
         TypeError: It holds an object that JSON has no form for.
     """
     try:
-        if json.dumps is _DUMPS and json.JSONEncoder is _JSONEncoder:
+        if complexjson.dumps is _DUMPS and json.JSONEncoder is _JSONEncoder:
             return _ENCODER.encode(value).encode("utf-8")
-        return json.dumps(value, allow_nan=False).encode("utf-8")
+        body: str | bytes = complexjson.dumps(value, allow_nan=False)
+        return body if isinstance(body, bytes) else body.encode("utf-8")
     except ValueError as error:
         raise InvalidJSONError(error) from error
 

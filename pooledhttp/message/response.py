@@ -17,6 +17,7 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import json as complexjson
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, overload
@@ -568,12 +569,12 @@ class Response(LazyAttributes):
 
     def _loads(self, text: str, kwargs: dict[str, Any]) -> Any:
         try:
-            return json.loads(text, **kwargs)
+            return complexjson.loads(text, **kwargs)
         except json.JSONDecodeError as error:
             raise self._errors.not_json(self._about(error.msg), error.doc, error.pos) from None
         except (RecursionError, ValueError) as error:
             # Nested too deeply, or a number with too many digits: also a fault of the server.
-            if kwargs:
+            if kwargs or complexjson is not json:
                 raise  # perhaps from a function of the caller, such as `object_hook`
             is_deep = isinstance(error, RecursionError)
             problem = "JSON that is nested too deeply" if is_deep else str(error)

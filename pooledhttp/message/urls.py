@@ -102,6 +102,11 @@ def canonical_url(url: Any, params: Any = None) -> str:
         MissingSchema: There is no scheme.
         InvalidURL: There is no host, or host, port or user information cannot be right.
     """
+    if requote_uri is not _requote_uri:  # replaced by a program: it gets the whole URL, each time
+        text = url.decode("utf-8") if isinstance(url, bytes) else str(url)
+        text = text.lstrip()
+        is_other = ":" in text and text[:4].lower() != "http"
+        return text if is_other else requote_uri(_join(_parse(text), params))
     if type(url) is str and not params and "@" not in url:
         # A URL with a password is not kept in memory longer than its request.
         return _remembered_form(url)
@@ -372,6 +377,9 @@ def requote_uri(uri: str) -> str:
         return quote(unquote_unreserved(uri), safe=_KEPT_BARE + "%")
     except InvalidURL:
         return quote(uri, safe=_KEPT_BARE)
+
+
+_requote_uri = requote_uri
 
 
 def get_auth_from_url(url: str) -> tuple[str, str]:

@@ -16,12 +16,15 @@ http.client's own code. Its body is empty, so a span ends with the head.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import io
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
+
+import urllib3.connection
 
 from pooledhttp.events import OutgoingRequest, RequestOutcome
 from pooledhttp.runtime import copy_without_tracebacks
@@ -31,16 +34,19 @@ __all__ = ["http_client_hook", "is_http_client_patched"]
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
 
 
+# The class itself: a test may have a mock in its place while this is imported.
+_HTTPConnection: Any = urllib3.connection.HTTPConnection.__base__
+
+
 def _original(name: str) -> Any:
     """Return a method as http.client defines it; `None` if it was replaced before this import."""
-    method = getattr(http.client.HTTPConnection, name)
+    method = getattr(_HTTPConnection, name)
     is_own = getattr(method, "__globals__", None) is vars(http.client)
     return method if is_own else None
 
 
 _PUTREQUEST = _original("putrequest")
 _GETRESPONSE = _original("getresponse")
-_HTTPConnection = http.client.HTTPConnection
 
 
 def is_http_client_patched() -> bool:
@@ -50,12 +56,12 @@ def is_http_client_patched() -> bool:
     )
 
 
-class _StandIn(http.client.HTTPConnection):
+class _StandIn(_HTTPConnection):  # type: ignore[misc]
     """A connection without a socket that notes the header fields put into it."""
 
     def __init__(self, host: str, port: int | None) -> None:
         # Not `super()`: that of the secure kind would load CA certificates.
-        http.client.HTTPConnection.__init__(self, host, port)
+        _HTTPConnection.__init__(self, host, port)
         self.debuglevel = 0  # the real exchange is printed already
         self.fields: dict[str, str] = {}
 
@@ -68,8 +74,10 @@ class _StandIn(http.client.HTTPConnection):
         """Send nothing."""
 
 
-class _SecureStandIn(_StandIn, http.client.HTTPSConnection):
-    """The stand-in for https: tracers look at the class or at the default port."""
+@functools.cache
+def _secure_stand_in() -> type[_StandIn]:
+    """Return the stand-in for https: tracers look at the class or at the default port."""
+    return type("_SecureStandIn", (_StandIn, http.client.HTTPSConnection), {})
 
 
 class _Head(io.BytesIO):
@@ -113,7 +121,7 @@ def http_client_hook(request: OutgoingRequest) -> Callable[[RequestOutcome], obj
     parts = urlsplit(request.url)
     if parts.hostname is None or parts.scheme not in ("http", "https"):
         return None  # a Unix socket: http.client would not know it either
-    kind = _SecureStandIn if parts.scheme == "https" else _StandIn
+    kind = _secure_stand_in() if parts.scheme == "https" else _StandIn
     connection = kind(parts.hostname, parts.port)
     target = re.sub(r"^[^:/?#]+://[^/?#]*", "", request.url.partition("#")[0]) or "/"
     connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)

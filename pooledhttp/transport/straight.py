@@ -15,8 +15,9 @@ bodies that are large, chunked or broken off, and all requests while exchanges a
 
 from __future__ import annotations
 
-from http.client import HTTPConnection
 from typing import TYPE_CHECKING, NamedTuple
+
+from urllib3.connection import HTTPConnection
 
 from pooledhttp.exceptions import PoolClosed, PoolTimeout
 from pooledhttp.http1 import HeadShapes, encode_plain

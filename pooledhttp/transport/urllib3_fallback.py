@@ -19,7 +19,7 @@ A program has changed such a step in one pool: `urllib3_counterpart` has the poo
 
 from __future__ import annotations
 
-from http.client import HTTPResponse
+import http.client
 from operator import attrgetter
 from types import FunctionType
 from typing import Any
@@ -42,7 +42,11 @@ __all__ = ["is_urllib3_patched", "send_over_urllib3", "urllib3_pool"]
 # that is replaced in one of those is seen in them.
 _of_pool = attrgetter("ConnectionCls", "urlopen", "_make_request", "_get_conn", "_new_conn")
 _of_connection = attrgetter("connect", "_new_conn", "request", "getresponse", "putheader", "send")
-_of_response = attrgetter("begin", "read", "_read_status")
+_of_client = attrgetter(
+    *("HTTPConnection.putheader", "HTTPConnection.endheaders", "HTTPConnection._send_output"),
+    *("HTTPConnection.response_class", "HTTPConnection._http_vsn_str", "parse_headers"),
+    *("HTTPResponse.begin", "HTTPResponse.read", "HTTPResponse._read_status"),
+)
 
 _Steps = tuple[Any, ...]
 
@@ -50,7 +54,7 @@ _Steps = tuple[Any, ...]
 _own_plain: _Steps = (None, None)
 _own_pool: _Steps = ()
 _own_connection: _Steps = ()
-_own_response: _Steps = ()
+_own_client: _Steps = ()
 
 
 def is_urllib3_patched() -> bool:
@@ -60,7 +64,7 @@ def is_urllib3_patched() -> bool:
         and HTTPConnection.connect is _own_plain[1]
         and _of_pool(HTTPSConnectionPool) == _own_pool
         and _of_connection(HTTPSConnection) == _own_connection
-        and _of_response(HTTPResponse) == _own_response
+        and _of_client(http.client) == _own_client
     ):
         return is_socket_mocked()
     return not _are_all_own() or is_socket_mocked()
@@ -68,18 +72,18 @@ def is_urllib3_patched() -> bool:
 
 def _are_all_own() -> bool:
     """Whether all steps are urllib3's; they are remembered then."""
-    global _own_plain, _own_pool, _own_connection, _own_response
+    global _own_plain, _own_pool, _own_connection, _own_client
     steps = _steps()
     if is_http_client_patched():
         # A tracer: `http_client_hook` shows it each request, and what it has replaced in
-        # `HTTPResponse` (sentry-sdk: `read` and `close`) belongs to that.
-        steps = steps[: -len(_of_response(HTTPResponse))]
+        # http.client (sentry-sdk: `read` and `close` of responses) belongs to that.
+        steps = steps[: -len(_of_client(http.client))]
     if not all(map(_is_own, steps)):
         return False
     _own_plain = (HTTPConnectionPool.ConnectionCls, HTTPConnection.connect)
     _own_pool = _of_pool(HTTPSConnectionPool)
     _own_connection = _of_connection(HTTPSConnection)
-    _own_response = _of_response(HTTPResponse)
+    _own_client = _of_client(http.client)
     return True
 
 
@@ -89,14 +93,16 @@ def _steps() -> _Steps:
         *_of_pool(HTTPSConnectionPool),
         HTTPConnection.connect,
         *_of_connection(HTTPSConnection),
-        *_of_response(HTTPResponse),
+        *_of_client(http.client),
     )
 
 
 def _is_own(step: Any) -> bool:
-    """Whether a class or function is defined in urllib3 or http.client, and not wrapped."""
+    """Whether a class, function or value is as urllib3 or http.client defines it, not wrapped."""
     if isinstance(step, type):
-        return step in (HTTPConnection, HTTPSConnection)
+        return step in (HTTPConnection, HTTPSConnection, http.client.HTTPResponse)
+    if isinstance(step, str):
+        return step == "HTTP/1.1"
     if type(step) is not FunctionType:
         return False
     home = str(step.__globals__.get("__name__"))

@@ -223,3 +223,53 @@ def test_a_patched_iter_content_has_the_body(
         monkeypatch.setattr(http.Response, "iter_content", wrapped)
         assert session.get(server.url("/"), timeout=20).content == b"ok"
     assert calls.count
+
+
+def test_a_replaced_requote_uri_has_the_last_word(
+    http: ModuleType, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets the whole URL with its parameters, also one that was prepared before."""
+    url = server.url("/a%7Eb")
+    with http.Session() as session:
+        session.get(url, timeout=20)
+        with monkeypatch.context() as patch:
+            patch.setattr(http.models, "requote_uri", lambda text: text + "&mine")
+            session.get(url, timeout=20)
+            session.get(url, params={"x": "y"}, timeout=20)
+        session.get(url, timeout=20)
+        seen = [request.target for request in server.requests[-4:]]
+        assert seen == ["/a~b", "/a%7Eb&mine", "/a%7Eb?x=y&mine", "/a~b"]
+
+
+def test_another_module_for_json_is_used(
+    http: ModuleType, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs put a faster one into `requests.models.complexjson`."""
+
+    class Fast:
+        class FastError(ValueError):
+            pass
+
+        @staticmethod
+        def dumps(value: object, **_: object) -> bytes:
+            return repr(value).encode()
+
+        @staticmethod
+        def loads(text: str, **_: object) -> object:
+            if text == "ok":
+                return "loaded"
+            raise Fast.FastError
+
+    with http.Session() as session:
+        session.post(server.url(), json=[1, 2], timeout=20)
+        with monkeypatch.context() as patch:
+            patch.setattr(http.models, "complexjson", Fast)
+            response = session.post(server.url(), json=[1, 2], timeout=20)
+            assert response.json() == "loaded"
+            response._content = b"other"
+            with pytest.raises(Fast.FastError):
+                response.json()
+        session.post(server.url(), json=[1, 2], timeout=20)
+        with pytest.raises(http.JSONDecodeError):
+            response.json()
+        assert [request.body for request in server.requests[-2:]] == [b"[1, 2]", b"[1, 2]"]

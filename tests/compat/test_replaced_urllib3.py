@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
+import http.client as http_client
 import ssl
 from collections.abc import Callable
 from http.client import HTTPResponse, IncompleteRead
@@ -25,7 +25,11 @@ STEPS = [
     (HTTPConnection, "request"),
     (HTTPConnection, "getresponse"),
     (HTTPConnection, "putheader"),
-    (http.client.HTTPConnection, "send"),
+    (http_client.HTTPConnection, "send"),
+    (http_client.HTTPConnection, "putheader"),
+    (http_client.HTTPConnection, "endheaders"),
+    (http_client.HTTPConnection, "_send_output"),
+    (http_client, "parse_headers"),
     (HTTPConnectionPool, "urlopen"),
     (HTTPConnectionPool, "_make_request"),
     (HTTPConnectionPool, "_get_conn"),
@@ -52,7 +56,9 @@ def replace(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[object]]:
     return replace
 
 
-@pytest.mark.parametrize(("owner", "name"), STEPS, ids=[name for _, name in STEPS])
+@pytest.mark.parametrize(
+    ("owner", "name"), STEPS, ids=[f"{owner.__name__}-{name}" for owner, name in STEPS]
+)
 def test_a_replaced_method_is_called(
     http: Any, replace: Callable[..., list[object]], owner: Any, name: str
 ) -> None:
@@ -101,6 +107,34 @@ def test_a_replaced_read_takes_a_body_that_is_cut_short(
         assert http.get(server.url(), stream=True, timeout=TIMEOUT).raw.read() == b"part"
 
 
+def test_the_version_of_requests_may_be_http_1_0(
+    http: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A well-known way to get a body without chunks from a server."""
+    with ScriptedServer(answering(respond(b"ok"))) as server, http.Session() as session:
+        session.get(server.url(), timeout=TIMEOUT)
+        with monkeypatch.context() as patch:
+            patch.setattr(http_client.HTTPConnection, "_http_vsn", 10)
+            patch.setattr(http_client.HTTPConnection, "_http_vsn_str", "HTTP/1.0")
+            assert session.get(server.url(), timeout=TIMEOUT).content == b"ok"
+        session.get(server.url(), timeout=TIMEOUT)
+        seen = [request.version for request in server.requests]
+        assert seen == ["HTTP/1.1", "HTTP/1.0", "HTTP/1.1"]
+
+
+def test_a_class_of_responses_is_used(http: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that repair what a server sends put their own class there."""
+
+    class Renamed(HTTPResponse):
+        def begin(self) -> None:
+            super().begin()
+            self.headers["X-Mine"] = "yes"
+
+    monkeypatch.setattr(http_client.HTTPConnection, "response_class", Renamed)
+    with ScriptedServer(answering(respond(b"ok"))) as server:
+        assert http.get(server.url(), timeout=TIMEOUT).headers["X-Mine"] == "yes"
+
+
 EARLY = """
 import urllib3
 class Replaced(Exception): pass
@@ -124,6 +158,44 @@ def test_a_method_replaced_before_the_first_request(package: str, is_ours: bool)
     """It is seen, and that it has ended as well."""
     done = run_python("-c", EARLY.format(package=package))
     assert done.stdout.split() == ["called", str(is_ours)], done.stderr
+
+
+MOCKED = """
+import http.client, logging, os, socket, urllib3.connectionpool
+from unittest import mock
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.wfile.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nhi")
+    def log_message(self, *args): pass
+server = HTTPServer(("127.0.0.1", 0), Handler)
+server.timeout = 20
+if not (child := os.fork()):
+    server.handle_request()
+    server.handle_request()
+    os._exit(0)
+import {package} as http
+def get():
+    try:
+        print(http.get(f"http://127.0.0.1:{{server.server_port}}/", timeout=20).text)
+    except RuntimeError as error:
+        print(error)
+with mock.patch("{name}", side_effect=RuntimeError("mock")):
+    get()
+get()
+os.kill(child, 9)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize("package", ["requests", "pooledhttp"])
+@pytest.mark.parametrize(
+    ("name", "printed"), [("socket.socket", "mock hi"), ("http.client.HTTPConnection", "hi hi")]
+)
+def test_a_class_mocked_during_the_first_request(name: str, printed: str, package: str) -> None:
+    """Modules that are loaded with it are whole, and keep nothing of the mock."""
+    done = run_python("-c", MOCKED.format(package=package, name=name))
+    assert done.stdout.split() == printed.split(), done.stderr
 
 
 class TestContexts:

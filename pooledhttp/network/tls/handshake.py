@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import ssl
-from typing import TYPE_CHECKING, Any, NamedTuple
+
+# The C class, which an interrupt cannot leave half made.
+from _socket import socket as c_socket
+from typing import TYPE_CHECKING, NamedTuple
 
 from pooledhttp.certs import where
 from pooledhttp.exceptions import DialError, Fault, TlsError
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
     from pooledhttp.timing import Deadline
 
 __all__ = ["TlsPeer", "handshake_fault", "start_tls"]
-
-#: The C class of a socket, which an interrupt cannot leave half made.
-_BareSocket: Any = socket.socket.__base__
 
 #: OpenSSL's values of `verify_code` (x509_vfy.h) for a chain without a trusted certificate.
 _UNTRUSTED = frozenset({18, 19, 20, 21})
@@ -166,7 +165,7 @@ def _on_socket(stream: Stream, arguments: _Arguments, deadline: Deadline) -> Sec
         raise
 
 
-def _close_half_wrapped(error: BaseException, sock: socket.socket) -> None:
+def _close_half_wrapped(error: BaseException, sock: c_socket) -> None:
     """Close the new socket after `wrap_socket` has failed, for example because the peer has closed.
 
     `ssl` makes a new socket with the descriptor, and then detaches the old one. Only a frame of the
@@ -182,7 +181,7 @@ def _close_half_wrapped(error: BaseException, sock: socket.socket) -> None:
         wrapped = step.tb_frame.f_locals.get("self")
         if isinstance(wrapped, ssl.SSLSocket):
             with contextlib.suppress(OSError, ValueError):
-                descriptor = _BareSocket.detach(wrapped)
+                descriptor = c_socket.detach(wrapped)
                 if descriptor >= 0 and sock.fileno() < 0:
                     os.close(descriptor)
         step = step.tb_next
