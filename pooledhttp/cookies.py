@@ -483,6 +483,9 @@ def cookiejar_from_dict(
 
     Returns:
         The jar.
+
+    Raises:
+        AttributeError: `cookie_dict` is no mapping.
     """
     jar = RequestsCookieJar() if cookiejar is None else cookiejar
     if not cookie_dict:

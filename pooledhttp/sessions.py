@@ -211,7 +211,11 @@ class SessionRedirectMixin:
     trust_env: bool
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        """Send one request; the class that this is mixed into provides it."""
+        """Send one request; the class that this is mixed into defines it.
+
+        Raises:
+            NotImplementedError: It does not.
+        """
         raise NotImplementedError
 
     def get_redirect_target(self, resp: Response) -> str | None:
@@ -629,6 +633,9 @@ class Session(SessionRedirectMixin):
 
         Returns:
             The four settings by name: `proxies`, `stream`, `verify` and `cert`.
+
+        Raises:
+            AttributeError: `proxies` is no mapping.
         """
         if self.trust_env:
             if proxies or get_environ_proxies is not _ENVIRON_PROXIES or may_name_proxies():

@@ -165,7 +165,12 @@ class GrantedSession(OwnSession):
         self._legs[self._runtime.current()] = leg
 
     def request(self, method: str, url: str, **settings: Any) -> Response:
-        """Send a request as `Session.request` does, or what `go_on_from` has given."""
+        """Send a request as `Session.request` does, or what `go_on_from` has given.
+
+        Raises:
+            TooManyRedirects: The chain that it goes on with is too long.
+            RequestException: The request failed.
+        """
         leg = self._legs.pop(self._runtime.current(), None)
         if leg is None:
             return super().request(method, url, **settings)

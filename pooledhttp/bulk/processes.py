@@ -170,7 +170,11 @@ class Workers:
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
     def submit(self, lane: int, call: Call) -> ConcurrentFuture[Any]:
-        """Let a process make a call."""
+        """Let a process make a call.
+
+        Raises:
+            WorkerLost: No process can be started for it.
+        """
         for _ in range(_MOST_STARTS):
             try:
                 return self._lanes[lane].submit(call)

@@ -9,14 +9,22 @@ __all__ = ["bytes_count", "count", "count_or_zero", "positive", "positive_or_zer
 
 
 def count(text: str) -> int:
-    """Read a whole number above zero."""
+    """Read a whole number above zero.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"a whole number above 0 is wanted, not {text!r}")
     return int(text)
 
 
 def bytes_count(text: str) -> int:
-    """Read a number of bytes: `500`, `500k`, `2M` or `1.5G`, by steps of 1024 as in curl."""
+    """Read a number of bytes: `500`, `500k`, `2M` or `1.5G`, by steps of 1024 as in curl.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
     unit = "kmg".find(text[-1:].lower()) + 1 if text else 0
     value = _float(text[:-1] if unit else text) * 1024**unit
     if not 1.0 <= value < math.inf:
@@ -25,14 +33,22 @@ def bytes_count(text: str) -> int:
 
 
 def count_or_zero(text: str) -> int:
-    """Read a whole number, zero included."""
+    """Read a whole number, zero included.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
     if not text.isdecimal():
         raise ArgumentTypeError(f"a whole number is wanted, not {text!r}")
     return int(text)
 
 
 def positive(text: str) -> float:
-    """Read a number above zero."""
+    """Read a number above zero.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
     value = _float(text)
     if not 0.0 < value < math.inf:
         raise ArgumentTypeError(f"a number above 0 is wanted, not {text!r}")
@@ -40,7 +56,11 @@ def positive(text: str) -> float:
 
 
 def positive_or_zero(text: str) -> float:
-    """Read a number, zero included."""
+    """Read a number, zero included.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
     value = _float(text)
     if not 0.0 <= value < math.inf:
         raise ArgumentTypeError(f"a number is wanted, not {text!r}")

@@ -98,6 +98,9 @@ def merge_setting(
         request_setting: Of the call; None if it says nothing.
         session_setting: Of the session; None if it says nothing.
         dict_class: The class of the mapping that two mappings are merged into.
+
+    Raises:
+        AttributeError: A name of a header field is no text.
     """
     if session_setting is None:
         return request_setting
@@ -143,7 +146,11 @@ def merge_hooks(
     session_hooks: HooksInput | None,
     dict_class: Callable[..., Any] = OrderedDict,
 ) -> Any:
-    """Combine hooks: those of the call replace those of the session, unless it has none."""
+    """Combine hooks: those of the call replace those of the session, unless it has none.
+
+    Raises:
+        AttributeError: One of them is no mapping.
+    """
     for hooks in (session_hooks, request_hooks):
         if not (hooks is None or hasattr(hooks, "get")):
             raise AttributeError(no_hooks(hooks))

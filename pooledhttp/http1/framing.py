@@ -46,7 +46,11 @@ class Framing:
         return None if self.is_chunked else self.length or 0
 
     def read_length(self, value: bytes) -> None:
-        """Read a Content-Length; a list of equal numbers is one number."""
+        """Read a Content-Length; a list of equal numbers is one number.
+
+        Raises:
+            FramingError: It is no number, or another one than before.
+        """
         if not value.isdigit() and b"," in value:
             lengths = {part.strip() for part in value.split(b",")}
             if len(lengths) != 1:
@@ -63,7 +67,11 @@ class Framing:
         self.length = int(value)
 
     def read_coding(self, value: bytes) -> None:
-        """Read a Transfer-Encoding."""
+        """Read a Transfer-Encoding.
+
+        Raises:
+            FramingError: It is not `chunked`, or the field is repeated.
+        """
         if self.is_chunked:
             raise FramingError("multiple Transfer-Encoding headers")
         if value.lower() != b"chunked":

@@ -352,7 +352,11 @@ class RawResponse(HTTPResponse):
         sock.shutdown(0)  # SHUT_RD; this package does without the module `socket`
 
     def fileno(self) -> int:
-        """The descriptor of the socket, while the body holds its connection."""
+        """Return the descriptor of the socket, while the body holds its connection.
+
+        Raises:
+            OSError: It does not hold one.
+        """
         if self._fp is None or isinstance(self._fp, io.BytesIO):
             raise OSError("this response holds no socket")
         return super().fileno()

@@ -231,7 +231,11 @@ def encode_host(host: str) -> str:
 
 
 def encode_idna(host: str) -> str:
-    """As `encode_host`, raising `UnicodeError`."""
+    """Do what `encode_host` does, with another error.
+
+    Raises:
+        UnicodeError: The host has no such form, or it would be an address.
+    """
     import idna  # loads tables of its own; most programs never meet such a name
 
     try:

@@ -60,7 +60,11 @@ class Reply:
 
 
 def place(url: str) -> str:
-    """Return a URL in one form: with a port and a path, without credentials and fragment."""
+    """Return a URL in one form: with a port and a path, without credentials and fragment.
+
+    Raises:
+        ValueError: It has no host.
+    """
     parts = urlsplit(url)
     if not parts.hostname:
         raise ValueError(f"url must be a whole URL, such as https://host/path, not {url!r}")

@@ -120,7 +120,11 @@ class StaticResolver:
     def resolve(
         self, host: str, port: int, deadline: Deadline, runtime: Runtime
     ) -> Sequence[Address]:
-        """Look up `host`; see `Resolver`."""
+        """Look up `host`; see `Resolver`.
+
+        Raises:
+            socket.gaierror: The name is not in the table, and there is no other resolver.
+        """
         found = self._table.get(host.lower())
         if found is not None:
             return [address for one in found if (address := literal(one, port)) is not None]

@@ -151,7 +151,12 @@ class SystemResolver:
     def resolve(
         self, host: str, port: int, deadline: Deadline, runtime: Runtime
     ) -> Sequence[Address]:
-        """Look up `host`; see `Resolver`."""
+        """Look up `host`; see `Resolver`.
+
+        Raises:
+            TimeoutError: The deadline came first.
+            socket.gaierror: The name does not exist, or no name server has replied.
+        """
         # urllib3 is asked for the family, because programs switch IPv6 off there.
         key = host, port, int(urllib3_connection.allowed_gai_family())
         # A finalizer may run in a worker: it must not wait for a worker, perhaps for itself.

@@ -89,7 +89,11 @@ class Watch:
     # -- called by waits
 
     def expect(self, driven: Driven, read: bool, write: bool) -> None:
-        """Have `driven` woken when the socket is ready."""
+        """Have `driven` woken when the socket is ready.
+
+        Raises:
+            RuntimeError: Another greenlet waits for the same already.
+        """
         if (read and self.reader not in (None, driven)) or (
             write and self.writer not in (None, driven)
         ):
