@@ -271,9 +271,10 @@ class HTTPAdapter(BaseAdapter):
             self._pool_connections, _Unsaid
         )
         if pool is None and not (is_default and self._pool_block is DEFAULT_POOLBLOCK):
-            pool = PoolConfig.from_adapter(
-                self._pool_connections, self._pool_maxsize, self._pool_block
-            )
+            sizes = (self._pool_connections, self._pool_maxsize)
+            # As in urllib3, a negative number is no limit, as 0 is.
+            connections, maxsize = [0 if isinstance(n, int) and n < 0 else n for n in sizes]
+            pool = PoolConfig.from_adapter(connections, maxsize, self._pool_block)
         self._own_pool = pool
         self._own_replay = replay
         self._own_listeners = listeners

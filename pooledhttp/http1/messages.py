@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal, Protocol, get_args
 
 from pooledhttp.http1.parser_choice import ParserChoice, checked_choice
-from pooledhttp.records import check_count, explain_misspelt_fields, field, record, replace
+from pooledhttp.records import check_whole_number, explain_misspelt_fields, field, record, replace
 
 __all__ = ["Readable", "CheckedFields", "ResponseLimits", "TlsTruncation", "WireRequest"]
 
@@ -74,11 +74,11 @@ class ResponseLimits:
     parser: ParserChoice = "auto"
 
     def __post_init__(self) -> None:
-        check_count("head_bytes", self.head_bytes)
+        check_whole_number("head_bytes", self.head_bytes)
         if self.head_fields is not None:
-            check_count("head_fields", self.head_fields)
-        check_count("interim_responses", self.interim_responses, 0)
-        check_count("chunk_overhead_bytes", self.chunk_overhead_bytes, 0)
+            check_whole_number("head_fields", self.head_fields)
+        check_whole_number("interim_responses", self.interim_responses, 0)
+        check_whole_number("chunk_overhead_bytes", self.chunk_overhead_bytes, 0)
 
     @classmethod
     def chosen(

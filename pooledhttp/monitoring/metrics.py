@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from pooledhttp.pool import Histogram, OriginStats, PoolStats
-from pooledhttp.records import check_count
+from pooledhttp.records import check_whole_number
 
 __all__ = ["OTHER_ORIGINS", "OriginLabels", "StatsSource", "difference"]
 
@@ -89,7 +89,7 @@ class OriginLabels:
     """
 
     def __init__(self, max_origins: int = 100) -> None:
-        check_count("max_origins", max_origins, 0)
+        check_whole_number("max_origins", max_origins, 0)
         self._max_origins = max_origins
         self._named: dict[str, OriginStats] = {}  # as last seen
         self._gone = OriginStats()  # sum of what was reported under names that were given up

@@ -21,7 +21,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from pooledhttp.records import check_count, explain_misspelt_fields, field, record
+from pooledhttp.records import check_whole_number, explain_misspelt_fields, field, record
 
 if TYPE_CHECKING:
     from pooledhttp.network.addresses import Resolver
@@ -110,7 +110,7 @@ class KeepAlive:
 
     def __post_init__(self) -> None:
         for name in ("idle_seconds", "interval_seconds", "probes"):
-            check_count(name, getattr(self, name))
+            check_whole_number(name, getattr(self, name))
 
 
 @explain_misspelt_fields(by_name=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pooledhttp.records.definition import field, record, replace
 from pooledhttp.records.spelling import (
     argument_names,
-    check_count,
+    check_whole_number,
     described,
     did_you_mean,
     explain_misspelt,
@@ -17,7 +17,7 @@ from pooledhttp.records.spelling import (
 
 __all__ = [
     "argument_names",
-    "check_count",
+    "check_whole_number",
     "did_you_mean",
     "explain_misspelt",
     "explain_misspelt_call",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 __all__ = [
     "argument_names",
-    "check_count",
+    "check_whole_number",
     "did_you_mean",
     "explain_misspelt",
     "explain_misspelt_call",
@@ -92,7 +92,7 @@ def explain_unexpected(
         error.args = unknown_argument(owner, name, known, (), advice).args
 
 
-def check_count(name: str, value: object, least: int = 1) -> None:
+def check_whole_number(name: str, value: object, least: int = 1) -> None:
     """Check an argument that must be a whole number.
 
     Args:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Any, Generic, TypeVar
 
-from pooledhttp.records import check_count
+from pooledhttp.records import check_whole_number
 from pooledhttp.runtime import ShortLock, register_fork_reset
 
 __all__ = ["Pauses", "RetryBudget"]
@@ -34,7 +34,7 @@ class _OriginTable(Generic[T]):
     """Records by origin, the most recently used last, with the lock that guards them."""
 
     def __init__(self, max_origins: int) -> None:
-        check_count("max_origins", max_origins)
+        check_whole_number("max_origins", max_origins)
         self._max_origins = max_origins
         self.reset_after_fork()
         register_fork_reset(self)
@@ -116,7 +116,7 @@ class RetryBudget(_OriginTable[_Traffic]):
                 raise TypeError(f"{name} must be a number, not {number!r}")
         if ratio < 0 or min_per_second < 0:
             raise ValueError("ratio and min_per_second must not be negative")
-        check_count("window_seconds", window_seconds)
+        check_whole_number("window_seconds", window_seconds)
         super().__init__(max_origins)
         self._ratio = ratio
         self._floor = min_per_second

@@ -231,6 +231,14 @@ def test_a_proxy_given_in_the_call_beats_the_environment(
     assert reply.content == b"ok"
 
 
+@pytest.mark.parametrize("sizes", [{"pool_maxsize": -1}, {"pool_connections": -1}])
+def test_negative_sizes_of_a_pool(http: Any, server: ScriptedServer, sizes: dict[str, int]) -> None:
+    """They are taken, as sizes without a limit."""
+    with http.Session() as session:
+        session.mount("http://", http.adapters.HTTPAdapter(**sizes))
+        assert [session.get(server.url("/"), timeout=20).content for _ in range(2)] == [b"ok"] * 2
+
+
 def test_sessions_survive_pickling(http: Any, server: ScriptedServer) -> None:
     """Settings, cookies and mounted adapters are there, and the copy works."""
     session = http.Session()
