@@ -63,6 +63,8 @@ def check_input(function: str, source: object) -> None:
         raise TypeError(f"{text}; read a file that lists them with bulk.UrlList(...)")
     if isinstance(source, int | float | None):
         raise TypeError(f"{text}, not {source!r}")
+    if callable(source):
+        raise TypeError(f"{text}, not a function; call it, and pass what it returns")
     raise TypeError(f"{text}; put a single one into a list")
 
 

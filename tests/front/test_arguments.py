@@ -171,6 +171,7 @@ def monitor(**settings: Any) -> object:
         (lambda: ours.bulk.fetch(None), TypeError, "an iterable of URLs and Jobs, not None"),
         (lambda: ours.bulk.fetch("a.txt"), TypeError, "lists them with bulk.UrlList('a.txt')"),
         (lambda: ours.bulk.fetch(Path("a")), TypeError, "lists them with bulk.UrlList(...)"),
+        (lambda: ours.bulk.fetch(lambda: ["x"]), TypeError, "not a function; call it, and pass"),
         (lambda: ours.bulk.fetch("http://h/"), TypeError, "put a single one into a list"),
         (lambda: ours.bulk.download([], None), TypeError, "directory must be a path, not None"),
         (lambda: ours.bulk.download([], "o", failures=5), TypeError, "failures must be a path"),
@@ -239,7 +240,7 @@ def monitor(**settings: Any) -> object:
             "both. The connect timeout is",
         ),
     ],
-    ids=range(96),
+    ids=range(97),
 )
 def test_what_is_made_wrongly(
     make: Callable[[], object], error: type[Exception], says: str
