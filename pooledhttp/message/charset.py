@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, repeat
-from typing import Any, AnyStr
+from typing import Any, AnyStr, Protocol
 
 from pooledhttp.message.headers import parse_content_type
 
@@ -117,7 +117,14 @@ def guess_json_utf(data: bytes) -> str | None:
     return _ZERO_PATTERNS.get(tuple(byte == 0 for byte in start))  # type: ignore[arg-type]
 
 
-def stream_decode_response_unicode(iterator: Iterable[bytes], r: Any) -> Iterator[Any]:
+class _Encoded(Protocol):
+    """What has an encoding, such as a response."""
+
+    @property
+    def encoding(self) -> str | None: ...
+
+
+def stream_decode_response_unicode(iterator: Iterable[bytes], r: _Encoded) -> Iterator[str | bytes]:
     """Decode pieces of a body into text; a character cut in two by the pieces comes out whole.
 
     Args:

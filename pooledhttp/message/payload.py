@@ -23,7 +23,7 @@ import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from urllib3.fields import RequestField
@@ -38,7 +38,7 @@ from pooledhttp.exceptions import (
 from pooledhttp.records import described
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from pooledhttp.message.types import HasItems
 
 __all__ = [
     "FORM",
@@ -69,7 +69,8 @@ _UNQUOTED = re.compile(r"[A-Za-z0-9_.~-]*")
 _DUMPS, _JSONEncoder = json.dumps, json.JSONEncoder
 _ENCODER = json.JSONEncoder(allow_nan=False)
 
-Pairs: TypeAlias = "list[tuple[Any, Any]]"
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Sendable(Protocol):
@@ -82,7 +83,9 @@ class Sendable(Protocol):
 # --- keys and values -----------------------------------------------------------------------------
 
 
-def to_key_val_list(value: Any) -> Pairs | None:
+def to_key_val_list(
+    value: Mapping[K, V] | Iterable[tuple[K, V]] | None,
+) -> list[tuple[K, V]] | None:
     """Return the pairs of a mapping, or of something that already is pairs, as a list.
 
     Args:
@@ -100,7 +103,9 @@ def to_key_val_list(value: Any) -> Pairs | None:
 _PAIRS_OF = to_key_val_list
 
 
-def from_key_val_list(value: Any) -> OrderedDict[Any, Any] | None:
+def from_key_val_list(
+    value: Mapping[K, V] | Iterable[tuple[K, V]] | None,
+) -> OrderedDict[K, V] | None:
     """Return pairs, or a mapping, as a new ordered dictionary; the later of two equal keys wins.
 
     Args:
@@ -115,10 +120,9 @@ def from_key_val_list(value: Any) -> OrderedDict[Any, Any] | None:
     return OrderedDict(value)
 
 
-def dict_to_sequence(d: Any) -> Iterable[tuple[Any, Any]]:
+def dict_to_sequence(d: HasItems[K, V] | Iterable[tuple[K, V]]) -> Iterable[tuple[K, V]]:
     """Return the items of anything that has `items()`, and everything else unchanged."""
-    items: Iterable[tuple[Any, Any]] = d.items() if hasattr(d, "items") else d
-    return items
+    return d.items() if hasattr(d, "items") else d
 
 
 def _refuse_scalars(value: object) -> None:

@@ -22,7 +22,7 @@ from pooledhttp.adapters import BaseAdapter, HTTPAdapter
 from pooledhttp.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 from pooledhttp.cookies import RequestsCookieJar, cookiejar_from_dict
 from pooledhttp.structures import CaseInsensitiveDict
-from pooledhttp.utils import default_user_agent, get_netrc_auth, super_len
+from pooledhttp.utils import default_user_agent, get_netrc_auth, super_len, to_key_val_list
 
 
 def functions() -> None:
@@ -168,8 +168,11 @@ def helpers() -> None:
     length: int = super_len(b"abc")
     code: int = requests.codes.ok
     credentials: tuple[str, str] | None = get_netrc_auth("https://a.test/")
+    pairs: list[tuple[str, int]] | None = to_key_val_list({"a": 1})
+    cookie: str | None = jar.get("a")
+    jar.update({"a": "b"})
     version: str = requests.__version__
-    print(jar, plain, agent, length, code, credentials, version)
+    print(jar, plain, agent, length, code, credentials, version, pairs, cookie)
 
 
 def fetched() -> None:
