@@ -139,6 +139,14 @@ class Stream(ReadSide):
             return self.is_closed or not self._is_socket_quiet()
         return bool(poll.poll(0))  # the lines of `_is_socket_quiet`, repeated here to save a call
 
+    def _has_part_of_record(self) -> bool:
+        """Whether a record of TLS has begun to arrive, and its rest has not; without TLS, none."""
+        return False
+
+    def _received(self) -> int | None:
+        """How many bytes of TLS have come; `None` where that is not known, or does not matter."""
+        return None
+
     def remember_session(self) -> None:
         """Keep the TLS session, which shortens the handshake of the next connection.
 

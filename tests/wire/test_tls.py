@@ -22,6 +22,7 @@ from pooledhttp.exceptions import (
     SSLError,
 )
 from tests.support.certificates import Authority
+from tests.support.records import RecordPeer
 from tests.support.scripted import Handler, Peer, ScriptedServer, answering, chunked, respond
 from tests.support.skipping import SkippingRuntime
 from tests.wire.tools import first_then_new, names_origin, prompt
@@ -541,6 +542,44 @@ def test_data_on_an_idle_tls_connection(session: pooledhttp.Session, authority: 
         sent.wait()
         again = session.get(server.url(), verify=authority.bundle, timeout=5)
         assert again.content == b"over a new connection"
+        session.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("count", [2, 9, -1])
+def test_a_part_of_a_record_on_an_idle_connection(
+    session: pooledhttp.Session, authority: Authority, method: str, count: int
+) -> None:
+    """With its rest it would be read as the response to the next request, which goes elsewhere."""
+
+    def handle(peer: Peer) -> None:
+        tls = RecordPeer.over(peer.sock, authority.server_context())
+        peer.send(tls.handshake())
+        asked = tls.read().split(b"\r\n")[0].decode()
+        if peer.number:
+            executed.append(asked)
+            tls.send(respond(b"over a new connection"))
+        else:
+            tls.send(respond(b"x"))
+            gate.wait()
+            record = tls.encrypt(respond(b"poison"))
+            peer.send(record[:count])
+            sent.open()
+            executed.append(tls.read().split(b"\r\n")[0].decode())
+            peer.send(record[count:])
+        peer.wait_closed()
+
+    executed: list[str] = []
+    with ScriptedServer(handle) as server:
+        gate, sent = server.gate(), server.gate()
+        url = server.url().replace("http:", "https:")
+        session.get(url, verify=authority.bundle, timeout=5)
+        gate.open()
+        sent.wait()
+        again = session.request(method, url, verify=authority.bundle, timeout=5)
+        assert again.content == b"over a new connection"
+        assert executed == [f"{method} / HTTP/1.1"]
+        assert session.pool.stats().total.active == 0
         session.close()
 
 

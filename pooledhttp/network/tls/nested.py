@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.network.stream import Buffer, Stream
+from pooledhttp.network.tls.record_ends import RecordEnds
 from pooledhttp.network.tls.stream import RECORD_BYTES, SecureStream
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class NestedTlsStream(SecureStream):
         ValueError: The context and the name do not go together.
     """
 
-    __slots__ = ("_carrier", "_incoming", "_object", "_outgoing", "_unsent")
+    __slots__ = ("_carrier", "_ends", "_incoming", "_object", "_outgoing", "_unsent")
 
     def __init__(
         self,
@@ -94,6 +95,7 @@ class NestedTlsStream(SecureStream):
             self._object.context = trust
         super().__init__(carrier.sock, carrier.runtime, self._object, keeper)
         self._carrier = carrier
+        self._ends = RecordEnds()
         self._unsent = memoryview(b"")  # ciphertext that the carrier has not accepted yet
 
     @property
@@ -148,6 +150,7 @@ class NestedTlsStream(SecureStream):
             # The stream has ended, and TLS has had no close_notify. Raised here, because the
             # options of the context may make OpenSSL accept such an end.
             raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
+        self._ends.feed(data)
         self._incoming.write(data)
 
     def _flush(self, deadline: Deadline) -> None:
@@ -216,10 +219,15 @@ class NestedTlsStream(SecureStream):
         return not self._is_quiet()
 
     def _is_quiet(self) -> bool:
+        carrier = self._carrier
+        received = carrier._received()
         try:
+            if carrier._has_part_of_record():
+                return False
             self._read_now(1)
         except (BlockingIOError, ssl.SSLWantReadError):
-            return True
+            # As for `TlsStream`, if the carrier is one.
+            return self._ends.is_at_end and carrier._received() == received
         except (OSError, ValueError):
             pass
         return False

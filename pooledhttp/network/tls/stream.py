@@ -12,7 +12,9 @@ import ssl
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from pooledhttp.network.liveness import bytes_received
 from pooledhttp.network.stream import Buffer, Stream
+from pooledhttp.network.tls.record_ends import RecordEnds
 from pooledhttp.runtime import remove_tracebacks
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ __all__ = ["RECORD_BYTES", "SecureStream", "TlsStream"]
 #: The most data of one TLS record. A larger write becomes several records in any case. They are
 #: written one by one, so that the count of accepted bytes is exact.
 RECORD_BYTES = 16384
+
+#: More than messages of TLS fill on an idle connection. If so much has come, it is data.
+PEEK_BYTES = 32768
 
 #: What `ssl` has; each calls one method of the object inside. A program may replace them.
 _READ, _SEND = ssl.SSLSocket.read, ssl.SSLSocket.send
@@ -355,13 +360,33 @@ class TlsStream(SecureStream):
         try:
             if not (self._may_have_rest and self._has_rest()) and self._is_socket_quiet():
                 return True
+            received = self._received()
+            if self._has_part_of_record():
+                return False
             self._may_have_rest = True
-            sock.read(1)
-        except ssl.SSLWantReadError:
-            return True
+            try:
+                sock.read(1)
+            except ssl.SSLWantReadError:
+                # OpenSSL has also taken in what came after the look, perhaps a part of a record.
+                return self._received() == received
         except (OSError, ValueError):
-            return False
+            pass
         return False
+
+    def _has_part_of_record(self) -> bool:
+        """See `Stream`: asked before a read, which would take the part in and tell nothing."""
+        try:
+            # Of the class below, because that of `ssl` refuses flags.
+            data = socket.socket.recv(self.sock, PEEK_BYTES, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        ends = RecordEnds()
+        ends.feed(data)
+        return len(data) == PEEK_BYTES or not ends.is_at_end
+
+    def _received(self) -> int | None:
+        """See `Stream`; read or not."""
+        return bytes_received(self.sock)
 
     def _close_notify(self) -> None:
         with contextlib.suppress(OSError, ValueError):
