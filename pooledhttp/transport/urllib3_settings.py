@@ -55,12 +55,14 @@ def tls_keywords(verify: Any, cert: Any) -> dict[str, Any]:
         settings[name] = os.fsdecode(verify)
     elif hasattr(verify, "wrap_socket"):
         settings = {"ssl_context": verify}
-    if cert is not None:
-        settings.update(_cert_keywords(cert))
+    settings.update(_cert_keywords(cert))
     return settings
 
 
 def _cert_keywords(cert: Any) -> dict[str, Any]:
+    # Programs hand on what is not configured: "", False or a pair of empty paths.
+    if not cert or (isinstance(cert, tuple | list) and not cert[0]):
+        return {}
     if not isinstance(cert, tuple | list):
         if not isinstance(cert, str | bytes | os.PathLike):
             raise TypeError(f"cert must be a path or a tuple (certificate, key), not {cert!r}")
@@ -98,7 +100,7 @@ def verify_attributes(is_secure: bool, verify: Any, cert: Any, bundle: str) -> d
     if cert:
         found.update({"key_file": None, **_cert_keywords(cert)})
         for name, what in (("cert_file", "certificate"), ("key_file", "key")):
-            path = found[name]
+            path = found.get(name)
             if path and not os.path.exists(path):
                 raise OSError(f"Could not find the TLS {what} file, invalid path: {path}")
     return found

@@ -78,3 +78,26 @@ def test_tls_that_breaks_inside_a_body(
                 for _ in response.iter_content(8192):
                     pass
     assert type(caught.value) is http.exceptions.SSLError
+
+
+@pytest.mark.parametrize("cert", ["", b"", False, 0, (), ("", ""), ("", None), None], ids=repr)
+def test_a_client_certificate_that_is_not_configured(
+    http: ModuleType, authority: Authority, cert: object
+) -> None:
+    """Programs hand on an empty setting; it means no certificate."""
+    with ScriptedServer(answering(respond(b"ok")), tls=authority.server_context()) as server:
+        url = server.url(host="localhost")
+        kwargs = {"cert": cert, "verify": authority.bundle, "timeout": TIMEOUT}
+        assert http.get(url, **kwargs).content == b"ok"
+        with http.Session() as session:
+            session.cert = cert
+            assert session.get(url, verify=authority.bundle, timeout=TIMEOUT).content == b"ok"
+
+
+@pytest.mark.parametrize("path", ["/no/such/bundle", "nul\0in/path", "/" + "x" * 5000])
+@pytest.mark.parametrize("name", ["verify", "cert"])
+def test_files_that_cannot_exist(http: ModuleType, name: str, path: str) -> None:
+    """A path that the system refuses is one of a missing file."""
+    with pytest.raises(OSError, match="invalid path") as caught:
+        http.get("https://127.0.0.1:1/", timeout=TIMEOUT, **{name: path})
+    assert not isinstance(caught.value, http.RequestException)

@@ -144,7 +144,7 @@ def file_state(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> obj
     """Return a value that differs once a file has changed; None if the file cannot be read."""
     try:
         state = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # the second: NUL in the path
         return None  # loading it raises the error
     return state.st_mtime_ns, state.st_ino, state.st_size
 
