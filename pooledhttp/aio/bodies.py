@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +46,20 @@ def as_body(data: Any, runtime: EventedRuntime) -> Any:
 
 
 def as_files(files: Any, runtime: EventedRuntime) -> Any:
-    """Return `files` with every file in it as `as_body` returns it."""
-    if not files:
+    """Return `files` with every file in it as `as_body` returns it.
+
+    What is not made of pairs is returned as well: the session inside says what files are.
+    """
+    if not files or isinstance(files, (str, bytes)) or not isinstance(files, Iterable):
         return files
     pairs = files.items() if isinstance(files, Mapping) else files
-    return [(name, _as_part(part, runtime)) for name, part in pairs]
+    return [_as_pair(pair, runtime) for pair in pairs]
+
+
+def _as_pair(pair: Any, runtime: EventedRuntime) -> Any:
+    if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
+        return pair
+    return pair[0], _as_part(pair[1], runtime)
 
 
 def _as_part(part: Any, runtime: EventedRuntime) -> Any:

@@ -54,8 +54,11 @@ def as_function(value: Any) -> Any:
 
 
 def as_hooks(hooks: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return hooks that can be called without awaiting; the same object where all of them can."""
-    if not hooks:
+    """Return hooks that can be called without awaiting; the same object where all of them can.
+
+    What is no mapping is returned as well: the session inside says what hooks are.
+    """
+    if not hooks or not hasattr(hooks, "items"):
         return hooks
     found = {event: _as_list(some) for event, some in hooks.items()}
     if not any(map(is_coroutine_function, (hook for some in found.values() for hook in some))):
@@ -71,6 +74,6 @@ def replace_async_hooks(hooks: dict[str, list[Callable[..., Any]]]) -> None:
 
 
 def _as_list(hooks: Callable[..., Any] | Iterable[Callable[..., Any]] | None) -> list[Any]:
-    if hooks is None:
-        return []
-    return [hooks] if callable(hooks) else list(hooks)
+    if callable(hooks):
+        return [hooks]
+    return list(hooks) if isinstance(hooks, Iterable) else []

@@ -246,7 +246,7 @@ class AsyncSession(RequestMethods):
         session = self._session
         if session.auth is not None:
             session.auth = as_function(session.auth)
-        if any(session.hooks.values()):
+        if isinstance(session.hooks, dict) and any(session.hooks.values()):
             replace_async_hooks(session.hooks)
         if kwargs:
             self._make_fit(kwargs)
