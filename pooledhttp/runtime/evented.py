@@ -24,6 +24,7 @@ import asyncio
 import socket
 import types
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent import futures
 from math import inf
 from threading import get_ident
 from typing import Any, TypeVar, cast
@@ -48,6 +49,9 @@ from pooledhttp.timing import Deadline, monotonic
 __all__ = ["EventedRuntime"]
 
 T = TypeVar("T")
+
+#: How often a worker that waits for the loop looks whether its caller has gone.
+LOOK_SECONDS = 0.5
 
 
 class EventedRuntime(LoopSockets):
@@ -122,7 +126,7 @@ class EventedRuntime(LoopSockets):
         return {one for one in at_sockets if one is not None} | self.parked
 
     def await_here(self, awaitable: Awaitable[T]) -> T:
-        """Await something from synchronous code that runs on this runtime.
+        """Await something from synchronous code that runs on this runtime, or on a worker of it.
 
         Args:
             awaitable: A coroutine, a future or anything else that can be awaited.
@@ -130,6 +134,8 @@ class EventedRuntime(LoopSockets):
         Raises:
             RuntimeError: The caller does not run on a runtime of an event loop.
         """
+        if _workers.runs_caller:
+            return self._await_on_loop(awaitable)
         try:
             driven = current_driven()
         except RuntimeError:
@@ -139,6 +145,22 @@ class EventedRuntime(LoopSockets):
         if isinstance(awaitable, list):  # what a greenlet switches with at its end
             raise TypeError("a list cannot be awaited")
         return cast(T, driven.back(awaitable))
+
+    def _await_on_loop(self, awaitable: Awaitable[T]) -> T:
+        """Have the loop await something while a worker thread waits for it."""
+        loop, coroutine = self.loop, _awaited(awaitable)
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        except RuntimeError:  # the loop is closed
+            for one in (coroutine, awaitable):
+                if isinstance(one, types.CoroutineType):
+                    one.close()
+            raise
+        while not futures.wait([future], LOOK_SECONDS).done:
+            if _workers.is_abandoned or loop.is_closed():
+                future.cancel()
+                raise asyncio.CancelledError
+        return future.result()
 
     # -- the Protocol
 
@@ -258,9 +280,13 @@ class EventedRuntime(LoopSockets):
     def call_blocking(self, fn: Callable[[], T], deadline: Deadline) -> T:
         """Run `fn` on a worker thread, with the caller's context variables.
 
+        A worker that calls this runs `fn` itself, as long as it takes.
+
         Raises:
             TimeoutError: The deadline came first; `fn` is left to itself.
         """
+        if _workers.runs_caller:
+            return fn()
         current_driven()
         return _workers.call(fn, deadline, self.waiter())
 
@@ -288,6 +314,10 @@ class EventedRuntime(LoopSockets):
 
 def _no_socket() -> None:
     """Stand in for the weak reference of a watch that is not there."""
+
+
+async def _awaited(awaitable: Awaitable[T]) -> T:
+    return await awaitable
 
 
 def _call(call: tuple[Callable[..., T], tuple[Any, ...]]) -> T:

@@ -145,6 +145,7 @@ class Workers:
         self._waiting: dict[_Job[Any], None] = {}
         self._idle: list[LockWaiter] = []
         self._threads: set[int] = set()
+        self._running: dict[int, _Job[Any]] = {}
         self._lock = _thread.allocate_lock()  # of the workers, for counting themselves
         self._numbers = itertools.count(1)
 
@@ -175,6 +176,16 @@ class Workers:
             job.is_abandoned = True
             self._waiting.pop(job, None)
         raise TimeoutError(_TOO_LATE)
+
+    @property
+    def runs_caller(self) -> bool:
+        """Whether the calling thread is one of these workers, and may block."""
+        return _thread.get_ident() in self._running
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the caller has left the call that the calling worker runs."""
+        return self._running[_thread.get_ident()].is_abandoned
 
     def _wake_worker(self) -> bool:
         """Have a worker run what waits; False when there is none and none can be started."""
@@ -214,7 +225,11 @@ class Workers:
             if self._waiting.pop(job, self) is None:  # `self` where another worker was faster
                 if self._waiting:
                     self._wake_worker()
-                job.run()
+                self._running[_thread.get_ident()] = job
+                try:
+                    job.run()
+                finally:
+                    self._running.pop(_thread.get_ident(), None)  # gone in a forked child
                 return True
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import io
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import urllib3
 
 import pooledhttp
@@ -370,6 +372,86 @@ def test_what_can_be_read_once_is_not_sent_again_empty(body: Any, status: int) -
             return session.post(url, once_only())
 
     assert outcome(lambda url: run(main(url))) == outcome(on_threads)
+
+
+def send_of_http_client(patch: pytest.MonkeyPatch) -> None:
+    """Replace a method below urllib3's pools: requests go through these, on a worker thread."""
+    original = http.client.HTTPConnection.send
+    patch.setattr(http.client.HTTPConnection, "send", lambda self, data: original(self, data))
+
+
+@pytest.mark.parametrize("way", ["adapter", "pools"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda: pieces(),
+        lambda: AsyncFile(b"onetwo"),
+        lambda: io.BufferedReader(io.BytesIO(b"onetwo")),  # type: ignore[arg-type]
+        lambda: io.BytesIO(b"onetwo"),
+        once_only,
+    ],
+    ids=["pieces", "async file", "file", "memory", "generator"],
+)
+def test_a_body_is_sent_from_a_worker_thread(
+    body: Any, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another adapter or pool blocks one, a file is read there, and a coroutine awaited."""
+    if way == "pools":
+        send_of_http_client(monkeypatch)
+
+    async def main(url: str) -> bytes:
+        async with pooledhttp.AsyncSession() as session:
+            if way == "adapter":
+                session.mount("http://", requests.adapters.HTTPAdapter())
+            return (await session.post(url, body(), timeout=20)).content
+
+    with ScriptedServer(answering(echo)) as server:
+        assert run(main(server.url())) == b"onetwo"
+
+
+def test_an_error_of_an_async_body_is_raised_on_a_worker_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As it is raised without one."""
+    send_of_http_client(monkeypatch)
+
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"one"
+        raise KeyError("no more")
+
+    with pytest.raises(KeyError):
+        post(failing())
+
+
+def test_cancelling_ends_the_wait_for_a_piece_on_a_worker_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The generator is cancelled as well, and the thread is free."""
+    send_of_http_client(monkeypatch)
+    waits, ended = asyncio.Event(), asyncio.Event()
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield b"one"
+        waits.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def main(url: str) -> None:
+        async with pooledhttp.AsyncSession() as session:
+            task = asyncio.create_task(session.post(url, silent()))
+            await asyncio.wait_for(waits.wait(), 20)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.wait_for(ended.wait(), 20)
+
+    def read_all(peer: Peer) -> None:
+        peer.wait_closed()
+
+    with ScriptedServer(read_all) as server:
+        run(main(server.url()))
 
 
 def test_an_endless_upload_lets_the_loop_run() -> None:
