@@ -1,7 +1,7 @@
 """The keyword arguments of one call, as types: what `get`, `post` and the others hand on.
 
 The functions name the arguments that requests names and collect the others in `**kwargs`. These
-classes say which those are, so that a type checker finds a misspelt name or a wrong value.
+classes say which those are, so that a type checker finds a misspelled name or a wrong value.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class PutOptions(CallOptions, total=False):
 
 
 def name_meant_argument(error: TypeError, given: Collection[str]) -> None:
-    """Add the argument that was meant to the error of a call of `request`, if one was misspelt.
+    """Add the argument that was meant to the error of a call of `request`, if one was misspelled.
 
     Args:
         error: Of the call.
@@ -109,7 +109,7 @@ def name_meant_argument(error: TypeError, given: Collection[str]) -> None:
 
 
 def name_meant_setting(error: TypeError, given: Collection[str]) -> None:
-    """Add the argument that was meant to the error of a call of `send`, if one was misspelt.
+    """Add the argument that was meant to the error of a call of `send`, if one was misspelled.
 
     Args:
         error: Of the adapter, which gets the arguments of `send`.

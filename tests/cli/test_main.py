@@ -103,7 +103,7 @@ def test_a_wrong_flag_shows_the_usage_of_its_command(
     ],
 )
 def test_what_was_perhaps_meant(line: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A misspelt command or option is wrong use, and the error names the one that is near."""
+    """A misspelled command or option is wrong use, and the error names the one that is near."""
     with pytest.raises(SystemExit) as ended:
         main(line.split())
     assert ended.value.code == 2 and says in capsys.readouterr().err

@@ -38,7 +38,7 @@ def test_a_listed_difference_is_expected_until_it_passes() -> None:
 
 
 def test_a_listed_test_must_exist() -> None:
-    """A misspelt entry is found when the whole suite ran."""
+    """A misspelled entry is found when the whole suite ran."""
     ours = {"a": "passed", "b": "passed"}
     assert not compare(THERE, ours, {"z": "reason"}).is_good
     assert compare(THERE, ours, {"z": "reason"}, complete=False).is_good

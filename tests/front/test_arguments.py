@@ -286,7 +286,7 @@ def test_names_of_other_libraries(make: Any, given: dict[str, Any], says: str) -
 
 @pytest.mark.parametrize("make", [ours.Request, ours.bulk.Job, ours.bulk.fetch, ours.PoolConfig])
 def test_signatures_stay(make: Any) -> None:
-    """What explains a misspelt argument hides no argument from tools that read signatures."""
+    """What explains a misspelled argument hides no argument from tools that read signatures."""
     assert len(inspect.signature(make).parameters) >= 10
     assert "kwargs" not in inspect.signature(make).parameters
 

@@ -60,7 +60,7 @@ class TestLikeUrllib3:
         assert (policy.total, policy.connect, policy.read, policy.redirect) == (5, 4, 3, 2)
 
     def test_a_wrong_argument_is_refused(self) -> None:
-        """A misspelt setting does not vanish."""
+        """A misspelled setting does not vanish."""
         with pytest.raises(TypeError):
             Retry(totl=3)
 
