@@ -275,6 +275,11 @@ class ResponseSide:
         if body is None or head is None or self.state is not _READING:
             return b""
         while (piece := take(body)) is None:
+            left = self.progress.body_left
+            if left is not None and left < max_bytes:
+                # One more, to see whether the server sends too much. Over TLS a read for more would
+                # look for another record, and might take in a part of one.
+                max_bytes = left + 1
             try:
                 data = self.stream.read(max_bytes, plan.total, plan.read)
             except TimeoutError as error:

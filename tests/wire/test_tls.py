@@ -583,6 +583,53 @@ def test_a_part_of_a_record_on_an_idle_connection(
         session.close()
 
 
+#: Two bodies whose last record is as large as a record can be: a read looks behind it.
+FULL = {
+    "length": (b"Content-Length: 32768", b"x" * 32_768),
+    "chunked": (b"Transfer-Encoding: chunked", b"7ff3\r\n" + b"x" * 0x7FF3 + b"\r\n0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", FULL)
+@pytest.mark.parametrize("size", [None, 512, 8192, 65536])
+@pytest.mark.parametrize("count", [0, 2, 20])
+def test_a_part_of_a_record_behind_a_body(
+    session: pooledhttp.Session, authority: Authority, kind: str, size: int | None, count: int
+) -> None:
+    """A read of the body may have taken it in; the connection serves no other request."""
+    fields, body = FULL[kind]
+    assert len(body) == 32_768
+
+    def handle(peer: Peer) -> None:
+        tls = RecordPeer.over(peer.sock, authority.server_context())
+        peer.send(tls.handshake())
+        tls.read()
+        if not peer.number:
+            tls.send(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n\r\n")
+            records = tls.encrypt(body[:16_384]) + tls.encrypt(body[16_384:])
+            poison = tls.encrypt(respond(b"poison")) if count else b""
+            read.wait()
+            peer.send(records + poison[:count])
+            sent.open()
+            tls.read()
+            peer.send(poison[count:])
+        tls.send(respond(b"good"))
+        peer.wait_closed()
+
+    with ScriptedServer(handle) as server:
+        read, sent = server.gate(), server.gate()
+        url = server.url().replace("http:", "https:")
+        first = session.get(url, verify=authority.bundle, timeout=5, stream=True)
+        read.open()
+        sent.wait()
+        whole = first.content if size is None else b"".join(first.iter_content(size))
+        assert len(whole) == (32_768 if kind == "length" else 0x7FF3)
+        assert session.get(url, verify=authority.bundle, timeout=5).content == b"good"
+        if count or kind == "length":
+            assert len(server.connections) == (2 if count else 1)
+        session.close()
+
+
 def test_large_bodies_both_ways(session: pooledhttp.Session, authority: Authority) -> None:
     """Many records up and down, in odd pieces."""
     data = bytes(range(256)) * 8_000

@@ -116,7 +116,7 @@ class TlsStream(SecureStream):
         keeper: Keeps the session; None keeps none.
     """
 
-    __slots__ = ("_has_ended", "_is_plain", "_may_have_rest", "_read")
+    __slots__ = ("_has_ended", "_is_plain", "_may_have_rest", "_may_hold_part", "_read")
 
     sock: Any  # an `ssl.SSLSocket`; its private attribute is used, see `_is_plain`
 
@@ -135,6 +135,9 @@ class TlsStream(SecureStream):
         #: Whether a decrypted record may not be taken completely. It is, once a read has returned
         #: less than it asked for: a read never crosses the end of a record.
         self._may_have_rest = True
+        #: Whether the last read of a body looked behind a record and found no other: nothing had
+        #: come, or OpenSSL has taken in a part of one. It does not tell which.
+        self._may_hold_part = False
         #: Whether the end of TLS, or an error, was read behind bytes. The socket may be quiet then.
         self._has_ended = False
 
@@ -230,7 +233,7 @@ class TlsStream(SecureStream):
             return self._take_ahead(max_bytes)
         if self._failure is not None:  # what reads here through another stream
             self._raise_failure()
-        self._may_have_rest = True
+        self._may_have_rest, self._may_hold_part = True, False
         # A read returns one record at most; asking for more would only allocate more.
         try:
             data = self._read(min(max_bytes, RECORD_BYTES))
@@ -260,9 +263,9 @@ class TlsStream(SecureStream):
 
     def _stop_at(self, error: OSError | ValueError) -> None:
         """Leave an error behind records to the next read, which meets it again or raises it."""
-        if isinstance(error, OSError) and not isinstance(
-            error, (ssl.SSLWantReadError, ssl.SSLWantWriteError)
-        ):
+        if isinstance(error, (ssl.SSLWantReadError, ssl.SSLWantWriteError)):
+            self._may_hold_part = True
+        elif isinstance(error, OSError):
             self._has_ended = True
             self._failure = remove_tracebacks(error)
 
@@ -277,7 +280,7 @@ class TlsStream(SecureStream):
             return len(taken)
         if self._failure is not None:  # behind the records of the last read
             self._raise_failure()
-        self._may_have_rest = True
+        self._may_have_rest, self._may_hold_part = True, False
         # `ssl` declares that `read` returns bytes, also with a buffer to read into.
         try:
             count: Any = self._read(len(view), view)
@@ -358,6 +361,8 @@ class TlsStream(SecureStream):
         """
         sock = self.sock
         try:
+            if self._may_hold_part:
+                return False
             if not (self._may_have_rest and self._has_rest()) and self._is_socket_quiet():
                 return True
             received = self._received()
@@ -375,6 +380,8 @@ class TlsStream(SecureStream):
 
     def _has_part_of_record(self) -> bool:
         """See `Stream`: asked before a read, which would take the part in and tell nothing."""
+        if self._may_hold_part:
+            return True
         try:
             # Of the class below, because that of `ssl` refuses flags.
             data = socket.socket.recv(self.sock, PEEK_BYTES, socket.MSG_PEEK)
