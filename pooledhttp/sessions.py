@@ -116,7 +116,7 @@ from pooledhttp.records import described, explain_misspelt
 from pooledhttp.runtime import current_runtime
 from pooledhttp.status_codes import codes
 from pooledhttp.structures import CaseInsensitiveDict
-from pooledhttp.timing import Timeout
+from pooledhttp.timing import Timeout, timeout_pair
 
 if TYPE_CHECKING:
     from urllib3 import Retry
@@ -994,6 +994,9 @@ class Session(SessionRedirectMixin):
     def _exchange(self, request: PreparedRequest, kwargs: dict[str, Any]) -> Response:
         """Have the adapter send, and note how long that took."""
         adapter = self.get_adapter(url=request.url)
+        given = kwargs.get("timeout")
+        if type(given) is Timeout and not isinstance(adapter, BaseAdapter):
+            kwargs = {**kwargs, "timeout": timeout_pair(given)}  # other packages know no `Timeout`
         started = preferred_clock()
         if len(kwargs) == 5 and "timeout" in kwargs:  # and the four that `send` has seen to
             given_timeout, stream, verify, cert, proxies = _GIVEN(kwargs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
-from pooledhttp.timing import Deadline
+from pooledhttp.timing import Deadline, Timeout, timeout_pair
 
 if TYPE_CHECKING:
     from pooledhttp.message import PreparedRequest, Response
@@ -31,6 +31,9 @@ class WorkerAdapter(BaseAdapter):
         self, request: PreparedRequest, stream: bool = False, **kwargs: Any
     ) -> Response:
         """Send a prepared request, and read the body there too, unless the caller streams it."""
+        timeout = kwargs.get("timeout")
+        if isinstance(timeout, Timeout) and not isinstance(self.adapter, BaseAdapter):
+            kwargs["timeout"] = timeout_pair(timeout)
 
         def send() -> Any:
             response = self.adapter.send(request, stream=stream, **kwargs)

@@ -8,6 +8,15 @@ from __future__ import annotations
 from pooledhttp.timing.clock import Clock, monotonic
 from pooledhttp.timing.deadline import Deadline
 from pooledhttp.timing.spent import Spent
-from pooledhttp.timing.timeouts import Timeout, TimeoutPlan, plan_timeout
+from pooledhttp.timing.timeouts import Timeout, TimeoutPlan, plan_timeout, timeout_pair
 
-__all__ = ["Clock", "Deadline", "Spent", "Timeout", "TimeoutPlan", "monotonic", "plan_timeout"]
+__all__ = [
+    "Clock",
+    "Deadline",
+    "Spent",
+    "Timeout",
+    "TimeoutPlan",
+    "monotonic",
+    "plan_timeout",
+    "timeout_pair",
+]

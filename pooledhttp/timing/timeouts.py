@@ -25,10 +25,13 @@ from pooledhttp.timing.clock import Clock, monotonic
 from pooledhttp.timing.deadline import Deadline
 from pooledhttp.timing.spent import Spent
 
-__all__ = ["Timeout", "TimeoutPlan", "plan_timeout"]
+__all__ = ["Timeout", "TimeoutPlan", "plan_timeout", "timeout_pair"]
 
 #: urllib3's mark for "the caller said nothing", which here means no limit.
 _UNSAID = urllib3.Timeout.DEFAULT_TIMEOUT
+
+#: Of a total that is over: other packages refuse a timeout of zero.
+SHORTEST_SECONDS = 0.001
 
 
 def _seconds(name: str, given: Any) -> float | None:
@@ -182,6 +185,20 @@ def _plan_ours(timeout: Timeout, now: Clock) -> TimeoutPlan:
         Deadline(inf, now) if running.deadline is None else running.deadline,
         spent=running.spent,
     )
+
+
+def timeout_pair(timeout: Timeout) -> tuple[float | None, float | None]:
+    """Return a timeout as `(connect, read)`, for adapters of other packages.
+
+    Args:
+        timeout: The timeout. What is left of its total limits both.
+    """
+    total = timeout.total
+    if timeout.deadline is not None:
+        total = max(timeout.deadline.remaining(), SHORTEST_SECONDS)
+    total = _seconds("total", total)
+    connect, read = _seconds("connect", timeout.connect), _seconds("read", timeout.read)
+    return _lesser(connect, total), _lesser(read, total)
 
 
 def _one_number(timeout: object) -> float | None:

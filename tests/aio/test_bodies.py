@@ -403,7 +403,7 @@ def test_a_body_is_sent_from_a_worker_thread(
         async with pooledhttp.AsyncSession() as session:
             if way == "adapter":
                 session.mount("http://", requests.adapters.HTTPAdapter())
-            return (await session.post(url, body(), timeout=20)).content
+            return (await session.post(url, body(), timeout=pooledhttp.Timeout(total=20))).content
 
     with ScriptedServer(answering(echo)) as server:
         assert run(main(server.url())) == b"onetwo"

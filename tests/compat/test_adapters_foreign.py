@@ -83,6 +83,44 @@ class TestTheirsOnOurs:
             assert (kwargs["timeout"], kwargs["verify"], kwargs["cert"]) == (3, "/x", "/y")
         assert reply.elapsed.total_seconds() > 0
 
+    @pytest.mark.parametrize(
+        ("timeout", "pair"),
+        [
+            (pooledhttp.Timeout(connect=3, read=4), (3, 4)),
+            (pooledhttp.Timeout(write=5), (None, None)),
+            (pooledhttp.Timeout(total=3600), (3600, 3600)),
+            (pooledhttp.Timeout(total=3600, connect=2), (2, 3600)),
+        ],
+    )
+    def test_a_timeout_is_given_in_the_form_of_requests(
+        self, timeout: pooledhttp.Timeout, pair: tuple[float | None, float | None]
+    ) -> None:
+        """`(connect, read)`, each at most what is left of the total."""
+        adapter = Canned()
+        with pooledhttp.Session() as ours:
+            ours.mount("canned://", adapter)
+            ours.get("canned://host/go", timeout=timeout)
+        for _, kwargs in adapter.calls:
+            for found, most in zip(kwargs["timeout"], pair, strict=True):
+                assert found == most or (most == 3600 and 3000 < found < 3600)
+
+    def test_a_total_that_is_over_is_a_short_timeout(self, server: ScriptedServer) -> None:
+        """Adapters refuse zero."""
+        adapter, runtime = Canned(), SkippingRuntime()
+        with pooledhttp.Session(runtime=runtime) as ours:
+            ours.mount("canned://", adapter)
+            ours.hooks["response"].append(lambda *_, **__: runtime.sleep(9))
+            ours.get("canned://host/go", timeout=pooledhttp.Timeout(total=5))
+        assert 0 < adapter.calls[1][1]["timeout"][1] < 1
+
+    def test_the_timeout_of_a_bulk_run(self, server: ScriptedServer) -> None:
+        """A run has a timeout of ours, and may get a session of requests."""
+        for session in (pooledhttp.Session(), requests.Session()):
+            session.mount("http://", requests.adapters.HTTPAdapter())  # type: ignore[arg-type]
+            (result,) = pooledhttp.bulk.fetch([server.url()], session=session)  # type: ignore[arg-type]
+            assert result.response is not None, result.problem
+            assert result.response.content == b"ok"
+
     def test_hooks_and_streaming(self) -> None:
         """Their response goes through our hooks and is read piece by piece."""
         seen: list[Any] = []
