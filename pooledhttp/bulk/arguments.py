@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from pooledhttp.bulk.inputs import is_iterable_of_items
+from pooledhttp.bulk.options import Batches
 
 __all__ = [
     "DOWNLOAD_ADVICE",
     "FETCH_ADVICE",
+    "check_batches",
     "check_counts",
     "check_input",
     "check_path",
@@ -66,6 +68,16 @@ def check_input(function: str, source: object) -> None:
     if callable(source):
         raise TypeError(f"{text}, not a function; call it, and pass what it returns")
     raise TypeError(f"{text}; put a single one into a list")
+
+
+def check_batches(batches: object) -> None:
+    """Check how work goes to the workers of an executor; None is allowed.
+
+    Raises:
+        TypeError: It is no `Batches`.
+    """
+    if not isinstance(batches, Batches | None):
+        raise TypeError(f"batches must be bulk.Batches(jobs=512), or None, not {batches!r}")
 
 
 def check_counts(**limits: object) -> None:

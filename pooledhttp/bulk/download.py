@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pooledhttp.bulk.arguments import (
     DOWNLOAD_ADVICE,
+    check_batches,
     check_counts,
     check_input,
     check_path,
@@ -222,6 +223,7 @@ def download(
     if failures is not None:
         check_path("failures", failures)
     check_counts(jobs=jobs, per_host=per_host, per_proxy=per_proxy)
+    check_batches(batches)
     check_size("max_size", max_size)
     check_retries(retries)
     check_per_proxy(per_proxy)

@@ -6,7 +6,13 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pooledhttp.bulk.arguments import FETCH_ADVICE, check_counts, check_input
+from pooledhttp.bulk.arguments import (
+    FETCH_ADVICE,
+    check_batches,
+    check_counts,
+    check_input,
+    check_size,
+)
 from pooledhttp.bulk.choosing import EngineChoice, open_backend
 from pooledhttp.bulk.fetching import DEFAULT_TIMEOUT, Fetch, check_retries, start
 from pooledhttp.bulk.formats import Item
@@ -105,6 +111,8 @@ def fetch(
     """
     check_input("fetch", jobs_or_urls)
     check_counts(jobs=jobs, per_host=per_host, per_proxy=per_proxy)
+    check_batches(batches)
+    check_size("max_in_flight_bytes", max_in_flight_bytes)
     check_retries(retries)
     check_per_proxy(per_proxy)
     rates = make_rates(rate, per_host_rate)

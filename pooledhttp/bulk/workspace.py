@@ -48,6 +48,10 @@ __all__ = ["Options", "Task", "Workspace", "failed"]
 _WORKERS_END_SECONDS = 2.5
 
 
+#: Errors of naming a job, which may be those of a function of the caller. They fail this job alone.
+_OF_ONE_JOB = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
 class Task(NamedTuple):
     """A job that is to be done.
 
@@ -140,7 +144,7 @@ class Workspace:
         if row is None:
             try:
                 row = self._add(job, url, identity)
-            except (ValueError, TypeError) as error:
+            except _OF_ONE_JOB as error:
                 return failed(job, index, error)
         elif self.was_seen(row.id):
             return None

@@ -154,6 +154,18 @@ def test_jobs_that_cannot_be_known_again_fail(out: Path, job: Any) -> None:
     assert second.ok
 
 
+@pytest.mark.parametrize(
+    "names", [lambda job: job.key["x"], lambda job: job.nope, lambda job: 1 / 0, lambda: "x"]
+)
+def test_a_function_that_fails_to_name_a_job(out: Path, names: Any) -> None:
+    """The job fails, and the run goes on: jobs that have a name of their own are fetched."""
+    with ScriptedServer(answering(echo)) as server:
+        jobs = [Job(server.url("/a"), key="k"), Job(server.url("/b"), name="b")]
+        first, second = get(jobs, out, names=names)
+    assert isinstance(first.error, Exception) and not first.ok
+    assert second.ok
+
+
 def test_bad_lines_are_their_own_failures(out: Path) -> None:
     """With a reason, and without a name."""
     results = get(["nonsense", "http://[x/", "gopher://h/x", "mailto:me@x"], out, retries=0)

@@ -171,6 +171,9 @@ def monitor(**settings: Any) -> object:
         (lambda: ours.bulk.fetch(None), TypeError, "an iterable of URLs and Jobs, not None"),
         (lambda: ours.bulk.fetch("a.txt"), TypeError, "lists them with bulk.UrlList('a.txt')"),
         (lambda: ours.bulk.fetch(Path("a")), TypeError, "lists them with bulk.UrlList(...)"),
+        (lambda: ours.bulk.fetch([], batches=5), TypeError, "batches must be bulk.Batches(jobs="),
+        (lambda: ours.bulk.download([], "o", batches=5), TypeError, "must be bulk.Batches(jobs="),
+        (lambda: ours.bulk.fetch([], max_in_flight_bytes="x"), TypeError, "a number of bytes"),
         (lambda: ours.bulk.fetch(lambda: ["x"]), TypeError, "not a function; call it, and pass"),
         (lambda: ours.bulk.fetch("http://h/"), TypeError, "put a single one into a list"),
         (lambda: ours.bulk.download([], None), TypeError, "directory must be a path, not None"),
@@ -240,7 +243,7 @@ def monitor(**settings: Any) -> object:
             "both. The connect timeout is",
         ),
     ],
-    ids=range(97),
+    ids=range(100),
 )
 def test_what_is_made_wrongly(
     make: Callable[[], object], error: type[Exception], says: str
