@@ -80,8 +80,11 @@ class Warmer:
         # Guarded by the lock.
         self._waiter: Waiter | None = None  # what the running task waits for; None if none runs
         self._failures: dict[Route, tuple[int, float]] = {}  # how often, and until when to wait
-        self._in_progress = 0
+        #: The serial numbers of the leases that are dialled for. One is removed without the lock.
+        self._in_progress: set[int] = set()
         self._was_missing: dict[Route, int] = {}  # at the last regular check; for the task only
+        #: The waiter of a task that never began. Set without the lock.
+        self._lost: Waiter | None = None
 
     @property
     def is_running(self) -> bool:
@@ -92,12 +95,13 @@ class Warmer:
         """Let the warmer check now; start it if it does not run. Never waits, never raises."""
         with self._lock:
             waiter = self._waiter
-            if waiter is not None:
+            if waiter is not None and waiter is not self._lost:
                 waiter.set()
                 return
             waiter = self._waiter = self._runtime.waiter()
         try:
-            self._runtime.spawn(partial(self._run, waiter), "pooledhttp-warmer")
+            work = _Beginning(partial(self._run, waiter), partial(setattr, self, "_lost", waiter))
+            self._runtime.spawn(work, "pooledhttp-warmer")
         except RuntimeError as error:  # no more threads, or the interpreter is ending
             logger.debug("The warmer could not be started: %s", error)
             self._mark_stopped(waiter)
@@ -149,13 +153,15 @@ class Warmer:
 
     def _run(self, own_waiter: Waiter) -> None:
         was_woken = True
-        while self._check(own_waiter, was_woken):
-            was_woken = own_waiter.wait(Deadline.after(INTERVAL_SECONDS, self._runtime.now))
-            with self._lock:
-                if self._waiter is not own_waiter:
-                    return
-                own_waiter = self._waiter = self._runtime.waiter()
-        self._mark_stopped(own_waiter)
+        try:
+            while self._check(own_waiter, was_woken):
+                was_woken = own_waiter.wait(Deadline.after(INTERVAL_SECONDS, self._runtime.now))
+                with self._lock:
+                    if self._waiter is not own_waiter:
+                        return
+                    own_waiter = self._waiter = self._runtime.waiter()
+        finally:  # also when its task is cancelled: `wake` starts another one
+            self._mark_stopped(own_waiter)
 
     def _mark_stopped(self, own_waiter: Waiter) -> None:
         with self._lock:
@@ -204,31 +210,31 @@ class Warmer:
     ) -> Lease[Route, Connection] | None:
         """Reserve a slot, unless the warmer was stopped or enough dials are in progress."""
         with self._lock:  # so that nothing is reserved after `stop` has returned
-            if self._waiter is not own_waiter or self._in_progress >= MAX_DIALS:
+            if self._waiter is not own_waiter or len(self._in_progress) >= MAX_DIALS:
                 return None
             lease = pool.try_reserve(route)
             if lease is not None:
-                self._in_progress += 1
+                self._in_progress.add(lease.serial)
             return lease
 
     def _spawn_dial(self, lease: Lease[Route, Connection]) -> None:
-        deadline = Deadline.after(DIAL_SECONDS, self._runtime.now)
+        work = _Beginning(partial(self._run_dial, lease), partial(self._give_back, lease))
         try:
-            self._runtime.spawn(partial(self._run_dial, lease, deadline), "pooledhttp-warm")
+            self._runtime.spawn(work, "pooledhttp-warm")
         except BaseException:
-            self._dial_ended()
-            lease.discard(reasons.NOT_WARMED)
+            work.drop()
             raise
 
-    def _run_dial(self, lease: Lease[Route, Connection], deadline: Deadline) -> None:
+    def _run_dial(self, lease: Lease[Route, Connection]) -> None:
         try:
-            self._connect(lease, deadline)
+            self._connect(lease, Deadline.after(DIAL_SECONDS, self._runtime.now))
         finally:
-            self._dial_ended()
+            self._in_progress.discard(lease.serial)
 
-    def _dial_ended(self) -> None:
-        with self._lock:
-            self._in_progress = max(self._in_progress - 1, 0)  # 0 already if it began before a fork
+    def _give_back(self, lease: Lease[Route, Connection]) -> None:
+        """Free a slot that is not dialled for. Never waits."""
+        self._in_progress.discard(lease.serial)
+        lease.discard(reasons.NOT_WARMED)
 
     def _connect(self, lease: Lease[Route, Connection], deadline: Deadline) -> bool:
         """Dial for a reserved slot and release the lease; return whether the dial succeeded."""
@@ -262,3 +268,32 @@ class Warmer:
         with self._lock:
             for route in [route for route, (_, end) in self._failures.items() if end < limit]:
                 del self._failures[route]
+
+
+class _Beginning:
+    """What a task does, and what is to be done if it never begins.
+
+    A task of an event loop never begins if it is cancelled first, as all are when a loop ends.
+
+    Args:
+        run: What it does.
+        if_never: Called if it never begins, perhaps by a finalizer: it must not block.
+    """
+
+    __slots__ = ("_if_never", "_run")
+
+    def __init__(self, run: Callable[[], object], if_never: Callable[[], object]) -> None:
+        self._run = run
+        self._if_never: Callable[[], object] | None = if_never
+
+    def __call__(self) -> None:
+        self._if_never = None
+        self._run()
+
+    def drop(self) -> None:
+        """Say that it never begins, if it has not."""
+        if_never, self._if_never = self._if_never, None
+        if if_never is not None:
+            if_never()
+
+    __del__ = drop

@@ -25,7 +25,7 @@ from tests.aio.tools import run
 from tests.support.certificates import Authority
 from tests.support.descriptors import open_descriptors, wait_until_closed
 from tests.support.patience import wait_until
-from tests.support.scripted import Peer, ScriptedServer
+from tests.support.scripted import Peer, ScriptedServer, answering, respond
 
 #: The function in whose wait `CancelledError` was raised, innermost first, and the kind of wait.
 KINDS = {
@@ -269,3 +269,27 @@ def test_timeout_blocks_and_groups_of_asyncio() -> None:
 
         run(main())
         server.wait_all_closed()
+
+
+def test_connections_can_be_kept_ready_after_all_tasks_were_cancelled() -> None:
+    """Those of the pool as well, begun or not: no lease is lost with them."""
+
+    async def main(server: ScriptedServer) -> None:
+        config = pooledhttp.PoolConfig(min_idle=3)
+        async with asyncio.timeout(20), pooledhttp.AsyncSession(pool=config) as session:
+            for _ in range(12):  # more often than the warmer dials at a time
+                assert (await session.get(server.url())).status_code == 200
+                session.pool.evict(server.url())
+                for pauses in range(3):
+                    for _ in range(pauses):
+                        await asyncio.sleep(0)
+                    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                        task.cancel()
+            assert await session.pool.warm(server.url()) == 1  # starts the task again
+            while session.pool.stats().total.idle < 3:
+                await asyncio.sleep(0.01)
+            total = session.pool.stats().total
+            assert total.leaks == 0 and total.active == 0
+
+    with ScriptedServer(answering(respond(b"hello"))) as server:
+        run(main(server))

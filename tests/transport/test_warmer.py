@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import warnings
 import weakref
 from collections.abc import Callable
 from itertools import pairwise
@@ -379,8 +380,35 @@ def test_a_task_that_cannot_be_started_gives_its_place_back(scheduler: Scheduler
         bench.warmer.wake()
         scheduler.advance(5)
         assert len(refused) == 2
-        assert bench.idle() == 2 and bench.warmer._in_progress == 0
+        assert bench.idle() == 2 and not bench.warmer._in_progress
         assert bench.pool.stats().total.leaks == 0
+
+
+def test_a_task_that_never_begins_gives_its_place_back(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As tasks of a loop that are cancelled first. It is no leak, and it is tried again later."""
+    with scheduler:
+        bench = Bench(scheduler)
+        bench.use()
+        bench.pool.close_idle()
+        spawn, dropped = scheduler.spawn, []
+
+        def drop_many(fn: Callable[[], object], name: str) -> Task:
+            if name == "pooledhttp-warm" and len(dropped) < 3 * MAX_DIALS:
+                dropped.append(name)
+                fn = int
+            return spawn(fn, name)
+
+        monkeypatch.setattr(scheduler, "spawn", drop_many)
+        bench.warmer.wake()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            scheduler.advance(60)
+        assert len(dropped) == 3 * MAX_DIALS
+        assert bench.idle() == 2 and not bench.warmer._in_progress
+        total = bench.pool.stats().total
+        assert total.leaks == 0 and total.active == 0
 
 
 def test_overrides_decide_per_host(scheduler: Scheduler) -> None:
