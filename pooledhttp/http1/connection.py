@@ -46,7 +46,7 @@ Whole = tuple[bytes, "bytes | None", "bytes | None", "float | None"]
 MOST_WHOLE_BYTES = 64 * 1024
 
 #: Seconds to wait for `100 Continue` before the body is sent anyway. RFC 9110, section 10.1.1: a
-#: client must not wait for ever, since old servers never send it; curl waits one second as well.
+#: client must not wait forever, since old servers never send it; curl waits one second as well.
 CONTINUE_SECONDS = 1.0
 
 _DEFAULT_LIMITS = ResponseLimits()

@@ -30,12 +30,11 @@ Python code. Two rules make that safe.
    and cleared at its end, both under the lock. A step that finds it set knows that the step before
    was interrupted, and repairs the state first. So no code has to catch the exception.
 2. *No interrupt fits between taking the lock and entering the block that releases it.* `with lock:`
-   guarantees that for `step`, which waits for the lock (with CPython 3.14 the lock is one of
-   `runtime.locks`, which does). `try_step` must not wait, so it uses a loop
-   that runs once: `map` calls `lock.acquire(False)`, and the loop stores the result, both within
-   one instruction. With `if lock.acquire(False):` an interrupt could come before the `try`, and the
-   lock would stay taken for ever. An item of a deque is removed in the same way, or only after its
-   work is done.
+   guarantees that for `step`, which waits for the lock; how it does with CPython 3.14, see
+   `runtime.locks`. `try_step` must not wait, so it uses a loop that runs once: `map` calls
+   `lock.acquire(False)`, and the loop stores the result, both within one instruction. With
+   `if lock.acquire(False):` an interrupt could come before the `try`, and the lock would stay taken
+   forever. An item of a deque is removed in the same way, or only after its work is done.
 
 Which other ways were tried, and what they cost: see decision 3 in `docs/decisions`.
 """
@@ -337,7 +336,7 @@ def _run_pending_locked(
     """Run the pending steps."""
     while pending:
         # Removed after it was run. An interrupt in between runs it twice, which does no harm; if it
-        # were removed first, an interrupt would lose it for ever.
+        # were removed first, an interrupt would lose it forever.
         function, at, subject, detail = pending[0]
         function(state, clock() if at is None else at, subject, detail)
         pending.popleft()

@@ -174,7 +174,7 @@ def hand_over_locked(
     The last lines remove the caller from the queue. If an interrupt comes before them, the caller
     has its slot and is still in the queue, where `repair_queue_locked` finds it and completes the
     hand-over. If the caller left the queue first, an interrupt in between would leave it waiting
-    for ever.
+    forever.
     """
     if caller is None:
         caller = next(iter(key_state.waiting.values()))

@@ -44,29 +44,48 @@ class Lock(Protocol):
 
 #: The class in C; typeshed calls it final, which it is not.
 _RLock: Any = _thread.RLock
-_take: Callable[[Any, bool, float], bool] = _RLock.acquire
+_take: Callable[..., bool] = _RLock.acquire
+_is_owned: Callable[[Any], bool] = _RLock._is_owned
+
+
+def _undo_taking(lock: Lock) -> None:
+    """Give a lock back whose `acquire` was interrupted, if it was taken."""
+    try:
+        lock.release()  # one call of C code, so that it is done if it is interrupted too
+    except RuntimeError:
+        pass  # it was waited for
 
 
 class GuardedRLock(_RLock):  # type: ignore[misc]
     """A `threading.RLock` whose `with` has no gap where calls of C code look for signals."""
 
     def __enter__(self) -> bool:
-        return self.acquire()
+        try:
+            return _take(self)  # the only call: nothing else is interrupted here
+        except BaseException:
+            _undo_taking(self)
+            raise
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, and tell whether it was taken; see `threading.RLock.acquire`."""
         try:
-            return _take(self, blocking, timeout)  # the only call: nothing else is interrupted here
+            return _take(self, blocking, timeout)
         except BaseException:
-            try:
-                self.release()  # one call of C code, so that it is done if it is interrupted too
-            except RuntimeError:
-                pass  # the lock was waited for
+            _undo_taking(self)
             raise
 
 
-class GuardedLock(GuardedRLock):
+class GuardedLock(_RLock):  # type: ignore[misc]
     """A `threading.Lock` whose `with` has no gap where calls of C code look for signals."""
+
+    def __enter__(self) -> bool:
+        if _is_owned(self):
+            raise RuntimeError(_HELD)
+        try:
+            return _take(self)
+        except BaseException:
+            _undo_taking(self)
+            raise
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, and tell whether it was taken; see `threading.Lock.acquire`.
@@ -74,12 +93,18 @@ class GuardedLock(GuardedRLock):
         Raises:
             RuntimeError: This thread has it, and would wait for itself.
         """
-        if self._is_owned():
+        if _is_owned(self):
             if blocking and timeout < 0:
-                raise RuntimeError("this thread holds the lock already")
+                raise RuntimeError(_HELD)
             return False
-        return super().acquire(blocking, timeout)
+        try:
+            return _take(self, blocking, timeout)
+        except BaseException:
+            _undo_taking(self)
+            raise
 
+
+_HELD = "this thread holds the lock already"
 
 #: Whether `with` has a gap around the locks of `threading`.
 _HAS_GAP = sys.implementation.name == "cpython" and sys.version_info[:2] == (3, 14)
