@@ -5,6 +5,7 @@ chosen when greenlet is installed and nothing of the caller's is known to block:
 
 ```
 auth, hooks, retry policy, adapter that is not ours          threads: it may block
+a class of sessions that overrides steps of Session          threads: it may block
 a step of Session or HTTPAdapter that was replaced           threads: it may block
 `connect` or name look-up that a program has replaced        threads: it blocks
 listeners                                                    the loop: they must not block anywhere
@@ -26,6 +27,7 @@ from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.auth import HTTPBasicAuth, HTTPDigestAuth, HTTPProxyAuth
 from pooledhttp.bulk.backends import Backend, Loop, Threads
 from pooledhttp.bulk.direct import ADAPTER_STEPS, SESSION_STEPS
+from pooledhttp.bulk.own_steps import has_own_steps
 from pooledhttp.retry import Retry
 from pooledhttp.sessions import Session
 
@@ -93,6 +95,8 @@ def _why_it_may_block(settings: Session | None) -> str | None:
         return "a program has replaced how connections are made"
     if settings is None:
         return None
+    if has_own_steps(settings):
+        return f"the session {type(settings).__name__} may block"
     for adapter in settings.adapters.values():
         if type(adapter) is not HTTPAdapter:
             return f"the adapter {type(adapter).__name__} may block"

@@ -4,7 +4,8 @@ What a session *is told* is taken over: headers, parameters, auth, cookies, prox
 hooks, retries. What it *has* is not: the connections live and end with the run, under its own
 limits. Adapters stand in between. A plain `HTTPAdapter` is a setting too (its retries) and gets a
 twin on the run's pool. Any other adapter does its work in its own way, so that very object is used,
-and left open in the end.
+and left open in the end. If the class of the session overrides steps of a request, requests go
+through them; see `own_steps`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from urllib.request import getproxies
 
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
 from pooledhttp.bulk.direct import DirectRequests
+from pooledhttp.bulk.own_steps import copy_over, has_own_steps
 from pooledhttp.bulk.placed_adapter import PlacedAdapter
 from pooledhttp.bulk.places import PER_PROXY, HostObserver, Places
 from pooledhttp.bulk.rates import Rates
@@ -24,6 +26,7 @@ from pooledhttp.events import Event, RetryScheduled
 from pooledhttp.pool import PoolConfig, PoolStats
 from pooledhttp.runtime import Runtime
 from pooledhttp.sessions import Session
+from pooledhttp.timing import Timeout, timeout_pair
 
 if TYPE_CHECKING:
     from pooledhttp.bulk.direct import BegunGet
@@ -103,15 +106,23 @@ class OwnSession:
         )
         self._direct = DirectRequests(self._session)
         self._borrowed: list[BaseAdapter] = []
-        if settings is None:
-            settings = self._session
-        else:
+        if settings is not None:
             self._copy_settings(settings)
-        self._mount(settings)
+        self._mount(self._session if settings is None else settings)
+        #: A session of the caller's class, if that has a say in each request.
+        self._sender: Any = None
+        if has_own_steps(settings):
+            self._sender = copy_over(settings, self._session)
 
     def request(self, method: str, url: str, **settings: Any) -> Response:
         """Send a request as `Session.request` does. A wait for a place adds to no timeout."""
-        return self._session.request(method, url, **settings)
+        if self._sender is None:
+            return self._session.request(method, url, **settings)
+        timeout = settings.get("timeout")
+        if isinstance(timeout, Timeout) and not isinstance(self._sender, Session):
+            settings["timeout"] = timeout_pair(timeout)  # requests knows no `Timeout`
+        response: Response = self._sender.request(method, url, **settings)
+        return response
 
     def get(
         self, url: str, headers: Mapping[str, str] | None, timeout: object, *, stream: bool
@@ -124,9 +135,12 @@ class OwnSession:
             timeout: As for `Session.request`.
             stream: Whether the body is left unread.
         """
-        response = self._direct.send(url, headers, timeout, stream)
-        if response is not None:
-            return response
+        if self._sender is not None:
+            headers = dict(headers or {})  # which the class may change
+        else:
+            response = self._direct.send(url, headers, timeout, stream)
+            if response is not None:
+                return response
         return self.request("GET", url, headers=headers, timeout=timeout, stream=stream)
 
     def fetch(
@@ -136,7 +150,7 @@ class OwnSession:
 
         Where it returns a body, there is nothing to `leave`.
         """
-        return self._direct.fetch(url, headers, timeout)
+        return None if self._sender is not None else self._direct.fetch(url, headers, timeout)
 
     def rest(self) -> None:
         """Give back what is kept for the next request, since a worker has nothing to do."""
