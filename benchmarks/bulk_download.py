@@ -6,12 +6,13 @@
     large    50 files of 20 MiB to disk
     memory   20,000 responses of 1 KiB into memory, beside aiohttp
 
-Each client is a process of its own, with 32 requests at once. The clients take turns, and the
-figures are medians of the rounds: seconds of CPU of the process, its start included, and seconds
-from its start to its end. httptools is used where it is installed, as by aiohttp's own parser.
-Our modules are compiled first, as an installer does: a source tree that may not write what it has
-compiled would compile them in each run. Small files are removed at the end only: after many were
-removed, ext4 searches long for a free inode, which would be counted for the next client.
+The bare loop does nothing but the transfers, with a journal and our imports or without them; see
+`bare_download`. Each client is a process of its own, with 32 requests at once. The clients take
+turns, and the figures are medians of the rounds: seconds of CPU of the process, its start included,
+and seconds from its start to its end. httptools is used where it is installed, as by aiohttp's own
+parser. Our modules are compiled first, as an installer does: a source tree that may not write what
+it has compiled would compile them in each run. Small files are removed at the end only: after many
+were removed, ext4 searches long for a free inode, which would be counted for the next client.
 """
 
 from __future__ import annotations
@@ -50,6 +51,14 @@ def _own(engine: str) -> Command:
     return command
 
 
+def _bare(*options: str) -> Command:
+    def command(place: Place, paths: list[str], out: str) -> list[str]:
+        return [sys.executable, "-m", "benchmarks.bare_download", place.bundle, f"{out}/urls", out,
+                *options]  # fmt: skip
+
+    return command
+
+
 def _curl(place: Place, paths: list[str], out: str) -> list[str]:
     config = "".join(f'url="{place.url("tls13", path)}"\noutput="{out}/{path[1:]}"\n'
                      for path in paths)  # fmt: skip
@@ -75,6 +84,9 @@ _TO_DISK: dict[str, Command] = {
     "curl": _curl,
     "aria2": _aria2,
     "wget": _wget,
+    "bare loop": _bare(),
+    "bare, journal": _bare("journal"),
+    "bare, both": _bare("journal", "imports"),
 }
 _IN_MEMORY: dict[str, Command] = {
     "pooledhttp loop": _own("memory-loop"),
