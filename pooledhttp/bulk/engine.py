@@ -106,7 +106,8 @@ class Engine(Generic[W, R]):
         self._next = 0
         self._idle: list[_IdleWorker[W]] = []
         self._caller: Waiter | None = None
-        self._is_wake_due = False
+        #: Whether the caller will be woken, and whether that is at once.
+        self._is_wake_due = self._is_wake_urgent = False
         self._crash: BaseException | None = None
 
     # -- the caller's side
@@ -371,8 +372,9 @@ class Engine(Generic[W, R]):
             if self._caller is not None and self._done and self._first_locked() is not None:
                 # There is room for as many results again before workers have to stop.
                 is_urgent = _GATHERED * pace.finished >= pace.capacity
-                has_to_wake = is_urgent or not self._is_wake_due
+                has_to_wake = not (self._is_wake_urgent if is_urgent else self._is_wake_due)
                 self._is_wake_due = True
+                self._is_wake_urgent = self._is_wake_urgent or is_urgent
         if has_to_wake:
             self._backend.wake(self._wake_caller, is_urgent=is_urgent)
         return following
@@ -387,7 +389,7 @@ class Engine(Generic[W, R]):
 
     def _wake_caller(self) -> None:
         with self._lock:
-            self._is_wake_due = False
+            self._is_wake_due = self._is_wake_urgent = False
             caller, self._caller = self._caller, None
         if caller is not None:
             caller.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from pooledhttp.bulk.backends import Backend, Threads
@@ -32,6 +33,9 @@ __all__ = ["DEFAULT_TIMEOUT", "Exchange", "Fetch", "Work", "check_retries", "ite
 #: Connected within 10 s, and never silent for longer than 60 s. No total: a large body that comes
 #: steadily is no failure.
 DEFAULT_TIMEOUT = Timeout(connect=10.0, read=60.0, write=60.0)
+
+#: So many items at most go in together: the first ones should not wait for the others.
+_MOST_HANDED = 64
 
 #: Statuses below 400 whose body is not what was asked for: none at all, or one that only explains.
 _WITHOUT_CONTENT = frozenset({204, 205, 300, 301, 302, 303, 304, 305, 307, 308})
@@ -145,9 +149,12 @@ class Fetch(Results[Result]):
         session: Counted,
         now: Callable[[], float],
         sink: Sink | None,
+        is_at_hand: bool = False,
     ) -> None:
         super().__init__(engine, session)
         self._source: Iterator[object] | None = source
+        #: Whether the input is in memory, so that reading it never blocks and never fails.
+        self._is_at_hand = is_at_hand
         self._now = now
         self._sink = sink
 
@@ -162,6 +169,9 @@ class Fetch(Results[Result]):
 
     def _read_on(self) -> None:
         """Read the input as far as the engine has use for it."""
+        if self._is_at_hand:
+            self._read_on_at_hand()
+            return
         seconds = 0.0
         while self._source is not None and self._engine.wants_more:
             # Only the input's own time counts: starting workers is time well spent.
@@ -176,12 +186,25 @@ class Fetch(Results[Result]):
                 self._input_error = error
                 return
             seconds += self._now() - began
-            self._submit(item)
+            entry = self._entry(item)
+            if entry is not None:
+                self._engine.submit(entry.index, entry.line, entry.item)
             if seconds > READ_SECONDS and self._engine.has_result:
                 return
 
-    def _submit(self, item: object) -> None:
-        """Hand one item of the input to the engine."""
+    def _read_on_at_hand(self) -> None:
+        """Do the same where items are at hand: as many as there is room for go in together."""
+        while self._source is not None and (room := self._engine.room):
+            items = list(islice(self._source, min(room, _MOST_HANDED)))
+            if not items:
+                self._source = None
+                return
+            entries = [entry for item in items if (entry := self._entry(item)) is not None]
+            if entries:
+                self._engine.submit_all(entries)
+
+    def _entry(self, item: object) -> Entry[Work] | None:
+        """Make what the engine is handed of an item; None if the item has its result by that."""
         index = self._index
         self._index += 1
         try:
@@ -191,8 +214,8 @@ class Fetch(Results[Result]):
         except Exception as error:  # the item's own fault, so the item's own result
             url = item.url if isinstance(item, Job) else str(item)
             self._engine.put(Result(url, error=error, index=index))
-            return
-        self._engine.submit(index, job.line, Work(job, store))
+            return None
+        return Entry(index, job.line, Work(job, store))
 
 
 def start(
@@ -221,7 +244,8 @@ def start(
     exchange = Exchange(session, backend, limits, again)
     engine = Engine(session, backend, pace, exchange)
     follow_limits(engine, session)
-    return Fetch(items, engine, session, backend.runtime.now, sink)
+    is_at_hand = type(source) in (list, tuple)
+    return Fetch(items, engine, session, backend.runtime.now, sink, is_at_hand)
 
 
 def check_retries(retries: int) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pooledhttp.bulk import Fetch, Job, Saved
+from pooledhttp.bulk.engine import Engine
 from pooledhttp.bulk.fetching import start
 from pooledhttp.bulk.halting import Haltable
+from pooledhttp.bulk.pacing import Entry, Pace
 from pooledhttp.runtime import default_runtime
 from pooledhttp.timing import Deadline, Timeout
 from tests.support.descriptors import open_descriptors, wait_until_closed
@@ -536,3 +538,58 @@ def test_a_repr_says_how_far_it_is() -> None:
     assert repr(fetch) == "<Fetch open, 0 read>"
     list(fetch)
     assert repr(fetch) == "<Fetch closed, 3 read>"
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("kind", [list, tuple, iter])
+def test_items_at_hand_go_in_together_and_end_as_others(
+    kind: Callable[[list[Any]], Iterable[Any]], ordered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a list or tuple, which cannot be waited for. One that is no job has its result."""
+    items: list[Any] = [f"http://h{number % 3}/{number}" for number in range(300)]
+    items[7] = items[8] = items[299] = 5
+    together: list[int] = []
+    submit_all = Engine.submit_all
+
+    def noting(self: Engine[Any, Any], entries: Sequence[Any]) -> None:
+        together.append(len(entries))
+        submit_all(self, entries)
+
+    monkeypatch.setattr(Engine, "submit_all", noting)
+    results = list(Bench(kind(items), jobs=8, per_host=None, ordered=ordered).fetch)
+    assert sorted(result.index for result in results) == list(range(300))
+    if ordered:
+        assert [result.index for result in results] == list(range(300))
+    for result in results:
+        if result.index in (7, 8, 299):
+            assert "TypeError" in str(result.problem)
+        else:
+            assert result.response is not None and result.response.content.decode() == result.url
+    assert sum(together) == 297
+    assert max(together) > 4 if kind is not iter else max(together) == 1
+
+
+def test_a_caller_is_woken_once_for_many_results() -> None:
+    """Also if it may leave no more untaken: the loop calls it when the ready ones have ended."""
+    pace: Pace[str] = Pace(jobs=4, per_host=None, capacity=4, window=100, ordered=False)
+    calls: list[bool] = []
+    backend = SimpleNamespace(
+        runtime=BASE,
+        waiter=lambda: SimpleNamespace(wait=lambda _: True, set=lambda: None),
+        start=lambda _: None,
+        wake=lambda fn, is_urgent: calls.append(is_urgent),
+        wake_workers=lambda waiters: None,
+    )
+    session = SimpleNamespace(close=None, rest=None)
+    engine: Engine[str, Any] = Engine(session, backend, pace, lambda entry: None)  # type: ignore[arg-type]
+    entries = [Entry(index, "h", "") for index in range(100)]
+    engine.submit_all(entries)
+    engine.wait()
+    for entry in entries[:4]:
+        engine._finish(entry, SimpleNamespace(index=entry.index))
+    assert calls == [True], "urgent from the first on: a quarter of what may be left is there"
+    engine._wake_caller()
+    assert [engine.take() for _ in range(4)] == [SimpleNamespace(index=n) for n in range(4)]
+    engine.wait()
+    engine._finish(entries[4], SimpleNamespace(index=4))
+    assert calls == [True, True]
