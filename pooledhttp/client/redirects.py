@@ -136,7 +136,7 @@ def resolve_location(location: str, base_url: str, fragment: str) -> str:
             raise InvalidURL(f"{_shown(base_url)} redirects to {location!r}, which has no host.")
         else:
             # RFC 3986, section 5.2.2: the fragment of the base takes no part.
-            url = _join(urldefrag(base_url).url, requote_uri(plain))
+            url = _join(urldefrag(base_url).url, requote_uri(parts.geturl()))
     except ValueError as error:
         if isinstance(error, InvalidURL):
             raise
