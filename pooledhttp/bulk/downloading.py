@@ -15,7 +15,7 @@ from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.protocols import AnyEngine, Counted
 from pooledhttp.bulk.report import DownloadResult
-from pooledhttp.bulk.results import READ_SECONDS, Results
+from pooledhttp.bulk.results import MOST_HANDED, READ_SECONDS, Results
 from pooledhttp.bulk.stopping import is_disk_full
 from pooledhttp.bulk.urls import origin_of
 from pooledhttp.bulk.workspace import Task, Workspace, failed
@@ -28,9 +28,6 @@ _LEAST_BATCH = 64
 _LARGEST_BATCH = 4096
 _LARGEST_BATCH_OF_A_FILE = 16_384
 _READ_SECONDS_OF_A_FILE = 0.1
-
-#: Items that are handed to the engine in one go. Workers that end an item wait for that.
-_MOST_HANDED = 64
 
 #: Kept on the disk for the journal and the list of failures, should the disk become full.
 _RESERVED_BYTES = 96 * 1024
@@ -144,7 +141,7 @@ class Download(Results[DownloadResult]):
                 self._refill()
                 seconds += self._now() - began
             while self._ready and (room := self._engine.room):
-                self._hand_over(min(room, len(self._ready), _MOST_HANDED))
+                self._hand_over(min(room, len(self._ready), MOST_HANDED))
             if seconds > READ_SECONDS and self._engine.has_result:
                 return
 

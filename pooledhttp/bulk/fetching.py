@@ -17,6 +17,7 @@ from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.protocols import AnyEngine, Counted, Requester
 from pooledhttp.bulk.report import Result
 from pooledhttp.bulk.results import (
+    MOST_HANDED,
     READ_SECONDS,
     Results,
     follow_limits,
@@ -33,9 +34,6 @@ __all__ = ["DEFAULT_TIMEOUT", "Exchange", "Fetch", "Work", "check_retries", "ite
 #: Connected within 10 s, and never silent for longer than 60 s. No total: a large body that comes
 #: steadily is no failure.
 DEFAULT_TIMEOUT = Timeout(connect=10.0, read=60.0, write=60.0)
-
-#: So many items at most go in together: the first ones should not wait for the others.
-_MOST_HANDED = 64
 
 #: Statuses below 400 whose body is not what was asked for: none at all, or one that only explains.
 _WITHOUT_CONTENT = frozenset({204, 205, 300, 301, 302, 303, 304, 305, 307, 308})
@@ -195,7 +193,7 @@ class Fetch(Results[Result]):
     def _read_on_at_hand(self) -> None:
         """Do the same where items are at hand: as many as there is room for go in together."""
         while self._source is not None and (room := self._engine.room):
-            items = list(islice(self._source, min(room, _MOST_HANDED)))
+            items = list(islice(self._source, min(room, MOST_HANDED)))
             if not items:
                 self._source = None
                 return

@@ -21,6 +21,7 @@ from pooledhttp.pool import PoolStats
 __all__ = [
     "DEFAULT_JOBS",
     "DEFAULT_PER_HOST",
+    "MOST_HANDED",
     "READ_SECONDS",
     "Results",
     "follow_limits",
@@ -32,6 +33,9 @@ DEFAULT_PER_HOST = 6
 
 #: How long reading the input may delay a result that is ready.
 READ_SECONDS = 0.005
+
+#: Items that are handed to the engine in one go. Workers that end an item wait for that.
+MOST_HANDED = 64
 
 #: Queued items, for each worker and at least in all at the beginning; for each worker later. So far
 #: can slow hosts, or many items of one host in a row, make the engine look for others.

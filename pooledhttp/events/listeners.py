@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pooledhttp.events.callables import checked_callables
 from pooledhttp.events.kinds import Event
 
 __all__ = ["Listener", "Listeners", "check_listeners"]
@@ -86,12 +87,4 @@ def check_listeners(listeners: Iterable[Listener]) -> tuple[Listener, ...]:
     Raises:
         TypeError: One of them is not callable, or they are no iterable.
     """
-    if not isinstance(listeners, Iterable):
-        raise TypeError(f"listeners must be an iterable of callables, not {listeners!r}")
-    checked = tuple(listeners)
-    for listener in checked:
-        if not callable(listener):
-            raise TypeError(
-                f"listeners must be callables that take an event, and {listener!r} is not one"
-            )
-    return checked
+    return checked_callables("listeners", listeners, "an event")

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
+from pooledhttp.events.callables import checked_callables
 from pooledhttp.records import record
 
 __all__ = [
@@ -136,12 +137,4 @@ def check_request_hooks(hooks: Iterable[RequestHook]) -> tuple[RequestHook, ...]
     Raises:
         TypeError: One of them is not callable, or they are no iterable.
     """
-    if not isinstance(hooks, Iterable):
-        raise TypeError(f"request_hooks must be an iterable of callables, not {hooks!r}")
-    checked = tuple(hooks)
-    for hook in checked:
-        if not callable(hook):
-            raise TypeError(
-                f"request_hooks must be callables that take a request, and {hook!r} is not one"
-            )
-    return checked
+    return checked_callables("request_hooks", hooks, "a request")

@@ -100,7 +100,7 @@ def idle(
 @pytest.mark.parametrize("count", [1, 4, 5, 6, 20, -1])
 @pytest.mark.parametrize("has_tickets", [False, True])
 def test_a_part_of_a_record_is_not_quiet(idle: Opener, count: int, has_tickets: bool) -> None:
-    """Nobody knows what it will be; as data, it would be the response to the next request."""
+    """What it will be is not known; as data, it would be the response to the next request."""
     with idle(lambda tickets, record: tickets + record[:count], has_tickets=has_tickets) as found:
         found.send()
         poll(found.stream.has_data_or_eof, "the part of a record")
