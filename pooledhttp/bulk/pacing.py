@@ -105,6 +105,8 @@ class Pace(Generic[T]):
         self._rests: dict[str, float] = {}
         self._pauses: dict[str, float] = {}
         self._probed: set[str] = set()
+        #: When the first of these ends; `inf` when there is none.
+        self.rest_ends = inf
         self._next_taken = 0
         #: Items read so far, and how many may be queued.
         self._read = 0
@@ -166,7 +168,7 @@ class Pace(Generic[T]):
 
     def start(self, now: float) -> Entry[T] | None:
         """Take the next job that may start off its queue, or return `None` when none may."""
-        if self._rests or self._pauses:
+        if self.rest_ends <= now or (self._rests and not self.running):
             self._end_rests(now)
         turns, running = self._turns, self.running
         last, self._last = self._last, None
@@ -218,8 +220,7 @@ class Pace(Generic[T]):
         if (
             not line.queue
             or line.running > line.limit
-            or self._rests
-            or self._pauses
+            or self.rest_ends <= now
             or running > self.jobs
             or running + self.finished >= self.capacity
             or (turns.ready and not turns.keeps(line, turns.ready[0][0]))
@@ -281,37 +282,38 @@ class Pace(Generic[T]):
         """Let a line rest, at the latest until then."""
         self._rests[name] = until
         self._probed.discard(name)
-        self._apply_limit(name)
+        self._apply_rest(name)
 
     def resume(self, name: str) -> None:
         """End the rest of a line, or the time of its probe."""
         self._rests.pop(name, None)
         self._probed.discard(name)
-        self._apply_limit(name)
+        self._apply_rest(name)
 
     def pause(self, name: str, until: float) -> None:
         """Start no job of a line before then."""
         self._pauses[name] = max(until, self._pauses.get(name, until))
-        self._apply_limit(name)
-
-    @property
-    def rest_ends(self) -> float:
-        """When the first rest or pause ends at the latest; `inf` when there is none."""
-        return min(*self._rests.values(), *self._pauses.values(), inf, inf)
+        self._apply_rest(name)
 
     def _end_rests(self, now: float) -> None:
         for name in [name for name, until in self._pauses.items() if until <= now]:
             del self._pauses[name]
-            self._apply_limit(name)
+            self._apply_rest(name)
         over = [name for name, until in self._rests.items() if until <= now]
-        is_idle = not (self.running or any(line.has_room for _, _, line in self._turns.ready))
-        if self._rests and not over and is_idle:
+        if self._rests and not over and self._is_idle_otherwise:
             # No other line has work: one that has some is probed now.
             over = [min(self._rests, key=lambda name: (name not in self._lines, self._rests[name]))]
         for name in over:
             del self._rests[name]
             self._probed.add(name)
-            self._apply_limit(name)
+            self._apply_rest(name)
+
+    @property
+    def _is_idle_otherwise(self) -> bool:
+        """Whether no job runs, and none of a line that does not rest may."""
+        if self.running or (self._last is not None and self._last.has_room):
+            return False
+        return not any(line.has_room for _, _, line in self._turns.ready)
 
     def _line_of(self, name: str) -> Line[T]:
         line = self._lines[name] = self._turns.join(name, self._limit_of(name))
@@ -323,6 +325,10 @@ class Pace(Generic[T]):
         if name in self._rests or name in self._pauses:
             return 0
         return 1 if name in self._probed else self._limits.get(name, self.per_host)
+
+    def _apply_rest(self, name: str) -> None:
+        self.rest_ends = min(*self._rests.values(), *self._pauses.values(), inf, inf)
+        self._apply_limit(name)
 
     def _apply_limit(self, name: str) -> None:
         line = self._lines.get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -320,3 +321,52 @@ def test_items_that_are_added_together_start_as_those_added_one_by_one(ordered: 
             assert pace.wants_more == (pace.room > 0)
     assert started[0] == started[1] and len(started[0]) == 400
     assert one_by_one._ahead == together._ahead
+
+
+def test_a_resting_line_is_not_probed_while_another_has_a_job_left() -> None:
+    """Also when the only running job has just ended, and the next one has not started."""
+    pace = make(jobs=1, per_host=1)
+    fill(pace, "aab")
+    pace.rest("b", 60.0)
+    first = pace.start(0.0)
+    assert first is not None
+    pace.finish(first, 1.0)
+    second = pace.start(1.0)
+    assert second is not None and second.line == "a"
+    assert pace.hosts().resting == 1
+    pace.finish(second, 2.0)
+    probe = pace.start(2.0)  # nothing else is left
+    assert probe is not None and probe.line == "b"
+    assert pace.hosts().resting == 0
+
+
+def test_rests_and_pauses_end_each_at_their_time() -> None:
+    """Whichever was told first."""
+    pace = make(jobs=8)
+    fill(pace, "axbycz")
+    busy = [pace.start(0.0), pace.start(0.0)]
+    assert [entry and entry.line for entry in busy] == ["a", "x"]
+    for name, end in (("b", 30.0), ("c", 10.0)):
+        pace.rest(name, end)
+    for name, end in (("y", 20.0), ("z", 40.0)):
+        pace.pause(name, end)
+    ends = []
+    while pace.queued:
+        ends.append(pace.rest_ends)
+        assert pace.start(pace.rest_ends - 0.1) is None
+        entry = pace.start(pace.rest_ends)
+        ends.append(entry and entry.line)
+    assert ends == [10.0, "c", 20.0, "y", 30.0, "b", 40.0, "z"]
+    assert pace.rest_ends == inf
+
+
+def test_a_rest_that_is_ended_early_is_not_waited_for() -> None:
+    """As of the first of them."""
+    pace = make()
+    fill(pace, "ab")
+    pace.rest("a", 10.0)
+    pace.rest("b", 20.0)
+    pace.resume("a")
+    assert pace.rest_ends == 20.0
+    entry = pace.start(0.0)
+    assert entry is not None and entry.line == "a"
