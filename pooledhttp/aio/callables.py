@@ -48,6 +48,13 @@ def as_function(value: Any) -> Any:
         return value
 
     def call(*args: Any, **kwargs: Any) -> Any:
+        if current_runtime() is None:
+            name = getattr(value, "__qualname__", type(value).__qualname__)
+            raise RuntimeError(
+                f"{name} is a coroutine function. It runs only while an AsyncSession sends a"
+                " request, so `prepare_request` cannot call it: give it to `request`, `get` and"
+                " so on."
+            )
         return await_here(value(*args, **kwargs))
 
     return functools.update_wrapper(call, value)
@@ -66,11 +73,11 @@ def as_hooks(hooks: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return {event: [as_function(hook) for hook in some] for event, some in found.items()}
 
 
-def replace_async_hooks(hooks: dict[str, list[Callable[..., Any]]]) -> None:
+def replace_async_hooks(hooks: dict[str, Any]) -> None:
     """Do the same in place, for the hooks of a session."""
     for event, some in hooks.items():
-        if some and any(map(is_coroutine_function, some)):
-            hooks[event] = [as_function(hook) for hook in some]
+        if some and any(map(is_coroutine_function, found := _as_list(some))):
+            hooks[event] = [as_function(hook) for hook in found]
 
 
 def _as_list(hooks: Callable[..., Any] | Iterable[Callable[..., Any]] | None) -> list[Any]:

@@ -199,6 +199,7 @@ class AsyncSession(RequestMethods):
             AttributeError: It is no `Request`, or one without a method.
         """
         check_unprepared(request)
+        self._make_settings_fit()
         fit = copy.copy(request)
         fit.data = as_body(fit.data, self._runtime)
         fit.files = as_files(fit.files, self._runtime)
@@ -244,10 +245,9 @@ class AsyncSession(RequestMethods):
         """Do what `request` does, in a greenlet."""
         method, url, params, stream, kwargs = call
         session = self._session
-        if session.auth is not None:
-            session.auth = as_function(session.auth)
-        if isinstance(session.hooks, dict) and any(session.hooks.values()):
-            replace_async_hooks(session.hooks)
+        hooks = session.hooks
+        if session.auth is not None or (isinstance(hooks, dict) and any(hooks.values())):
+            self._make_settings_fit()
         if kwargs:
             self._make_fit(kwargs)
             try:
@@ -260,6 +260,14 @@ class AsyncSession(RequestMethods):
         # The lines of `_result`, without the call.
         is_streamed = session.stream if stream is None else stream
         return AsyncResponse.of(response, self._runtime) if is_streamed else response
+
+    def _make_settings_fit(self) -> None:
+        """Replace what synchronous code cannot call among the settings of the session."""
+        session = self._session
+        if session.auth is not None:
+            session.auth = as_function(session.auth)
+        if isinstance(session.hooks, dict):
+            replace_async_hooks(session.hooks)
 
     def _make_fit(self, kwargs: dict[str, Any]) -> None:
         """Replace what synchronous code cannot call or read."""
@@ -292,6 +300,7 @@ class AsyncSession(RequestMethods):
         Returns:
             What `fn` returns. What it raises is raised.
         """
+        self._make_settings_fit()
         return await self._runtime.run(lambda: fn(self._session, *args, **kwargs))
 
     # --- adapters --------------------------------------------------------------------------------

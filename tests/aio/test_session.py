@@ -280,6 +280,64 @@ def test_hooks_and_auth_may_be_coroutine_functions() -> None:
         assert [seen.header("Authorization") for seen in server.requests] == ["token"] * 2
 
 
+@pytest.mark.parametrize("as_list", [True, False], ids=["list", "alone"])
+@pytest.mark.parametrize("way", ["get", "prepared", "run_sync", "prepared in run_sync"])
+def test_coroutine_functions_of_the_session_run_however_it_sends(way: str, as_list: bool) -> None:
+    """`run_sync` and `prepare_request` find them as `get` does, before any other request."""
+
+    async def sign(request: pooledhttp.PreparedRequest) -> pooledhttp.PreparedRequest:
+        await asyncio.sleep(0)
+        request.headers["Authorization"] = "token"
+        return request
+
+    async def count(response: pooledhttp.Response, **kwargs: Any) -> None:
+        await asyncio.sleep(0)
+        response.headers["X-Hook"] = "seen"
+
+    with ScriptedServer(answering(echo)) as server:
+        asked = pooledhttp.Request("GET", server.url())
+
+        async def main() -> None:
+            async with pooledhttp.AsyncSession() as session:
+                session.hooks = {"response": [count] if as_list else count}  # type: ignore[dict-item]
+                if way == "prepared":  # no auth: `prepare_request` is not awaited
+                    response = await session.send(session.prepare_request(asked))
+                else:
+                    session.auth = sign
+                    if way == "get":
+                        response = await session.get(server.url())
+                    elif way == "run_sync":
+                        response = await session.run_sync(lambda inner: inner.get(server.url()))
+                    else:
+                        response = await session.run_sync(
+                            lambda inner: inner.send(inner.prepare_request(asked))
+                        )
+                assert response.headers["X-Hook"] == "seen"
+
+        run(main())
+        signed = None if way == "prepared" else "token"
+        assert [seen.header("Authorization") for seen in server.requests] == [signed]
+
+
+@pytest.mark.parametrize("of_session", [True, False], ids=["session", "request"])
+def test_prepare_request_names_the_auth_that_it_cannot_await(of_session: bool) -> None:
+    """The message says where it can be given; no coroutine is left that was never awaited."""
+
+    async def sign(request: pooledhttp.PreparedRequest) -> pooledhttp.PreparedRequest:
+        return request
+
+    async def main() -> None:
+        async with pooledhttp.AsyncSession() as session:
+            session.auth = sign if of_session else None
+            asked = pooledhttp.Request(
+                "GET", "http://localhost/", auth=None if of_session else sign
+            )
+            with pytest.raises(RuntimeError, match=r"sign is a coroutine function.*`get`"):
+                session.prepare_request(asked)
+
+    run(main())
+
+
 def test_await_here_needs_a_session_around_it() -> None:
     """Elsewhere it says so, and leaves no coroutine behind that was never awaited."""
 
