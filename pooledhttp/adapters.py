@@ -84,7 +84,7 @@ from pooledhttp.network import (
     socket_path,
 )
 from pooledhttp.originals import Originals, settle_attributes
-from pooledhttp.pool import PoolConfig
+from pooledhttp.pool import PoolConfig, pool_advice
 from pooledhttp.records import explain_misspelt
 from pooledhttp.runtime import check_runtime, current_runtime, default_runtime, remove_tracebacks
 from pooledhttp.structures import CaseInsensitiveDict
@@ -208,7 +208,9 @@ class HTTPAdapter(BaseAdapter):
     poolmanager: PoolManager
     proxy_manager: dict[str, PoolManager]
 
-    @explain_misspelt()
+    @explain_misspelt(
+        advice={**pool_advice("HTTPAdapter"), "timeout": "Pass it to Session(...) instead."}
+    )
     def __init__(
         self,
         pool_connections: int = DEFAULT_POOLSIZE,

@@ -112,6 +112,7 @@ from pooledhttp.network import (
     without_bypassed,
 )
 from pooledhttp.originals import Originals, settle_attributes
+from pooledhttp.pool import pool_advice
 from pooledhttp.records import described, explain_misspelt
 from pooledhttp.runtime import current_runtime
 from pooledhttp.status_codes import codes
@@ -510,7 +511,7 @@ class Session(SessionRedirectMixin):
 
     _extras = SessionExtras()
 
-    @explain_misspelt(__attrs__)
+    @explain_misspelt(__attrs__, advice={**pool_advice("Session"), "limits": "pool"})
     def __init__(
         self,
         *,

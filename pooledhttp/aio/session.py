@@ -40,7 +40,7 @@ from pooledhttp.cookies import RequestsCookieJar
 from pooledhttp.hooks import Hook
 from pooledhttp.message import PreparedRequest, Request, Response, check_unprepared
 from pooledhttp.originals import settle_attributes
-from pooledhttp.pool import PoolConfig
+from pooledhttp.pool import PoolConfig, pool_advice
 from pooledhttp.records import explain_misspelt
 from pooledhttp.sessions import Session
 from pooledhttp.structures import CaseInsensitiveDict
@@ -129,7 +129,10 @@ class AsyncSession(RequestMethods):
     trust_env: _Setting[bool] = _Setting()
     max_redirects: _Setting[int] = _Setting()
 
-    @explain_misspelt(frozenset(Session.__attrs__) - {"adapters"})
+    @explain_misspelt(
+        frozenset(Session.__attrs__) - {"adapters"},
+        advice={**pool_advice("AsyncSession"), "limits": "pool"},
+    )
     def __init__(
         self,
         *,

@@ -23,6 +23,7 @@ from pooledhttp.message import (
     ProxiesInput,
     TimeoutInput,
 )
+from pooledhttp.pool import pool_advice
 from pooledhttp.records import explain_unexpected
 
 __all__ = [
@@ -104,8 +105,8 @@ def name_meant_argument(error: TypeError, given: Collection[str]) -> None:
         error: Of the call.
         given: The names of the arguments that were handed on.
     """
-    advice = dict.fromkeys(SessionExtras.__annotations__, "Pass it to Session(...) instead.")
-    explain_unexpected(error, given, RequestOptions.__annotations__, advice | _NAMES_ELSEWHERE)
+    advice = _of_a_session() | _NAMES_ELSEWHERE
+    explain_unexpected(error, given, RequestOptions.__annotations__, advice)
 
 
 def name_meant_setting(error: TypeError, given: Collection[str]) -> None:
@@ -115,6 +116,12 @@ def name_meant_setting(error: TypeError, given: Collection[str]) -> None:
         error: Of the adapter, which gets the arguments of `send`.
         given: The names of the arguments that it was given.
     """
-    advice = dict.fromkeys(SessionExtras.__annotations__, "Pass it to Session(...) instead.")
+    advice = _of_a_session()
     advice |= dict.fromkeys(_OF_A_REQUEST, "Pass it to Request(...), before it is prepared.")
     explain_unexpected(error, given, _SETTINGS, advice)
+
+
+def _of_a_session() -> dict[str, str]:
+    """Return what to say of arguments that a session takes, and no call."""
+    advice = dict.fromkeys(SessionExtras.__annotations__, "Pass it to Session(...) instead.")
+    return pool_advice("Session") | advice

@@ -32,7 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pooledhttp.loading import load_when_used as _load_when_used
-from pooledhttp.pool.config import Limits, PoolConfig, default_max_idle_total
+from pooledhttp.pool.config import Limits, PoolConfig, default_max_idle_total, pool_advice
 from pooledhttp.pool.overrides import INHERIT, HostLimits
 from pooledhttp.renaming import deprecated_names as _deprecated_names
 
@@ -70,6 +70,7 @@ __all__ = [
     "default_max_idle_total",
     "lease_tracker",
     "merge_stats",
+    "pool_advice",
     "process_sweeper",
 ]
 

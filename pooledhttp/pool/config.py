@@ -28,9 +28,15 @@ from pooledhttp.pool.overrides import (
     check_prefix,
     find_override,
 )
-from pooledhttp.records import explain_misspelt_call, explain_misspelt_fields, field, record
+from pooledhttp.records import (
+    argument_names,
+    explain_misspelt_call,
+    explain_misspelt_fields,
+    field,
+    record,
+)
 
-__all__ = ["Limits", "PoolConfig", "default_max_idle_total"]
+__all__ = ["Limits", "PoolConfig", "default_max_idle_total", "pool_advice"]
 
 #: The default of `max_idle_total` on a platform that has no limit of descriptors.
 _IDLE_WITHOUT_RLIMIT = 256
@@ -286,6 +292,17 @@ class PoolConfig:
         check_count("pool_maxsize", pool_maxsize, 0, allows_none=False)
         kept = pool_maxsize or None
         return cls(max_idle_per_host=kept, max_per_host=kept if pool_block else None)
+
+
+def pool_advice(owner: str) -> dict[str, str]:
+    """Return what to say of a setting of the pool that is given as an argument of its own.
+
+    Args:
+        owner: What takes settings as `pool=PoolConfig(...)`, for the text.
+    """
+    names = argument_names(PoolConfig.__init__)
+    text = "It is a setting of the pool: use {owner}(pool=PoolConfig({name}=...))."
+    return {name: text.format(owner=owner, name=name) for name in names}
 
 
 def _replaced(limits: Limits, override: HostLimits) -> Limits:

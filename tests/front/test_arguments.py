@@ -259,6 +259,12 @@ def test_what_is_made_wrongly(
     [
         (ours.Session, {"header": {}}, "Did you mean 'headers'? Set that attribute of the new"),
         (ours.Session, {"headers": {}}, "Set the attribute 'headers' of the new object instead."),
+        (ours.Session, {"max_per_host": 8}, "use Session(pool=PoolConfig(max_per_host=...))."),
+        (ours.Session, {"acquire_timeout": 8}, "use Session(pool=PoolConfig(acquire_timeout="),
+        (ours.Session, {"limits": 8}, "Did you mean 'pool'?"),
+        (ours.AsyncSession, {"max_total": 8}, "use AsyncSession(pool=PoolConfig(max_total=...))."),
+        (ours.adapters.HTTPAdapter, {"max_total": 8}, "use HTTPAdapter(pool=PoolConfig(max_total"),
+        (ours.adapters.HTTPAdapter, {"timeout": 8}, "Pass it to Session(...) instead."),
         (ours.Request, {"header": {}}, "Did you mean 'headers'?"),
         (ours.Request, {"timeout": 3}, "Pass it to Session.send(...) instead."),
         (ours.Request, {"content": b""}, "Did you mean 'data'?"),
@@ -277,7 +283,7 @@ def test_what_is_made_wrongly(
         (ours.bulk.download, {"jobs_or_urls": [], "output": "x"}, "Did you mean 'directory'?"),
         (ours.bulk.download, {"jobs_or_urls": [], "resume": True}, "goes on where the first"),
     ],
-    ids=range(19),
+    ids=range(25),
 )
 def test_names_of_other_libraries(make: Any, given: dict[str, Any], says: str) -> None:
     """A keyword that other clients and pools have leads to the argument that is here."""
@@ -318,6 +324,8 @@ def test_a_misspelt_argument_of_a_call(owner: Any, verb: str) -> None:
         getattr(owner, verb)("http://127.0.0.1:1/", timout=3)
     with pytest.raises(TypeError, match=r"'retries'\. Pass it to Session\(\.\.\.\) instead\.$"):
         getattr(owner, verb)("http://127.0.0.1:1/", retries=3)
+    with pytest.raises(TypeError, match=r"'idle_timeout'\. .* use Session\(pool=PoolConfig\(idle"):
+        getattr(owner, verb)("http://127.0.0.1:1/", idle_timeout=3)
     with pytest.raises(TypeError, match=r"'content'\. Did you mean 'data'\?$"):
         getattr(owner, verb)("http://127.0.0.1:1/", content=b"x")
     with pytest.raises(TypeError, match=r"'xyz'\. It takes headers, cookies, timeout, .*, json\.$"):
