@@ -205,9 +205,7 @@ class StraightRoute:
         except IndexError:
             pass  # another thread has taken it
         plan = self._plan
-        return self.transport.pool.acquire(
-            self._route, plan.total if plan.pool is None else plan.total.sooner(plan.pool)
-        )
+        return self.transport.pool.acquire(self._route, plan.total.sooner(plan.pool))
 
     def release(self) -> None:
         """Release what is kept. To be called when the next request is for another host, or none."""

@@ -108,6 +108,7 @@ class Transport:
             plan.spent.begin("waiting for a connection")
         careful = replay != "always" and not request.is_idempotent()
         started = monotonic() if is_logged() else None
+        # `plan.total.sooner(plan.pool)`, without the call where that is `plan.total`.
         deadline = plan.total if plan.pool is None else plan.total.sooner(plan.pool)
         lease = self.pool.acquire(route, deadline, careful)
         return self.exchange_over(lease, route, request, plan, replay, started)

@@ -155,7 +155,7 @@ class PoolFacade(FacadeSettings, PoolLookalike):
         """
         adapter, target, known = self.adapter, call.target, self._destinations
         view = adapter.view
-        is_known = known and target[:1] == "/"
+        is_known = known and target[:1] == "/"  # as in `_find_destination`, without its call
         destination = known[0] if is_known else self._find_destination(target)
         return send(call, destination, view.made or view.manager, adapter.replay, self)
 
@@ -184,7 +184,11 @@ class PoolFacade(FacadeSettings, PoolLookalike):
         return StraightRoute(manager.transport, destination.route, request, plan, shapes)
 
     def _find_destination(self, target: str) -> Destination:
-        """Find where a request goes; keep it unless the request line has a whole URL."""
+        """Return where a request goes; it is kept, unless the request line has a whole URL."""
+        kept = self._destinations  # before the settings are read: a change replaces the list
+        is_path = target[:1] == "/"
+        if is_path and kept:
+            return kept[0]
         is_forwarded = self.is_forwarded(target)
         found = Destination(
             self.route(is_forwarded=is_forwarded),
@@ -193,8 +197,8 @@ class PoolFacade(FacadeSettings, PoolLookalike):
             is_forwarded,
             self._requests,
         )
-        if target[:1] == "/":
-            self._destinations.append(found)
+        if is_path:
+            kept.append(found)
         return found
 
     def urlopen(
