@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import os
 import random
-import signal
 import warnings
 from collections.abc import Callable, Iterator
-from types import FrameType
 
 import pytest
 
@@ -17,6 +16,7 @@ from pooledhttp.exceptions import PoolTimeout
 from pooledhttp.pool import Pool, PoolConfig
 from pooledhttp.timing import Deadline
 from tests.pool.tools import check_state, inside
+from tests.support.alarms import needs_alarms, random_interrupts
 from tests.support.beside import crew
 from tests.support.garbage import collect, no_collection
 
@@ -115,53 +115,29 @@ def test_an_end_under_the_lock_is_deferred() -> None:
     assert lease.is_ended and pool.stats().total.idle == 1
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
+@needs_alarms
 def test_interrupts_at_any_moment_leave_the_counters_right() -> None:
     """A signal handler raises 300 exceptions, at random moments."""
     pool: Pool[str, int] = Pool(PoolConfig(max_per_host=2, acquire_timeout=0), close=lambda _: None)
     numbers = itertools.count()
-    is_armed = False
-    hits = 0
 
-    class Interrupt(BaseException):
-        pass
+    def use() -> None:
+        with contextlib.suppress(PoolTimeout):
+            for turn in range(1000):
+                lease = pool.acquire("ab"[turn % 2], Deadline.never())
+                if lease.resource is None:
+                    lease.fill(next(numbers))
+                if turn % 5:
+                    lease.release()
+                else:
+                    lease.discard("test")
 
-    def interrupt(_: int, frame: FrameType | None) -> None:
-        while frame is not None:  # Python ignores exceptions in finalizers, so none is raised there
-            if frame.f_code.co_name == "__del__":
-                return
-            frame = frame.f_back
-        if is_armed:
-            raise Interrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0003)
-    try:
-        # Garbage of earlier tests has callbacks, and those would swallow interrupts.
-        with no_collection():
-            while hits < 300:
-                try:
-                    is_armed = True
-                    for turn in range(1000):
-                        lease = pool.acquire("ab"[turn % 2], Deadline.never())
-                        if lease.resource is None:
-                            lease.fill(next(numbers))
-                        if turn % 5:
-                            lease.release()
-                        else:
-                            lease.discard("test")
-                    is_armed = False
-                except Interrupt:
-                    is_armed = False
-                    hits += 1
-                    lease = None  # type: ignore[assignment]
-                    assert not inside(pool).lock.locked(), "the lock was left taken"
-                except PoolTimeout:
-                    is_armed = False
-                    lease = None  # type: ignore[assignment]
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    # Garbage of earlier tests has callbacks, and those would swallow interrupts.
+    with no_collection(), random_interrupts() as interrupted:
+        for _ in range(300):
+            while not interrupted(use):
+                pass
+            assert not inside(pool).lock.locked(), "the lock was left taken"
     collect()
     inside(pool).settle()
     stats = pool.stats().total

@@ -6,7 +6,6 @@ import contextvars
 import math
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 
 from pooledhttp.runtime import BlockingRuntime, Interest, default_runtime, polling, workers
 from pooledhttp.timing import Deadline
+from tests.support.alarms import alarm, needs_alarms
 from tests.support.clock import FakeClock
 from tests.support.stopwatch import Stopwatch
 
@@ -171,7 +171,7 @@ WAITS: dict[str, Wait] = {
 }
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
+@needs_alarms
 @pytest.mark.parametrize("name", WAITS)
 def test_ctrl_c_ends_every_wait(name: str, pair: tuple[socket.socket, socket.socket]) -> None:
     """An exception from a signal handler comes out of the wait at once."""
@@ -179,28 +179,19 @@ def test_ctrl_c_ends_every_wait(name: str, pair: tuple[socket.socket, socket.soc
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        with Stopwatch() as watch, pytest.raises(KeyboardInterrupt):
-            signal.setitimer(signal.ITIMER_REAL, 0.03)
-            WAITS[name](pair[0])
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    with alarm(interrupt) as ring, Stopwatch() as watch, pytest.raises(KeyboardInterrupt):
+        ring(0.03)
+        WAITS[name](pair[0])
     assert watch.seconds < 0.9
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
+@needs_alarms
 def test_flag_is_raised_by_a_signal_handler_in_the_waiting_thread() -> None:
     """The handler runs in the middle of the wait itself and ends it."""
     flag = runtime.waiter()
-    before = signal.signal(signal.SIGALRM, lambda number, frame: flag.set())
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
+    with alarm(lambda number, frame: flag.set()) as ring:
+        ring(0.02)
         assert flag.wait(after(5))
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_one_flag_frees_all_who_wait_for_it() -> None:

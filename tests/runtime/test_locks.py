@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -12,7 +11,9 @@ import pytest
 
 from pooledhttp.runtime import new_lock, new_rlock
 from pooledhttp.runtime.locks import GuardedLock, GuardedRLock
+from tests.support.alarms import alarm, needs_alarms, random_interrupts
 from tests.support.garbage import no_collection
+from tests.support.interrupts import Interrupt
 
 #: The guarded ones are used with CPython 3.14 only, and are right everywhere.
 ANY_LOCK = pytest.mark.parametrize("make", [new_lock, new_rlock, GuardedLock, GuardedRLock])
@@ -80,45 +81,27 @@ def test_waiting_for_oneself_is_an_error() -> None:
     assert in_thread(lambda: lock.acquire(False)) is True
 
 
-class Interrupt(BaseException):
-    """What the signal handler raises."""
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
+@needs_alarms
 @ANY_LOCK
 def test_interrupts_at_any_moment_leave_it_free(make: Callable[[], Any]) -> None:
     """A signal handler raises 300 exceptions, at random moments; some while the lock is held."""
-    is_armed = False
-    hits = 0
-
-    def interrupt(_: int, frame: FrameType | None) -> None:
-        if is_armed:
-            raise Interrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0003)
     lock, turns = make(), 0
-    try:
-        with no_collection():
-            while hits < 300:
-                try:
-                    is_armed = True
-                    for _ in range(1000):
-                        with lock:
-                            turns += 1
-                    is_armed = False
-                except Interrupt:
-                    is_armed = False
-                    hits += 1
-                    assert in_thread(lambda: (lock.acquire(False), lock.release())[0]), hits
-    finally:
-        is_armed = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+
+    def use() -> None:
+        nonlocal turns
+        for _ in range(1000):
+            with lock:
+                turns += 1
+
+    with no_collection(), random_interrupts() as interrupted:
+        for hit in range(300):
+            while not interrupted(use):
+                pass
+            assert in_thread(lambda: (lock.acquire(False), lock.release())[0]), hit
     assert turns
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs interval timers")
+@needs_alarms
 @pytest.mark.parametrize("make", [new_lock, GuardedLock])
 def test_an_interrupt_of_a_wait_takes_nothing(make: Callable[[], Any]) -> None:
     """The lock is still of the thread that has it."""
@@ -132,17 +115,16 @@ def test_an_interrupt_of_a_wait_takes_nothing(make: Callable[[], Any]) -> None:
     def interrupt(_: int, frame: FrameType | None) -> None:
         raise Interrupt
 
-    before = signal.signal(signal.SIGALRM, interrupt)
     thread = threading.Thread(target=hold)
     thread.start()
     try:
         is_held.wait()
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        with pytest.raises(Interrupt), lock:
-            pass
+        with alarm(interrupt) as ring, pytest.raises(Interrupt):
+            ring(0.05)
+            with lock:
+                pass
         assert lock.acquire(False) is False
     finally:
-        signal.signal(signal.SIGALRM, before)
         may_end.set()
         thread.join()
     assert lock.acquire(False) is True
