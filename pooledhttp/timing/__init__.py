@@ -8,7 +8,13 @@ from __future__ import annotations
 from pooledhttp.timing.clock import Clock, monotonic
 from pooledhttp.timing.deadline import Deadline
 from pooledhttp.timing.spent import Spent
-from pooledhttp.timing.timeouts import Timeout, TimeoutPlan, plan_timeout, timeout_pair
+from pooledhttp.timing.timeouts import (
+    Timeout,
+    TimeoutPlan,
+    plan_timeout,
+    timeout_pair,
+    total_left,
+)
 
 __all__ = [
     "Clock",
@@ -19,4 +25,5 @@ __all__ = [
     "monotonic",
     "plan_timeout",
     "timeout_pair",
+    "total_left",
 ]

@@ -25,12 +25,12 @@ from pooledhttp.timing.clock import Clock, monotonic
 from pooledhttp.timing.deadline import Deadline
 from pooledhttp.timing.spent import Spent
 
-__all__ = ["Timeout", "TimeoutPlan", "plan_timeout", "timeout_pair"]
+__all__ = ["Timeout", "TimeoutPlan", "plan_timeout", "timeout_pair", "total_left"]
 
 #: urllib3's mark for "the caller said nothing", which here means no limit.
 _UNSAID = urllib3.Timeout.DEFAULT_TIMEOUT
 
-#: Of a total that is over: other packages refuse a timeout of zero.
+#: What is left of a total that is over; see `total_left`.
 SHORTEST_SECONDS = 0.001
 
 
@@ -193,12 +193,19 @@ def timeout_pair(timeout: Timeout) -> tuple[float | None, float | None]:
     Args:
         timeout: The timeout. What is left of its total limits both.
     """
-    total = timeout.total
-    if timeout.deadline is not None:
-        total = max(timeout.deadline.remaining(), SHORTEST_SECONDS)
-    total = _seconds("total", total)
+    total = total_left(timeout)
     connect, read = _seconds("connect", timeout.connect), _seconds("read", timeout.read)
     return _lesser(connect, total), _lesser(read, total)
+
+
+def total_left(timeout: Timeout) -> float | None:
+    """Return the seconds that are left of a total, for other packages; None without a total.
+
+    They refuse a timeout of zero. So a total that is over has a moment left, and is their timeout.
+    """
+    if timeout.deadline is None:
+        return _seconds("total", timeout.total)
+    return max(timeout.deadline.remaining(), SHORTEST_SECONDS)
 
 
 def _one_number(timeout: object) -> float | None:

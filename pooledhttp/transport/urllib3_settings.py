@@ -24,7 +24,7 @@ from pooledhttp.certs import extract_zipped_paths
 from pooledhttp.exceptions import InvalidProxyURL, InvalidSchema
 from pooledhttp.message import DEFAULT_PORTS, prepend_scheme_if_needed, without_credentials
 from pooledhttp.network import SOCKS_SCHEMES, Proxy, TlsSettings
-from pooledhttp.timing import Timeout, plan_timeout
+from pooledhttp.timing import Timeout, plan_timeout, total_left
 
 __all__ = [
     "SOCKSProxyManager",
@@ -136,11 +136,9 @@ def urllib3_timeout(timeout: Any) -> urllib3.Timeout:
     """
     if isinstance(timeout, urllib3.Timeout):
         return timeout
-    if isinstance(timeout, Timeout):
-        left = timeout.deadline.remaining() if timeout.deadline else timeout.total
-        return urllib3.Timeout(total=left, connect=timeout.connect, read=timeout.read)
     plan = plan_timeout(timeout)
-    return urllib3.Timeout(connect=plan.connect, read=plan.read)
+    total = total_left(timeout) if isinstance(timeout, Timeout) else None
+    return urllib3.Timeout(total=total, connect=plan.connect, read=plan.read)
 
 
 def proxy_url(proxy: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client as http_client
+import math
 import ssl
 from collections.abc import Callable
 from http.client import HTTPResponse, IncompleteRead
@@ -13,6 +14,7 @@ import urllib3.connection
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
+import pooledhttp
 from tests.support.certificates import Authority
 from tests.support.commands import run_python
 from tests.support.scripted import Peer, ScriptedServer, answering, once, respond
@@ -73,6 +75,27 @@ def test_a_replaced_method_is_called(
         if name != "urlopen":  # a test's: each request has its own connection
             assert len(server.connections) == 2
     called.clear()
+
+
+def test_a_total_that_is_over_is_a_timeout(replace: Callable[..., list[object]]) -> None:
+    """Urllib3's pools refuse a timeout of zero: it was their `ValueError`."""
+    called = replace(HTTPConnectionPool, "urlopen")
+
+    def silent(peer: Peer) -> None:
+        peer.wait_closed()
+
+    with ScriptedServer(silent) as server, pytest.raises(pooledhttp.exceptions.Timeout):
+        pooledhttp.get(server.url(), timeout=pooledhttp.Timeout(total=1e-9))
+    assert called
+
+
+def test_a_limit_that_is_infinite_is_none(replace: Callable[..., list[object]]) -> None:
+    """A socket refuses it: it was an `OverflowError`."""
+    called = replace(HTTPConnectionPool, "urlopen")
+    endless = pooledhttp.Timeout(total=math.inf, connect=math.inf, read=math.inf)
+    with ScriptedServer(answering(respond(b"ok"))) as server:
+        assert pooledhttp.get(server.url(), timeout=endless).content == b"ok"
+    assert called
 
 
 def test_a_replaced_connect_sees_the_socket_of_tls(
