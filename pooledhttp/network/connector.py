@@ -13,6 +13,7 @@ name the origin, the step, and what to do.
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -49,6 +50,22 @@ OnStep = Callable[[str], None]
 LOOKING_UP, DIALLING = "looking up", "connecting"
 TUNNELLING, HANDSHAKING = "opening the tunnel", "TLS handshake"
 
+_CHECK_SERVER = "Check that the server runs and that the port is right."
+_CHECK_NETWORK = "Check the address, and that this machine's network leads there."
+_FREE_DESCRIPTORS = (
+    "Close responses, set PoolConfig(max_total=...), or raise the limit of open files (ulimit -n)."
+)
+
+#: What to do about a failed dial, by its error; for all others `_CHECK_SERVER`.
+_ADVICE = {
+    errno.ENETUNREACH: _CHECK_NETWORK,
+    errno.EHOSTUNREACH: _CHECK_NETWORK,
+    errno.ENETDOWN: _CHECK_NETWORK,
+    errno.EMFILE: _FREE_DESCRIPTORS,
+    errno.ENFILE: _FREE_DESCRIPTORS,
+    errno.EADDRNOTAVAIL: "Check source_address. Without one, this machine may have no free port: "
+    "use one Session, which reuses connections.",
+}
 
 #: What else a lookup may raise while the interpreter ends: no thread, no import, no codec.
 _WHILE_ENDING = (RuntimeError, ImportError, LookupError)
@@ -155,7 +172,8 @@ class Connector:
         except TimeoutError as error:
             raise _timed_out(route, f"connecting to {host}", "connect", len(addresses)) from error
         except AllFailed as error:
-            raise _not_connected(route, host, port, _reasons(error)) from error
+            failures = [failure for _, failure in error.failures]
+            raise _not_connected(route, host, port, failures or [error]) from error
         return Stream(sock, self.runtime)
 
     def _dial_by(
@@ -174,7 +192,7 @@ class Connector:
         except socket.gaierror as error:
             raise _unresolved(route, host, str(error)) from error
         except OSError as error:
-            raise _not_connected(route, host, port, str(error)) from error
+            raise _not_connected(route, host, port, [error]) from error
         return Stream(sock, self.runtime)
 
     def _dial_unix(self, route: Route, deadline: Deadline) -> Stream:
@@ -307,10 +325,21 @@ def _unresolved(route: Route, host: str, why: str) -> ResolveError:
     )
 
 
-def _not_connected(route: Route, host: str, port: int, why: str) -> DialError:
+def _not_connected(route: Route, host: str, port: int, failures: Sequence[OSError]) -> DialError:
+    """Return the error for a host of which no address could be connected to.
+
+    Args:
+        route: What was to be connected.
+        host: The host that was dialled, which may be a proxy.
+        port: Its port.
+        failures: At least one.
+    """
+    why = "; ".join(dict.fromkeys(map(str, failures)))  # each text once
+    advice = {_ADVICE.get(failure.errno or 0, _CHECK_SERVER) for failure in failures}
+    # One address that refused says more than another one that cannot be reached.
+    what_to_do = advice.pop() if len(advice) == 1 else _CHECK_SERVER
     return DialError(
-        f"Failed to establish a new connection to {host} port {port}: {why}. Check that the server "
-        "runs and that the port is right.",
+        f"Failed to establish a new connection to {host} port {port}: {why}. {what_to_do}",
         route,
         origin=route.origin,
     )
@@ -323,9 +352,3 @@ def _timed_out(route: Route, doing: str, phase: str, addresses: int) -> DialTime
         origin=route.origin,
         phase=phase,
     )
-
-
-def _reasons(error: AllFailed) -> str:
-    """Return the errors of all addresses, each distinct text once."""
-    texts = dict.fromkeys(str(failure) for _, failure in error.failures)
-    return "; ".join(texts) or str(error)

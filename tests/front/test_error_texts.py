@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -10,7 +13,9 @@ from typing import Any
 import pytest
 
 import pooledhttp
+from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.exceptions import RequestException
+from pooledhttp.network import StaticResolver
 from tests.support.scripted import Peer, ScriptedServer, answering, once, respond
 
 
@@ -42,6 +47,41 @@ def test_a_silent_server(sent: bytes, where: str) -> None:
         "Read timed out. (read timeout=0.2) while waiting for the response "
         f"{where.format(origin=origin)} Raise the read timeout if the server is only slow."
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ECONNREFUSED, "Check that the server runs and that the port is right."),
+        (errno.ENETUNREACH, "this machine's network leads there."),
+        (errno.EHOSTUNREACH, "this machine's network leads there."),
+        (errno.EMFILE, "Close responses, set PoolConfig(max_total=...), or raise the limit of"),
+        (errno.EADDRNOTAVAIL, "Check source_address."),
+    ],
+)
+def test_a_failed_dial(number: int, advice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to do depends on what the system says."""
+
+    def create_connection(*args: object, **kwargs: object) -> socket.socket:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", create_connection)
+    text = failure(lambda: pooledhttp.get("http://127.0.0.1:9/", timeout=5))
+    assert f"127.0.0.1 port 9: [Errno {number}] {os.strerror(number)}. " in text
+    assert advice in text
+
+
+def test_an_address_that_refuses_says_most() -> None:
+    """The server's host can be reached, so the port is looked at first."""
+    host = "two.test"
+    for addresses, advice in (
+        (["255.255.255.255"], "network leads there"),
+        (["255.255.255.255", "127.0.0.1"], "Check that the server runs"),
+    ):
+        adapter = HTTPAdapter(resolver=StaticResolver({host: addresses}))
+        with pooledhttp.Session() as session:
+            session.mount("http://", adapter)
+            assert advice in failure(lambda: session.get(f"http://{host}:1/"))
 
 
 def test_a_reset() -> None:
