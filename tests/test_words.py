@@ -14,6 +14,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "pooledhttp"
 FILES = sorted(ROOT.rglob("*.py"))
 
+PAGES = [
+    *sorted((ROOT.parent / "docs").rglob("*.md")),
+    *sorted(ROOT.parent.glob("*.md")),
+    ROOT.parent / "tests" / "README.md",
+]
+
 #: Words that say nothing to a newcomer, with their forms.
 METAPHORS = re.compile(
     r"(?:^|_)(?:desk|ledger|books|shel[fv]|carcass|doom|bur(?:y|ied)|hush|rous|weed|elder|chapter"
@@ -43,10 +49,22 @@ def metaphors(source: str) -> list[tuple[int, str]]:
     """The identifiers of a source that are private metaphors."""
     found = []
     for line, name in identifiers(ast.parse(source)):
-        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-        if METAPHORS.search(snake) and name not in EXCEPTIONS:
+        if METAPHORS.search(_snake_case(name)) and name not in EXCEPTIONS:
             found.append((line, name))
     return found
+
+
+def archaic_names(source: str) -> list[tuple[int, str]]:
+    """The identifiers of a source that have an archaic word in them."""
+    return [
+        (line, name)
+        for line, name in identifiers(ast.parse(source))
+        if ARCHAIC.search(_snake_case(name).replace("_", " "))
+    ]
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def archaic_words(source: str) -> list[tuple[int, str]]:
@@ -66,6 +84,13 @@ def test_names_and_texts_are_plain(path: Path) -> None:
     source = path.read_text()
     assert metaphors(source) == []
     assert archaic_words(source) == []
+    assert archaic_names(source) == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT.parent)))
+def test_pages_are_plain(path: Path) -> None:
+    """The documentation has the English of today, too."""
+    assert ARCHAIC.findall(path.read_text()) == []
 
 
 def test_module_names_are_plain() -> None:
@@ -82,5 +107,10 @@ def test_the_reader_finds_what_it_looks_for() -> None:
         (1, "border_less"),
         (1, "chapters"),
         (1, "joint_"),
+    ]
+    assert archaic_names("def is_heeded(whenceAt, whence_, she): the = 1") == [
+        (1, "is_heeded"),
+        (1, "whenceAt"),
+        (1, "whence_"),
     ]
     assert archaic_words('x = f"{y} lest"  # Hence\n"""the best"""') == [(1, "lest"), (1, "Hence")]

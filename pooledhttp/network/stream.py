@@ -93,14 +93,14 @@ class Stream(ReadSide):
         return self._send_rest(memoryview(data), deadline, True, sent)
 
     def _send_rest(
-        self, view: memoryview, deadline: Deadline, heeds_response: bool, done: int
+        self, view: memoryview, deadline: Deadline, stops_at_response: bool, done: int
     ) -> int:
         """Write what the first write has not sent.
 
         Args:
             view: All bytes to write.
             deadline: When to stop waiting.
-            heeds_response: Stop if bytes have arrived, or on an error after some bytes were sent.
+            stops_at_response: Stop if bytes have arrived, or on an error after some were sent.
             done: How many bytes the first write has sent.
 
         Returns:
@@ -114,11 +114,11 @@ class Stream(ReadSide):
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError:
-                if heeds_response and done:
+                if stops_at_response and done:
                     return done
                 raise
-            readable, writable = self._wait(sock, heeds_response, True, deadline)
-            if heeds_response and readable:
+            readable, writable = self._wait(sock, stops_at_response, True, deadline)
+            if stops_at_response and readable:
                 return done
             if deadline.expired or not writable:
                 raise TimeoutError("the peer took nothing more in time")

@@ -201,11 +201,12 @@ def _counts_now(stats: OriginStats) -> str:
 def _lines(stats: OriginStats) -> Iterator[str]:
     """Yield what a snapshot says: now, since the start, and what went wrong."""
     most = "no maximum in all" if stats.max_open is None else f"maximum {stats.max_open}"
+    leases = "lease" if stats.acquired == 1 else "leases"
     yield f"now:     {_counts_now(stats)} ({stats.dialling} dialling, {most})"
     yield (
-        f"so far:  {stats.acquired} leases, {stats.reuse_rate:.0%} reused, {stats.created} opened,"
-        f" {sum(stats.closed.values())} closed, held for {_mean_text(stats.hold)},"
-        f" waited {_mean_text(stats.wait)}"
+        f"so far:  {stats.acquired} {leases}, {stats.reuse_rate:.0%} reused,"
+        f" {stats.created} opened, {sum(stats.closed.values())} closed,"
+        f" held for {_mean_text(stats.hold)}, waited {_mean_text(stats.wait)}"
     )
     yield (
         f"trouble: {stats.stale_found} stale, {stats.replays} replayed, {stats.leaks} leaked,"

@@ -155,6 +155,7 @@ def test_a_snapshot_prints_as_three_lines() -> None:
         "so far:  200 leases, 96% reused, 7 opened, 1 closed, held for 12 ms, waited 0 ms",
         "trouble: 1 stale, 0 replayed, 0 leaked, 0 timed out",
     ]
+    assert "so far:  1 lease, 0% reused, 0 opened" in str(OriginStats(acquired=1))
     assert "(0 dialling, no maximum in all)" in str(PoolStats(OriginStats(), {}))
     assert repr(stats) == "<PoolStats 2 in use, 5 idle, 0 waiting, 1 origins>"
     assert repr(total) == "<OriginStats 2 in use, 5 idle, 0 waiting>"

@@ -205,11 +205,11 @@ class TlsStream(SecureStream):
         return sent or self._send_rest(memoryview(data), deadline, True, sent)
 
     def _send_rest(
-        self, view: memoryview, deadline: Deadline, heeds_response: bool, done: int
+        self, view: memoryview, deadline: Deadline, stops_at_response: bool, done: int
     ) -> int:
         sock, total = self.sock, len(view)
         while done < total:
-            reading = heeds_response
+            reading = stops_at_response
             try:
                 done += sock.send(view[done : done + RECORD_BYTES])
                 continue
@@ -218,11 +218,11 @@ class TlsStream(SecureStream):
             except ssl.SSLWantReadError:
                 reading = True
             except OSError:
-                if heeds_response and done:
+                if stops_at_response and done:
                     return done
                 raise
             readable, writable = self._wait(sock, reading, True, deadline)
-            if readable and heeds_response and self._has_response():
+            if readable and stops_at_response and self._has_response():
                 return done
             if deadline.expired or not (readable or writable):
                 raise TimeoutError("the peer took nothing more in time")
