@@ -86,7 +86,13 @@ from pooledhttp.network import (
 from pooledhttp.originals import Originals, settle_attributes
 from pooledhttp.pool import PoolConfig, pool_advice
 from pooledhttp.records import explain_misspelt
-from pooledhttp.runtime import check_runtime, current_runtime, default_runtime, remove_tracebacks
+from pooledhttp.runtime import (
+    check_runtime,
+    current_runtime,
+    default_runtime,
+    remove_tracebacks,
+    warn_caller,
+)
 from pooledhttp.structures import CaseInsensitiveDict
 from pooledhttp.timing import Deadline, Timeout, monotonic
 
@@ -774,11 +780,10 @@ class HTTPAdapter(BaseAdapter):
             self._generation = manager.register_user(self)
             self._was_used = True
         if conn.cert_reqs == "CERT_NONE" and conn.scheme == "https":
-            warnings.warn(
+            warn_caller(
                 f"Unverified HTTPS request to {conn.host!r}: the response may come from any server."
                 " Pass a path to the certificates to trust as verify=.",
                 InsecureRequestWarning,
-                stacklevel=3,
             )
         plan = manager.plan(timeout)
         headers = request.headers

@@ -15,7 +15,6 @@ carries the hook along, and must not carry the credentials.
 from __future__ import annotations
 
 import secrets
-import warnings
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -34,6 +33,8 @@ from pooledhttp.digest import (
 )
 from pooledhttp.exceptions import UnrewindableBodyError
 from pooledhttp.loading import find_imported as _find_imported
+from pooledhttp.records import described
+from pooledhttp.runtime import warn_caller
 from pooledhttp.syntax import DEFAULT_PORTS
 
 if TYPE_CHECKING:
@@ -288,11 +289,10 @@ def _basic_auth_str(username: str | bytes, password: str | bytes) -> str:
     parts = []
     for what, value in (("usernames", username), ("passwords", password)):
         if not isinstance(value, str | bytes):
-            warnings.warn(
-                f"Non-string {what} are deprecated; a {type(value).__name__} was given. "
+            warn_caller(
+                f"Non-string {what} are deprecated; {described(value)} was given. "
                 "Convert it with str() first.",
-                category=DeprecationWarning,
-                stacklevel=3,
+                DeprecationWarning,
             )
             value = str(value)
         parts.append(_as_bytes(value))

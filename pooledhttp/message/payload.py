@@ -20,7 +20,6 @@ import json
 import json as complexjson
 import os
 import re
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -36,6 +35,7 @@ from pooledhttp.exceptions import (
     UnrewindableBodyError,
 )
 from pooledhttp.records import described
+from pooledhttp.runtime import warn_caller
 
 if TYPE_CHECKING:
     from pooledhttp.message.types import HasItems
@@ -371,11 +371,10 @@ def _declared_length(o: Any) -> int | None:
         # BytesIO has a fileno that refuses; members of a tar archive wrap one that is missing.
         return None
     if "b" not in str(getattr(o, "mode", "b")):
-        warnings.warn(
+        warn_caller(
             "A file opened in text mode is sent as a body: its length on disk is used, which is"
             ' wrong if reading translates anything. Open it with mode "rb".',
             FileModeWarning,
-            stacklevel=4,
         )
     return size
 

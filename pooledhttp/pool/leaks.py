@@ -9,13 +9,13 @@ Three things look for leaks:
 
 from __future__ import annotations
 
-import sys
 import threading
 import weakref
 from collections.abc import Mapping
 from typing import Protocol
 
 from pooledhttp.records import record
+from pooledhttp.runtime import caller_frame
 
 __all__ = [
     "LeakedLease",
@@ -23,8 +23,6 @@ __all__ = [
     "caller_outside",
     "lease_tracker",
 ]
-
-_PACKAGE = __name__.partition(".")[0]
 
 #: Every this many notes, the tracker drops those about leases that have ended.
 _TIDY_COUNT = 1_000
@@ -35,14 +33,9 @@ def caller_outside() -> tuple[str, str]:
 
     The file and line are empty if there is no such frame, as in a greenlet of the package.
     """
-    frame = sys._getframe(1)
-    thread = threading.current_thread().name
-    while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name != _PACKAGE and not name.startswith(_PACKAGE + "."):
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}", thread
-        frame = frame.f_back  # type: ignore[assignment]
-    return "", thread
+    frame = caller_frame()
+    where = "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return where, threading.current_thread().name
 
 
 class _TrackedPool(Protocol):

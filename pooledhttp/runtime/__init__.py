@@ -16,6 +16,7 @@ from pooledhttp.runtime.base import Interest, Runtime, Task, Waiter, check_runti
 from pooledhttp.runtime.blocking import BlockingRuntime, default_runtime
 from pooledhttp.runtime.current import current_runtime
 from pooledhttp.runtime.fork import ForkResettable, register_fork_reset
+from pooledhttp.runtime.frames import caller_frame, warn_caller
 from pooledhttp.runtime.locks import Lock, ShortLock, new_lock, new_rlock
 from pooledhttp.runtime.polling import Poll, poll_one, poll_until, reading_poll
 from pooledhttp.runtime.tracebacks import copy_without_tracebacks, remove_tracebacks
@@ -34,6 +35,7 @@ __all__ = [
     "ShortLock",
     "Task",
     "Waiter",
+    "caller_frame",
     "check_runtime",
     "copy_without_tracebacks",
     "current_runtime",
@@ -45,6 +47,7 @@ __all__ = [
     "reading_poll",
     "register_fork_reset",
     "remove_tracebacks",
+    "warn_caller",
 ]
 
 
