@@ -6,7 +6,8 @@ differ in their target only: headers, TLS settings and the connections to use ar
 next ones itself.
 
 ```
-small body, usual head        --> DirectHost.fetch -> transport, which returns the body
+small body, usual head        --> DirectHost.fetch -> transport, which returns the body;
+                                  DirectHost.respond makes a response of it
 plain GET, nothing overridden --> DirectHost.send --> transport
 anything else                 --> None: the session does it
 ```
@@ -18,9 +19,9 @@ the ordinary (a proxy, auth that signs, hooks, cookies) is left to the session.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.auth import HTTPBasicAuth
@@ -37,6 +38,8 @@ from pooledhttp.timing import Timeout, monotonic
 from pooledhttp.transport import Begun, PoolFacade, Straight, StraightRoute
 
 __all__ = ["ADAPTER_STEPS", "SESSION_STEPS", "BegunGet", "DirectRequests"]
+
+T = TypeVar("T")
 
 #: How long what was found out of a host holds.
 _SECONDS = 1.0
@@ -94,8 +97,9 @@ class DirectRequests:
         self._session = session
         #: By the beginning of the URL, up to the path, and the fields; None where there is none.
         self._hosts: dict[object, tuple[float, DirectHost | None]] = {}
-        #: To which the last `fetch` was: it has kept a connection.
-        self._last: DirectHost | None = None
+        #: Hosts whose connection is kept for the next request, as a rule one: the workers of other
+        #: hosts have no use for it. `append` and `pop` need no lock.
+        self._keeping: list[DirectHost] = []
 
     def send(
         self, url: str, headers: Mapping[str, str] | None, timeout: object, stream: bool
@@ -130,23 +134,48 @@ class DirectRequests:
         Returns:
             The response; what was begun, if it has to be gone on with; None if nothing was done.
         """
+        return self._go_straight(DirectHost.fetch, url, headers, timeout)
+
+    def respond(
+        self, url: str, headers: Mapping[str, str] | None, timeout: object
+    ) -> Response | BegunGet | None:
+        """Fetch a small body as a response whose body was read; arguments as for `fetch`.
+
+        Returns:
+            The response; what was begun, if it has to be gone on with; None if nothing was done.
+        """
+        return self._go_straight(DirectHost.respond, url, headers, timeout)
+
+    def _go_straight(
+        self,
+        step: Callable[[DirectHost, str, str, object], T],
+        url: str,
+        headers: Mapping[str, str] | None,
+        timeout: object,
+    ) -> T | None:
+        """Take a step at the host of a URL; at most that host keeps a connection after it."""
         found = self._host_and_target(url, headers)
         if found is None:
             return None
         host, target = found
-        if host is not self._last:
+        keeping = self._keeping
+        if keeping[-1:] != [host]:
             self.rest()
-            self._last = host
-        fetched = host.fetch(url, target, timeout)
-        if host is not self._last:  # while it waited
-            host.rest()
-        return fetched
+        done = step(host, url, target, timeout)
+        if keeping[-1:] != [host]:  # others may have gone this way while it waited
+            self.rest()
+            keeping.append(host)
+        return done
 
     def rest(self) -> None:
-        """Give back what is kept for the next `fetch`, since none comes soon."""
-        last, self._last = self._last, None
-        if last is not None:
-            last.rest()
+        """Give back what is kept for the next request, since none comes soon."""
+        keeping = self._keeping
+        while keeping:
+            try:
+                host = keeping.pop()
+            except IndexError:
+                return  # another thread has taken it
+            host.rest()
 
     def _host_and_target(
         self, url: str, headers: Mapping[str, str] | None
@@ -237,6 +266,8 @@ class DirectHost:
 
     def fetch(self, url: str, target: str, timeout: object) -> Straight | BegunGet | None:
         """Fetch a small body; see `DirectRequests.fetch`."""
+        if not self.shapes.may_fit:
+            return None
         if not self._has_looked:
             self._has_looked = True
             self._straight = self._pool.straight_route(self._headers, timeout, self.shapes)
@@ -261,6 +292,20 @@ class DirectHost:
         places.adopt(place)
         return BegunGet(self, url, target, found)
 
+    def respond(self, url: str, target: str, timeout: object) -> Response | BegunGet | None:
+        """Fetch a small body as a response; see `DirectRequests.respond`."""
+        found, straight = self.fetch(url, target, timeout), self._straight
+        if straight is None or not isinstance(found, Straight):
+            return found  # type: ignore[return-value]  # no `Straight` without a way
+        response = Response.arrived(
+            straight.arrival(found, target, self._adapter.max_retries),
+            self._request(url),
+            self._adapter,
+            found.started_at,
+        )
+        response._content, response._content_consumed = found.body, True
+        return response
+
     def rest(self) -> None:
         """Give back what is kept for the next `fetch`."""
         if self._straight is not None:
@@ -272,14 +317,7 @@ class DirectHost:
         """Send a request; see `DirectRequests.send`."""
         if isinstance(timeout, Timeout) and timeout.total is not None:
             timeout = timeout.start(self._adapter.now)
-        # As `PreparedRequest()` does: whether a program has replaced it is known.
-        request = PreparedRequest.__new__(PreparedRequest)
-        request.method = "GET"
-        request.url = url
-        request.headers = self._headers.copy()
-        request._cookies = self._cookies
-        request.body = request._body_position = None
-        request.hooks = default_hooks()
+        request = self._request(url)
         response = self._adapter.send_direct(
             self._pool, request, self._origin, target, timeout, stream=stream, begun=begun
         )
@@ -289,6 +327,18 @@ class DirectHost:
         if not stream:
             response.content  # noqa: B018  # read now, so that the connection is free
         return response
+
+    def _request(self, url: str) -> PreparedRequest:
+        """Return a request as the session would have prepared it."""
+        # As `PreparedRequest()` does: whether a program has replaced it is known.
+        request = PreparedRequest.__new__(PreparedRequest)
+        request.method = "GET"
+        request.url = url
+        request.headers = self._headers.copy()
+        request._cookies = self._cookies
+        request.body = request._body_position = None
+        request.hooks = default_hooks()
+        return request
 
     def _follow(
         self, response: Response, request: PreparedRequest, timeout: object, *, stream: bool

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from pooledhttp.bulk.backends import Backend, Threads
+from pooledhttp.bulk.direct import BegunGet
 from pooledhttp.bulk.engine import Engine
 from pooledhttp.bulk.formats import Item
 from pooledhttp.bulk.halting import Haltable
@@ -59,13 +60,44 @@ class Exchange:
     def __call__(self, entry: Entry[Work]) -> Result:
         """Return the job's result, also when it fails."""
         work = entry.item
+        if work.store is None and work.job.is_bare:
+            return self._get(entry)
         if work.store is not None or work.job.reads_body:
             return self._run_blocking(partial(self._send, entry))
         return self._send(entry)
 
-    def _send(self, entry: Entry[Work]) -> Result:
+    def _get(self, entry: Entry[Work]) -> Result:
+        """Do a job that says nothing but its URL; most come the shortest way."""
+        job, now = entry.item.job, self._runtime.now
+        began, size = now(), 0
+        try:
+            found = self._session.respond(job.url, None, self._timeout)
+            if found is not None and not isinstance(found, BegunGet):
+                size = len(found.content or b"")
+                found.close()
+        except Exception:  # the general way meets it again, and tells it
+            found = None
+        if found is None:
+            return self._send(entry)
+        if isinstance(found, BegunGet):
+            try:
+                return self._send(entry, found, began)
+            finally:
+                found.drop()
+        elapsed = now() - began
+        return Result(job.url, found, None, entry.index, 1, elapsed, job, size=size)
+
+    def _send(
+        self, entry: Entry[Work], begun: BegunGet | None = None, began: float | None = None
+    ) -> Result:
+        """Do a job by the general way.
+
+        Args:
+            entry: Its item.
+            begun: What has begun its first attempt; None if nothing has.
+            began: When that was, by the clock of the run.
+        """
         work = entry.item
-        began = self._runtime.now()
         tries = Tries(
             self._again,
             work.job.method,
@@ -75,16 +107,19 @@ class Exchange:
             hosts=self._session,
             line=entry.line,
         )
+        if began is not None:
+            tries.began = began
         while True:
             response: Response | None = None
             error: Exception | None = None
             target: object = None
             size = 0
             try:
-                response, target, size = self._once(work, tries.timeout())
+                response, target, size = self._once(work, tries.timeout(), begun)
             except Exception as exc:  # one job's failure is that job's result
                 error = exc
             finally:
+                begun = None
                 tries.end(*self._session.leave())
             if error is not None and tries.goes_on_after_error(error):
                 continue
@@ -96,17 +131,21 @@ class Exchange:
                 error,
                 index=entry.index,
                 attempts=tries.sent,
-                elapsed=self._runtime.now() - began,
+                elapsed=tries.elapsed,
                 job=work.job,
                 saved=target,
                 size=size,
             )
 
-    def _once(self, work: Work, timeout: object) -> tuple[Response, object, int]:
+    def _once(
+        self, work: Work, timeout: object, begun: BegunGet | None
+    ) -> tuple[Response, object, int]:
         """Return the response, what a sink has made of its body, and the bytes of that."""
         job = work.job
         stream = work.store is not None
-        if job.headers is None and job.is_plain:
+        if begun is not None:
+            response = begun.response(timeout)
+        elif job.headers is None and job.is_plain:
             response = self._session.get(job.url, None, timeout, stream=stream)
         else:
             response = self._session.request(

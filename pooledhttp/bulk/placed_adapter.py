@@ -105,7 +105,7 @@ class PlacedAdapter(HTTPAdapter):
         *,
         timeout: TimeoutInput,
     ) -> Response:
-        started = monotonic()
+        started = monotonic() if begun is None else begun.started_at
         try:
             arrival = self._send_over_pool(pool, request, target, stream, timeout, begun)
         except (HTTPError, OSError) as error:

@@ -40,6 +40,12 @@ class Requester(Protocol):
         """Fetch a small body by the shortest way; see `OwnSession.fetch`."""
         ...
 
+    def respond(
+        self, url: str, headers: Mapping[str, str] | None, timeout: object
+    ) -> Response | BegunGet | None:
+        """Fetch a small body by the shortest way, as a response; see `OwnSession.respond`."""
+        ...
+
     def waited(self) -> float:
         """Return the seconds for which this thread's request has waited for places so far."""
         ...

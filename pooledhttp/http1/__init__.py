@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         recv_timeout,
     )
     from pooledhttp.http1.head_memo import HeadMemos
-    from pooledhttp.http1.head_shape import HeadShapes
+    from pooledhttp.http1.head_shape import HeadShape, HeadShapes
     from pooledhttp.http1.parsers import check_request, library_for
     from pooledhttp.http1.request_encoding import build_request, encode_plain
     from pooledhttp.http1.request_memo import RequestMemo
@@ -63,6 +63,7 @@ __all__ = [
     "Connection",
     "Head",
     "HeadMemos",
+    "HeadShape",
     "HeadShapes",
     "ParserChoice",
     "RequestMemo",
@@ -87,7 +88,7 @@ __getattr__ = _load_when_used(
         "connection": ("RECV_BYTES", "Connection"),
         "errors": ("body_broken", "explain_timeout", "read_after_release", "recv_timeout"),
         "head_memo": ("HeadMemos",),
-        "head_shape": ("HeadShapes",),
+        "head_shape": ("HeadShape", "HeadShapes"),
         "parsers": ("check_request", "library_for"),
         "request_encoding": ("build_request", "encode_plain"),
         "request_memo": ("RequestMemo",),

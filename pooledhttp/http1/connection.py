@@ -29,18 +29,21 @@ from pooledhttp.http1.request_body import PIECE_BYTES, RequestFraming, Upload
 from pooledhttp.http1.response_body import RECV_BYTES
 from pooledhttp.http1.response_side import ResponseSide
 from pooledhttp.http1.states import State
+from pooledhttp.timing import monotonic
 
 if TYPE_CHECKING:
+    import re
+
     from pooledhttp.http1.bytestream import ByteStream
-    from pooledhttp.http1.head_shape import HeadShapes
+    from pooledhttp.http1.head_shape import HeadShape, HeadShapes
     from pooledhttp.http1.response_head import Head
     from pooledhttp.timing import TimeoutPlan
 
 __all__ = ["RECV_BYTES", "Connection", "Whole"]
 
-#: A whole response: its body, ETag and Last-Modified, and how many seconds the server keeps an idle
-#: connection; `None` for what its head does not say.
-Whole = tuple[bytes, "bytes | None", "bytes | None", "float | None"]
+#: A whole response: its body; its head, as `HeadShape.find` returns it, and the shape of that; and
+#: when it arrived, by `timing.monotonic`.
+Whole = tuple[bytes, "re.Match[bytes]", "HeadShape", float]
 
 #: The longest body that `exchange_whole` reads.
 MOST_WHOLE_BYTES = 64 * 1024
@@ -189,17 +192,18 @@ class Connection(ResponseSide):
         start = self._recv_head(plan)
         fits = shapes.find(start)
         if fits is not None:
+            arrived_at = monotonic()
             found, shape = fits
-            length, etag, modified = found.group("length", "etag", "modified")
             body_at = found.end()
-            missing = body_at + int(length) - len(start)
+            size = body_at + int(found["length"])
+            missing = size - len(start)
             if 0 < missing <= MOST_WHOLE_BYTES:
                 start = self._read_rest(start, missing, plan)
-                missing = body_at + int(length) - len(start)
+                missing = size - len(start)
             if not missing:
                 self.progress.got_bytes = True
                 self.state = _IDLE
-                return start[body_at:], etag, modified, shape.keep_seconds
+                return start[body_at:], found, shape, arrived_at
         self._parse_first(start, False)
         return None
 

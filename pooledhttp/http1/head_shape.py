@@ -56,11 +56,13 @@ class HeadShape:
     Attributes:
         pattern: What those heads match.
         keep_seconds: How long the server keeps an idle connection, if it says so.
+        reason: The reason phrase.
     """
 
     __slots__ = (
-        "_library", "_match", "_most_bytes", "_most_fields", "keep_seconds", "pattern"
-    )  # fmt: skip
+        *("_library", "_match", "_most_bytes", "_most_fields", "_sample"),
+        *("keep_seconds", "pattern", "reason"),
+    )
 
     def __init__(
         self, head: Head, pattern: bytes, library: ParserLibrary, limits: ResponseLimits
@@ -68,6 +70,8 @@ class HeadShape:
         """Make the shape of a head, with its pattern; `fits` has returned true for it."""
         self.pattern = pattern
         self.keep_seconds = head.keep_seconds
+        self.reason = head.reason
+        self._sample = head
         self._library = library
         self._most_bytes = min(limits.head_bytes, MOST_HEAD_BYTES)
         self._most_fields = _most_fields()
@@ -109,6 +113,21 @@ class HeadShape:
             return None
         found = self._match(data)
         return found if found is not None and found.end() <= self._most_bytes else None
+
+    def head_of(self, data: bytes) -> Head:
+        """Return what a parser would have made of a head.
+
+        Args:
+            data: The bytes that `find` has matched.
+        """
+        sample = self._sample
+        lines = data[: -len(HEAD_END)].split(b"\r\n")[1:]
+        fields = tuple(
+            (name, line[len(name) + 2 :])
+            for (name, _), line in zip(sample.fields, lines, strict=True)
+        )
+        by_name = {name.lower(): value for name, value in fields}
+        return sample.with_fields(fields, by_name, int(by_name[b"content-length"]))
 
 
 class HeadShapes:

@@ -70,6 +70,7 @@ class Arrival:
         "arrived_at",
         "head",
         "reader",
+        "reason",
         "request_method",
         "request_url",
         "retries",
@@ -89,6 +90,7 @@ class Arrival:
         self.reader = reader
         self.head = head
         self.status = head.status
+        self.reason = head.reason
         self.request_method = request_method
         self.request_url = request_url
         self.retries = retries
@@ -252,6 +254,10 @@ class Arrival:
             yield piece
             if reader.closed:  # the last byte has come: no read is needed to learn that
                 return
+
+    def close(self) -> None:
+        """End the reading: the connection goes back to the pool, or is closed."""
+        self.reader.close()
 
     def _count(self, size: int) -> None:
         """Count bytes of the body that were read from here, also in `raw` where it was made."""

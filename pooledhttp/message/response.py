@@ -143,7 +143,7 @@ class Response(LazyAttributes):
                     "_arrival": arrival,
                     "_started_at": started_at,
                     "status_code": arrival.status,
-                    "reason": arrival.head.reason,
+                    "reason": arrival.reason,
                     "url": request.url,
                     "request": request,
                     "connection": connection,
@@ -154,7 +154,7 @@ class Response(LazyAttributes):
             response._arrival = arrival
             response._started_at = started_at
             response.status_code = arrival.status
-            response.reason = arrival.head.reason
+            response.reason = arrival.reason
             response.url = request.url
             response.request = request
             response.connection = connection
@@ -595,7 +595,7 @@ class Response(LazyAttributes):
         """Return the connection to the pool, or close it if the body was not read to its end."""
         arrival = self._unread()
         if arrival is not None:
-            arrival.reader.close()
+            arrival.close()
             return
         raw = self.raw
         if raw is None:

@@ -14,7 +14,7 @@ interpreter frees them at once, without the cyclic collector.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from pooledhttp.http1 import Head, State, explain_timeout, read_after_release
 from pooledhttp.runtime import copy_without_tracebacks
@@ -78,6 +78,17 @@ class LeasedBody:
             #: It is in the pool. Bodies with bytes do not have this attribute.
             self._served_by = connection
             self._end_lease(connection, lease)
+
+    @classmethod
+    def at_end(cls, head: Head, plan: TimeoutPlan) -> Self:
+        """Return a body that was read to its end; its lease is not its concern any more."""
+        body = cls.__new__(cls)
+        body._connection = body._lease = body._failure = None
+        body._plan = plan
+        body.head = head
+        body._buffer = NOTHING
+        body._is_end_unread = False
+        return body
 
     # ---- the lease
 

@@ -5,7 +5,7 @@ has the rest of the request ready, and finds the head of the response by its sha
 objects for a request, a head or a body.
 
     StraightRoute.get   a `Straight`: the body, and what it is of. Its connection is kept for the
-                        next request until `release`
+                        next request until `release`. `arrival` makes a response of it
                         a `Begun`: anything else. `retrying.send` goes on with it, by all its rules
                         None: nothing was done
 
@@ -21,13 +21,18 @@ from urllib3.connection import HTTPConnection
 
 from pooledhttp.exceptions import PoolClosed, PoolTimeout
 from pooledhttp.http1 import HeadShapes, encode_plain
+from pooledhttp.message import Arrival
+from pooledhttp.timing import monotonic
 from pooledhttp.transport import reasons
+from pooledhttp.transport.body import BodyReader
 from pooledhttp.transport.exchange_log import is_logged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pooledhttp.http1 import Connection, WireRequest
+    from urllib3 import Retry
+
+    from pooledhttp.http1 import Connection, Head, HeadShape, WireRequest
     from pooledhttp.network import Route
     from pooledhttp.pool import Lease
     from pooledhttp.timing import TimeoutPlan
@@ -45,11 +50,66 @@ class Straight(NamedTuple):
         body: Its body, as it was sent.
         etag: Its ETag; `None` if it has none.
         modified: Its Last-Modified; `None` if it has none.
+        head: The bytes of its head.
+        shape: The shape of its head.
+        started_at: When it was asked for, by `timing.monotonic`.
+        arrived_at: When its head was there.
     """
 
     body: bytes
     etag: str | None
     modified: str | None
+    head: bytes
+    shape: HeadShape
+    started_at: float
+    arrived_at: float
+
+
+class StraightArrival(Arrival):
+    """A response whose body was received with its head, of which nothing has been read yet.
+
+    Args:
+        straight: The response.
+        plan: The timeouts of its request.
+        target: The target of its request.
+        retries: The policy, which had nothing to do.
+    """
+
+    __slots__ = ("_bytes", "_head", "_plan", "_reader", "_shape")
+
+    def __init__(self, straight: Straight, plan: TimeoutPlan, target: str, retries: Retry) -> None:
+        self._bytes = straight.head
+        self._shape = straight.shape
+        self._plan = plan
+        self._head: Head | None = None
+        self._reader: BodyReader | None = None
+        self.status = 200
+        self.reason = straight.shape.reason
+        self.request_method = "GET"
+        self.request_url = target
+        self.retries = retries
+        self.arrived_at = straight.arrived_at
+        self._fields = None
+        self._raw = None
+        self._body_bytes = len(straight.body)
+        self.sets_cookies = False
+
+    @property
+    def head(self) -> Head:  # type: ignore[override]
+        """The head, made of its bytes when it is asked for."""
+        if self._head is None:
+            self._head = self._shape.head_of(self._bytes)
+        return self._head
+
+    @property
+    def reader(self) -> BodyReader:  # type: ignore[override]
+        """The body, which was read to its end."""
+        if self._reader is None:
+            self._reader = BodyReader.at_end(self.head, self._plan)
+        return self._reader
+
+    def close(self) -> None:
+        """Do nothing: the connection is at rest."""
 
 
 class Begun:
@@ -58,19 +118,22 @@ class Begun:
     Args:
         route: Where it goes.
         lease: Its lease.
+        started_at: When it was begun, by `timing.monotonic`.
         is_sent: Whether sending was begun.
         error: What ended it; `None` if it can go on.
     """
 
-    __slots__ = ("_error", "_is_sent", "_lease", "_route", "sends")
+    __slots__ = ("_error", "_is_sent", "_lease", "_route", "sends", "started_at")
 
     def __init__(
         self,
         route: StraightRoute,
         lease: Lease[Route, Connection],
+        started_at: float,
         is_sent: bool,
         error: Exception | None = None,
     ) -> None:
+        self.started_at = started_at
         self._route = route
         self._lease: Lease[Route, Connection] | None = lease
         self._is_sent = is_sent
@@ -170,30 +233,46 @@ class StraightRoute:
             return None
         if self.transport.listeners or not self.shapes.may_fit:
             return None
+        started_at = monotonic()
         try:
             lease = self._lease()
         except (PoolClosed, PoolTimeout):
             return None  # the general way says so
         connection, slot = lease.resource, lease.slot
         if connection is None or slot is None or slot.watch is not None or not self.shapes:
-            return Begun(self, lease, is_sent=False)
+            return Begun(self, lease, started_at, is_sent=False)
         try:
             data = b"".join((_GET, plain, self._rest))
             whole = connection.exchange_whole(data, target, self.shapes, self._plan)
         except Exception as error:  # the general way raises it
-            return Begun(self, lease, is_sent=True, error=error)
+            return Begun(self, lease, started_at, is_sent=True, error=error)
         except BaseException as error:
             lease.discard(type(error).__name__)
             raise
         if whole is None:
-            return Begun(self, lease, is_sent=True)
-        body, etag, modified, keep_seconds = whole
-        self._kept.append((lease, keep_seconds))
+            return Begun(self, lease, started_at, is_sent=True)
+        body, found, shape, arrived_at = whole
+        self._kept.append((lease, shape.keep_seconds))
+        head, etag, modified = found.group(0, "etag", "modified")
         return Straight(
             body,
             None if etag is None else etag.decode("ascii"),
             None if modified is None else modified.decode("ascii"),
+            head,
+            shape,
+            started_at,
+            arrived_at,
         )
+
+    def arrival(self, straight: Straight, target: str, retries: Retry) -> Arrival:
+        """Return a response of `get` as the general way returns it.
+
+        Args:
+            straight: The response.
+            target: The target of its request.
+            retries: The policy of the request.
+        """
+        return StraightArrival(straight, self._plan, target, retries)
 
     def _lease(self) -> Lease[Route, Connection]:
         """Return a lease, the one that was kept if there is one."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from errno import EMFILE
@@ -135,15 +137,20 @@ def server() -> Iterator[ScriptedServer]:
 def ways(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How many requests came which way: the shortest, begun there, or the general one."""
     ways: Counter[str] = Counter()
-    real = OwnSession.fetch
 
-    def fetch(self: OwnSession, *args: Any) -> Any:
-        found = real(self, *args)
-        is_short = isinstance(found, Straight)
-        ways["short" if is_short else "general" if found is None else "begun"] += 1
-        return found
+    def count(name: str) -> None:
+        real = getattr(OwnSession, name)
 
-    monkeypatch.setattr(OwnSession, "fetch", fetch)
+        def step(self: OwnSession, *args: Any) -> Any:
+            found = real(self, *args)
+            is_short = isinstance(found, (Straight, Response))
+            ways["short" if is_short else "general" if found is None else "begun"] += 1
+            return found
+
+        monkeypatch.setattr(OwnSession, name, step)
+
+    count("fetch")
+    count("respond")
     return ways
 
 
@@ -193,6 +200,108 @@ def test_the_outcome_is_the_same(
     assert asked[0] == asked[1]
 
 
+def response_facts(response: Response, base: str) -> tuple[object, ...]:
+    """All that a program can see of a response whose body was read."""
+    raw = response.raw
+    facts = [
+        *(response.status_code, response.reason, response.url, response.content),
+        *(list(response.headers.items()), response.encoding, response.text, response.links),
+        *(response.cookies.get_dict(), response.is_redirect, response.ok, repr(response)),
+        *([each.status_code for each in response.history], response._content_consumed),
+        *(raw.status, raw.reason, raw.version, list(raw.headers.items()), raw.retries),
+        *(raw.tell(), raw.closed, raw.read(), raw.read(5), raw.data, raw.length_remaining),
+        *(raw.url, raw.chunked, raw.connection, raw.isclosed()),
+        *(raw._fp.will_close, raw._fp.length, raw._fp.parser, raw._fp.getheaders()),
+        *(response.request.method, response.request.url, response.request.body),
+        *(list(response.request.headers.items()), response.request._cookies.get_dict()),
+        *(list(response.iter_content(4)), list(response.iter_lines())),
+    ]
+    assert 0 <= response.elapsed.total_seconds() < 60
+    again = pickle.loads(pickle.dumps(response))
+    assert (again.content, again.headers) == (response.content, response.headers)
+    response.close()
+    response.close()
+    return tuple(str(fact).replace(base, "") for fact in facts)
+
+
+def fetch_outcomes(server: ScriptedServer, paths: list[str]) -> list[object]:
+    """Fetch one after the other, and return what of the results depends on the server."""
+    base, found = server.url(""), list[object]()
+    how: Any = {"jobs": 1, "retries": 1, "timeout": Timeout(connect=5, read=0.3)}
+    results = bulk.fetch([server.url(path) for path in paths], ordered=True, **how)
+    for result in results:
+        assert result.elapsed >= 0
+        told = (result.kind, result.problem, result.attempts, result.size, result.ok)
+        response = result.response
+        facts = None if response is None else response_facts(response, base)
+        found.append((str(told).replace(base, ""), facts))
+    stats = results.stats().total
+    assert stats.leaks == stats.active == 0, stats
+    return found
+
+
+@pytest.mark.parametrize("what", list(ODD))
+def test_a_fetch_has_the_same_responses(
+    ways: Counter[str], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """To the last attribute, for each kind of odd response, once and always."""
+    monkeypatch.setattr("pooledhttp.bulk.retrying._FIRST_SECONDS", 0.0)
+    paths = [*PLAIN, f"{what}/1", *(path + "b" for path in PLAIN), f"{what}/", "/last"]
+    found, asked = [], []
+    for way in ("short", "general"):
+        server = Odd()
+        with ScriptedServer(server) as scripted:
+            found.append(fetch_outcomes(scripted, paths))
+        asked.append(server.counts)
+        if way == "short":
+            assert ways["short"] >= 2, ways
+            monkeypatch.setattr(OwnSession, "respond", lambda *args: None)
+    for short, general in zip(*found, strict=True):
+        assert short == general
+    assert asked[0] == asked[1]
+
+
+def test_workers_of_several_hosts_keep_a_connection_each_time(ways: Counter[str]) -> None:
+    """And none is left in use when the workers have nothing to do."""
+    with ScriptedServer(Odd()) as one, ScriptedServer(Odd()) as other:
+        urls = [server.url(f"/file{n}") for n in range(100) for server in (one, other)]
+        results = bulk.fetch(urls, jobs=6, per_host=3)
+        assert sum(result.ok for result in results) == 200
+        assert ways["short"] >= 180, ways
+        stats = results.stats().total
+        assert stats.leaks == stats.active == 0, stats
+        assert len(one.connections) <= 3 and len(other.connections) <= 3
+
+
+def test_the_elapsed_time_of_an_odd_response_begins_with_its_request(ways: Counter[str]) -> None:
+    """Not with the moment at which the general way goes on with it."""
+    released = threading.Event()
+
+    def serve(peer: Peer) -> None:
+        while True:
+            seen = peer.read_request()
+            if seen.target == "/late":
+                released.wait(10)
+                peer.send(respond(b"none", status=404))
+            else:
+                peer.send(small(seen.target))
+
+    def release() -> None:
+        server.wait_requests(len(PLAIN) + 1)
+        time.sleep(0.2)  # what is measured
+        released.set()
+
+    with ScriptedServer(serve) as server:
+        urls = [server.url(path) for path in [*PLAIN, "/late"]]
+        releasing = threading.Thread(target=release)
+        releasing.start()
+        *_, late = bulk.fetch(urls, jobs=1, ordered=True)
+        releasing.join()
+    assert ways["begun"] and late.response is not None and late.response.status_code == 404
+    assert late.response.elapsed.total_seconds() >= 0.2
+    assert late.elapsed >= 0.2
+
+
 def test_most_of_a_list_of_small_files_comes_this_way(
     server: ScriptedServer, ways: Counter[str], tmp_path: Path
 ) -> None:
@@ -236,6 +345,7 @@ def debug_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("http.client.HTTPConnection.debuglevel", 1)
 
 
+@pytest.mark.parametrize("command", ["download", "fetch"])
 @pytest.mark.parametrize("change", [patched_body, patched_send, debug_output])
 def test_what_a_program_changes_meanwhile_is_used(
     server: ScriptedServer,
@@ -243,10 +353,15 @@ def test_what_a_program_changes_meanwhile_is_used(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[pytest.MonkeyPatch], None],
+    command: str,
 ) -> None:
     """From the next request on no body comes the shortest way."""
-    urls = [server.url(f"/file{number}") for number in range(60)]
-    results = bulk.download(iter(urls), tmp_path / "out", jobs=1)
+    urls = iter([server.url(f"/file{number}") for number in range(60)])
+    results: Any = (
+        bulk.fetch(urls, jobs=1)
+        if command == "fetch"
+        else bulk.download(urls, tmp_path / "out", jobs=1)
+    )
     for number, result in enumerate(results):
         assert result.ok
         if number == 5:
