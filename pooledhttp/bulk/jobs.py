@@ -15,10 +15,12 @@ body.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from operator import index
 from typing import TYPE_CHECKING, Protocol
 
 from pooledhttp.bulk.urls import origin_of
@@ -64,6 +66,8 @@ class BadLine:
 
 
 _set = object.__setattr__
+
+_HEX = re.compile("[0-9a-fA-F]+")
 
 
 #: What others call a field, where that name is not near enough to be guessed.
@@ -138,7 +142,8 @@ class Job:
         Raises:
             TypeError: The item is neither a `str` nor a `Job`, or a `Job` with a value of a wrong
                 type.
-            ValueError: It is a line of a list that is no job.
+            ValueError: It is a line of a list that is no job, or a `Job` with a size or a checksum
+                that no body can have.
         """
         if isinstance(item, Job):
             if not item.is_bare:
@@ -158,10 +163,11 @@ class Job:
         )
 
     def check(self) -> None:
-        """Check the types of what was given: a wrong one fails this job, and not the run.
+        """Check what was given: a wrong value fails this job, and not the run.
 
         Raises:
-            TypeError: One is wrong. The message names it.
+            TypeError: One is of a wrong type. The message names it.
+            ValueError: A size or a checksum is one that no body can have.
         """
         if not isinstance(self.url, str):
             raise TypeError(f"the url of a job must be a str, not {self.url!r:.100}")
@@ -177,6 +183,14 @@ class Job:
             raise TypeError(
                 f"the size of a job must be a whole number of bytes or None, not {self.size!r}"
             )
+        if self.size is not None and index(self.size) < 0:
+            raise ValueError(f"the size of a job must be at least 0, not {self.size}")
+        for field, digits in (("sha256", 64), ("md5", 32)):
+            value = getattr(self, field)
+            if value is not None and not (len(value) == digits and _HEX.fullmatch(value)):
+                raise ValueError(
+                    f"the {field} of a job must be {digits} hexadecimal digits, not {value!r:.100}"
+                )
         if self.headers is not None:
             self._check_headers()
 

@@ -136,9 +136,9 @@ class PlacedAdapter(HTTPAdapter):
             is_ours = any(getattr(cause, "errno", None) in _OURS for cause in found)
             if is_ours or any(isinstance(cause, ConnectionRefusedError) for cause in found):
                 self.places.note(origin, is_refused=True)
-            is_unreachable = any(isinstance(cause, _UNREACHABLE) for cause in found)
-            if is_unreachable and proxy is None and not is_ours:
-                self.places.note_unreachable(origin)
+            reason = next((str(cause) for cause in found if isinstance(cause, _UNREACHABLE)), None)
+            if reason is not None and proxy is None and not is_ours:
+                self.places.note_unreachable(origin, reason)
             raise
         is_refused = response.status_code in _REFUSING
         self.places.note_response(origin, is_refused=is_refused)

@@ -231,7 +231,7 @@ class Places:
             if rest.state is RestState.GIVEN_UP:
                 raise HostGivenUp(
                     f"{origin} was given up: connections to it failed again and again, also"
-                    " after three rests"
+                    f" after three rests. The last one: {rest.reason}"
                 )
 
     def is_resting(self, origin: str) -> bool:
@@ -242,13 +242,13 @@ class Places:
             rest = self._rests.get(origin)
             return rest is not None and rest.state is RestState.RESTING
 
-    def note_unreachable(self, origin: str) -> None:
-        """Note that no connection could be made for this thread's request."""
+    def note_unreachable(self, origin: str, reason: str) -> None:
+        """Note that no connection could be made for this thread's request, and why."""
         holder = self._holders.get(self._runtime.current())
         number = None if holder is None else holder.number
         with self._lock:
             rest = self._rests.setdefault(origin, HostRest())
-            is_changed = rest.fail(number, self._runtime.now())
+            is_changed = rest.fail(number, self._runtime.now(), reason)
             until = rest.until if rest.state is RestState.RESTING else None
         if is_changed and self.on_rest is not None:
             self.on_rest(origin, until)

@@ -51,6 +51,8 @@ class HostRest:
         self.state = RestState.WORKING
         #: When the rest ends at the latest.
         self.until = 0.0
+        #: Why the last connection failed.
+        self.reason = ""
         self._failures = 0
         self._rests = 0
         self._probe: object = None
@@ -61,8 +63,13 @@ class HostRest:
             self.state = RestState.PROBING
             self._probe = request
 
-    def fail(self, request: object, now: float) -> bool:
+    def fail(self, request: object, now: float, reason: str = "") -> bool:
         """Note that no connection could be made for a request.
+
+        Args:
+            request: The request, to tell the probe.
+            now: The time.
+            reason: Why; empty if that is not known.
 
         Returns:
             Whether a rest begins, or the host is given up.
@@ -73,6 +80,7 @@ class HostRest:
                 return False
         elif self.state is not RestState.PROBING or request != self._probe:
             return False  # it was under way before
+        self.reason = reason
         if self._rests == len(_RESTS):
             self.state = RestState.GIVEN_UP
         else:

@@ -88,7 +88,7 @@ class Run:
         paths = [own, *sorted(own.glob(f"{SHARD_PREFIX}*"))]
         paths = [path for each in paths if (path := each / "journal.sqlite3").exists()]
         if not paths:
-            raise FileNotFoundError(f"{self.directory} has no journal: no download has been there")
+            raise FileNotFoundError(f"{self.directory} has no journal: no download was made there")
         try:
             for path in paths:
                 self._journals.append(Journal(self._readable(str(path)), read_only=True))

@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> int:
     """Print the places, one a line, and return the exit status."""
     missing = [path for path in args.paths if not os.path.exists(path)]
     if missing:
-        print(f"pooledhttp check: there is no {missing[0]!r}", file=sys.stderr)
+        print(f"pooledhttp check: there is no file or directory {missing[0]!r}", file=sys.stderr)
         return _USAGE
     number = files = 0
     for path in (file for given in args.paths for file in _python_files(given)):

@@ -9,6 +9,7 @@ import pytest
 
 from pooledhttp import bulk
 from pooledhttp.bulk import Job
+from tests.support.scripted import ScriptedServer, answering, respond
 
 
 def test_a_string_is_a_job_with_defaults() -> None:
@@ -55,6 +56,27 @@ def test_values_of_wrong_types(given: dict[str, Any], says: str, tmp_path: Path)
         failed = {str(result.url): str(result.error) for result in results}
         assert says in failed[str(job.url)]
         assert "No scheme supplied" in failed["x"]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"size": -1}, "the size of a job must be at least 0, not -1"),
+        ({"sha256": "xyz"}, "the sha256 of a job must be 64 hexadecimal digits, not 'xyz'"),
+        ({"sha256": "0" * 63 + "g"}, "must be 64 hexadecimal digits"),
+        ({"sha256": "sha256:" + "0" * 64}, "must be 64 hexadecimal digits"),
+        ({"sha256": "0" * 32}, "must be 64 hexadecimal digits"),
+        ({"md5": ""}, "the md5 of a job must be 32 hexadecimal digits, not ''"),
+    ],
+)
+def test_values_that_no_body_can_have(given: dict[str, Any], says: str, tmp_path: Path) -> None:
+    """The job fails before its body is downloaded in vain, and the run goes on."""
+    with ScriptedServer(answering(respond(b"body"))) as server:
+        jobs = [Job(server.url("/1"), **given), Job(server.url("/2"), size=4)]
+        wrong, right = bulk.download(jobs, tmp_path, ordered=True)
+        assert not wrong.ok and says in str(wrong.problem)
+        assert right.ok
+        assert [seen.target for seen in server.requests] == ["/2"]
 
 
 def test_what_counts_as_a_number_of_bytes() -> None:

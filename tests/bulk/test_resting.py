@@ -209,6 +209,9 @@ def test_urls_of_a_dead_host_fail_with_the_reason(
     assert kinds["HostGivenUp"] >= 35
     given_up = next(result for result in results if result.kind == "HostGivenUp")
     assert "three rests" in str(given_up.problem) and given_up.url.startswith(dead)
+    assert str(given_up.problem).endswith(
+        "Connection refused. Check that the server runs and that the port is right."
+    )
 
 
 def test_a_host_is_not_given_up_for_want_of_descriptors(

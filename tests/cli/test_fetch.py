@@ -271,7 +271,7 @@ def test_urls_and_lists_of_every_format(tmp_path: Path, monkeypatch: pytest.Monk
     with ScriptedServer(answering(echo)) as server:
         jobs = [
             {"url": server.url("/1"), "name": "post/one", "data": "d", "headers": {"X-A": "a"}},
-            {"url": server.url("/2"), "sha256": "00"},
+            {"url": server.url("/2"), "sha256": "0" * 64},
             {"url": server.url("/4"), "key": "four", "name": "../four"},
         ]
         (tmp_path / "jobs.jsonl.gz").write_bytes(
