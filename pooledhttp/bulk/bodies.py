@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib3.exceptions import HTTPError
 
 from pooledhttp.buffers import BufferPool, Piece
+from pooledhttp.exceptions import RequestException
 from pooledhttp.message import BodyErrors
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ def pieces(response: Response, buffers: BufferPool, *, coded: bool) -> Iterator[
 
 def translate(error: BaseException) -> BaseException:
     """Return what `iter_content` raises for an error of a body; any other error as it is."""
-    return _ERRORS.translate(error, None) if isinstance(error, HTTPError) else error
+    # Some of our own classes are urllib3's as well: `iter_content` has translated these already.
+    if isinstance(error, HTTPError) and not isinstance(error, RequestException):
+        return _ERRORS.translate(error, None)
+    return error
 
 
 def write_all(fd: int, pieces: Sequence[Piece]) -> None:

@@ -32,6 +32,7 @@ from pooledhttp.exceptions import (
     RetryError,
 )
 from pooledhttp.exceptions import Timeout as TimeoutError
+from pooledhttp.message import IncompleteCoding
 from pooledhttp.records import record
 from pooledhttp.retry import Retry
 from pooledhttp.runtime import Runtime
@@ -124,13 +125,21 @@ def is_idempotent(method: str) -> bool:
 
 def is_broken_body(error: BaseException) -> bool:
     """Whether a body broke off or stalled after the head of its response had come."""
-    if isinstance(error, (ChunkedEncodingError, BodyTimeout)):
+    if isinstance(error, (ChunkedEncodingError, BodyTimeout)) or _is_cut_coding(error):
         return True
     # urllib3's own errors come from `raw`, which only a body is read through.
     return isinstance(error, HTTPError) and not isinstance(error, RequestException)
 
 
+def _is_cut_coding(error: BaseException) -> bool:
+    """Whether a body ended in the middle of its coding, which need not be so the next time."""
+    is_of_coding = isinstance(error, ContentDecodingError)
+    return is_of_coding and any(isinstance(each, IncompleteCoding) for each in error.args)
+
+
 def _is_passing(error: BaseException) -> bool:
+    if _is_cut_coding(error):
+        return True
     if isinstance(error, (PoolClosed, ContentDecodingError, HostGivenUp)):
         return False
     if isinstance(error, HTTPError) and not isinstance(error, RequestException):

@@ -16,6 +16,7 @@ from pooledhttp.message.charset import (
     to_native_string,
     unicode_is_ascii,
 )
+from pooledhttp.message.decoding import IncompleteCoding
 from pooledhttp.message.error_translation import (
     OURS,
     BodyErrors,
@@ -105,6 +106,8 @@ from pooledhttp.message.urls import (
 __all__ = [
     "Arrival",
     "BodyFile",
+    # decoding
+    "IncompleteCoding",
     # error_translation
     "OURS",
     "BodyErrors",

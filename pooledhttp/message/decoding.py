@@ -30,7 +30,7 @@ from urllib3.response import ContentDecoder
 
 from pooledhttp.message.codings import BAD_INPUT, new_stage
 
-__all__ = ["MAX_CODINGS", "Decoder", "make_decoder", "supported_codings"]
+__all__ = ["MAX_CODINGS", "Decoder", "IncompleteCoding", "make_decoder", "supported_codings"]
 
 #: More than this many codings on one body is refused: no server needs them, and each one
 #: multiplies what a small body can expand to.
@@ -38,6 +38,10 @@ MAX_CODINGS = 5
 
 #: Bytes asked of an inner stage of a chain at a time, when the caller set a bound of its own.
 _STEP = 64 * 1024
+
+
+class IncompleteCoding(DecodeError):
+    """A body ended in the middle of its coding: it was cut short."""
 
 
 class Decoder(ContentDecoder):
@@ -112,11 +116,12 @@ class Decoder(ContentDecoder):
         May be called more than once.
 
         Raises:
-            DecodeError: It ended before the compressed stream did, or could not be decoded.
+            IncompleteCoding: It ended before the compressed stream did.
+            DecodeError: It could not be decoded.
         """
         self._raise_failure()
         if not self.is_complete:
-            raise DecodeError(
+            raise IncompleteCoding(
                 f"The body ended in the middle of its content-encoding"
                 f" ({', '.join(self._codings)}): it was cut short. Do not use the part received;"
                 " ask again."

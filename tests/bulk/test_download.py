@@ -369,6 +369,49 @@ def test_a_coding_that_comes_uninvited(out: Path, name: str, decode: str, stored
     assert files(out) == {name: plain if stored == "plain" else coded}
 
 
+def _coded(body: bytes, *, is_sized: bool) -> bytes:
+    return respond(body, [("Content-Encoding", "gzip")], length=-1 if is_sized else None)
+
+
+@pytest.mark.parametrize("is_sized", [True, False])
+def test_a_body_that_is_not_what_its_coding_says_is_final(out: Path, is_sized: bool) -> None:
+    """It is the same the next time: one request, and a failure that names the decoding."""
+
+    def handle(peer: Peer) -> None:
+        while True:
+            peer.read_request()
+            peer.send(_coded(b"no gzip at all", is_sized=is_sized))
+            if not is_sized:
+                peer.close()
+
+    with ScriptedServer(handle) as server:
+        result = one(server.url("/page.html"), out)
+        assert len(server.requests) == 1
+    assert (result.kind, result.attempts) == ("ContentDecodingError", 1)
+    assert isinstance(result.error, pooledhttp.exceptions.ContentDecodingError)
+    assert result.problem is not None and result.problem.startswith("ContentDecodingError: ")
+    assert not parts(out)
+
+
+@pytest.mark.parametrize("is_sized", [True, False])
+def test_a_body_that_ends_within_its_coding_is_tried_again(out: Path, is_sized: bool) -> None:
+    """It broke off, and where its length is not known nothing else tells so."""
+    whole = gzip.compress(os.urandom(5000))
+
+    def handle(peer: Peer) -> None:
+        while True:
+            peer.read_request()
+            is_first = len(server.requests) == 1
+            peer.send(_coded(whole[:3000] if is_first else whole, is_sized=is_sized))
+            if not is_sized:
+                peer.close()
+
+    with ScriptedServer(handle) as server:
+        result = one(server.url("/page.html"), out)
+        assert (result.ok, result.attempts, len(server.requests)) == (True, 2, 2)
+    assert files(out) == {"page.html": gzip.decompress(whole)}
+
+
 # ------------------------------------------------------------------ bodies that break off
 
 

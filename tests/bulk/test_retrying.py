@@ -9,10 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import DecodeError, ProtocolError
 
 from pooledhttp import exceptions
 from pooledhttp.bulk.retrying import Again, Tries
+from pooledhttp.message import IncompleteCoding
 from pooledhttp.timing import Timeout
 from tests.support.scripted import ScriptedServer, SeenRequest, answering, respond
 
@@ -88,6 +89,8 @@ def caused(error: Exception, cause: BaseException) -> Exception:
         (caused(exceptions.ConnectionError(), socket.gaierror(socket.EAI_NONAME, "no")), False),
         (caused(exceptions.ConnectionError(), socket.gaierror(socket.EAI_AGAIN, "later")), True),
         (exceptions.ContentDecodingError(), False),
+        (exceptions.ContentDecodingError(DecodeError("no gzip")), False),
+        (exceptions.ContentDecodingError(IncompleteCoding("cut")), True),
         (exceptions.InvalidURL(), False),
         (exceptions.MissingSchema(), False),
         (exceptions.TooManyRedirects(), False),
@@ -108,6 +111,8 @@ def test_a_policy_of_the_sessions_own_leaves_the_bodies() -> None:
     assert again.after_error(exceptions.ConnectionError(), "GET", 1) is None
     assert again.after_response(response(503), "GET", 1) is None
     assert again.after_error(exceptions.ChunkedEncodingError(), "GET", 1) == 0.5
+    cut = exceptions.ContentDecodingError(IncompleteCoding("cut"))
+    assert again.after_error(cut, "GET", 1) == 0.5
     assert again.after_error(exceptions.BodyTimeout(), "GET", 1) == 0.5
     assert again.after_error(ProtocolError("cut"), "GET", 1) == 0.5
 
