@@ -283,13 +283,7 @@ class Connector:
             what = f"waiting for proxy {proxy.origin} to connect to {route.host}"
             raise _timed_out(route, what, "tunnel", 0) from error
         except (OSError, ValueError) as error:
-            raise ProxyFault(
-                f"Proxy {proxy.origin} made no connection to {route.host} port {route.port}: "
-                f"{error}",
-                error,
-                origin=route.origin,
-                phase="tunnel",
-            ) from error
+            raise _not_tunnelled(route, proxy, error) from error
 
     # ---------------------------------------------------------------------------- TLS
 
@@ -343,6 +337,17 @@ def _not_connected(route: Route, host: str, port: int, failures: Sequence[OSErro
         route,
         origin=route.origin,
     )
+
+
+def _not_tunnelled(route: Route, proxy: Proxy, error: Exception) -> ProxyFault:
+    text = f"Proxy {proxy.origin} made no connection to {route.host} port {route.port}: {error}"
+    reason = error
+    if proxy.is_socks:
+        # In urllib3 a SOCKS proxy that fails is a failure to connect, so `Retry(connect=...)`
+        # bounds it. As any other error it would have no bound but the total.
+        reason = DialError(text, route, origin=route.origin, phase="tunnel")
+        reason.__cause__ = error
+    return ProxyFault(text, reason, origin=route.origin, phase="tunnel")
 
 
 def _timed_out(route: Route, doing: str, phase: str, addresses: int) -> DialTimeout:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import urllib3
 
 import pooledhttp
 from pooledhttp.exceptions import (
@@ -676,6 +677,51 @@ def test_socks5_that_fails(session: pooledhttp.Session, handler: Handler) -> Non
             )
         assert "hunter2" not in str(caught.value)
         assert session.pool.stats().total.active == 0
+        session.close()
+
+
+SOCKS_FAILURES = {
+    "refused": socks5(reply=refusal(5)),
+    "no method": socks5(user=b"other"),
+    "wrong password": socks5(user=b"u"),
+    "not SOCKS": socks5(cut=b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+    "cut short": socks5(reply=b"\x05\0\0\x03\xff"),
+    "closed": lambda peer: peer.close(),
+    "reset": lambda peer: peer.reset(),
+}
+
+
+@pytest.mark.parametrize("policy", [urllib3.Retry, pooledhttp.Retry], ids=["urllib3", "ours"])
+@pytest.mark.parametrize("failure", SOCKS_FAILURES)
+def test_a_socks_proxy_that_fails_is_a_failure_to_connect(
+    policy: Callable[..., urllib3.Retry], failure: str
+) -> None:
+    """`Retry(connect=...)` bounds the attempts, also of a POST; `read` and `other` do not."""
+    retries = policy(total=None, connect=2, read=0, other=0)
+    with (
+        ScriptedServer(SOCKS_FAILURES[failure]) as proxy,
+        pooledhttp.Session(retries=retries) as session,
+    ):
+        who = "u:wrong@" if failure == "wrong password" else ""
+        with pytest.raises(ProxyError):
+            session.post(
+                "http://a.example/", proxies={"all": proxy_url(proxy, "socks5h", who)}, timeout=5
+            )
+        assert len(proxy.connections) == 3
+        assert session.pool.stats().total.active == 0
+
+
+def test_a_socks_proxy_that_fails_once_is_tried_again() -> None:
+    """The request is sent once, over the second connection to the proxy."""
+    with (
+        ScriptedServer(OK) as origin,
+        ScriptedServer([socks5(reply=refusal(1)), socks5()]) as proxy,
+        pooledhttp.Session(retries=urllib3.Retry(total=None, connect=1)) as session,
+    ):
+        proxies = {"all": proxy_url(proxy, "socks5h")}
+        response = session.post(origin.url("/x"), data=b"once", proxies=proxies, timeout=5)
+        assert response.content == b"origin /x"
+        assert [seen.body for seen in origin.requests] == [b"once"]
         session.close()
 
 
