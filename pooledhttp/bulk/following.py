@@ -2,16 +2,19 @@
 
 A run that follows a list takes what is there, goes on with what is appended, and never waits for
 it inside the list: `is_ready` says whether there is a next item. The list ends when its file is
-removed, renamed or replaced. A line counts when its end is there.
+removed, renamed or replaced. A line counts when its end is there. A file that has become shorter
+was written anew: it is read again from its start, as `tail -f` does. The run knows which jobs it
+has done.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator
 
-from pooledhttp.bulk.formats import FORMATS, Item, decoded, format_of
+from pooledhttp.bulk.formats import FORMATS, UTF8_MARK, Item, decoded, form_of, format_of
 from pooledhttp.bulk.inputs import FileSource
 
 __all__ = ["FollowedList"]
@@ -31,7 +34,7 @@ class FollowedList(FileSource):
 
     Raises:
         OSError: It cannot be opened.
-        ValueError: It is a table, or compressed.
+        ValueError: It is a table, compressed, in UTF-16, or no regular file.
     """
 
     can_read_rest = True
@@ -42,7 +45,15 @@ class FollowedList(FileSource):
         self._format = format or format_of(self.path)
         if self._format not in _FORMATS or self.path.lower().endswith(".gz"):
             raise ValueError(f"only .txt and .jsonl can be followed, not {self.path}")
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe is to wait for its writer
+            raise ValueError(f"{self.path} is no regular file, so it cannot be followed")
         self._file = open(path, "rb", buffering=0)
+        form = form_of(self._file.read(4) or b"")
+        self._file.seek(0)
+        if form != "utf-8":
+            self._file.close()
+            what = "compressed" if form == "gzip" else "in UTF-16"
+            raise ValueError(f"{self.path} is {what}; only UTF-8 can be followed")
         self._buffer = b""
         self._items: deque[Item] = deque()
         self._has_ended = False
@@ -83,8 +94,14 @@ class FollowedList(FileSource):
         return True
 
     def _read_chunk(self) -> bool:
-        chunk = self._file.read(_CHUNK_BYTES)
-        self._buffer += chunk or b""
+        at = self._file.tell()
+        is_start = at == 0
+        if os.fstat(self._file.fileno()).st_size < at:
+            self._file.seek(0)
+            self._buffer = b""
+            is_start = True
+        chunk = self._file.read(_CHUNK_BYTES) or b""
+        self._buffer += chunk.removeprefix(UTF8_MARK) if is_start else chunk
         return bool(chunk)
 
     def _take_lines(self, *, is_last: bool) -> None:

@@ -30,7 +30,16 @@ from typing import Any, BinaryIO
 
 from pooledhttp.bulk.jobs import BadLine, Job
 
-__all__ = ["FORMATS", "Item", "decoded", "format_of", "read_items", "read_urls"]
+__all__ = [
+    "FORMATS",
+    "UTF8_MARK",
+    "Item",
+    "decoded",
+    "form_of",
+    "format_of",
+    "read_items",
+    "read_urls",
+]
 
 #: What a list has.
 Item = str | Job | BadLine
@@ -43,7 +52,8 @@ _NOT_JSON = (ValueError, RecursionError)
 
 _ENDING_AT_RETURN = re.compile(r"[^\r]*\r\n?|[^\r]+")
 
-_UTF8_MARK = b"\xef\xbb\xbf"
+#: The byte order mark of UTF-8.
+UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _GZIP_MARK = b"\x1f\x8b"
 
@@ -91,17 +101,27 @@ def _lines(stream: BinaryIO) -> Iterator[str]:
     """Yield the lines of a list as text, with their ends."""
     buffered: Any = stream if hasattr(stream, "peek") else io.BufferedReader(stream)
     start: bytes = buffered.peek(4)
-    if start.startswith(_GZIP_MARK):
+    form = form_of(start)
+    if form == "gzip":
         return _lines(io.BufferedReader(gzip.GzipFile(fileobj=buffered)))
-    if start.startswith(_UTF16_MARKS):
-        return iter(io.TextIOWrapper(buffered, "utf-16", "replace", newline=""))
-    if start[1:2] == b"\0" != start[:1]:
-        return iter(io.TextIOWrapper(buffered, "utf-16-le", "replace", newline=""))
-    if start[:1] == b"\0" != start[1:2]:
-        return iter(io.TextIOWrapper(buffered, "utf-16-be", "replace", newline=""))
-    if start.startswith(_UTF8_MARK):
-        buffered.read(len(_UTF8_MARK))
+    if form != "utf-8":
+        return iter(io.TextIOWrapper(buffered, form, "replace", newline=""))
+    if start.startswith(UTF8_MARK):
+        buffered.read(len(UTF8_MARK))
     return map(decoded, buffered)
+
+
+def form_of(start: bytes) -> str:
+    """Return what the first bytes of a list tell: `"gzip"`, or the encoding of its text."""
+    if start.startswith(_GZIP_MARK):
+        return "gzip"
+    if start.startswith(_UTF16_MARKS):
+        return "utf-16"
+    if start[1:2] == b"\0" != start[:1]:
+        return "utf-16-le"
+    if start[:1] == b"\0" != start[1:2]:
+        return "utf-16-be"
+    return "utf-8"
 
 
 def _split_at_returns(lines: Iterable[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from pooledhttp.cli.speed import bytes_text
 
 if TYPE_CHECKING:
-    from pooledhttp.bulk import Download, Source, Tally
+    from pooledhttp.bulk import Download, Item, Source, Tally
     from pooledhttp.cli.stopping import Stop
 
 __all__ = [
@@ -176,6 +177,25 @@ def complain(error: Exception, status: int) -> int:
     return status
 
 
+def _is_repeated(item: Item, seen: set[bytes]) -> bool:
+    """Whether the job of an item was seen before; it is added to those that were.
+
+    Args:
+        item: A URL, a job or a line that is neither.
+        seen: Short digests: lists may be long.
+    """
+    from pooledhttp.bulk import Job
+
+    try:
+        identity = Job.of(item).identity()
+    except (TypeError, ValueError):
+        return False
+    digest = hashlib.blake2b(repr(identity).encode("utf-8", "surrogatepass"), digest_size=16)
+    is_repeated = digest.digest() in seen
+    seen.add(digest.digest())
+    return is_repeated
+
+
 def tell_what_is_missing(args: argparse.Namespace, source: Source) -> int:
     """Print what a run would fetch, without fetching or changing anything (`--dry-run`).
 
@@ -189,8 +209,11 @@ def tell_what_is_missing(args: argparse.Namespace, source: Source) -> int:
         run = None
         with suppress(FileNotFoundError):
             run = stack.enter_context(Run(args.directory))
-        for item in source:
+        seen: set[bytes] = set()
+        for item in source.peek_rest() if source.can_read_rest else source:
             url = item.url if isinstance(item, Job) else str(item)
+            if _is_repeated(item, seen):
+                continue
             if run is not None and run.has(item):
                 there += 1
                 continue

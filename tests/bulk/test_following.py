@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from contextlib import closing
 from pathlib import Path
@@ -67,6 +68,56 @@ def test_tables_and_compressed_lists_are_refused(tmp_path: Path, name: str) -> N
     (tmp_path / name).write_text("url\n")
     with pytest.raises(ValueError, match=r"\.txt and \.jsonl"):
         FollowedList(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(b"http://h/a\n"),
+        "http://h/a\n".encode("utf-16"),
+        "http://h/a\n".encode("utf-16-le"),
+        "http://h/a\n".encode("utf-16-be"),
+    ],
+)
+def test_what_is_not_utf_8_is_refused_by_its_content(tmp_path: Path, content: bytes) -> None:
+    """Whatever the name says: a line cannot be cut out of it."""
+    (tmp_path / "urls.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"urls\.txt is compressed|urls\.txt is in UTF-16"):
+        FollowedList(tmp_path / "urls.txt")
+
+
+def test_a_byte_order_mark_of_utf_8_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    """As in a list that is not followed."""
+    (tmp_path / "urls.txt").write_bytes(b"\xef\xbb\xbfhttp://h/a\n")
+    (tmp_path / "urls.jsonl").write_bytes(b'\xef\xbb\xbf"http://h/a"\n')
+    for name in ("urls.txt", "urls.jsonl"):
+        with closing(FollowedList(tmp_path / name)) as source:
+            assert now(source) == ["http://h/a"]
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A pipe has an end of its own, and a read of it waits."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="no regular file"):
+        FollowedList(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_a_list_that_is_cut_is_read_from_its_start(tmp_path: Path, is_begun: bool) -> None:
+    """As `tail -f` does: the new lines are not looked for where the old ones ended."""
+    path = tmp_path / "urls.txt"
+    path.write_text("http://h/first\nhttp://h/second\n" + "http://h/begun" * is_begun)
+    source = FollowedList(path)
+    assert now(source) == ["http://h/first", "http://h/second"]
+    path.write_text("http://h/c\n")
+    assert now(source) == ["http://h/c"]
+    append(path, "http://h/d\n")
+    assert now(source) == ["http://h/d"]
+    path.write_text("")
+    assert not source.is_ready
+    append(path, "http://h/e")
+    assert list(source.peek_rest()) == ["http://h/e"]
+    source.close()
 
 
 def test_a_download_goes_on_with_what_comes(tmp_path: Path) -> None:

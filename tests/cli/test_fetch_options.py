@@ -162,6 +162,20 @@ def test_the_pace_is_kept(tmp_path: Path) -> None:
         assert time.monotonic() - began >= (size - 256 - 200) / 1024
 
 
+def test_a_dry_run_reads_each_kind_of_list_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Up to its end of now where it may grow; what is in it twice is one file."""
+    urls = ["http://h/a", "http://h/b"]
+    path = tmp_path / "urls.txt"
+    path.write_text("\n".join([*urls, urls[0], f"{urls[1]}#part"]))
+    for options in (["-i", path], ["--follow", "-i", path], ["-i", path, *urls]):
+        arguments = ["fetch", "--dry-run", "-d", tmp_path / "out", *options]
+        assert main(list(map(str, arguments))) == 0
+        said = capsys.readouterr()
+        assert said.out.split() == urls and said.err == "2 to fetch, 0 there already\n"
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("500", 500), ("2k", 2048), ("1.5M", 1572864), ("1G", 1 << 30)]
 )
