@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pooledhttp.bulk.arguments import check_digest
 from pooledhttp.bulk.database import JournalError
 from pooledhttp.bulk.download import Download, download, set_journal_aside
 from pooledhttp.bulk.failures import FAILURES
@@ -43,7 +44,7 @@ from pooledhttp.bulk.formats import FORMATS, Item, read_urls
 from pooledhttp.bulk.inputs import OpenList, Source, Sources, UrlList
 from pooledhttp.bulk.jobs import Job, Saved, Sink
 from pooledhttp.bulk.lock import DirectoryInUse
-from pooledhttp.bulk.names import Naming, UrlNames
+from pooledhttp.bulk.names import Naming, UrlNames, naming
 from pooledhttp.bulk.options import AnyExecutor, Batches
 from pooledhttp.bulk.pacing import HostCounts
 from pooledhttp.bulk.partition import Shard
@@ -99,6 +100,8 @@ __all__ = [
     # for the command line
     "DEFAULT_TIMEOUT",
     "FAILURES",
+    "check_digest",
+    "naming",
     "one_line",
     "FORMATS",
     "Item",

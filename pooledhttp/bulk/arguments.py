@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 from pooledhttp.bulk.inputs import is_iterable_of_items
@@ -12,6 +13,7 @@ __all__ = [
     "FETCH_ADVICE",
     "check_batches",
     "check_counts",
+    "check_digest",
     "check_input",
     "check_path",
     "check_size",
@@ -102,6 +104,22 @@ def check_size(name: str, value: object) -> None:
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise TypeError(f"{name} must be a number of bytes, or None for no limit, not {value!r}")
+
+
+def check_digest(name: object) -> None:
+    """Check the name of a digest, or None.
+
+    Raises:
+        ValueError: `hashlib` has no such digest, or its length is not fixed, as of shake_128.
+    """
+    if name is None:
+        return
+    try:
+        is_fixed = name in hashlib.algorithms_available and hashlib.new(str(name)).digest_size > 0
+    except (TypeError, ValueError):  # OpenSSL knows some only by name, such as md4
+        is_fixed = False
+    if not is_fixed:
+        raise ValueError(f"digest must be the name of an algorithm such as 'sha256', not {name!r}")
 
 
 def check_path(name: str, value: object) -> None:

@@ -6,7 +6,6 @@ remembered, `workspace` for how a job is looked up, and `transfer` for how one f
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pooledhttp.bulk.arguments import (
     DOWNLOAD_ADVICE,
     check_batches,
     check_counts,
+    check_digest,
     check_input,
     check_path,
     check_size,
@@ -135,6 +135,7 @@ def download(
     refresh: bool = False,
     overwrite: bool = False,
     adopt: bool = False,
+    rebuild: bool = False,
     decode: str = "auto",
     digest: str | None = None,
     max_size: int | None = None,
@@ -183,6 +184,8 @@ def download(
             request (RFC 9110, section 13).
         overwrite: Replace files that were not fetched by a run in this directory.
         adopt: Count a file that has the name of a new job as fetched.
+        rebuild: Begin a new journal, as where the old one is broken, and `adopt` the files that are
+            there. The old one is set aside, once all arguments are found right.
         decode: Whether to undo a Content-Encoding, which was not requested: `"always"`, `"never"`,
             or `"auto"`, which does unless the name or the type says that the encoded form is the
             file, as in `a.tar.gz`.
@@ -232,10 +235,7 @@ def download(
     check_rate("low_speed", low_speed)
     if decode not in ("auto", "never", "always"):
         raise ValueError(f"decode must be 'auto', 'never' or 'always', not {decode!r}")
-    if digest is not None and digest not in hashlib.algorithms_available:
-        raise ValueError(
-            f"digest must be the name of an algorithm such as 'sha256', not {digest!r}"
-        )
+    check_digest(digest)
     sharding = None
     if shard is not None:
         if isinstance(jobs_or_urls, ShardSource) and jobs_or_urls.sharding.shard == shard_of(shard):
@@ -250,7 +250,7 @@ def download(
         _reserved(directory, failures),
         refresh,
         overwrite,
-        adopt,
+        adopt or rebuild,
         decode,
         digest,
         max_size,
@@ -259,6 +259,7 @@ def download(
         low_speed,
         content_disposition,
         None if sharding is None else sharding.shard,
+        rebuild,
     )
     if executor is not None:
         if content_disposition:

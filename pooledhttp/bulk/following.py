@@ -3,7 +3,7 @@
 A run that follows a list takes what is there, goes on with what is appended, and never waits for
 it inside the list: `is_ready` says whether there is a next item. The list ends when its file is
 removed, renamed or replaced. A line counts when its end is there. A file that has become shorter
-was written anew: it is read again from its start, as `tail -f` does. The run knows which jobs it
+was written again: it is read from its start, as `tail -f` does. The run knows which jobs it
 has done.
 """
 

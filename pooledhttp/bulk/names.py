@@ -217,6 +217,10 @@ class _Template:
                 f"names must be 'last', 'tree', 'key' or a template with some of"
                 f" {', '.join('{' + field + '}' for field in _TEMPLATE_FIELDS)}, not {pattern!r}"
             )
+        try:
+            pattern.format_map(dict.fromkeys(_TEMPLATE_FIELDS, "x"))
+        except (ValueError, LookupError) as error:  # `{name:d}`
+            raise ValueError(f"names: {pattern!r} is no template: {error}") from None
         self._pattern = pattern
         self._needs_key = "key" in fields
 

@@ -72,6 +72,7 @@ class Options:
         content_disposition: Name new files as the server's Content-Disposition says.
         mtime: Give files the time of their Last-Modified.
         shard: Which shard of a run this is; None for a whole one.
+        rebuild: Begin a new journal; the one that is there is set aside.
     """
 
     naming: Naming
@@ -87,3 +88,4 @@ class Options:
     low_speed: float | None = None
     content_disposition: bool = False
     shard: Shard | None = None
+    rebuild: bool = False

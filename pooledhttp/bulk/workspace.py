@@ -93,6 +93,8 @@ class Workspace:
         try:
             if self.folder.had_workers:  # they look once a second whether their run goes on
                 default_runtime().sleep(_WORKERS_END_SECONDS)
+            if options.rebuild:
+                self.folder.set_journal_aside()
             self.journal = Journal(self.folder.journal_path)
         except BaseException:
             self.folder.close()

@@ -37,6 +37,7 @@ from pooledhttp.cli.stopping import Stop
 
 if TYPE_CHECKING:
     from pooledhttp.bulk import Download, DownloadResult, OpenList, Source, Sources
+    from pooledhttp.sessions import Session
     from pooledhttp.timing import Timeout
 
 __all__ = ["add_parser", "main"]
@@ -72,10 +73,14 @@ def _fetch(args: argparse.Namespace, stack: ExitStack, stop: Stop) -> int:
         total = part.count()
     except (OSError, ValueError) as error:
         return complain(error, USAGE)
+    try:
+        session = make_session(args, stack)
+    except ValueError as error:
+        return complain(error, USAGE)
     if args.dry_run:
         return tell_what_is_missing(args, part)
     try:
-        download = stack.enter_context(_open_download(args, part, stack, stop))
+        download = stack.enter_context(_open_download(args, part, session, stack, stop))
     except (ValueError, ModuleNotFoundError, FileExistsError, NotADirectoryError) as error:
         return complain(error, USAGE)
     except (OSError, RuntimeError) as error:
@@ -140,18 +145,16 @@ def _standard_input(args: argparse.Namespace) -> OpenList:
 
 
 def _open_download(
-    args: argparse.Namespace, source: Source, stack: ExitStack, stop: Stop
+    args: argparse.Namespace, source: Source, session: Session, stack: ExitStack, stop: Stop
 ) -> Download:
     from pooledhttp import bulk
 
     _raise_descriptor_limit(2 * args.jobs + _OTHER_DESCRIPTORS)
-    if args.rebuild:
-        bulk.set_journal_aside(args.directory)
     return bulk.download(
         # A wait for a pipe has to be broken off by a signal.
         source if source.can_read_rest else stop.guarded(source),
         args.directory,
-        make_session(args, stack),
+        session,
         jobs=args.jobs,
         per_host=args.per_host,
         per_proxy=args.per_proxy,
@@ -166,7 +169,8 @@ def _open_download(
         names=args.names,
         refresh=args.refresh,
         overwrite=args.overwrite,
-        adopt=args.adopt or args.rebuild,
+        adopt=args.adopt,
+        rebuild=args.rebuild,
         decode=args.decode,
         digest=args.digest,
         max_size=args.max_size,

@@ -203,8 +203,21 @@ def _add_requests(group: argparse._ArgumentGroup) -> None:
         metavar="'NAME: VALUE'",
         help="send this header field; may be repeated",
     )
-    add("-A", "--user-agent", metavar="TEXT", help="instead of pooledhttp/VERSION")
-    add("-X", "--request", dest="method", metavar="METHOD", help="of URLs that have none (GET)")
+    add(
+        "-A",
+        "--user-agent",
+        type=_user_agent,
+        metavar="TEXT",
+        help="instead of pooledhttp/VERSION",
+    )
+    add(
+        "-X",
+        "--request",
+        dest="method",
+        type=_method,
+        metavar="METHOD",
+        help="of URLs that have none (GET)",
+    )
     add("--proxy", metavar="URL", help="for all requests; '' for none (default: *_PROXY variables)")
     add("--cookies", type=_existing, metavar="FILE", help="send these, in Netscape's format")
     add("--netrc-file", type=_existing, metavar="FILE", help="instead of ~/.netrc")
@@ -290,4 +303,36 @@ def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
         raise argparse.ArgumentTypeError(f"'NAME: VALUE' is wanted, not {text!r}")
-    return name.strip(), value.strip()
+    return _checked_field(name.strip(), value.strip())
+
+
+def _user_agent(text: str) -> str:
+    """Check the value of the field User-Agent."""
+    return _checked_field("User-Agent", text)[1]
+
+
+def _checked_field(name: str, value: str) -> tuple[str, str]:
+    """Return a header field if it can be sent."""
+    from pooledhttp.message import check_header_validity
+
+    try:
+        check_header_validity((name, value))
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(
+            f"{name} has characters that latin-1 cannot encode: {value!r}"
+        ) from None
+    except ValueError as error:  # `InvalidHeader`
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return name, value
+
+
+def _method(text: str) -> str:
+    """Check that a method is one."""
+    from pooledhttp.message import PreparedRequest
+
+    try:
+        PreparedRequest().prepare_method(text)
+    except ValueError as error:  # `InvalidHeader`
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text

@@ -200,10 +200,15 @@ def tell_what_is_missing(args: argparse.Namespace, source: Source) -> int:
     """Print what a run would fetch, without fetching or changing anything (`--dry-run`).
 
     Returns:
-        The exit status: 0.
+        The exit status: 0, or that of wrong use.
     """
-    from pooledhttp.bulk import Job, Run, one_line
+    from pooledhttp.bulk import Job, Run, check_digest, naming, one_line
 
+    try:
+        naming(args.names)
+        check_digest(args.digest)
+    except ValueError as error:
+        return complain(error, USAGE)
     missing = there = 0
     with ExitStack() as stack:
         run = None

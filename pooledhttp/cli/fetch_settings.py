@@ -1,14 +1,20 @@
-"""The session that `pooledhttp fetch` sends its requests with, made of its options."""
+"""The session that `pooledhttp fetch` sends its requests with, made of its options.
+
+A file or a proxy that no request could use is an error here: else each URL would fail by it, after
+retries, and stand in the list of what is not done.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import tempfile
 import warnings
 from contextlib import ExitStack
 from http.cookiejar import LoadError, MozillaCookieJar
+from netrc import NetrcParseError, netrc
 from typing import TYPE_CHECKING
 
 from pooledhttp.__version__ import __version__
@@ -21,6 +27,9 @@ __all__ = ["make_session"]
 
 _COOKIES_BEGIN = b"# Netscape HTTP Cookie File\n"
 
+#: As `openssl rehash` names the files of a directory of CAs.
+_HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
+
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 
@@ -32,11 +41,13 @@ def make_session(args: argparse.Namespace, stack: ExitStack) -> Session:
         stack: What has to be undone at the end.
 
     Raises:
-        OSError: A file cannot be read.
-        ValueError: A file of cookies is none.
+        ValueError: A file cannot be read or is not what it should be, or a proxy cannot be used.
+            The message names the option.
     """
     from pooledhttp.sessions import Session
 
+    if args.netrc_file:
+        _check_netrc(args.netrc_file)
     _set_environment(args, stack)
     session = stack.enter_context(Session())
     session.headers["User-Agent"] = args.user_agent or f"pooledhttp/{__version__}"
@@ -48,8 +59,68 @@ def make_session(args: argparse.Namespace, stack: ExitStack) -> Session:
         session.cookies.update(_cookies(args.cookies))
     if args.cert:
         session.cert = args.cert
+    _check_tls(args)
     _set_trust(session, args, stack)
+    if args.proxy:
+        _check_proxy(session, args.proxy)
     return session
+
+
+def _check_netrc(path: str) -> None:
+    """Refuse a file that requests could not read: they take an unreadable one for an empty one."""
+    try:
+        netrc(path)
+    except (OSError, NetrcParseError, ValueError) as error:
+        raise ValueError(f"--netrc-file: {error}") from None
+
+
+def _check_tls(args: argparse.Namespace) -> None:
+    """Make the contexts that the files of the options give, to see whether they can be used."""
+    from pooledhttp.network import TlsSettings, own_context
+
+    for option, path in (("--cacert", args.ca), ("--cacert-only", args.cacert_only)):
+        if not path:
+            continue
+        if os.path.isdir(path):
+            if not any(map(_HASHED_NAME.fullmatch, os.listdir(path))):
+                raise ValueError(
+                    f"{option}: {path} has no certificates under names that OpenSSL looks for; run"
+                    f" 'openssl rehash {path}'"
+                )
+            continue
+        try:
+            own_context(TlsSettings(ca_certs=path))
+        except OSError as error:
+            raise ValueError(f"{option}: {_reason(error)}") from None
+    if args.cert:
+        cert, key = (args.cert, None) if isinstance(args.cert, str) else args.cert
+        try:
+            own_context(TlsSettings(cert_file=cert, key_file=key))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"--cert: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """Return the text of an error; that of an `ssl.SSLError` with one argument is a tuple's."""
+    return str(error.args[0]) if len(error.args) == 1 else str(error)
+
+
+def _check_proxy(session: Session, proxy: str) -> None:
+    """Find the connections that requests over a proxy would have, without making one."""
+    from urllib3.exceptions import HTTPError
+
+    from pooledhttp.adapters import HTTPAdapter
+    from pooledhttp.message import PreparedRequest
+
+    request = PreparedRequest()
+    request.prepare_method("GET")
+    request.prepare_url("http://pooledhttp.invalid/", None)
+    adapter = session.get_adapter(str(request.url))
+    assert isinstance(adapter, HTTPAdapter)
+    try:
+        adapter.route_for(request, True, {"http": proxy}, None)
+    except (OSError, ValueError, HTTPError) as error:
+        raise ValueError(f"--proxy: {error}") from None
 
 
 def _set_environment(args: argparse.Namespace, stack: ExitStack) -> None:
@@ -74,19 +145,28 @@ def _set_variable(name: str, value: str | None) -> None:
 
 
 def _cookies(path: str) -> MozillaCookieJar:
+    try:
+        jar = _read_cookies(path)
+    except (LoadError, ValueError):
+        raise ValueError(f"{path} is no file of cookies in Netscape's format") from None
+    except OSError as error:
+        raise ValueError(f"--cookies: {error}") from None
+    for cookie in jar:
+        if cookie.expires == 0:  # how curl and browsers write that it ends with the session
+            cookie.expires, cookie.discard = None, True
+    jar.clear_expired_cookies()
+    return jar
+
+
+def _read_cookies(path: str) -> MozillaCookieJar:
     with open(path, "rb") as file, tempfile.NamedTemporaryFile(suffix=".txt") as copy:
         copy.write(_COOKIES_BEGIN)  # which curl does not ask for, and Python does
         shutil.copyfileobj(file, copy)
         copy.flush()
         jar = MozillaCookieJar(copy.name)
-        try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # with a traceback, for a line that is no cookie
             jar.load(ignore_discard=True, ignore_expires=True)
-        except (LoadError, ValueError):
-            raise ValueError(f"{path} is no file of cookies in Netscape's format") from None
-    for cookie in jar:
-        if cookie.expires == 0:  # how curl and browsers write that it ends with the session
-            cookie.expires, cookie.discard = None, True
-    jar.clear_expired_cookies()
     return jar
 
 

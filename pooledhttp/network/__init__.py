@@ -42,7 +42,7 @@ from pooledhttp.network.route import (
     check_socket_options,
     socket_path,
 )
-from pooledhttp.network.tls.contexts import file_state
+from pooledhttp.network.tls.contexts import file_state, own_context
 
 if TYPE_CHECKING:
     from pooledhttp.network.addresses import Address, Resolver, StaticResolver
@@ -67,6 +67,7 @@ __all__ = [
     "StaticResolver",
     "SystemResolver",
     "TlsSettings",
+    "own_context",
     "TunnelFn",
     "Variable",
     "address_in_network",

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from pooledhttp import bulk
+from pooledhttp.certs import where
 from pooledhttp.cli import fetch as fetch_module
 from pooledhttp.cli.main import main
 from tests.bulk.test_fetch import closed_port
@@ -332,7 +333,9 @@ def test_the_options_of_files(tmp_path: Path) -> None:
         arguments = ("-q", "-i", tmp_path / "urls", "-d", tmp_path / "out")
         assert fetch(*arguments, "--names", "{dir}/{name}", "--digest", "md5") == 0
         assert (tmp_path / "out" / "d" / "a").read_bytes() == b"/d/a"
-        assert fetch(*arguments, "--refresh", "--stall", 5, "--max-time", 9, "--cacert", ROOT) == 0
+        assert (
+            fetch(*arguments, "--refresh", "--stall", 5, "--max-time", 9, "--cacert", where()) == 0
+        )
         assert len(server.requests) == 2
     assert fetch(*arguments, "--names", "nonsense") == 2
     assert fetch(*arguments, "--digest", "nonsense") == 2

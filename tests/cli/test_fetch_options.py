@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pooledhttp
+from pooledhttp.certs import where
 from pooledhttp.cli.main import main, parse
 from pooledhttp.cli.numbers import bytes_count
 from tests.support.certificates import Authority
@@ -203,6 +204,118 @@ def test_a_part_of_all_may_be_enough(tmp_path: Path, share: str, status: int) ->
         assert fetch(*urls, "-d", tmp_path, "--ok-if", share) == status
 
 
+@pytest.mark.parametrize("is_dry", [False, True])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("-A", "a\nb"), "User-Agent"),
+        (("-A", "\u20ac"), "latin-1"),
+        (("-H", "a b: c"), "header name"),
+        (("-H", "a: b\r\nc: d"), "header value"),
+        (("-H", "a: \u20ac"), "latin-1"),
+        (("-X", ""), "single word"),
+        (("-X", "G T"), "single word"),
+        (("-X", "GET\n"), "single word"),
+        (("--proxy", "ftp://h:1"), "--proxy"),
+        (("--proxy", "socks9://h:1"), "--proxy"),
+        (("--proxy", "http://h:99999"), "--proxy"),
+        (("--proxy", "http://[h"), "--proxy"),
+        (("--proxy", "http://"), "--proxy"),
+        (("--cacert", "garbage"), "no certificates could be read from"),
+        (("--cacert", "empty"), "no certificates could be read from"),
+        (("--cacert", "folder"), "openssl rehash"),
+        (("--cacert-only", "garbage"), "no certificates could be read from"),
+        (("--cacert-only", "folder"), "openssl rehash"),
+        (("--cert", "garbage"), "could not be loaded"),
+        (("--cert", "folder"), "--cert: "),
+        (("--cert", "chain.pem:garbage"), "could not be loaded"),
+        (("--cert", "chain.pem:other.key"), "could not be loaded"),
+        (("--cert", "chain.pem"), "could not be loaded"),
+        (("--cookies", "garbage"), "no file of cookies"),
+        (("--cookies", "folder"), "--cookies: "),
+        (("--netrc-file", "garbage"), "--netrc-file: "),
+        (("--netrc-file", "binary"), "--netrc-file: "),
+        (("--netrc-file", "folder"), "--netrc-file: "),
+        (("--names", "{name:d}"), "is no template"),
+        (("--names", "{nmae}"), "names must be"),
+        (("--digest", "shake_128"), "digest must be"),
+        (("--digest", "sha257"), "digest must be"),
+    ],
+)
+def test_a_value_that_no_request_can_have_is_wrong_use(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    authority: Authority,
+    options: tuple[str, ...],
+    said: str,
+    is_dry: bool,
+) -> None:
+    """One line tells it before anything is asked or made, not a failure for each URL."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "garbage").write_text("this is none\n")
+    (tmp_path / "empty").touch()
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\0\xf0" * 50)
+    (tmp_path / "folder").mkdir()
+    chain, _ = authority.write_certificate(stem="one")
+    _, other = authority.write_certificate(stem="two")
+    (tmp_path / "chain.pem").write_bytes(Path(chain).read_bytes())
+    (tmp_path / "other.key").write_bytes(Path(other).read_bytes())
+    with ScriptedServer(answering(echo)) as server:
+        arguments = ["fetch", server.url("/a"), "-d", "out", *options]
+        try:
+            status = main(arguments + ["--dry-run"] * is_dry)
+        except SystemExit as exit:
+            status = int(str(exit.code))
+        assert server.requests == []
+    lines = capfd.readouterr().err.splitlines()
+    assert (status, len(lines) - lines[0].startswith("usage:")) == (2, 1), lines
+    assert said in lines[-1] and lines[-1].startswith("pooledhttp fetch: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_are_right_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: Authority
+) -> None:
+    """A folder with names that OpenSSL finds, an empty netrc file, an empty file of cookies."""
+    (tmp_path / "empty").touch()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "0a1b2c3d.0").write_bytes(Path(authority.bundle).read_bytes())
+    chain, key = authority.write_certificate(stem="client")
+    empty = str(tmp_path / "empty")
+    with ScriptedServer(answering(echo)) as server:
+        for options in (
+            ["--cacert", folder, "--netrc-file", empty, "--cookies", empty],
+            ["--cacert-only", authority.bundle, "--cert", f"{chain}:{key}"],
+            ["--proxy", "", "-A", "\u00e9"],
+        ):
+            assert fetch(server.url("/a"), "-d", tmp_path / "out", *options) == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--shard", "1/1")])
+def test_a_journal_is_set_aside_only_when_all_options_are_right(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Without it the next run would take the files for those of others; each shard has its own."""
+
+    def there() -> set[str]:
+        return {str(path) for path in (tmp_path / ".pooledhttp").rglob("*")}
+
+    with ScriptedServer(answering(echo)) as server:
+        arguments = [server.url("/a"), "-d", tmp_path, *options]
+        assert fetch(*arguments) == 0
+        before = there()
+        for wrong in (["--names", "{"], ["--cookies", tmp_path], ["--proxy", "ftp://h"]):
+            assert fetch(*arguments, "--rebuild", *wrong) == 2
+            assert there() == before
+        assert fetch(*arguments, "--rebuild") == 0
+        (journal,) = (name for name in before if name.endswith(".sqlite3"))
+        aside = [name for name in there() - before if name.startswith(journal)]
+        assert len([name for name in aside if not name.endswith("-journal")]) == 1
+        assert len(server.requests) == 1  # the file was taken over
+
+
 def test_options_come_from_a_file(tmp_path: Path) -> None:
     """Under the names of the command line, which wins wherever it stands."""
     config = tmp_path / "fetch.toml"
@@ -261,7 +374,7 @@ def test_a_wrong_file_of_options_is_wrong_use(
     assert ended.value.code == 2 and problem in said and "fetch.toml" in said
 
 
-@pytest.mark.parametrize("option", [("--proxy", "http://p"), ("--cacert", __file__)])
+@pytest.mark.parametrize("option", [("--proxy", "http://p"), ("--cacert", where())])
 def test_what_a_cluster_does_not_see_is_refused(
     option: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
