@@ -78,6 +78,7 @@ def test_tables_and_compressed_lists_are_refused(tmp_path: Path, name: str) -> N
         "http://h/a\n".encode("utf-16-le"),
         "http://h/a\n".encode("utf-16-be"),
     ],
+    ids=["gzip", "marked", "le", "be"],
 )
 def test_what_is_not_utf_8_is_refused_by_its_content(tmp_path: Path, content: bytes) -> None:
     """Whatever the name says: a line cannot be cut out of it."""
