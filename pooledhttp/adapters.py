@@ -772,7 +772,7 @@ class HTTPAdapter(BaseAdapter):
         target: str,
         stream: bool,
         timeout: Any,
-        begun: transport.Begun | None = None,
+        begun: transport.BegunExchange | None = None,
     ) -> Any:
         view = self._settings.view
         manager = view.made or view.manager

@@ -35,7 +35,7 @@ from pooledhttp.network import select_proxy
 from pooledhttp.originals import Originals
 from pooledhttp.sessions import Session
 from pooledhttp.timing import Timeout, monotonic
-from pooledhttp.transport import Begun, PoolFacade, Straight, StraightRoute
+from pooledhttp.transport import BegunExchange, PlainGets, PoolFacade, WholeResponse
 
 __all__ = ["ADAPTER_STEPS", "SESSION_STEPS", "BegunGet", "DirectRequests"]
 
@@ -123,7 +123,7 @@ class DirectRequests:
 
     def fetch(
         self, url: str, headers: Mapping[str, str] | None, timeout: object
-    ) -> Straight | BegunGet | None:
+    ) -> WholeResponse | BegunGet | None:
         """Fetch a small body by the shortest way.
 
         Args:
@@ -134,7 +134,7 @@ class DirectRequests:
         Returns:
             The response; what was begun, if it has to be gone on with; None if nothing was done.
         """
-        return self._go_straight(DirectHost.fetch, url, headers, timeout)
+        return self._go_shortest_way(DirectHost.fetch, url, headers, timeout)
 
     def respond(
         self, url: str, headers: Mapping[str, str] | None, timeout: object
@@ -144,9 +144,9 @@ class DirectRequests:
         Returns:
             The response; what was begun, if it has to be gone on with; None if nothing was done.
         """
-        return self._go_straight(DirectHost.respond, url, headers, timeout)
+        return self._go_shortest_way(DirectHost.respond, url, headers, timeout)
 
-    def _go_straight(
+    def _go_shortest_way(
         self,
         step: Callable[[DirectHost, str, str, object], T],
         url: str,
@@ -261,29 +261,29 @@ class DirectHost:
         self._cookies = request._cookies
         self._settings = settings
         self.shapes = shapes
-        self._straight: StraightRoute | None = None
+        self._gets: PlainGets | None = None
         self._has_looked = False
 
-    def fetch(self, url: str, target: str, timeout: object) -> Straight | BegunGet | None:
+    def fetch(self, url: str, target: str, timeout: object) -> WholeResponse | BegunGet | None:
         """Fetch a small body; see `DirectRequests.fetch`."""
         if not self.shapes.may_fit:
             return None
         if not self._has_looked:
             self._has_looked = True
-            self._straight = self._pool.straight_route(self._headers, timeout, self.shapes)
-        straight = self._straight
+            self._gets = self._pool.plain_gets(self._headers, timeout, self.shapes)
+        gets = self._gets
         places = self._adapter.places
-        if straight is None or not Response._reads_as_defined():
+        if gets is None or not Response._reads_as_defined():
             return None
         place = places.take(self._origin)
         if place is None:
             return None
         try:
-            found = straight.get(target)
+            found = gets.get(target)
         except BaseException:
             places.give_back(place)
             raise
-        if isinstance(found, Straight):
+        if isinstance(found, WholeResponse):
             places.succeed(place)
             return found
         if found is None:
@@ -294,11 +294,11 @@ class DirectHost:
 
     def respond(self, url: str, target: str, timeout: object) -> Response | BegunGet | None:
         """Fetch a small body as a response; see `DirectRequests.respond`."""
-        found, straight = self.fetch(url, target, timeout), self._straight
-        if straight is None or not isinstance(found, Straight):
-            return found  # type: ignore[return-value]  # no `Straight` without a way
+        found, gets = self.fetch(url, target, timeout), self._gets
+        if gets is None or not isinstance(found, WholeResponse):
+            return found  # type: ignore[return-value]  # no `WholeResponse` without a way
         response = Response.arrived(
-            straight.arrival(found, target, self._adapter.max_retries),
+            gets.arrival(found, target, self._adapter.max_retries),
             self._request(url),
             self._adapter,
             found.started_at,
@@ -308,11 +308,16 @@ class DirectHost:
 
     def rest(self) -> None:
         """Give back what is kept for the next `fetch`."""
-        if self._straight is not None:
-            self._straight.release()
+        if self._gets is not None:
+            self._gets.release()
 
     def send(
-        self, url: str, target: str, timeout: object, stream: bool, begun: Begun | None = None
+        self,
+        url: str,
+        target: str,
+        timeout: object,
+        stream: bool,
+        begun: BegunExchange | None = None,
     ) -> Response:
         """Send a request; see `DirectRequests.send`."""
         if isinstance(timeout, Timeout) and timeout.total is not None:
@@ -370,7 +375,7 @@ class BegunGet:
 
     __slots__ = ("_begun", "_host", "_target", "_url")
 
-    def __init__(self, host: DirectHost, url: str, target: str, begun: Begun) -> None:
+    def __init__(self, host: DirectHost, url: str, target: str, begun: BegunExchange) -> None:
         self._host = host
         self._url = url
         self._target = target

@@ -36,7 +36,7 @@ from pooledhttp.bulk.whole_file import as_whole_file
 from pooledhttp.bulk.whole_files import WholeFiles
 from pooledhttp.bulk.workspace import Task
 from pooledhttp.runtime import new_lock
-from pooledhttp.transport import Straight
+from pooledhttp.transport import WholeResponse
 
 __all__ = ["Downloader", "Follower"]
 
@@ -161,7 +161,7 @@ class Downloader:
             found = self.session.fetch(job.url, PLAIN_FIELDS, self.timeout)
         except Exception:  # the transfer meets it again, and tells it
             found = None
-        if isinstance(found, Straight):
+        if isinstance(found, WholeResponse):
             return self._store(entry, found, started, began)
         transfer = Transfer(self, entry)
         if found is None:
@@ -173,7 +173,7 @@ class Downloader:
             found.drop()
 
     def _store(
-        self, entry: Entry[Task], found: Straight, started: float, began: float
+        self, entry: Entry[Task], found: WholeResponse, started: float, began: float
     ) -> DownloadResult | None:
         """Store a body that has come the shortest way; returns what `__call__` does."""
         task = entry.item

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pooledhttp.bulk.direct import BegunGet
     from pooledhttp.message import PreparedRequest, Response
     from pooledhttp.sessions import Session
-    from pooledhttp.transport import Straight
+    from pooledhttp.transport import WholeResponse
 
 __all__ = ["GrantedPlaces", "GrantedSession", "LedElsewhere", "Leg"]
 
@@ -194,7 +194,7 @@ class GrantedSession(OwnSession):
 
     def fetch(
         self, url: str, headers: Mapping[str, str] | None, timeout: object
-    ) -> Straight | BegunGet | None:
+    ) -> WholeResponse | BegunGet | None:
         """Fetch a small body, unless `go_on_from` has given a request; see `OwnSession.fetch`."""
         return None if self._legs else super().fetch(url, headers, timeout)
 

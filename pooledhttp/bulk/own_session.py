@@ -31,7 +31,7 @@ from pooledhttp.timing import Timeout, timeout_pair
 if TYPE_CHECKING:
     from pooledhttp.bulk.direct import BegunGet
     from pooledhttp.message import Response
-    from pooledhttp.transport import Straight
+    from pooledhttp.transport import WholeResponse
 
 __all__ = ["OwnSession", "has_proxy"]
 
@@ -145,7 +145,7 @@ class OwnSession:
 
     def fetch(
         self, url: str, headers: Mapping[str, str] | None, timeout: object
-    ) -> Straight | BegunGet | None:
+    ) -> WholeResponse | BegunGet | None:
         """Fetch a small body by the shortest way; see `DirectRequests.fetch`.
 
         Where it returns a body, there is nothing to `leave`.

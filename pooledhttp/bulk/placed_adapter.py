@@ -20,7 +20,7 @@ from pooledhttp.exceptions import ConnectionError
 from pooledhttp.message import OURS, ProxiesInput, Response, TimeoutInput
 from pooledhttp.network import select_proxy
 from pooledhttp.timing import Timeout, monotonic
-from pooledhttp.transport import Begun, PoolFacade, hooks_in_force, is_urllib3_patched
+from pooledhttp.transport import BegunExchange, PoolFacade, hooks_in_force, is_urllib3_patched
 
 if TYPE_CHECKING:
     from pooledhttp.message import PreparedRequest
@@ -71,7 +71,7 @@ class PlacedAdapter(HTTPAdapter):
         timeout: Any,
         *,
         stream: bool,
-        begun: Begun | None = None,
+        begun: BegunExchange | None = None,
     ) -> Response:
         """Send a plain request over a pool that is known; see `direct`."""
         send = partial(self._send_over, pool, request, target, stream, begun)
@@ -101,7 +101,7 @@ class PlacedAdapter(HTTPAdapter):
         request: PreparedRequest,
         target: str,
         stream: bool,
-        begun: Begun | None,
+        begun: BegunExchange | None,
         *,
         timeout: TimeoutInput,
     ) -> Response:

@@ -16,7 +16,7 @@ from pooledhttp.pool import PoolStats
 if TYPE_CHECKING:
     from pooledhttp.bulk.direct import BegunGet
     from pooledhttp.message import Response
-    from pooledhttp.transport import Straight
+    from pooledhttp.transport import WholeResponse
 
 __all__ = ["AnyEngine", "Counted", "Indexed", "NamedBackend", "Requester"]
 
@@ -36,7 +36,7 @@ class Requester(Protocol):
 
     def fetch(
         self, url: str, headers: Mapping[str, str] | None, timeout: object
-    ) -> Straight | BegunGet | None:
+    ) -> WholeResponse | BegunGet | None:
         """Fetch a small body by the shortest way; see `OwnSession.fetch`."""
         ...
 

@@ -15,7 +15,7 @@ retrying            the only retry loop
 manager             `TransportManager`: the parts of one pool
   warmer            keeps idle connections ready
   transport         one exchange: acquire, dial, send, read the head, replay
-    straight        the same for plain GETs of small files, which `transport` ends if need be
+    plain_gets      the same for plain GETs of small files, which `transport` ends if need be
     body upgrade    the reader of a response
       leased_body   the lease of its connection, and when that ends
     tunnel          CONNECT
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from pooledhttp.transport.facade_settings import AdapterSettings
     from pooledhttp.transport.hooked import HookedCall, hooks_in_force
     from pooledhttp.transport.manager import TransportManager
+    from pooledhttp.transport.plain_gets import BegunExchange, PlainGets, WholeResponse
     from pooledhttp.transport.retrying import Call
-    from pooledhttp.transport.straight import Begun, Straight, StraightRoute
     from pooledhttp.transport.transport import Replay, Transport
     from pooledhttp.transport.urllib3_face import PoolFacade, install_facades
     from pooledhttp.transport.urllib3_fallback import (
@@ -63,21 +63,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdapterSettings",
-    "Begun",
+    "BegunExchange",
     "Call",
     "FacadeCache",
     "HookedCall",
+    "PlainGets",
     "PoolFacade",
     "PoolView",
     "Replay",
     "ResponseLimits",
     "SOCKSProxyManager",
-    "Straight",
-    "StraightRoute",
     "ParserChoice",
     "TlsTruncation",
     "Transport",
     "TransportManager",
+    "WholeResponse",
     "check_pool",
     "check_replay",
     "file_states",
@@ -106,7 +106,7 @@ __getattr__ = _load_when_used(
         "hooked": ("HookedCall", "hooks_in_force"),
         "manager": ("TransportManager",),
         "retrying": ("Call",),
-        "straight": ("Begun", "Straight", "StraightRoute"),
+        "plain_gets": ("BegunExchange", "WholeResponse", "PlainGets"),
         "transport": ("Replay", "Transport"),
         "urllib3_face": ("PoolFacade", "install_facades"),
         "urllib3_fallback": ("is_urllib3_patched", "send_over_urllib3", "urllib3_pool"),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pooledhttp.timing import TimeoutPlan
     from pooledhttp.transport.hooked import HookedCall
     from pooledhttp.transport.manager import TransportManager
-    from pooledhttp.transport.straight import Begun
+    from pooledhttp.transport.plain_gets import BegunExchange
     from pooledhttp.transport.transport import Replay, WireResponse
 
 __all__ = ["Call", "Destination", "send"]
@@ -71,7 +71,7 @@ class Call(LazyAttempts):
         plan: TimeoutPlan,
         chunked: bool,
         is_streamed: bool,
-        hooks: HookedCall | Begun | None = None,
+        hooks: HookedCall | BegunExchange | None = None,
     ) -> None:
         self.method = method
         self.target = target

@@ -58,7 +58,7 @@ class WireResponse(Reader, Protocol):
 
 
 class SentRequest(Protocol):
-    """A request of which sending was begun; see `straight`."""
+    """A request of which sending was begun; see `plain_gets`."""
 
     def go_on(self) -> None:
         """Raise what has ended it; return if the head of the response is to be read."""

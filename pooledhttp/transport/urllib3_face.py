@@ -27,8 +27,8 @@ from pooledhttp.message import DEFAULT_PORTS, Body, TimeoutInput, without_creden
 from pooledhttp.network import UNIX_SCHEME, Proxy, Route
 from pooledhttp.timing import plan_timeout
 from pooledhttp.transport.facade_settings import ROUTE_SETTINGS, AdapterSettings, FacadeSettings
+from pooledhttp.transport.plain_gets import PlainGets
 from pooledhttp.transport.retrying import Call, Destination, send
-from pooledhttp.transport.straight import StraightRoute
 from pooledhttp.transport.urllib3_counterpart import (
     STEPS,
     Counterpart,
@@ -159,9 +159,9 @@ class PoolFacade(FacadeSettings, PoolLookalike):
         destination = known[0] if is_known else self._find_destination(target)
         return send(call, destination, view.made or view.manager, adapter.replay, self)
 
-    def straight_route(
+    def plain_gets(
         self, headers: Mapping[str, Any], timeout: object, shapes: HeadShapes
-    ) -> StraightRoute | None:
+    ) -> PlainGets | None:
         """Return the shortest way of GETs with these fields; `None` where there is none.
 
         Args:
@@ -179,9 +179,9 @@ class PoolFacade(FacadeSettings, PoolLookalike):
         except RequestRefused:
             return None
         plan = manager.plan(timeout)
-        if destination.is_forwarded or not StraightRoute.fits(request, plan):
+        if destination.is_forwarded or not PlainGets.fits(request, plan):
             return None
-        return StraightRoute(manager.transport, destination.route, request, plan, shapes)
+        return PlainGets(manager.transport, destination.route, request, plan, shapes)
 
     def _find_destination(self, target: str) -> Destination:
         """Return where a request goes; it is kept, unless the request line has a whole URL."""

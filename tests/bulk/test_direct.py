@@ -17,7 +17,7 @@ from pooledhttp.bulk.direct import DirectHost, DirectRequests
 from pooledhttp.bulk.own_session import OwnSession
 from pooledhttp.message import PreparedRequest
 from pooledhttp.runtime import default_runtime
-from pooledhttp.transport import Straight
+from pooledhttp.transport import WholeResponse
 from tests.support.engines import engine
 from tests.support.scripted import ScriptedServer, SeenRequest, answering, respond
 
@@ -48,7 +48,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def fetch(self: DirectHost, url: str, target: str, timeout: object) -> Any:
         found = fetch_small(self, url, target, timeout)
-        if isinstance(found, Straight):
+        if isinstance(found, WholeResponse):
             targets.append(target)
         return found
 

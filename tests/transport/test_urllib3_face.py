@@ -20,7 +20,7 @@ def test_where_requests_go_is_found_once() -> None:
     """A bulk run asks for the shortest way each second, to each of its hosts."""
     facade = facade_for("http://127.0.0.1:1/")
     for _ in range(3):
-        assert facade.straight_route({}, None, HeadShapes()) is not None
+        assert facade.plain_gets({}, None, HeadShapes()) is not None
     assert len(facade._destinations) == 1
 
 

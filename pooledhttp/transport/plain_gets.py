@@ -1,13 +1,14 @@
 """The shortest way of a plain GET: known bytes over a connection that is idle, a small response.
 
-Many GETs to one host differ in their target, and their responses in a few values. `StraightRoute`
+Many GETs to one host differ in their target, and their responses in a few values. `PlainGets`
 has the rest of the request ready, and finds the head of the response by its shape. It makes no
 objects for a request, a head or a body.
 
-    StraightRoute.get   a `Straight`: the body, and what it is of. Its connection is kept for the
-                        next request until `release`. `arrival` makes a response of it
-                        a `Begun`: anything else. `retrying.send` goes on with it, by all its rules
-                        None: nothing was done
+    PlainGets.get   a `WholeResponse`: the body, and what it is of. Its connection is kept for the
+                    next request until `release`. `arrival` makes a response of it
+                    a `BegunExchange`: anything else. `retrying.send` goes on with it, by all its
+                    rules
+                    None: nothing was done
 
 What it leaves to the general way: connections that are new or watched, errors, other statuses,
 bodies that are large, chunked or broken off, and all requests while exchanges are logged.
@@ -38,12 +39,12 @@ if TYPE_CHECKING:
     from pooledhttp.timing import TimeoutPlan
     from pooledhttp.transport.transport import Replay, Transport, WireResponse
 
-__all__ = ["Begun", "Straight", "StraightRoute"]
+__all__ = ["BegunExchange", "PlainGets", "WholeResponse"]
 
 _GET = b"GET "
 
 
-class Straight(NamedTuple):
+class WholeResponse(NamedTuple):
     """A response with status 200 that was received as a whole.
 
     Attributes:
@@ -65,11 +66,11 @@ class Straight(NamedTuple):
     arrived_at: float
 
 
-class StraightArrival(Arrival):
+class WholeArrival(Arrival):
     """A response whose body was received with its head, of which nothing has been read yet.
 
     Args:
-        straight: The response.
+        whole: The response.
         plan: The timeouts of its request.
         target: The target of its request.
         retries: The policy, which had nothing to do.
@@ -77,21 +78,23 @@ class StraightArrival(Arrival):
 
     __slots__ = ("_bytes", "_head", "_plan", "_reader", "_shape")
 
-    def __init__(self, straight: Straight, plan: TimeoutPlan, target: str, retries: Retry) -> None:
-        self._bytes = straight.head
-        self._shape = straight.shape
+    def __init__(
+        self, whole: WholeResponse, plan: TimeoutPlan, target: str, retries: Retry
+    ) -> None:
+        self._bytes = whole.head
+        self._shape = whole.shape
         self._plan = plan
         self._head: Head | None = None
         self._reader: BodyReader | None = None
         self.status = 200
-        self.reason = straight.shape.reason
+        self.reason = whole.shape.reason
         self.request_method = "GET"
         self.request_url = target
         self.retries = retries
-        self.arrived_at = straight.arrived_at
+        self.arrived_at = whole.arrived_at
         self._fields = None
         self._raw = None
-        self._body_bytes = len(straight.body)
+        self._body_bytes = len(whole.body)
         self.sets_cookies = False
 
     @property
@@ -112,29 +115,29 @@ class StraightArrival(Arrival):
         """Do nothing: the connection is at rest."""
 
 
-class Begun:
+class BegunExchange:
     """An exchange that the short way has begun, and the general way ends.
 
     Args:
-        route: Where it goes.
+        gets: What has begun it.
         lease: Its lease.
         started_at: When it was begun, by `timing.monotonic`.
         is_sent: Whether sending was begun.
         error: What ended it; `None` if it can go on.
     """
 
-    __slots__ = ("_error", "_is_sent", "_lease", "_route", "sends", "started_at")
+    __slots__ = ("_error", "_gets", "_is_sent", "_lease", "sends", "started_at")
 
     def __init__(
         self,
-        route: StraightRoute,
+        gets: PlainGets,
         lease: Lease[Route, Connection],
         started_at: float,
         is_sent: bool,
         error: Exception | None = None,
     ) -> None:
         self.started_at = started_at
-        self._route = route
+        self._gets = gets
         self._lease: Lease[Route, Connection] | None = lease
         self._is_sent = is_sent
         self._error = error
@@ -158,7 +161,7 @@ class Begun:
             return exchange(route, request, plan, replay)
         connection = lease.resource
         begun = self if self._is_sent else None
-        transport, shapes = self._route.transport, self._route.shapes
+        transport, shapes = self._gets.transport, self._gets.shapes
         response = transport.exchange_over(lease, route, request, plan, replay, None, begun)
         if connection is not None:
             connection.learn_shape(response.head, shapes)
@@ -177,7 +180,7 @@ class Begun:
             lease.discard(reasons.INTERRUPTED)
 
 
-class StraightRoute:
+class PlainGets:
     """Plain GETs to one host that differ in their targets only.
 
     Args:
@@ -219,7 +222,7 @@ class StraightRoute:
             and plan.urllib3_total is None
         )
 
-    def get(self, target: str) -> Straight | Begun | None:
+    def get(self, target: str) -> WholeResponse | BegunExchange | None:
         """Send a GET.
 
         Args:
@@ -240,21 +243,21 @@ class StraightRoute:
             return None  # the general way says so
         connection, slot = lease.resource, lease.slot
         if connection is None or slot is None or slot.watch is not None or not self.shapes:
-            return Begun(self, lease, started_at, is_sent=False)
+            return BegunExchange(self, lease, started_at, is_sent=False)
         try:
             data = b"".join((_GET, plain, self._rest))
             whole = connection.exchange_whole(data, target, self.shapes, self._plan)
         except Exception as error:  # the general way raises it
-            return Begun(self, lease, started_at, is_sent=True, error=error)
+            return BegunExchange(self, lease, started_at, is_sent=True, error=error)
         except BaseException as error:
             lease.discard(type(error).__name__)
             raise
         if whole is None:
-            return Begun(self, lease, started_at, is_sent=True)
+            return BegunExchange(self, lease, started_at, is_sent=True)
         body, found, shape, arrived_at = whole
         self._kept.append((lease, shape.keep_seconds))
         head, etag, modified = found.group(0, "etag", "modified")
-        return Straight(
+        return WholeResponse(
             body,
             None if etag is None else etag.decode("ascii"),
             None if modified is None else modified.decode("ascii"),
@@ -264,15 +267,15 @@ class StraightRoute:
             arrived_at,
         )
 
-    def arrival(self, straight: Straight, target: str, retries: Retry) -> Arrival:
+    def arrival(self, whole: WholeResponse, target: str, retries: Retry) -> Arrival:
         """Return a response of `get` as the general way returns it.
 
         Args:
-            straight: The response.
+            whole: The response.
             target: The target of its request.
             retries: The policy of the request.
         """
-        return StraightArrival(straight, self._plan, target, retries)
+        return WholeArrival(whole, self._plan, target, retries)
 
     def _lease(self) -> Lease[Route, Connection]:
         """Return a lease, the one that was kept if there is one."""

@@ -23,7 +23,7 @@ from pooledhttp.http1.connection import MOST_WHOLE_BYTES
 from pooledhttp.message import Response
 from pooledhttp.retry import Retry
 from pooledhttp.timing import Timeout
-from pooledhttp.transport import Straight
+from pooledhttp.transport import WholeResponse
 from tests.support.engines import engine
 from tests.support.scripted import Peer, ScriptedServer, chunked, respond
 
@@ -143,7 +143,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         def step(self: OwnSession, *args: Any) -> Any:
             found = real(self, *args)
-            is_short = isinstance(found, (Straight, Response))
+            is_short = isinstance(found, (WholeResponse, Response))
             ways["short" if is_short else "general" if found is None else "begun"] += 1
             return found
 
