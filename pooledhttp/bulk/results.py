@@ -41,7 +41,7 @@ MOST_HANDED = 64
 #: can slow hosts, or many items of one host in a row, make the engine look for others.
 _WINDOW_PER_JOB = 8
 _LEAST_WINDOW = 64
-_MOST_PER_JOB = 512
+_MOST_PER_JOB = 1024
 
 #: Results in memory for each worker, running and finished together.
 _CAPACITY_PER_JOB = 2

@@ -43,6 +43,10 @@ def plain_parts(url: str) -> tuple[str, str, str, str] | None:
     return None if found is None else found.groups("")  # type: ignore[return-value]  # four
 
 
+#: The origins of plain URLs by their beginning, up to the path: what follows does not change them.
+_origins: dict[str, str] = {}
+_MOST_ORIGINS = 4096
+
 #: Several functions ask about the same URL, one after the other.
 _plain_parts = lru_cache(maxsize=64)(plain_parts)
 
@@ -74,6 +78,9 @@ def network_location(url: str) -> str:
 def origin_of(url: str) -> str:
     """Return `scheme://host:port` of a URL; empty for one that has no host."""
     if isinstance(url, str):
+        path_at = url.find("/", 8)
+        if path_at > 0 and (known := _origins.get(url[:path_at])) is not None:
+            return known
         plain = _plain_parts(url)
         if plain is not None:
             return _plain_origin(plain[0], plain[1])
@@ -88,11 +95,14 @@ def origin_of(url: str) -> str:
     return f"{scheme}://{hostname}:{number or DEFAULT_PORTS.get(scheme, 0)}"
 
 
-@lru_cache(maxsize=4096)
 def _plain_origin(scheme: str, location: str) -> str:
     host, _, digits = location.partition(":")
     port = int(digits or 0) or DEFAULT_PORTS[scheme]
-    return f"{scheme}://{host.lower()}:{port}" if port < 65536 else ""
+    origin = f"{scheme}://{host.lower()}:{port}" if port < 65536 else ""
+    if len(_origins) >= _MOST_ORIGINS:
+        _origins.clear()
+    _origins[f"{scheme}://{location}"] = origin
+    return origin
 
 
 def kept_query(query: str) -> str:

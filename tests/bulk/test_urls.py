@@ -50,6 +50,10 @@ def test_origins_are_told_apart_by_scheme_host_and_port() -> None:
     """However they are written."""
     assert origin_of("HTTP://A.com/x") == origin_of("http://a.com:80/y") == "http://a.com:80"
     assert origin_of("no url") == ""
+    assert origin_of("http://a.com/x") == "http://a.com:80"
+    assert origin_of("http://a.com1") == "http://a.com1:80"
+    assert origin_of("http://a.comé/x") == "http://a.comé:80"
+    assert origin_of("http://a.com@b/x") == "http://b:80"
     assert origin_of(None) == ""  # type: ignore[arg-type]
 
 
