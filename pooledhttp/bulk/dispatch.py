@@ -146,9 +146,10 @@ class Dispatcher(Generic[W, R]):
         """Whether everything submitted was taken."""
         return self._backlog.is_empty and not len(self._outcomes)
 
-    def submit(self, index: int, line: str, work: W) -> None:
-        """Queue an item, and send what should not wait."""
-        lane = self._backlog.put(Item(index, line, work, self._handler.job_of(work)))
+    def submit(self, entry: Entry[W]) -> None:
+        """Queue the next item of the input, and send what should not wait."""
+        job = self._handler.job_of(entry.item)
+        lane = self._backlog.put(Item(entry.index, entry.line, entry.item, job))
         if self._orders.has_reply:
             self._receive()
         if self._orders.is_out(lane.number):
@@ -163,7 +164,7 @@ class Dispatcher(Generic[W, R]):
     def submit_all(self, entries: Sequence[Entry[W]]) -> None:
         """Queue items, in the order of the input."""
         for entry in entries:
-            self.submit(entry.index, entry.line, entry.item)
+            self.submit(entry)
 
     def put(self, result: R) -> None:
         """Queue a result that needed no work."""

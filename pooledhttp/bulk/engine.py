@@ -12,7 +12,9 @@ bound: `Pace` limits what is queued, and what is finished but not taken, so a ca
 asking stops the workers.
 
 The caller collects all results that are there, and takes them one by one without the lock. After
-some of them the pace is told, and as many items start together.
+some of them the pace is told, and as many items start together. Items that are submitted while
+there is enough to do go to the pace together as well; a worker that finds nothing to do looks for
+them first.
 
 A `Backend` says what a worker is: a thread of its own, or a greenlet on one loop for all. See
 `backends`.
@@ -52,6 +54,9 @@ _index_of = attrgetter("index")
 #: The pace is told of results that were taken when they are this part of `jobs`: a quarter. So many
 #: starts that could be a moment earlier do no harm.
 _TOLD = 4
+
+#: The most items that are submitted and not told to the pace.
+_MOST_SUBMITTED = 64
 
 #: The caller is woken at once when this part of what it may leave untaken is there: a quarter.
 _GATHERED = 4
@@ -99,6 +104,9 @@ class Engine(Generic[W, R]):
         #: Results that it has taken and not told the pace of, and how many these may be.
         self._taken = 0
         self._most_taken = max(pace.jobs // _TOLD, 1)
+        #: Items that the pace is not told of yet. The caller's thread appends without the lock,
+        #: which is needed to take them out.
+        self._submitted: deque[Entry[W]] = deque()
         self._lock = new_lock()
         # Guarded by the lock:
         self._pace = pace
@@ -115,12 +123,13 @@ class Engine(Generic[W, R]):
     @property
     def wants_more(self) -> bool:
         """Whether the input should be read on."""
-        return self._pace.wants_more  # an item more or less does no harm: no lock
+        return self.room > 0
 
     @property
     def room(self) -> int:
         """How many items should be read now; 0 for none."""
-        return self._pace.room
+        # An item more or less does no harm: no lock.
+        return max(self._pace.room - len(self._submitted), 0)
 
     @property
     def has_result(self) -> bool:
@@ -137,19 +146,37 @@ class Engine(Generic[W, R]):
             return False
         self._settle()
         with self._lock:
-            return self._pace.idle
+            return self._pace.idle and not self._submitted
 
-    def submit(self, index: int, line: str, work: W) -> None:
-        """Queue an item, and start what may start."""
-        self.submit_all([Entry(index, line, work)])
+    def submit(self, entry: Entry[W]) -> None:
+        """Queue the next item of the input, and start what may start."""
+        submitted, pace = self._submitted, self._pace
+        submitted.append(entry)
+        # Looked at after that: a worker that finds nothing to do first counts as idle, and then
+        # looks what was submitted. So one of the two sees it.
+        if len(submitted) >= _MOST_SUBMITTED or pace.queued < pace.jobs or not pace.is_full:
+            self._tell_submitted()
 
     def submit_all(self, entries: Sequence[Entry[W]]) -> None:
         """Queue items in the order of the input, and start what may start."""
+        self._submitted.extend(entries)
+        self._tell_submitted()
+
+    def _tell_submitted(self) -> None:
+        """Tell the pace of the items that were submitted, and start what may start."""
         with self._lock:
-            self._pace.add_all(entries)
+            self._tell_submitted_locked()
             is_full = self._pace.is_full
         if not is_full:  # else a worker takes it when it has ended what it does
             self._start_more()
+
+    def _tell_submitted_locked(self) -> bool:
+        """Tell the pace of the items that were submitted; returns whether there were any."""
+        submitted = self._submitted
+        if not submitted:
+            return False
+        self._pace.add_all([submitted.popleft() for _ in range(len(submitted))])
+        return True
 
     def hosts(self) -> HostCounts:
         """Return how many hosts are in which condition."""
@@ -245,6 +272,7 @@ class Engine(Generic[W, R]):
         with self._lock:
             if self._first_locked() is not None or self._crash is not None:
                 return
+            self._tell_submitted_locked()
             self._caller = waiter
             rest_ends = self._pace.rest_ends
         now = self._runtime.now
@@ -283,6 +311,7 @@ class Engine(Generic[W, R]):
         woken: list[Waiter] = []
         entries: list[Entry[W]] = []
         with self._lock:
+            self._tell_submitted_locked()
             now, idle = self._runtime.now(), self._idle
             while (entry := self._pace.start(now)) is not None:
                 if idle:
@@ -355,7 +384,7 @@ class Engine(Generic[W, R]):
         with self._lock:
             now = self._runtime.now()
             self._pace.put_back(entry, now)
-            return self._placed_locked(self._pace.start(now))
+            return self._placed_locked(self._pace.start(now), now)
 
     def _finish(self, entry: Entry[W], result: R | None) -> Entry[W] | _IdleWorker[W]:
         """End an item, and hand in its result if there is one already.
@@ -365,8 +394,8 @@ class Engine(Generic[W, R]):
         """
         has_to_wake = is_urgent = False
         with self._lock:
-            pace = self._pace
-            following = self._placed_locked(pace.follow(entry, self._runtime.now()))
+            pace, now = self._pace, self._runtime.now()
+            following = self._placed_locked(pace.follow(entry, now), now)
             if result is not None:
                 self._done[entry.index] = result
             if self._caller is not None and self._done and self._first_locked() is not None:
@@ -379,8 +408,10 @@ class Engine(Generic[W, R]):
             self._backend.wake(self._wake_caller, is_urgent=is_urgent)
         return following
 
-    def _placed_locked(self, entry: Entry[W] | None) -> Entry[W] | _IdleWorker[W]:
+    def _placed_locked(self, entry: Entry[W] | None, now: float) -> Entry[W] | _IdleWorker[W]:
         """Return the next item, or where to wait for one if there is none."""
+        if entry is None and self._tell_submitted_locked():
+            entry = self._pace.start(now)
         if entry is not None:
             return entry
         idle: _IdleWorker[W] = _IdleWorker(self._runtime.waiter())

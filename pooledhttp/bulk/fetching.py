@@ -36,6 +36,9 @@ __all__ = ["DEFAULT_TIMEOUT", "Exchange", "Fetch", "Work", "check_retries", "ite
 #: steadily is no failure.
 DEFAULT_TIMEOUT = Timeout(connect=10.0, read=60.0, write=60.0)
 
+#: Items queued for each that may run: they go to the engine in groups.
+_ROUNDS = 4
+
 #: Statuses below 400 whose body is not what was asked for: none at all, or one that only explains.
 _WITHOUT_CONTENT = frozenset({204, 205, 300, 301, 302, 303, 304, 305, 307, 308})
 
@@ -209,25 +212,26 @@ class Fetch(Results[Result]):
         if self._is_at_hand:
             self._read_on_at_hand()
             return
-        seconds = 0.0
-        while self._source is not None and self._engine.wants_more:
-            # Only the input's own time counts: starting workers is time well spent.
-            began = self._now()
-            try:
-                item = next(self._source)
-            except StopIteration:
-                self._source = None
-                return
-            except Exception as error:  # told at the end, after the results of what came before
-                self._source = None
-                self._input_error = error
-                return
-            seconds += self._now() - began
-            entry = self._entry(item)
-            if entry is not None:
-                self._engine.submit(entry.index, entry.line, entry.item)
-            if seconds > READ_SECONDS and self._engine.has_result:
-                return
+        seconds, now, engine = 0.0, self._now, self._engine
+        while self._source is not None and (room := engine.room):
+            for _ in range(room):
+                # Only the input's own time counts: starting workers is time well spent.
+                began = now()
+                try:
+                    item = next(self._source)
+                except StopIteration:
+                    self._source = None
+                    return
+                except Exception as error:  # told at the end, after the results of what came before
+                    self._source = None
+                    self._input_error = error
+                    return
+                seconds += now() - began
+                entry = self._entry(item)
+                if entry is not None:
+                    engine.submit(entry)
+                if seconds > READ_SECONDS and engine.has_result:
+                    return
 
     def _read_on_at_hand(self) -> None:
         """Do the same where items are at hand: as many as there is room for go in together."""
@@ -270,7 +274,7 @@ def start(
     """Set up an engine over the session that `open_session` makes; see `fetch`."""
     backend = Threads() if backend is None else backend
     try:
-        pace = make_pace(jobs, per_host, ordered)
+        pace = make_pace(jobs, per_host, ordered, rounds=_ROUNDS)
         limits = item_timeout(timeout)
         items = iter(items_of(source))
         session = open_session(backend.runtime)

@@ -137,8 +137,11 @@ class Pace(Generic[T]):
 
     @property
     def is_full(self) -> bool:
-        """Whether as many jobs run as may, so that none can start."""
-        return self.running >= self.jobs
+        """Whether as many jobs run, or wait to be taken, as may, so that none can start."""
+        if self.running >= self.jobs:
+            return True
+        # In order, one may start beyond the capacity.
+        return not self.ordered and self.running + self.finished >= self.capacity
 
     def hosts(self) -> HostCounts:
         """Return how many lines are in which condition."""
@@ -151,16 +154,17 @@ class Pace(Generic[T]):
 
     def add_all(self, entries: Sequence[Entry[T]]) -> None:
         """Queue items. Indexes must rise."""
-        line: Line[T] | None = None
-        for entry in entries:
-            if line is None or line.name != entry.line:
-                if line is not None:
-                    self._turns.offer(line)
-                line = self._lines.get(entry.line) or self._line_of(entry.line)
-            line.queue.append(entry)
-        if line is None:
+        if not entries:
             return
-        self._turns.offer(line)
+        lines = self._lines
+        for entry in entries:
+            line = lines.get(entry.line) or self._line_of(entry.line)
+            queue = line.queue
+            if queue:  # it is among those that are ready, if it may be
+                queue.append(entry)
+            else:
+                queue.append(entry)
+                self._turns.offer(line)
         self.queued += len(entries)
         before, self._read = self._read, entries[-1].index + 1
         if before // _LOOK_EVERY != self._read // _LOOK_EVERY:

@@ -129,8 +129,8 @@ class AnyEngine(Protocol[R]):
     def room(self) -> int:
         """How many items should be read now; 0 for none."""
 
-    def submit(self, index: int, line: str, work: Any) -> None:
-        """Queue an item."""
+    def submit(self, entry: Entry[Any]) -> None:
+        """Queue the next item of the input."""
 
     def submit_all(self, entries: Sequence[Entry[Any]]) -> None:
         """Queue items, in the order of the input."""

@@ -168,7 +168,7 @@ class WorkerEngine:
     def _feed(self) -> None:
         while self._pending and self.engine.wants_more:
             item = self._pending.popleft()
-            self.engine.submit(item.index, item.line, item)
+            self.engine.submit(Entry(item.index, item.line, item))
 
     def _take(self, reply: Reply) -> int:
         result = self.engine.take()

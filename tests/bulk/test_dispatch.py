@@ -15,6 +15,7 @@ from pooledhttp.bulk.granted import Leg
 from pooledhttp.bulk.grants import Limits
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.options import Batches
+from pooledhttp.bulk.pacing import Entry
 from pooledhttp.bulk.payloads import Call, Moved, Order, Reply
 
 
@@ -162,7 +163,7 @@ _engines: list[Dispatcher[Job, Done]] = []
 def fill(engine: Dispatcher[Job, Done], count: int, host: str = "h", **job: Any) -> None:
     for _ in range(count):
         index = engine_index(engine)
-        engine.submit(index, f"http://{host}:80", Job(f"http://{host}/{index}", **job))
+        engine.submit(Entry(index, f"http://{host}:80", Job(f"http://{host}/{index}", **job)))
     engine.take()
 
 
@@ -405,8 +406,8 @@ def test_a_job_that_cannot_travel_is_its_own_result() -> None:
     """The message names what is wrong; the others go."""
     lanes = FakeLanes(1)
     engine = make(lanes)
-    engine.submit(0, "http://h:80", Job("http://h/0"))
-    engine.submit(1, "http://h:80", Job("http://h/1", data=(b"" for _ in "x")))
+    engine.submit(Entry(0, "http://h:80", Job("http://h/0")))
+    engine.submit(Entry(1, "http://h:80", Job("http://h/1", data=(b"" for _ in "x"))))
     result = engine.take() or engine.take()
     assert result is not None and result.index == 1
     assert "Job.data cannot go to a worker: generator" in str(result.error)
@@ -417,10 +418,10 @@ def test_a_slow_input_does_not_hold_up_what_has_been_read() -> None:
     """An item goes when no other one has come for a moment."""
     lanes = FakeLanes(1)
     engine = make(lanes)
-    engine.submit(0, "http://h:80", Job("http://h/0"))
+    engine.submit(Entry(0, "http://h:80", Job("http://h/0")))
     assert lanes.futures == []
     engine._backlog.lanes[0].waits_since = 0.0
-    engine.submit(1, "http://h:80", Job("http://h/1"))
+    engine.submit(Entry(1, "http://h:80", Job("http://h/1")))
     assert lanes.last().indexes == [0, 1]
 
 
@@ -430,7 +431,7 @@ def test_the_input_is_read_two_batches_ahead() -> None:
     engine = make(lanes, batch=4)
     count = 0
     while engine.wants_more:
-        engine.submit(count, "http://h:80", Job(f"http://h/{count}"))
+        engine.submit(Entry(count, "http://h:80", Job(f"http://h/{count}")))
         count += 1
     assert count <= 2 * 2 * 4 + 4
 
@@ -442,7 +443,7 @@ def test_the_input_is_read_further_with_what_is_done() -> None:
     count = 0
     for rounds in range(60):
         while engine.wants_more:
-            engine.submit(count, "http://h:80", Job(f"http://h/{count}"))
+            engine.submit(Entry(count, "http://h:80", Job(f"http://h/{count}")))
             count += 1
         assert engine._backlog.queued <= min(2 * 4 + 4 * rounds, 16 * 4) + 4
         order = lanes.last()

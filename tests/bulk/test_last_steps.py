@@ -61,7 +61,7 @@ class Bench:
 
     def submit(self, count: int) -> None:
         for index in range(count):
-            self.engine.submit(index, "host", f"item {index}")
+            self.engine.submit(Entry(index, "host", f"item {index}"))
 
     def deliver(self, *indexes: int) -> None:
         self.engine.deliver([SimpleNamespace(index=index) for index in indexes])
@@ -119,7 +119,7 @@ def test_an_item_whose_last_steps_fail_is_gone_on_with(bench: Bench) -> None:
     def rests() -> Any:
         raise Deferred
 
-    bench.engine.submit(1, "host", "item 1")
+    bench.engine.submit(Entry(1, "host", "item 1"))
     wait_until(lambda: len(entries) == 2)
     bench.engine.go_on(entries[1], rests)
     wait_until(lambda: bench.begun == [0, 1, 1])
