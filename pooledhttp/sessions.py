@@ -511,7 +511,7 @@ class Session(SessionRedirectMixin):
 
     _extras = SessionExtras()
 
-    @explain_misspelt(__attrs__, advice={**pool_advice("Session"), "limits": "pool"})
+    @explain_misspelt(__attrs__, by_name=True, advice={**pool_advice("Session"), "limits": "pool"})
     def __init__(
         self,
         *,

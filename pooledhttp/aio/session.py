@@ -131,6 +131,7 @@ class AsyncSession(RequestMethods):
 
     @explain_misspelt(
         frozenset(Session.__attrs__) - {"adapters"},
+        by_name=True,
         advice={**pool_advice("AsyncSession"), "limits": "pool"},
     )
     def __init__(

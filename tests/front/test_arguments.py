@@ -155,6 +155,8 @@ def monitor(**settings: Any) -> object:
         (lambda: ours.bulk.Workers("3"), TypeError, "count must be a whole number of processes"),
         (lambda: ours.HostLimits(max_per_hosts=3), TypeError, "Did you mean 'max_per_host'?"),
         (lambda: ours.PoolConfig(8), TypeError, "takes arguments by name only: min_idle, max_idle"),
+        (lambda: ours.Session(8), TypeError, "takes arguments by name only: pool, timeout, retr"),
+        (lambda: ours.AsyncSession(8), TypeError, "takes arguments by name only: pool, timeout"),
         (lambda: ours.adapters.HTTPAdapter(resolver={}), TypeError, "must have a method `resolve`"),
         (lambda: ours.adapters.HTTPAdapter(socket_options=[]), TypeError, "SocketOptions(options="),
         (lambda: ours.monitoring.PoolMonitor(ours.Session()), TypeError, "such as session.pool"),
@@ -243,7 +245,7 @@ def monitor(**settings: Any) -> object:
             "both. The connect timeout is",
         ),
     ],
-    ids=range(100),
+    ids=range(102),
 )
 def test_what_is_made_wrongly(
     make: Callable[[], object], error: type[Exception], says: str
