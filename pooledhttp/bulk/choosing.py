@@ -28,6 +28,7 @@ from pooledhttp.auth import HTTPBasicAuth, HTTPDigestAuth, HTTPProxyAuth
 from pooledhttp.bulk.backends import Backend, Loop, Threads
 from pooledhttp.bulk.direct import ADAPTER_STEPS, SESSION_STEPS
 from pooledhttp.bulk.own_steps import has_own_steps
+from pooledhttp.loading import explain_missing
 from pooledhttp.retry import Retry
 from pooledhttp.sessions import Session
 
@@ -71,7 +72,8 @@ def open_backend(
     if choice == "loop":
         if reason is not None:
             raise ValueError(f"engine='loop' cannot be used: {reason}. Use 'auto' or 'threads'.")
-        return Loop()
+        with explain_missing("engine='loop'", "greenlet"):
+            return Loop()
     if reason is None and not is_loop_available():
         reason = "greenlet is not installed (pip install greenlet)"
     if reason is None:

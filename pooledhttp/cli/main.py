@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from pooledhttp.__version__ import __version__
-from pooledhttp.records import did_you_mean
+from pooledhttp.records import did_you_mean, nearest
 
 __all__ = ["main", "parse", "parser_for"]
 
@@ -87,7 +87,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _advice(option: str, args: argparse.Namespace) -> str:
     """Return what to use instead of an argument that is not known; nothing if that is not known."""
     advice: str = args.advise(option) if hasattr(args, "advise") else ""
-    return advice or did_you_mean(option, args.parser._option_string_actions)
+    if advice or not option.startswith("--"):
+        return advice
+    # Without the dashes, which would make any two names alike.
+    known = [each[2:] for each in args.parser._option_string_actions if each.startswith("--")]
+    near = nearest(option[2:].partition("=")[0], known)
+    return f" Did you mean '--{near}'?" if near is not None else ""
 
 
 def parser_for(arguments: Sequence[str]) -> argparse.ArgumentParser:

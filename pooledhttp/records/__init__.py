@@ -12,6 +12,7 @@ from pooledhttp.records.spelling import (
     explain_misspelt_call,
     explain_misspelt_fields,
     explain_unexpected,
+    nearest,
     unknown_argument,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "explain_unexpected",
     "field",
     "described",
+    "nearest",
     "record",
     "replace",
     "unknown_argument",

@@ -15,6 +15,7 @@ __all__ = [
     "explain_misspelt_fields",
     "explain_unexpected",
     "described",
+    "nearest",
     "unknown_argument",
 ]
 
@@ -33,10 +34,16 @@ def argument_names(init: Callable[..., None]) -> tuple[str, ...]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the known name that is near; else nothing."""
+    near = nearest(name, known)
+    return f" Did you mean {near!r}?" if near is not None else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like a misspelled one; `None` if none is near."""
     import difflib  # which few programs need
 
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    return near[0] if near else None
 
 
 def unknown_argument(

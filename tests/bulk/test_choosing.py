@@ -13,6 +13,7 @@ import pooledhttp
 from pooledhttp import bulk
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk import choosing
+from tests.support.commands import run_python
 
 pytest.importorskip("greenlet", reason="needs the extra `aio`: greenlet")
 
@@ -82,6 +83,22 @@ def test_a_step_that_a_program_has_replaced_gets_threads(
             assert results.engine == "threads" and "replaced" in str(results.engine_reason)
     with bulk.fetch([]) as results:
         assert results.engine == "loop"
+
+
+def test_without_greenlet_the_error_of_a_loop_says_what_to_install() -> None:
+    """It names the argument, not a class that the caller has not used."""
+    program = """
+import sys
+sys.modules["greenlet"] = None
+from pooledhttp import bulk
+try:
+    list(bulk.fetch(["http://127.0.0.1:1/"], engine="loop"))
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    assert run_python("-c", program).stdout.splitlines() == [
+        "engine='loop' needs greenlet, which is not installed: pip install greenlet"
+    ]
 
 
 def test_without_greenlet_there_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:

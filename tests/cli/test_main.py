@@ -92,6 +92,11 @@ def test_a_wrong_flag_shows_the_usage_of_its_command(
         ("fetc -i x", "there is no command 'fetc'. Did you mean 'fetch'?"),
         ("xyz", "there is no command 'xyz'. The commands are fetch, status"),
         ("fetch -i x --jbos 3", "unrecognized arguments: --jbos. Did you mean '--jobs'?"),
+        (
+            "fetch -i x --max-tyme=3",
+            "unrecognized arguments: --max-tyme=3. Did you mean '--max-time'",
+        ),
+        ("fetch -i x --progress", "unrecognized arguments: --progress\n"),
         ("http://h/a", "no command 'http://h/a'. Did you mean 'pooledhttp fetch http://h/a'?"),
         ("fetch http://h/a -j 5", "arguments: -j 5. Did you mean '--jobs'?"),
         ("fetch http://h/a -j5", "arguments: -j5. Did you mean '--jobs'?"),
