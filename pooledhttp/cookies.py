@@ -485,13 +485,13 @@ def cookiejar_from_dict(
         The jar.
 
     Raises:
-        AttributeError: `cookie_dict` is no mapping.
+        TypeError: `cookie_dict` is no mapping.
     """
     jar = RequestsCookieJar() if cookiejar is None else cookiejar
     if not cookie_dict:
         return jar
     if not hasattr(cookie_dict, "items"):
-        raise AttributeError(
+        raise TypeError(
             "cookies must be a mapping, such as {'name': 'value'}, or a CookieJar, not "
             f"{described(cookie_dict)}"
         )

@@ -358,7 +358,7 @@ def test_a_type_error_of_a_callback() -> None:
         ({"timeout": pooledhttp.Timeout(10)}, ValueError, "by name, such as Timeout(total=10)"),
         ({"headers": "a: b"}, AttributeError, "headers must be a mapping, such as {'Accept': "),
         ({"headers": [("a", "b")]}, AttributeError, "not a list"),
-        ({"cookies": "a=b"}, AttributeError, "cookies must be a mapping, such as {'name': "),
+        ({"cookies": "a=b"}, TypeError, "cookies must be a mapping, such as {'name': "),
         ({"proxies": "http://p"}, AttributeError, "proxies must be a mapping, such as {'https': "),
         ({"verify": 5}, TypeError, "verify must be True, False, the path of a CA bundle or an ssl"),
         ({"hooks": print}, AttributeError, "hooks must be a mapping, such as {'response': "),
