@@ -33,6 +33,7 @@ from pooledhttp.exceptions import (
 )
 from pooledhttp.exceptions import Timeout as TimeoutError
 from pooledhttp.message import IncompleteCoding
+from pooledhttp.network import TlsFileError
 from pooledhttp.records import record
 from pooledhttp.retry import Retry
 from pooledhttp.runtime import Runtime
@@ -149,7 +150,7 @@ def _is_passing(error: BaseException) -> bool:
     if not isinstance(error, (ConnectionError, TimeoutError, ChunkedEncodingError, RetryError)):
         return False
     for cause in causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        if isinstance(cause, (ssl.SSLCertVerificationError, TlsFileError)):
             return False
         if isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME:
             return False

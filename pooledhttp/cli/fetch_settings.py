@@ -91,18 +91,13 @@ def _check_tls(args: argparse.Namespace) -> None:
         try:
             own_context(TlsSettings(ca_certs=path))
         except OSError as error:
-            raise ValueError(f"{option}: {_reason(error)}") from None
+            raise ValueError(f"{option}: {error}") from None
     if args.cert:
         cert, key = (args.cert, None) if isinstance(args.cert, str) else args.cert
         try:
             own_context(TlsSettings(cert_file=cert, key_file=key))
         except (OSError, ValueError) as error:
-            raise ValueError(f"--cert: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    """Return the text of an error; that of an `ssl.SSLError` with one argument is a tuple's."""
-    return str(error.args[0]) if len(error.args) == 1 else str(error)
+            raise ValueError(f"--cert: {error}") from None
 
 
 def _check_proxy(session: Session, proxy: str) -> None:

@@ -42,7 +42,7 @@ from pooledhttp.network.route import (
     check_socket_options,
     socket_path,
 )
-from pooledhttp.network.tls.contexts import file_state, own_context
+from pooledhttp.network.tls.contexts import TlsFileError, file_state, own_context
 
 if TYPE_CHECKING:
     from pooledhttp.network.addresses import Address, Resolver, StaticResolver
@@ -66,13 +66,14 @@ __all__ = [
     "Stream",
     "StaticResolver",
     "SystemResolver",
+    "TlsFileError",
     "TlsSettings",
-    "own_context",
     "TunnelFn",
     "Variable",
     "address_in_network",
     "check_resolver",
     "check_socket_options",
+    "own_context",
     "default_resolver",
     "dotted_netmask",
     "file_state",

@@ -285,3 +285,20 @@ def test_a_single_string_is_no_list() -> None:
     """It would be taken apart into letters."""
     with pytest.raises(TypeError, match="list"):
         bulk.fetch("http://a/")  # type: ignore[arg-type]
+
+
+def test_a_file_of_certificates_that_cannot_be_used_is_tried_once(
+    tmp_path: Path, authority: Authority
+) -> None:
+    """It is the same at the next attempt: each URL fails at once, and names it."""
+    (tmp_path / "rubbish.pem").write_text("rubbish")
+    tls = authority.server_context()
+    for setting in ("verify", "cert"):
+        session = pooledhttp.Session()
+        session.verify = authority.bundle
+        setattr(session, setting, str(tmp_path / "rubbish.pem"))
+        with ScriptedServer(answering(echo), tls=tls) as server:
+            urls = [server.url(f"/{number}") for number in range(3)]
+            results = list(bulk.fetch(urls, session=session))
+        assert [result.attempts for result in results] == [1, 1, 1]
+        assert all("rubbish.pem" in str(result.error) for result in results)

@@ -14,6 +14,7 @@ from urllib3.exceptions import DecodeError, ProtocolError
 from pooledhttp import exceptions
 from pooledhttp.bulk.retrying import Again, Tries
 from pooledhttp.message import IncompleteCoding
+from pooledhttp.network import TlsFileError
 from pooledhttp.timing import Timeout
 from tests.support.scripted import ScriptedServer, SeenRequest, answering, respond
 
@@ -86,6 +87,7 @@ def caused(error: Exception, cause: BaseException) -> Exception:
         (ProtocolError("cut"), True),
         (caused(exceptions.SSLError(), ConnectionResetError()), True),
         (caused(exceptions.SSLError(), ssl.SSLCertVerificationError()), False),
+        (caused(exceptions.SSLError(), TlsFileError("no certificates")), False),
         (caused(exceptions.ConnectionError(), socket.gaierror(socket.EAI_NONAME, "no")), False),
         (caused(exceptions.ConnectionError(), socket.gaierror(socket.EAI_AGAIN, "later")), True),
         (exceptions.ContentDecodingError(), False),

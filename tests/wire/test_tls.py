@@ -230,9 +230,29 @@ def test_a_bundle_that_is_rubbish(session: pooledhttp.Session, tmp_path: Path) -
     bundle = tmp_path / "rubbish.pem"
     bundle.write_text("rubbish")
     with ScriptedServer(OK) as server:
-        with prompt(), pytest.raises((SSLError, OSError), match=r"rubbish\.pem"):
+        with prompt(), pytest.raises((SSLError, OSError), match=r"rubbish\.pem") as raised:
             session.get(url_of(server, "127.0.0.1"), verify=str(bundle), timeout=5)
         session.close()
+    assert "cannot be used: no certificates could be read from" in str(raised.value)
+
+
+def test_a_client_certificate_that_is_rubbish(
+    session: pooledhttp.Session, authority: Authority, tmp_path: Path
+) -> None:
+    """A file without a certificate, or a directory, is an error that names it, and no handshake."""
+    (tmp_path / "rubbish.pem").write_text("rubbish")
+    (tmp_path / "folder").mkdir()
+    for name in ("rubbish.pem", "folder"):
+        with ScriptedServer(OK) as server:
+            with prompt(), pytest.raises((SSLError, OSError)) as raised:
+                session.get(
+                    url_of(server, "127.0.0.1"),
+                    cert=str(tmp_path / name),
+                    verify=authority.bundle,
+                    timeout=5,
+                )
+            session.close()
+        assert f"cannot be used: the client certificate {tmp_path / name}" in str(raised.value)
 
 
 def test_a_bundle_that_changed(authority: Authority, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from pooledhttp.network.route import TlsSettings
 from pooledhttp.runtime import ShortLock, register_fork_reset
 
 __all__ = [
+    "TlsFileError",
     "checks_name",
     "fill",
     "merged_context",
@@ -45,6 +46,13 @@ _PINNED = {
     getattr(ssl, f"PROTOCOL_{name}", None): getattr(ssl.TLSVersion, name)
     for name in ("TLSv1", "TLSv1_1", "TLSv1_2")
 }
+
+
+class TlsFileError(ssl.SSLError):
+    """A file of certificates, or of a key, cannot be used: no peer has to do with it."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # `ssl.SSLError` shows a tuple where there is no number
 
 
 class _ContextCache:
@@ -196,7 +204,7 @@ def _trust(context: ssl.SSLContext, settings: TlsSettings) -> None:
         try:
             context.load_verify_locations(bundle, settings.ca_cert_dir, _ca_data(settings))
         except ssl.SSLError as error:
-            raise ssl.SSLError(
+            raise TlsFileError(
                 f"no certificates could be read from {bundle or settings.ca_cert_dir}: {error}"
             ) from error
         except FileNotFoundError as error:
@@ -218,8 +226,8 @@ def _identify(context: ssl.SSLContext, settings: TlsSettings) -> None:
     password = settings.key_password if settings.key_password is not None else _no_password
     try:
         context.load_cert_chain(settings.cert_file, settings.key_file, password)
-    except ssl.SSLError as error:
-        raise ssl.SSLError(
+    except (ssl.SSLError, IsADirectoryError) as error:
+        raise TlsFileError(
             f"the client certificate {settings.cert_file} (key "
             f"{settings.key_file or 'in the same file'}) could not be loaded: {error}"
         ) from error

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pooledhttp.certs import where
 from pooledhttp.exceptions import DialError, Fault, TlsError
 from pooledhttp.network.stream import Stream, close_socket
-from pooledhttp.network.tls.contexts import replaces_wrap_socket
+from pooledhttp.network.tls.contexts import TlsFileError, replaces_wrap_socket
 from pooledhttp.network.tls.nested import NestedTlsStream
 from pooledhttp.network.tls.sessions import SessionKeeper, SessionKey, SessionStore
 from pooledhttp.network.tls.stream import SecureStream, TlsStream
@@ -250,7 +250,7 @@ def _what_failed(error: OSError | ValueError, peer: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = str(getattr(error, "verify_message", "") or error.args[-1]).rstrip(".")
         return f"certificate verify failed for {peer}: {reason}."
-    if isinstance(error, OSError) and error.filename:
+    if isinstance(error, TlsFileError) or (isinstance(error, OSError) and error.filename):
         return f"the TLS settings for {peer} cannot be used: {error}."
     return f"TLS handshake with {peer} failed: {error}."
 
