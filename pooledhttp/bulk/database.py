@@ -257,6 +257,11 @@ def as_os_error(exc: sqlite3.Error, path: str) -> OSError:
     code = extended & 0xFF
     if code == _FULL or (code == _IO_ERROR and _is_disk_full(path)):
         return OSError(ENOSPC, os.strerror(ENOSPC), path)
+    if extended == _MOVED and not os.path.isdir(os.path.dirname(path)):
+        return JournalError(
+            f"{path} is gone with its directory, which was moved or removed. Run again where the"
+            " directory is now."
+        )
     if extended == _MOVED:
         return JournalError(
             f"{path} was removed or replaced while it was open. Run again with --rebuild, which"

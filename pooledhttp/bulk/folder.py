@@ -115,8 +115,10 @@ class RunFolder:
         except BaseException as error:
             self.close()
             if isinstance(error, OSError) and type(error.filename) is str:
-                if error.filename == "lock":
-                    error.filename = str(self.path / self.own_path / "lock")
+                if error.filename in ("lock", "parts"):
+                    error.filename = str(self.path / self.own_path / error.filename)
+                elif error.filename in self.own_path.split("/"):
+                    error.filename = str(self.path / self.own_path)
             raise
 
     @property
@@ -278,7 +280,11 @@ class RunFolder:
                 self.remove_part_file(name)
                 return os.open(name, _NEW, 0o666, dir_fd=self._parts)
         except FileNotFoundError:  # all other parts would fail in the same way
-            raise OSError(ESTALE, "the directory was removed", str(self.path)) from None
+            gone = self.path
+            with suppress(OSError):
+                if os.path.samestat(os.stat(self.path), os.fstat(self._root)):
+                    gone = self.path / self.own_path / "parts"
+            raise OSError(ESTALE, "the directory was removed", str(gone)) from None
 
     def append(self, part: Part) -> BinaryIO:
         """Open a part to write on at its end."""

@@ -77,8 +77,10 @@ def read_items(stream: BinaryIO, format: str) -> Iterator[Item]:
     """
     try:
         yield from FORMATS[format](_split_at_returns(_lines(stream)))
-    except (EOFError, zlib.error) as error:
-        raise OSError(f"the list is cut or damaged: {error}") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        name = getattr(stream, "name", None)
+        list_name = name if isinstance(name, str) else "the list"
+        raise OSError(f"{list_name} is cut or damaged: {error}") from error
 
 
 def read_urls(lines: Iterable[bytes] | Iterable[str]) -> Iterator[str]:
@@ -185,7 +187,7 @@ def _read_jsonl(lines: Iterator[str]) -> Iterator[Item]:
         if isinstance(value, str):
             yield value
         elif isinstance(value, dict):
-            yield _item(value, str(value.get("url", line.strip())))
+            yield _item(value, str(value.get("url") or line.strip()))
         else:
             yield BadLine(line.strip(), f"line {number} is neither a string nor an object")
 

@@ -115,7 +115,7 @@ class UrlList(FileSource):
         """Yield the items from here to the end, and stay here."""
         if self._file.closed:
             return
-        again = io.BufferedReader(_FromStart(self._file.fileno()), 1 << 16)
+        again = io.BufferedReader(_FromStart(self._file.fileno(), self.path), 1 << 16)
         yield from islice(read_items(again, self._format), self._taken, None)
 
 
@@ -234,7 +234,8 @@ def _checked(format: str) -> str:
 class _FromStart(io.RawIOBase):
     """Reads an open file from its start, without moving the place where others read on."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, name: str) -> None:
+        self.name = name  # for errors
         self._fd = fd
         self._at = 0
 

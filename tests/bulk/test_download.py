@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from errno import ESTALE
 from pathlib import Path
 from typing import Any
@@ -603,6 +604,33 @@ def test_a_directory_that_is_removed_ends_the_run(out: Path) -> None:
             list(bulk.download(urls, out, jobs=1))
         assert len(server.requests) < 5
     assert ended.value.errno == ESTALE and ended.value.filename == str(out)
+
+
+@pytest.mark.parametrize("what", ["parts", "the directory", "the journal"])
+def test_the_error_names_what_is_gone(out: Path, what: str) -> None:
+    """Only a journal that is gone from its place can be begun again there."""
+    own = out / ".pooledhttp"
+
+    def answer(seen: SeenRequest) -> bytes:
+        with suppress(FileNotFoundError):
+            if what == "the journal":
+                (own / "journal.sqlite3").unlink()
+            elif what == "parts":
+                shutil.rmtree(own / "parts", ignore_errors=True)
+            else:
+                out.rename(out.with_name("elsewhere"))
+        return respond(b"body")
+
+    with ScriptedServer(answering(answer)) as server:
+        urls = [server.url(f"/{number}") for number in range(200)]
+        with pytest.raises((bulk.RunStopped, bulk.JournalError)) as ended:
+            list(bulk.download(urls, out, jobs=1))
+    text = str(ended.value)
+    if what == "parts":
+        assert str(own / "parts") in text
+    else:
+        assert ("--rebuild" in text) is (what == "the journal") and str(out) in text
+    assert not out.exists() or what != "the directory"
 
 
 def test_a_head_is_an_empty_file(out: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from pooledhttp.bulk import Job
+from pooledhttp.bulk import Job, UrlList
 from pooledhttp.bulk.formats import Item, format_of, read_items
 from pooledhttp.bulk.jobs import BadLine
 
@@ -131,5 +133,17 @@ def test_a_list_that_is_cut_is_an_error() -> None:
     data = gzip.compress("".join(f"http://h/{n}\n" for n in range(20_000)).encode())
     reader = read_items(io.BytesIO(data[: len(data) // 2]), "txt")
     assert next(reader) == "http://h/0"
-    with pytest.raises(OSError, match="cut or damaged"):
+    with pytest.raises(OSError, match="the list is cut or damaged"):
         list(reader)
+
+
+@pytest.mark.parametrize("cut", [5, 100, -4, -1, None])
+def test_the_list_that_is_damaged_is_named(tmp_path: Path, cut: int | None) -> None:
+    """Wherever it is cut, and whatever is behind it; there may be several lists."""
+    path = tmp_path / "some.txt.gz"
+    data = gzip.compress("".join(f"http://h/{n}\n" for n in range(1000)).encode())
+    path.write_bytes(data + b"no gzip" if cut is None else data[:cut])
+    with closing(UrlList(path)) as source:
+        for read in (source.count, lambda: list(source)):
+            with pytest.raises(OSError, match=r"some\.txt\.gz is cut or damaged"):
+                read()
