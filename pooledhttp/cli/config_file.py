@@ -1,7 +1,8 @@
 """`--config FILE`: options from a TOML file, under the names that they have on the command line.
 
-What stands on the command line wins, wherever it stands; options that may be repeated add up. A
-name that is no option, or a value that the option does not take, is an error of usage that names
+What stands on the command line wins, wherever it stands, also over options that it excludes: where
+a file says `insecure`, `--cacert-only` turns verification on. Options that may be repeated add up.
+A name that is no option, or a value that the option does not take, is an error of usage that names
 the file.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 
 from pooledhttp.records import did_you_mean
 
-__all__ = ["ConfigFile"]
+__all__ = ["ConfigFile", "put_line_first"]
 
 
 class ConfigFile(argparse.Action):
@@ -29,20 +30,55 @@ class ConfigFile(argparse.Action):
         """Read the file."""
         path = str(values)
         try:
-            with open(path, "rb") as file:
-                options = tomllib.load(file)
+            with open(path, encoding="utf-8-sig") as file:  # editors may add the mark
+                options = tomllib.loads(file.read())
         except (OSError, ValueError) as error:
             parser.error(f"--config: {path}: {error}")
         known = parser._option_string_actions
-        defaults = {}
+        defaults: dict[str, object] = {}
+        said: dict[argparse.Action, str] = {}
         for name, value in options.items():
             action = known.get(f"--{name}")
             if action is None or action is self or isinstance(action, argparse._HelpAction):
-                near = did_you_mean(name, (option.lstrip("-") for option in known))
+                near = did_you_mean(name, (each[2:] for each in known if each.startswith("--")))
                 parser.error(f"--config: {path}: there is no option {name!r}.{near}")
             defaults[action.dest] = _value(parser, action, path, name, value)
+            said[action] = name
+        if not hasattr(namespace, "own_defaults"):
+            namespace.own_defaults = {
+                each.dest: each.default for group in _exclusive(parser) for each in group
+            }
+        own = namespace.own_defaults
+        for group in _exclusive(parser):
+            here = [said[each] for each in group if each in said and defaults[each.dest]]
+            if len(here) > 1:
+                parser.error(f"--config: {path}: {' and '.join(here)} do not go together")
+            if here:  # over what an earlier file says
+                defaults = {each.dest: own[each.dest] for each in group} | defaults
         parser.set_defaults(**defaults)
-        namespace.has_new_defaults = True
+
+
+def put_line_first(parser: argparse.ArgumentParser, line: argparse.Namespace) -> None:
+    """Take back what files say and the command line excludes, such as `insecure` and `--cacert`.
+
+    Args:
+        parser: What has read the files.
+        line: What it has found on the command line, with its own defaults and not those of files.
+    """
+    for group in _exclusive(parser):
+        given = {each.dest for each in group if getattr(line, each.dest) != _own(line, each)}
+        if given:
+            others = [each for each in group if each.dest not in given]
+            parser.set_defaults(**{each.dest: _own(line, each) for each in others})
+
+
+def _own(line: argparse.Namespace, action: argparse.Action) -> object:
+    return line.own_defaults[action.dest]
+
+
+def _exclusive(parser: argparse.ArgumentParser) -> list[list[argparse.Action]]:
+    """Return the groups of options of which one may be given."""
+    return [group._group_actions for group in parser._mutually_exclusive_groups]
 
 
 def _value(

@@ -76,7 +76,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     parser = parser_for(arguments)
     args, unknown = parser.parse_known_args(arguments)
-    if getattr(args, "has_new_defaults", False):  # of `--config`
+    if hasattr(args, "own_defaults"):  # before those of `--config`
+        from pooledhttp.cli.config_file import put_line_first
+
+        put_line_first(args.parser, args)
         args, unknown = parser.parse_known_args(arguments)
     if unknown:
         advice = next(filter(None, (_advice(each, args) for each in unknown)), "")

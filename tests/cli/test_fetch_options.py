@@ -348,9 +348,53 @@ def test_the_command_line_wins_also_with_what_is_the_default(
     assert args.input == ["urls.txt", "more.txt"]
 
 
+_NONE = {"ca": None, "cacert_only": None, "insecure": False}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(
+    ("text", "line", "expected"),
+    [
+        ("insecure = true", ["--cacert-only", __file__], {"cacert_only": __file__}),
+        ("insecure = true", ["--ca", __file__], {"ca": __file__}),
+        (f'cacert-only = "{__file__}"', ["-k"], {"insecure": True}),
+        (f'cacert = "{__file__}"', ["--cacert-only", where()], {"cacert_only": where()}),
+        (f'cacert = "{__file__}"', ["--verify", where()], {"ca": where()}),
+        ("insecure = true", [], {"insecure": True}),
+        (f'insecure = false\ncacert = "{__file__}"', [], {"ca": __file__}),
+    ],
+    ids=str,
+)
+def test_the_command_line_wins_over_what_it_excludes(
+    tmp_path: Path, text: str, line: list[str], expected: dict[str, object], is_first: bool
+) -> None:
+    """Verification is not off because a file says so, if the line says what is trusted."""
+    (tmp_path / "fetch.toml").write_text(text)
+    options = ["--config", str(tmp_path / "fetch.toml")]
+    args = parse(["fetch", "http://h/", *(options + line if is_first else line + options)])
+    assert {name: getattr(args, name) for name in _NONE} == _NONE | expected
+
+
+def test_of_two_files_the_later_one_wins(tmp_path: Path) -> None:
+    """Also over what it excludes. A byte order mark is no part of a file."""
+    (tmp_path / "a.toml").write_text("workers = 3\ninsecure = true\njobs = 4\n")
+    (tmp_path / "b.toml").write_bytes(
+        b"\xef\xbb\xbf" + f'dask = "tcp://h"\ncacert-only = "{where()}"\njobs = 5\n'.encode()
+    )
+    options = [word for name in "ab" for word in ("--config", str(tmp_path / f"{name}.toml"))]
+    args = parse(["fetch", "http://h/", *options])
+    assert (args.workers, args.dask, args.jobs) == (None, "tcp://h", 5)
+    assert (args.insecure, args.cacert_only) == (False, where())
+    args = parse(["fetch", "http://h/", *options, "--workers", "2"])
+    assert (args.workers, args.dask) == (2, None)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ('insecure = true\ncacert-only = "."', "cacert-only and insecure do not go together"),
+        ('workers = 2\ndask = "x"', "workers and dask do not go together"),
+        ('H = "a: b"', "there is no option 'H'."),
         ("jbos = 3", "no option 'jbos'. Did you mean 'jobs'?"),
         ("jobs = 0", "above 0"),
         ("jobs = true", "a text or a number"),
