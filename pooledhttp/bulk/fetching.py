@@ -62,15 +62,15 @@ class Exchange:
 
     def __call__(self, entry: Entry[Work]) -> Result:
         """Return the job's result, also when it fails."""
-        work = entry.item
-        if work.store is None and work.job.is_bare:
+        job, store = entry.item
+        if store is None and (job.is_bare or (job.headers is None and job.is_plain)):
             return self._get(entry)
-        if work.store is not None or work.job.reads_body:
+        if store is not None or job.reads_body:
             return self._run_blocking(partial(self._send, entry))
         return self._send(entry)
 
     def _get(self, entry: Entry[Work]) -> Result:
-        """Do a job that says nothing but its URL; most come the shortest way."""
+        """Do a job whose request its URL says all of; most come the shortest way."""
         job, now = entry.item.job, self._runtime.now
         began, size = now(), 0
         try:

@@ -261,6 +261,31 @@ def test_a_fetch_has_the_same_responses(
     assert asked[0] == asked[1]
 
 
+def test_jobs_with_a_key_come_this_way_and_others_do_not(
+    server: ScriptedServer, ways: Counter[str]
+) -> None:
+    """Only the request counts: what else a job says is the caller's."""
+    items: dict[str, dict[str, Any]] = {
+        "key": {"key": 1},
+        "accept": {"accept": {404}},
+        "headers": {"headers": {"X-A": "1"}},
+        "params": {"params": {"a": "1"}},
+        "post": {"method": "POST"},
+        "head": {"method": "HEAD"},
+        "data": {"data": b"x"},
+    }
+    for name, more in items.items():
+        ways.clear()
+        jobs = [bulk.Job(server.url(f"/{name}{number}"), **more) for number in range(4)]
+        results = list(bulk.fetch(jobs, jobs=1, ordered=True))
+        assert [result.job for result in results] == jobs
+        assert all(result.ok for result in results), name
+        assert (ways["short"] >= 2) is (name in ("key", "accept")), name
+        last = server.requests[-1]
+        assert last.target.startswith(f"/{name}3")
+        assert last.method == str(more.get("method", "GET"))
+
+
 def test_workers_of_several_hosts_keep_a_connection_each_time(ways: Counter[str]) -> None:
     """And none is left in use when the workers have nothing to do."""
     with ScriptedServer(Odd()) as one, ScriptedServer(Odd()) as other:
