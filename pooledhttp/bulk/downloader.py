@@ -180,14 +180,26 @@ class Downloader:
         body, row = found.body, task.row
         size = len(body)
         self.count(size)
-        etag, modified = found.etag, found.modified
-        # No mark: it would let a part be continued, and this one is complete.
         try:
             result: DownloadResult | None = self.disk.store(
                 as_whole_file(
                     (
-                        *(entry, row, task.job, entry.index, "", task.replaces, [body], size, 200),
-                        *(etag, modified, row.attempts + 1, 1, None, started, began),
+                        entry,
+                        row,
+                        task.job,
+                        entry.index,
+                        "",  # no mark: it would let a part be continued, and this one is complete
+                        task.replaces,
+                        [body],
+                        size,
+                        200,
+                        found.etag,
+                        found.modified,
+                        row.attempts + 1,
+                        1,
+                        None,
+                        started,
+                        began,
                     )
                 )
             )
