@@ -215,7 +215,10 @@ class HTTPAdapter(BaseAdapter):
     proxy_manager: dict[str, PoolManager]
 
     @explain_misspelt(
-        advice={**pool_advice("HTTPAdapter"), "timeout": "Pass it to Session(...) instead."}
+        advice={
+            **pool_advice("HTTPAdapter(pool={})"),
+            "timeout": "Pass it to Session(...) instead.",
+        }
     )
     def __init__(
         self,

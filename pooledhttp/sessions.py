@@ -112,7 +112,7 @@ from pooledhttp.network import (
     without_bypassed,
 )
 from pooledhttp.originals import Originals, settle_attributes
-from pooledhttp.pool import pool_advice
+from pooledhttp.pool import PoolConfig, pool_advice
 from pooledhttp.records import described, explain_misspelt
 from pooledhttp.runtime import current_runtime
 from pooledhttp.status_codes import codes
@@ -123,7 +123,6 @@ if TYPE_CHECKING:
     from urllib3 import Retry
 
     from pooledhttp.events import Listener, RequestHook
-    from pooledhttp.pool import PoolConfig
     from pooledhttp.runtime import Runtime
     from pooledhttp.transport import ParserChoice, PoolView, Replay, TlsTruncation, TransportManager
 
@@ -438,8 +437,24 @@ class _SessionPool:
     @overload
     def __get__(self, owner: Session, kind: type[Session]) -> PoolView: ...
 
-    def __get__(self, owner: Session | None, kind: type[Session]) -> _SessionPool | PoolView:
-        return self if owner is None else _adapters.session_pool(owner)
+    def __get__(self, owner: Session | None, kind: type[Session]) -> Any:
+        if owner is None:
+            return self
+        attributes = owner.__dict__
+        return attributes["pool"] if "pool" in attributes else _adapters.session_pool(owner)
+
+    def __set__(self, owner: Session, value: PoolView) -> None:
+        if isinstance(value, PoolConfig):  # which would have no effect
+            raise AttributeError(
+                "session.pool is the pool, not its settings: use session.pool.resize(config), or "
+                "Session(pool=config)"
+            )
+        owner.__dict__["pool"] = value
+
+    def __delete__(self, owner: Session) -> None:
+        if "pool" not in owner.__dict__:
+            raise AttributeError("session.pool cannot be deleted")
+        del owner.__dict__["pool"]
 
 
 class Session(SessionRedirectMixin):
@@ -511,7 +526,9 @@ class Session(SessionRedirectMixin):
 
     _extras = SessionExtras()
 
-    @explain_misspelt(__attrs__, by_name=True, advice={**pool_advice("Session"), "limits": "pool"})
+    @explain_misspelt(
+        __attrs__, by_name=True, advice={**pool_advice("Session(pool={})"), "limits": "pool"}
+    )
     def __init__(
         self,
         *,

@@ -132,7 +132,7 @@ class AsyncSession(RequestMethods):
     @explain_misspelt(
         frozenset(Session.__attrs__) - {"adapters"},
         by_name=True,
-        advice={**pool_advice("AsyncSession"), "limits": "pool"},
+        advice={**pool_advice("AsyncSession(pool={})"), "limits": "pool"},
     )
     def __init__(
         self,

@@ -124,4 +124,4 @@ def name_meant_setting(error: TypeError, given: Collection[str]) -> None:
 def _of_a_session() -> dict[str, str]:
     """Return what to say of arguments that a session takes, and no call."""
     advice = dict.fromkeys(SessionExtras.__annotations__, "Pass it to Session(...) instead.")
-    return pool_advice("Session") | advice
+    return pool_advice("Session(pool={})") | advice

@@ -294,15 +294,16 @@ class PoolConfig:
         return cls(max_idle_per_host=kept, max_per_host=kept if pool_block else None)
 
 
-def pool_advice(owner: str) -> dict[str, str]:
+def pool_advice(call: str) -> dict[str, str]:
     """Return what to say of a setting of the pool that is given as an argument of its own.
 
     Args:
-        owner: What takes settings as `pool=PoolConfig(...)`, for the text.
+        call: What takes the settings, with `{}` for them: `Session(pool={})`.
     """
-    names = argument_names(PoolConfig.__init__)
-    text = "It is a setting of the pool: use {owner}(pool=PoolConfig({name}=...))."
-    return {name: text.format(owner=owner, name=name) for name in names}
+    return {
+        name: f"It is a setting of the pool: use {call.format(f'PoolConfig({name}=...)')}."
+        for name in argument_names(PoolConfig.__init__)
+    }
 
 
 def _replaced(limits: Limits, override: HostLimits) -> Limits:

@@ -20,7 +20,7 @@ from pooledhttp import http1
 from pooledhttp.message import DEFAULT_PORTS
 from pooledhttp.network import UNIX_SCHEME, Route, socket_path
 from pooledhttp.originals import settle_attributes
-from pooledhttp.pool import Advice, PoolConfig
+from pooledhttp.pool import Advice, PoolConfig, pool_advice
 from pooledhttp.records import explain_misspelt_call
 from pooledhttp.transport.manager import TransportManager
 from pooledhttp.transport.transport import Replay
@@ -103,7 +103,7 @@ class PoolView:
         """Return how many connections each origin needs, by Little's law over what was measured."""
         return self.manager.advise()
 
-    @explain_misspelt_call()
+    @explain_misspelt_call(advice=pool_advice("session.pool.resize({})"))
     def resize(self, config: PoolConfig) -> None:
         """Replace the settings of the pool while it is in use.
 

@@ -188,7 +188,12 @@ def monitor(**settings: Any) -> object:
         (lambda: ours.Retry(3, remove_headers_on_redirect=5), TypeError, "a collection of names"),
         (lambda: ours.Session().pool.warm("http://h/", cuont=2), TypeError, "Did you mean 'count'"),
         (lambda: ours.Session().pool.warm("http://h/", 1, "x"), TypeError, "a number of seconds"),
-        (lambda: ours.Session().pool.resize(max_total=5), TypeError, "It takes config."),
+        (lambda: ours.Session().pool.resize(max_totl=5), TypeError, "It takes config."),
+        (
+            lambda: ours.Session().pool.resize(max_total=5),
+            TypeError,
+            "use session.pool.resize(PoolConfig(max_total=...)).",
+        ),
         (lambda: ours.adapters.HTTPAdapter(proxy_verify=5), TypeError, "proxy_verify must be True"),
         (lambda: ours.adapters.HTTPAdapter(listeners=[5]), TypeError, "that take an event, and 5"),
         (lambda: ours.adapters.HTTPAdapter(listeners=5), TypeError, "an iterable of callables"),
@@ -245,7 +250,7 @@ def monitor(**settings: Any) -> object:
             "both. The connect timeout is",
         ),
     ],
-    ids=range(102),
+    ids=range(103),
 )
 def test_what_is_made_wrongly(
     make: Callable[[], object], error: type[Exception], says: str

@@ -341,6 +341,18 @@ def test_the_default_adapters_share_one_pool() -> None:
 
     mine = Mine()
     assert mine.pool == "before" and mine.adapters["http://"].pool is mine.adapters["https://"].pool
+    del mine.pool
+    assert mine.pool is mine.adapters["http://"].pool
+    with pytest.raises(AttributeError):
+        del mine.pool
+
+
+def test_settings_are_not_taken_for_the_pool() -> None:
+    """They had no effect, and the next look at the numbers failed."""
+    with pooledhttp.Session() as session:
+        with pytest.raises(AttributeError, match=r"use session\.pool\.resize\(config\)"):
+            session.pool = pooledhttp.PoolConfig(max_per_host=3)  # type: ignore[assignment]
+        assert session.pool.config.max_per_host is None
 
 
 def test_closing_closes_the_adapters(recorder: Recorder) -> None:
