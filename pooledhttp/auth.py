@@ -113,7 +113,7 @@ class HTTPDigestAuth(AuthBase):
     One object may serve any number of threads and greenlets.
 
     Args:
-        username: As text, or bytes in UTF-8.
+        username: As text, or bytes in UTF-8, or else in Latin-1.
         password: As `username`.
     """
 
@@ -309,7 +309,12 @@ def _as_bytes(value: str | bytes) -> bytes:
 
 
 def _as_text(value: object) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _origin(url: str) -> str:

@@ -29,7 +29,7 @@ def _hash_named(algorithm: str | None) -> Callable[[bytes], Any] | None:
 
 
 def _offers_auth(qop: str) -> bool:
-    return "auth" in (offer.strip() for offer in qop.split(","))
+    return "auth" in (offer.strip().lower() for offer in qop.split(","))
 
 
 def is_supported(challenge: Mapping[str, str | None]) -> bool:

@@ -323,6 +323,29 @@ def test_control_characters_in_credentials_are_refused() -> None:
         challenged(HTTPDigestAuth("u\r\nX: y", "p"), FakeRequest())
 
 
+@pytest.mark.parametrize(
+    ("username", "password", "text"),
+    [
+        (b"u", b"p", "u"),
+        ("\u00e9".encode(), b"p", "\u00e9"),
+        (b"\xe9", b"p", "\u00e9"),
+        (b"u", b"\xe9\xff", "u"),
+    ],
+)
+def test_digest_takes_bytes_in_any_coding(username: bytes, password: bytes, text: str) -> None:
+    """They are UTF-8, or else Latin-1; no response fails for them."""
+    answered = challenged(HTTPDigestAuth(username, password), FakeRequest())
+    assert fields_of(answered.request.headers["Authorization"])["username"] == text
+
+
+@pytest.mark.parametrize("qop", ["AUTH", "Auth", "auth-int, AUTH", "auth"])
+def test_the_quality_of_protection_is_found_in_any_case(qop: str) -> None:
+    """What is sent is in lower case, as RFC 7616 writes it."""
+    challenge = f'Digest realm="R", nonce="N1", qop="{qop}"'
+    answered = challenged(HTTPDigestAuth("u", "p"), FakeRequest(), challenge)
+    assert fields_of(answered.request.headers["Authorization"])["qop"] == "auth"
+
+
 @pytest.mark.parametrize(("username", "password"), [(5, 6), (None, None), (b"5", 6)])
 def test_digest_takes_credentials_that_are_no_text(username: Any, password: Any) -> None:
     """Numbers and None are sent as Python writes them, as in requests."""
