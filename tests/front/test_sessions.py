@@ -329,6 +329,17 @@ def test_an_adapter_that_can_is_told_its_session(session: pooledhttp.Session) ->
     assert adapter.owner is session
 
 
+def test_a_call_without_limits_in_a_session_that_has_some(recorder: Recorder) -> None:
+    """None takes those of the session, as if it were not given; a value without limits has none."""
+    session = pooledhttp.Session(timeout=5)
+    session.mount("http://", recorder)
+    session.get("http://h/", timeout=None)
+    assert recorder.sent["timeout"] == 5
+    none = pooledhttp.Timeout(total=None)
+    session.get("http://h/", timeout=none)
+    assert recorder.sent["timeout"] == none
+
+
 def test_the_default_adapters_share_one_pool() -> None:
     """`session.pool` is what both use, and a subclass may call something else `pool`."""
     session = pooledhttp.Session()
