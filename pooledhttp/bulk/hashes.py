@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 __all__ = ["Filter", "HashTable", "add_free", "fresh_hash64", "hash64"]
@@ -105,10 +105,12 @@ def add_free(
     name_hashes: Sequence[int],
     start: int,
     row: int,
+    rename: Callable[[int], int],
 ) -> int:
     """Add rows to two tables, up to the first one of which a table has a hash already.
 
-    A call of `rows` and of `add` for each hash would cost three times as much.
+    A row whose name alone is there may get another name. A call of `rows` and of `add` for each
+    hash would cost three times as much.
 
     Args:
         identities: The rows by the hash of their identity.
@@ -117,6 +119,8 @@ def add_free(
         name_hashes: Of each row.
         start: The first of these to add.
         row: Its row. The others have the rows behind that.
+        rename: Gives one of the rows another name, and returns the hash of that; 0 if there is
+            none. It changes `name_hashes` as well.
 
     Returns:
         How many were added.
@@ -126,7 +130,7 @@ def add_free(
     names.reserve(left)
     first, first_mask, first_rows = identities._hashes, identities._mask, identities._rows
     second, second_mask, second_rows = names._hashes, names._mask, names._rows
-    at_row = row
+    at_row, renamed = row, -1
     try:
         for place in range(start, start + left):
             number, other = identity_hashes[place], name_hashes[place]
@@ -140,8 +144,11 @@ def add_free(
             other_at = other & second_mask
             while found := second[other_at]:
                 if found == other:
-                    return at_row - row
-                other_at = (other_at + 1) & second_mask
+                    if renamed == place or not (other := rename(place)):
+                        return at_row - row
+                    renamed, other_at = place, other & second_mask
+                else:
+                    other_at = (other_at + 1) & second_mask
             first_rows[at] = second_rows[other_at] = at_row
             first[at], second[other_at] = number, other
             at_row += 1

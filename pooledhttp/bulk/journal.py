@@ -248,19 +248,20 @@ class Journal:
             start: The first of them to add.
 
         Returns:
-            The rows, up to the first line that is not plain, or whose URL or name the journal may
-            have already.
+            The rows, up to the first line that is not plain, or whose URL the journal may have
+            already, or both its names.
         """
         first = self._next_id
-        count = self._lookup.add_free(lines.identity_hashes, lines.name_hashes, start, first)
+        hashes = lines.identity_hashes, lines.name_hashes
+        count = self._lookup.add_free(*hashes, start, first, lines.mark_name)
         if not count:
             return []
         self._next_id += count
         part = slice(start, start + count)
         urls, names, hosts = lines.urls[part], lines.names[part], lines.hosts[part]
         rows = new_rows(first, urls, names, hosts)
-        hashes = lines.identity_hashes[part], lines.name_hashes[part]
-        self._new.add_plain(rows, (*hashes, urls, names, hosts), lines.keys[part])
+        added = lines.identity_hashes[part], lines.name_hashes[part]
+        self._new.add_plain(rows, (*added, urls, names, hosts), lines.keys[part])
         return rows
 
     def add_folder(self, name: str) -> None:

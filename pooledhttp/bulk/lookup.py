@@ -13,7 +13,7 @@ hashes of all rows into the table: a second for a million.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pooledhttp.bulk.database import has_indexes, make_indexes
 from pooledhttp.bulk.hashes import Filter, HashTable, add_free
@@ -60,7 +60,12 @@ class Lookup:
             self.add_name(row, name_hash)
 
     def add_free(
-        self, identity_hashes: Sequence[int], name_hashes: Sequence[int], start: int, row: int
+        self,
+        identity_hashes: Sequence[int],
+        name_hashes: Sequence[int],
+        start: int,
+        row: int,
+        rename: Callable[[int], int],
     ) -> int:
         """Note new rows as long as their hashes are new; see `hashes.add_free`.
 
@@ -70,7 +75,7 @@ class Lookup:
         identities, names = self._identities, self._names
         if not isinstance(identities, HashTable) or not isinstance(names, HashTable):
             return 0
-        return add_free(identities, names, identity_hashes, name_hashes, start, row)
+        return add_free(identities, names, identity_hashes, name_hashes, start, row, rename)
 
     def add_name(self, row: int, name_hash: int) -> None:
         """Note another name of a row. The text tells that it has the earlier one no more."""

@@ -40,6 +40,7 @@ __all__ = [
     "UrlNames",
     "candidates",
     "disposition_name",
+    "first_marked",
     "folded",
     "given_name",
     "last_name",
@@ -107,9 +108,15 @@ def candidates(name: str, identity: bytes) -> Iterator[str]:
         identity: What tells the job from every other one.
     """
     yield name
+    yield first_marked(name, identity)
     mark = hashlib.sha256(identity).hexdigest()
-    for length in (8, 16, 64):
+    for length in (16, 64):
         yield with_mark(name, mark[:length])
+
+
+def first_marked(name: str, identity: bytes) -> str:
+    """Return the first of the `candidates` with a mark: the second of all."""
+    return with_mark(name, hashlib.sha256(identity).hexdigest()[:8])
 
 
 def marked_name(name: str, identity: bytes) -> str:

@@ -1,13 +1,14 @@
 """The plain URLs of a batch, registered many at a time.
 
-Nearly every line of a list is a URL and nothing else, is new, and gets its plain name. What is to
-be known of such lines is found out column by column: their names, their hashes, their rows. That
-costs a tenth of what a call for each step of each line does. A line with anything special about it
-is left to the general way, in its turn: the first line that asks for a name gets it.
+Nearly every line of a list is a URL and nothing else, is new, and gets its plain name, or the one
+with its mark, as in a list of many pages called `index.html`. What is to be known of such lines is
+found out column by column: their names, their hashes, their rows. That costs a tenth of what a call
+for each step of each line does. A line with anything special about it is left to the general way,
+in its turn: the first line that asks for a name gets it.
 
 ```
 items -> names, hashes -> tables: neither URL nor name is known -> rows, tasks
-           `- none: the general way        `- one is: the general way
+           `- none: the general way        `- one is: the name with a mark; else the general way
 ```
 """
 
@@ -17,7 +18,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from pooledhttp.bulk.hashes import fresh_hash64
-from pooledhttp.bulk.names import folded, name_of_parts
+from pooledhttp.bulk.names import first_marked, folded, name_of_parts
 from pooledhttp.bulk.urls import network_location, origin_of, plain_parts
 
 __all__ = ["PlainLines"]
@@ -40,11 +41,17 @@ class PlainLines:
         standing: What stands in the directory, in the same form.
     """
 
-    __slots__ = ("hosts", "identity_hashes", "keys", "lines", "name_hashes", "names", "urls")
+    __slots__ = (
+        *("_marked", "_standing", "_taken", "hosts", "identity_hashes", "keys", "lines"),
+        *("name_hashes", "names", "urls"),
+    )
 
     def __init__(
         self, items: Sequence[object], taken: Collection[str], standing: Collection[str]
     ) -> None:
+        self._taken, self._standing = taken, standing
+        #: The last item that was given the name with its mark.
+        self._marked = -1
         self.urls: list[str] = []
         self.names: list[str] = []
         #: The names in the form that `folded` gives.
@@ -89,3 +96,23 @@ class PlainLines:
             add_line(known[1])
             add_identity(fresh_hash64(url))
             add_hash(fresh_hash64(key))
+
+    def mark_name(self, place: int) -> int:
+        """Give a plain line the name with its mark, as `names.candidates` has it.
+
+        Args:
+            place: The item, whose name another job has.
+
+        Returns:
+            The hash of that name; 0 if it has that name already, or is not to have it.
+        """
+        if place == self._marked:
+            return 0
+        self._marked = place
+        name = first_marked(self.names[place], self.urls[place].encode())
+        key = folded(name)
+        if key in self._taken or key in self._standing:
+            return 0
+        self.names[place], self.keys[place] = name, key
+        self.name_hashes[place] = number = fresh_hash64(key)
+        return number

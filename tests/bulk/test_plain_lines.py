@@ -10,11 +10,20 @@ import pytest
 from pooledhttp.bulk import Job
 from pooledhttp.bulk.hashes import HashTable, add_free
 from pooledhttp.bulk.jobs import bare_jobs
-from pooledhttp.bulk.names import last_name, naming
+from pooledhttp.bulk.names import first_marked, last_name, naming
 from pooledhttp.bulk.row_set import RowSet
 from pooledhttp.bulk.workspace import Options, Task, Workspace
 
+#: URLs whose names others have, and the names with their marks: one stands in the directory, one is
+#: reserved, and one is the plain name of another URL.
+_MARKED = [f"http://m{number}.example/same.txt" for number in range(6)]
+_MARKED_NAMES = [first_marked("same.txt", url.encode()) for url in _MARKED]
+
 _LINES = [
+    *_MARKED,
+    f"http://n.example/{_MARKED_NAMES[3]}",
+    *(f"http://p.example/{number % 3}/page-{number}/" for number in range(12)),
+    *(f"http://r{number}.example/{'r' * 196}.txt" for number in range(3)),
     *(f"https://h.example/files/{number}.bin" for number in range(40)),
     *(f"http://H.example:8080/{number}.bin" for number in range(5)),  # names that are taken
     "http://h/A.BIN",
@@ -60,7 +69,8 @@ def _registered(place: Path, batches: list[list[object]], *, at_once: bool) -> l
     """Return what became of each item, and what is in the journal."""
     place.mkdir()
     (place / "standing.txt").touch()
-    options = Options(naming("last"), reserved=frozenset({"reserved.txt"}))
+    (place / _MARKED_NAMES[1].upper()).touch()
+    options = Options(naming("last"), reserved=frozenset({"reserved.txt", _MARKED_NAMES[2]}))
     found: list[object] = []
     workspace = Workspace(place, options)
     try:
@@ -126,6 +136,22 @@ def test_most_lines_need_no_look_of_their_own(tmp_path: Path) -> None:
         workspace.close()
 
 
+def test_lines_with_the_same_name_need_none_either(tmp_path: Path) -> None:
+    """All but the first get the name with their mark, together."""
+    workspace = Workspace(tmp_path, Options(last_name))
+    items: list[object] = [f"http://h{number}/robots.txt" for number in range(500)]
+    try:
+        with workspace.batch(len(items)):
+            lines = workspace.plain_lines(items)
+            assert lines is not None
+            tasks = workspace.register_plain(lines, 0)
+        names = [task.row.name for task in tasks]
+        marked = [first_marked("robots.txt", str(url).encode()) for url in items]
+        assert names == ["robots.txt", *marked[1:]]
+    finally:
+        workspace.close()
+
+
 def test_what_is_not_committed_is_not_known(tmp_path: Path) -> None:
     """A batch that fails leaves nothing, and its lines can be registered again."""
     workspace = Workspace(tmp_path, Options(last_name))
@@ -160,14 +186,25 @@ def test_tables_grow_and_find_what_was_added_together() -> None:
     identities, names = HashTable(8), HashTable(8)
     first = [chance.randrange(1, 1 << 62) & ~7 | 1 for _ in range(500)]  # all at the same place
     second = [chance.randrange(-(1 << 62), 0) for _ in range(500)]
-    assert add_free(identities, names, first, second, 0, 10) == 500
+
+    def no_other_name(place: int) -> int:
+        return 0
+
+    assert add_free(identities, names, first, second, 0, 10, no_other_name) == 500
     assert [list(identities.rows(number)) for number in first] == [[n] for n in range(10, 510)]
     assert [list(names.rows(number)) for number in second] == [[n] for n in range(10, 510)]
     assert len(identities) == len(names) == 500
-    assert add_free(identities, names, [5, first[3]], [6, 7], 0, 600) == 1
-    assert add_free(identities, names, [8, 0, 9], [9, 0, 9], 0, 700) == 1
-    assert add_free(identities, names, [10], [second[0]], 0, 800) == 0
+    assert add_free(identities, names, [5, first[3]], [6, 7], 0, 600, no_other_name) == 1
+    assert add_free(identities, names, [8, 0, 9], [9, 0, 9], 0, 700, no_other_name) == 1
+    assert add_free(identities, names, [10], [second[0]], 0, 800, no_other_name) == 0
     assert len(identities) == len(names) == 502
+    # Of three rows with names that are there, one gets a free name, and one another that is taken.
+    others = {0: 11, 1: second[2], 2: 12}
+    taken = [second[0], second[1], second[3]]
+    assert add_free(identities, names, [31, 32, 33], taken, 0, 900, others.__getitem__) == 1
+    assert list(names.rows(11)) == [900] and list(names.rows(second[0])) == [10]
+    assert add_free(identities, names, [31, 32, 33], taken, 2, 901, others.__getitem__) == 1
+    assert list(names.rows(12)) == [901] == list(identities.rows(33))
 
 
 def test_a_range_of_rows_is_as_each_of_them() -> None:
