@@ -302,6 +302,44 @@ class HTTPAdapter(BaseAdapter):
         make = partial(transport.manager_for, self._own_pool, runtime=runtime, listeners=listeners)
         return transport.PoolView(make, self, _route_of_adapter)
 
+    def settings_for_twin(
+        self, shared: PoolConfig | transport.PoolView | transport.TransportManager | None
+    ) -> dict[str, Any]:
+        """Return the arguments of an adapter that has another pool, and sends as this one does.
+
+        Args:
+            shared: What the session of this adapter was given as `pool`.
+
+        Returns:
+            Arguments of `HTTPAdapter`, and as `pool_keywords` those of `init_poolmanager`.
+        """
+        resolver, options = self._settings.resolver, self._settings.socket_options
+        pool = shared if self._own_pool is None else self._own_pool
+        manager = pool.manager if isinstance(pool, transport.PoolView) else pool
+        if isinstance(manager, transport.TransportManager):
+            from pooledhttp.network import default_resolver
+
+            if resolver is None and manager.connector.resolver is not default_resolver():
+                resolver = manager.connector.resolver
+            if options is None and manager.socket_options != SocketOptions():
+                options = manager.socket_options
+        strict, tls_truncation, max_response_fields, parser = self._own_limits
+        keywords = self.poolmanager.connection_pool_kw
+        return {
+            "replay": self._own_replay,
+            "resolver": resolver,
+            "socket_options": options,
+            "strict": strict,
+            "tls_truncation": tls_truncation,
+            "max_response_fields": max_response_fields,
+            "proxy_verify": self._settings.proxy_verify,
+            "request_hooks": self._own_hooks,
+            "parser": parser,
+            "pool_keywords": {
+                name: value for name, value in keywords.items() if name not in ("maxsize", "block")
+            },
+        }
+
     def __getstate__(self) -> dict[str, Any]:
         state = {name: getattr(self, name, None) for name in self.__attrs__}
         is_config = isinstance(self._own_pool, PoolConfig)

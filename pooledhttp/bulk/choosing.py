@@ -99,11 +99,17 @@ def _why_it_may_block(settings: Session | None) -> str | None:
         return None
     if has_own_steps(settings):
         return f"the session {type(settings).__name__} may block"
+    pool = settings._extras.pool if hasattr(settings, "_extras") else None
     for adapter in settings.adapters.values():
         if type(adapter) is not HTTPAdapter:
             return f"the adapter {type(adapter).__name__} may block"
         if type(adapter.max_retries) not in _OUR_POLICIES:
             return f"the retry policy {type(adapter.max_retries).__name__} may block"
+        resolver = adapter.settings_for_twin(pool)["resolver"]
+        if resolver is not None and not isinstance(
+            resolver, (network.StaticResolver, network.SystemResolver)
+        ):
+            return f"the resolver {type(resolver).__name__} may block"
     policy = settings._extras.retries if hasattr(settings, "_extras") else None
     if type(policy) not in _OUR_POLICIES:
         return f"the retry policy {type(policy).__name__} may block"

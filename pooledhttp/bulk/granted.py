@@ -119,8 +119,10 @@ class GrantedPlaces(Places):
 class _GrantedAdapter(PlacedAdapter):
     """Sends no request to a host without places, and remembers the redirects of a chain."""
 
-    def __init__(self, owner: GrantedSession, places: Places, runtime: Runtime, policy: Any):
-        super().__init__(places, runtime.now, max_retries=policy)
+    def __init__(
+        self, owner: GrantedSession, places: Places, runtime: Runtime, **settings: Any
+    ) -> None:
+        super().__init__(places, runtime.now, **settings)
         self._owner = owner
 
     def _send_placed(self, request: PreparedRequest, *place: Any) -> Response:
@@ -217,5 +219,5 @@ class GrantedSession(OwnSession):
         """Note a redirect of this thread's request."""
         self._trails.setdefault(self._runtime.current(), []).append(response)
 
-    def _twin(self, policy: Any) -> HTTPAdapter:
-        return _GrantedAdapter(self, self._places, self._runtime, policy)
+    def _placed(self, **settings: Any) -> HTTPAdapter:
+        return _GrantedAdapter(self, self._places, self._runtime, **settings)

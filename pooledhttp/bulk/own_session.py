@@ -2,10 +2,11 @@
 
 What a session *is told* is taken over: headers, parameters, auth, cookies, proxies, TLS settings,
 hooks, retries. What it *has* is not: the connections live and end with the run, under its own
-limits. Adapters stand in between. A plain `HTTPAdapter` is a setting too (its retries) and gets a
-twin on the run's pool. Any other adapter does its work in its own way, so that very object is used,
-and left open in the end. If the class of the session overrides steps of a request, requests go
-through them; see `own_steps`.
+limits. Adapters stand in between. A plain `HTTPAdapter` is a setting too (its retries, resolver,
+socket options and so on) and gets a twin on the run's pool: how names are looked up may be what
+keeps requests from inner addresses. Any other adapter does its work in its own way, so that very
+object is used, and left open in the end. If the class of the session overrides steps of a request,
+requests go through them; see `own_steps`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
-from pooledhttp.adapters import BaseAdapter, HTTPAdapter
+from pooledhttp.adapters import DEFAULT_POOLSIZE, BaseAdapter, HTTPAdapter
 from pooledhttp.bulk.direct import DirectRequests
 from pooledhttp.bulk.own_steps import copy_over, has_own_steps
 from pooledhttp.bulk.placed_adapter import PlacedAdapter
@@ -97,6 +98,7 @@ class OwnSession:
             retries=extras.retries,
             # Without a listener the pool makes no events.
             listeners=[*([self._attempts] * self.has_retry_policy), *extras.listeners],
+            request_hooks=extras.request_hooks,
             replay=extras.replay,
             runtime=runtime,
             strict=extras.strict,
@@ -214,15 +216,24 @@ class OwnSession:
         self._session.adapters.clear()
         for prefix, adapter in adapters:
             if type(adapter) is HTTPAdapter:
-                self._session.mount(prefix, self._twin(adapter.max_retries))
+                self._session.mount(prefix, self._twin(adapter, settings))
             else:
                 self._borrowed.append(adapter)
                 # Not by `mount`, which would bind the adapter to this session's pool.
                 self._session.adapters[prefix] = adapter
 
-    def _twin(self, policy: Any) -> HTTPAdapter:
-        """Return an adapter with this retry policy that takes places."""
-        return PlacedAdapter(self._places, self._now, max_retries=policy)
+    def _twin(self, adapter: HTTPAdapter, settings: Session) -> HTTPAdapter:
+        """Return an adapter with the settings of another one that takes places."""
+        told = adapter.settings_for_twin(getattr(settings, "_extras", SessionExtras()).pool)
+        keywords = told.pop("pool_keywords")
+        twin = self._placed(max_retries=adapter.max_retries, **told)
+        if keywords:
+            twin.init_poolmanager(DEFAULT_POOLSIZE, DEFAULT_POOLSIZE, **keywords)
+        return twin
+
+    def _placed(self, **settings: Any) -> HTTPAdapter:
+        """Return an adapter with these settings that takes places."""
+        return PlacedAdapter(self._places, self._now, **settings)
 
 
 def _pool_config(max_idle: int | None) -> PoolConfig:

@@ -10,11 +10,13 @@ import copyreg
 import io
 import pickle
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.jobs import Job
 from pooledhttp.bulk.report import DownloadResult, Result, result_in
 from pooledhttp.bulk.rows import State
@@ -61,7 +63,8 @@ def check_session(session: Session | None, dumps: Dumps) -> None:
 
     Raises:
         TypeError: An attribute cannot be pickled; the message names it.
-        ValueError: It has listeners, request hooks or a runtime, which are for this process.
+        ValueError: It has listeners, request hooks or a runtime, which are for this process; or a
+            pool with a resolver or socket options, which stays here.
     """
     if session is None:
         return
@@ -72,6 +75,7 @@ def check_session(session: Session | None, dumps: Dumps) -> None:
                 f"session has {name}, which cannot be called from workers. Use a session without"
                 " them, or no executor."
             )
+    _check_adapters(session, getattr(extras, "pool", None))
     if why_not(session, dumps) is None:
         return
     for path, value in _attributes(session):
@@ -79,6 +83,21 @@ def check_session(session: Session | None, dumps: Dumps) -> None:
         if reason is not None:
             raise TypeError(f"{path} cannot go to workers: {reason}")
     raise TypeError(f"session cannot go to workers: {why_not(session, dumps)}")
+
+
+def _check_adapters(session: Session, pool: Any) -> None:
+    """Refuse what adapters are told and workers would not be: a guard would be missing there."""
+    for prefix, adapter in session.adapters.items():
+        if type(adapter) is not HTTPAdapter:
+            continue
+        told, sent = adapter.settings_for_twin(pool), copy(adapter).settings_for_twin(None)
+        for name in ("resolver", "socket_options", "request_hooks"):
+            if told[name] and not sent[name]:
+                raise ValueError(
+                    f"the adapter or pool for {prefix} has {name}, which would be missing in"
+                    " workers. Give a resolver or socket options to an HTTPAdapter, or use no"
+                    " executor."
+                )
 
 
 def _attributes(session: Session) -> Iterator[tuple[str, object]]:

@@ -13,6 +13,7 @@ import pooledhttp
 from pooledhttp import bulk
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk import choosing
+from pooledhttp.network import Address
 from tests.support.commands import run_python
 
 pytest.importorskip("greenlet", reason="needs the extra `aio`: greenlet")
@@ -40,9 +41,20 @@ def test_the_loop_is_the_first_choice() -> None:
                 assert (results.engine, results.engine_reason) == ("loop", None)
 
 
+class OwnResolver:
+    """Of a user."""
+
+    def resolve(self, *question: object) -> list[Address]:
+        return []
+
+
 CASES: dict[str, tuple[str, Callable[[Any], object]]] = {
     "adapter": ("OwnAdapter", lambda session: session.mount("https://a/", OwnAdapter())),
     "auth": ("OwnAuth", lambda session: setattr(session, "auth", OwnAuth())),
+    "resolver": (
+        "OwnResolver",
+        lambda session: session.mount("http://", HTTPAdapter(resolver=OwnResolver())),
+    ),
     "hook": ("hooks", lambda session: session.hooks["response"].append(print)),
     "retries": (
         "OwnRetry",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ import pooledhttp
 from pooledhttp import bulk
 from pooledhttp.adapters import BaseAdapter, HTTPAdapter
 from pooledhttp.bulk.retrying import Again
+from pooledhttp.events import RequestHook
+from pooledhttp.network import Address, Resolver, SocketOptions, StaticResolver
+from pooledhttp.runtime import Runtime
+from pooledhttp.timing import Deadline
+from pooledhttp.transport import TransportManager
 from tests.support.certificates import Authority
 from tests.support.descriptors import open_descriptors, wait_until_closed
 from tests.support.engines import engine
@@ -302,3 +308,95 @@ def test_a_file_of_certificates_that_cannot_be_used_is_tried_once(
             results = list(bulk.fetch(urls, session=session))
         assert [result.attempts for result in results] == [1, 1, 1]
         assert all("rubbish.pem" in str(result.error) for result in results)
+
+
+class _Refusing:
+    """A resolver that lets nobody go anywhere, as a guard against inner addresses does."""
+
+    def resolve(
+        self, host: str, port: int, deadline: Deadline, runtime: Runtime
+    ) -> Sequence[Address]:
+        raise PermissionError(f"{host} is not allowed")
+
+
+def _guarded(how: str, resolver: Resolver) -> pooledhttp.Session:
+    if how == "manager":
+        return pooledhttp.Session(pool=TransportManager(resolver=resolver))
+    if how == "view":
+        return pooledhttp.Session(pool=_guarded("manager", resolver).pool)
+    session = pooledhttp.Session()
+    pool = None if how == "adapter" else TransportManager(resolver=resolver)
+    session.mount(
+        "http://", HTTPAdapter(resolver=resolver if how == "adapter" else None, pool=pool)
+    )
+    return session
+
+
+@pytest.mark.parametrize("how", ["adapter", "adapter's pool", "manager", "view"])
+def test_names_are_looked_up_by_the_sessions_resolver(how: str) -> None:
+    """Wherever it was given: it may be what keeps requests away from inner addresses."""
+    names = StaticResolver({"inner.test": ["127.0.0.1"]})
+    with ScriptedServer(answering(echo)) as server:
+        urls = [server.url(f"/{number}", host="inner.test") for number in range(3)]
+        found = list(bulk.fetch(urls, session=_guarded(how, names), ordered=True))
+        assert [result.ok for result in found] == [True] * 3
+        refused = list(bulk.fetch(urls, session=_guarded(how, _Refusing()), engine="threads"))
+        assert len(server.requests) == 3
+        assert all("is not allowed" in str(result.error) for result in refused)
+
+
+@pytest.mark.parametrize("how", ["adapter", "manager", "keywords"])
+def test_sockets_have_the_sessions_options(how: str) -> None:
+    """Such as the address that requests come from."""
+    options = SocketOptions(source_address=("127.0.0.2", 0))
+    session = pooledhttp.Session()
+    if how == "manager":
+        session = pooledhttp.Session(pool=TransportManager(socket_options=options))
+    elif how == "adapter":
+        session.mount("http://", HTTPAdapter(socket_options=options))
+    else:
+        adapter = HTTPAdapter()
+        adapter.init_poolmanager(10, 10, source_address=("127.0.0.2", 0))
+        session.mount("http://", adapter)
+    seen: list[str] = []
+
+    def handle(peer: Peer) -> None:
+        seen.append(peer.sock.getpeername()[0])
+        answering(echo)(peer)
+
+    with ScriptedServer(handle) as server:
+        assert all(result.ok for result in bulk.fetch([server.url("/a")], session=session))
+    assert seen == ["127.0.0.2"]
+
+
+def test_responses_are_read_within_the_adapters_limits() -> None:
+    """And request hooks of the adapter and of the session see each request."""
+    seen: list[str] = []
+
+    def hook(name: str) -> RequestHook:
+        return lambda request: seen.append(name)
+
+    many = [(f"X-{number}", "x") for number in range(20)]
+    session = pooledhttp.Session(request_hooks=[hook("session")])
+    session.mount("http://", HTTPAdapter(max_response_fields=10, request_hooks=[hook("adapter")]))
+    with ScriptedServer(answering(respond(b"x", many))) as server:
+        (result,) = bulk.fetch([server.url("/a")], session=session, retries=0)
+    assert result.error is not None and "fields" in str(result.error)
+    assert sorted(seen) == ["adapter", "session"]
+
+
+@pytest.mark.parametrize("how", ["adapter", "adapter's pool", "manager", "hooks"])
+def test_workers_have_the_resolver_or_are_refused(how: str) -> None:
+    """A pool stays in this process, so its resolver would be missing there, without a word."""
+    names = StaticResolver({"inner.test": ["127.0.0.1"]})
+    session = _guarded("adapter" if how == "hooks" else how, names)
+    if how == "hooks":
+        session.mount("http://", HTTPAdapter(request_hooks=[lambda request: None]))
+    with ThreadPoolExecutor(2) as executor, ScriptedServer(answering(echo)) as server:
+        urls = [server.url("/a", host="inner.test")]
+        if how == "adapter":
+            (result,) = bulk.fetch(urls, session=session, executor=executor)
+            assert result.ok
+        else:
+            with pytest.raises(ValueError, match="would be missing in workers"):
+                bulk.fetch(urls, session=session, executor=executor)
