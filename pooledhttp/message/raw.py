@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError as TransportError
 from urllib3.response import ContentDecoder, HTTPResponse
 from urllib3.util.response import is_fp_closed
 
-from pooledhttp.message.decoding import make_decoder
+from pooledhttp.message.decoding import Decoder, make_decoder
 from pooledhttp.message.insides import ConnectionAttribute, HeldConnection, OriginalResponse
 from pooledhttp.message.reader import Reader
 from pooledhttp.originals import Originals
@@ -185,18 +185,25 @@ class RawResponse(HTTPResponse):
                 return data
         try:
             data = super().read(amt, decode_content, cache_content)
-        except TransportError:
-            # What came before is given first, where the reader will say again what went wrong.
+        except TransportError as error:
+            # What came before is given first, where the next read will say again what went wrong.
             rest = len(self._decoded_buffer)
-            if amt is None or amt < 0 or not rest or not self._will_fail_again():
+            if amt is None or amt < 0 or not rest or not self._will_fail_again(error):
                 raise
             return self._decoded_buffer.get(rest)
+        if not data or amt is None or amt < 0:
+            self._check_end_of_coding()
+        return data
+
+    def _check_end_of_coding(self) -> None:
+        """At the end of the body, ask the decoder whether it may end there.
+
+        urllib3 asks only where the last read brings nothing while it still has decoded bytes.
+        """
         decoder = self._decoder
         if decoder is not None and self._has_decoded_content and not len(self._decoded_buffer):
-            # urllib3 asks the decoder for its end only where the last read brings nothing.
             if is_fp_closed(self._fp) and not decoder.has_unconsumed_tail:
                 decoder.flush()
-        return data
 
     def _is_read_as_it_comes(self, decode_content: bool | None) -> bool:
         """Whether a read returns the next bytes of the reader, and no step of it is replaced."""
@@ -209,8 +216,14 @@ class RawResponse(HTTPResponse):
                 return False
         return _STEPS.are_used_by(self) and _URLLIB3_STEPS.are_in(HTTPResponse)
 
-    def _will_fail_again(self) -> bool:
-        """Whether the reader has failed: its connection is gone, and yet it is not at its end."""
+    def _will_fail_again(self, error: TransportError) -> bool:
+        """Whether the next read raises an error again.
+
+        A decoder does. So does a reader that has failed: its connection is gone, and yet it is not
+        at its end.
+        """
+        if isinstance(error, DecodeError):
+            return isinstance(self._decoder, Decoder)
         source: object = self._fp
         return source is self._reader and self._reader.is_finished and not self._reader.closed
 
@@ -243,7 +256,12 @@ class RawResponse(HTTPResponse):
     def _stream_pieces(self, amt: int | None, decode_content: bool | None) -> Generator[bytes]:
         """As urllib3's `stream` where a body has no chunks: `_fp` may be a library's by now."""
         self.chunked = False
-        yield from super().stream(amt, decode_content)
+        is_at_end = False
+        for piece in super().stream(amt, decode_content):
+            is_at_end = is_fp_closed(self._fp)  # before the caller has it, and may close it
+            yield piece
+        if is_at_end:
+            self._check_end_of_coding()
 
     def _stream_chunks(self, amt: int | None, decode_content: bool | None) -> Generator[bytes]:
         """As urllib3's `read_chunked`, over a reader that has the framing taken off already.

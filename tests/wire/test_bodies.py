@@ -147,6 +147,47 @@ def test_damaged_encodings(
         session.close()
 
 
+def _reads(size: int) -> Callable[[Any], Iterator[bytes]]:
+    return lambda answer: iter(lambda: answer.raw.read(size, decode_content=True), b"")
+
+
+PIECES: dict[str, Callable[[Any], Iterator[bytes]]] = {
+    "iter-1": lambda answer: answer.iter_content(1),
+    "iter-7": lambda answer: answer.iter_content(7),
+    "iter-more": lambda answer: answer.iter_content(1 << 20),
+    "read-3": _reads(3),
+    "read-more": _reads(1 << 20),
+    "stream-7": lambda answer: answer.raw.stream(7, decode_content=True),
+    "stream-more": lambda answer: answer.raw.stream(1 << 20, decode_content=True),
+}
+
+
+@pytest.mark.parametrize("pieces", PIECES.values(), ids=PIECES)
+@pytest.mark.parametrize("frame", FRAMINGS.values(), ids=FRAMINGS)
+@pytest.mark.parametrize("cut", [40, -9, -4])
+@pytest.mark.parametrize("squeeze", [gzip.compress, zlib.compress, raw_deflate])
+def test_what_a_cut_coding_held_comes_before_the_error(
+    session: pooledhttp.Session, squeeze: Squeeze, cut: int, frame: Any, pieces: Any
+) -> None:
+    """As with a body that breaks off: no decoded byte is lost, whatever the size of the pieces."""
+    body = squeeze(TEXT)[:cut]
+    wbits = {gzip.compress: 31, zlib.compress: 15, raw_deflate: -15}[squeeze]
+    held = zlib.decompressobj(wbits).decompress(body)
+    coding = "gzip" if squeeze is gzip.compress else "deflate"
+    with ScriptedServer(answering(frame(body, coding))) as server:
+        answer = session.get(server.url(), stream=True, timeout=5)
+        got = b""
+        with pytest.raises((ContentDecodingError, TransportError)):
+            for piece in pieces(answer):
+                got += piece
+        assert got == held
+        with pytest.raises((ContentDecodingError, TransportError)):
+            answer.raw.read(1, decode_content=True)
+        answer.close()
+        assert session.pool.stats().total.active == 0
+        session.close()
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
 @pytest.mark.parametrize("sends", ["length", "chunked", "204", "304"])
