@@ -24,6 +24,7 @@ from tests.support.scripted import (
     Peer,
     ScriptedServer,
     answering,
+    once,
     respond,
 )
 from tests.wire.tools import names_origin, prompt
@@ -723,6 +724,30 @@ def test_a_socks_proxy_that_fails_once_is_tried_again() -> None:
         assert response.content == b"origin /x"
         assert [seen.body for seen in origin.requests] == [b"once"]
         session.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "method", "how", "tries"),
+    [
+        ("http://a.example/", "POST", {}, 1),
+        ("http://a.example/", "POST", {"allowed_methods": None}, 3),
+        ("http://a.example/", "GET", {}, 3),
+        ("https://a.example/", "POST", {}, 3),
+        ("https://a.example/", "POST", {"other": 1}, 2),
+    ],
+)
+def test_retries_over_an_http_proxy_that_closes(
+    url: str, method: str, how: dict[str, Any], tries: int
+) -> None:
+    """A forwarded POST may have run, one that waited for its tunnel was never sent."""
+    with (
+        ScriptedServer(once(b"")) as proxy,
+        pooledhttp.Session(retries=urllib3.Retry(2, **how)) as session,
+    ):
+        with pytest.raises(ProxyError):
+            session.request(method, url, data=b"x", proxies={"all": proxy_url(proxy)}, timeout=5)
+        assert len(proxy.connections) == tries
+        assert session.pool.stats().total.active == 0
 
 
 @pytest.mark.parametrize("host", ["a" * 63 + "." + "b" * 63 + "." + "c" * 63 + "." + "d" * 60, "x"])
