@@ -27,7 +27,7 @@ from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.auth import HTTPBasicAuth, HTTPDigestAuth, HTTPProxyAuth
 from pooledhttp.bulk.backends import Backend, Loop, Threads
 from pooledhttp.bulk.direct import ADAPTER_STEPS, SESSION_STEPS
-from pooledhttp.bulk.own_steps import has_own_steps
+from pooledhttp.bulk.own_steps import has_own_steps, is_plain_adapter
 from pooledhttp.loading import explain_missing
 from pooledhttp.retry import Retry
 from pooledhttp.sessions import Session
@@ -101,7 +101,7 @@ def _why_it_may_block(settings: Session | None) -> str | None:
         return f"the session {type(settings).__name__} may block"
     pool = settings._extras.pool if hasattr(settings, "_extras") else None
     for adapter in settings.adapters.values():
-        if type(adapter) is not HTTPAdapter:
+        if not is_plain_adapter(adapter):
             return f"the adapter {type(adapter).__name__} may block"
         if type(adapter.max_retries) not in _OUR_POLICIES:
             return f"the retry policy {type(adapter.max_retries).__name__} may block"

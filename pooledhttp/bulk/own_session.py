@@ -18,7 +18,7 @@ from urllib.request import getproxies
 
 from pooledhttp.adapters import DEFAULT_POOLSIZE, BaseAdapter, HTTPAdapter
 from pooledhttp.bulk.direct import DirectRequests
-from pooledhttp.bulk.own_steps import copy_over, has_own_steps
+from pooledhttp.bulk.own_steps import copy_over, has_own_steps, is_plain_adapter
 from pooledhttp.bulk.placed_adapter import PlacedAdapter
 from pooledhttp.bulk.places import PER_PROXY, HostObserver, Places
 from pooledhttp.bulk.rates import Rates
@@ -215,7 +215,7 @@ class OwnSession:
         adapters = list(settings.adapters.items())
         self._session.adapters.clear()
         for prefix, adapter in adapters:
-            if type(adapter) is HTTPAdapter:
+            if is_plain_adapter(adapter):
                 self._session.mount(prefix, self._twin(adapter, settings))
             else:
                 self._borrowed.append(adapter)
@@ -254,7 +254,7 @@ def _has_retry_policy(settings: Session) -> bool:
     return extras.retries is not None or any(
         _retries_something(adapter.max_retries)
         for adapter in settings.adapters.values()
-        if type(adapter) is HTTPAdapter
+        if is_plain_adapter(adapter)
     )
 
 

@@ -8,12 +8,13 @@ caller's session is not changed; what both refer to, such as a client that keeps
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
+from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.direct import SESSION_STEPS
 from pooledhttp.sessions import Session
 
-__all__ = ["copy_over", "has_own_steps"]
+__all__ = ["copy_over", "has_own_steps", "is_plain_adapter"]
 
 #: What a session has of its own in a run, beside its adapters.
 _OF_THE_RUN = ("headers", "params", "proxies", "cookies", "hooks", "adapters")
@@ -32,6 +33,13 @@ def has_own_steps(session: object) -> bool:
     return not names.isdisjoint(vars(session)) or any(
         getattr(kind, name, None) is not getattr(base, name, None) for name in names
     )
+
+
+def is_plain_adapter(adapter: object) -> TypeGuard[HTTPAdapter]:
+    """Whether an adapter is an `HTTPAdapter` of which no method was replaced."""
+    if type(adapter) is not HTTPAdapter:
+        return False
+    return not any(callable(getattr(HTTPAdapter, name, None)) for name in vars(adapter))
 
 
 def copy_over(session: Any, own: Session) -> Any:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pooledhttp.adapters import HTTPAdapter
 from pooledhttp.bulk.jobs import Job
+from pooledhttp.bulk.own_steps import is_plain_adapter
 from pooledhttp.bulk.report import DownloadResult, Result, result_in
 from pooledhttp.bulk.rows import State
 
@@ -90,6 +91,11 @@ def _check_adapters(session: Session, pool: Any) -> None:
     for prefix, adapter in session.adapters.items():
         if type(adapter) is not HTTPAdapter:
             continue
+        if not is_plain_adapter(adapter):
+            raise ValueError(
+                f"a method of the adapter for {prefix} was replaced, which would be missing in"
+                " workers. Make it a class of its own, or use no executor."
+            )
         told, sent = adapter.settings_for_twin(pool), copy(adapter).settings_for_twin(None)
         for name in ("resolver", "socket_options", "request_hooks"):
             if told[name] and not sent[name]:

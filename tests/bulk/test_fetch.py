@@ -400,3 +400,29 @@ def test_workers_have_the_resolver_or_are_refused(how: str) -> None:
         else:
             with pytest.raises(ValueError, match="would be missing in workers"):
                 bulk.fetch(urls, session=session, executor=executor)
+
+
+@pytest.mark.parametrize("name", ["send", "add_headers", "cert_verify", "build_response"])
+def test_a_method_that_was_replaced_on_an_adapter_is_called(name: str) -> None:
+    """On threads, as that of a class of its own; workers would not have it."""
+    session = pooledhttp.Session()
+    adapter, called = session.adapters["http://"], []
+    original = getattr(adapter, name)
+
+    def replaced(*values: Any, **named: Any) -> Any:
+        called.append(name)
+        return original(*values, **named)
+
+    setattr(adapter, name, replaced)
+    with ScriptedServer(answering(echo)) as server:
+        urls = [server.url(f"/{number}") for number in range(3)]
+        with bulk.fetch(urls, session=session) as results:
+            assert [result.ok for result in results] == [True] * 3
+            assert results.engine == "threads"
+        assert called == [name] * 3
+        with (
+            ThreadPoolExecutor(2) as executor,
+            pytest.raises(ValueError, match="would be missing in workers"),
+        ):
+            bulk.fetch(urls, session=session, executor=executor)
+    session.close()
