@@ -157,10 +157,14 @@ def _read_tsv(lines: Iterator[str]) -> Iterator[Item]:
 def _read_rows(rows: Iterator[list[str]]) -> Iterator[Item]:
     names: list[str] = []
     while True:
+        first = rows.line_num + 1  # type: ignore[attr-defined]
         try:
             cells = next(rows, None)
         except csv.Error as error:
-            yield BadLine(f"line {rows.line_num}", f"line {rows.line_num}: {error}")  # type: ignore[attr-defined]
+            last: int = rows.line_num  # type: ignore[attr-defined]
+            # A quote that is not closed takes all that is behind it, up to 128 KiB.
+            where = f"lines {first} to {last}" if last > first else f"line {last}"
+            yield BadLine(where, f"{where}: {error}")
             continue
         if cells is None:
             return

@@ -128,6 +128,19 @@ def test_a_row_that_is_no_csv_is_bad_in_its_place() -> None:
     assert isinstance(last, BadLine)
 
 
+def test_the_lines_that_an_open_quote_has_taken_are_named() -> None:
+    """They are in no other item, so nothing else tells that they were not fetched."""
+    text = 'url,name\nhttp://h/1,a\nhttp://h/2,"b\nhttp://h/3,c\nhttp://h/4,d\n'
+    *good, bad = items(text, "csv")
+    assert good == [Job("http://h/1", name="a")] and isinstance(bad, BadLine)
+    assert bad.text == "lines 3 to 5" and bad.problem.startswith("lines 3 to 5: ")
+    long = "url\n" + '"http://h/0\n' + "".join(f"http://h/{n}\n" for n in range(1, 20_000))
+    found = items(long, "csv")
+    assert isinstance(found[0], BadLine) and found[0].text.startswith("lines 2 to ")
+    last_bad = int(found[0].text.rpartition(" ")[2])
+    assert found[1:] == [Job(f"http://h/{n}") for n in range(last_bad - 1, 20_000)]
+
+
 def test_a_list_that_is_cut_is_an_error() -> None:
     """After what could be read."""
     data = gzip.compress("".join(f"http://h/{n}\n" for n in range(20_000)).encode())
