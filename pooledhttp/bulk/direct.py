@@ -7,7 +7,7 @@ next ones itself.
 
 ```
 small body, usual head        --> DirectHost.fetch -> transport, which returns the body;
-                                  DirectHost.respond makes a response of it
+                                  DirectHost.fetch_response makes a response of it
 plain GET, nothing overridden --> DirectHost.send --> transport
 anything else                 --> None: the session does it
 ```
@@ -136,7 +136,7 @@ class DirectRequests:
         """
         return self._go_shortest_way(DirectHost.fetch, url, headers, timeout)
 
-    def respond(
+    def fetch_response(
         self, url: str, headers: Mapping[str, str] | None, timeout: object
     ) -> Response | BegunGet | None:
         """Fetch a small body as a response whose body was read; arguments as for `fetch`.
@@ -144,7 +144,7 @@ class DirectRequests:
         Returns:
             The response; what was begun, if it has to be gone on with; None if nothing was done.
         """
-        return self._go_shortest_way(DirectHost.respond, url, headers, timeout)
+        return self._go_shortest_way(DirectHost.fetch_response, url, headers, timeout)
 
     def _go_shortest_way(
         self,
@@ -292,8 +292,8 @@ class DirectHost:
         places.adopt(place)
         return BegunGet(self, url, target, found)
 
-    def respond(self, url: str, target: str, timeout: object) -> Response | BegunGet | None:
-        """Fetch a small body as a response; see `DirectRequests.respond`."""
+    def fetch_response(self, url: str, target: str, timeout: object) -> Response | BegunGet | None:
+        """Fetch a small body as a response; see `DirectRequests.fetch_response`."""
         found, gets = self.fetch(url, target, timeout), self._gets
         if gets is None or not isinstance(found, WholeResponse):
             return found  # type: ignore[return-value]  # no `WholeResponse` without a way

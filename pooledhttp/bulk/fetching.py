@@ -74,7 +74,7 @@ class Exchange:
         job, now = entry.item.job, self._runtime.now
         began, size = now(), 0
         try:
-            found = self._session.respond(job.url, None, self._timeout)
+            found = self._session.fetch_response(job.url, None, self._timeout)
             if found is not None and not isinstance(found, BegunGet):
                 size = len(found.content or b"")
                 found.close()

@@ -200,11 +200,11 @@ class GrantedSession(OwnSession):
         """Fetch a small body, unless `go_on_from` has given a request; see `OwnSession.fetch`."""
         return None if self._legs else super().fetch(url, headers, timeout)
 
-    def respond(
+    def fetch_response(
         self, url: str, headers: Mapping[str, str] | None, timeout: object
     ) -> Response | BegunGet | None:
-        """Do the same as a response; see `OwnSession.respond`."""
-        return None if self._legs else super().respond(url, headers, timeout)
+        """Do the same as a response; see `OwnSession.fetch_response`."""
+        return None if self._legs else super().fetch_response(url, headers, timeout)
 
     def leave(self) -> tuple[int, float]:
         """End this thread's request, as `OwnSession.leave` does."""

@@ -154,11 +154,13 @@ class OwnSession:
         """
         return None if self._sender is not None else self._direct.fetch(url, headers, timeout)
 
-    def respond(
+    def fetch_response(
         self, url: str, headers: Mapping[str, str] | None, timeout: object
     ) -> Response | BegunGet | None:
         """Fetch a small body as `fetch` does, as a response whose body was read."""
-        return None if self._sender is not None else self._direct.respond(url, headers, timeout)
+        return (
+            None if self._sender is not None else self._direct.fetch_response(url, headers, timeout)
+        )
 
     def rest(self) -> None:
         """Give back what is kept for the next request, since a worker has nothing to do."""

@@ -40,10 +40,10 @@ class Requester(Protocol):
         """Fetch a small body by the shortest way; see `OwnSession.fetch`."""
         ...
 
-    def respond(
+    def fetch_response(
         self, url: str, headers: Mapping[str, str] | None, timeout: object
     ) -> Response | BegunGet | None:
-        """Fetch a small body by the shortest way, as a response; see `OwnSession.respond`."""
+        """Do the same as a response; see `OwnSession.fetch_response`."""
         ...
 
     def waited(self) -> float:

@@ -83,7 +83,7 @@ class FakeSession:
     def fetch(self, url: str, headers: Mapping[str, str] | None, timeout: object) -> None:
         return None
 
-    respond = fetch
+    fetch_response = fetch
 
     def stall(self) -> None:
         """Wait forever, as a request to a silent server does."""

@@ -150,7 +150,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         monkeypatch.setattr(OwnSession, name, step)
 
     count("fetch")
-    count("respond")
+    count("fetch_response")
     return ways
 
 
@@ -255,7 +255,7 @@ def test_a_fetch_has_the_same_responses(
         asked.append(server.counts)
         if way == "short":
             assert ways["short"] >= 2, ways
-            monkeypatch.setattr(OwnSession, "respond", lambda *args: None)
+            monkeypatch.setattr(OwnSession, "fetch_response", lambda *args: None)
     for short, general in zip(*found, strict=True):
         assert short == general
     assert asked[0] == asked[1]
