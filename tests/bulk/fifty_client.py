@@ -1,9 +1,10 @@
 """A run over the fifty origins, in a process of its own, which prints what came of it.
 
-    python -m tests.bulk.fifty_client ENGINE READ_SECONDS RETRIES < ORIGINS
+    python -m tests.bulk.fifty_client ENGINE READ_SECONDS RETRIES UNTIL < ORIGINS
 
 The origins are JSON: `http://host:port#kind` to the number of URLs. `ENGINE` is that of `fetch`, or
-`workers` for two worker processes.
+`workers` for two worker processes. `UNTIL` is `end`, or `healthy`: then it ends with the last URL
+of the healthy ones.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def main() -> None:
     """Fetch, and print counts by origin and kind of outcome."""
     urls_of: dict[str, int] = json.load(sys.stdin)
     healthy = {origin for origin in urls_of if origin.endswith("#healthy")}
+    left = sum(urls_of[origin] for origin in healthy)
 
     def urls():  # type: ignore[no-untyped-def]
         for turn in range(max(urls_of.values())):
@@ -61,6 +63,9 @@ def main() -> None:
             outcomes[origin][result.kind or "ok"] += 1
             if origin in healthy:
                 healthy_seconds = time.monotonic() - began
+                left -= 1
+                if not left and sys.argv[4] == "healthy":
+                    break
         engine = results.engine
     if executor is not None:
         executor.shutdown()

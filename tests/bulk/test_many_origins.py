@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import median
 from typing import Any
 
 import pytest
@@ -32,8 +33,19 @@ class Fifty:
         total, origins = json.loads(self._said.readline())
         return total, origins
 
-    def run(self, engine: str, urls_of: dict[str, int], *, seconds: float, retries: int) -> Any:
-        """Fetch so many URLs of each origin of a kind, in a process of its own."""
+    def run(
+        self,
+        engine: str,
+        urls_of: dict[str, int],
+        *,
+        seconds: float,
+        retries: int,
+        until: str = "end",
+    ) -> Any:
+        """Fetch so many URLs of each origin of a kind, in a process of its own.
+
+        It ends with the last URL, or `until` those of the healthy origins are there.
+        """
         origins = {
             f"http://127.0.0.1:{port}#{kind_of(number)}": urls_of[kind_of(number)]
             for number, port in enumerate(self.ports)
@@ -41,7 +53,7 @@ class Fifty:
         }
         command = [sys.executable, "-m", "tests.bulk.fifty_client", engine]
         ended = subprocess.run(
-            [*command, str(seconds), str(retries)],
+            [*command, str(seconds), str(retries), until],
             input=json.dumps(origins),
             stdout=subprocess.PIPE,
             text=True,
@@ -115,10 +127,19 @@ def test_limits_hold_over_worker_processes() -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("engine", ["threads", pytest.param("loop", marks=needs_greenlet)])
 def test_a_hundred_thousand_urls_over_fifty_origins(engine: str) -> None:
-    """Healthy hosts have 80 % or more of the rate that they have alone."""
+    """Healthy hosts have 80 % or more of the rate that they have alone.
+
+    Both are measured in turn: the same run may take a quarter longer in the next minute.
+    """
     urls_of = dict.fromkeys(KINDS, 2050) | {"silent": 60}
+    healthy = {"healthy": 2050}
+    how: Any = {"seconds": 1.0, "retries": 4}
     with running_fifty() as fifty:
-        found = fifty.run(engine, urls_of, seconds=1.0, retries=4)
+        found = fifty.run(engine, urls_of, **how)
         check(fifty, found, urls_of, keeps_retries=True)
-        alone = fifty.run(engine, {"healthy": 2050}, seconds=1.0, retries=4)
-    assert found["healthy_seconds"] <= alone["healthy_seconds"] / 0.8
+        seconds: dict[str, list[float]] = {"among": [], "alone": []}
+        for _ in range(5):
+            for name, urls in (("among", urls_of), ("alone", healthy)):
+                run = fifty.run(engine, urls, until="healthy", **how)
+                seconds[name].append(run["healthy_seconds"])
+    assert median(seconds["among"]) <= median(seconds["alone"]) / 0.8, seconds
