@@ -49,9 +49,15 @@ class Originals:
         return self._names
 
     def are_in(self, owner: Any) -> bool:
-        """Whether the class or module has the original values; the class may be a subclass."""
+        """Whether the class or module has the original values; the class may be a subclass.
+
+        It has not if a name is missing, as in a class that stands in for another one.
+        """
         read = self._read  # into a local: Python would look up a method of that name, at a cost
-        return read(owner) == self._values
+        try:
+            return read(owner) == self._values
+        except AttributeError:
+            return False
 
     def are_used_by(self, instance: Any) -> bool:
         """Whether an object has none of the names for itself, and its class the original values."""
@@ -61,4 +67,7 @@ class Originals:
                 return False
             self._clean = attributes
         read = self._read
-        return read(type(instance)) == self._values
+        try:
+            return read(type(instance)) == self._values
+        except AttributeError:
+            return False

@@ -42,11 +42,12 @@ __all__ = ["is_urllib3_patched", "send_over_urllib3", "urllib3_pool"]
 # that is replaced in one of those is seen in them.
 _of_pool = attrgetter("ConnectionCls", "urlopen", "_make_request", "_get_conn", "_new_conn")
 _of_connection = attrgetter("connect", "_new_conn", "request", "getresponse", "putheader", "send")
-_of_client = attrgetter(
+_CLIENT_NAMES = (
     *("HTTPConnection.putheader", "HTTPConnection.endheaders", "HTTPConnection._send_output"),
     *("HTTPConnection.response_class", "HTTPConnection._http_vsn_str", "parse_headers"),
     *("HTTPResponse.begin", "HTTPResponse.read", "HTTPResponse._read_status"),
 )
+_of_client = attrgetter(*_CLIENT_NAMES)
 
 _Steps = tuple[Any, ...]
 
@@ -59,14 +60,17 @@ _own_client: _Steps = ()
 
 def is_urllib3_patched() -> bool:
     """Whether urllib3's pools, or what is below them, differ from how they were defined."""
-    if (  # written out: each request asks
-        HTTPConnectionPool.ConnectionCls is _own_plain[0]
-        and HTTPConnection.connect is _own_plain[1]
-        and _of_pool(HTTPSConnectionPool) == _own_pool
-        and _of_connection(HTTPSConnection) == _own_connection
-        and _of_client(http.client) == _own_client
-    ):
-        return is_socket_mocked()
+    try:
+        if (  # written out: each request asks
+            HTTPConnectionPool.ConnectionCls is _own_plain[0]
+            and HTTPConnection.connect is _own_plain[1]
+            and _of_pool(HTTPSConnectionPool) == _own_pool
+            and _of_connection(HTTPSConnection) == _own_connection
+            and _of_client(http.client) == _own_client
+        ):
+            return is_socket_mocked()
+    except AttributeError:
+        pass  # see `_client_steps`
     return not _are_all_own() or is_socket_mocked()
 
 
@@ -77,13 +81,13 @@ def _are_all_own() -> bool:
     if is_http_client_patched():
         # A tracer: `http_client_hook` shows it each request, and what it has replaced in
         # http.client (sentry-sdk: `read` and `close` of responses) belongs to that.
-        steps = steps[: -len(_of_client(http.client))]
+        steps = steps[: -len(_CLIENT_NAMES)]
     if not all(map(_is_own, steps)):
         return False
     _own_plain = (HTTPConnectionPool.ConnectionCls, HTTPConnection.connect)
     _own_pool = _of_pool(HTTPSConnectionPool)
     _own_connection = _of_connection(HTTPSConnection)
-    _own_client = _of_client(http.client)
+    _own_client = _client_steps()
     return True
 
 
@@ -93,8 +97,21 @@ def _steps() -> _Steps:
         *_of_pool(HTTPSConnectionPool),
         HTTPConnection.connect,
         *_of_connection(HTTPSConnection),
-        *_of_client(http.client),
+        *_client_steps(),
     )
+
+
+def _client_steps() -> _Steps:
+    """Return the steps of http.client.
+
+    A class that stands in for one of its own, as vcrpy's does, may lack some. Then these are the
+    classes, which tell one such patch from another.
+    """
+    try:
+        return _of_client(http.client)
+    except AttributeError:
+        classes = [getattr(http.client, name, None) for name in ("HTTPConnection", "HTTPResponse")]
+        return (*classes, *(None,) * (len(_CLIENT_NAMES) - len(classes)))
 
 
 def _is_own(step: Any) -> bool:

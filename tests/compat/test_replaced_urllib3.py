@@ -308,3 +308,19 @@ class TestContexts:
                     session.get(server.url(), verify=authority.bundle, timeout=TIMEOUT)
             reply = http.get(server.url(), verify=authority.bundle, timeout=TIMEOUT)
             assert reply.content == b"ok"
+
+
+@pytest.mark.parametrize("name", ["HTTPConnection", "HTTPResponse"])
+def test_a_class_that_stands_in_for_one_of_http_client(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It need not have all the methods, as that of vcrpy has not: urllib3 sends the request."""
+    with ScriptedServer(answering(lambda seen: respond(b"hello"))) as server:
+        with pooledhttp.Session() as session:
+            assert session.get(server.url(), timeout=TIMEOUT).content == b"hello"
+            with monkeypatch.context() as patch:
+                patch.setattr(http_client, name, type("StandIn", (), {}))
+                response = session.get(server.url(), timeout=TIMEOUT)
+                assert response.content == b"hello"
+                assert isinstance(response.raw.connection, HTTPConnection | None)
+            assert session.get(server.url(), timeout=TIMEOUT).content == b"hello"

@@ -79,3 +79,9 @@ def test_settled_attributes_are_those_of_before() -> None:
     del thing.one
     thing.step = lambda: "patched"  # type: ignore[method-assign]
     assert list(vars(thing)) == ["noted", "two", "step"] and not STEP.are_used_by(thing)
+
+
+def test_a_class_without_the_name_has_not_the_original() -> None:
+    """As one that stands in for another: it is no error to ask."""
+    assert not STEP.are_in(object)
+    assert not STEP.are_used_by(type("StandIn", (), {})())
