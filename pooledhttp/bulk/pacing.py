@@ -159,11 +159,9 @@ class Pace(Generic[T]):
         lines = self._lines
         for entry in entries:
             line = lines.get(entry.line) or self._line_of(entry.line)
-            queue = line.queue
-            if queue:  # it is among those that are ready, if it may be
-                queue.append(entry)
-            else:
-                queue.append(entry)
+            was_empty = not line.queue  # else it is among those that are ready, if it may be
+            line.queue.append(entry)
+            if was_empty:
                 self._turns.offer(line)
         self.queued += len(entries)
         before, self._read = self._read, entries[-1].index + 1

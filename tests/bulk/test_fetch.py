@@ -311,7 +311,7 @@ def test_a_file_of_certificates_that_cannot_be_used_is_tried_once(
 
 
 class _Refusing:
-    """A resolver that lets nobody go anywhere, as a guard against inner addresses does."""
+    """A resolver that refuses each host, as a guard against inner addresses does."""
 
     def resolve(
         self, host: str, port: int, deadline: Deadline, runtime: Runtime

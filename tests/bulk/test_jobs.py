@@ -70,7 +70,7 @@ def test_values_of_wrong_types(given: dict[str, Any], says: str, tmp_path: Path)
     ],
 )
 def test_values_that_no_body_can_have(given: dict[str, Any], says: str, tmp_path: Path) -> None:
-    """The job fails before its body is downloaded in vain, and the run goes on."""
+    """The job fails before its body is downloaded, and the run goes on."""
     with ScriptedServer(answering(respond(b"body"))) as server:
         jobs = [Job(server.url("/1"), **given), Job(server.url("/2"), size=4)]
         wrong, right = bulk.download(jobs, tmp_path, ordered=True)
